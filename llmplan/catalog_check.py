@@ -1,0 +1,178 @@
+"""`llmplan catalog check`: every entry of the catalogue against its schema, its rules and its neighbours.
+
+`check_catalog` reads every file, so it is for maintainers and tests, never for a plan.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from llmplan.catalog import ALIASES, ID, Catalog, builtin, collect_aliases, entry_files, normal, read_entry
+from llmplan.catalog_lint import (
+    LinkTable,
+    Problem,
+    cluster_problems,
+    date_problems,
+    device_problems,
+    price_problems,
+    source_problems,
+)
+from llmplan.errors import Fault, InputError
+from llmplan.files import Document, Path_
+from llmplan.plan.hardware import Cluster, Device, PriceList
+from llmplan.plan.stack import Stack
+from llmplan.schema import check
+
+LIKE_STEPS = 4  # a chain of stand-ins longer than this is a loop or a mistake
+
+EntryT = TypeVar("EntryT", bound=BaseModel)
+
+
+@dataclass
+class Report:
+    """What was found: faults with file and line, and how many entries of each kind were read."""
+
+    faults: list[Fault] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, document: Document, problems: Iterable[Problem]) -> None:
+        """Problems of one entry as faults with their lines."""
+        self.faults += [Fault(message, document.file, document.line(path)) for path, message in problems]
+
+
+def check_catalog(catalog: Catalog) -> Report:
+    """Checks every entry of every folder of a catalogue; an empty `faults` means all is well."""
+    report = Report()
+    rules = _rules(catalog, report)
+    for kind, rule in rules.items():
+        for directory in catalog.directories(kind):
+            for path in entry_files(directory):
+                report.counts[kind] += 1
+                _guard(report, lambda path=path, rule=rule: rule(path))  # type: ignore[misc]
+            _guard(report, lambda directory=directory: _check_aliases(directory, report))  # type: ignore[misc]
+    return report
+
+
+def fresh_aliases(directory: Path) -> str:
+    """The text that `aliases.yaml` of a directory should have."""
+    lines = [f"{_plain(alias)}: {entry}" for alias, entry in collect_aliases(directory).items()]
+    return "\n".join(["# Made from the entries by `llmplan catalog check --write-aliases`; do not edit.", *lines, ""])
+
+
+def _plain(alias: str) -> str:
+    return f"'{alias}'" if alias.replace(".", "").isdigit() else alias
+
+
+def write_aliases(directory: Path) -> Path | None:
+    """Writes the alias index of a directory anew; None where it has no entries."""
+    if not entry_files(directory):
+        return None
+    path = directory / f"{ALIASES}.yaml"
+    path.write_text(fresh_aliases(directory), encoding="utf-8")
+    return path
+
+
+def _rules(catalog: Catalog, report: Report) -> dict[str, Callable[[Path], None]]:
+    """Kind to what checks one file of it."""
+    links = check(read_entry(builtin("devices").parent / "links.yaml"), LinkTable).links
+
+    def device(path: Path) -> None:
+        document, entry = _load(path, Device)
+        report.add(document, device_problems(entry, document, links))
+        report.add(document, _device_references(entry, catalog))
+
+    def cluster(path: Path) -> None:
+        document, entry = _load(path, Cluster)
+        report.add(document, cluster_problems(entry))
+
+    def stack(path: Path) -> None:
+        document, entry = _load(path, Stack)
+        report.add(document, [*date_problems(entry.date), *source_problems(entry.sources)])
+
+    def price(path: Path) -> None:
+        document, entry = _load(path, PriceList)
+        report.add(document, price_problems(entry))
+        for index, item in enumerate(entry.prices):
+            report.add(document, _resolves(catalog, "devices", item.device, ("prices", index, "device")))
+
+    return {"devices": device, "clusters": cluster, "stacks": stack, "prices": price, "models": _model}
+
+
+def _model(path: Path) -> None:
+    """A model entry by the loader of models, where this build has one."""
+    document = _read(path)
+    try:
+        model_spec = importlib.import_module("llmplan.plan.spec").model_spec
+    except (ImportError, AttributeError):
+        return
+    model_spec(document)
+
+
+def _load(path: Path, spec: type[EntryT]) -> tuple[Document, EntryT]:
+    document = _read(path)
+    return document, check(document, spec)
+
+
+def _read(path: Path) -> Document:
+    document = read_entry(path)
+    if not ID.match(path.stem) or path.stem != normal(path.stem):
+        raise InputError(Fault("the file's name is the id: lower-case letters, digits, '.', '+', '-'", str(path)))
+    if isinstance(document.data, dict) and "id" in document.data:
+        raise InputError(Fault("the id is the file's name; leave it out", str(path), document.line(("id",))))
+    return document
+
+
+def _device_references(device: Device, catalog: Catalog) -> Iterable[Problem]:
+    if device.cluster is not None:
+        yield from _resolves(catalog, "clusters", device.cluster, ("cluster",))
+    like, path = device.efficiency.like, ("efficiency", "like")
+    for _ in range(LIKE_STEPS):
+        if like is None:
+            return
+        unknown = list(_resolves(catalog, "devices", like, path))
+        if unknown:
+            yield from unknown
+            return
+        like = catalog.device(like).efficiency.like
+    yield path, f"efficiency.like passes through more than {LIKE_STEPS} devices, or round in a circle"
+
+
+def _resolves(catalog: Catalog, kind: str, name: str, path: Path_) -> Iterable[Problem]:
+    """References inside the catalogue are ids, not aliases: an alias may move to a newer part."""
+    try:
+        found = catalog.find(kind, name)
+    except InputError as error:
+        yield path, str(error)
+        return
+    if found.stem != name:
+        yield path, f"{name!r} is an alias; write the id, {found.stem}"
+
+
+def _check_aliases(directory: Path, report: Report) -> None:
+    """Aliases are unique, no alias hides an id, and the index (built-in entries have one) is fresh."""
+    aliases = collect_aliases(directory)
+    ids = {path.stem for path in entry_files(directory)}
+    for alias, entry in aliases.items():
+        if alias in ids:
+            report.faults.append(Fault(f"alias {alias!r} is the id of another entry", str(directory / f"{entry}.yaml")))
+    index = directory / f"{ALIASES}.yaml"
+    if not index.is_file() and (not aliases or directory != builtin(directory.name)):
+        return
+    if not index.is_file() or index.read_text(encoding="utf-8") != fresh_aliases(directory):
+        text = "does not match the entries: run `llmplan catalog check --write-aliases`"
+        report.faults.append(Fault(text, str(index)))
+
+
+def _guard(report: Report, step: Callable[[], None]) -> None:
+    """Runs one check; an entry that cannot be read is one more finding, not the end."""
+    try:
+        step()
+    except InputError as error:
+        report.faults += error.faults

@@ -1,0 +1,169 @@
+"""Reads text, YAML and JSON that may be broken or hostile, and remembers the line of every key.
+
+Every fault becomes an `InputError` that names file and line. Nothing here knows what the
+data mean; `llmplan.schema` checks that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmplan.errors import Fault, InputError
+
+MAX_BYTES = 16 * 2**20  # the largest file that anybody plans from is a CSV of a few megabytes
+MAX_NODES = 200_000  # values after aliases are expanded: a YAML bomb passes this at once
+MAX_DEPTH = 60
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Parsed data, where it came from, and the line of each key and item by its path."""
+
+    data: Any
+    file: str
+    lines: dict[Path_, int] = field(default_factory=dict)
+
+    def line(self, path: Path_) -> int | None:
+        """The line of `path`, or of its nearest ancestor that has one."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.lines:
+                return self.lines[path[:end]]
+        return None
+
+
+def read_text(path: Path | str) -> str:
+    """The text of a file; an InputError if it is missing, a folder, unreadable, huge or not UTF-8."""
+    path = Path(path)
+    name = str(path)
+    try:
+        if path.is_dir():
+            raise InputError(Fault("is a folder, not a file", name))
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(Fault(f"is larger than {MAX_BYTES // 2**20} MiB, too large for a plan", name))
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(Fault("no such file", name)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(Fault(f"cannot be read: {reason}", name)) from None
+    return decode(raw, name)
+
+
+def decode(raw: bytes, name: str) -> str:
+    """Bytes as UTF-8 text, or an InputError that names the line of the first bad byte."""
+    if len(raw) > MAX_BYTES:
+        raise InputError(Fault(f"is larger than {MAX_BYTES // 2**20} MiB, too large for a plan", name))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(Fault("is not UTF-8 text; save it as UTF-8", name, line)) from None
+
+
+def parse_json(text: str, file: str, first_line: int = 1) -> Document:
+    """JSON, refusing NaN, infinity and repeated keys; lines only for the document as a whole."""
+
+    def refuse(token: str) -> Any:
+        raise InputError(Fault(f"{token} is not a finite number", file, first_line))
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            seen: set[str] = set()
+            twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+            raise InputError(Fault(f"key {twice[0]!r} stands twice", file, first_line))
+        return result
+
+    try:
+        data = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        raise InputError(Fault(f"is not valid JSON: {error.msg} (column {error.colno})", file, line)) from None
+    except RecursionError:
+        raise InputError(Fault("is nested too deeply", file, first_line)) from None
+    return Document(data, file, {(): first_line})
+
+
+def parse_yaml(text: str, file: str) -> list[Document]:
+    """Every document of a YAML text (JSON is YAML too), with the line of each key."""
+    try:
+        nodes = list(yaml.compose_all(text, Loader=_Loader))
+        return [_build(node, file) for node in nodes if node is not None]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = error.problem or error.context or "cannot be parsed"
+        raise InputError(Fault(f"is not valid YAML: {problem}", file, mark.line + 1 if mark else None)) from None
+    except yaml.YAMLError as error:
+        raise InputError(Fault(f"is not valid YAML: {error}", file)) from None
+    except RecursionError:
+        raise InputError(Fault("is nested too deeply", file)) from None
+
+
+def read_documents(path: Path | str) -> list[Document]:
+    """The documents of a YAML or JSON file, or the lines of a JSON-lines file."""
+    text = read_text(path)
+    return list(parse_documents(text, str(path)))
+
+
+def parse_documents(text: str, file: str) -> Iterator[Document]:
+    """YAML, JSON or JSON lines, told apart by what stands there rather than by the file's name."""
+    stripped = text.lstrip()
+    if not stripped.startswith(("{", "[")):
+        yield from parse_yaml(text, file)
+        return
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if len(lines) > 1 and all(line.strip().startswith("{") and line.strip().endswith("}") for _, line in lines):
+        for number, line in lines:
+            yield parse_json(line, file, number)
+        return
+    try:
+        yield parse_json(text, file)
+    except InputError as fault:
+        if file.endswith((".yaml", ".yml")):  # flow-style YAML starts with a brace too
+            yield from parse_yaml(text, file)
+        else:
+            raise fault
+
+
+def _build(root: yaml.Node, file: str) -> Document:
+    """Plain data from a node graph; counts nodes as aliases expand, so a bomb stops early."""
+    constructor = yaml.SafeLoader("")
+    lines: dict[Path_, int] = {}
+    count = 0
+
+    def build(node: yaml.Node, path: Path_) -> Any:
+        nonlocal count
+        count += 1
+        line = node.start_mark.line + 1
+        if count > MAX_NODES or len(path) > MAX_DEPTH:
+            raise InputError(Fault("expands to more values than any plan has", file, line))
+        lines.setdefault(path, line)
+        if isinstance(node, yaml.MappingNode):
+            result: dict[Any, Any] = {}
+            for key_node, value_node in node.value:
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise InputError(Fault("a key must be a word", file, key_node.start_mark.line + 1))
+                key = key_node.value
+                if key in result:
+                    raise InputError(Fault(f"key {key!r} stands twice", file, key_node.start_mark.line + 1))
+                lines[(*path, key)] = key_node.start_mark.line + 1
+                result[key] = build(value_node, (*path, key))
+            return result
+        if isinstance(node, yaml.SequenceNode):
+            return [build(item, (*path, index)) for index, item in enumerate(node.value)]
+        try:
+            return constructor.construct_object(node)  # type: ignore[no-untyped-call]
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError(Fault(f"{node.value!r} cannot be read: {error}", file, line)) from None
+
+    return Document(build(root, ()), file, lines)

@@ -1,0 +1,49 @@
+"""Pipeline parallelism: the bubble, micro-batches in flight, layers of the fullest stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.numeric import ceil, minimum
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+
+def bubble_seconds(stage_seconds: Num, pp: Num, vp: Num) -> Num:
+    """Time in which a stage waits for the pipeline to fill and drain, a step [s].
+
+    (pp - 1) / vp x stage_seconds (Narayanan et al. 2021, arXiv 2104.04473, section 2.2): the share of
+    the ideal time m x stage_seconds is (pp - 1) / (vp m).
+    stage_seconds: forward and backward of one micro-batch through one stage [s]; pp, vp [1].
+
+    >>> bubble_seconds(0.1, 8.0, 1.0), bubble_seconds(0.1, 8.0, 7.0)
+    (0.7000000000000001, 0.1)
+    """
+    return (pp - 1.0) / vp * stage_seconds
+
+
+def micro_batches_in_flight(pp: Num, vp: Num, micro_batches: Num) -> Num:
+    """Micro-batches whose activations the first stage holds at its peak, in units of its layers [1].
+
+    1F1B: min(pp, m). Interleaved: pp (1 + (pp - 1) / (pp vp)) (Korthikanti et al. 2022, arXiv 2205.05198,
+    section 4.2.3), never more than m. pp, vp, micro_batches: m [1].
+
+    >>> micro_batches_in_flight(8.0, 1.0, 64.0), micro_batches_in_flight(8.0, 1.0, 2.0)
+    (8.0, 2.0)
+    >>> round(micro_batches_in_flight(8.0, 3.0, 64.0), 3)
+    10.333
+    """
+    interleaved = (vp > 1) * (pp - 1.0) / vp
+    return minimum(pp + interleaved, micro_batches)
+
+
+def stage_layers(layers: Num, pp: Num, vp: Num) -> Num:
+    """Layers of the fullest stage [1]: vp x ceil(layers / (pp vp)).
+
+    layers, pp, vp [1]. 126 layers on 16 x 8 virtual stages give 8, as if there were 128.
+
+    >>> stage_layers(96.0, 8.0, 3.0), stage_layers(126.0, 16.0, 1.0)
+    (12.0, 8.0)
+    """
+    return vp * ceil(layers / (pp * vp))

@@ -1,0 +1,143 @@
+"""A config.json as it is read: its text part, the line of each key, what was read, what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmplan.errors import Fault, InputError
+from llmplan.files import Document
+
+# where multimodal models keep their language model
+WRAPPERS = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config", "text_model_config")
+# what stands outside the language model and belongs to it
+OUTER = ("tie_word_embeddings", "quantization_config", "architectures", "compression_config")
+MAX_INTEGER = 10**15
+_KEY = re.compile(r'"((?:[^"\\\n]|\\.){1,200})"\s*:')
+
+
+def parse_config(text: str, file: str) -> Document:
+    """JSON as Python's json module writes it (Infinity is allowed), with the first line of each key."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(Fault(f"is not valid JSON: {error.msg} (column {error.colno})", file, error.lineno)) from None
+    except RecursionError:
+        raise InputError(Fault("is nested too deeply", file)) from None
+    except ValueError:
+        raise InputError(Fault("holds a number with too many digits", file)) from None
+    if not isinstance(data, dict):
+        raise InputError(Fault("is not a model configuration: expected a JSON object", file, 1))
+    lines: dict[tuple[str | int, ...], int] = {(): 1}
+    inner = min((at for name in WRAPPERS if (at := text.find(f'"{name}"')) >= 0), default=len(text))
+    line, at = 1, 0
+    for match in _KEY.finditer(text):
+        line, at = line + text.count("\n", at, match.start()), match.start()
+        lines.setdefault(("inner", match[1]) if at > inner else (match[1],), line)
+    return Document(data, file, lines)
+
+
+@dataclass
+class Config:
+    """The part of a config that describes the language model.
+
+    used: keys that were read. read_as: key to the field it became. faults, warnings: found on the way.
+    """
+
+    data: dict[str, Any]
+    document: Document
+    quant: Document | None
+    model_type: str
+    nested: bool
+    used: set[str] = field(default_factory=set)
+    read_as: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, document: Document, quant: Document | None) -> Config:
+        """Unwraps multimodal configs, and says so."""
+        data, warnings = document.data, []
+        while (name := next((name for name in WRAPPERS if isinstance(data.get(name), dict)), None)) is not None:
+            outer, data = data, dict(data[name])
+            if "hidden_size" in outer and "num_hidden_layers" in outer and "hidden_size" not in data:
+                data = {key: value for key, value in outer.items() if key not in WRAPPERS}
+            data |= {key: outer[key] for key in OUTER if key in outer and key not in data}
+            data.setdefault("model_type", outer.get("model_type"))
+        nested = data is not document.data
+        if nested or any(key in data for key in ("vision_config", "audio_config", "visual")):
+            warnings.append("a multimodal model: only its text part is planned, without encoders of images or sound")
+        kind = data.get("model_type")
+        config = cls(data, document, quant, kind if isinstance(kind, str) else "", nested, warnings=warnings)
+        if kind is not None and not isinstance(kind, str):
+            config.fault("model_type must be text", "model_type")
+        return config
+
+    @property
+    def file(self) -> str:
+        return self.document.file
+
+    def line(self, key: str) -> int:
+        """The line where `key` stands, or the first."""
+        lines = self.document.lines
+        inner, outer = lines.get(("inner", key)), lines.get((key,))
+        found = (inner or outer) if self.nested else (outer or inner)
+        return found or 1
+
+    def fault(self, message: str, key: str = "") -> None:
+        """Notes a fault, to be raised with all others."""
+        self.faults.append(Fault(message, self.file, self.line(key)))
+
+    def shown(self, keys: Sequence[str]) -> str:
+        """Keys for a message: the usual name first."""
+        return " or ".join(keys[:2])
+
+    def value(self, keys: Sequence[str], kind: type, name: str = "") -> Any:
+        """The first of `keys` that is there and not null, as `kind`; a fault for another type."""
+        self.used.update(keys)
+        for key in keys:
+            if self.data.get(key) is not None:
+                self.read_as[key] = name
+                return self._as(key, self.data[key], kind)
+        return None
+
+    def _as(self, key: str, value: Any, kind: type) -> Any:
+        if kind is int:
+            whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+            if isinstance(value, bool) or not whole:
+                self.fault(f"{key} must be a whole number, got {_short(value)}", key)
+                return None
+            if not 0 <= value <= MAX_INTEGER:
+                self.fault(f"{key} must lie between 0 and {MAX_INTEGER:.0e}, got {_short(value)}", key)
+                return None
+            return int(value)
+        if not isinstance(value, kind):
+            self.fault(f"{key} must be {'true or false' if kind is bool else 'text'}, got {_short(value)}", key)
+            return None
+        return value
+
+    def words(self, key: str, layers: int, spare: int = 0) -> list[str] | None:
+        """A list with one word (or number) a layer; trailing entries of up to `spare` MTP layers are dropped."""
+        value = self.data.get(key)
+        self.used.add(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(item, (str, int)) for item in value):
+            self.fault(f"{key} must be a list with one entry a layer, got {_short(value)}", key)
+            return None
+        if not layers <= len(value) <= layers + spare:
+            self.fault(f"{key} has {len(value)} entries for {layers} layers", key)
+            return None
+        return [str(item) for item in value[:layers]]
+
+    def is_suspicious(self, key: str, pattern: str) -> bool:
+        """Whether a key's name says that it changes what a layer is."""
+        return re.search(pattern, key) is not None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,24 @@
+"""What the lowering of attention, recurrent layers and MLPs has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmplan.plan.model import Core, Linear
+from llmplan.plan.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sublayer: a name for people, its matrices, what mixes tokens, its other parameters."""
+
+    name: str
+    linears: tuple[Linear, ...]
+    cores: tuple[Core, ...] = ()
+    extra_parameters: int = 0
+    activation_elements: float = 0.0
+
+
+def norm_parameters(spec: ModelSpec, width: int) -> int:
+    """Parameters of one norm of a vector of `width` elements: a weight, and a bias for LayerNorm [1]."""
+    return width * {"rmsnorm": 1, "layernorm": 2, "layernorm-no-bias": 1, "no-weight": 0}[spec.norm]

@@ -1,0 +1,112 @@
+"""The vocabulary: every word that a plan may hold, as an option (`--seq-len`) and as a key (`seq_len`).
+
+One field is one line: its type, its help, its panel. The command line's options, the keys of a plan
+file and the JSON Schema (`llmplan schema plan`) all come from it. No field has a default other
+than None, "not said": what is filled in is decided, and told, by `llmplan.plan.resolve`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from llmplan.plan.layout import Count, Degree, Optimizer, QuantizedBase, Recompute, TrainingPrecision, WorkloadKind
+from llmplan.schema import Spec
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+
+    from llmplan.plan.plan import Plan
+
+SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
+
+
+def _option(text: str, panel: str, metavar: str = "") -> Any:
+    """A field that nobody has to give; `metavar` names its value in the help where the type does not."""
+    return Field(default=None, description=text, json_schema_extra={"x-panel": panel, "x-metavar": metavar})
+
+
+def _names(value: Any) -> Any:
+    """`q,kv` as a list of two."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Zero = Annotated[int, Field(ge=0, le=3)]
+Tokens = Annotated[float, Field(gt=0, le=1e18)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class PlanOptions(Spec):
+    """One plan in the words of the user; None (an empty value) is the same as leaving a word out."""
+
+    model: Text | dict[str, Any] | None = _option(
+        "Catalogue id, path of a Hugging Face config.json (or its folder) or of a model file; in a plan file also the model itself, as a mapping.",
+        SUBJECT, "ID|PATH",
+    )  # fmt: skip
+    hardware: Text | None = _option("Device: catalogue id or alias (h100, a100-sxm-80gb, tpu-v5p).", SUBJECT, "ID")
+    cluster: Text | None = _option("Node and fabric; default: what the device usually stands in.", SUBJECT, "ID")
+    devices: Degree | None = _option("Devices of the whole run.", SUBJECT)
+    devices_per_node: Degree | None = _option("Devices in a node, instead of the cluster's.", SUBJECT)
+    stack: Text | None = _option("Software that runs it; default: generic, with a wider band.", SUBJECT, "ID")
+    stack_version: Text | None = _option("Its version, for the record.", SUBJECT, "TEXT")
+
+    tp: Degree | None = _option("Tensor parallelism; default: the smallest that fits.", LAYOUT)
+    pp: Degree | None = _option("Pipeline stages; default: the fewest that fit.", LAYOUT)
+    vp: Degree | None = _option("Virtual stages a device (interleaved schedule); default 1.", LAYOUT)
+    cp: Degree | None = _option("Context parallelism; default 1.", LAYOUT)
+    ep: Degree | None = _option("Expert parallelism: divides dp x cp x tp, takes no devices of its own.", LAYOUT)
+    dp: Degree | None = _option("Data parallelism = devices / (tp x pp x cp).", LAYOUT)
+    zero: Zero | None = _option(
+        "Sharded over dp: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters (FSDP).", LAYOUT
+    )
+    sequence_parallel: bool | None = _option("Norms and residuals divided over tp too.", LAYOUT)
+    micro_batch: Count | None = _option("Sequences a micro-batch.", LAYOUT)
+    recompute: Recompute | None = _option("Activations computed again in the backward pass.", LAYOUT)
+    offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
+
+    workload: WorkloadKind | None = _option("What is run; default pretrain.", TRAINING)
+    precision: TrainingPrecision | None = _option("Of the matrix products.", TRAINING)
+    seq_len: Count | None = _option("Tokens a sequence.", TRAINING)
+    target_len: Count | None = _option("Tokens of the decoder's sequence, for encoder-decoder models.", TRAINING)
+    global_batch: Count | None = _option("Sequences a step, all devices.", TRAINING)
+    optimizer: Optimizer | None = _option("Optimizer.", TRAINING)
+    flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
+    tokens: Tokens | None = _option("Tokens of the whole run, for its duration (15e12).", TRAINING, "NUMBER")
+
+    lora_rank: Count | None = _option("Rank of the adapters.", FINE_TUNING)
+    lora_targets: Names | None = _option("Matrices with adapters: q,kv,out,up,gate,down.", FINE_TUNING, "NAMES")
+    quantized_base: QuantizedBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `tp: yes` as a truth, and a truth counts as 1."""
+        if isinstance(value, bool) and info.field_name not in FLAGS:
+            raise ValueError(f"expected a value, got {str(value).lower()}")
+        return value
+
+    def said(self) -> dict[str, Any]:
+        """What was given, and nothing else."""
+        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+
+
+FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention"})
+"""Fields that are true or false (a test holds this to the annotations)."""
+
+
+def words(plan: Plan) -> dict[str, Any]:
+    """A resolved plan in the vocabulary, complete: given back as a plan file it is the same plan."""
+    said, layout, workload = plan.inputs, plan.layout, plan.workload
+    result: dict[str, Any] = {
+        "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
+        "devices": plan.devices, "devices_per_node": plan.cluster.devices_per_node, "stack": plan.stack.id,
+        "stack_version": said.get("stack_version"),
+        **{name: getattr(layout, name) for name in type(layout).model_fields},
+        **{name: getattr(workload, name) for name in type(workload).model_fields},
+    }  # fmt: skip
+    if workload.workload != "lora":
+        result |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
+    order = [name for name in PlanOptions.model_fields if name in result]
+    return {name: list(v) if isinstance(v := result[name], tuple) else v for name in order if result[name] is not None}

@@ -1,0 +1,104 @@
+"""A request: the options of one plan, and for each the file and line where it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmplan.errors import Fault, InputError
+from llmplan.files import Document
+from llmplan.plan.options import PlanOptions
+from llmplan.schema import check
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one plan was asked for with.
+
+    document: the plan file's part, if there was one; overridden: names that the command line gave.
+    """
+
+    options: PlanOptions
+    document: Document | None = None
+    overridden: frozenset[str] = frozenset()
+
+    def fault(self, message: str, *names: str) -> Fault:
+        """A fault that points at the line of the first of `names` that stands in the plan file."""
+        for name in names:
+            if self.document and isinstance(self.document.data, dict) and name in self.document.data:
+                if name not in self.overridden:
+                    return Fault(message, self.document.file, self.document.line((name,)))
+        return Fault(message)
+
+    def blame(self, error: InputError, name: str) -> list[Fault]:
+        """The faults of a look-up, at the line of the word that asked for it."""
+        return [self.fault(fault.message, name) if fault.file is None else fault for fault in error.faults]
+
+    def changed(self, **changes: Any) -> Request:
+        """The same request with other options; None takes one away."""
+        said = self.options.said() | changes
+        options = PlanOptions.model_validate({name: value for name, value in said.items() if value is not None})
+        return replace(self, options=options)
+
+
+def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Request]:
+    """One request for each plan of the documents (a list is many), each overridden by `given`.
+
+    Raises InputError with the faults of all plans and of the options together.
+    """
+    faults: list[Fault] = []
+    over, found = _checked_options(given, faults), []
+    for document in documents:
+        for part in _parts(document):
+            try:
+                found.append((part, check(part, PlanOptions)))
+            except InputError as error:
+                faults += error.faults
+    if faults or over is None:
+        raise InputError(faults)
+    said = over.said()
+    return [
+        Request(_merged(options, said), part, frozenset(said)) for part, options in found
+    ]  # fmt: skip
+
+
+def request(given: Mapping[str, Any]) -> Request:
+    """A request without a file."""
+    faults: list[Fault] = []
+    options = _checked_options(given, faults)
+    if options is None:
+        raise InputError(faults)
+    return Request(options, None, frozenset(options.said()))
+
+
+def _checked_options(given: Mapping[str, Any], faults: list[Fault]) -> PlanOptions | None:
+    """Options of the command line; their faults name the option as it is typed there."""
+    try:
+        return check(Document(dict(given), ""), PlanOptions)
+    except InputError as error:
+        faults += [Fault(_as_option(fault.message)) for fault in error.faults]
+        return None
+
+
+def _as_option(message: str) -> str:
+    """`seq_len: should be ...` as `--seq-len: should be ...`."""
+    name, colon, rest = message.partition(":")
+    field = name.partition(".")[0]
+    return f"--{field.replace('_', '-')}:{rest}" if colon and field in PlanOptions.model_fields else message
+
+
+def _merged(options: PlanOptions, said: Mapping[str, Any]) -> PlanOptions:
+    return options.model_copy(update=dict(said)) if said else options
+
+
+def _parts(document: Document) -> list[Document]:
+    """The plans of a document: itself, or each item of a list with its own lines."""
+    if not isinstance(document.data, list):
+        return [document]
+    if not document.data:
+        raise InputError(Fault("holds an empty list, no plan", document.file, document.line(())))
+    return [
+        Document(item, document.file, {path[1:]: line for path, line in document.lines.items() if path[:1] == (index,)})
+        for index, item in enumerate(document.data)
+    ]

@@ -1,0 +1,104 @@
+"""Catalogue type of a software stack: its defaults, its fitted numbers, its bands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from llmplan.plan.hardware import Source
+from llmplan.plan.layout import Recompute, WorkloadKind
+from llmplan.schema import Spec
+from llmplan.units import Bytes
+
+
+class Number(Spec):
+    """What a fitted number means: an item of `hardware_catalog/numbers.yaml`."""
+
+    unit: str
+    meaning: str
+    range: tuple[float, float]
+    """What is plausible; fits keep inside and `catalog check` refuses what is outside."""
+    prior: float
+    """Where a fit starts, and what it is drawn to where rows say nothing."""
+    spread: Annotated[float, Field(gt=0)]
+    """How far from the prior is ordinary, as a fraction of it."""
+
+
+class Band(Spec):
+    """80 % of unseen runs lie within `low` .. `high` times the prediction."""
+
+    low: Annotated[float, Field(gt=0, le=1)]
+    high: Annotated[float, Field(ge=1)]
+    rows: int = 0
+    """Left-out rows it was drawn from; 0 = borrowed."""
+    note: str = ""
+
+
+class TrainingDefaults(Spec):
+    """What the stack does where the user says nothing."""
+
+    recompute: Recompute | Literal["auto"] = "auto"
+    """`auto` = the least that fits."""
+    zero: Annotated[int, Field(ge=0, le=3)] = 1
+    sequence_parallel: bool = True
+    """Where tp > 1."""
+    flash_attention: bool = True
+    optimizer: str = "adam"
+    precision: str = "bf16"
+    micro_batch: int = 1
+    lora_rank: int = 16
+    lora_targets: tuple[str, ...] = ("q", "kv")
+    gradient_bytes: float = 4.0
+    """Bytes of a gradient element of 16-bit weights as accumulated."""
+    master_bytes: float = 4.0
+    """Bytes of the master copy of a 16-bit weight; 0 = none."""
+    reduce_bytes: float = 4.0
+    """Bytes of a gradient element in the data-parallel reduction."""
+    parameter_bytes: float = 2.0
+    """Bytes of a parameter as held; 4 where 32-bit parameters are cast on the fly (FSDP mixed precision)."""
+    dropout: bool = False
+    norm_saves: float = 1.0
+    """Hidden vectors kept for each norm (more where the norm runs unfused in fp32)."""
+    activation_saves: float = 1.0
+    """Vectors kept at the non-linearity for each one that a fused kernel keeps."""
+    selective_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of a layer's activations and matrix products that `selective` computes again beside core
+    attention: 0 as in Megatron-LM, about a half where it means every second layer or matrix product."""
+    logits_bytes: float = 8.0
+    """Bytes of a logit at the peak, all copies: 4 fp32 and 4 its gradient."""
+    logits_chunk: int = 0
+    """Tokens of which the loss is computed at a time; 0 = all."""
+
+
+class MemoryModel(Spec):
+    """What the stack holds beside model states and activations."""
+
+    context: Bytes
+    """CUDA context, libraries, communicators: seen by nvidia-smi, not by the allocator."""
+    fragmentation: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of allocated memory lost in the allocator's blocks (reserved / allocated - 1)."""
+    workspace: Bytes = 0.0
+    """Buffers of kernels and libraries."""
+
+
+class Stack(Spec):
+    """A training or serving software: `hardware_catalog/stacks/<id>.yaml`."""
+
+    id: str = ""
+    name: str
+    aliases: tuple[str, ...] = ()
+    version: str = ""
+    workloads: tuple[WorkloadKind, ...]
+    training: TrainingDefaults | None = None
+    memory: MemoryModel
+    fitted: dict[str, float] = {}
+    """Values of the numbers that `numbers.yaml` explains; at most eight for training and eight for serving."""
+    bands: dict[str, Band] = {}
+    """By quantity: `step_seconds`, `peak_bytes`, ..."""
+    fitted_on: tuple[str, ...] = ()
+    """Sources of the rows that the numbers came from, with how many rows."""
+    serving: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    date: str

@@ -1,0 +1,1 @@
+"""Composes formulas into answers; knows plans, knows nothing of the screen."""

@@ -1,0 +1,111 @@
+"""One plan in, one estimate out: memory, verdict, step time, throughput, utilisation, with bands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llmplan.formulas.step import model_flops_utilization
+from llmplan.plan.plan import Plan, Warning_
+from llmplan.plan.stack import Band
+from llmplan.planner import rates as reach
+from llmplan.planner.kernels import model_flops
+from llmplan.planner.memory import Memory, training_memory
+from llmplan.planner.training import StepTime, training_time
+
+Verdict = Literal["fits", "marginal", "does-not-fit"]
+_NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A predicted value and the ends of its 80 % band."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEstimate:
+    """Answer for `pretrain`, `finetune` and `lora`; SI base units.
+
+    peak: memory of the fullest device [bytes]; usable: what that device offers [bytes]; step: seconds;
+    tokens_per_second: of all devices; model_flops: of one step, without recomputation [FLOP];
+    mfu, hfu: of the dense peak of the workload's precision [1].
+    """
+
+    plan: Plan
+    memory: Memory
+    peak: Interval
+    usable_bytes: float
+    capacity_bytes: float
+    verdict: Verdict
+    time: StepTime
+    step: Interval
+    tokens_per_second: Interval
+    model_flops: float
+    mfu: float
+    hfu: float
+    bottleneck: str
+    warnings: tuple[Warning_, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the predicted peak, not the end of its band, is within what is usable."""
+        return self.peak.value <= self.usable_bytes
+
+
+def estimate(plan: Plan) -> TrainingEstimate:
+    """Estimates one plan; raises InputError where device, stack and precision do not go together."""
+    memory, time = training_memory(plan), training_time(plan)
+    device, workload = plan.device, plan.workload
+    peak = interval(float(memory.peak_bytes), plan, "peak_bytes")
+    usable = device.memory.capacity - device.memory.reserved
+    step = interval(float(time.step_seconds), plan, "step_seconds")
+    tokens = float(workload.global_batch) * workload.seq_len
+    per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
+    flops = training_flops(plan)
+    top = reach.peak_flops(device, workload.precision)
+    mfu = model_flops_utilization(flops, step.value, float(plan.devices), top)
+    again = float(time.recompute_seconds) / float(time.matmul_seconds + time.attention_seconds + time.elementwise_seconds)
+    return TrainingEstimate(
+        plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
+        verdict=verdict(peak, usable), time=time, step=step, tokens_per_second=per_second, model_flops=flops,
+        mfu=float(mfu), hfu=float(mfu) * (1.0 + again), bottleneck=_bottleneck(plan, memory, time), warnings=plan.warnings,
+    )  # fmt: skip
+
+
+def training_flops(plan: Plan) -> float:
+    """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
+    workload = plan.workload
+    forward = model_flops(plan.model, float(workload.global_batch) * workload.seq_len, float(workload.seq_len))
+    return forward * (2.0 if workload.workload == "lora" else 3.0)
+
+
+def interval(value: float, plan: Plan, quantity: str) -> Interval:
+    """The value with the stack's 80 % band for that quantity."""
+    band = plan.stack.bands.get(quantity, _NO_BAND)
+    return Interval(value, value * band.low, value * band.high)
+
+
+def verdict(peak: Interval, usable: float) -> Verdict:
+    """`fits` or `does-not-fit` where the whole band says so, `marginal` where the limit lies inside it."""
+    if peak.high <= usable:
+        return "fits"
+    return "does-not-fit" if peak.low > usable else "marginal"
+
+
+def _bottleneck(plan: Plan, memory: Memory, time: StepTime) -> str:
+    """The resource that takes most of the step's time."""
+    parts = time.parts()
+    shares = {
+        "compute": parts["matmul_seconds"] + parts["attention_seconds"] + parts["recompute_seconds"],
+        "memory-bandwidth": parts["elementwise_seconds"] + parts["optimizer_seconds"],
+        "network": parts["tensor_parallel_seconds"] + parts["context_parallel_seconds"]
+        + parts["expert_parallel_seconds"] + parts["pipeline_transfer_seconds"] + parts["data_parallel_seconds"],
+        "pipeline-bubble": parts["pipeline_bubble_seconds"],
+        "host": parts["host_seconds"],
+        "stragglers": parts["straggler_seconds"],
+    }  # fmt: skip
+    return max(shares, key=lambda name: float(shares[name]))

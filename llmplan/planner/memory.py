@@ -1,0 +1,297 @@
+"""Memory of training on one device: the fullest pipeline stage, part by part.
+
+All functions take a plan whose layout holds numbers, or arrays that broadcast against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from llmplan.formulas.activations import layer_activation_bytes, logits_bytes, score_bytes
+from llmplan.formulas.attention import attended_tokens
+from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.pipeline import micro_batches_in_flight, stage_layers
+from llmplan.formulas.states import expert_parts, lora_parameters, sharded_bytes, split_parts
+from llmplan.plan.model import Layer, Linear
+from llmplan.plan.plan import Plan
+from llmplan.planner.rates import ELEMENT_BYTES
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+# Bytes of a parameter's optimizer states beside the master weight: Kingma & Ba 2014 (two moments), 8-bit Adam
+# (Dettmers et al. 2021, arXiv 2110.02861: two moments of 1 byte), Lion and momentum (one), Muon (one for
+# matrices; its embeddings under Adam are ignored), Adafactor (row and column sums: nothing to speak of).
+OPTIMIZER_BYTES = {
+    "adam": 8.0, "adamw": 8.0, "lamb": 8.0, "adam-8bit": 2.0, "momentum": 4.0, "lion": 4.0, "muon": 4.0,
+    "sgd": 0.0, "adafactor": 0.0,
+}  # fmt: skip
+_PARAMETERS_AT_ONCE = 2.0  # layers whose gathered parameters stand at once under ZeRO-3: the current and the next
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on the fullest device, by part; every field a number or an array [bytes]."""
+
+    weights_bytes: Num
+    gradients_bytes: Num
+    optimizer_states_bytes: Num
+    activations_bytes: Num
+    logits_bytes: Num
+    gathered_bytes: Num
+    overhead_bytes: Num
+    context_bytes: Num
+    host_bytes: Num = 0.0
+
+    @property
+    def allocated_bytes(self) -> Num:
+        """What the framework's allocator hands out at the peak."""
+        return (
+            self.weights_bytes + self.gradients_bytes + self.optimizer_states_bytes + self.activations_bytes
+            + self.logits_bytes + self.gathered_bytes
+        )  # fmt: skip
+
+    @property
+    def reserved_bytes(self) -> Num:
+        """With what its blocks waste and kernels' workspaces."""
+        return self.allocated_bytes + self.overhead_bytes
+
+    @property
+    def peak_bytes(self) -> Num:
+        """What the device must hold: reserved and the process's context."""
+        return self.reserved_bytes + self.context_bytes
+
+    def parts(self) -> dict[str, Num]:
+        """Parts that sum to `peak_bytes`."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "host_bytes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Parameters that one device holds: dense, in experts, and of those, trained ones [1]."""
+
+    dense: Num
+    expert: Num
+    dense_trained: Num
+    expert_trained: Num
+
+
+def local_parameters(linear: Linear, layout: Any) -> Num:
+    """Parameters of one matrix (or bank) on one device, after tensor and expert parallelism [1]."""
+    if linear.routed:
+        return linear.parameters / minimum(expert_parts(layout.tp, layout.ep), linear.experts * layout.tp)
+    if linear.split == "none":
+        return float(linear.parameters)
+    bias = linear.outputs * linear.bias if linear.split == "row" else 0.0
+    return (linear.parameters - bias) / split_parts(layout.tp, float(linear.split_limit)) + bias
+
+
+def adapter_parameters(layer: Layer, plan: Plan) -> float:
+    """Parameters of LoRA adapters in one layer, copied over tensor parallelism [1]."""
+    rank = plan.workload.lora_rank
+    if plan.workload.workload != "lora" or rank is None:
+        return 0.0
+    targets = lora_targets(plan)
+    parameters = 0.0
+    for linear in layer.linears:
+        if linear.name in targets:
+            parameters += lora_parameters(linear.inputs, linear.outputs, rank) * linear.experts
+    return parameters
+
+
+def lora_targets(plan: Plan) -> tuple[str, ...]:
+    """Names of the matrices that have adapters."""
+    defaults = plan.stack.training
+    return plan.workload.lora_targets or (defaults.lora_targets if defaults else ())
+
+
+def layers_on_stage(plan: Plan, layer: Layer) -> Num:
+    """Layers of this group on the fullest stage, the groups spread evenly [1]."""
+    layout, total = plan.layout, plan.model.layer_count
+    fullest = stage_layers(float(total), layout.pp, layout.vp)
+    return fullest * (layer.copies / total)
+
+
+def layer_parameters(plan: Plan) -> Held:
+    """Parameters of the layers of the fullest stage on one device [1]."""
+    frozen = plan.workload.workload == "lora"
+    dense: Num = 0.0
+    expert: Num = 0.0
+    trained: Num = 0.0
+    for layer in plan.model.layers:
+        count = layers_on_stage(plan, layer)
+        banks = sum((local_parameters(x, plan.layout) for x in layer.linears if x.routed), 0.0)
+        rest = sum((local_parameters(x, plan.layout) for x in layer.linears if not x.routed), float(layer.extra_parameters))
+        adapters = adapter_parameters(layer, plan)
+        dense, expert, trained = dense + count * (rest + adapters), expert + count * banks, trained + count * adapters
+    return Held(dense, expert, trained, 0.0) if frozen else Held(dense, expert, dense, expert)
+
+
+def end_parameters(plan: Plan) -> tuple[Num, Num]:
+    """Parameters before the first layer and after the last on one device [1], each on its own stage.
+
+    Under pipeline parallelism a tied table stands on both ends.
+    """
+    model, layout = plan.model, plan.layout
+    first = model.embedding_parameters / layout.tp + model.position_parameters
+    tied_copy = where(layout.pp > 1, model.embedding_parameters / layout.tp, 0.0) if model.tied_embeddings else 0.0
+    last = model.head_parameters / layout.tp + model.final_parameters + tied_copy
+    return first, last
+
+
+def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True) -> Num:
+    """Activations that one layer keeps for one micro-batch [bytes]; scores: keep those of unfused attention."""
+    layout, workload = plan.layout, plan.workload
+    defaults = plan.stack.training
+    assert defaults is not None
+    frozen = workload.workload == "lora"
+    targets = lora_targets(plan)
+    tokens = layout.micro_batch * float(workload.seq_len) / layout.cp
+    copied: Num = float(layer.norms * layer.hidden) * defaults.norm_saves
+    divided: Num = layer.activation_elements * defaults.activation_saves
+    routed_tokens = tokens / minimum(layout.tp, layout.ep)
+    routed: Num = 0.0
+    for linear in layer.linears:
+        if not linear.saves_input or (frozen and linear.name not in targets and not linear.routed):
+            continue
+        if linear.routed:
+            routed = routed + linear.active * linear.inputs / where(linear.split == "row", expert_parts(layout.tp, layout.ep) / layout.ep, 1.0)
+        elif linear.split == "row":
+            divided = divided + linear.inputs
+        else:
+            copied = copied + linear.inputs
+    kept_scores: Num = 0.0
+    for core in layer.cores:
+        divided = divided + core.saved_elements
+        if core.scores and core.kind == "softmax" and not workload.flash_attention and scores:
+            attended = attended_tokens(float(workload.seq_len), core.context, causal=False)
+            kept_scores = kept_scores + score_bytes(tokens, attended, core.heads, layout.tp, 5.0 if defaults.dropout else 2.0)
+    masks = float(layer.residuals * layer.hidden) if defaults.dropout else 0.0
+    element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
+    sequence_parallel = 1.0 * layout.sequence_parallel
+    dense = layer_activation_bytes(tokens, copied, divided, masks, kept_scores, layout.tp, sequence_parallel, element)
+    return dense + routed_tokens * routed * element
+
+
+def _activations(plan: Plan, in_flight: Num) -> Num:
+    """Activations of a stage that holds `in_flight` micro-batches, by the recomputation chosen [bytes]."""
+    layout, workload, model = plan.layout, plan.workload, plan.model
+    defaults = plan.stack.training
+    assert defaults is not None
+    tokens = layout.micro_batch * float(workload.seq_len) / layout.cp
+    element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
+    copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
+    whole: Num = 0.0
+    selective: Num = 0.0
+    border: Num = 0.0
+    largest: Num = 0.0
+    for layer in model.layers:
+        count = layers_on_stage(plan, layer) * (layer.count / layer.copies)
+        full = activation_bytes_per_layer(plan, layer)
+        kept = activation_bytes_per_layer(plan, layer, scores=False) * (1.0 - defaults.selective_share)
+        whole, selective = whole + count * full, selective + count * kept
+        border = border + count * tokens * layer.hidden * element / copies
+        largest = maximum(largest, full)
+    embeddings = tokens * model.hidden * element / copies
+    is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
+    kept_bytes = where(is_full, border, where(is_selective, selective, whole)) * in_flight
+    working = where(is_full, largest, where(is_selective, largest * defaults.selective_share, 0.0))
+    return kept_bytes + working + embeddings
+
+
+def _gathered(plan: Plan, held: Held) -> Num:
+    """Parameters gathered for the running layer under ZeRO-3, and its gradients before they are reduced [bytes]."""
+    layout = plan.layout
+    layers = stage_layers(float(plan.model.layer_count), layout.pp, layout.vp)
+    one = (held.dense + held.expert) / layers
+    first, last = end_parameters(plan)
+    unit = maximum(one, maximum(first, last))
+    trained = (held.dense_trained + held.expert_trained) / (held.dense + held.expert)
+    bytes_each = ELEMENT_BYTES["bf16"] * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
+    return where(layout.zero >= 3, bytes_each, 0.0)
+
+
+def training_memory(plan: Plan) -> Memory:
+    """Memory of the fullest device, for every layout of the plan.
+
+    With pipeline parallelism the first stage (embedding, most micro-batches in flight) and the last
+    (head, logits, one in flight) are compared and the larger one is returned part by part.
+    """
+    layout, workload, model = plan.layout, plan.workload, plan.model
+    defaults, fixed = plan.stack.training, plan.stack.memory
+    assert defaults is not None
+    held = layer_parameters(plan)
+    first, last = end_parameters(plan)
+    micro_batches = workload.global_batch / (layout.dp * layout.micro_batch)
+    alone = layout.pp == 1
+    logits: Num = 0.0
+    if model.head:
+        tokens = layout.micro_batch * float(workload.seq_len) / layout.cp
+        tokens = minimum(tokens, defaults.logits_chunk * 1.0) if defaults.logits_chunk else tokens
+        logits = logits_bytes(tokens, model.vocab, layout.tp, defaults.logits_bytes)
+    in_flight = micro_batches_in_flight(layout.pp, layout.vp, micro_batches)
+    at_first = _stage(plan, held, where(alone, first + last, first), in_flight, where(alone, logits, 0.0))
+    at_last = _stage(plan, held, where(alone, first + last, last), minimum(in_flight, layout.vp * 1.0), logits)
+    choose = at_first.allocated_bytes >= at_last.allocated_bytes
+    stage = _pick(choose, at_first, at_last)
+    allocated = stage.allocated_bytes
+    overhead = allocated * fixed.fragmentation + fixed.workspace
+    return Memory(
+        **{name: getattr(stage, name) for name in _STAGE_FIELDS}, overhead_bytes=overhead, context_bytes=fixed.context,
+        host_bytes=stage.host_bytes,
+    )  # fmt: skip
+
+
+_STAGE_FIELDS = (
+    "weights_bytes", "gradients_bytes", "optimizer_states_bytes", "activations_bytes", "logits_bytes", "gathered_bytes",
+)  # fmt: skip
+
+
+def _pick(choose: Any, a: Memory, b: Memory) -> Memory:
+    names = [field.name for field in fields(Memory)]
+    return Memory(**{name: where(choose, getattr(a, name), getattr(b, name)) for name in names})
+
+
+def _stage(plan: Plan, held: Held, ends: Num, in_flight: Num, logits: Num) -> Memory:
+    """Model states and activations of a stage with `ends` parameters beside its layers."""
+    layout, workload = plan.layout, plan.workload
+    defaults = plan.stack.training
+    assert defaults is not None
+    frozen = workload.workload == "lora"
+    weight, gradient, master = state_bytes(plan)
+    base = ELEMENT_BYTES[workload.quantized_base] if frozen and workload.quantized_base else weight
+    adapters = held.dense_trained if frozen else 0.0
+    trained_dense = adapters if frozen else held.dense + ends
+    dp = layout.dp * layout.cp * 1.0
+    expert_dp = maximum(1.0, dp * layout.tp / expert_parts(layout.tp, layout.ep))
+
+    def divided(dense: Num, expert: Num, each: float, stage: int) -> Num:
+        shards, expert_shards = where(layout.zero >= stage, dp, 1.0), where(layout.zero >= stage, expert_dp, 1.0)
+        return sharded_bytes(dense, each, shards) + sharded_bytes(expert, each, expert_shards)
+
+    weights = divided(held.dense - adapters, held.expert, base, 3) + divided(ends + adapters, 0.0, weight, 3)
+    states = divided(trained_dense, held.expert_trained, OPTIMIZER_BYTES[workload.optimizer] + master, 1)
+    offloaded = 1.0 * layout.offload_optimizer
+    return Memory(
+        weights_bytes=weights,
+        gradients_bytes=divided(trained_dense, held.expert_trained, gradient, 2),
+        optimizer_states_bytes=states * (1.0 - offloaded),
+        activations_bytes=_activations(plan, in_flight),
+        logits_bytes=logits,
+        gathered_bytes=_gathered(plan, held),
+        overhead_bytes=0.0,
+        context_bytes=0.0,
+        host_bytes=states * offloaded * plan.cluster.devices_per_node,
+    )
+
+
+def state_bytes(plan: Plan) -> tuple[float, float, float]:
+    """Bytes of a parameter as held, of its gradient, and of its master copy, by precision and stack."""
+    defaults = plan.stack.training
+    assert defaults is not None
+    if plan.workload.precision in ("fp32", "tf32"):
+        return 4.0, 4.0, 0.0
+    return defaults.parameter_bytes, defaults.gradient_bytes, defaults.master_bytes
+
+

@@ -1,0 +1,62 @@
+"""Checks parsed data against a pydantic model, and turns every fault into one with a line."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.files import Document
+
+
+class Spec(BaseModel):
+    """Base of everything that is read from a file: frozen, no unknown keys, finite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+SpecT = TypeVar("SpecT", bound=BaseModel)
+
+
+def check(document: Document, spec: type[SpecT]) -> SpecT:
+    """`document.data` as a `spec`; an InputError with all of its faults otherwise."""
+    if not isinstance(document.data, dict):
+        raise InputError(Fault(f"expected a mapping of keys, got {_kind(document.data)}", document.file, document.line(())))
+    try:
+        return spec.model_validate(document.data)
+    except ValidationError as error:
+        raise InputError([_fault(item, document, spec) for item in error.errors(include_url=False)]) from None
+
+
+def _fault(item: Any, document: Document, spec: type[BaseModel]) -> Fault:
+    path = tuple(item["loc"])
+    name = ".".join(str(step) for step in path)
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(spec, path[:-1])
+        message = f"unknown key {name!r}{did_you_mean(str(path[-1]), known)}"
+    elif item["type"] == "missing":
+        message = f"key {name!r} is missing"
+    else:
+        text = item["msg"].removeprefix("Value error, ")
+        message = f"{name}: {text[0].lower()}{text[1:]}" if name else text
+        if item["type"] not in ("value_error", "assertion_error"):
+            message += f", got {str(item['input'])[:60]!r}"
+    return Fault(message, document.file, document.line(path))
+
+
+def _keys_at(spec: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """The keys that a nested model knows, for 'did you mean'; the top level's where it is unclear."""
+    current: Any = spec
+    for step in path:
+        annotation = current.model_fields[step].annotation if step in getattr(current, "model_fields", {}) else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not nested:
+            return []
+        current = nested[0]
+    return list(current.model_fields)
+
+
+def _kind(data: Any) -> str:
+    return {list: "a list", str: "text", type(None): "nothing"}.get(type(data), type(data).__name__)
