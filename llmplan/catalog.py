@@ -16,17 +16,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import Document, read_documents
+from llmplan.plan.hardware import Cluster, Device, Efficiency, PriceList
+from llmplan.plan.stack import Stack
 from llmplan.schema import check
-
-if TYPE_CHECKING:
-    from llmplan.plan.hardware import Cluster, Device, Efficiency, PriceList
-    from llmplan.plan.stack import Stack
 
 # kind (a folder) -> what a person calls one of it
 KINDS = {
@@ -38,6 +36,7 @@ KINDS = {
 }
 ENVIRONMENT = "LLMPLAN_CATALOG"
 ALIASES = "aliases"
+SHOWN = 80  # characters of a wrong name that an error repeats
 ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}\Z")
 """An id is a file name and nothing else: no separator, no leading dot, no NUL."""
 
@@ -75,19 +74,17 @@ class Catalog:
             target = self.aliases(directory).get(wanted)
             if target is not None:
                 return directory / f"{target}.yaml"
-        known = {*self.ids(kind), *(alias for directory in self.directories(kind) for alias in self.aliases(directory))}
-        shown = name if len(name) <= 80 else f"{name[:77]}..."
-        near = did_you_mean(wanted[:80], sorted(known)).removeprefix("; ").capitalize()
-        hint = f"{near} " if near else ""
+        shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+        near = did_you_mean(wanted[:SHOWN], self.names(kind))
         listing = f"`llmplan catalog list{'' if kind == 'devices' else f' {kind}'}` shows all"
-        raise InputError(f"unknown {KINDS[kind]} {_quoted(shown)}. {hint}({listing})")
+        raise InputError(f'unknown {KINDS[kind]} "{printable(shown)}"{near} ({listing})')
 
     def aliases(self, directory: Path) -> dict[str, str]:
         """Alias to id of one directory: from its index, or from the entries where it has none."""
         key = ("aliases", directory)
         if key not in self._read:
             index = directory / f"{ALIASES}.yaml"
-            self._read[key] = _read_index(index) if _is_file(index) else collect_aliases(directory)
+            self._read[key] = read_index(index) if _is_file(index) else collect_aliases(directory)
         result: dict[str, str] = self._read[key]
         return result
 
@@ -95,20 +92,21 @@ class Catalog:
         """Ids of all entries of a kind, sorted."""
         return sorted({path.stem for directory in self.directories(kind) for path in entry_files(directory)})
 
+    def names(self, kind: str) -> list[str]:
+        """Ids and aliases of all entries of a kind, sorted."""
+        aliases = (alias for directory in self.directories(kind) for alias in self.aliases(directory))
+        return sorted({*self.ids(kind), *aliases})
+
     def entry_document(self, kind: str, name: str) -> Document:
         """The parsed file of one entry; its id is `Path(document.file).stem`."""
         return read_entry(self.find(kind, name))
 
     def device(self, name: str) -> Device:
         """The device that `name` means, its `efficiency` filled up: from its `like` device, then from its kind."""
-        from llmplan.plan.hardware import Device
-
         device = self._entry("devices", name, Device)
         return device.model_copy(update={"efficiency": self._efficiency(device, (device.id,))})
 
     def _efficiency(self, device: Device, seen: tuple[str, ...]) -> Efficiency:
-        from llmplan.plan.hardware import Device
-
         own = device.efficiency
         if own.like is None:
             other = self._kind_efficiency(device.kind)
@@ -120,8 +118,6 @@ class Catalog:
         return other.model_copy(update={**filled, "matmul": {**other.matmul, **own.matmul}})
 
     def _kind_efficiency(self, kind: str) -> Efficiency:
-        from llmplan.plan.hardware import Efficiency
-
         path = builtin("devices").parent / "efficiency.yaml"
         if path not in self._read:
             self._read[path] = read_entry(path)
@@ -130,20 +126,14 @@ class Catalog:
 
     def cluster(self, name: str) -> Cluster:
         """The cluster that `name` means."""
-        from llmplan.plan.hardware import Cluster
-
         return self._entry("clusters", name, Cluster)
 
     def stack(self, name: str) -> Stack:
         """The software stack that `name` means."""
-        from llmplan.plan.stack import Stack
-
         return self._entry("stacks", name, Stack)
 
     def prices(self) -> tuple[PriceList, ...]:
         """All price lists; one of the user replaces the built-in one of the same id."""
-        from llmplan.plan.hardware import PriceList
-
         return tuple(self._entry("prices", name, PriceList) for name in self.ids("prices"))
 
     def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
@@ -208,7 +198,7 @@ def open_catalog(extra: Iterable[Path | str] = ()) -> Catalog:
     named += [(Path(folder), ENVIRONMENT) for folder in listed.split(os.pathsep) if folder]
     for folder, origin in named:
         if "\0" in str(folder) or not folder.is_dir():
-            raise InputError(f"{origin}: no such folder: {_quoted(str(folder))}")
+            raise InputError(f'{origin}: no such folder "{printable(str(folder))}"')
     config = _config_folder()
     folders = [folder for folder, _ in named] + ([config] if config.is_dir() else [])
     return _catalog(tuple(folders))
@@ -224,7 +214,8 @@ def _config_folder() -> Path:
     return Path(base) / "llmplan" / "catalog"
 
 
-def _read_index(path: Path) -> dict[str, str]:
+def read_index(path: Path) -> dict[str, str]:
+    """Alias to id as an `aliases.yaml` says; an InputError if it names what cannot be an id."""
     document = read_entry(path)
     data = document.data if isinstance(document.data, dict) else {}
     wrong = [alias for alias, target in data.items() if not (isinstance(target, str) and ID.match(target))]
@@ -241,8 +232,9 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _quoted(text: str) -> str:
-    return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'
+def printable(text: str) -> str:
+    """Text that is safe on a terminal: what does not print is written as an escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def device(name: str) -> Device:

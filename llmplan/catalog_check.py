@@ -10,11 +10,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel
 
-from llmplan.catalog import ALIASES, ID, Catalog, builtin, collect_aliases, entry_files, normal, read_entry
+from llmplan.catalog import (
+    ALIASES,
+    ID,
+    KINDS,
+    Catalog,
+    builtin,
+    collect_aliases,
+    entry_files,
+    normal,
+    read_entry,
+    read_index,
+)
 from llmplan.catalog_lint import (
     LinkTable,
     Problem,
@@ -26,11 +37,9 @@ from llmplan.catalog_lint import (
 )
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, Path_
-from llmplan.plan.hardware import Cluster, Device, PriceList
+from llmplan.plan.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.plan.stack import Stack
 from llmplan.schema import check
-
-LIKE_STEPS = 4  # a chain of stand-ins longer than this is a loop or a mistake
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
 
@@ -47,11 +56,13 @@ class Report:
         self.faults += [Fault(message, document.file, document.line(path)) for path, message in problems]
 
 
-def check_catalog(catalog: Catalog) -> Report:
-    """Checks every entry of every folder of a catalogue; an empty `faults` means all is well."""
+def check_catalog(catalog: Catalog, kinds: Iterable[str] = KINDS) -> Report:
+    """Checks every entry of some kinds, in every folder; an empty `faults` means all is well."""
     report = Report()
+    _guard(report, _check_kind_efficiencies)
     rules = _rules(catalog, report)
-    for kind, rule in rules.items():
+    for kind in kinds:
+        rule = rules[kind]
         for directory in catalog.directories(kind):
             for path in entry_files(directory):
                 report.counts[kind] += 1
@@ -71,8 +82,8 @@ def _plain(alias: str) -> str:
 
 
 def write_aliases(directory: Path) -> Path | None:
-    """Writes the alias index of a directory anew; None where it has no entries."""
-    if not entry_files(directory):
+    """Writes the alias index of a directory anew; None where its entries have no aliases."""
+    if not collect_aliases(directory):
         return None
     path = directory / f"{ALIASES}.yaml"
     path.write_text(fresh_aliases(directory), encoding="utf-8")
@@ -105,6 +116,16 @@ def _rules(catalog: Catalog, report: Report) -> dict[str, Callable[[Path], None]
     return {"devices": device, "clusters": cluster, "stacks": stack, "prices": price, "models": _model}
 
 
+def _check_kind_efficiencies() -> None:
+    """`efficiency.yaml`, what stands in for devices that were not measured, has every kind and a source for each."""
+    document = read_entry(builtin("devices").parent / "efficiency.yaml")
+    kinds = get_args(Device.model_fields["kind"].annotation)
+    for kind in kinds:
+        part = Document(document.data.get(kind), document.file, {(): document.line((kind,)) or 1})
+        if not check(part, Efficiency).source:
+            raise InputError(Fault(f"{kind} needs a source", document.file, document.line((kind,))))
+
+
 def _model(path: Path) -> None:
     """A model entry by the loader of models, where this build has one."""
     document = _read(path)
@@ -133,15 +154,13 @@ def _device_references(device: Device, catalog: Catalog) -> Iterable[Problem]:
     if device.cluster is not None:
         yield from _resolves(catalog, "clusters", device.cluster, ("cluster",))
     like, path = device.efficiency.like, ("efficiency", "like")
-    for _ in range(LIKE_STEPS):
-        if like is None:
-            return
-        unknown = list(_resolves(catalog, "devices", like, path))
-        if unknown:
-            yield from unknown
-            return
-        like = catalog.device(like).efficiency.like
-    yield path, f"efficiency.like passes through more than {LIKE_STEPS} devices, or round in a circle"
+    if like is None:
+        return
+    yield from _resolves(catalog, "devices", like, path)
+    try:
+        catalog.device(like)  # follows its own `like`, so it finds a circle
+    except InputError as error:
+        yield path, str(error)
 
 
 def _resolves(catalog: Catalog, kind: str, name: str, path: Path_) -> Iterable[Problem]:
@@ -165,7 +184,7 @@ def _check_aliases(directory: Path, report: Report) -> None:
     index = directory / f"{ALIASES}.yaml"
     if not index.is_file() and (not aliases or directory != builtin(directory.name)):
         return
-    if not index.is_file() or index.read_text(encoding="utf-8") != fresh_aliases(directory):
+    if not index.is_file() or read_index(index) != aliases:
         text = "does not match the entries: run `llmplan catalog check --write-aliases`"
         report.faults.append(Fault(text, str(index)))
 

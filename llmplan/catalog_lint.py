@@ -10,11 +10,12 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 from pydantic import model_validator
 
 from llmplan.files import Document, Path_
-from llmplan.plan.hardware import Cluster, Device, Price, PriceList, Source
+from llmplan.plan.hardware import Cluster, Device, HostLink, Memory, Power, Price, PriceList, ScaleUp, Source
 from llmplan.schema import Spec
 from llmplan.units import BytesPerSecond
 
@@ -24,6 +25,7 @@ ROUNDING = 0.03  # vendors round peaks to three digits and sums of links to two
 SPARSE_OVER_DENSE = 2.0  # structured 2:4 sparsity; entries of other schemes give no sparse_peak
 INT8_OVER_16BIT = (1.0, 2.0, 4.0)  # as many, twice or four times the 16-bit rate, on every device so far
 LINKS = {"torus-2d": 4, "torus-3d": 6}  # neighbours of a node in a torus
+PAIR = 2
 
 # Ranges that every real device lies well inside, so that a wrong prefix (x 1000) or unit (x 8) falls out.
 READ_MEMORY = (3e-3, 4.0)  # seconds to read all memory once: 6 ms (SRAM over PCIe) .. 1.7 s (a CPU socket)
@@ -85,10 +87,9 @@ def _peak_problems(device: Device) -> Iterator[Problem]:
     if base and fp8 and not _near(fp8, device.fp8_ratio * base):
         text = f"peak.fp8 is {fp8 / base:.2f} x 16-bit, expected {device.fp8_ratio:g}: dense and sparse mixed, or set"
         yield ("peak", "fp8"), f"{text} fp8_ratio"
-    if base and int8 and not any(_near(int8, ratio * base) for ratio in INT8_OVER_16BIT):
-        if not _explained(device, "int8"):
-            text = f"peak.int8 is {int8 / base:.2f} x 16-bit, expected 1, 2 or 4; a note must say why"
-            yield ("peak", "int8"), text
+    usual = base and int8 and any(_near(int8, ratio * base) for ratio in INT8_OVER_16BIT)
+    if base and int8 and not usual and not _explained(device, "int8"):
+        yield ("peak", "int8"), f"peak.int8 is {int8 / base:.2f} x 16-bit, expected 1, 2 or 4; a note must say why"
     if "bf16" in peak and "fp16" in peak and not _near(peak["bf16"], peak["fp16"]) and not _explained(device, "fp16"):
         yield ("peak", "fp16"), "peak.fp16 differs from peak.bf16; a note must say why"
     for precision in device.unsupported:
@@ -123,7 +124,7 @@ def _link_problems(device: Device, links: dict[str, LinkRate]) -> Iterator[Probl
         yield ("scale_up",), f"scale_up.links of a {up.topology} is {LINKS[up.topology]}"
     if up.topology == "mesh" and up.links is None:
         yield ("scale_up",), "scale_up.links is needed in a mesh"
-    if up.topology == "pairs" and up.domain != 2:
+    if up.topology == "pairs" and up.domain != PAIR:
         yield ("scale_up", "domain"), "scale_up.domain of pairs is 2"
     if (up.bandwidth > 0) != (up.domain > 1):
         yield ("scale_up",), "scale_up.bandwidth and a domain of more than 1 go together"
@@ -253,16 +254,16 @@ def _explained(device: Device, word: str) -> bool:
 
 
 def _value(document: Document, path: Path_) -> object:
-    value: object = document.data
+    value: Any = document.data
     for step in path:
-        value = value[step] if isinstance(value, dict) else None  # type: ignore[index]
+        value = value[step] if isinstance(value, dict) else None
     return value
 
 
 def _is_field(steps: list[str]) -> bool:
-    from llmplan.plan.hardware import HostLink, Memory, Power, ScaleUp
-
-    parts = {"memory": Memory, "scale_up": ScaleUp, "host_link": HostLink, "power": Power}
-    if steps[0] not in Device.model_fields or len(steps) > 2:
-        return False
-    return len(steps) == 1 or steps[0] not in parts or steps[1] in parts[steps[0]].model_fields
+    """Whether `memory` or `memory.type` names something that a device has."""
+    parts: dict[str, type[Spec]] = {"memory": Memory, "scale_up": ScaleUp, "host_link": HostLink, "power": Power}
+    first, *rest = steps
+    if first not in Device.model_fields or not rest:
+        return first in Device.model_fields
+    return len(rest) == 1 and (first not in parts or rest[0] in parts[first].model_fields)

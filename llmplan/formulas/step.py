@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import log2, maximum
+from llmplan.formulas.numeric import log2, maximum, soft_maximum
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -22,15 +22,15 @@ def elementwise_bytes(tokens: Num, elements: Num, passes: Num, element: Num = 2.
 
 
 def host_bound_seconds(device_seconds: Num, host_seconds: Num) -> Num:
-    """Time of work that the host must launch: the device's, or the host's where that is longer [s].
+    """Time of work that the host must launch: about the longer of the device's and the host's [s].
 
-    Small layers finish before the next kernel is launched. Ignored: queues that let the host run ahead
-    over layer borders (it then hides in the larger ones).
+    soft_maximum(device, host): small layers finish before their next kernel is launched, and the two queue
+    behind each other where they are alike. Ignored: a host that runs ahead over layers of unlike size.
 
-    >>> host_bound_seconds(0.002, 0.001), host_bound_seconds(0.0005, 0.001)
-    (0.002, 0.001)
+    >>> round(host_bound_seconds(0.004, 0.001), 6), round(host_bound_seconds(0.0005, 0.001), 6)
+    (0.004004, 0.001015)
     """
-    return maximum(device_seconds, host_seconds)
+    return soft_maximum(device_seconds, host_seconds)
 
 
 def exposed_seconds(communication: Num, cover: Num, never_hidden: Num) -> Num:

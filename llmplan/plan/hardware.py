@@ -78,6 +78,10 @@ class Efficiency(Spec):
     matmul: dict[Precision, MatmulEfficiency] = {}
     attention_fraction: Fraction | None = None
     """Of the bf16 peak that a long causal flash attention reaches, forward."""
+    flash_2_fraction: Fraction | None = None
+    """The same for FlashAttention-2, where newer kernels reach more."""
+    sustained_fraction: Fraction = 1.0
+    """Of the rates of kernels measured alone that is kept in continuous work, when power limits the clock."""
     memory_fraction: Fraction | None = None
     """Of the datasheet bandwidth that streaming kernels reach."""
     link_fraction: Fraction | None = None

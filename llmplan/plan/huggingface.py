@@ -58,7 +58,7 @@ def _read(config: Config, family: dict[str, Any]) -> dict[str, Any]:
         value = config.value(keys, _type_of(field))
         if value is not None:
             fields[field] = value
-    fields = family.get("default_simple", {}) | fields | family.get("set", {})
+    fields |= family.get("set", {})
     _defaults(fields, family, config)
     if fields.get("experts"):
         fields.setdefault("shared_experts", 0)
@@ -82,19 +82,31 @@ def _defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) ->
     """Fills what the config leaves out from the family's defaults; the rest is missing, and said so."""
     for field, value in family.get("default", {}).items():
         if field not in fields:
-            if value == "heads":
-                value = fields.get("heads")
-            elif isinstance(value, str) and value.endswith(" x hidden"):
-                value = int(value.split()[0]) * fields["hidden"] if "hidden" in fields else None
-            fields[field] = value
-    if fields.get("head_dim") is None and isinstance(fields.get("heads"), int) and isinstance(fields.get("hidden"), int):
+            fields[field] = _default(value, fields)
+    if (
+        fields.get("head_dim") is None
+        and isinstance(fields.get("heads"), int)
+        and isinstance(fields.get("hidden"), int)
+    ):
         if fields["hidden"] % fields["heads"] and "kv_lora_rank" not in fields:
-            config.fault(f"hidden_size {fields['hidden']} is not a multiple of {fields['heads']} heads; give head_dim", "head_dim")
+            config.fault(
+                f"hidden_size {fields['hidden']} is not a multiple of {fields['heads']} heads; give head_dim",
+                "head_dim",
+            )
         fields["head_dim"] = max(1, fields["hidden"] // fields["heads"])
     for field in ("layers", "hidden", "heads", "vocab"):
         if field not in fields:
             key = config.shown(_keys(family).get(field, [field]))
             config.fault(f"key {key} is missing ({field})")
+
+
+def _default(value: Any, fields: dict[str, Any]) -> Any:
+    """A default as the table writes it: a plain value, `heads`, or `<n> x hidden`."""
+    if value == "heads":
+        return fields.get("heads")
+    if isinstance(value, str) and value.endswith(" x hidden"):
+        return int(value.split()[0]) * fields["hidden"] if "hidden" in fields else None
+    return value
 
 
 @lru_cache(maxsize=1)
@@ -128,12 +140,19 @@ def _generic(config: Config) -> dict[str, Any]:
     named = config.model_type or "(no model_type)"
     architectures = config.data.get("architectures")
     listed = [str(item) for item in architectures] if isinstance(architectures, list) else []
-    if config.data.get("is_encoder_decoder") is True or (listed and not any("CausalLM" in a or "LMHead" in a or "ConditionalGeneration" in a for a in listed)):
+    if config.data.get("is_encoder_decoder") is True or (
+        listed and not any("CausalLM" in a or "LMHead" in a or "ConditionalGeneration" in a for a in listed)
+    ):
         what = ", ".join(listed) or "an encoder-decoder"
         config.fault(f"model_type {named!r} ({what}) is not known and is no causal language model", "model_type")
         raise InputError(config.faults)
     family = dict(resolve(GENERIC))
-    moe = any(key in config.data for keys in table()["groups"]["moe"].values() for key in keys if key != "moe_intermediate_size")
+    moe = any(
+        key in config.data
+        for keys in table()["groups"]["moe"].values()
+        for key in keys
+        if key != "moe_intermediate_size"
+    )
     if moe:
         family |= {"groups": ["moe"], "experts": "first"}
     kind = "mixture of experts with gated MLPs" if moe else "dense decoder with a gated MLP"
@@ -166,7 +185,7 @@ def _refuse_unread(config: Config, family: dict[str, Any]) -> None:
             config.fault(f"{key} = {config.data[key]!r} is not supported for {config.model_type}", key)
     harmless = set(table()["harmless"].split())
     for key, value in config.data.items():
-        empty = value in (None, False, 0, 1, "", "none") or value == [] or value == {}
+        empty = value in (None, False, 0, 1, "", "none", [], {})
         if empty or key in config.used or key in harmless or isinstance(value, bool):
             continue
         if config.is_suspicious(key, table()["suspicious"]):
@@ -183,7 +202,13 @@ def _checked(fields: dict[str, Any], config: Config) -> ModelSpec:
             field = ".".join(str(step) for step in item["loc"])
             keys = [key for key, name in config.read_as.items() if name == field]
             text = item["msg"].removeprefix("Value error, ")
-            faults.append(Fault(f"{keys[0] if keys else field}: {text}" if field else text, config.file, config.line(keys[0] if keys else "")))
+            faults.append(
+                Fault(
+                    f"{keys[0] if keys else field}: {text}" if field else text,
+                    config.file,
+                    config.line(keys[0] if keys else ""),
+                )
+            )
         raise InputError(faults) from None
 
 

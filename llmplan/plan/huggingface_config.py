@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +13,18 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 
 # where multimodal models keep their language model
-WRAPPERS = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config", "text_model_config")
+WRAPPERS = (
+    "text_config",
+    "llm_config",
+    "language_config",
+    "language_model_config",
+    "thinker_config",
+    "text_model_config",
+)
 # what stands outside the language model and belongs to it
 OUTER = ("tie_word_embeddings", "quantization_config", "architectures", "compression_config")
 MAX_INTEGER = 10**15
+SHOWN = 60  # characters of a bad value in a message
 _KEY = re.compile(r'"((?:[^"\\\n]|\\.){1,200})"\s*:')
 
 
@@ -78,7 +87,16 @@ class Config:
 
     @property
     def file(self) -> str:
+        """The config's file, for messages."""
         return self.document.file
+
+    @property
+    def layers(self) -> int:
+        """Layers as the config says them, 1 where it does not; only to weigh lists of names."""
+        value = next(
+            (self.data.get(key) for key in ("num_hidden_layers", "n_layer", "num_layers") if key in self.data), 1
+        )
+        return value if isinstance(value, int) else 1
 
     def line(self, key: str) -> int:
         """The line where `key` stands, or the first."""
@@ -139,5 +157,4 @@ class Config:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return textwrap.shorten(repr(value), SHOWN, placeholder="...")

@@ -8,6 +8,8 @@ from llmplan.errors import did_you_mean
 from llmplan.plan.huggingface_config import Config
 from llmplan.plan.patterns import compact
 
+MAX_LAYERS = 10_000  # as ModelSpec has it; beyond, the spec itself reports the fault
+MAX_RATIO = 65536  # tokens in one compressed entry
 Fields = dict[str, Any]
 Family = dict[str, Any]
 
@@ -21,7 +23,7 @@ MLP_WORDS = {"dense": "dense", "sparse": "moe", "moe": "moe", "hash_moe": "moe"}
 def mixers(config: Config, family: Family, fields: Fields) -> Fields:
     """`mixers` of a ModelSpec, and the window that goes with it."""
     layers = fields.get("layers")
-    if not isinstance(layers, int) or not 0 < layers <= 10_000:
+    if not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
         return {}
     words = config.words("layer_types", layers, fields.get("mtp_layers", 0) or 0)
     config.used.update(("sliding_window", "sliding_window_size"))
@@ -30,7 +32,7 @@ def mixers(config: Config, family: Family, fields: Fields) -> Fields:
     else:
         kinds = _WINDOWS[family.get("window", "none")](config, fields, layers)
     result: Fields = {"mixers": compact(kinds)}
-    if "sliding" in kinds and "sliding_window" not in fields or config.data.get("sliding_window"):
+    if ("sliding" in kinds and "sliding_window" not in fields) or config.data.get("sliding_window"):
         window = config.value(("sliding_window", "sliding_window_size"), int)
         if "sliding" in kinds and not window:
             config.fault("sliding_window is missing, and there are layers with sliding attention", "layer_types")
@@ -122,7 +124,7 @@ def _compressed(config: Config, fields: Fields, layers: int) -> list[str]:
         config.fault("compress_ratios or layer_types is missing: how each layer compresses its context")
         return ["full"] * layers
     for word in sorted(set(words)):
-        if not (word.isdigit() and int(word) <= 65536):
+        if not (word.isdigit() and int(word) <= MAX_RATIO):
             config.fault(f"compress_ratios: {word!r} is no number of tokens", "compress_ratios")
             return ["full"] * layers
     return [f"compressed:{word}" for word in words]
@@ -137,7 +139,7 @@ _WINDOWS = {
 def mlps(config: Config, family: Family, fields: Fields) -> Fields:
     """`mlps` of a ModelSpec: which layers have experts."""
     layers, rule = fields.get("layers"), family.get("experts", "none")
-    if rule == "none" or not fields.get("experts") or not isinstance(layers, int) or not 0 < layers <= 10_000:
+    if rule == "none" or not fields.get("experts") or not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
         return {}
     for field in ("experts_per_token", "expert_ffn_hidden"):
         if not fields.get(field):

@@ -14,6 +14,8 @@ from llmplan.plan.lowering_recurrent import delta, lightning, mamba2
 from llmplan.plan.model import Layer, Linear, Model, Role
 from llmplan.plan.spec import ModelSpec
 
+RECURRENT = {"delta": delta, "lightning": lightning, "mamba2": mamba2}
+
 
 def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
     """The model as the formulas see it.
@@ -84,12 +86,8 @@ def _mixer(spec: ModelSpec, word: str, role: Role) -> Part | None:
         return None
     if kind == "linear":
         return Part("linear", (Linear("mixer", spec.hidden, spec.hidden, "none"),))
-    if kind == "delta":
-        return delta(spec)
-    if kind == "lightning":
-        return lightning(spec)
-    if kind == "mamba2":
-        return mamba2(spec)
+    if kind in RECURRENT:
+        return RECURRENT[kind](spec)
     if kind == "compressed":
         return compressed(spec, int(number or 0))
     if spec.is_mla:

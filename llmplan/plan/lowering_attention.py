@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from llmplan.plan.lowering_parts import Part
+from llmplan.plan.lowering_parts import Part, needed
 from llmplan.plan.model import Core, Linear
 from llmplan.plan.spec import ModelSpec
 
 
-def attention(
-    spec: ModelSpec, kind: str, causal: bool, kv_heads: int | None = None, cross: bool = False
-) -> Part:
+def attention(spec: ModelSpec, kind: str, causal: bool, kv_heads: int | None = None, cross: bool = False) -> Part:
     """Multi-head, grouped-query or multi-query attention: full, within a sliding window, or within chunks.
 
     kv_heads: of this layer where it has its own. cross: keys and values come from the encoder.
@@ -31,7 +29,7 @@ def attention(
         linears.append(Linear("attention_gate", spec.hidden, width, "column", heads, saves_input=False))
     linears.append(Linear(f"{prefix}out", heads * dim, spec.hidden, "row", heads, spec.attention_out_bias))
     name = {"full": "attention"}.get(kind, kind)
-    core = _core(spec, kind, heads, kv, dim, causal, cross)
+    core = _core(spec, kind, (heads, kv, dim), causal, cross)
     return Part("cross" if cross else name, tuple(linears), (core,), _attention_extras(spec, heads, kv, dim))
 
 
@@ -43,7 +41,8 @@ def _widths(spec: ModelSpec, kind: str, kv_heads: int | None) -> tuple[int, int,
     return heads, kv_heads or spec.kv_heads, spec.head_dim
 
 
-def _core(spec: ModelSpec, kind: str, heads: int, kv: int, dim: int, causal: bool, cross: bool) -> Core:
+def _core(spec: ModelSpec, kind: str, widths: tuple[int, int, int], causal: bool, cross: bool) -> Core:
+    heads, kv, dim = widths
     context = {"sliding": spec.sliding_window, "chunked": spec.chunk}.get(kind)
     return Core(
         "softmax", heads, kv, dim, dim, causal=causal, context=context, chunked=kind == "chunked", cross=cross,
@@ -67,22 +66,21 @@ def latent_attention(spec: ModelSpec, causal: bool) -> Part:
 
     The cache holds the latent vector and one rotary key for all heads: 512 + 64 elements, whatever the heads.
     """
-    assert spec.kv_lora_rank and spec.qk_nope_head_dim and spec.qk_rope_head_dim and spec.v_head_dim
-    heads, hidden, rank = spec.heads, spec.hidden, spec.kv_lora_rank
-    qk_dim = spec.qk_nope_head_dim + spec.qk_rope_head_dim
-    latent = rank + spec.qk_rope_head_dim
+    heads, hidden = spec.heads, spec.hidden
+    rank, nope, rope, v_dim = needed(spec.kv_lora_rank, spec.qk_nope_head_dim, spec.qk_rope_head_dim, spec.v_head_dim)
+    qk_dim, latent = nope + rope, rank + rope
     linears = _low_rank_queries(spec, heads * qk_dim)
     linears += [
         Linear("kv_a", hidden, latent, bias=spec.qkv_bias, saves_input=False),
-        Linear("kv_b", rank, heads * (spec.qk_nope_head_dim + spec.v_head_dim), "column", heads),
-        Linear("out", heads * spec.v_head_dim, hidden, "row", heads, spec.attention_out_bias),
+        Linear("kv_b", rank, heads * (nope + v_dim), "column", heads),
+        Linear("out", heads * v_dim, hidden, "row", heads, spec.attention_out_bias),
     ]
     index = _index(spec, hidden)
     core = Core(
-        "softmax", heads, heads, qk_dim, spec.v_head_dim, causal=causal, context=spec.index_topk,
+        "softmax", heads, heads, qk_dim, v_dim, causal=causal, context=spec.index_topk,
         cache_elements=float(latent + (spec.index_head_dim or 0)), cache_heads=1,
         pair_flops=_index_pair_flops(spec), index_elements=float(spec.index_head_dim or 0),
-        saved_elements=float(heads * (2 * qk_dim + spec.v_head_dim)),
+        saved_elements=float(heads * (2 * qk_dim + v_dim)),
     )  # fmt: skip
     extra = rank + (spec.q_lora_rank or 0) + index.extra_parameters
     return Part("sparse" if spec.index_heads else "attention", (*linears, *index.linears), (core,), extra)
@@ -122,21 +120,20 @@ def compressed(spec: ModelSpec, ratio: int) -> Part:
     transformers 5.23, models/deepseek_v4/modeling_deepseek_v4.py.)
     Ignored: entries come into being only every `ratio` tokens, so a short context is charged slightly more.
     """
-    assert spec.output_groups and spec.output_lora_rank and spec.q_lora_rank
     heads, dim, hidden = spec.heads, spec.head_dim, spec.hidden
-    low_rank = spec.output_groups * spec.output_lora_rank
+    groups, rank, q_rank = needed(spec.output_groups, spec.output_lora_rank, spec.q_lora_rank)
     linears = _low_rank_queries(spec, heads * dim)
     linears += [
         Linear("kv", hidden, dim, saves_input=False),
         # block-diagonal: each group of heads has its own matrix, so its rows are heads x head_dim / groups
-        Linear("out_a", heads * dim // spec.output_groups, low_rank, "column", spec.output_groups),
-        Linear("out", low_rank, hidden, "row", spec.output_groups),
+        Linear("out_a", heads * dim // groups, groups * rank, "column", groups),
+        Linear("out", groups * rank, hidden, "row", groups),
     ]
     window = Core(
         "softmax", heads, 1, dim, dim, context=spec.sliding_window, cache_elements=float(dim), cache_heads=1,
         cache_window=spec.sliding_window, saved_elements=float((heads + 1) * dim),
     )  # fmt: skip
-    extra = spec.q_lora_rank + dim + heads  # norms of q and kv, a sink a head
+    extra = q_rank + dim + heads  # norms of q and kv, a sink a head
     if not ratio:
         return Part("sliding", tuple(linears), (window,), extra)
     compressor, entries = _compressor(spec, ratio)
@@ -149,8 +146,8 @@ SELECTED_RATIO = 4  # compression at which the index selects and entries overlap
 
 def _compressor(spec: ModelSpec, ratio: int) -> tuple[Part, Core]:
     """Matrices that make compressed entries, and the attention to them."""
-    assert spec.index_heads and spec.index_head_dim and spec.index_topk and spec.q_lora_rank
-    hidden, dim, index_dim = spec.hidden, spec.head_dim, spec.index_head_dim
+    hidden, dim = spec.hidden, spec.head_dim
+    index_heads, index_dim, q_rank = needed(spec.index_heads, spec.index_head_dim, spec.q_lora_rank)
     selected = ratio == SELECTED_RATIO
     series = 2 if selected else 1  # overlapping windows: every token gives to two entries
     linears = [
@@ -168,8 +165,8 @@ def _compressor(spec: ModelSpec, ratio: int) -> tuple[Part, Core]:
     linears += [
         Linear("index_kv", hidden, series * index_dim, saves_input=False),
         Linear("index_gate", hidden, series * index_dim, saves_input=False),
-        Linear("index_q", spec.q_lora_rank, spec.index_heads * index_dim, saves_input=False),
-        Linear("index_weights", hidden, spec.index_heads, saves_input=False),
+        Linear("index_q", q_rank, index_heads * index_dim, saves_input=False),
+        Linear("index_weights", hidden, index_heads, saves_input=False),
     ]
     core = Core(
         "softmax", spec.heads, 1, dim, dim, context=spec.index_topk, cache_elements=float(dim + index_dim),

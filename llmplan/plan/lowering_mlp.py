@@ -9,7 +9,7 @@ from llmplan.plan.spec import ModelSpec
 
 def dense(spec: ModelSpec, width: int) -> Part:
     """One MLP of `width`: gate (where there is one), up, down."""
-    linears = _matrices("", spec.hidden, width, spec, spec.mlp_bias)
+    linears = _matrices(spec, "", spec.hidden, width, bias=spec.mlp_bias)
     return Part("mlp", linears, activation_elements=_elements(spec, width))
 
 
@@ -20,14 +20,16 @@ def moe(spec: ModelSpec) -> Part:
     inputs = spec.expert_latent or spec.hidden
     if spec.expert_latent is not None:
         linears.append(Linear("latent_down", spec.hidden, spec.expert_latent, saves_input=False))
-    linears += _matrices("expert_", inputs, width, spec, spec.expert_bias, spec.experts, spec.experts_per_token)
+    linears += _matrices(
+        spec, "expert_", inputs, width, bias=spec.expert_bias, experts=spec.experts, active=spec.experts_per_token
+    )
     if spec.expert_latent is not None:
         linears.append(Linear("latent_up", spec.expert_latent, spec.hidden))
     elements = spec.experts_per_token * _elements(spec, width)
     if spec.shared_experts:
         # several shared experts are one MLP as wide as all of them together
         shared = spec.shared_experts * (spec.shared_expert_ffn_hidden or width)
-        linears += _matrices("shared_", spec.hidden, shared, spec, spec.expert_bias)
+        linears += _matrices(spec, "shared_", spec.hidden, shared, bias=spec.expert_bias)
         elements += _elements(spec, shared)
         if spec.shared_expert_gate:
             linears.append(Linear("shared_router", spec.hidden, 1, saves_input=False))
@@ -39,7 +41,7 @@ def _elements(spec: ModelSpec, width: int) -> float:
 
 
 def _matrices(
-    prefix: str, inputs: int, width: int, spec: ModelSpec, bias: bool, experts: int = 1, active: int = 1
+    spec: ModelSpec, prefix: str, inputs: int, width: int, *, bias: bool, experts: int = 1, active: int = 1
 ) -> tuple[Linear, ...]:
     bank = {"bias": bias, "experts": experts, "active": active}
     first = ("gate", "up") if spec.gated_mlp else ("up",)

@@ -19,6 +19,11 @@ class Part:
     activation_elements: float = 0.0
 
 
+def needed(*values: int | None) -> tuple[int, ...]:
+    """Fields that the ModelSpec has checked to be there for this kind of layer, as plain numbers."""
+    return tuple(value or 0 for value in values)
+
+
 def norm_parameters(spec: ModelSpec, width: int) -> int:
     """Parameters of one norm of a vector of `width` elements: a weight, and a bias for LayerNorm [1]."""
     return width * {"rmsnorm": 1, "layernorm": 2, "layernorm-no-bias": 1, "no-weight": 0}[spec.norm]

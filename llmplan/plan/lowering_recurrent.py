@@ -7,7 +7,7 @@ the work that cannot be avoided, and all of it is small beside the projections.
 
 from __future__ import annotations
 
-from llmplan.plan.lowering_parts import Part
+from llmplan.plan.lowering_parts import Part, needed
 from llmplan.plan.model import Core, Linear
 from llmplan.plan.spec import ModelSpec
 
@@ -21,28 +21,26 @@ DELTA_STATE_FLOPS = 7.0
 
 def delta(spec: ModelSpec) -> Part:
     """Gated delta net (Qwen3-Next, Qwen3.5): a key_dim x value_dim state for each value head."""
-    assert spec.linear_key_heads and spec.linear_value_heads
-    assert spec.linear_key_head_dim and spec.linear_value_head_dim
-    keys = spec.linear_key_heads * spec.linear_key_head_dim
-    values = spec.linear_value_heads * spec.linear_value_head_dim
-    heads, convolved = spec.linear_value_heads, 2 * keys + values
-    limit = spec.linear_key_heads
+    limit, heads = needed(spec.linear_key_heads, spec.linear_value_heads)
+    key_dim, value_dim = needed(spec.linear_key_head_dim, spec.linear_value_head_dim)
+    values = heads * value_dim
+    convolved = 2 * limit * key_dim + values
     linears = (
         Linear("linear_qkv", spec.hidden, convolved, "column", limit),
         Linear("linear_gate", spec.hidden, values, "column", limit, saves_input=False),
         Linear("linear_decay", spec.hidden, 2 * heads, "column", limit, saves_input=False),
         Linear("out", values, spec.hidden, "row", limit),
     )
-    state = float(heads * spec.linear_key_head_dim * spec.linear_value_head_dim)
+    state = float(heads * key_dim * value_dim)
     core = Core(
-        "recurrent", heads, spec.linear_key_heads, spec.linear_key_head_dim, spec.linear_value_head_dim,
+        "recurrent", heads, limit, key_dim, value_dim,
         cache_heads=limit, scores=False,
         state_elements=state + (spec.conv_kernel - 1) * convolved,
         token_flops=DELTA_STATE_FLOPS * state + 2.0 * spec.conv_kernel * convolved,
         saved_elements=float(2 * convolved + values),  # before and after the convolution; the gate
     )  # fmt: skip
     # convolution without bias; decay rate and step bias a head; norm of one value head
-    extra = spec.conv_kernel * convolved + 2 * heads + spec.linear_value_head_dim
+    extra = spec.conv_kernel * convolved + 2 * heads + value_dim
     return Part("delta", linears, (core,), extra)
 
 
@@ -65,17 +63,17 @@ def lightning(spec: ModelSpec) -> Part:
 
 def mamba2(spec: ModelSpec) -> Part:
     """Mamba-2 (arXiv 2405.21060): a head_dim x state_size state for each head, B and C shared in groups."""
-    assert spec.mamba_heads and spec.mamba_head_dim and spec.mamba_groups and spec.mamba_state
-    inner = spec.mamba_heads * spec.mamba_head_dim
-    convolved = inner + 2 * spec.mamba_groups * spec.mamba_state
-    limit = spec.mamba_groups
+    heads, head_dim = needed(spec.mamba_heads, spec.mamba_head_dim)
+    limit, state_size = needed(spec.mamba_groups, spec.mamba_state)
+    inner = heads * head_dim
+    convolved = inner + 2 * limit * state_size
     linears = (
-        Linear("mamba_in", spec.hidden, inner + convolved + spec.mamba_heads, "column", limit),
+        Linear("mamba_in", spec.hidden, inner + convolved + heads, "column", limit),
         Linear("out", inner, spec.hidden, "row", limit),
     )
-    state = float(inner * spec.mamba_state)
+    state = float(inner * state_size)
     core = Core(
-        "recurrent", spec.mamba_heads, spec.mamba_groups, spec.mamba_state, spec.mamba_head_dim,
+        "recurrent", heads, limit, state_size, head_dim,
         cache_heads=limit, scores=False,
         state_elements=state + (spec.conv_kernel - 1) * convolved,
         token_flops=STATE_FLOPS * state + 2.0 * spec.conv_kernel * convolved,
@@ -83,4 +81,4 @@ def mamba2(spec: ModelSpec) -> Part:
     )  # fmt: skip
     taps = spec.conv_kernel + (1 if spec.conv_bias else 0)
     # decay, skip and step bias a head; the gated norm
-    return Part("mamba2", linears, (core,), taps * convolved + 3 * spec.mamba_heads + inner)
+    return Part("mamba2", linears, (core,), taps * convolved + 3 * heads + inner)

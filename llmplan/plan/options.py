@@ -42,7 +42,8 @@ class PlanOptions(Spec):
     """One plan in the words of the user; None (an empty value) is the same as leaving a word out."""
 
     model: Text | dict[str, Any] | None = _option(
-        "Catalogue id, path of a Hugging Face config.json (or its folder) or of a model file; in a plan file also the model itself, as a mapping.",
+        "Catalogue id, path of a Hugging Face config.json (or its folder) or of a model file; in a plan file "
+        "also the model itself, as a mapping.",
         SUBJECT, "ID|PATH",
     )  # fmt: skip
     hardware: Text | None = _option("Device: catalogue id or alias (h100, a100-sxm-80gb, tpu-v5p).", SUBJECT, "ID")

@@ -26,9 +26,8 @@ class Request:
     def fault(self, message: str, *names: str) -> Fault:
         """A fault that points at the line of the first of `names` that stands in the plan file."""
         for name in names:
-            if self.document and isinstance(self.document.data, dict) and name in self.document.data:
-                if name not in self.overridden:
-                    return Fault(message, self.document.file, self.document.line((name,)))
+            if self.document and name in self.document.data and name not in self.overridden:
+                return Fault(message, self.document.file, self.document.line((name,)))
         return Fault(message)
 
     def blame(self, error: InputError, name: str) -> list[Fault]:
@@ -58,9 +57,7 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
     if faults or over is None:
         raise InputError(faults)
     said = over.said()
-    return [
-        Request(_merged(options, said), part, frozenset(said)) for part, options in found
-    ]  # fmt: skip
+    return [Request(_merged(options, said), part, frozenset(said)) for part, options in found]
 
 
 def request(given: Mapping[str, Any]) -> Request:

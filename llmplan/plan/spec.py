@@ -58,6 +58,8 @@ class ModelSpec(Spec):
     mlps: str | None = None
     """`dense`, `moe`, `linear` or `none`, as a pattern; `dense:<n>` has its own width. Default: `moe` after
     `dense_layers` dense ones where there are experts, else `dense`."""
+    blocks: str | None = None
+    """In place of both, where a layer is either a mixer or an MLP: `3 x (mamba2, dense), full`."""
     hidden: Width
     vocab: Width
     max_context: Tokens | None = None
@@ -189,10 +191,14 @@ class ModelSpec(Spec):
 
     def mixer_of_layers(self) -> tuple[str, ...]:
         """The mixer of each layer, in order."""
+        if self.blocks is not None:
+            return tuple(word if _kind(word) in MIXERS else "none" for word in expand(self.blocks, self.layers))
         return expand(self.mixers, self.layers)
 
     def mlp_of_layers(self) -> tuple[str, ...]:
         """The MLP of each layer, in order."""
+        if self.blocks is not None:
+            return tuple(word if _kind(word) not in MIXERS else "none" for word in expand(self.blocks, self.layers))
         return expand(self.mlp_pattern, self.layers)
 
     @property
@@ -226,11 +232,15 @@ def _missing(spec: ModelSpec) -> list[str]:
     """Fields that the kinds of layers need and that are not there; kinds that nobody knows."""
     problems = []
     try:
-        kinds = [_kinds(spec.mixers, spec.layers, MIXERS, "mixers"), _kinds(spec.mlp_pattern, spec.layers, MLPS, "mlps")]
+        if spec.blocks is not None:
+            kinds = _kinds(spec.blocks, spec.layers, MIXERS | MLPS, "blocks")
+        else:
+            kinds = _kinds(spec.mixers, spec.layers, MIXERS, "mixers")
+            kinds |= _kinds(spec.mlp_pattern, spec.layers, MLPS, "mlps")
     except ValueError as error:
         return [str(error)]
-    needed = {field: kind for kind in sorted(kinds[0] | kinds[1]) for field in _NEEDS.get(kind, ())}
-    if "dense" in kinds[1] and "dense" in spec.mlp_of_layers():
+    needed = {field: kind for kind in sorted(kinds) for field in _NEEDS.get(kind, ())}
+    if "dense" in spec.mlp_of_layers():
         needed["ffn_hidden"] = "dense"
     if spec.is_mla:
         needed |= dict.fromkeys(("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"), "latent-attention")
@@ -242,10 +252,16 @@ def _missing(spec: ModelSpec) -> list[str]:
     return problems
 
 
+def _kind(word: str) -> str:
+    return word.partition(":")[0]
+
+
 def _kinds(pattern: str, layers: int, known: set[str], field: str) -> set[str]:
-    kinds = {kind.partition(":")[0] for kind in expand(pattern, layers)}
+    kinds = {_kind(word) for word in expand(pattern, layers)}
     if unknown := sorted(kinds - known):
-        raise ValueError(f"{field}: {', '.join(unknown)} is no kind of layer that is known ({', '.join(sorted(known))})")
+        raise ValueError(
+            f"{field}: {', '.join(unknown)} is no kind of layer that is known ({', '.join(sorted(known))})"
+        )
     return kinds
 
 
@@ -268,9 +284,13 @@ def _shape_problems(spec: ModelSpec) -> list[str]:
         problems.append("linear_value_heads must be a multiple of linear_key_heads")
     if spec.output_groups and spec.heads % spec.output_groups:
         problems.append(f"heads ({spec.heads}) must be a multiple of output_groups ({spec.output_groups})")
-    rough = 3.0 * spec.layers * spec.hidden * max(spec.experts, 1) * max(spec.expert_ffn_hidden or 0, spec.ffn_hidden or 0)
+    rough = (
+        3.0 * spec.layers * spec.hidden * max(spec.experts, 1) * max(spec.expert_ffn_hidden or 0, spec.ffn_hidden or 0)
+    )
     if rough > MAX_PARAMETERS:
-        problems.append(f"the model would have about {rough:.0e} parameters; no model has more than {MAX_PARAMETERS:.0e}")
+        problems.append(
+            f"the model would have about {rough:.0e} parameters; no model has more than {MAX_PARAMETERS:.0e}"
+        )
     return problems
 
 

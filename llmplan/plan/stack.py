@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -62,6 +63,10 @@ class TrainingDefaults(Spec):
     """Hidden vectors kept for each norm (more where the norm runs unfused in fp32)."""
     activation_saves: float = 1.0
     """Vectors kept at the non-linearity for each one that a fused kernel keeps."""
+    attention_kernel: Literal["flash-2", "best"] = "best"
+    """`flash-2`, or the fastest that was measured on the device."""
+    narrow_inputs: bool = False
+    """Inputs of 8-bit matrix products are kept in 8 bits (Transformer Engine), not in 16."""
     selective_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of a layer's activations and matrix products that `selective` computes again beside core
     attention: 0 as in Megatron-LM, about a half where it means every second layer or matrix product."""
@@ -82,6 +87,14 @@ class MemoryModel(Spec):
     """Buffers of kernels and libraries."""
 
 
+class Variant(Spec):
+    """Numbers of older versions of a stack, where they differ from the newest."""
+
+    before: str
+    """First version that it no longer holds for, such as `26`."""
+    fitted: dict[str, float]
+
+
 class Stack(Spec):
     """A training or serving software: `hardware_catalog/stacks/<id>.yaml`."""
 
@@ -94,6 +107,8 @@ class Stack(Spec):
     memory: MemoryModel
     fitted: dict[str, float] = {}
     """Values of the numbers that `numbers.yaml` explains; at most eight for training and eight for serving."""
+    variants: tuple[Variant, ...] = ()
+    """Older versions, the oldest first."""
     bands: dict[str, Band] = {}
     """By quantity: `step_seconds`, `peak_bytes`, ..."""
     fitted_on: tuple[str, ...] = ()
@@ -102,3 +117,18 @@ class Stack(Spec):
     notes: tuple[str, ...] = ()
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     date: str
+
+    def at(self, version: str) -> Stack:
+        """The stack as of a version; the newest where none is named or the text has no number in it."""
+        wanted = version_key(version)
+        older = next((item for item in self.variants if wanted and wanted < version_key(item.before)), None)
+        return self if older is None else self.model_copy(update={"fitted": {**self.fitted, **older.fitted}})
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Numbers of a version or date, for comparing: `v25.04.02` and `25.4.2` are alike.
+
+    >>> version_key("v25.04.02") < version_key("26")
+    True
+    """
+    return tuple(int(number) for number in re.findall(r"\d+", version))

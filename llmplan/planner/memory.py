@@ -152,15 +152,16 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
     divided: Num = layer.activation_elements * defaults.activation_saves
     routed_tokens = tokens / minimum(layout.tp, layout.ep)
     routed: Num = 0.0
+    narrow = min(ELEMENT_BYTES[workload.precision] / 2.0, 1.0) if defaults.narrow_inputs else 1.0
     for linear in layer.linears:
         if not linear.saves_input or (frozen and linear.name not in targets and not linear.routed):
             continue
         if linear.routed:
-            routed = routed + linear.active * linear.inputs / where(linear.split == "row", expert_parts(layout.tp, layout.ep) / layout.ep, 1.0)
+            routed = routed + narrow * linear.active * linear.inputs / where(linear.split == "row", expert_parts(layout.tp, layout.ep) / layout.ep, 1.0)
         elif linear.split == "row":
-            divided = divided + linear.inputs
+            divided = divided + linear.inputs * narrow
         else:
-            copied = copied + linear.inputs
+            copied = copied + linear.inputs * narrow
     kept_scores: Num = 0.0
     for core in layer.cores:
         divided = divided + core.saved_elements

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from llmplan.errors import Fault, InputError
 from llmplan.plan.hardware import Cluster, Device, MatmulEfficiency
-from llmplan.plan.stack import Stack
 
 TILE_AREA = 128.0 * 128.0  # output elements that one compute unit works on at a time
 ELEMENT_BYTES = {
@@ -75,9 +74,10 @@ def matmul_rate(device: Device, precision: str, share: float = 1.0) -> MatmulRat
     )
 
 
-def attention_rate(device: Device, share: float = 1.0) -> float:
-    """FLOP/s of a long flash attention, forward [FLOP/s]."""
-    fraction = device.efficiency.attention_fraction
+def attention_rate(device: Device, share: float = 1.0, kernel: str = "best") -> float:
+    """FLOP/s of a long flash attention, forward [FLOP/s]; kernel: `flash-2` or `best`."""
+    older = device.efficiency.flash_2_fraction if kernel == "flash-2" else None
+    fraction = older or device.efficiency.attention_fraction
     peak = device.peak.get("bf16") or device.peak.get("fp16") or device.peak.get("fp32")
     assert fraction is not None  # `catalog.device` fills it
     if peak is None:
@@ -110,8 +110,3 @@ def links(device: Device, cluster: Cluster, scale_out_share: float = 1.0) -> Lin
         scale_out_latency=fabric.latency,
         devices_per_node=float(cluster.devices_per_node),
     )
-
-
-def fitted(stack: Stack, name: str, neutral: float) -> float:
-    """A fitted number of the stack, or the neutral value of one that it does not have."""
-    return stack.fitted.get(name, neutral)

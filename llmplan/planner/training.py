@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.collectives import (
     all_reduce_seconds,
-    all_to_all_seconds,
     bus_bandwidth,
+    dispatch_seconds,
     gather_seconds,
     members_in_domain,
     ring_latency,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 LOW_PRECISIONS = ("fp8", "mxfp8", "nvfp4", "int8")
 # Cross entropy in fp32: logits read for the maximum and the sum, written as probabilities, read and written as gradient.
 _LOSS_PASSES, _LOSS_BYTES = 6.0, 4.0
+_ROUTING_OPERATIONS = 12.0
 _ATTENTION_RAMP = 2e9  # FLOPs: half of a wave of 128 x 128 blocks over some hundred units at 128 wide heads
 
 
@@ -50,7 +51,7 @@ class StackNumbers:
     low_precision_efficiency: float = 1.0
     attention_efficiency: float = 1.0
     elementwise_passes: float = 1.0
-    layer_host_seconds: float = 0.0
+    operation_host_seconds: float = 0.0
     exposed_model_parallel: float = 1.0
     exposed_data_parallel: float = 0.3
     straggler_loss: float = 0.0
@@ -60,7 +61,7 @@ class StackNumbers:
     @classmethod
     def of(cls, plan: Plan) -> StackNumbers:
         """The numbers of the plan's stack."""
-        return cls(**{f.name: reach.fitted(plan.stack, f.name, f.default) for f in fields(cls)})
+        return cls(**{f.name: plan.stack.fitted.get(f.name, f.default) for f in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,16 @@ class _Stage:
 
 def training_rates(plan: Plan, numbers: StackNumbers) -> Rates:
     """Kernel rates for the plan's device, precision and stack."""
-    share = numbers.matmul_efficiency
+    kept = plan.device.efficiency.sustained_fraction
+    share = numbers.matmul_efficiency * kept
+    kernel = plan.stack.training.attention_kernel if plan.stack.training else "best"
     low = plan.workload.precision in LOW_PRECISIONS
     wide_precision = "bf16" if low else plan.workload.precision
     narrow = share * (numbers.low_precision_efficiency if low else 1.0)
     return Rates(
         low=reach.matmul_rate(plan.device, plan.workload.precision, narrow),
         wide=reach.matmul_rate(plan.device, wide_precision, share),
-        attention=reach.attention_rate(plan.device, numbers.attention_efficiency),
+        attention=reach.attention_rate(plan.device, numbers.attention_efficiency * kept, kernel),
         bandwidth=reach.stream_bandwidth(plan.device),
         units_ramp=_ATTENTION_RAMP,
     )
@@ -201,13 +204,20 @@ def _layers(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers)
         context = _context_parallel(plan, layer, links, forward.attention + backward.attention, tokens)
         expert = _expert_parallel(plan, layer, links, numbers, tokens)
         busy = forward.total + backward.total + again + tensor + context + expert
-        host = host_bound_seconds(busy, numbers.layer_host_seconds * _HOST_SHARE[workload.workload == "lora"]) - busy
+        host = host_bound_seconds(busy, numbers.operation_host_seconds * layer_operations(layer)) - busy
         for_group = _Stage(forward + backward, again, host, tensor, context, expert)
         total = _add(total, _scale(for_group, float(layer.count)))
     return total
 
 
-_HOST_SHARE = {False: 1.0, True: 1.0}
+def layer_operations(layer: Layer) -> float:
+    """Operations that the host launches for one layer [1]: matrices, mixing, norms, residuals, routing.
+
+    Routing tokens to experts and back takes about a dozen small kernels (top-k, sort, permute, counts,
+    exchange, weigh, and their inverses).
+    """
+    routing = _ROUTING_OPERATIONS if any(linear.routed for linear in layer.linears) else 0.0
+    return len(layer.linears) + 2.0 * len(layer.cores) + layer.norms + layer.residuals + routing
 
 
 def _add(a: _Stage, b: _Stage) -> _Stage:
@@ -274,9 +284,9 @@ def _expert_parallel(plan: Plan, layer: Layer, links: reach.Links, numbers: Stac
     if bank is None:
         return 0.0
     layout = plan.layout
-    size = 2.0 * tokens / minimum(layout.tp, layout.ep) * bank.active * bank.inputs
+    size = 2.0 * tokens / minimum(layout.tp, layout.ep) * bank.inputs
     members, _, latency = _group(layout.ep * 1.0, 1.0, links)
-    once = all_to_all_seconds(size, layout.ep * 1.0, members, links.scale_up, links.scale_out, latency)
+    once = dispatch_seconds(size, float(bank.active), layout.ep * 1.0, members, links.scale_up, links.scale_out, latency)
     times = 4.0 + where(layout.recompute == "full", 2.0, 0.0)
     return where(layout.ep > 1, numbers.exposed_model_parallel * times * once, 0.0)
 

@@ -1,0 +1,120 @@
+"""`llmplan catalog list|show|check`: what the catalogue holds, and whether it is sound."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmplan.catalog import KINDS, SHOWN, Catalog, builtin, normal, open_catalog, printable
+from llmplan.errors import InputError, did_you_mean
+
+app = typer.Typer(help="List, show and check devices, clusters, stacks, prices and models.", no_args_is_help=True)
+
+CatalogOption = Annotated[
+    list[Path] | None,
+    typer.Option("--catalog", metavar="DIR", help="Folder of your own entries; may be given more than once."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, in SI base units.")]
+
+
+@app.command("list")
+def list_entries(
+    kind: Annotated[str, typer.Argument(help="devices, clusters, stacks, prices or models.")] = "devices",
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the entries of a kind with their key figures."""
+    from llmplan.report.catalog import print_table, rows
+
+    kind = _kind(kind)
+    found = rows(open_catalog(catalog or ()), kind)
+    if as_json:
+        _write({"schema": "llmplan.catalog-list/1", "kind": kind, "entries": found})
+    else:
+        print_table(kind, found)
+
+
+@app.command("show")
+def show_entry(
+    name: Annotated[str, typer.Argument(help="Id or alias of an entry of any kind.")],
+    kind: Annotated[str | None, typer.Option(help="Look in this kind only.")] = None,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show everything that an entry says, with its sources and its file."""
+    from llmplan.report.catalog import print_entry
+
+    opened = open_catalog(catalog or ())
+    kinds = [_kind(kind)] if kind else _kinds_with(opened, name)
+    if as_json:
+        entries = [_entry(opened, each, name) for each in kinds]
+        _write({"schema": "llmplan.catalog-show/1", "entries": entries})
+        return
+    for each in kinds:
+        print_entry(KINDS[each], opened.entry_document(each, name))
+
+
+@app.command("check")
+def check_entries(
+    catalog: CatalogOption = None,
+    write_aliases: Annotated[
+        bool, typer.Option("--write-aliases", help="First write the alias indexes of the built-in entries anew.")
+    ] = False,
+) -> None:
+    """Check every entry: schema, units, dense against sparse, link directions, dates, sources, references."""
+    from llmplan import catalog_check
+
+    if write_aliases:
+        for kind in KINDS:
+            catalog_check.write_aliases(builtin(kind))
+    report = catalog_check.check_catalog(open_catalog(catalog or ()))
+    if report.faults:
+        raise InputError(report.faults)
+    typer.echo("checked " + ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items())))
+
+
+def _kind(word: str) -> str:
+    """A kind as written, singular or plural, in any case."""
+    wanted = normal(word)
+    for kind in KINDS:
+        if wanted in (kind, kind.removesuffix("s")):
+            return kind
+    shown = printable(wanted[:SHOWN])
+    raise InputError(f'unknown kind "{shown}"{did_you_mean(shown, KINDS)}; there are {", ".join(KINDS)}')
+
+
+def _kinds_with(catalog: Catalog, name: str) -> list[str]:
+    """The kinds in which a name is known; an InputError with the nearest names if there is none."""
+    found = []
+    for kind in KINDS:
+        try:
+            catalog.find(kind, name)
+        except InputError:
+            continue
+        found.append(kind)
+    if found:
+        return found
+    known = sorted({known for kind in KINDS for known in catalog.names(kind)})
+    shown = printable(normal(name)[:SHOWN])
+    raise InputError(f'nothing in the catalogue is called "{shown}"{did_you_mean(shown, known)}')
+
+
+def _entry(catalog: Catalog, kind: str, name: str) -> dict[str, Any]:
+    """An entry with where it stands; numbers in SI base units, models as their file has them."""
+    path = catalog.find(kind, name)
+    loaders: dict[str, Any] = {"devices": catalog.device, "clusters": catalog.cluster, "stacks": catalog.stack}
+    data: Any
+    if kind in loaders:
+        data = loaders[kind](name).model_dump(mode="json", exclude={"id"})
+    elif kind == "prices":
+        data = next(prices for prices in catalog.prices() if prices.id == path.stem).model_dump(mode="json")
+    else:
+        data = catalog.entry_document(kind, name).data
+    return {"kind": kind, "id": path.stem, "file": str(path), "entry": data}
+
+
+def _write(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))

@@ -1,0 +1,95 @@
+"""Warnings: one table of codes. `docs/warnings.md` and `llmplan explain LP0xx` are made from it.
+
+A code never changes its meaning; a new warning takes the next free number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llmplan.plan.plan import Warning_
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of warning: a title, the sentence with its blanks, and a paragraph for the documentation."""
+
+    title: str
+    sentence: str
+    doc: str
+
+
+CODES: dict[str, Code] = {
+    "LP001": Code(
+        "Key-value heads are copied",
+        "tp {tp} is more than the {kv_heads} key-value heads: each is held {copies} times",
+        "With grouped-query attention the key and value projections cannot be cut finer than their heads. Beyond that "
+        "every device of a group holds a copy, which costs memory and saves no time.",
+    ),
+    "LP002": Code(
+        "Uneven pipeline",
+        "{layers} layers over {stages} stages (pp {pp} x vp {vp}): some stages have one more and the others wait",
+        "All stages of a pipeline wait for the fullest. The estimate takes the fullest stage for memory and for time. "
+        "A number of layers that the stages divide wastes nothing.",
+    ),
+    "LP003": Code(
+        "Sequence longer than the model's context",
+        "seq_len {seq_len} is more than the {limit} tokens that {model} was made for",
+        "The model runs, but positions beyond its context were not trained. Positional scaling may have to be changed.",
+    ),
+    "LP004": Code(
+        "Learned positions end before the sequence",
+        "seq_len {seq_len} is more than the {limit} learned positions of {model}: rows would have to be added",
+        "A table of learned positions has no entry beyond its last row. The estimate counts the table as it is.",
+    ),
+    "LP005": Code(
+        "Tensor parallelism leaves the fast domain",
+        "tp {tp} is more than the {domain} devices that share {link}: its collectives cross the slower network",
+        "Tensor parallelism communicates in every layer, and its slowest link sets the pace. It is allowed and the "
+        "time is estimated, but pipeline parallelism across nodes is nearly always faster.",
+    ),
+    "LP006": Code(
+        "Virtual stages without a pipeline",
+        "vp {vp} has no effect with pp 1",
+        "Interleaving divides the layers of a pipeline stage. With one stage there is nothing to interleave.",
+    ),
+    "LP007": Code(
+        "Interleaving wants whole rounds",
+        "{micro_batches} micro-batches are not a multiple of pp {pp}, which the interleaved schedule (vp {vp}) "
+        "needs in most stacks",
+        "Interleaved 1F1B hands micro-batches out in rounds of pp. Megatron-LM refuses other numbers.",
+    ),
+    "LP008": Code(
+        "Fewer micro-batches than stages",
+        "{micro_batches} micro-batches for {pp} pipeline stages: most of the step is the pipeline filling and draining",
+        "The bubble takes (pp - 1) / vp micro-batches' time of each step. Raise the global batch or lower pp.",
+    ),
+    "LP009": Code(
+        "Stack not made for this workload",
+        "stack {stack} is described for {known}, not for {workload}: its numbers are stretched",
+        "The catalogue entry of a stack lists the workloads that it was described for. Others are estimated with the "
+        "same numbers, and the band does not know it.",
+    ),
+    "LP010": Code(
+        "Marginal fit",
+        "memory is marginal: {peak} are predicted and {usable} are usable, but the band reaches {high}",
+        "The limit lies inside the 80 % band of the prediction. The run may fit or fail; leave room, or try it first.",
+    ),
+    "LP011": Code(
+        "About the model",
+        "{message}",
+        "Something that was left out or taken simply when the model's description was read, such as the vision tower "
+        "of a multimodal model.",
+    ),
+    "LP012": Code(
+        "Host memory",
+        "offloaded optimizer states take {needed} of host memory a node, and cluster {cluster} has {have}",
+        "Offloading moves optimizer states to the host. They have to fit there too.",
+    ),
+}  # fmt: skip
+
+
+def warning(code: str, **values: Any) -> Warning_:
+    """The warning of that code with its blanks filled."""
+    return Warning_(code, CODES[code].sentence.format(**values))

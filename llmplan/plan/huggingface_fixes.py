@@ -1,0 +1,266 @@
+"""What the table of families cannot say: one small function a family, named under `fix` in `families.yaml`.
+
+Each takes the config and the fields read so far, and gives the fields corrected. Shapes are those of
+the model's code in transformers 5.23.0 (or of its own repository where transformers has none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llmplan.plan.huggingface_config import Config
+from llmplan.plan.patterns import compact
+
+Fields = dict[str, Any]
+
+
+def _qwen(config: Config, fields: Fields) -> Fields:
+    """The first Qwen gives the width of gate and up together, and the heads' width as kv_channels."""
+    width = fields.get("ffn_hidden")
+    return fields | {"ffn_hidden": width // 2 if width else None}
+
+
+def _qk_norm_flag(config: Config, fields: Fields) -> Fields:
+    """`use_qk_norm` / `qk_layernorm`: Cohere has weights for all heads, GLM and Phi for one."""
+    flag = config.value(("use_qk_norm", "qk_layernorm"), bool)
+    kind = "layer" if config.model_type == "cohere" else "head"
+    return fields | {"qk_norm": kind if flag else "none"}
+
+
+def _stablelm(config: Config, fields: Fields) -> Fields:
+    parallel = bool(config.value(("use_parallel_residual",), bool))
+    norm = "layer" if config.value(("qk_layernorm",), bool) else "none"
+    return fields | {"parallel_layers": parallel, "norms_per_layer": 1 if parallel else 2, "qk_norm": norm}
+
+
+def _gpt_bigcode(config: Config, fields: Fields) -> Fields:
+    multi_query = config.value(("multi_query",), bool)
+    return fields | ({} if multi_query is False else {"kv_heads": 1})
+
+
+def _gpt_neo(config: Config, fields: Fields) -> Fields:
+    """`attention_types` [[[kinds], times], ...]: global and local layers; heads as num_heads."""
+    heads = fields.get("heads") or config.value(("num_heads",), int)
+    types = config.data.get("attention_types")
+    config.used.add("attention_types")
+    try:
+        kinds = [{"global": "full", "local": "sliding"}[kind] for group, times in types for kind in group * int(times)]  # type: ignore[union-attr]
+    except (TypeError, ValueError, KeyError):
+        config.fault("attention_types must be [[[kinds, ...], times], ...] of global and local", "attention_types")
+        return fields
+    return fields | {
+        "heads": heads,
+        "mixers": compact(kinds),
+        "sliding_window": config.value(("window_size",), int) or 256,
+    }
+
+
+def _opt(config: Config, fields: Fields) -> Fields:
+    """Two rows of positions more than tokens; the 350m has a narrow token table and no last norm."""
+    narrow = config.value(("word_embed_proj_dim",), int)
+    if config.value(("_remove_final_layer_norm",), bool):
+        fields = fields | {"final_norm": False}
+    rows = fields.get("position_rows")
+    return fields | {
+        "position_rows": rows + 2 if rows else None,
+        "embedding_size": narrow if narrow and narrow != fields.get("hidden") else None,
+    }
+
+
+def _falcon(config: Config, fields: Fields) -> Fields:
+    """One kv head (7B), groups with two norms in parallel (40B, 180B), or neither (1B)."""
+    new = config.value(("new_decoder_architecture",), bool) or config.data.get("n_head_kv") is not None
+    multi_query = config.value(("multi_query",), bool)
+    kv = (
+        fields.get("kv_heads") or fields.get("heads") if new else 1 if multi_query is not False else fields.get("heads")
+    )
+    norms = 2
+    if fields.get("parallel_layers") or new:
+        norms = config.value(("num_ln_in_parallel_attn",), int) or (2 if new else 1)
+    return fields | {"kv_heads": kv, "norms_per_layer": norms}
+
+
+def _nested(config: Config, key: str) -> dict[str, Any]:
+    config.used.add(key)
+    value = config.data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _mpt(config: Config, fields: Fields) -> Fields:
+    """MPT keeps attention's keys in `attn_config`; without biases unless no_bias is false."""
+    inner = _nested(config, "attn_config")
+    bias = config.value(("no_bias",), bool) is False
+    kv = 1 if inner.get("attn_type") == "multiquery_attention" else inner.get("kv_n_heads") or fields.get("heads")
+    ratio = config.value(("expansion_ratio",), int) or 4
+    rows = fields.get("max_context") if not inner.get("alibi") and not inner.get("rope") and inner else None
+    return fields | {
+        "kv_heads": kv,
+        "ffn_hidden": fields["hidden"] * ratio if "hidden" in fields else None,
+        "norm": "layernorm" if bias else "layernorm-no-bias",
+        "qkv_bias": bias, "attention_out_bias": bias, "mlp_bias": bias,
+        "position_rows": rows,
+        "qk_norm": "layer" if inner.get("qk_ln") else "none",
+    }  # fmt: skip
+
+
+def _dbrx(config: Config, fields: Fields) -> Fields:
+    attention, ffn = _nested(config, "attn_config"), _nested(config, "ffn_config")
+    names = {"moe_num_experts": "experts", "moe_top_k": "experts_per_token", "ffn_hidden_size": "expert_ffn_hidden"}
+    for key, field in names.items():
+        if not isinstance(ffn.get(key), int):
+            config.fault(f"ffn_config.{key} is missing", "ffn_config")
+        fields = fields | {field: ffn.get(key)}
+    return fields | {"kv_heads": attention.get("kv_n_heads") or fields.get("heads"), "mlps": "moe", "ffn_hidden": None}
+
+
+def _latent(config: Config, fields: Fields) -> Fields:
+    """The width of a query head under latent attention; a balancing bias a routed expert with `noaux_tc`."""
+    nope, rope = fields.get("qk_nope_head_dim"), fields.get("qk_rope_head_dim")
+    if not fields.get("kv_lora_rank"):
+        config.fault("kv_lora_rank is missing: the rank of the latent vector")
+    if not nope or not rope or not fields.get("v_head_dim"):
+        config.fault("qk_nope_head_dim, qk_rope_head_dim and v_head_dim are needed for latent attention")
+        return fields
+    if config.data.get("topk_method") == "noaux_tc":
+        fields = fields | {"router_bias": True}
+    # `head_dim` and `num_key_value_heads` of these configs describe other things (rotary width, no cache)
+    return fields | {"head_dim": nope + rope, "kv_heads": fields.get("heads")}
+
+
+def _minimax_m2(config: Config, fields: Fields) -> Fields:
+    flag = config.value(("use_qk_norm",), bool)
+    modules = config.value(("num_mtp_modules",), int) or 0
+    each = config.value(("mtp_transformer_layers",), int) or 1
+    return fields | {"qk_norm": "none" if flag is False else "layer", "mtp_layers": modules * each}
+
+
+def _step(config: Config, fields: Fields) -> Fields:
+    """Sliding layers may have more heads than full ones (`attention_other_setting`)."""
+    other = _nested(config, "attention_other_setting").get("num_attention_heads")
+    own = config.value(("num_sliding_attention_heads",), int) or other
+    return fields | {"sliding_heads": own if own != fields.get("heads") else None}
+
+
+def _gemma4(config: Config, fields: Fields) -> Fields:
+    """The mixture of experts runs beside the dense MLP, with three norms, a scale a channel and one an expert."""
+    if not fields.get("experts"):
+        return fields
+    return fields | {
+        "shared_experts": 1,
+        "shared_expert_ffn_hidden": fields.get("ffn_hidden"),
+        "norms_per_layer": 7,
+        "layer_extra_parameters": fields.get("hidden", 0) + fields["experts"],
+    }
+
+
+HYBRID = {"M": "mamba2", "*": "full", "-": "dense", "E": "moe"}
+
+
+def _nemotron_h(config: Config, fields: Fields) -> Fields:
+    """`hybrid_override_pattern`: M = Mamba-2, * = attention, - = MLP, E = experts; each layer is one of them."""
+    pattern = config.value(("hybrid_override_pattern",), str)
+    if pattern is None:
+        config.fault("hybrid_override_pattern is missing: which layers are Mamba-2, attention or MLP")
+        return fields
+    if unknown := sorted(set(pattern) - set(HYBRID)):
+        config.fault(f"hybrid_override_pattern: {', '.join(map(repr, unknown))} is no kind of layer that is known "
+                     "(M, *, -, E)", "hybrid_override_pattern")  # fmt: skip
+        return fields
+    if len(pattern) != fields.get("layers"):
+        message = f"hybrid_override_pattern has {len(pattern)} letters for {fields.get('layers')} layers"
+        config.fault(message, "hybrid_override_pattern")
+        return fields
+    fields = fields | {"blocks": compact([HYBRID[letter] for letter in pattern]), "mixers": None, "mlps": None}
+    if "E" not in pattern:
+        unused = ("experts", "experts_per_token", "expert_ffn_hidden", "shared_experts", "router_bias")
+        fields |= dict.fromkeys(unused)
+    return fields
+
+
+def _bamba(config: Config, fields: Fields) -> Fields:
+    chosen = config.data.get("attn_layer_indices") or []
+    if not isinstance(chosen, list):
+        config.fault("attn_layer_indices must be a list of layers", "attn_layer_indices")
+        return fields
+    layers = fields.get("layers") or 0
+    return fields | {
+        "mixers": compact(["full" if index in chosen else "mamba2" for index in range(min(layers, 10_000))] or ["full"])
+    }
+
+
+def _nemotron_nas(config: Config, fields: Fields) -> Fields:
+    """`block_configs`: attention and MLP of each layer by themselves, present, replaced by a matrix, or left out."""
+    blocks = config.data.get("block_configs")
+    config.used.add("block_configs")
+    layers, hidden = fields.get("layers"), fields.get("hidden") or 0
+    if not isinstance(blocks, list) or len(blocks) != layers or not all(isinstance(block, dict) for block in blocks):
+        config.fault(f"block_configs must be a list with one block for each of {layers} layers", "block_configs")
+        return fields
+    mixers = [_nas_attention(config, block.get("attention") or {}, fields.get("heads") or 1) for block in blocks]
+    widths = [_nas_mlp(config, block.get("ffn") or {}, hidden) for block in blocks]
+    own = [word for word in mixers if ":" in word]
+    usual = max(set(own), key=own.count) if own else f"full:{fields.get('heads') or 1}"
+    words = ["full" if word == usual else word for word in mixers]
+    return fields | {"mixers": compact(words), "mlps": compact(widths), "kv_heads": int(usual.partition(":")[2])}
+
+
+def _nas_attention(config: Config, block: dict[str, Any], heads: int) -> str:
+    if block.get("no_op"):
+        return "none"
+    if block.get("replace_with_linear"):
+        return "linear"
+    for key in ("window_length", "sparsify", "num_sink_tokens"):
+        if block.get(key):
+            config.fault(f"block_configs: attention with {key} is not supported", "block_configs")
+    group = block.get("n_heads_in_group")
+    if not isinstance(group, int) or group < 1:
+        config.fault("block_configs: n_heads_in_group is missing", "block_configs")
+        return "full"
+    return f"full:{max(1, heads // group)}"
+
+
+MAX_MULTIPLE = 1000  # of the hidden width; real ones stay below 10
+
+
+def _nas_mlp(config: Config, block: dict[str, Any], hidden: int) -> str:
+    if block.get("no_op"):
+        return "none"
+    if block.get("replace_with_linear"):
+        return "linear"
+    multiple = block.get("ffn_mult")
+    if isinstance(multiple, bool) or not isinstance(multiple, (int, float)) or not 0 < multiple < MAX_MULTIPLE:
+        config.fault("block_configs: ffn_mult is missing", "block_configs")
+        return "none"
+    # a gated MLP: 2/3 of the multiple, rounded up to a multiple of 256, as in the model's own code
+    width = int(2 * multiple * hidden / 3)
+    return f"dense:{-(-width // 256) * 256}"
+
+
+def _narrow_embedding(config: Config, fields: Fields) -> Fields:
+    """ELECTRA and ALBERT: a narrow token table; ELECTRA-base has none, and then no projection."""
+    same = fields.get("embedding_size") == fields.get("hidden") and config.model_type != "albert"
+    if config.model_type == "albert" and (config.value(("inner_group_num",), int) or 1) != 1:
+        config.fault("inner_group_num other than 1 is not supported", "inner_group_num")
+    return fields | ({"embedding_size": None} if same else {})
+
+
+def _xlnet(config: Config, fields: Fields) -> Fields:
+    hidden = fields.get("hidden") or 0
+    return fields | {"layer_extra_parameters": 2 * hidden, "extra_parameters": hidden}  # segments; the mask vector
+
+
+def _t5(config: Config, fields: Fields) -> Fields:
+    """`feed_forward_proj` says whether the MLP is gated; the decoder is as deep as the encoder if not told."""
+    kind = config.value(("feed_forward_proj",), str) or "relu"
+    encoder = fields.get("encoder_layers") or 0
+    decoder = config.value(("num_decoder_layers",), int) or encoder
+    return fields | {"gated_mlp": kind.startswith("gated"), "layers": encoder + decoder}
+
+
+FIXES: dict[str, Callable[[Config, Fields], Fields]] = {
+    "qwen": _qwen, "qk_norm_flag": _qk_norm_flag, "stablelm": _stablelm, "gpt_bigcode": _gpt_bigcode,
+    "gpt_neo": _gpt_neo, "opt": _opt, "falcon": _falcon, "mpt": _mpt, "dbrx": _dbrx, "latent": _latent,
+    "minimax_m2": _minimax_m2, "step": _step, "gemma4": _gemma4, "nemotron_h": _nemotron_h, "bamba": _bamba,
+    "nemotron_nas": _nemotron_nas, "narrow_embedding": _narrow_embedding, "xlnet": _xlnet, "t5": _t5,
+}  # fmt: skip

@@ -1,0 +1,130 @@
+"""What is served and how an engine serves it: the workload, and the `serving` section of a stack.
+
+The words are those of the command line, the plan file, the CSV columns and the JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llmplan.plan.layout import Count, StoragePrecision
+from llmplan.schema import Spec
+from llmplan.units import Bytes
+
+Load = Literal["static", "closed", "saturated", "open"]
+Tokens = Annotated[float, Field(ge=1, le=1e9)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class ServingWorkload(Spec):
+    """Requests, how they come, and in which precision they are served."""
+
+    load: Load = "closed"
+    """`static`: `batch` sequences start together; `closed`: a loop keeps `batch` requests in flight;
+    `saturated`: as many as memory holds; `open`: `request_rate` requests a second arrive."""
+    batch: Count | None = None
+    """Sequences in flight over all devices."""
+    request_rate: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Requests a second."""
+    input_tokens: Tokens = 1024.0
+    """Tokens of a prompt (mean)."""
+    output_tokens: Tokens = 256.0
+    """Tokens of an answer (mean)."""
+    weight_precision: StoragePrecision = "bf16"
+    activation_precision: StoragePrecision = "bf16"
+    """Inputs of matrix products: with `fp8` both sides are, with `bf16` weights are widened on the fly."""
+    kv_precision: StoragePrecision = "bf16"
+    memory_fraction: Fraction | None = None
+    """Share of device memory that the engine may take, as the stack means it; default: the stack's."""
+    max_ttft: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the mean time to first token [s]."""
+    max_tpot: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time per output token [s]."""
+
+
+class ServingPolicy(Spec):
+    """How an engine uses memory and puts batches together."""
+
+    memory_fraction: Fraction = 0.9
+    memory_fraction_of: Literal["total", "static", "free"] = "total"
+    """What the fraction is of. `total`: all that the engine takes, of the device's memory (vLLM's
+    gpu_memory_utilization). `static`: weights and cache together, of the device's memory (SGLang's
+    mem_fraction_static). `free`: the cache alone, of what weights and workspace leave (TensorRT-LLM's
+    free_gpu_memory_fraction)."""
+    graph_bytes: Bytes = 0.0
+    """Captured graphs and their pools."""
+    max_batch_tokens: Count = 8192
+    """Tokens that one step may prefill."""
+    max_sequences: Count = 256
+    """Sequences that one replica works on at once."""
+    block_tokens: Count = 16
+    """Tokens of a block of paged cache."""
+    window_cache: Literal["full", "window"] = "window"
+    """What layers with a sliding window reserve: all tokens, or those inside the window."""
+    reserve: Literal["whole", "mean"] = "mean"
+    """Whether a sequence is let in when its whole length fits, or grows into what is free: then the
+    mean length over its life counts."""
+    mixed_steps: bool = True
+    """Whether prefill shares a step with decoding (chunked prefill, in-flight batching)."""
+    low_precision_kv: StoragePrecision | None = None
+    """Precision of the cache where weights and activations have 8 bits or fewer and nothing is said."""
+
+
+class Variant(Spec):
+    """One age of an engine: its numbers, what it was measured on."""
+
+    version: str
+    """As its makers write it; a plan's `stack_version` is compared with it number by number."""
+    date: str
+    """When it was current, YYYY-MM."""
+    also: tuple[str, ...] = ()
+    """Other words for it in the record."""
+    loads: tuple[Load, ...] = ()
+    """Loads that it was measured under. Without a version the newest variant that was measured under the
+    plan's load is taken."""
+    policy: ServingPolicy | None = None
+    """What differs from the engine's policy."""
+    fitted: dict[str, float] = {}
+    """Values of the numbers that `numbers.yaml` explains under `serving`; at most eight."""
+    fitted_on: tuple[str, ...] = ()
+
+
+class ServingDefaults(Spec):
+    """The `serving` section of a stack."""
+
+    policy: ServingPolicy = ServingPolicy()
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    """Oldest first."""
+
+    def variant(self, version: str | None, load: str) -> Variant:
+        """The variant for a version (the newest that is not newer), else the newest measured under the load."""
+        if version:
+            wanted = version.strip().lower()
+            for one in self.variants:
+                if wanted in (one.version.lower(), *(word.lower() for word in one.also)):
+                    return one
+            numbers = version_numbers(wanted)
+            if numbers:
+                older = [one for one in self.variants if version_numbers(one.version) and version_numbers(one.version) <= numbers]
+                return older[-1] if older else self.variants[0]
+        measured = [one for one in self.variants if load in one.loads]
+        return (measured or self.variants)[-1]
+
+    def policy_of(self, variant: Variant) -> ServingPolicy:
+        """The engine's policy with what the variant changes."""
+        if variant.policy is None:
+            return self.policy
+        return self.policy.model_copy(update=variant.policy.model_dump(exclude_unset=True))
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version or date, for comparison; none where it starts with a word.
+
+    >>> version_numbers("0.14.0"), version_numbers("1.0.0rc3"), version_numbers("MLPerf v4.1")
+    ((0, 14, 0), (1, 0, 0), ())
+    """
+    match = re.match(r"v?(\d+(?:[.-]\d+)*)", text.strip().lower())
+    return tuple(int(part) for part in re.split(r"[.-]", match[1])) if match else ()

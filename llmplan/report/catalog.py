@@ -1,0 +1,200 @@
+"""Catalogue entries as tables, as text and as JSON-ready data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmplan.catalog import Catalog
+from llmplan.files import Document
+from llmplan.report.numbers import binary, decimal, duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = dict[str, Any]
+PIPE_WIDTH = 1000  # characters: a pipe has no width, and nothing may be cut in it
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its head, the key of a row, and how the value is written."""
+
+    head: str
+    key: str
+    write: Callable[[Any], str] = str
+
+
+COLUMNS: dict[str, list[Column]] = {
+    "devices": [
+        Column("device", "id"),
+        Column("memory", "memory_bytes", binary),
+        Column("bandwidth", "memory_bytes_per_second", lambda value: decimal(value, "B/s")),
+        Column("16-bit peak", "peak_16bit_flop_per_second", lambda value: decimal(value, "FLOP/s")),
+        Column("link, one way", "scale_up_bytes_per_second", lambda value: decimal(value, "B/s")),
+        Column("domain", "scale_up_domain"),
+        Column("power", "tdp_watts", lambda value: f"{value:g} W"),
+        Column("also called", "aliases", ", ".join),
+    ],
+    "clusters": [
+        Column("cluster", "id"),
+        Column("devices a node", "devices_per_node"),
+        Column("fabric", "fabric"),
+        Column("a device, one way", "fabric_bytes_per_second", lambda value: decimal(value, "B/s")),
+        Column("latency", "fabric_latency_seconds", duration),
+        Column("also called", "aliases", ", ".join),
+    ],
+    "stacks": [
+        Column("stack", "id"),
+        Column("name", "name"),
+        Column("workloads", "workloads", ", ".join),
+        Column("also called", "aliases", ", ".join),
+    ],
+    "prices": [
+        Column("provider", "provider"),
+        Column("instance", "instance"),
+        Column("devices", "devices"),
+        Column("device", "device"),
+        Column("region", "region"),
+        Column("kind", "kind"),
+        Column("USD/h", "usd_per_hour", "{:.2f}".format),
+        Column("a device", "usd_per_device_hour", "{:.3f}".format),
+        Column("date", "date"),
+    ],
+    "models": [
+        Column("model", "id"),
+        Column("architecture", "architecture"),
+        Column("layers", "layers"),
+        Column("hidden", "hidden"),
+        Column("experts", "experts"),
+        Column("also called", "aliases", ", ".join),
+    ],
+}
+
+
+def rows(catalog: Catalog, kind: str) -> list[Row]:
+    """The key figures of every entry of a kind, in SI base units with the unit in the key."""
+    if kind == "prices":
+        return [row for prices in catalog.prices() for row in _price_rows(prices)]
+    make = {"devices": _device_row, "clusters": _cluster_row, "stacks": _stack_row, "models": _model_row}[kind]
+    return [_present({"id": name, **make(catalog, name)}) for name in catalog.ids(kind)]
+
+
+def print_table(kind: str, found: list[Row]) -> None:
+    """Rows as a table on stdout; plain text in a pipe."""
+    from rich.table import Table
+
+    columns = [column for column in COLUMNS[kind] if any(column.key in row for row in found)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row.get(column.key), (int, float)) for row in found)
+        table.add_column(column.head, justify="right" if numeric else "left", no_wrap=index == 0)
+    for row in found:
+        cells = [column.write(row[column.key]) if column.key in row else "-" for column in columns]
+        table.add_row(*map(_escaped, cells), style="dim" if row.get("plannable") is False else None)
+    _console().print(table)
+
+
+def print_entry(noun: str, document: Document) -> None:
+    """One entry as its file has it: every key with the unit that was written, and where it stands."""
+    console = _console()
+    data = document.data if isinstance(document.data, dict) else {}
+    console.print(f"[bold]{_escaped(Path(document.file).stem)}[/bold]  {_escaped(str(data.get('name', '')))}  ({noun})")
+    console.print(f"[dim]{_escaped(document.file)}[/dim]", soft_wrap=True)
+    lines = _flat(data)
+    width = max((len(key) for key, _ in lines), default=0)
+    for key, value in lines:
+        console.print(f"[cyan]{_escaped(key.ljust(width))}[/cyan]  {_escaped(value)}", soft_wrap=True)
+
+
+def _flat(data: dict[Any, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            lines += _flat(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            lines += [(name, "; ".join(f"{k}: {v}" for k, v in item.items())) for item in value]
+        elif isinstance(value, list):
+            separate = key == "notes"
+            lines += [(name, str(item)) for item in value] if separate else [(name, ", ".join(map(str, value)))]
+        else:
+            lines.append((name, str(value)))
+    return lines
+
+
+def _device_row(catalog: Catalog, name: str) -> Row:
+    device = catalog.device(name)
+    return {
+        "name": device.name,
+        "kind": device.kind,
+        "aliases": list(device.aliases),
+        "memory_bytes": device.memory.capacity,
+        "memory_bytes_per_second": device.memory.bandwidth,
+        "peak_16bit_flop_per_second": device.peak.get("bf16") or device.peak.get("fp16"),
+        "scale_up_bytes_per_second": device.scale_up.bandwidth or None,
+        "scale_up_domain": device.scale_up.domain,
+        "tdp_watts": device.power.tdp,
+        "plannable": device.plannable,
+        "why_not_plannable": device.why_not_plannable or None,
+    }
+
+
+def _cluster_row(catalog: Catalog, name: str) -> Row:
+    cluster = catalog.cluster(name)
+    return {
+        "name": cluster.name,
+        "aliases": list(cluster.aliases),
+        "devices_per_node": cluster.devices_per_node,
+        "fabric": cluster.fabric.link,
+        "fabric_bytes_per_second": cluster.fabric.bandwidth,
+        "fabric_latency_seconds": cluster.fabric.latency,
+    }
+
+
+def _stack_row(catalog: Catalog, name: str) -> Row:
+    stack = catalog.stack(name)
+    return {"name": stack.name, "aliases": list(stack.aliases), "workloads": list(stack.workloads)}
+
+
+def _model_row(catalog: Catalog, name: str) -> Row:
+    data = catalog.entry_document("models", name).data
+    keys = ("name", "architecture", "layers", "hidden", "experts")
+    return {"aliases": data.get("aliases") or [], **{key: data.get(key) for key in keys}}
+
+
+def _price_rows(prices: Any) -> list[Row]:
+    return [
+        {
+            "id": prices.id,
+            "provider": prices.provider,
+            "instance": price.instance,
+            "device": price.device,
+            "devices": price.devices,
+            "region": price.region,
+            "kind": price.kind,
+            "usd_per_hour": price.price,
+            "usd_per_device_hour": price.price / price.devices,
+            "date": price.date,
+        }
+        for price in prices.prices
+    ]
+
+
+def _present(row: Row) -> Row:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else " " for c in text))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)

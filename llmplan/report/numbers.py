@@ -1,0 +1,42 @@
+"""Numbers as people read them; the way back from `llmplan.units`."""
+
+from __future__ import annotations
+
+_DECIMAL = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_BINARY = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"), (1.0, ""))
+_TIME = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+
+
+def decimal(value: float, unit: str, digits: int = 4) -> str:
+    """A value with a decimal prefix.
+
+    >>> decimal(3.35e12, "B/s")
+    '3.35 TB/s'
+    """
+    return _scaled(value, unit, _DECIMAL, digits)
+
+
+def binary(value: float, digits: int = 4) -> str:
+    """Bytes with a binary prefix.
+
+    >>> binary(80 * 2**30)
+    '80 GiB'
+    """
+    return _scaled(value, "B", _BINARY, digits)
+
+
+def duration(value: float, digits: int = 3) -> str:
+    """Seconds in the unit that people would take.
+
+    >>> duration(10e-6)
+    '10 us'
+    """
+    return _scaled(value, "", _TIME, digits)
+
+
+def _scaled(value: float, unit: str, prefixes: tuple[tuple[float, str], ...], digits: int) -> str:
+    size = abs(value)
+    factor, prefix = next((pair for pair in prefixes if size >= pair[0] * (1 - 1e-9)), prefixes[-1])
+    if value == 0:
+        factor, prefix = next(pair for pair in prefixes if pair[0] == 1.0)
+    return f"{value / factor:.{digits}g} {prefix}{unit}".rstrip()
