@@ -27,6 +27,7 @@ from llmplan.catalog import (
     read_index,
 )
 from llmplan.catalog_lint import (
+    LinkRate,
     LinkTable,
     Problem,
     cluster_problems,
@@ -92,7 +93,7 @@ def write_aliases(directory: Path) -> Path | None:
 
 def _rules(catalog: Catalog, report: Report) -> dict[str, Callable[[Path], None]]:
     """Kind to what checks one file of it."""
-    links = check(read_entry(builtin("devices").parent / "links.yaml"), LinkTable).links
+    links = _links(catalog)
 
     def device(path: Path) -> None:
         document, entry = _load(path, Device)
@@ -114,6 +115,13 @@ def _rules(catalog: Catalog, report: Report) -> dict[str, Callable[[Path], None]
             report.add(document, _resolves(catalog, "devices", item.device, ("prices", index, "device")))
 
     return {"devices": device, "clusters": cluster, "stacks": stack, "prices": price, "models": _model}
+
+
+def _links(catalog: Catalog) -> dict[str, LinkRate]:
+    """Rates of links by name; a `links.yaml` in a folder of the user adds to the built-in one."""
+    own = [path for folder in catalog.folders if (path := folder / "links.yaml").is_file()]
+    tables = [builtin("devices").parent / "links.yaml", *reversed(own)]
+    return {name: rate for path in tables for name, rate in check(read_entry(path), LinkTable).links.items()}
 
 
 def _check_kind_efficiencies() -> None:

@@ -88,6 +88,12 @@ class Efficiency(Spec):
     """Of the scale-up link rate that large collectives reach (bus bandwidth)."""
     link_latency: Annotated[Seconds, Field(ge=0)] | None = None
     """Fixed time of a collective in the scale-up domain."""
+    decode_attention_fraction: Fraction | None = None
+    """Of the datasheet bandwidth that attention of one new token a sequence to a large cache reaches."""
+    decode_attention_latency: Annotated[Seconds, Field(ge=0)] | None = None
+    """Fixed time of that kernel."""
+    small_reduce_latency: Annotated[Seconds, Field(ge=0)] | None = None
+    """Time of an all-reduce of a few KiB over eight devices with kernels made for it."""
     source: str | None = None
 
 

@@ -21,6 +21,7 @@ from llmplan.plan.huggingface_quantization import precisions
 from llmplan.plan.spec import ModelSpec
 
 CONFIG, QUANT = "config.json", "hf_quant_config.json"
+NEEDED = ("layers", "hidden", "heads", "vocab")
 GENERIC = "llama"  # what an unknown decoder with ordinary keys is read as
 
 
@@ -55,9 +56,11 @@ def _read(config: Config, family: dict[str, Any]) -> dict[str, Any]:
     """Every field that the table knows, then patterns of layers, then what only code can say."""
     fields: dict[str, Any] = {"family": config.model_type}
     for field, keys in _keys(family).items():
-        value = config.value(keys, _type_of(field))
-        if value is not None:
-            fields[field] = value
+        value = config.value(keys, _type_of(field), field)
+        if value == 0 and field in NEEDED:
+            config.fault(f"{config.key_of(field)} must be at least 1", config.key_of(field))
+        elif value is not None and (value != 0 or ModelSpec.model_fields[field].default is not None):
+            fields[field] = value  # a 0 stands for "none" in widths and ranks that may be left out
     fields |= family.get("set", {})
     _defaults(fields, family, config)
     if fields.get("experts"):
@@ -94,8 +97,8 @@ def _defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) ->
                 "head_dim",
             )
         fields["head_dim"] = max(1, fields["hidden"] // fields["heads"])
-    for field in ("layers", "hidden", "heads", "vocab"):
-        if field not in fields:
+    for field in NEEDED:
+        if field not in fields and not config.key_of(field):
             key = config.shown(_keys(family).get(field, [field]))
             config.fault(f"key {key} is missing ({field})")
 
@@ -157,7 +160,8 @@ def _generic(config: Config) -> dict[str, Any]:
         family |= {"groups": ["moe"], "experts": "first"}
     kind = "mixture of experts with gated MLPs" if moe else "dense decoder with a gated MLP"
     config.warnings.append(
-        f"model_type {named!r} is not known: read as a {kind}, RMSNorm, two norms a layer, as Llama; check the parameter count"
+        f"model_type {named!r} is not known: read as a {kind} and two RMSNorms a layer, as Llama; "
+        "check the parameter count"
     )
     return family | {"window": "all"}
 
@@ -200,15 +204,10 @@ def _checked(fields: dict[str, Any], config: Config) -> ModelSpec:
         faults = []
         for item in error.errors(include_url=False):
             field = ".".join(str(step) for step in item["loc"])
-            keys = [key for key, name in config.read_as.items() if name == field]
+            key = config.key_of(field)
             text = item["msg"].removeprefix("Value error, ")
-            faults.append(
-                Fault(
-                    f"{keys[0] if keys else field}: {text}" if field else text,
-                    config.file,
-                    config.line(keys[0] if keys else ""),
-                )
-            )
+            message = f"{key or field}: {text[:1].lower()}{text[1:]}" if field else text
+            faults.append(Fault(message, config.file, config.line(key)))
         raise InputError(faults) from None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +104,10 @@ class Config:
         found = (inner or outer) if self.nested else (outer or inner)
         return found or 1
 
+    def key_of(self, name: str) -> str:
+        """The key that became the field `name`; empty if none did."""
+        return next((key for key, read in self.read_as.items() if read == name), "")
+
     def fault(self, message: str, key: str = "") -> None:
         """Notes a fault, to be raised with all others."""
         self.faults.append(Fault(message, self.file, self.line(key)))
@@ -157,4 +160,5 @@ class Config:
 
 
 def _short(value: Any) -> str:
-    return textwrap.shorten(repr(value), SHOWN, placeholder="...")
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -40,8 +40,7 @@ def _gpt_bigcode(config: Config, fields: Fields) -> Fields:
 
 
 def _gpt_neo(config: Config, fields: Fields) -> Fields:
-    """`attention_types` [[[kinds], times], ...]: global and local layers; heads as num_heads."""
-    heads = fields.get("heads") or config.value(("num_heads",), int)
+    """`attention_types` [[[kinds], times], ...]: global and local layers."""
     types = config.data.get("attention_types")
     config.used.add("attention_types")
     try:
@@ -50,7 +49,6 @@ def _gpt_neo(config: Config, fields: Fields) -> Fields:
         config.fault("attention_types must be [[[kinds, ...], times], ...] of global and local", "attention_types")
         return fields
     return fields | {
-        "heads": heads,
         "mixers": compact(kinds),
         "sliding_window": config.value(("window_size",), int) or 256,
     }

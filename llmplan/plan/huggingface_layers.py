@@ -139,6 +139,8 @@ _WINDOWS = {
 def mlps(config: Config, family: Family, fields: Fields) -> Fields:
     """`mlps` of a ModelSpec: which layers have experts."""
     layers, rule = fields.get("layers"), family.get("experts", "none")
+    if rule != "none" and not fields.get("experts") and not family.get("dense_too"):
+        config.fault("num_local_experts or num_experts is missing: how many experts there are")
     if rule == "none" or not fields.get("experts") or not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
         return {}
     for field in ("experts_per_token", "expert_ffn_hidden"):

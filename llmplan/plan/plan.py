@@ -8,6 +8,7 @@ from typing import Any
 from llmplan.plan.hardware import Cluster, Device
 from llmplan.plan.layout import Layout, Workload
 from llmplan.plan.model import Model
+from llmplan.plan.serving import ServingWorkload
 from llmplan.plan.stack import Stack
 
 
@@ -23,7 +24,7 @@ class Warning_:
 class Plan:
     """Model x cluster x layout x workload (+ stack), with what was assumed on the way.
 
-    inputs: what the user said, in the vocabulary of the options; assumptions: what was filled in.
+    serving: what is served, where the workload is `serve`; inputs: what the user said, in the vocabulary of the options; assumptions: what was filled in.
     """
 
     model: Model
@@ -32,6 +33,7 @@ class Plan:
     layout: Layout
     workload: Workload
     stack: Stack
+    serving: ServingWorkload | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     warnings: tuple[Warning_, ...] = ()

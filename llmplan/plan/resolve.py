@@ -15,10 +15,13 @@ from llmplan.plan.defaults import Open, check_words, count_devices, tell_layout,
 from llmplan.plan.draft import Draft
 from llmplan.plan.hardware import Cluster, Device
 from llmplan.plan.layout import Layout
+from llmplan.plan.load_model import load_model
+from llmplan.plan.lowering import lower
 from llmplan.plan.model import Model
 from llmplan.plan.options import PlanOptions
 from llmplan.plan.plan import Plan
 from llmplan.plan.request import Request, request
+from llmplan.plan.spec import model_spec
 from llmplan.plan.stack import Stack
 from llmplan.planner.choose import first_that_fits
 
@@ -124,8 +127,6 @@ def _model(draft: Draft, catalog: Catalog) -> Model | None:
         return None
     if isinstance(said, dict):
         return draft.read("model", lambda: _inline_model(said, document))
-    from llmplan.plan.load_model import load_model
-
     beside = None if document is None else Path(document.file).parent / said
     path = str(beside) if beside and "/" in said and not Path(said).exists() and beside.exists() else said
     return draft.read("model", lambda: load_model(path, catalog))
@@ -133,9 +134,6 @@ def _model(draft: Draft, catalog: Catalog) -> Model | None:
 
 def _inline_model(data: dict[str, Any], document: Document | None) -> Model:
     """A model written into the plan itself, in the words of a model file."""
-    from llmplan.plan.lowering import lower
-    from llmplan.plan.spec import model_spec
-
     if document is None:
         return lower(model_spec(Document(data, "model")))
     lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == ("model",)}

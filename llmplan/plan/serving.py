@@ -73,7 +73,7 @@ class ServingPolicy(Spec):
     """Precision of the cache where weights and activations have 8 bits or fewer and nothing is said."""
 
 
-class Variant(Spec):
+class ServingVariant(Spec):
     """One age of an engine: its numbers, what it was measured on."""
 
     version: str
@@ -96,10 +96,10 @@ class ServingDefaults(Spec):
     """The `serving` section of a stack."""
 
     policy: ServingPolicy = ServingPolicy()
-    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    variants: Annotated[tuple[ServingVariant, ...], Field(min_length=1)]
     """Oldest first."""
 
-    def variant(self, version: str | None, load: str) -> Variant:
+    def variant(self, version: str | None, load: str) -> ServingVariant:
         """The variant for a version (the newest that is not newer), else the newest measured under the load."""
         if version:
             wanted = version.strip().lower()
@@ -113,7 +113,7 @@ class ServingDefaults(Spec):
         measured = [one for one in self.variants if load in one.loads]
         return (measured or self.variants)[-1]
 
-    def policy_of(self, variant: Variant) -> ServingPolicy:
+    def policy_of(self, variant: ServingVariant) -> ServingPolicy:
         """The engine's policy with what the variant changes."""
         if variant.policy is None:
             return self.policy

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from llmplan.plan.hardware import Source
 from llmplan.plan.layout import Recompute, WorkloadKind
+from llmplan.plan.serving import ServingDefaults
 from llmplan.schema import Spec
 from llmplan.units import Bytes
 
@@ -52,8 +53,11 @@ class TrainingDefaults(Spec):
     lora_targets: tuple[str, ...] = ("q", "kv")
     gradient_bytes: float = 4.0
     """Bytes of a gradient element of 16-bit weights as accumulated."""
+    gradient_bytes_bf16: float | None = None
+    """The same for bf16 weights, where the stack treats them otherwise than fp16 ones."""
     master_bytes: float = 4.0
     """Bytes of the master copy of a 16-bit weight; 0 = none."""
+    master_bytes_bf16: float | None = None
     reduce_bytes: float = 4.0
     """Bytes of a gradient element in the data-parallel reduction."""
     parameter_bytes: float = 2.0
@@ -85,6 +89,8 @@ class MemoryModel(Spec):
     """Share of allocated memory lost in the allocator's blocks (reserved / allocated - 1)."""
     workspace: Bytes = 0.0
     """Buffers of kernels and libraries."""
+    loads_unsharded: bool = False
+    """A sharded model is first loaded whole on every device: its peak may be that, not the training."""
 
 
 class Variant(Spec):
@@ -113,7 +119,7 @@ class Stack(Spec):
     """By quantity: `step_seconds`, `peak_bytes`, ..."""
     fitted_on: tuple[str, ...] = ()
     """Sources of the rows that the numbers came from, with how many rows."""
-    serving: dict[str, Any] | None = None
+    serving: ServingDefaults | None = None
     notes: tuple[str, ...] = ()
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     date: str

@@ -5,7 +5,7 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.activations import layer_activation_bytes, logits_bytes, score_bytes
@@ -27,6 +27,8 @@ OPTIMIZER_BYTES = {
     "adam": 8.0, "adamw": 8.0, "lamb": 8.0, "adam-8bit": 2.0, "momentum": 4.0, "lion": 4.0, "muon": 4.0,
     "sgd": 0.0, "adafactor": 0.0,
 }  # fmt: skip
+# A recomputed layer's activations stand beside their gradients while it is differentiated.
+_WITH_GRADIENTS = 2.0
 _PARAMETERS_AT_ONCE = 2.0  # layers whose gathered parameters stand at once under ZeRO-3: the current and the next
 
 
@@ -40,6 +42,7 @@ class Memory:
     activations_bytes: Num
     logits_bytes: Num
     gathered_bytes: Num
+    workspace_bytes: Num
     overhead_bytes: Num
     context_bytes: Num
     host_bytes: Num = 0.0
@@ -49,12 +52,12 @@ class Memory:
         """What the framework's allocator hands out at the peak."""
         return (
             self.weights_bytes + self.gradients_bytes + self.optimizer_states_bytes + self.activations_bytes
-            + self.logits_bytes + self.gathered_bytes
+            + self.logits_bytes + self.gathered_bytes + self.workspace_bytes
         )  # fmt: skip
 
     @property
     def reserved_bytes(self) -> Num:
-        """With what its blocks waste and kernels' workspaces."""
+        """With what its blocks waste."""
         return self.allocated_bytes + self.overhead_bytes
 
     @property
@@ -145,7 +148,9 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
     layout, workload = plan.layout, plan.workload
     defaults = plan.stack.training
     assert defaults is not None
-    frozen = workload.workload == "lora"
+    # A frozen matrix needs its input for an adapter's gradient only; quantized ones keep it all the same
+    # (bitsandbytes' MatMul4Bit saves both operands).
+    frozen = workload.workload == "lora" and workload.quantized_base is None
     targets = lora_targets(plan)
     tokens = layout.micro_batch * float(workload.seq_len) / layout.cp
     copied: Num = float(layer.norms * layer.hidden) * defaults.norm_saves
@@ -197,7 +202,8 @@ def _activations(plan: Plan, in_flight: Num) -> Num:
     embeddings = tokens * model.hidden * element / copies
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     kept_bytes = where(is_full, border, where(is_selective, selective, whole)) * in_flight
-    working = where(is_full, largest, where(is_selective, largest * defaults.selective_share, 0.0))
+    again = where(is_full, 1.0, where(is_selective, defaults.selective_share, 0.0))
+    working = _WITH_GRADIENTS * largest * again
     return kept_bytes + working + embeddings
 
 
@@ -234,19 +240,19 @@ def training_memory(plan: Plan) -> Memory:
     in_flight = micro_batches_in_flight(layout.pp, layout.vp, micro_batches)
     at_first = _stage(plan, held, where(alone, first + last, first), in_flight, where(alone, logits, 0.0))
     at_last = _stage(plan, held, where(alone, first + last, last), minimum(in_flight, layout.vp * 1.0), logits)
-    choose = at_first.allocated_bytes >= at_last.allocated_bytes
-    stage = _pick(choose, at_first, at_last)
-    allocated = stage.allocated_bytes
-    overhead = allocated * fixed.fragmentation + fixed.workspace
-    return Memory(
-        **{name: getattr(stage, name) for name in _STAGE_FIELDS}, overhead_bytes=overhead, context_bytes=fixed.context,
-        host_bytes=stage.host_bytes,
-    )  # fmt: skip
+    stage = _pick(at_first.allocated_bytes >= at_last.allocated_bytes, at_first, at_last)
+    if fixed.loads_unsharded:
+        stage = replace(stage, gathered_bytes=_at_loading(plan, held, first + last, stage))
+    stage = replace(stage, workspace_bytes=fixed.workspace, context_bytes=fixed.context)
+    return replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation)
 
 
-_STAGE_FIELDS = (
-    "weights_bytes", "gradients_bytes", "optimizer_states_bytes", "activations_bytes", "logits_bytes", "gathered_bytes",
-)  # fmt: skip
+def _at_loading(plan: Plan, held: Held, ends: Num, stage: Memory) -> Num:
+    """Gathered bytes, raised where loading the whole model onto a device takes more than training its shard."""
+    whole = (held.dense + held.expert + ends) * ELEMENT_BYTES["bf16"]
+    rest = stage.allocated_bytes - stage.gathered_bytes
+    more = whole + stage.weights_bytes - rest
+    return where(plan.layout.zero >= 3, maximum(stage.gathered_bytes, more), stage.gathered_bytes)
 
 
 def _pick(choose: Any, a: Memory, b: Memory) -> Memory:
@@ -281,6 +287,7 @@ def _stage(plan: Plan, held: Held, ends: Num, in_flight: Num, logits: Num) -> Me
         activations_bytes=_activations(plan, in_flight),
         logits_bytes=logits,
         gathered_bytes=_gathered(plan, held),
+        workspace_bytes=0.0,
         overhead_bytes=0.0,
         context_bytes=0.0,
         host_bytes=states * offloaded * plan.cluster.devices_per_node,
@@ -293,6 +300,10 @@ def state_bytes(plan: Plan) -> tuple[float, float, float]:
     assert defaults is not None
     if plan.workload.precision in ("fp32", "tf32"):
         return 4.0, 4.0, 0.0
-    return defaults.parameter_bytes, defaults.gradient_bytes, defaults.master_bytes
+    gradient, master = defaults.gradient_bytes, defaults.master_bytes
+    if plan.workload.precision != "fp16":
+        gradient = gradient if defaults.gradient_bytes_bf16 is None else defaults.gradient_bytes_bf16
+        master = master if defaults.master_bytes_bf16 is None else defaults.master_bytes_bf16
+    return defaults.parameter_bytes, gradient, master
 
 

@@ -40,3 +40,35 @@ def _scaled(value: float, unit: str, prefixes: tuple[tuple[float, str], ...], di
     if value == 0:
         factor, prefix = next(pair for pair in prefixes if pair[0] == 1.0)
     return f"{value / factor:.{digits}g} {prefix}{unit}".rstrip()
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits and no exponent.
+
+    >>> plain(134503.9), plain(0.012345)
+    ('135000', '0.0123')
+    """
+    return f"{float(f'{value:.{digits}g}'):.15g}"
+
+
+def count(value: float) -> str:
+    """How many, with the letters that people use for parameters and tokens.
+
+    >>> count(8030261248), count(15e12), count(950)
+    ('8.03B', '15T', '950')
+    """
+    for factor, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return plain(value / factor) + letter
+    return plain(value)
+
+
+def step_time(value: float, low: float | None = None, high: float | None = None) -> str:
+    """Seconds, or milliseconds below one, with the band behind them.
+
+    >>> step_time(21.31, 19.82, 23.13), step_time(0.0144)
+    ('21.3 s, 19.8-23.1', '14.4 ms')
+    """
+    factor, unit = (1.0, "s") if value >= 1 else (1e-3, "ms")
+    text = f"{plain(value / factor)} {unit}"
+    return text if low is None or high is None else f"{text}, {plain(low / factor)}-{plain(high / factor)}"

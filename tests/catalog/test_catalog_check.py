@@ -148,6 +148,12 @@ def test_a_price_twice_and_spot_above_on_demand(tmp_path: Path) -> None:
     assert "stands twice" in messages
 
 
+def test_links_of_the_user_are_known(tmp_path: Path) -> None:
+    source = "sources: [{what: all, where: our lab}]\ndate: '2026-01-01'\n"
+    (tmp_path / "links.yaml").write_text("links: {MyLink: {device: 450 GB/s}}\n" + source)
+    assert faults_of(tmp_path, "devices", "h100-sxm-80gb", ("link: NVLink 4", "link: MyLink")) == []
+
+
 def test_two_entries_cannot_share_an_alias(tmp_path: Path) -> None:
     text = (builtin("devices") / "mi300x.yaml").read_text()
     (tmp_path / "devices").mkdir()

@@ -1,0 +1,62 @@
+"""Capacity planner for large language models: does it fit, how fast, what holds it back.
+
+    from llmplan import estimate, plan_from
+    answer = estimate(plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}))
+    answer.fits, answer.step.value, answer.mfu
+
+Names are loaded when they are first used: importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmplan.version import __version__
+
+if TYPE_CHECKING:
+    from llmplan.errors import Fault, InputError
+    from llmplan.plan.load_model import load_model
+    from llmplan.plan.options import PlanOptions
+    from llmplan.plan.plan import Plan
+    from llmplan.plan.resolve import plan_from
+    from llmplan.planner.estimate import TrainingEstimate, estimate
+    from llmplan.report.json import estimate_json
+
+__all__ = [
+    "Fault",
+    "InputError",
+    "Plan",
+    "PlanOptions",
+    "TrainingEstimate",
+    "__version__",
+    "estimate",
+    "estimate_json",
+    "load_model",
+    "plan_from",
+]
+
+_HOMES = {
+    "Fault": "llmplan.errors",
+    "InputError": "llmplan.errors",
+    "Plan": "llmplan.plan.plan",
+    "PlanOptions": "llmplan.plan.options",
+    "TrainingEstimate": "llmplan.planner.estimate",
+    "estimate": "llmplan.planner.estimate",
+    "estimate_json": "llmplan.report.json",
+    "load_model": "llmplan.plan.load_model",
+    "plan_from": "llmplan.plan.resolve",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'llmplan' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value  # the next use finds it without a detour
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

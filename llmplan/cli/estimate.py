@@ -1,0 +1,81 @@
+"""`llmplan estimate`: memory, verdict, step time and throughput of a plan, or of each of many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from llmplan.catalog import open_catalog
+from llmplan.cli.plan_input import read_requests
+from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
+from llmplan.plan.resolve import resolve_all
+from llmplan.planner.estimate import estimate
+
+if TYPE_CHECKING:
+    from llmplan.catalog import Catalog
+    from llmplan.plan.request import Request
+    from llmplan.planner.estimate import TrainingEstimate
+
+THE_ANSWER_IS_NO = 3
+
+app = typer.Typer(add_completion=False)
+
+
+def _estimate(
+    given: Mapping[str, Any],
+    plan: PlanFile = None,
+    catalog: CatalogFolders = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Literal["table", "json", "jsonl"], typer.Option("--format", help="For people, or for programs.")
+    ] = "table",
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 3 where the plan does not fit, and say on stderr what would.")
+    ] = False,
+) -> None:
+    """Estimate a training run: does it fit, how long is a step, what holds it back.
+
+    llmplan estimate --model llama-3.1-8b --hardware h100 --devices 8 --workload pretrain
+    """
+    opened = open_catalog(catalog or ())
+    wanted, many = read_requests(plan, given)
+    answers = [estimate(one) for one in resolve_all(wanted, opened)]
+    _write(answers, "json" if as_json else output, many=many)
+    if check and not all(answer.fits for answer in answers):
+        _say_what_would_fit(wanted, answers, opened)
+        raise typer.Exit(THE_ANSWER_IS_NO)
+
+
+def _write(answers: list[TrainingEstimate], output: str, *, many: bool) -> None:
+    if output == "table":
+        from llmplan.report.table import print_estimates
+
+        print_estimates(answers)
+        return
+    from llmplan.report.json import dumps, envelope, estimate_json
+
+    results = [estimate_json(answer) for answer in answers]
+    if output == "jsonl":
+        for result in results:
+            typer.echo(dumps(result, indent=None))
+    else:
+        typer.echo(dumps(envelope(results) if many else results[0]))
+
+
+def _say_what_would_fit(wanted: list[Request], answers: list[TrainingEstimate], catalog: Catalog) -> None:
+    """On stderr: by how much each plan misses, and the smallest changes that make it fit."""
+    from llmplan.planner.advice import what_would_fit
+    from llmplan.report.verdict import advice_lines, verdict_line
+
+    for number, (one, answer) in enumerate(zip(wanted, answers, strict=True), 1):
+        if answer.fits:
+            continue
+        prefix = f"plan {number}: " if len(answers) > 1 else ""
+        typer.echo(prefix + verdict_line(answer), err=True)
+        for line in advice_lines(what_would_fit(one, answer.plan, catalog)):
+            typer.echo(line, err=True)
+
+
+app.command("estimate")(plan_options(_estimate))

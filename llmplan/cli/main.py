@@ -1,0 +1,123 @@
+"""The program `llmplan`: finds the subcommand, loads only its module, and turns errors into exit codes.
+
+0 answered; 1 internal error; 2 bad usage or bad input; 3 answered, and the answer is no.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from llmplan.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# subcommand -> the module whose `app` it is, loaded when it is called
+COMMANDS = {
+    "estimate": "llmplan.cli.estimate",
+    "catalog": "llmplan.cli.catalog",
+    "schema": "llmplan.cli.schema",
+}
+ANSWERED, INTERNAL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DEBUG = "--debug"
+
+# Typer brings its own copy of Click since 0.26 and the real one before; what both raise is told by its name.
+_USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+class LazyGroup(TyperGroup):
+    """Subcommands by name, imported on use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every subcommand, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The subcommand of that name; a usage error that names the nearest ones otherwise."""
+        if cmd_name not in COMMANDS:
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command {cmd_name!r}.{hint}")
+        command = typer.main.get_command(importlib.import_module(COMMANDS[cmd_name]).app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from llmplan.version import __version__
+
+        typer.echo(f"llmplan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def llmplan(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an internal error (works anywhere).")] = False,
+) -> None:
+    """Plans language models on accelerators: does it fit, how fast will it run, what holds it back."""
+
+
+def run() -> None:
+    """Entry point of the installed program."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line; the exit code. stdout carries the answer and nothing else."""
+    debug = DEBUG in arguments
+    rest = [argument for argument in arguments if argument != DEBUG]
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal gets '?', not a traceback
+    try:
+        code = app(args=rest, prog_name="llmplan", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else ANSWERED
+    except InputError as error:
+        return _complain(*(str(fault) for fault in error.faults))
+    except _USAGE_ERROR as error:
+        return _usage(error)
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ANSWERED
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"internal: {type(error).__name__}: {error} ({DEBUG} shows the traceback)")
+        return INTERNAL
+
+
+def _complain(*messages: str) -> int:
+    for message in messages:
+        typer.echo(f"error: {_one_line(message)}", err=True)
+    return BAD_INPUT
+
+
+def _usage(error: Any) -> int:
+    """A fault in the command line itself, and where help is; the help where nothing was asked."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return BAD_INPUT
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "llmplan"
+    return _complain(f"{error.format_message()} (see `{command} --help`)")
+
+
+def _one_line(text: str) -> str:
+    """Text without line breaks or other control characters, which may come from a name that was typed."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

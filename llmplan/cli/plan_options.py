@@ -1,0 +1,69 @@
+"""Makes the options of a subcommand from the vocabulary (`PlanOptions`): one option for each field."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Container, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+
+from llmplan.plan.options import FLAGS, PlanOptions
+
+PlanFile = Annotated[
+    str | None,
+    typer.Option(
+        "--plan", metavar="FILE", help="Plan file: YAML, JSON or JSON lines; - is standard input. An option wins over it."
+    ),
+]
+CatalogFolders = Annotated[
+    list[Path] | None,
+    typer.Option("--catalog", metavar="DIR", help="Folder of your own catalogue entries; may be given more than once."),
+]
+
+
+def plan_options(command: Callable[..., Any], without: Container[str] = ()) -> Callable[..., Any]:
+    """The command with an option for each field of the vocabulary but those of `without`.
+
+    `command` takes what was given of them as its first parameter, a mapping in the vocabulary; its
+    other parameters stay options of its own. Values are passed on as text: `PlanOptions` checks
+    them, so that an option and a key of a plan file are refused in the same words, all at once.
+    """
+    names = [name for name in PlanOptions.model_fields if name not in without]
+    hints = get_type_hints(command, include_extras=True)
+    own = list(inspect.signature(command).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> Any:
+        given = {name: values.pop(name) for name in names}
+        return command({name: value for name, value in given.items() if value is not None}, **values)
+
+    mine = [p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    signature = inspect.Signature([*_parameters(names), *mine])
+    wrapped.__signature__ = signature  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    del wrapped.__wrapped__  # type: ignore[attr-defined]  # Typer would read its annotations instead
+    return wrapped
+
+
+def _parameters(names: list[str]) -> Iterator[inspect.Parameter]:
+    for name in names:
+        field = PlanOptions.model_fields[name]
+        extra: Any = field.json_schema_extra
+        option, panel = f"--{name.replace('_', '-')}", extra["x-panel"]
+        if name in FLAGS:
+            option = f"{option}/--no-{option[2:]}"
+            kind: Any = Annotated[bool | None, typer.Option(option, help=field.description, rich_help_panel=panel)]
+        else:
+            choices = _choices(field.annotation)
+            metavar = extra["x-metavar"] or ("WORD" if choices else "N")
+            text = f"{field.description} One of {', '.join(choices)}." if choices else field.description
+            kind = Annotated[str | None, typer.Option(option, metavar=metavar, help=text, rich_help_panel=panel)]
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The words of a field that takes one of some; none for another field."""
+    return next((get_args(part) for part in get_args(annotation) if get_origin(part) is Literal), ())

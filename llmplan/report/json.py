@@ -1,0 +1,122 @@
+"""An estimate as JSON: stable keys, the unit in the key, SI base units, finite numbers only.
+
+What does not apply is left out. `llmplan.report.schemas` describes the same keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from llmplan.plan.options import words
+from llmplan.version import __version__
+
+if TYPE_CHECKING:
+    from llmplan.planner.estimate import Interval, TrainingEstimate
+
+ESTIMATE, ESTIMATES = "llmplan.estimate/1", "llmplan.estimates/1"
+
+
+def estimate_json(answer: TrainingEstimate) -> dict[str, Any]:
+    """One estimate as plain data, `llmplan.estimate/1`."""
+    plan = answer.plan
+    result = {
+        "model": {
+            "name": plan.model.name,
+            "parameters": plan.model.parameters,
+            "active_parameters": plan.model.active_parameters,
+        },
+        "fits": answer.fits,
+        "verdict": answer.verdict,
+        "memory": _memory(answer),
+        "throughput": _throughput(answer),
+        "time": _time(answer),
+        "mfu": answer.mfu,
+        "hfu": answer.hfu,
+        "bottleneck": {"resource": answer.bottleneck},
+    }
+    if plan.workload.tokens is not None:
+        result["run"] = _run(answer, plan.workload.tokens)
+    return {
+        "schema": ESTIMATE,
+        "llmplan_version": __version__,
+        "inputs": words(plan),
+        "assumptions": list(plan.assumptions),
+        "result": result,
+        "warnings": [{"code": one.code, "message": one.message} for one in answer.warnings],
+    }
+
+
+def envelope(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Many estimates as one document, `llmplan.estimates/1`."""
+    return {"schema": ESTIMATES, "llmplan_version": __version__, "results": results}
+
+
+def dumps(data: Any, *, indent: int | None = 2) -> str:
+    """JSON text in ASCII; ValueError for a number that is not finite, which would be a fault of ours."""
+    return json.dumps(data, indent=indent, allow_nan=False)
+
+
+def finite(data: Any) -> bool:
+    """Whether every number in plain data is finite."""
+    if isinstance(data, dict):
+        return all(finite(value) for value in data.values())
+    if isinstance(data, list):
+        return all(finite(value) for value in data)
+    return not isinstance(data, float) or math.isfinite(data)
+
+
+def _memory(answer: TrainingEstimate) -> dict[str, Any]:
+    peak = answer.peak
+    memory: dict[str, Any] = {
+        "peak_bytes": peak.value,
+        "low_bytes": peak.low,
+        "high_bytes": peak.high,
+        "usable_bytes": answer.usable_bytes,
+        "capacity_bytes": answer.capacity_bytes,
+        "parts": _parts(answer.memory.parts()),
+    }
+    if answer.memory.host_bytes:
+        memory["host_bytes_per_node"] = float(answer.memory.host_bytes)
+    return memory
+
+
+def _throughput(answer: TrainingEstimate) -> dict[str, float]:
+    devices = float(answer.plan.devices)
+    rate = answer.tokens_per_second
+    return {
+        "tokens_per_second": rate.value,
+        "tokens_per_second_per_device": rate.value / devices,
+        "low": rate.low,
+        "high": rate.high,
+        "flops_per_second_per_device": answer.model_flops / answer.step.value / devices,
+    }
+
+
+def _time(answer: TrainingEstimate) -> dict[str, Any]:
+    step = answer.step
+    parts = _parts(answer.time.parts())
+    return {"step_seconds": step.value, "low_seconds": step.low, "high_seconds": step.high, "parts": parts}
+
+
+def _run(answer: TrainingEstimate, tokens: float) -> dict[str, float]:
+    """The whole run of `tokens` tokens, without interruptions."""
+
+    def spent(rate: float) -> float:
+        return tokens / rate
+
+    rate: Interval = answer.tokens_per_second
+    return {
+        "tokens": tokens,
+        "steps": float(math.ceil(tokens / (float(answer.plan.workload.global_batch) * answer.plan.workload.seq_len))),
+        "seconds": spent(rate.value),
+        "low_seconds": spent(rate.high),
+        "high_seconds": spent(rate.low),
+        "device_seconds": spent(rate.value) * answer.plan.devices,
+    }
+
+
+def _parts(parts: dict[str, Any]) -> dict[str, float]:
+    """Parts that are there; a part of nothing does not apply."""
+    return {name: float(value) for name, value in parts.items() if float(value) != 0.0}

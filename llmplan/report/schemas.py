@@ -1,0 +1,220 @@
+"""JSON Schemas of what llmplan reads and writes: `llmplan schema`, and `docs/schemas/*.json`.
+
+What is written is described here, beside nothing else: the answers are built as plain data
+(`llmplan.report.json`), and a test validates them against these models. Field documentation is
+the text under each field, as in the classes that are read.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from llmplan.plan.hardware import Cluster, Device, PriceList
+from llmplan.plan.options import PlanOptions
+from llmplan.plan.spec import ModelSpec
+from llmplan.plan.stack import Stack
+from llmplan.planner.memory import Memory
+from llmplan.planner.training import StepTime
+from llmplan.report.json import ESTIMATE, ESTIMATES
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Answer(BaseModel):
+    """Base of what is written: no key beside those that are told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _amounts(name: str, keys: list[str]) -> type[Answer]:
+    """A model of optional amounts, one for each key: the parts of a whole."""
+    optional: dict[str, Any] = {key: (Amount | None, None) for key in keys}
+    return create_model(name, __base__=Answer, **optional)
+
+
+MemoryParts = _amounts("MemoryParts", [field.name for field in fields(Memory) if field.name != "host_bytes"])
+TimeParts = _amounts("TimeParts", [field.name for field in fields(StepTime)])
+
+
+class ModelAnswer(Answer):
+    """The model that was planned."""
+
+    name: str
+    parameters: int
+    active_parameters: int
+    """Parameters that one token passes."""
+
+
+class MemoryAnswer(Answer):
+    """Memory of the fullest device, in bytes."""
+
+    peak_bytes: Amount
+    low_bytes: Amount
+    """Lower end of the 80 % band."""
+    high_bytes: Amount
+    usable_bytes: Amount
+    """What a process may take."""
+    capacity_bytes: Amount
+    """What the driver reports."""
+    parts: MemoryParts  # type: ignore[valid-type]
+    """They sum to the peak; a part of nothing is left out."""
+    host_bytes_per_node: Amount | None = None
+    """Optimizer states that were moved to the host."""
+
+
+class ThroughputAnswer(Answer):
+    """Trained tokens a second."""
+
+    tokens_per_second: Amount
+    tokens_per_second_per_device: Amount
+    low: Amount
+    """Lower end of the 80 % band of tokens_per_second."""
+    high: Amount
+    flops_per_second_per_device: Amount
+    """Model FLOPs (without recomputation) a second."""
+
+
+class TimeAnswer(Answer):
+    """Wall time of one optimizer step, in seconds."""
+
+    step_seconds: Amount
+    low_seconds: Amount
+    high_seconds: Amount
+    parts: TimeParts  # type: ignore[valid-type]
+    """They sum to the step; a part of nothing is left out."""
+
+
+class BottleneckAnswer(Answer):
+    """What most of the step waits for."""
+
+    resource: str
+
+
+class RunAnswer(Answer):
+    """The whole run of `tokens` tokens, without interruptions."""
+
+    tokens: Amount
+    steps: Amount
+    seconds: Amount
+    low_seconds: Amount
+    high_seconds: Amount
+    device_seconds: Amount
+
+
+class Result(Answer):
+    """The answer itself."""
+
+    model: ModelAnswer
+    fits: bool
+    """Whether the predicted peak is within what is usable."""
+    verdict: Literal["fits", "marginal", "does-not-fit"]
+    """`marginal` where the limit lies inside the band."""
+    memory: MemoryAnswer
+    throughput: ThroughputAnswer
+    time: TimeAnswer
+    mfu: Amount
+    """Model FLOPs over the dense peak of the workload's precision."""
+    hfu: Amount
+    """The same with recomputed FLOPs."""
+    bottleneck: BottleneckAnswer
+    run: RunAnswer | None = None
+
+
+class WarningAnswer(Answer):
+    """Something to know about the answer."""
+
+    code: str
+    message: str
+
+
+class Estimate(Answer):
+    """One estimate. SI base units, the unit in the key; what does not apply is left out."""
+
+    schema_: Annotated[Literal["llmplan.estimate/1"], Field(alias="schema")] = ESTIMATE
+    llmplan_version: str
+    inputs: PlanOptions
+    """The plan, complete: given back as a plan file it is the same plan."""
+    assumptions: list[str]
+    """What was filled in, one sentence each."""
+    result: Result
+    warnings: list[WarningAnswer]
+
+
+class Estimates(Answer):
+    """Many estimates, in the order of the plans."""
+
+    schema_: Annotated[Literal["llmplan.estimates/1"], Field(alias="schema")] = ESTIMATES
+    llmplan_version: str
+    results: list[Estimate]
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "plan": PlanOptions,
+    "estimate": Estimate,
+    "estimates": Estimates,
+    "model": ModelSpec,
+    "device": Device,
+    "cluster": Cluster,
+    "stack": Stack,
+    "prices": PriceList,
+}
+"""What `llmplan schema` knows, by name."""
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one of `SCHEMAS`, with the documentation of every field."""
+    model = SCHEMAS[name]
+    reading = name not in ("estimate", "estimates")
+    schema = model.model_json_schema(mode="validation" if reading else "serialization")
+    _document(schema, model)
+    for field in schema["properties"].values():  # what the command line's help needs is no part of the contract
+        for key in [key for key in field if key.startswith("x-")]:
+            del field[key]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _document(schema: dict[str, Any], top: type[BaseModel]) -> None:
+    """Puts the texts under the fields of each class into its part of the schema."""
+    parts = {top.__name__: schema, **schema.get("$defs", {})}
+    for model in _classes(top):
+        properties = parts.get(model.__name__, {}).get("properties", {})
+        for field, text in field_texts(model).items():
+            if field in properties:
+                properties[field].setdefault("description", text)
+
+
+def _classes(top: type[BaseModel]) -> list[type[BaseModel]]:
+    """The class and every pydantic class that its fields mention."""
+    found: list[type[BaseModel]] = [top]
+    for model in found:
+        for info in model.model_fields.values():
+            for part in _mentioned(info.annotation):
+                if isinstance(part, type) and issubclass(part, BaseModel) and part not in found:
+                    found.append(part)
+    return found
+
+
+def _mentioned(annotation: Any) -> list[Any]:
+    inner = [part for argument in getattr(annotation, "__args__", ()) for part in _mentioned(argument)]
+    return [annotation, *inner]
+
+
+def field_texts(model: type[BaseModel]) -> dict[str, str]:
+    """The text under each field of a class, from its source; nothing where there is no source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
+    except (OSError, TypeError):
+        return {}
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    texts = {}
+    for field, text in zip(body, body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            if isinstance(text.value, ast.Constant) and isinstance(text.value.value, str):
+                texts[field.target.id] = " ".join(text.value.value.split())
+    return texts

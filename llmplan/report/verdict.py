@@ -1,0 +1,57 @@
+"""The verdict and what would change it, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from llmplan.report.numbers import binary
+
+if TYPE_CHECKING:
+    from llmplan.planner.advice import Advice
+    from llmplan.planner.estimate import TrainingEstimate
+
+WORDS = {"fits": "fits", "marginal": "marginal", "does-not-fit": "does not fit"}
+
+
+def verdict_line(answer: TrainingEstimate) -> str:
+    """`does not fit: 95.1 GiB of 79.1 GiB usable on a device, 16 GiB too much; the largest part is ...`."""
+    peak, usable = answer.peak.value, answer.usable_bytes
+    over = peak - usable
+    margin = f"{binary(over, 3)} too much" if over > 0 else f"{binary(-over, 3)} to spare"
+    largest = largest_part(answer)
+    return (
+        f"{WORDS[answer.verdict]}: {binary(peak, 3)} of {binary(usable, 3)} usable on a device, {margin}; "
+        f"the largest part is {largest}"
+    )
+
+
+def largest_part(answer: TrainingEstimate) -> str:
+    """The name of the part of the memory that takes most."""
+    parts = answer.memory.parts()
+    return part_name(max(parts, key=lambda part: float(parts[part])))
+
+
+def part_name(key: str) -> str:
+    """`optimizer_states_bytes` as `optimizer states`."""
+    return key.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
+
+
+def advice_lines(found: Iterable[Advice]) -> Iterator[str]:
+    """One line a change that was tried and fits, with the layout and peak that come of it."""
+    empty = True
+    for advice in found:
+        if empty:
+            yield "what would fit:"
+        empty = False
+        yield f"  {advice.change}: {binary(advice.peak.value, 3)} with {_layout(advice)}"
+    if empty:
+        yield "nothing that was tried fits: fewer tokens a micro-batch, a smaller model or larger devices are needed"
+
+
+def _layout(advice: Advice) -> str:
+    layout = advice.plan.layout
+    degrees = " ".join(
+        f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "cp", "ep", "dp") if getattr(layout, name) > 1
+    )
+    return f"{degrees or 'one device'}, zero {layout.zero}, recompute {layout.recompute}"

@@ -1,0 +1,179 @@
+"""Configs that cannot be planned: every fault is named with file and line, and nothing is guessed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmplan.errors import InputError
+from llmplan.plan.huggingface import spec_of_config
+from llmplan.plan.huggingface_config import parse_config
+from llmplan.plan.load_model import load_model
+from llmplan.plan.spec import ModelSpec
+
+LLAMA: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 256,
+    "num_attention_heads": 8, "num_hidden_layers": 4, "num_key_value_heads": 2, "vocab_size": 1000,
+}  # fmt: skip
+
+
+def read(**changes: Any) -> tuple[ModelSpec, tuple[str, ...]]:
+    config = {key: value for key, value in (LLAMA | changes).items() if value != "absent"}
+    return spec_of_config(parse_config(json.dumps(config, indent=1), "config.json"))
+
+
+def faults(**changes: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        read(**changes)
+    return str(caught.value)
+
+
+def test_the_base_of_these_tests_is_fine() -> None:
+    spec, warnings = read()
+    assert (spec.layers, spec.head_dim, warnings) == (4, 8, ())
+
+
+def test_all_faults_at_once_with_their_lines() -> None:
+    text = faults(hidden_size="wide", num_hidden_layers=[4], vocab_size="absent")
+    assert "config.json:6: hidden_size must be a whole number, got 'wide'" in text
+    assert "num_hidden_layers must be a whole number, got [4]" in text
+    assert "vocab_size" in text.splitlines()[-1] or "vocab" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hidden_size": -64}, "hidden_size must lie between"),
+        ({"num_attention_heads": 0}, "heads"),
+        ({"num_attention_heads": True}, "num_attention_heads must be a whole number"),
+        ({"num_key_value_heads": 3}, "must be a multiple of kv_heads"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"hidden_size": 10**12}, "hidden_size"),
+        ({"hidden_size": 1e400}, "hidden_size must"),
+        ({"hidden_size": 65}, "not a multiple of 8 heads"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
+        ({"intermediate_size": "absent"}, "ffn_hidden is missing"),
+        ({"num_experts": 8}, "'num_experts' is not known for model_type 'llama'"),
+        ({"layer_types": ["full_attention", "retention"] * 2}, "'retention' is not a kind of layer known"),
+        ({"layer_types": ["full_attention"]}, "layer_types has 1 entries for 4 layers"),
+        ({"layer_types": "full_attention"}, "must be a list"),
+        ({"layer_types": ["sliding_attention"] * 4}, "sliding_window is missing"),
+        ({"kv_lora_rank": 512}, "'kv_lora_rank' is not known"),
+        ({"ssm_state_size": 128}, "'ssm_state_size' is not known"),
+        ({"model_type": "falcon_h1"}, "side by side"),
+        ({"model_type": "jamba"}, "Mamba-1"),
+        ({"model_type": 7}, "model_type must be text"),
+        ({"quantization_config": [1]}, "quantization_config must be an object"),
+        ({"model_type": "mixtral"}, "num_local_experts"),
+        ({"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 8}, "more than experts"),
+        ({"model_type": "nemotron_h", "hybrid_override_pattern": "M*X-"}, "'X' is no kind of layer"),
+        ({"model_type": "nemotron_h"}, "hybrid_override_pattern is missing"),
+        ({"model_type": "nemotron-nas", "block_configs": [{}]}, "block_configs must be a list with one block"),
+        ({"model_type": "deepseek_v3"}, "kv_lora_rank is missing"),
+        ({"model_type": "minimax", "num_local_experts": 4, "num_experts_per_tok": 2, "attn_type_list": [0, 1, 2, 1]}, "'2'"),
+        ({"model_type": "gemma4", "hidden_size_per_layer_input": 256}, "hidden_size_per_layer_input"),
+        ({"model_type": "nobody", "architectures": ["NobodyForMaskedLM"]}, "no causal language model"),
+        ({"model_type": "nobody", "mamba_d_state": 16}, "mamba_d_state"),
+        ({"model_type": "nobody", "num_experts": 8, "num_experts_per_tok": 2}, "expert_ffn_hidden is missing"),
+        ({"model_type": "nobody", "moe_every": 2}, "moe_every"),
+    ],
+)  # fmt: skip
+def test_fault_is_named(changes: dict[str, Any], said: str) -> None:
+    assert said in faults(**changes)
+
+
+def test_unknown_dense_decoder_is_read_like_llama_and_says_so() -> None:
+    spec, warnings = read(model_type="brand_new")
+    assert spec.gated_mlp
+    assert "'brand_new' is not known" in warnings[0]
+
+
+def test_unknown_mixture_is_read_with_the_usual_keys_and_says_so() -> None:
+    spec, warnings = read(model_type="brand_new", num_experts=8, num_experts_per_tok=2, moe_intermediate_size=32)
+    assert (spec.experts, spec.mlp_pattern) == (8, "moe")
+    assert "mixture of experts" in warnings[0]
+
+
+def test_unknown_quantization_warns() -> None:
+    spec, warnings = read(quantization_config={"quant_method": "magic"})
+    assert spec.weight_precision is None
+    assert "'magic' is not known" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "precision"),
+    [
+        ({"quant_method": "awq", "bits": 4}, "int4"),
+        ({"quant_method": "gptq", "bits": 8}, "int8"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "nf4"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 8, "type": "float"}}}}, "fp8"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 4, "type": "int"}}}}, "int4"),
+    ],
+)  # fmt: skip
+def test_quantization_of_the_common_tools(config: dict[str, Any], precision: str) -> None:
+    assert read(quantization_config=config)[0].weight_precision == precision
+
+
+def test_given_head_dim_wins() -> None:
+    assert read(head_dim=32)[0].head_dim == 32
+
+
+def test_sliding_window_of_qwen_is_off_unless_used() -> None:
+    qwen = {"model_type": "qwen2", "sliding_window": 128, "max_window_layers": 2, "max_position_embeddings": 4096}
+    assert read(**qwen)[0].mixers == "full"
+    assert read(**qwen, use_sliding_window=True)[0].mixers == "2 x full, 2 x sliding"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"model_type": "llama",\n "hidden_size": 64,', "config.json:2: is not valid JSON"),
+        ("", "is not valid JSON"),
+        ("[1, 2]", "expected a JSON object"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "too many digits"),
+        ("{}", "key num_hidden_layers or n_layer is missing"),
+    ],
+)
+def test_broken_file(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said.replace("(", r"\(")):
+        load_model(str(path))
+
+
+@pytest.mark.parametrize("name", ["no/such/config.json", "nothing-of-the-kind", "a\0b/config.json", "", "../..//"])
+def test_nothing_there(name: str) -> None:
+    with pytest.raises(InputError):
+        load_model(name)
+
+
+def test_a_folder_without_config_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no config\.json"):
+        load_model(f"{tmp_path}/")
+
+
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**18), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=3),
+                   st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))  # fmt: skip
+FOLDER = Path(__file__).parent / "hf_configs"
+REAL = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*_config.json")) if path.stat().st_size < 4000]
+
+
+@settings(max_examples=300, deadline=None)
+@given(base=st.sampled_from(REAL), data=st.data())
+def test_no_value_makes_anything_but_a_model_or_an_input_error(base: dict[str, Any], data: st.DataObject) -> None:
+    """Real configs with two values replaced by anything."""
+    config = json.loads(json.dumps(base))
+    inner = config.get("text_config", config)
+    for key in data.draw(st.lists(st.sampled_from(sorted(inner)), min_size=1, max_size=2)):
+        inner[key] = data.draw(VALUES)
+    try:
+        spec_of_config(parse_config(json.dumps(config), "config.json"))
+    except InputError as error:
+        assert error.faults

@@ -1,0 +1,167 @@
+"""Shapes, caches and states of lowered models, worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmplan.plan.load_model import load_model
+from llmplan.plan.lowering import lower
+from llmplan.plan.model import Layer, Linear, Model
+from llmplan.plan.spec import ModelSpec
+
+
+def linears(layer: Layer) -> dict[str, Linear]:
+    return {linear.name: linear for linear in layer.linears}
+
+
+def cached(model: Model) -> list[tuple[float, int | None, int]]:
+    """Elements a token, window and number of layers of each core that keeps a cache."""
+    return [(core.cache_elements, core.cache_window, layer.count) for layer in model.layers for core in layer.cores]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("llama-3.1-8b", [(2 * 8 * 128, None, 32)]),
+        ("gpt2", [(2 * 12 * 64, None, 12)]),
+        ("falcon-7b", [(2 * 64, None, 32)]),
+        ("deepseek-v3", [(512 + 64, None, 3), (576, None, 58)]),
+        ("deepseek-v3.2", [(576 + 128, None, 3), (704, None, 58)]),
+        # 5 local layers, 1 global; 34 = 5 x 6 + 4 local ones more
+        ("gemma-3-4b", [(2 * 4 * 256, 1024, 29), (2 * 4 * 256, None, 5)]),
+        ("gpt-oss-20b", [(2 * 8 * 64, 128, 12), (2 * 8 * 64, None, 12)]),
+        ("mistral-7b-v0.1", [(2 * 8 * 128, 4096, 32)]),
+        # global layers: 2 kv heads of 512, keys and values both cached though one matrix makes them
+        ("gemma-4-26b-a4b", [(2 * 8 * 256, 1024, 25), (2 * 2 * 512, None, 5)]),
+        ("bert-large-uncased", [(0, None, 24)]),
+    ],
+)
+def test_cache_of_a_token(name: str, expected: list[tuple[float, int | None, int]]) -> None:
+    assert cached(load_model(name)) == expected
+
+
+def test_latent_cache_is_copied_and_grouped_one_is_cut() -> None:
+    assert {core.cache_heads for layer in load_model("deepseek-v3").layers for core in layer.cores} == {1}
+    assert {core.cache_heads for layer in load_model("llama-3.1-8b").layers for core in layer.cores} == {8}
+
+
+def test_matrices_of_a_llama_layer() -> None:
+    (layer,) = load_model("llama-3.1-8b").layers
+    assert [(x.name, x.inputs, x.outputs, x.split, x.split_limit, x.saves_input) for x in layer.linears] == [
+        ("q", 4096, 4096, "column", 32, True),
+        ("kv", 4096, 2048, "column", 8, False),
+        ("out", 4096, 4096, "row", 32, True),
+        ("gate", 4096, 14336, "column", 0, True),
+        ("up", 4096, 14336, "column", 0, False),
+        ("down", 14336, 4096, "row", 0, True),
+    ]
+    assert (layer.kind, layer.norms, layer.residuals, layer.activation_elements) == ("attention+mlp", 2, 2, 2 * 14336)
+
+
+def test_parallel_layers_add_to_the_residual_once() -> None:
+    (layer,) = load_model("falcon-7b").layers
+    assert (layer.residuals, layer.norms) == (1, 1)
+
+
+def test_experts_are_banks_of_which_some_are_active() -> None:
+    dense, sparse = load_model("deepseek-v3").layers
+    assert (dense.kind, sparse.kind) == ("attention+mlp", "attention+moe")
+    bank = linears(sparse)["expert_up"]
+    assert (bank.inputs, bank.outputs, bank.experts, bank.active) == (7168, 2048, 256, 8)
+    assert linears(sparse)["shared_up"].outputs == 2048
+    assert sparse.activation_elements == 2 * 2048 * (8 + 1)
+    assert linears(sparse)["kv_a"].split == "none"
+
+
+def test_qwen2_moe_shared_expert_has_a_width_and_a_gate_of_its_own() -> None:
+    (layer,) = load_model("qwen1.5-moe-a2.7b").layers
+    assert linears(layer)["shared_up"].outputs == 5632
+    assert linears(layer)["shared_router"].outputs == 1
+
+
+def test_head_dim_is_never_derived() -> None:
+    qwen = linears(load_model("qwen3-0.6b").layers[0])  # 16 heads of 128 = 2048, hidden 1024
+    assert (qwen["q"].inputs, qwen["q"].outputs, qwen["out"].inputs) == (1024, 2048, 2048)
+
+
+def test_sparse_index_scores_every_pair_and_attention_only_the_chosen() -> None:
+    core = load_model("deepseek-v3.2").layers[0].cores[0]
+    assert core.context == 2048
+    assert core.pair_flops == 64 * (2 * 128 + 3)
+    assert core.index_elements == 128
+
+
+def test_compressed_attention_has_a_window_and_compressed_entries() -> None:
+    model = load_model("deepseek-v4-flash")
+    assert [(layer.kind, layer.count) for layer in model.layers] == [
+        ("sliding+moe", 2), ("compressed4+moe", 21), ("compressed128+moe", 20),
+    ]  # fmt: skip
+    window, entries = model.layers[1].cores
+    assert (window.cache_elements, window.cache_window) == (512, 128)
+    assert (entries.cache_elements, entries.cache_ratio, entries.context) == (512 + 128, 1 / 4, 512)
+
+
+def test_gated_delta_net_keeps_a_state_instead_of_a_cache() -> None:
+    delta, full = load_model("qwen3.5-27b").layers
+    assert (delta.kind, delta.count, full.count) == ("delta+mlp", 48, 16)
+    core = delta.cores[0]
+    assert core.cache_elements == 0
+    # 48 value heads x 128 x 128, and 3 past tokens of 2 x 16 x 128 + 48 x 128 convolved channels
+    assert core.state_elements == 48 * 128 * 128 + 3 * (2 * 2048 + 6144)
+    assert core.token_flops == 7 * 48 * 128 * 128 + 2 * 4 * (2 * 2048 + 6144)
+    assert linears(full)["attention_gate"].outputs == 24 * 256
+
+
+def test_mamba2_state_and_projections() -> None:
+    layers = {layer.kind: layer for layer in load_model("nemotron-h-56b").layers}
+    assert {kind: layer.count for kind, layer in layers.items()} == {"mamba2": 54, "mlp": 54, "attention": 10}
+    inner, convolved = 256 * 64, 256 * 64 + 2 * 8 * 256
+    assert linears(layers["mamba2"])["mamba_in"].outputs == inner + convolved + 256
+    assert layers["mamba2"].cores[0].state_elements == inner * 256 + 3 * convolved
+    assert {layer.norms for layer in layers.values()} == {1}
+
+
+def test_lightning_attention_state() -> None:
+    lightning, full = load_model("minimax-text-01").layers
+    assert (lightning.count, full.count) == (70, 10)
+    assert lightning.cores[0].state_elements == 64 * 128 * 128
+
+
+def test_shared_layers_hold_one_set_of_weights_and_do_the_work_of_all() -> None:
+    (layer,) = load_model("albert-base-v2").layers
+    assert (layer.count, layer.copies) == (12, 1)
+
+
+def test_encoder_decoder_has_cross_attention_in_the_decoder() -> None:
+    encoder, decoder = load_model("t5-small").layers
+    assert (encoder.role, decoder.role) == ("encoder", "decoder")
+    assert [core.causal for core in encoder.cores] == [False]
+    assert [(core.causal, core.cross) for core in decoder.cores] == [(True, False), (False, True)]
+    assert (encoder.norms, decoder.norms) == (2, 3)
+
+
+def test_left_out_attention_and_mlps_are_layers_too() -> None:
+    model = load_model("llama-3.3-nemotron-super-49b")
+    assert model.layer_count == 80
+    assert sum(layer.count for layer in model.layers if not layer.cores) == 31
+
+
+def test_llama4_attends_within_chunks() -> None:
+    chunked, full = load_model("llama-4-scout").layers
+    assert (chunked.count, chunked.cores[0].context, chunked.cores[0].chunked) == (36, 8192, True)
+    assert (full.count, full.cores[0].context) == (12, None)
+
+
+def test_hyper_connections_widen_the_residual_stream() -> None:
+    layer = load_model("deepseek-v4-flash").layers[0]
+    hyper = [linear for linear in layer.linears if linear.name.startswith("hyper_")]
+    assert [(linear.inputs, linear.outputs) for linear in hyper] == [(4 * 4096, 24)] * 2
+
+
+def test_tied_table_is_counted_once() -> None:
+    fields = {"layers": 1, "hidden": 8, "heads": 2, "kv_heads": 2, "head_dim": 4, "ffn_hidden": 16, "vocab": 10}
+    tied = lower(ModelSpec(**fields, gated_mlp=False, tied_embeddings=True))  # type: ignore[arg-type]
+    free = lower(ModelSpec(**fields, gated_mlp=False, tied_embeddings=False))  # type: ignore[arg-type]
+    assert free.parameters - tied.parameters == 10 * 8
+    # q, kv, out, up, down and two norms, by hand; a last norm; the table
+    assert tied.parameters == (8 * 8 + 8 * 16 + 8 * 8 + 2 * 8 * 16 + 2 * 8) + 8 + 80
