@@ -136,6 +136,15 @@ class Catalog:
         """All price lists; one of the user replaces the built-in one of the same id."""
         return tuple(self._entry("prices", name, PriceList) for name in self.ids("prices"))
 
+    def table(self, name: str, spec: type[EntryT]) -> EntryT:
+        """A file that is one table, such as `energy.yaml`: the user's whole one, else the built-in one."""
+        own = [path for folder in self.folders if _is_file(path := folder / f"{name}.yaml")]
+        path = [*own, builtin("devices").parent / f"{name}.yaml"][0]
+        if path not in self._read:
+            self._read[path] = check(read_entry(path), spec)
+        entry: EntryT = self._read[path]
+        return entry
+
     def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
         path = self.find(kind, name)
         if path not in self._read:

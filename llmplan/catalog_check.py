@@ -38,6 +38,7 @@ from llmplan.catalog_lint import (
 )
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, Path_
+from llmplan.plan.facilities import EnergyTable, ReliabilityTable
 from llmplan.plan.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.plan.stack import Stack
 from llmplan.schema import check
@@ -61,6 +62,7 @@ def check_catalog(catalog: Catalog, kinds: Iterable[str] = KINDS) -> Report:
     """Checks every entry of some kinds, in every folder; an empty `faults` means all is well."""
     report = Report()
     _guard(report, _check_kind_efficiencies)
+    _guard(report, lambda: _check_tables(catalog))
     rules = _rules(catalog, report)
     for kind in kinds:
         rule = rules[kind]
@@ -132,6 +134,23 @@ def _check_kind_efficiencies() -> None:
         part = Document(document.data.get(kind), document.file, {(): document.line((kind,)) or 1})
         if not check(part, Efficiency).source:
             raise InputError(Fault(f"{kind} needs a source", document.file, document.line((kind,))))
+
+
+def _check_tables(catalog: Catalog) -> None:
+    """`energy.yaml` and `reliability.yaml`: what they stand in with is there, and their sources."""
+    energy, reliability = catalog.table("energy", EnergyTable), catalog.table("reliability", ReliabilityTable)
+    problems = [*source_problems(energy.sources), *source_problems(reliability.sources)]
+    problems += [*date_problems(energy.date), *date_problems(reliability.date)]
+    faults = [Fault(f"energy.yaml, reliability.yaml: {message}") for _, message in problems]
+    if energy.grid not in energy.grids:
+        faults.append(Fault(f"energy.yaml: grid {energy.grid!r} is not one of grids"))
+    if reliability.default not in reliability.rates:
+        faults.append(Fault(f"reliability.yaml: default {reliability.default!r} is not one of rates"))
+    for kind in get_args(Device.model_fields["kind"].annotation):
+        if kind not in energy.hosts and kind != "fpga":  # no FPGA can be planned
+            faults.append(Fault(f"energy.yaml: hosts has no {kind}"))
+    if faults:
+        raise InputError(faults)
 
 
 def _model(path: Path) -> None:

@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # what is imported lives to the end; looking for garbage in it is a tenth of a cold start
+
+# ruff: noqa: E402
 import difflib
 import importlib
 import os
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 # subcommand -> the module whose `app` it is, loaded when it is called
 COMMANDS = {
     "estimate": "llmplan.cli.estimate",
+    "validate": "llmplan.cli.validate",
     "catalog": "llmplan.cli.catalog",
     "schema": "llmplan.cli.schema",
 }
@@ -46,6 +52,8 @@ class LazyGroup(TyperGroup):
             hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(COMMANDS)}."
             ctx.fail(f"No such command {cmd_name!r}.{hint}")
         command = typer.main.get_command(importlib.import_module(COMMANDS[cmd_name]).app)
+        gc.freeze()
+        gc.enable()
         command.name = cmd_name
         return command
 
@@ -73,6 +81,7 @@ def llmplan(
 
 def run() -> None:
     """Entry point of the installed program."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
     sys.exit(main(sys.argv[1:]))
 
 
@@ -90,8 +99,10 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(*(str(fault) for fault in error.faults))
     except _USAGE_ERROR as error:
         return _usage(error)
-    except BrokenPipeError:  # whoever reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:  # Click turns a closed pipe into an exit
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever reads has enough
         return ANSWERED
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED

@@ -46,7 +46,8 @@ def single_server_wait(rate: Num, service: Num) -> Num:
 def many_server_wait(seconds: Num, servers: Num, load: Num) -> Num:
     """Mean wait for one of many places [s]: seconds u^(sqrt(2 (c + 1)) - 1) / (c (1 - u)) (Sakasegawa 1977, M/M/c).
 
-    seconds: that a place is held [s]; servers: c, places [1]; load: u, share of them in use [1], cut at 0.98.
+    seconds: that a place is held [s]; servers: c, places [1]; load: u, share of them in use [1], cut at 0.9:
+    beyond it the wait depends on a few percent of capacity, which no prediction has, so it is a least wait.
     Nothing at all until nearly every place is taken when there are hundreds.
 
     >>> round(many_server_wait(10.0, 1.0, 0.5), 3)
@@ -54,7 +55,7 @@ def many_server_wait(seconds: Num, servers: Num, load: Num) -> Num:
     >>> many_server_wait(10.0, 256.0, 0.5) < 1e-6
     True
     """
-    u = minimum(load, 0.98)
+    u = minimum(load, 0.9)
     return seconds * u ** ((2.0 * (servers + 1.0)) ** 0.5 - 1.0) / (servers * (1.0 - u))
 
 

@@ -16,14 +16,15 @@ Problem = tuple[str, tuple[str, ...]]
 def layout_problems(model: Model, layout: Layout, workload: Workload) -> list[Problem]:
     """Why this layout cannot run this model, every reason with its numbers; none where it can."""
     return [
-        *_tensor_problems(model, layout.tp, layout.ep),
-        *_stage_problems(model, layout),
-        *_expert_problems(model, layout),
-        *_batch_problems(layout, workload),
+        *tensor_problems(model, layout.tp, layout.ep),
+        *stage_problems(model, layout),
+        *expert_problems(model, layout),
+        *batch_problems(layout, workload),
     ]
 
 
-def _tensor_problems(model: Model, tp: int, ep: int) -> Iterator[Problem]:
+def tensor_problems(model: Model, tp: int, ep: int) -> Iterator[Problem]:
+    """That tp divides heads and widths."""
     heads = sorted({core.heads for layer in model.layers for core in layer.cores})
     for count in heads:
         if count % tp:
@@ -45,16 +46,21 @@ def _parts(linear: Linear, tp: int, ep: int) -> int:
     return min(tp, linear.split_limit) if linear.split_limit else tp
 
 
-def _stage_problems(model: Model, layout: Layout) -> Iterator[Problem]:
+_ENDS = 2  # embedding and head may take a layer's place each, as in Megatron-Core's account of pipeline splits
+
+
+def stage_problems(model: Model, layout: Layout) -> Iterator[Problem]:
+    """That there are layers for all (virtual) stages."""
     stages = layout.pp * layout.vp
-    if layout.pp > 1 and stages > model.layer_count:
+    if layout.pp > 1 and stages > model.layer_count + _ENDS:
         yield (
             f"pp {layout.pp} x vp {layout.vp} = {stages} stages, but {model.name} has {model.layer_count} layers",
             ("pp", "vp", "model"),
         )
 
 
-def _expert_problems(model: Model, layout: Layout) -> Iterator[Problem]:
+def expert_problems(model: Model, layout: Layout) -> Iterator[Problem]:
+    """That ep divides the experts and the devices that share a stage."""
     if layout.ep == 1:
         return
     banks = sorted({linear.experts for layer in model.layers for linear in layer.linears if linear.routed})
@@ -69,7 +75,8 @@ def _expert_problems(model: Model, layout: Layout) -> Iterator[Problem]:
         yield f"ep {layout.ep} does not divide {shape}", ("ep", "devices")
 
 
-def _batch_problems(layout: Layout, workload: Workload) -> Iterator[Problem]:
+def batch_problems(layout: Layout, workload: Workload) -> Iterator[Problem]:
+    """That the global batch divides into micro-batches and the sequence into pieces."""
     at_once = layout.dp * layout.micro_batch
     if workload.global_batch % at_once:
         shape = f"dp {layout.dp} x micro_batch {layout.micro_batch} = {at_once}"

@@ -87,6 +87,71 @@ CODES: dict[str, Code] = {
         "offloaded optimizer states take {needed} of host memory a node, and cluster {cluster} has {have}",
         "Offloading moves optimizer states to the host. They have to fit there too.",
     ),
+    "LP030": Code(
+        "Held back by memory capacity",
+        "the plan takes {share} of the usable memory: {remedy}",
+        "The fullest device would have to hold more than it has. Sharding more states (zero), cutting the model finer "
+        "(tp, pp), recomputing activations or a smaller micro-batch lower the peak, each at a price in time.",
+    ),
+    "LP031": Code(
+        "Held back by compute",
+        "matrix units take {share} of the step: {remedy}",
+        "Most of the step is matrix products at the rate that kernels reach. That is where a good plan ends up. What "
+        "is left is to do less (less recomputation, a narrower precision) or to have more (more or faster devices).",
+    ),
+    "LP032": Code(
+        "Held back by memory bandwidth",
+        "memory traffic takes {share} of the step: {remedy}",
+        "Norms, residuals, the optimizer and products with few rows move more bytes than they compute. More tokens a "
+        "micro-batch and larger pieces of the model a device raise the work done for each byte.",
+    ),
+    "LP033": Code(
+        "Held back by the scale-up network",
+        "links between devices of a domain take {share} of the step: {remedy}",
+        "Tensor and expert parallelism exchange activations in every layer. Their time grows with tokens and hardly "
+        "falls with tp, so that a higher tp makes computation shorter and communication not.",
+    ),
+    "LP034": Code(
+        "Held back by the scale-out network",
+        "the network between nodes takes {share} of the step: {remedy}",
+        "Gradients and parameters of data parallelism, and whatever parallelism is wider than a node, cross the "
+        "slower network. A larger global batch hides more of it; tensor and expert parallelism belong inside a node.",
+    ),
+    "LP035": Code(
+        "Held back by the pipeline bubble",
+        "stages wait for {share} of the step while the pipeline fills and drains: {remedy}",
+        "The bubble is (pp - 1) / vp micro-batches' time, however many micro-batches there are.",
+    ),
+    "LP036": Code(
+        "Held back by the host",
+        "launching work takes {share} of the step: {remedy}",
+        "The host launches some dozen operations a layer. Where a layer is done sooner than they are launched, the "
+        "device waits. Larger micro-batches, fewer and fused operations, and captured graphs help.",
+    ),
+    "LP037": Code(
+        "Held back by stragglers",
+        "waiting for the slowest node takes {share} of the step: {remedy}",
+        "A synchronous step ends with its slowest device, and the slowest of many is slower. The loss grows with the "
+        "logarithm of the number of nodes.",
+    ),
+    "LP040": Code(
+        "Storage is slower than the step",
+        "reading data needs {needed} and storage of cluster {cluster} gives {have}: the devices will wait for data",
+        "The rate at which tokens are consumed, times their bytes on disk, is more than the nodes can read together.",
+    ),
+    "LP041": Code(
+        "Checkpoints cost much time",
+        "checkpoints of {size} take {seconds} to write, {share} of the run at the best interval: write them in the "
+        "background or to faster storage",
+        "Between two checkpoints sqrt(2 C M) - C seconds of work are best (Young, Daly): C to write one, M between "
+        "interruptions. The estimate lets training stand still while it writes, which asynchronous writers avoid.",
+    ),
+    "LP042": Code(
+        "Something about the run is not known",
+        "{message}",
+        "A price, a power or a storage system that no source was found for stays unknown, and what depends on it is "
+        "left out, not guessed. Options (price, grid, pue) and your own catalogue entries fill it in.",
+    ),
 }  # fmt: skip
 
 

@@ -22,7 +22,6 @@ from llmplan.plan.spec import ModelSpec
 
 CONFIG, QUANT = "config.json", "hf_quant_config.json"
 NEEDED = ("layers", "hidden", "heads", "vocab")
-GENERIC = "llama"  # what an unknown decoder with ordinary keys is read as
 
 
 def read_config(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:
@@ -32,7 +31,7 @@ def read_config(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:
     config = parse_config(read_text(path), str(path))
     beside = path.with_name(path.name.removesuffix(CONFIG) + QUANT)
     quant = parse_config(read_text(beside), str(beside)) if beside.is_file() else None
-    stem = path.name.removesuffix(CONFIG).rstrip("_-.")
+    stem = path.name.removesuffix(CONFIG).removesuffix(".json").rstrip("_-.")
     name = stem.rpartition("--")[2] or path.absolute().parent.name
     return spec_of_config(config, quant, name)
 
@@ -63,13 +62,10 @@ def _read(config: Config, family: dict[str, Any]) -> dict[str, Any]:
             fields[field] = value  # a 0 stands for "none" in widths and ranks that may be left out
     fields |= family.get("set", {})
     _defaults(fields, family, config)
-    if fields.get("experts"):
-        fields.setdefault("shared_experts", 0)
-    fix = FIXES.get(family.get("fix", ""))
-    fields = {**fields, **mixers(config, family, fields)} if "mixers" not in fields else fields
-    fields = {**fields, **mlps(config, family, fields)} if "mlps" not in fields else fields
-    if fix is not None:
-        fields = fix(config, fields)
+    if "mixers" not in fields:
+        fields |= mixers(config, family, fields) | mlps(config, family, fields)
+    if "fix" in family:
+        fields = FIXES[family["fix"]](config, fields)
     return {key: value for key, value in fields.items() if value is not None and key in ModelSpec.model_fields}
 
 
@@ -86,17 +82,11 @@ def _defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) ->
     for field, value in family.get("default", {}).items():
         if field not in fields:
             fields[field] = _default(value, fields)
-    if (
-        fields.get("head_dim") is None
-        and isinstance(fields.get("heads"), int)
-        and isinstance(fields.get("hidden"), int)
-    ):
-        if fields["hidden"] % fields["heads"] and "kv_lora_rank" not in fields:
-            config.fault(
-                f"hidden_size {fields['hidden']} is not a multiple of {fields['heads']} heads; give head_dim",
-                "head_dim",
-            )
-        fields["head_dim"] = max(1, fields["hidden"] // fields["heads"])
+    hidden, heads = fields.get("hidden"), fields.get("heads")
+    if fields.get("head_dim") is None and hidden and heads:
+        if hidden % heads and "kv_lora_rank" not in fields:
+            config.fault(f"hidden_size {hidden} is not a multiple of {heads} heads; give head_dim", "hidden_size")
+        fields["head_dim"] = max(1, hidden // heads)
     for field in NEEDED:
         if field not in fields and not config.key_of(field):
             key = config.shown(_keys(family).get(field, [field]))
@@ -149,21 +139,28 @@ def _generic(config: Config) -> dict[str, Any]:
         what = ", ".join(listed) or "an encoder-decoder"
         config.fault(f"model_type {named!r} ({what}) is not known and is no causal language model", "model_type")
         raise InputError(config.faults)
-    family = dict(resolve(GENERIC))
-    moe = any(
-        key in config.data
-        for keys in table()["groups"]["moe"].values()
-        for key in keys
-        if key != "moe_intermediate_size"
-    )
-    if moe:
-        family |= {"groups": ["moe"], "experts": "first"}
-    kind = "mixture of experts with gated MLPs" if moe else "dense decoder with a gated MLP"
+    kind, words = _nearest(config)
     config.warnings.append(
-        f"model_type {named!r} is not known: read as a {kind} and two RMSNorms a layer, as Llama; "
-        "check the parameter count"
+        f"model_type {named!r} is not known: read as {words}, with two RMSNorms a layer and without biases that "
+        "the config does not name; check the parameter count"
     )
-    return family | {"window": "all"}
+    return resolve(kind)
+
+
+def _nearest(config: Config) -> tuple[str, str]:
+    """The family that an unknown decoder's keys are those of, and what to call it."""
+    groups = table()["groups"]
+    moe = any(config.data.get(key) for key in groups["moe"]["experts"])
+    latent = all(config.data.get(key) for key in ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"))
+    if latent and moe:
+        if all(config.data.get(key) for keys in groups["index"].values() for key in keys):
+            return "deepseek_v32", "DeepSeek-V3.2 (latent attention with an index, experts)"
+        return "deepseek_v3", "DeepSeek-V3 (latent attention, experts)"
+    if latent:
+        return "minicpm3", "a dense decoder with latent attention"
+    if moe:
+        return "generic_moe", "a mixture of experts with gated MLPs"
+    return "generic", "a dense decoder with a gated MLP, as Llama"
 
 
 def resolve(kind: str) -> dict[str, Any]:

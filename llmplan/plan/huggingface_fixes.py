@@ -25,6 +25,8 @@ def _qk_norm_flag(config: Config, fields: Fields) -> Fields:
     """`use_qk_norm` / `qk_layernorm`: Cohere has weights for all heads, GLM and Phi for one."""
     flag = config.value(("use_qk_norm", "qk_layernorm"), bool)
     kind = "layer" if config.model_type == "cohere" else "head"
+    if fields.get("experts") and fields.get("shared_expert_ffn_hidden") and not fields.get("shared_experts"):
+        fields = fields | {"shared_experts": 1}  # a width of its own and no number: one
     return fields | {"qk_norm": kind if flag else "none"}
 
 
@@ -44,8 +46,10 @@ def _gpt_neo(config: Config, fields: Fields) -> Fields:
     types = config.data.get("attention_types")
     config.used.add("attention_types")
     try:
-        kinds = [{"global": "full", "local": "sliding"}[kind] for group, times in types for kind in group * int(times)]  # type: ignore[union-attr]
-    except (TypeError, ValueError, KeyError):
+        words = {"global": "full", "local": "sliding"}
+        layers = fields.get("layers") or 0
+        kinds = [words[kind] for group, times in types or () for kind in group * min(int(times), layers)]
+    except (TypeError, ValueError, KeyError, OverflowError):
         config.fault("attention_types must be [[[kinds, ...], times], ...] of global and local", "attention_types")
         return fields
     return fields | {
@@ -152,12 +156,17 @@ def _gemma4(config: Config, fields: Fields) -> Fields:
     }
 
 
+HYBRID_WORDS = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E"}
 HYBRID = {"M": "mamba2", "*": "full", "-": "dense", "E": "moe"}
 
 
 def _nemotron_h(config: Config, fields: Fields) -> Fields:
     """`hybrid_override_pattern`: M = Mamba-2, * = attention, - = MLP, E = experts; each layer is one of them."""
     pattern = config.value(("hybrid_override_pattern",), str)
+    listed = config.data.get("layers_block_type")
+    config.used.add("layers_block_type")
+    if pattern is None and isinstance(listed, list):  # the same in words, as newer releases have it
+        pattern = "".join(HYBRID_WORDS.get(str(word), "?") for word in listed)
     if pattern is None:
         config.fault("hybrid_override_pattern is missing: which layers are Mamba-2, attention or MLP")
         return fields

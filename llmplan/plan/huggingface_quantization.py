@@ -43,7 +43,7 @@ def _expert_type(config: Config) -> dict[str, Any]:
     known = {"fp4": "mxfp4", "fp8": "fp8", "bf16": "bf16"}
     if word is None:
         return {}
-    if word not in known:
+    if not isinstance(word, str) or word not in known:
         config.warnings.append(f"expert_dtype {word!r} is not known: experts are planned like the other weights")
         return {}
     # an algorithm for the experts in the quantization itself wins over this key
@@ -84,8 +84,12 @@ def _method(told: dict[str, Any]) -> str | None:
         else None
     )
     if isinstance(weights, dict):
-        return BITS.get((weights.get("num_bits"), str(weights.get("type"))))  # type: ignore[arg-type]
-    return BITS.get((told.get("bits") or told.get("w_bit"), "int")) if method in ("gptq", "awq") else None  # type: ignore[arg-type]
+        return _bits(weights.get("num_bits"), weights.get("type"))
+    return _bits(told.get("bits") or told.get("w_bit"), "int") if method in ("gptq", "awq") else None
+
+
+def _bits(bits: Any, kind: Any) -> str | None:
+    return BITS.get((bits, kind)) if isinstance(bits, int) and isinstance(kind, str) else None
 
 
 def _mixed(told: dict[str, Any]) -> dict[str, Any]:
@@ -114,5 +118,5 @@ def _skips_attention(skipped: Any, layers: int) -> bool:
 def _cache(told: dict[str, Any]) -> str | None:
     word = told.get("kv_cache_quant_algo") or told.get("kv_cache_scheme")
     if isinstance(word, dict):
-        return BITS.get((word.get("num_bits"), str(word.get("type"))))  # type: ignore[arg-type]
+        return _bits(word.get("num_bits"), word.get("type"))
     return ALGORITHMS.get(str(word).upper()) if word else None

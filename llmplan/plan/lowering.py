@@ -91,7 +91,7 @@ def _mixer(spec: ModelSpec, word: str, role: Role) -> Part | None:
     if kind == "compressed":
         return compressed(spec, int(number or 0))
     if spec.is_mla:
-        return latent_attention(spec, causal)
+        return latent_attention(spec, kind, causal)
     return attention(spec, kind, causal, int(number) if number else None)
 
 

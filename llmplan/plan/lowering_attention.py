@@ -61,7 +61,7 @@ def _attention_extras(spec: ModelSpec, heads: int, kv: int, dim: int) -> int:
     return norms + (heads if spec.sinks else 0) + spec.relative_biases * heads * dim
 
 
-def latent_attention(spec: ModelSpec, causal: bool) -> Part:
+def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434 sec. 2.1), dense or with a sparse index.
 
     The cache holds the latent vector and one rotary key for all heads: 512 + 64 elements, whatever the heads.
@@ -69,6 +69,7 @@ def latent_attention(spec: ModelSpec, causal: bool) -> Part:
     heads, hidden = spec.heads, spec.hidden
     rank, nope, rope, v_dim = needed(spec.kv_lora_rank, spec.qk_nope_head_dim, spec.qk_rope_head_dim, spec.v_head_dim)
     qk_dim, latent = nope + rope, rank + rope
+    window = spec.sliding_window if kind == "sliding" else None
     linears = _low_rank_queries(spec, heads * qk_dim)
     linears += [
         Linear("kv_a", hidden, latent, bias=spec.qkv_bias, saves_input=False),
@@ -77,13 +78,14 @@ def latent_attention(spec: ModelSpec, causal: bool) -> Part:
     ]
     index = _index(spec, hidden)
     core = Core(
-        "softmax", heads, heads, qk_dim, v_dim, causal=causal, context=spec.index_topk,
+        "softmax", heads, heads, qk_dim, v_dim, causal=causal, context=window or spec.index_topk, cache_window=window,
         cache_elements=float(latent + (spec.index_head_dim or 0)), cache_heads=1,
         pair_flops=_index_pair_flops(spec), index_elements=float(spec.index_head_dim or 0),
         saved_elements=float(heads * (2 * qk_dim + v_dim)),
     )  # fmt: skip
     extra = rank + (spec.q_lora_rank or 0) + index.extra_parameters
-    return Part("sparse" if spec.index_heads else "attention", (*linears, *index.linears), (core,), extra)
+    name = "sliding" if window else "sparse" if spec.index_heads else "attention"
+    return Part(name, (*linears, *index.linears), (core,), extra)
 
 
 def _low_rank_queries(spec: ModelSpec, outputs: int) -> list[Linear]:

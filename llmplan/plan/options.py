@@ -5,18 +5,14 @@ file and the JSON Schema (`llmplan schema plan`) all come from it. No field has 
 than None, "not said": what is filled in is decided, and told, by `llmplan.plan.resolve`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
 from llmplan.plan.layout import Count, Degree, Optimizer, QuantizedBase, Recompute, TrainingPrecision, WorkloadKind
 from llmplan.schema import Spec
 
 if TYPE_CHECKING:
-    from pydantic import ValidationInfo
-
     from llmplan.plan.plan import Plan
 
 SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
@@ -80,14 +76,6 @@ class PlanOptions(Spec):
     lora_targets: Names | None = _option("Matrices with adapters: q,kv,out,up,gate,down.", FINE_TUNING, "NAMES")
     quantized_base: QuantizedBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads `tp: yes` as a truth, and a truth counts as 1."""
-        if isinstance(value, bool) and info.field_name not in FLAGS:
-            raise ValueError(f"expected a value, got {str(value).lower()}")
-        return value
-
     def said(self) -> dict[str, Any]:
         """What was given, and nothing else."""
         return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
@@ -97,7 +85,7 @@ FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention"})
 """Fields that are true or false (a test holds this to the annotations)."""
 
 
-def words(plan: Plan) -> dict[str, Any]:
+def words(plan: "Plan") -> dict[str, Any]:
     """A resolved plan in the vocabulary, complete: given back as a plan file it is the same plan."""
     said, layout, workload = plan.inputs, plan.layout, plan.workload
     result: dict[str, Any] = {

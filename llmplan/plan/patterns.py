@@ -63,6 +63,8 @@ def compact(kinds: Sequence[str]) -> str:
     >>> compact(["a", "b", "a", "b", "c", "a"])
     '2 x (a, b), c'
     """
+    if not kinds:
+        return ""
     period = next(n for n in range(1, len(kinds) + 1) if all(kinds[i] == kinds[i % n] for i in range(len(kinds))))
     terms, at = [], 0
     while at < period:

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
-from llmplan.plan.options import PlanOptions
+from llmplan.plan.options import FLAGS, PlanOptions
 from llmplan.schema import check
 
 
@@ -51,7 +51,7 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
     for document in documents:
         for part in _parts(document):
             try:
-                found.append((part, check(part, PlanOptions)))
+                found.append((part, _checked(part)))
             except InputError as error:
                 faults += error.faults
     if faults or over is None:
@@ -72,10 +72,24 @@ def request(given: Mapping[str, Any]) -> Request:
 def _checked_options(given: Mapping[str, Any], faults: list[Fault]) -> PlanOptions | None:
     """Options of the command line; their faults name the option as it is typed there."""
     try:
-        return check(Document(dict(given), ""), PlanOptions)
+        return _checked(Document(dict(given), ""))
     except InputError as error:
         faults += [Fault(_as_option(fault.message)) for fault in error.faults]
         return None
+
+
+def _checked(document: Document) -> PlanOptions:
+    """The document as options; a truth (`tp: yes`) is no number, though Python counts it as 1."""
+    data = document.data if isinstance(document.data, dict) else {}
+    truths = [name for name, value in data.items() if isinstance(value, bool) and name not in FLAGS]
+    known = [name for name in truths if name in PlanOptions.model_fields]
+    if known:
+        shown = [(name, str(data[name]).lower()) for name in known]
+        raise InputError([
+            Fault(f"{name}: expected a value, got {value}", document.file or None, document.line((name,)))
+            for name, value in shown
+        ])
+    return check(document, PlanOptions)
 
 
 def _as_option(message: str) -> str:

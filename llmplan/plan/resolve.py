@@ -60,17 +60,9 @@ def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None
     draft = Draft(wanted)
     check_words(draft)
     devices = count_devices(draft)
-    subject = _subject(draft, catalog or open_catalog(), model)
-    draft.check()
-    assert subject is not None  # no fault was found
-    defaults = subject.stack.training
-    assert defaults is not None
-    workload = workload_of(draft, subject.model, subject.device, defaults)
-    draft.check()
-    base = Plan(
-        model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), workload=workload,
-        stack=subject.stack, inputs=wanted.options.said(),
-    )  # fmt: skip
+    base = base_plan(draft, catalog or open_catalog(), model)
+    defaults = base.stack.training
+    assert defaults is not None  # `base_plan` refuses such stacks
     open_ = Open.of(draft.options, devices, defaults)
     sound, problems = _sound(open_.plans(draft.options, base))
     if not sound:
@@ -80,6 +72,21 @@ def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None
     plan, fits = first_that_fits(sound) if len(sound) > 1 else (sound[0], True)
     tell_layout(draft, plan, open_, fits=fits)
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
+
+
+def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Plan:
+    """All of a plan but its layout, which is left at one device; raises the faults of the draft."""
+    subject = _subject(draft, catalog, model)
+    draft.check()
+    assert subject is not None  # no fault was found
+    defaults = subject.stack.training
+    assert defaults is not None
+    workload = workload_of(draft, subject.model, subject.device, defaults)
+    draft.check()
+    return Plan(
+        model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), workload=workload,
+        stack=subject.stack, inputs=draft.request.options.said(),
+    )  # fmt: skip
 
 
 def _sound(plans: Iterable[Plan]) -> tuple[list[Plan], list[Problem]]:
@@ -183,8 +190,10 @@ def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
         draft.fault(f"stack {stack.id} does not train; it is for {', '.join(stack.workloads)}", "stack")
         return None
     asked = draft.options.stack_version
-    if asked and stack.version and asked != stack.version:
+    if asked is None:
+        return stack
+    if stack.variant(asked) is None and stack.version and asked != stack.version:
         draft.assumptions.append(f"stack_version {asked}: planned with the numbers of {stack.id} {stack.version}")
-    return stack
+    return stack.at(asked)
 
 

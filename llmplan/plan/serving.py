@@ -82,6 +82,8 @@ class ServingVariant(Spec):
     """When it was current, YYYY-MM."""
     also: tuple[str, ...] = ()
     """Other words for it in the record."""
+    records: tuple[str, ...] = ()
+    """Published records that are known to be made with it and do not print a version: a part of their name."""
     loads: tuple[Load, ...] = ()
     """Loads that it was measured under. Without a version the newest variant that was measured under the
     plan's load is taken."""
@@ -99,17 +101,26 @@ class ServingDefaults(Spec):
     variants: Annotated[tuple[ServingVariant, ...], Field(min_length=1)]
     """Oldest first."""
 
-    def variant(self, version: str | None, load: str) -> ServingVariant:
-        """The variant for a version (the newest that is not newer), else the newest measured under the load."""
+    def variant(self, version: str | None, load: str, source: str = "") -> ServingVariant:
+        """The variant for a version, else that of a published record, else the newest measured under the load.
+
+        A version that is not listed takes the newest variant that is not newer, of the same name (`MLPerf v5.0`
+        takes `MLPerf v4.1`, `0.9` takes `0.8.0`).
+        """
         if version:
             wanted = version.strip().lower()
             for one in self.variants:
                 if wanted in (one.version.lower(), *(word.lower() for word in one.also)):
                     return one
-            numbers = version_numbers(wanted)
-            if numbers:
-                older = [one for one in self.variants if version_numbers(one.version) and version_numbers(one.version) <= numbers]
-                return older[-1] if older else self.variants[0]
+            word, numbers = version_key(wanted)
+            known = [(version_key(one.version), one) for one in self.variants]
+            alike = [(key[1], one) for key, one in known if key[0] == word and key[1]]
+            if numbers and alike:
+                older = [one for key, one in alike if key <= numbers]
+                return older[-1] if older else alike[0][1]
+        for one in self.variants:
+            if source and any(part in source for part in one.records):
+                return one
         measured = [one for one in self.variants if load in one.loads]
         return (measured or self.variants)[-1]
 
@@ -120,11 +131,13 @@ class ServingDefaults(Spec):
         return self.policy.model_copy(update=variant.policy.model_dump(exclude_unset=True))
 
 
-def version_numbers(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version or date, for comparison; none where it starts with a word.
+def version_key(text: str) -> tuple[str, tuple[int, ...]]:
+    """A version as its leading word and its numbers, for comparison.
 
-    >>> version_numbers("0.14.0"), version_numbers("1.0.0rc3"), version_numbers("MLPerf v4.1")
-    ((0, 14, 0), (1, 0, 0), ())
+    >>> version_key("0.14.0"), version_key("1.0.0rc3"), version_key("MLPerf v4.1")
+    (('', (0, 14, 0)), ('', (1, 0, 0)), ('mlperf', (4, 1)))
     """
-    match = re.match(r"v?(\d+(?:[.-]\d+)*)", text.strip().lower())
-    return tuple(int(part) for part in re.split(r"[.-]", match[1])) if match else ()
+    match = re.match(r"([a-z-]*?)[ -]*v?(\d+(?:[.-]\d+)*)", text.strip().lower())
+    if match is None:
+        return text.strip().lower(), ()
+    return match[1], tuple(int(part) for part in re.split(r"[.-]", match[2]))

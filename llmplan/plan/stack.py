@@ -74,6 +74,9 @@ class TrainingDefaults(Spec):
     selective_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of a layer's activations and matrix products that `selective` computes again beside core
     attention: 0 as in Megatron-LM, about a half where it means every second layer or matrix product."""
+    recompute_copies: float = 1.0
+    """Times that a recomputed layer's activations stand in memory while it is differentiated: 2 where their
+    gradients stand beside them."""
     logits_bytes: float = 8.0
     """Bytes of a logit at the peak, all copies: 4 fp32 and 4 its gradient."""
     logits_chunk: int = 0
@@ -117,6 +120,8 @@ class Stack(Spec):
     """Older versions, the oldest first."""
     bands: dict[str, Band] = {}
     """By quantity: `step_seconds`, `peak_bytes`, ..."""
+    hardware: tuple[str, ...] = ()
+    """Devices that it was measured on; elsewhere the bands of `unmeasured_hardware` hold."""
     fitted_on: tuple[str, ...] = ()
     """Sources of the rows that the numbers came from, with how many rows."""
     serving: ServingDefaults | None = None
@@ -124,10 +129,14 @@ class Stack(Spec):
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     date: str
 
-    def at(self, version: str) -> Stack:
-        """The stack as of a version; the newest where none is named or the text has no number in it."""
+    def variant(self, version: str) -> Variant | None:
+        """What older numbers hold for a version; None where the newest do, or the text has no number in it."""
         wanted = version_key(version)
-        older = next((item for item in self.variants if wanted and wanted < version_key(item.before)), None)
+        return next((item for item in self.variants if wanted and wanted < version_key(item.before)), None)
+
+    def at(self, version: str) -> Stack:
+        """The stack as of a version."""
+        older = self.variant(version)
         return self if older is None else self.model_copy(update={"fitted": {**self.fitted, **older.fitted}})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.plan.plan import Plan, Warning_
@@ -11,7 +11,11 @@ from llmplan.plan.stack import Band
 from llmplan.planner import rates as reach
 from llmplan.planner.kernels import model_flops
 from llmplan.planner.memory import Memory, training_memory
+from llmplan.planner.remarks import memory_remarks
 from llmplan.planner.training import StepTime, training_time
+
+if TYPE_CHECKING:
+    from llmplan.planner.bottleneck import Bottleneck
 
 Verdict = Literal["fits", "marginal", "does-not-fit"]
 _NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
@@ -47,13 +51,19 @@ class TrainingEstimate:
     model_flops: float
     mfu: float
     hfu: float
-    bottleneck: str
     warnings: tuple[Warning_, ...]
 
     @property
     def fits(self) -> bool:
         """Whether the predicted peak, not the end of its band, is within what is usable."""
         return self.peak.value <= self.usable_bytes
+
+    @property
+    def bottleneck(self) -> Bottleneck:
+        """What holds the plan back: worked out on each call, by estimating changed plans."""
+        from llmplan.planner.bottleneck import bottleneck
+
+        return bottleneck(self)
 
 
 def estimate(plan: Plan) -> TrainingEstimate:
@@ -72,7 +82,8 @@ def estimate(plan: Plan) -> TrainingEstimate:
     return TrainingEstimate(
         plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
         verdict=verdict(peak, usable), time=time, step=step, tokens_per_second=per_second, model_flops=flops,
-        mfu=float(mfu), hfu=float(mfu) * (1.0 + again), bottleneck=_bottleneck(plan, memory, time), warnings=plan.warnings,
+        mfu=float(mfu), hfu=float(mfu) * (1.0 + again),
+        warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, float(memory.host_bytes))),
     )  # fmt: skip
 
 
@@ -84,8 +95,11 @@ def training_flops(plan: Plan) -> float:
 
 
 def interval(value: float, plan: Plan, quantity: str) -> Interval:
-    """The value with the stack's 80 % band for that quantity."""
-    band = plan.stack.bands.get(quantity, _NO_BAND)
+    """The value with the stack's 80 % band for that quantity, the wider one on hardware it was not measured on."""
+    bands = plan.stack.bands
+    band = bands.get(quantity, _NO_BAND)
+    if plan.device.id not in plan.stack.hardware:
+        band = bands.get(f"{quantity}_unmeasured_hardware", band)
     return Interval(value, value * band.low, value * band.high)
 
 
@@ -94,18 +108,3 @@ def verdict(peak: Interval, usable: float) -> Verdict:
     if peak.high <= usable:
         return "fits"
     return "does-not-fit" if peak.low > usable else "marginal"
-
-
-def _bottleneck(plan: Plan, memory: Memory, time: StepTime) -> str:
-    """The resource that takes most of the step's time."""
-    parts = time.parts()
-    shares = {
-        "compute": parts["matmul_seconds"] + parts["attention_seconds"] + parts["recompute_seconds"],
-        "memory-bandwidth": parts["elementwise_seconds"] + parts["optimizer_seconds"],
-        "network": parts["tensor_parallel_seconds"] + parts["context_parallel_seconds"]
-        + parts["expert_parallel_seconds"] + parts["pipeline_transfer_seconds"] + parts["data_parallel_seconds"],
-        "pipeline-bubble": parts["pipeline_bubble_seconds"],
-        "host": parts["host_seconds"],
-        "stragglers": parts["straggler_seconds"],
-    }  # fmt: skip
-    return max(shares, key=lambda name: float(shares[name]))

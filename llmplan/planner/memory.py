@@ -27,8 +27,6 @@ OPTIMIZER_BYTES = {
     "adam": 8.0, "adamw": 8.0, "lamb": 8.0, "adam-8bit": 2.0, "momentum": 4.0, "lion": 4.0, "muon": 4.0,
     "sgd": 0.0, "adafactor": 0.0,
 }  # fmt: skip
-# A recomputed layer's activations stand beside their gradients while it is differentiated.
-_WITH_GRADIENTS = 2.0
 _PARAMETERS_AT_ONCE = 2.0  # layers whose gathered parameters stand at once under ZeRO-3: the current and the next
 
 
@@ -203,7 +201,7 @@ def _activations(plan: Plan, in_flight: Num) -> Num:
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     kept_bytes = where(is_full, border, where(is_selective, selective, whole)) * in_flight
     again = where(is_full, 1.0, where(is_selective, defaults.selective_share, 0.0))
-    working = _WITH_GRADIENTS * largest * again
+    working = defaults.recompute_copies * largest * again
     return kept_bytes + working + embeddings
 
 

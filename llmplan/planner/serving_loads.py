@@ -110,7 +110,8 @@ def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, ba
     """`batch` requests are kept in flight; those that are not resident wait.
 
     In the time of one request every other one is prefilled once. The share `prefill_interference` of that
-    falls between its tokens, the rest before its first.
+    falls between its tokens; the rest is met by the burst that starts the loop, whose mean time to first
+    token is `burst_ttft`.
     """
     here = minimum(batch, resident)
     now = pace(at, work, policy, here)
@@ -123,12 +124,12 @@ def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, ba
     wait = cycle * queued / here
     alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
     own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens)))
-    ttft = wait + own + where(here > 1, now.decode / 2.0, 0.0) + (1.0 - between) * others
-    burst = wait + own + others / 2.0
+    ttft = at.numbers.request_seconds + wait + own + where(here > 1, now.decode / 2.0, 0.0)
+    burst = at.numbers.request_seconds + wait + own + others / 2.0
     rate = here / cycle
     return Answer(
         ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, wait + own + others), tpot=tpot,
-        request=ttft + more * tpot, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
+        request=batch / rate, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
         sequences=here, queued=queued, decode=now.decode, prefill=now.prefill,
     )  # fmt: skip
 
@@ -160,10 +161,10 @@ def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, 
     # a step runs when the request comes, unless the replica is idle: half of it is left on average
     residual = minimum(here, 1.0) * tpot / 2.0
     wait = single_server_wait(rate, now.prefill) + many_server_wait(more * tpot + own, resident, here / resident)
-    ttft = residual + own + wait
+    ttft = at.numbers.request_seconds + residual + own + wait
     done = minimum(rate, _rate(at, work, policy, resident))
     return Answer(
-        ttft=ttft, burst_ttft=ttft, p95_ttft=2.0 * residual + own + percentile_95(wait), tpot=tpot,
+        ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
         request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
         sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill,
     )  # fmt: skip
@@ -174,3 +175,18 @@ def _rate(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequence
     now = pace(at, work, policy, maximum(sequences, 1.0))
     more = maximum(work.output_tokens - 1.0, 0.0)
     return sequences / (more * now.decode + maximum(sequences, 1.0) * now.prefill)
+
+
+def respond(at: Deployment, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Answer:
+    """What one of so many replicas does under the workload's load; resident: sequences that fit in one [1].
+
+    `batch` and `request_rate` are those of all replicas together and divided evenly.
+    """
+    places = maximum(resident, 1.0)
+    if work.load == "open":
+        assert work.request_rate is not None
+        return open_arrivals(at, work, policy, work.request_rate / copies, places)
+    batch = places if work.load == "saturated" or work.batch is None else maximum(work.batch / copies, 1.0)
+    if work.load == "static":
+        return static_batch(at, work, policy, batch, places)
+    return closed_loop(at, work, policy, batch, places)

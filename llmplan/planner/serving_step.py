@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ATTENTION_RAMP = 2e9  # FLOPs lost while an attention kernel fills the chip: half a wave of 128 x 128 blocks
 _SMALL_TILE = 8.0  # rows: half of the 16-row tile that grouped products take where each expert has few rows
 _LARGE_TILE = 64.0  # rows: half of the 128-row tile that they take where each has many
-_LATENT_SHARE = 0.5  # of the prefill rate, that decoding with latent attention reaches (FlashMLA on H800: 660 TFLOP/s)
+DECODE_ATTENTION_SHARE = 0.5  # of the rate of prefill: queries of one token fill matrix tiles badly
 _EXCHANGE_BYTES = 1.5  # of an element sent to experts in 8 bits and back in 16, on average
 LOW = ("fp8", "int8", "nvfp4", "mxfp4", "int4")
 WEIGHT_BYTES = {
@@ -52,6 +52,7 @@ class ServingNumbers:
     sequence_seconds: float = 0.0
     communication_factor: float = 1.0
     prefill_interference: float = 1.0
+    request_seconds: float = 0.0
 
     @classmethod
     def of(cls, fitted: dict[str, float]) -> ServingNumbers:
@@ -233,7 +234,7 @@ def _decode_attention(at: Deployment, mixer: Mixer, decoding: Num, context: Num,
     traffic = decoding * (at.kv_bytes * (mixer.cache * attended + mixer.index * seen) + mixer.state_bytes)
     flops = decoding * (2.0 * attended * mixer.heads * mixer.decode_width + mixer.token_flops + mixer.pair_flops * seen)
     return decode_attention_seconds(
-        traffic, flops, bandwidth=at.cache_bandwidth, rate=at.attention * _LATENT_SHARE, latency=at.cache_latency
+        traffic, flops, bandwidth=at.cache_bandwidth, rate=at.attention * DECODE_ATTENTION_SHARE, latency=at.cache_latency
     )
 
 

@@ -16,12 +16,31 @@ CONFIGS = sorted(path for path in FOLDER.glob("*_config.json") if not path.name.
 # Names that round more than 2 % away from a count known otherwise [billions]: keras-hub 0.32.0 prints
 # 32762123264 and 8190735360 for Qwen3; a VL name counts the image encoder (0.4 B) too, as does Gemma 4's
 # (0.55 B); MiMo's card and Nemotron 3 Nano's give 7 B and 31.6 B.
-EXACT = {"Qwen3-32B": 32.762, "Qwen3-8B": 8.1907, "Qwen3-VL-32B": 32.762, "Qwen3-VL-8B": 8.1907, "Qwen3-VL-2B": 1.7206,
-         "gemma-4-26B": 25.2, "Gemma-4-26B": 25.2, "MiMo-7B": 7.62, "Nemotron-3-Nano-30B": 31.6}  # fmt: skip
+EXACT = {
+    "Qwen3-32B": 32.762,
+    "Qwen3-8B": 8.1907,
+    "Qwen3-VL-32B": 32.762,
+    "Qwen3-VL-8B": 8.1907,
+    "Qwen3-VL-2B": 1.7206,
+    "gemma-4-26B": 25.2,
+    "Gemma-4-26B": 25.2,
+    "MiMo-7B": 7.62,
+    "Nemotron-3-Nano-30B": 31.6,
+}
 # Names without a size: what model card or paper says [billions], all and active.
-CARDS = {"DeepSeek-R1": (671, 37), "DeepSeek-V3": (671, 37), "DeepSeek-V4-Flash": (284, 13), "GLM-5": (744, 40),
-         "Kimi-K2": (1040, 32), "MiniMax-M2.5": (230, 10), "Step-3.7-Flash": (196, 11), "Llama-4-Scout": (107.8, 17),
-         "Mixtral-8x7B": (46.7, 12.9), "gpt-oss-120b": (116.8, 5.1), "gpt-oss-20b": (20.9, 3.6)}  # fmt: skip
+CARDS = {
+    "DeepSeek-R1": (671, 37),
+    "DeepSeek-V3": (671, 37),
+    "DeepSeek-V4-Flash": (284, 13),
+    "GLM-5": (744, 40),
+    "Kimi-K2": (1040, 32),
+    "MiniMax-M2.5": (230, 10),
+    "Step-3.7-Flash": (196, 11),
+    "Llama-4-Scout": (107.8, 17),
+    "Mixtral-8x7B": (46.7, 12.9),
+    "gpt-oss-120b": (116.8, 5.1),
+    "gpt-oss-20b": (20.9, 3.6),
+}
 
 
 def expected(name: str) -> tuple[float, float | None]:

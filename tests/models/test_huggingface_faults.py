@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,15 @@ from llmplan.plan.load_model import load_model
 from llmplan.plan.spec import ModelSpec
 
 LLAMA: dict[str, Any] = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 256,
-    "num_attention_heads": 8, "num_hidden_layers": 4, "num_key_value_heads": 2, "vocab_size": 1000,
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 256,
+    "num_attention_heads": 8,
+    "num_hidden_layers": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 1000,
+}
 
 
 def read(**changes: Any) -> tuple[ModelSpec, tuple[str, ...]]:
@@ -75,14 +82,17 @@ def test_all_faults_at_once_with_their_lines() -> None:
         ({"model_type": "nemotron_h"}, "hybrid_override_pattern is missing"),
         ({"model_type": "nemotron-nas", "block_configs": [{}]}, "block_configs must be a list with one block"),
         ({"model_type": "deepseek_v3"}, "kv_lora_rank is missing"),
-        ({"model_type": "minimax", "num_local_experts": 4, "num_experts_per_tok": 2, "attn_type_list": [0, 1, 2, 1]}, "'2'"),
+        (
+            {"model_type": "minimax", "num_local_experts": 4, "num_experts_per_tok": 2, "attn_type_list": [0, 1, 2, 1]},
+            "'2'",
+        ),
         ({"model_type": "gemma4", "hidden_size_per_layer_input": 256}, "hidden_size_per_layer_input"),
         ({"model_type": "nobody", "architectures": ["NobodyForMaskedLM"]}, "no causal language model"),
         ({"model_type": "nobody", "mamba_d_state": 16}, "mamba_d_state"),
         ({"model_type": "nobody", "num_experts": 8, "num_experts_per_tok": 2}, "expert_ffn_hidden is missing"),
         ({"model_type": "nobody", "moe_every": 2}, "moe_every"),
     ],
-)  # fmt: skip
+)
 def test_fault_is_named(changes: dict[str, Any], said: str) -> None:
     assert said in faults(**changes)
 
@@ -112,10 +122,19 @@ def test_unknown_quantization_warns() -> None:
         ({"quant_method": "gptq", "bits": 8}, "int8"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "nf4"),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8"),
-        ({"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 8, "type": "float"}}}}, "fp8"),
-        ({"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 4, "type": "int"}}}}, "int4"),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"g": {"weights": {"num_bits": 8, "type": "float"}}},
+            },
+            "fp8",
+        ),
+        (
+            {"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 4, "type": "int"}}}},
+            "int4",
+        ),
     ],
-)  # fmt: skip
+)
 def test_quantization_of_the_common_tools(config: dict[str, Any], precision: str) -> None:
     assert read(quantization_config=config)[0].weight_precision == precision
 
@@ -159,8 +178,15 @@ def test_a_folder_without_config_says_so(tmp_path: Path) -> None:
         load_model(f"{tmp_path}/")
 
 
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**18), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=3),
-                   st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))  # fmt: skip
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 10**18),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
 FOLDER = Path(__file__).parent / "hf_configs"
 REAL = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*_config.json")) if path.stat().st_size < 4000]
 
@@ -173,7 +199,28 @@ def test_no_value_makes_anything_but_a_model_or_an_input_error(base: dict[str, A
     inner = config.get("text_config", config)
     for key in data.draw(st.lists(st.sampled_from(sorted(inner)), min_size=1, max_size=2)):
         inner[key] = data.draw(VALUES)
-    try:
-        spec_of_config(parse_config(json.dumps(config), "config.json"))
-    except InputError as error:
-        assert error.faults
+    with contextlib.suppress(InputError):
+        assert spec_of_config(parse_config(json.dumps(config), "config.json"))[0].layers > 0
+
+
+def test_unknown_type_with_latent_attention_is_read_like_deepseek() -> None:
+    latent = {"q_lora_rank": None, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+    spec, warnings = read(model_type="brand_new", **latent)
+    assert (spec.is_mla, spec.head_dim) == (True, 12)
+    assert "latent attention" in warnings[0]
+    moe = {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "first_k_dense_replace": 1}
+    spec, warnings = read(model_type="brand_new", **latent, **moe)
+    assert spec.mlp_of_layers() == ("dense", "moe", "moe", "moe")
+    assert "DeepSeek-V3" in warnings[0]
+
+
+def test_cross_attention_to_images_is_refused() -> None:
+    text = dict(LLAMA, model_type="mllama_text_model", cross_attention_layers=[1, 3])
+    assert "cross_attention_layers" in faults(model_type="mllama", text_config=text, hidden_size="absent")
+
+
+def test_nemotron_h_in_words() -> None:
+    mamba = {"mamba_num_heads": 4, "mamba_head_dim": 8, "n_groups": 2, "ssm_state_size": 16, "conv_kernel": 4}
+    words = {"layers_block_type": ["mamba", "attention", "mlp", "mamba"]}
+    assert read(model_type="nemotron_h", **mamba, **words)[0].mixer_of_layers() == ("mamba2", "full", "none", "mamba2")
+    assert "'?'" in faults(model_type="nemotron_h", **mamba, layers_block_type=["mamba", "rwkv", "mlp", "mamba"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import pytest
 
@@ -18,12 +18,12 @@ IDS = [path.stem for path in entry_files(builtin("models"))]
 ROUNDING = 0.07
 
 
-@lru_cache(maxsize=None)
+@cache
 def spec(name: str) -> ModelSpec:
     return model_spec(read_entry(builtin("models") / f"{name}.yaml"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def model(name: str) -> Model:
     return lower(spec(name))
 
@@ -50,7 +50,7 @@ def test_count_rounds_to_the_published_one(name: str) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_groups_of_layers_add_up(name: str) -> None:
     assert model(name).layer_count == spec(name).layers
-    assert all(layer.count > 0 and layer.parameters > 0 or layer.kind == "none" for layer in model(name).layers)
+    assert all(layer.count > 0 and (layer.parameters > 0 or layer.kind == "none") for layer in model(name).layers)
 
 
 @pytest.mark.parametrize("name", IDS)

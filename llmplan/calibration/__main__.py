@@ -1,0 +1,32 @@
+"""`python -m llmplan.calibration kernels|stacks|accuracy`: for maintainers, from a checkout."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+GEMM = Path("tests/microbenchmarks/gemm.csv")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one calibration; returns the exit code."""
+    if arguments[:1] == ["kernels"]:
+        from llmplan.calibration import kernels
+
+        kernels.main(GEMM)
+    elif arguments[:1] == ["stacks"]:
+        from llmplan.calibration import training
+
+        training.main(arguments[1:])
+    elif arguments[:1] == ["accuracy"]:
+        from llmplan.calibration import accuracy
+
+        accuracy.main()
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,126 @@
+"""Fits every training stack, draws its bands, and writes both into its file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llmplan import catalog
+from llmplan.calibration.bands import Residuals, band, joined
+from llmplan.calibration.runs import MEASUREMENTS, STANDS_ON, Run, runs_of
+from llmplan.calibration.stack_files import render, rewrite
+from llmplan.calibration.stacks import Meaning, Numbers, fit, left_out, predict, weights
+from llmplan.files import read_documents
+from llmplan.plan.stack import Band, Number, Stack
+from llmplan.planner.memory import training_memory
+from llmplan.planner.validate import GENERIC, GIB
+
+STEP, PEAK, UNMEASURED = "step_seconds", "peak_bytes", "unmeasured_hardware"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One fitted stack: its values, and residuals by what was left out."""
+
+    stack: Stack
+    runs: list[Run]
+    values: Numbers
+    by_model: Residuals | None
+    by_hardware: Residuals | None
+    memory: Residuals | None
+
+
+def meanings() -> Meaning:
+    """What the numbers of training stacks mean, from `numbers.yaml`."""
+    path = catalog.builtin("stacks").parent / "numbers.yaml"
+    return {name: Number.model_validate(item) for name, item in read_documents(path)[0].data["training"].items()}
+
+
+def main(names: Sequence[str]) -> None:
+    """Fits the named stacks, or all that train; bands are pooled over all of them, so all are fitted either way."""
+    meaning = meanings()
+    ids = [name for name in catalog.ids("stacks") if catalog.stack(name).training is not None]
+    fits = {name: fit_stack(name, meaning) for name in ids}
+    for name, one in fits.items():
+        if not one.runs and name != GENERIC:  # nothing was measured: the average stands in
+            values = {number: fits[GENERIC].values[number] for number in one.values}
+            fits[name] = Fit(one.stack, [], values, None, None, one.memory)
+    own = [one for name, one in fits.items() if name != GENERIC and name not in STANDS_ON]
+    models = joined([one.by_model for one in own if one.by_model])
+    hardware = joined([one.by_hardware for one in own if one.by_hardware])
+    memory = joined([one.memory for one in own if one.memory])
+    for name in names or ids:
+        one = fits[name]
+        bands = _bands(one, models, hardware, memory)
+        devices = sorted({run.plan.device.id for run in one.runs})
+        rewrite(catalog.find("stacks", name), render(one.stack, one.values, bands, devices, _sources(one.runs)))
+        print(_line(one, bands))
+
+
+def fit_stack(name: str, meaning: Meaning) -> Fit:
+    """Fits one stack and predicts each of its runs from the others."""
+    stack, everything = catalog.stack(name), runs_of(name)
+    runs = [run for run in everything if run.seconds]
+    memory = _memory_residuals([run for run in everything if run.peak_gib])
+    if not runs:
+        return Fit(stack, [], {number: meaning[number].prior for number in stack.fitted}, None, None, memory)
+    values = fit(runs, meaning, stack)
+    # The generic stack stands for software that is not in the catalogue: leave out a stack, not a model.
+    models = left_out(runs, meaning, stack, values, (lambda run: run.stack) if name == GENERIC else (lambda run: run.model))
+    devices = left_out(runs, meaning, stack, values, lambda run: run.plan.device.id) if name != GENERIC else {}
+    return Fit(stack, runs, values, _residuals(runs, models), _residuals(runs, devices), memory)
+
+
+def _residuals(runs: Sequence[Run], predicted: dict[str, float]) -> Residuals | None:
+    if not predicted:
+        return None
+    return Residuals(np.array([(run.seconds or 0.0) / predicted[run.id] for run in runs]), weights(runs))
+
+
+def _memory_residuals(runs: Sequence[Run]) -> Residuals | None:
+    if not runs:
+        return None
+    ratios = [(run.peak_gib or 0.0) / predicted_gib(run) for run in runs]
+    return Residuals(np.array(ratios), weights(runs))
+
+
+def predicted_gib(run: Run) -> float:
+    """Predicted memory, as the row's source measured it [GiB]."""
+    memory = training_memory(run.plan)
+    held = {"allocated": memory.allocated_bytes, "nvidia-smi": memory.peak_bytes}
+    return float(held.get(run.memory_kind, memory.reserved_bytes)) / GIB
+
+
+def _bands(one: Fit, models: Residuals, hardware: Residuals, memory: Residuals) -> dict[str, Band]:
+    """Bands of the step and the memory, and of the step on hardware that the stack was not measured on."""
+    if one.stack.id == GENERIC and one.by_model is not None:
+        step = band(one.by_model, one.by_model)
+        unknown = band(None, joined([one.by_model, hardware]))
+    else:
+        step = band(one.by_model, models)
+        unknown = band(one.by_hardware, hardware)
+    unknown = unknown.model_copy(update={"low": min(unknown.low, step.low), "high": max(unknown.high, step.high)})
+    return {STEP: step, f"{STEP}_{UNMEASURED}": unknown, PEAK: band(one.memory, memory)}
+
+
+def _sources(runs: Sequence[Run]) -> list[str]:
+    """The sources of the rows and how many there are of each; the file that holds them where they are many."""
+    counts = Counter(run.group[0].split(" line ")[0] for run in runs)
+    most = 12
+    lines = [f"{source.replace(chr(34), chr(39))}: {count} rows" for source, count in counts.most_common(most)]
+    if len(counts) > most:
+        lines.append(f"and {len(counts) - most} more sources in {MEASUREMENTS}")
+    return lines or ["nothing: numbers of the generic stack"]
+
+
+def _line(one: Fit, bands: dict[str, Band]) -> str:
+    error: Any = ""
+    if one.runs:
+        errors = [abs((run.seconds or 0) / predict(run, one.values, one.stack) - 1) for run in one.runs]
+        error = f"median {np.median(errors):.1%} of rows"
+    step = bands[STEP]
+    return f"{one.stack.id}: {len(one.runs)} runs, {error}, band {step.low:g} .. {step.high:g}"

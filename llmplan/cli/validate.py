@@ -1,0 +1,40 @@
+"""`llmplan validate`: the planner against measured runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmplan.catalog import open_catalog
+from llmplan.cli.plan_options import CatalogFolders
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="CSV of measured runs, one a row (docs/measurements.md).", metavar="FILE")],
+    catalog: CatalogFolders = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Every row and the summary, as JSON.")] = False,
+) -> None:
+    """Predict every run of a CSV and say how far off the predictions are.
+
+    llmplan validate tests/measurements/training.csv
+    """
+    from llmplan.plan.rows import read_rows
+    from llmplan.planner.validate import validate as predict
+
+    results = predict(read_rows(file), open_catalog(catalog or ()))
+    if as_json:
+        from llmplan.report.json import dumps
+        from llmplan.report.validation import validation_json
+
+        typer.echo(dumps(validation_json(results)))
+        return
+    from rich.console import Console
+
+    from llmplan.report.validation import print_validation
+
+    print_validation(Console(), results)

@@ -1,0 +1,254 @@
+"""What a step waits for: seconds by resource, how busy each is, and what 10 % more of it would change.
+
+A step's time is made of work divided by rates, so it is homogeneous: with every rate doubled it
+halves. By Euler's theorem the step time is then the sum over resources of -dT/d(ln rate), and that
+derivative is the share that a resource really has: a product bound by memory counts there, and
+traffic that hides behind computation counts nowhere. Every figure here comes from estimating the
+plan again with a changed device, cluster or stack; none is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from llmplan.plan.codes import warning
+from llmplan.planner.memory import training_memory
+from llmplan.planner.training import StepTime, training_time
+
+if TYPE_CHECKING:
+    from llmplan.plan.plan import Plan, Warning_
+    from llmplan.planner.estimate import TrainingEstimate
+
+MORE = 1.1
+"""How much more of a resource an elasticity is about: +10 %."""
+_NUDGE = 1e-6  # relative step of the derivatives: far above rounding (1e-16), far below a kink's width
+_UNLIMITED = 1e9  # a rate at which a resource costs nothing
+BUBBLE, STRAGGLERS, CAPACITY = "pipeline_bubble", "stragglers", "memory_capacity"
+_RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Elasticity:
+    """What +10 % of a resource changes: the new step [s], speed against now [1], and whether the plan then fits."""
+
+    step_seconds: float
+    speedup: float
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """What holds a plan back.
+
+    resource: what most of the step waits for, or `memory_capacity` where the plan does not fit;
+    seconds: of the step by resource, which sum to it [s]; used: share of each resource's capacity that is in
+    use (of the step's time, of the usable memory) [1]; elasticity: by resource; advice: what to do about it.
+    """
+
+    resource: str
+    seconds: dict[str, float]
+    used: dict[str, float]
+    elasticity: dict[str, Elasticity]
+    advice: Warning_
+
+    def share(self, resource: str) -> float:
+        """Share of the step that waits for a resource [1]."""
+        return self.seconds.get(resource, 0.0) / sum(self.seconds.values())
+
+
+def bottleneck(answer: TrainingEstimate) -> Bottleneck:
+    """What holds an estimate's plan back; some fifteen more evaluations of its step."""
+    plan, step = answer.plan, answer.step.value
+    seconds = shares(plan, answer.time)
+    used = {**busy(plan, step), "compute": answer.hfu, CAPACITY: answer.peak.value / answer.usable_bytes}
+    elasticity = {
+        name: Elasticity(after := float(training_time(knob(plan, MORE)).step_seconds), step / after, answer.fits)
+        for name, knob in KNOBS.items()
+    }
+    elasticity[CAPACITY] = _roomier(answer)
+    resource = max(seconds, key=lambda name: seconds[name]) if answer.fits else CAPACITY
+    share = used[CAPACITY] if resource == CAPACITY else seconds[resource] / step
+    return Bottleneck(resource, seconds, used, elasticity, _advice(answer, resource, share))
+
+
+def shares(plan: Plan, time: StepTime) -> dict[str, float]:
+    """Seconds of the step by resource [s]; they sum to the step.
+
+    The bubble and the wait for stragglers are their own; the rest is divided by what it would gain.
+    """
+    rest = _busy_seconds(time)
+    gains = {name: _gain(plan, knob, rest) for name, knob in KNOBS.items()}
+    # The derivatives are one-sided differences, true to 10^-6; what is left of that is spread over them.
+    scale = rest / sum(gains.values())
+    found = {name: gain * scale for name, gain in gains.items() if gain > 0}
+    own = {BUBBLE: float(time.pipeline_bubble_seconds), STRAGGLERS: float(time.straggler_seconds)}
+    return {**found, **{name: value for name, value in own.items() if value > 0}}
+
+
+def _gain(plan: Plan, knob: Callable[[Plan, float], Plan], rest: float) -> float:
+    """-dT/d(ln rate) of one resource [s], 0 where it is within rounding."""
+    gain = (rest - _busy_seconds(training_time(knob(plan, 1.0 + _NUDGE)))) / _NUDGE
+    return gain if gain > rest * _NUDGE else 0.0
+
+
+def busy(plan: Plan, step: float) -> dict[str, float]:
+    """Share of the step in which each resource works, hidden or not [1]: its time with all others unlimited."""
+    found = {}
+    for name in KNOBS:
+        alone = plan
+        for other, knob in KNOBS.items():
+            if other != name:
+                alone = knob(alone, _UNLIMITED)
+        found[name] = _busy_seconds(training_time(alone)) / step
+    return found
+
+
+def _busy_seconds(time: StepTime) -> float:
+    return float(time.step_seconds - time.pipeline_bubble_seconds - time.straggler_seconds)
+
+
+def _more_compute(plan: Plan, factor: float) -> Plan:
+    peak = {precision: rate * factor for precision, rate in plan.device.peak.items()}
+    return _device(plan, peak=peak)
+
+
+def _more_memory_bandwidth(plan: Plan, factor: float) -> Plan:
+    memory = plan.device.memory
+    return _device(plan, memory=memory.model_copy(update={"bandwidth": memory.bandwidth * factor}))
+
+
+def _more_scale_up(plan: Plan, factor: float) -> Plan:
+    """Faster links between the devices of a domain: rate up, latency down; the host's where they have none."""
+    device = plan.device
+    latency = (device.efficiency.link_latency or plan.cluster.fabric.latency) / factor
+    efficiency = device.efficiency.model_copy(update={"link_latency": latency})
+    link = device.scale_up.model_copy(update={"bandwidth": device.scale_up.bandwidth * factor})
+    changed = _device(plan, efficiency=efficiency, scale_up=link)
+    return changed if _linked(plan) else _more_host_link(changed, factor)
+
+
+def _more_scale_out(plan: Plan, factor: float) -> Plan:
+    """A faster fabric between nodes: rate up, latency down; the scale-up link keeps its own latency."""
+    fabric, efficiency = plan.cluster.fabric, plan.device.efficiency
+    kept = efficiency.model_copy(update={"link_latency": efficiency.link_latency or fabric.latency})
+    faster = {"bandwidth": fabric.bandwidth * factor, "latency": fabric.latency / factor}
+    cluster = plan.cluster.model_copy(update={"fabric": fabric.model_copy(update=faster)})
+    return replace(_device(plan, efficiency=kept), cluster=cluster)
+
+
+def _faster_host(plan: Plan, factor: float) -> Plan:
+    """A faster host: less time a launched operation, a kernel and a step, and a faster link to its memory."""
+    efficiency = plan.device.efficiency
+    curves = {name: one.model_copy(update={"launch": one.launch / factor}) for name, one in efficiency.matmul.items()}
+    changed = _device(plan, efficiency=efficiency.model_copy(update={"matmul": curves}))
+    times = {name: value / factor if name in _HOST_TIMES else value for name, value in plan.stack.fitted.items()}
+    changed = replace(changed, stack=plan.stack.model_copy(update={"fitted": times}))
+    return _more_host_link(changed, factor) if _linked(plan) else changed
+
+
+_HOST_TIMES = ("operation_host_seconds", "step_seconds")  # of a stack's fitted numbers, those that are the host's time
+
+KNOBS: dict[str, Callable[[Plan, float], Plan]] = {
+    "compute": _more_compute,
+    "memory_bandwidth": _more_memory_bandwidth,
+    "scale_up_network": _more_scale_up,
+    "scale_out_network": _more_scale_out,
+    "host": _faster_host,
+}
+"""Resource to the plan with that much more of it. Together they hold every rate and every fixed time of a step."""
+
+
+def _linked(plan: Plan) -> bool:
+    return plan.device.scale_up.topology != "none" and plan.device.scale_up.bandwidth > 0
+
+
+def _more_host_link(plan: Plan, factor: float) -> Plan:
+    link = plan.device.host_link
+    return plan if link is None else _device(plan, host_link=link.model_copy(update={"bandwidth": link.bandwidth * factor}))
+
+
+def _device(plan: Plan, **changes: Any) -> Plan:
+    return replace(plan, device=plan.device.model_copy(update=changes))
+
+
+def _roomier(answer: TrainingEstimate) -> Elasticity:
+    """With 10 % more memory: whether the plan fits, and the step with the least recomputation that fits then."""
+    step, room = answer.step.value, answer.usable_bytes + (MORE - 1.0) * answer.capacity_bytes
+    fits = answer.peak.value <= room
+    if not fits or answer.plan.layout.recompute == "none":
+        return Elasticity(step, 1.0, fits)
+    now = after = step
+    for recompute in _RECOMPUTE[: _RECOMPUTE.index(answer.plan.layout.recompute)]:
+        less = answer.plan.with_layout(answer.plan.layout.model_copy(update={"recompute": recompute}))
+        peak, seconds = float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
+        now, after = (min(now, seconds) if peak <= answer.usable_bytes else now), (min(after, seconds) if peak <= room else after)
+    return Elasticity(step * after / now, now / after, fits)
+
+
+def _advice(answer: TrainingEstimate, resource: str, share: float) -> Warning_:
+    """What to do about it, with a code."""
+    code, remedy = _REMEDIES[resource]
+    return warning(code, share=f"{share:.0%}", remedy=remedy(answer))
+
+
+def _about_compute(answer: TrainingEstimate) -> str:
+    layout, again = answer.plan.layout, answer.hfu - answer.mfu
+    if layout.recompute != "none" and answer.mfu > 0:
+        return f"recompute {layout.recompute} adds {again / answer.mfu:.0%} to the work; less of it, if memory allows"
+    return "more or faster devices, or a narrower precision; little else helps"
+
+
+def _about_memory_bandwidth(answer: TrainingEstimate) -> str:
+    layout = answer.plan.layout
+    if layout.tp > 1:
+        return f"a lower tp than {layout.tp} or a larger micro-batch than {layout.micro_batch} makes larger products"
+    return f"a larger micro-batch than {layout.micro_batch}, fused kernels, or memory that is faster"
+
+
+def _about_scale_up(answer: TrainingEstimate) -> str:
+    layout = answer.plan.layout
+    if layout.tp > 1 and layout.tp >= layout.ep:
+        return f"a lower tp than {layout.tp}, or more tokens a micro-batch to hide communication"
+    return f"a lower ep than {layout.ep}" if layout.ep > 1 else "a larger global batch, so that gradients are exchanged less often"
+
+
+def _about_scale_out(answer: TrainingEstimate) -> str:
+    layout, domain = answer.plan.layout, answer.plan.device.scale_up.domain
+    wide = [f"{name} {value}" for name, value in (("tp", layout.tp), ("ep", layout.ep)) if value > domain]
+    if wide:
+        return f"keep {' and '.join(wide)} inside the domain of {domain} devices"
+    if layout.zero == 3:  # noqa: PLR2004
+        return "zero 1 or 2 with pipeline stages moves parameters less often than zero 3"
+    return "a larger global batch, so that gradients are exchanged less often"
+
+
+def _about_bubble(answer: TrainingEstimate) -> str:
+    layout, batch = answer.plan.layout, answer.plan.workload.global_batch
+    rounds = batch // (layout.dp * layout.micro_batch)
+    return f"{rounds} micro-batches for pp {layout.pp} x vp {layout.vp}: raise vp or the global batch, or lower pp"
+
+
+def _about_host(answer: TrainingEstimate) -> str:
+    return f"kernels are too small for the host to keep up: a larger micro-batch than {answer.plan.layout.micro_batch}, or graphs"
+
+
+def _about_stragglers(answer: TrainingEstimate) -> str:
+    return f"the slowest of {answer.plan.devices} devices sets the pace: find and replace slow nodes"
+
+
+def _about_capacity(answer: TrainingEstimate) -> str:
+    return "--check says which changes would make it fit"
+
+
+_REMEDIES: dict[str, tuple[str, Callable[[TrainingEstimate], str]]] = {
+    CAPACITY: ("LP030", _about_capacity),
+    "compute": ("LP031", _about_compute),
+    "memory_bandwidth": ("LP032", _about_memory_bandwidth),
+    "scale_up_network": ("LP033", _about_scale_up),
+    "scale_out_network": ("LP034", _about_scale_out),
+    BUBBLE: ("LP035", _about_bubble),
+    "host": ("LP036", _about_host),
+    STRAGGLERS: ("LP037", _about_stragglers),
+}

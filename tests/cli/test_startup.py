@@ -1,0 +1,51 @@
+"""A cold start of `estimate --json` loads nothing that it does not need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = {"numpy", "rich", "scipy", "llmplan.planner.advice", "llmplan.report.table", "llmplan.plan.huggingface"}
+
+
+def imported(here: Path, *arguments: str) -> set[str]:
+    """Modules that the program imports, as `-X importtime` lists them."""
+    process = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "llmplan", *arguments],
+        capture_output=True, text=True, check=True, cwd=here, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    return {line.rsplit("|", 1)[-1].strip() for line in process.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_json_of_one_plan_imports_neither_numpy_nor_rich(here: Path) -> None:
+    modules = imported(here, "estimate", "--model", "small.yaml", "--hardware", "test-gpu", "--devices", "8", "--json")
+    assert "llmplan.planner.training" in modules  # the list is one
+    assert modules & HEAVY == set()
+
+
+def test_version_imports_next_to_nothing(here: Path) -> None:
+    modules = imported(here, "--version")
+    assert not any(name.startswith(("llmplan.plan", "yaml", "numpy", "rich")) for name in modules)
+
+
+def test_the_package_itself_costs_nothing(here: Path) -> None:
+    code = "import sys, llmplan; print(*sorted(name for name in sys.modules if name.startswith(('llmplan', 'pydantic'))))"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=here,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stdout.split() == ["llmplan", "llmplan.version"]
+
+
+def test_a_closed_pipe_is_quiet(here: Path) -> None:
+    words = "estimate --model small.yaml --hardware test-gpu --json".split()
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        [sys.executable, "-m", "llmplan", *words], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=here,
+        check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (0, "")
