@@ -7,6 +7,8 @@ data mean; `llmplan.schema` checks that.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,6 +137,33 @@ def parse_documents(text: str, file: str) -> Iterator[Document]:
             raise fault
 
 
+def to_yaml(data: Any) -> str:
+    """Plain data as YAML in the order of its keys; read back it is the same data."""
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100))
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Writes a file whole or not at all: beside it first, then in its place; an InputError where that cannot be."""
+    try:
+        path = Path(path).resolve()  # what a link points to is written, the link stays
+        if path.exists() and not path.is_file():
+            raise InputError(Fault("is not a file that could be written", str(path)))
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(Fault(f"cannot be written: {reason}", str(path))) from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # what an ordinary new file has; mkstemp gives the owner alone
+        os.replace(name, path)
+    except OSError as error:
+        os.unlink(name)
+        raise InputError(Fault(f"cannot be written: {error.strerror}", str(path))) from None
+
+
 def _build(root: yaml.Node, file: str) -> Document:
     """Plain data from a node graph; counts nodes as aliases expand, so a bomb stops early."""
     constructor = yaml.SafeLoader("")
@@ -162,7 +191,7 @@ def _build(root: yaml.Node, file: str) -> Document:
         if isinstance(node, yaml.SequenceNode):
             return [build(item, (*path, index)) for index, item in enumerate(node.value)]
         try:
-            return constructor.construct_object(node)  # type: ignore[no-untyped-call]
+            return constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             raise InputError(Fault(f"{node.value!r} cannot be read: {error}", file, line)) from None
 

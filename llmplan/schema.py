@@ -22,7 +22,9 @@ SpecT = TypeVar("SpecT", bound=BaseModel)
 def check(document: Document, spec: type[SpecT]) -> SpecT:
     """`document.data` as a `spec`; an InputError with all of its faults otherwise."""
     if not isinstance(document.data, dict):
-        raise InputError(Fault(f"expected a mapping of keys, got {_kind(document.data)}", document.file, document.line(())))
+        raise InputError(
+            Fault(f"expected a mapping of keys, got {_kind(document.data)}", document.file, document.line(()))
+        )
     try:
         return spec.model_validate(document.data)
     except ValidationError as error:

@@ -27,9 +27,7 @@ def _prefixed(unit: str, *, binary: bool = False, scale: float = 1.0) -> dict[st
 # dimension -> {unit as written: factor to the SI base unit}
 UNITS: dict[str, dict[str, float]] = {
     "bytes": _prefixed("B", binary=True),
-    "bytes/s": _prefixed("B/s", binary=True)
-    | _prefixed("b/s", scale=1 / _BITS)
-    | _prefixed("bit/s", scale=1 / _BITS),
+    "bytes/s": _prefixed("B/s", binary=True) | _prefixed("b/s", scale=1 / _BITS) | _prefixed("bit/s", scale=1 / _BITS),
     "FLOP/s": _prefixed("FLOP/s") | _prefixed("FLOPS") | _prefixed("OP/s"),
     "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": _HOUR, "d": _DAY, "days": _DAY},
     "W": _prefixed("W"),
@@ -82,6 +80,7 @@ Bytes = Annotated[float, _quantity("bytes")]
 BytesPerSecond = Annotated[float, _quantity("bytes/s")]
 FlopPerSecond = Annotated[float, _quantity("FLOP/s")]
 Seconds = Annotated[float, _quantity("s")]
+Joules = Annotated[float, _quantity("J")]
 Watts = Annotated[float, _quantity("W")]
 Usd = Annotated[float, _quantity("USD")]
 UsdPerHour = Annotated[float, _quantity("USD/h")]

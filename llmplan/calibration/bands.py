@@ -29,7 +29,7 @@ class Residuals:
 
 
 def band(own: Residuals | None, everybody: Residuals, note: str = "") -> Band:
-    """The band of one quantity: quantiles 10 and 90 of the own residuals, filled up with everybody's where they are few."""
+    """The band of one quantity: quantiles 10 and 90 of the own residuals, with everybody's where they are few."""
     parts = [(everybody, OWN_GROUPS / everybody.groups)]
     rows = 0
     if own is not None and len(own.ratios):

@@ -52,9 +52,7 @@ def fit(device: Device, precision: str, rows: Any) -> tuple[MatmulEfficiency, fl
         curve = MatmulEfficiency(**dict(zip(_NAMES, map(float, values), strict=True)))
         return np.log(predict(device, precision, curve, m, n, k) / seconds)
 
-    solution = least_squares(
-        residuals, _START, bounds=(_LOW, _HIGH), x_scale=_SCALE, loss="soft_l1", f_scale=_OUTLIER
-    )
+    solution = least_squares(residuals, _START, bounds=(_LOW, _HIGH), x_scale=_SCALE, loss="soft_l1", f_scale=_OUTLIER)
     digits = (3, 0, 3, 3, 8)
     rounded = {name: round(float(x), d) for name, x, d in zip(_NAMES, solution.x, digits, strict=True)}
     curve = MatmulEfficiency(**rounded)

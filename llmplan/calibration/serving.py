@@ -97,7 +97,7 @@ def plan_of_row(row: Mapping[str, str]) -> Plan:
     if row["tp"]:
         names = ("tp", "pp", "cp", "ep", "dp")
         return plan.with_layout(Layout(**{name: _whole(row[name]) or 1 for name in names}))
-    plans = [plan.with_layout(layout) for layout in layouts(device, devices, model.layer_count)]
+    plans = [plan.with_layout(layout) for layout in layouts(devices)]
     usable = device.memory.capacity - device.memory.reserved
     return plans[first_with_room([float(weight_bytes(one, work)) for one in plans], usable)]
 
@@ -129,10 +129,18 @@ def log_ratios(run: Run, numbers: Numbers) -> dict[str, float]:
     return {name: float(np.log(predicted[name] / value)) for name, value in run.measured.items()}
 
 
-def weights(runs: Sequence[Run]) -> dict[str, float]:
-    """One vote a group and quantity, shared by its rows."""
-    sizes = Counter(run.group for run in runs)
-    return {run.id: 1.0 / sizes[run.group] for run in runs}
+def weights(runs: Sequence[Run]) -> dict[tuple[str, str], float]:
+    """Votes by row and quantity: one a group, shared by its rows, and as many in all for each quantity.
+
+    All quantities weigh alike, so that a handful of
+    times to first token is not outvoted by a hundred throughputs.
+    """
+    rows = Counter((run.group, name) for run in runs for name in run.measured)
+    groups = Counter(name for _, name in rows)
+    most = max(groups.values(), default=1)
+    return {
+        (run.id, name): most / groups[name] / rows[run.group, name] for run in runs for name in run.measured
+    }
 
 
 def fit(runs: Sequence[Run], priors: Numbers, meaning: Mapping[str, Number], start: Numbers | None = None) -> Numbers:
@@ -153,8 +161,8 @@ def fit(runs: Sequence[Run], priors: Numbers, meaning: Mapping[str, Number], sta
         numbers = values(x)
         found = []
         for run in runs:
-            vote = np.sqrt(votes[run.id])
-            for ratio in log_ratios(run, numbers).values():
+            for name, ratio in log_ratios(run, numbers).items():
+                vote = np.sqrt(votes[run.id, name])
                 soft = _OUTLIER * np.sign(ratio) * np.sqrt(2.0 * (np.sqrt(1.0 + (ratio / _OUTLIER) ** 2) - 1.0))
                 found.append(vote * soft)
         return np.concatenate([found, np.sqrt(_RIDGE) * x])

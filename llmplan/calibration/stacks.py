@@ -55,7 +55,7 @@ def fit(runs: Sequence[Run], meaning: Meaning, stack: Stack, start: Numbers | No
     spread = np.array([item.prior * item.spread for item in about])
     low, high = np.array([item.range for item in about]).T
     root = np.sqrt(weights(runs))
-    measured = np.log([run.seconds for run in runs])
+    measured = np.log([run.seconds or np.nan for run in runs])
 
     def residuals(values: Any) -> Any:
         trial = dict(zip(names, map(float, values), strict=True))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from llmplan.plan.stack import Band, Number, Stack
 from llmplan.planner.memory import training_memory
 from llmplan.planner.validate import GENERIC, GIB
 
+LEFT_OUT = Path("tests/measurements/training_left_out.csv")
 STEP, PEAK, UNMEASURED = "step_seconds", "peak_bytes", "unmeasured_hardware"
 
 
@@ -29,6 +31,7 @@ class Fit:
     stack: Stack
     runs: list[Run]
     values: Numbers
+    left_out: dict[str, float]
     by_model: Residuals | None
     by_hardware: Residuals | None
     memory: Residuals | None
@@ -48,11 +51,12 @@ def main(names: Sequence[str]) -> None:
     for name, one in fits.items():
         if not one.runs and name != GENERIC:  # nothing was measured: the average stands in
             values = {number: fits[GENERIC].values[number] for number in one.values}
-            fits[name] = Fit(one.stack, [], values, None, None, one.memory)
+            fits[name] = replace(one, values=values)
     own = [one for name, one in fits.items() if name != GENERIC and name not in STANDS_ON]
     models = joined([one.by_model for one in own if one.by_model])
     hardware = joined([one.by_hardware for one in own if one.by_hardware])
     memory = joined([one.memory for one in own if one.memory])
+    _write_left_out([one for one in own if one.left_out])
     for name in names or ids:
         one = fits[name]
         bands = _bands(one, models, hardware, memory)
@@ -61,18 +65,27 @@ def main(names: Sequence[str]) -> None:
         print(_line(one, bands))
 
 
+def _write_left_out(fits: Sequence[Fit]) -> None:
+    """Step times predicted for models that the numbers were not fitted on, for `accuracy`."""
+    lines = ["id,step_seconds"]
+    lines += [f"{run_id},{seconds:.6g}" for one in fits for run_id, seconds in one.left_out.items()]
+    LEFT_OUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def fit_stack(name: str, meaning: Meaning) -> Fit:
     """Fits one stack and predicts each of its runs from the others."""
     stack, everything = catalog.stack(name), runs_of(name)
     runs = [run for run in everything if run.seconds]
     memory = _memory_residuals([run for run in everything if run.peak_gib])
     if not runs:
-        return Fit(stack, [], {number: meaning[number].prior for number in stack.fitted}, None, None, memory)
+        return Fit(stack, [], {number: meaning[number].prior for number in stack.fitted}, {}, None, None, memory)
     values = fit(runs, meaning, stack)
     # The generic stack stands for software that is not in the catalogue: leave out a stack, not a model.
-    models = left_out(runs, meaning, stack, values, (lambda run: run.stack) if name == GENERIC else (lambda run: run.model))
+    models = left_out(
+        runs, meaning, stack, values, (lambda run: run.stack) if name == GENERIC else (lambda run: run.model)
+    )
     devices = left_out(runs, meaning, stack, values, lambda run: run.plan.device.id) if name != GENERIC else {}
-    return Fit(stack, runs, values, _residuals(runs, models), _residuals(runs, devices), memory)
+    return Fit(stack, runs, values, models, _residuals(runs, models), _residuals(runs, devices), memory)
 
 
 def _residuals(runs: Sequence[Run], predicted: dict[str, float]) -> Residuals | None:

@@ -25,6 +25,7 @@ app = typer.Typer(add_completion=False)
 
 def _estimate(
     given: Mapping[str, Any],
+    *,
     plan: PlanFile = None,
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # subcommand -> the module whose `app` it is, loaded when it is called
 COMMANDS = {
     "estimate": "llmplan.cli.estimate",
+    "fit": "llmplan.cli.fit",
     "validate": "llmplan.cli.validate",
     "catalog": "llmplan.cli.catalog",
     "schema": "llmplan.cli.schema",
@@ -74,7 +75,9 @@ def llmplan(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an internal error (works anywhere).")] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the traceback of an internal error (works anywhere).")
+    ] = False,
 ) -> None:
     """Plans language models on accelerators: does it fit, how fast will it run, what holds it back."""
 

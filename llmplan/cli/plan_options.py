@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -15,7 +15,9 @@ from llmplan.plan.options import FLAGS, PlanOptions
 PlanFile = Annotated[
     str | None,
     typer.Option(
-        "--plan", metavar="FILE", help="Plan file: YAML, JSON or JSON lines; - is standard input. An option wins over it."
+        "--plan",
+        metavar="FILE",
+        help="Plan file: YAML, JSON or JSON lines; - is standard input. An option wins over it.",
     ),
 ]
 CatalogFolders = Annotated[
@@ -24,11 +26,15 @@ CatalogFolders = Annotated[
 ]
 
 
-def plan_options(command: Callable[..., Any], without: Container[str] = ()) -> Callable[..., Any]:
+def plan_options(
+    command: Callable[..., Any], without: Container[str] = (), lists: Mapping[str, str] | None = None
+) -> Callable[..., Any]:
     """The command with an option for each field of the vocabulary but those of `without`.
 
+    lists: fields that take several values here, with what their help says instead.
+
     `command` takes what was given of them as its first parameter, a mapping in the vocabulary; its
-    other parameters stay options of its own. Values are passed on as text: `PlanOptions` checks
+    keyword-only parameters stay options of its own. Values are passed on as text: `PlanOptions` checks
     them, so that an option and a key of a plan file are refused in the same words, all at once.
     """
     names = [name for name in PlanOptions.model_fields if name not in without]
@@ -40,15 +46,15 @@ def plan_options(command: Callable[..., Any], without: Container[str] = ()) -> C
         given = {name: values.pop(name) for name in names}
         return command({name: value for name, value in given.items() if value is not None}, **values)
 
-    mine = [p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    signature = inspect.Signature([*_parameters(names), *mine])
+    mine = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+    signature = inspect.Signature([*_parameters(names, lists or {}), *mine])
     wrapped.__signature__ = signature  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-    del wrapped.__wrapped__  # type: ignore[attr-defined]  # Typer would read its annotations instead
+    del wrapped.__wrapped__  # Typer would read its annotations instead
     return wrapped
 
 
-def _parameters(names: list[str]) -> Iterator[inspect.Parameter]:
+def _parameters(names: list[str], lists: Mapping[str, str]) -> Iterator[inspect.Parameter]:
     for name in names:
         field = PlanOptions.model_fields[name]
         extra: Any = field.json_schema_extra
@@ -60,6 +66,8 @@ def _parameters(names: list[str]) -> Iterator[inspect.Parameter]:
             choices = _choices(field.annotation)
             metavar = extra["x-metavar"] or ("WORD" if choices else "N")
             text = f"{field.description} One of {', '.join(choices)}." if choices else field.description
+            if name in lists:
+                metavar, text = f"{metavar}[,..]", lists[name]
             kind = Annotated[str | None, typer.Option(option, metavar=metavar, help=text, rich_help_panel=panel)]
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 

@@ -31,7 +31,8 @@ def schema(
     elif name in SCHEMAS:
         typer.echo(text(json_schema(name)), nl=False)
     else:
-        raise InputError(f'unknown schema "{name[:80]}"{did_you_mean(name[:80], SCHEMAS)}; there are {", ".join(SCHEMAS)}')
+        shown = name[:80]
+        raise InputError(f'unknown schema "{shown}"{did_you_mean(shown, SCHEMAS)}; there are {", ".join(SCHEMAS)}')
 
 
 def text(schema: object) -> str:

@@ -15,7 +15,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="CSV of measured runs, one a row (docs/measurements.md).", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV of measured runs, one a row (docs/measurements.md).", metavar="FILE")
+    ],
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every row and the summary, as JSON.")] = False,
 ) -> None:

@@ -33,7 +33,9 @@ def layer_activation_bytes(
     True
     """
     copies = 1.0 + sequence_parallel * (tp - 1.0)
-    return tokens * (element * (copied_elements / copies + divided_elements / tp) + mask_elements / copies) + score_bytes
+    return (
+        tokens * (element * (copied_elements / copies + divided_elements / tp) + mask_elements / copies) + score_bytes
+    )
 
 
 def score_bytes(tokens: Num, attended: Num, heads: Num, tp: Num, bytes_per_score: Num) -> Num:

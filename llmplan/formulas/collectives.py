@@ -84,8 +84,8 @@ def dispatch_seconds(
 ) -> Num:
     """Tokens to their experts (or back): each goes once to every domain that has any of them, then fans out inside.
 
-    With d = group / members domains, a token with `copies` experts reaches r = (d - 1)(1 - (1 - 1/d)^copies) others:
-    max(copies (m - 1)/m size / scale_up, r size / scale_out) + latency, m = members (the inner step carries all copies).
+    With d = group / members domains, a token of c copies reaches r = (d - 1)(1 - (1 - 1/d)^c) other domains:
+    max(c (m - 1)/m size / scale_up, r size / scale_out) + latency, m = members (the inner step carries all copies).
     Expert parallelism sends this way where the library forwards between nodes and links (DeepSeek-V3, arXiv
     2412.19437, section 3.2.2); a plain all-to-all would cross with every copy, copies (d - 1)/d.
 

@@ -52,8 +52,8 @@ def matmul_seconds(
 
 
 def grouped_matmul_seconds(
-    rows: Num, groups: Num, n: Num, k: Num, *, pad: Num, rate: Num, ramp_k: Num, tail: Num, traffic: Num, bandwidth: Num,
-    launch: Num,
+    rows: Num, groups: Num, n: Num, k: Num, *, pad: Num, rate: Num, ramp_k: Num, tail: Num, traffic: Num,
+    bandwidth: Num, launch: Num,
 ) -> Num:  # fmt: skip
     """Time of one grouped product: `rows` rows spread over `groups` matrices of (k, n).
 
@@ -64,14 +64,23 @@ def grouped_matmul_seconds(
     The rest as in `matmul_seconds`; traffic counts the weights of every group that has rows.
     Ignored: uneven routing (the busiest group decides where groups sit on different devices).
 
-    >>> one = matmul_seconds(512.0, 4096.0, 4096.0, rate=8e14, ramp_k=0.0, tail=0.0, traffic=0.0, bandwidth=1e12, launch=0.0)
-    >>> grouped = grouped_matmul_seconds(512.0, 1.0, 4096.0, 4096.0, pad=0.0, rate=8e14, ramp_k=0.0, tail=0.0,
-    ...                                  traffic=0.0, bandwidth=1e12, launch=0.0)
-    >>> one == grouped
+    One group without padding is a plain product:
+
+    >>> curve = dict(rate=8e14, ramp_k=0.0, tail=0.0, traffic=0.0, bandwidth=1e12, launch=0.0)
+    >>> grouped = grouped_matmul_seconds(512.0, 1.0, 4096.0, 4096.0, pad=0.0, **curve)
+    >>> grouped == matmul_seconds(512.0, 4096.0, 4096.0, **curve)
     True
     """
     return matmul_seconds(
-        rows + groups * pad, n, k, rate=rate, ramp_k=ramp_k, tail=tail, traffic=traffic, bandwidth=bandwidth, launch=launch
+        rows + groups * pad,
+        n,
+        k,
+        rate=rate,
+        ramp_k=ramp_k,
+        tail=tail,
+        traffic=traffic,
+        bandwidth=bandwidth,
+        launch=launch,
     )
 
 

@@ -46,7 +46,7 @@ def ceil(a: Num) -> Num:
     >>> ceil(2.1)
     3.0
     """
-    return float(math.ceil(a)) if isinstance(a, _PLAIN) else _numpy().ceil(a)  # type: ignore[no-any-return]
+    return float(math.ceil(a)) if isinstance(a, _PLAIN) else _numpy().ceil(a)
 
 
 def floor(a: Num) -> Num:
@@ -55,7 +55,7 @@ def floor(a: Num) -> Num:
     >>> floor(2.9)
     2.0
     """
-    return float(math.floor(a)) if isinstance(a, _PLAIN) else _numpy().floor(a)  # type: ignore[no-any-return]
+    return float(math.floor(a)) if isinstance(a, _PLAIN) else _numpy().floor(a)
 
 
 def log2(a: Num) -> Num:
@@ -64,7 +64,7 @@ def log2(a: Num) -> Num:
     >>> log2(8.0)
     3.0
     """
-    return math.log2(a) if isinstance(a, _PLAIN) else _numpy().log2(a)  # type: ignore[no-any-return]
+    return math.log2(a) if isinstance(a, _PLAIN) else _numpy().log2(a)
 
 
 def where(condition: Bool, a: Num, b: Num) -> Num:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, minimum
+from llmplan.formulas.numeric import ceil, minimum, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -34,7 +34,7 @@ def micro_batches_in_flight(pp: Num, vp: Num, micro_batches: Num) -> Num:
     >>> round(micro_batches_in_flight(8.0, 3.0, 64.0), 3)
     10.333
     """
-    interleaved = (vp > 1) * (pp - 1.0) / vp
+    interleaved = where(vp > 1, (pp - 1.0) / vp, 0.0)
     return minimum(pp + interleaved, micro_batches)
 
 

@@ -57,7 +57,9 @@ def gpt_parameters(layers: Num, hidden: Num, vocab: Num, seq_len: Num) -> Num:
     >>> f"{gpt_parameters(96.0, 12288.0, 51200.0, 2048.0) / 1e9:.1f}"
     '174.6'
     """
-    return 12.0 * layers * hidden * hidden * (1.0 + 13.0 / (12.0 * hidden) + (vocab + seq_len) / (12.0 * layers * hidden))
+    return (
+        12.0 * layers * hidden * hidden * (1.0 + 13.0 / (12.0 * hidden) + (vocab + seq_len) / (12.0 * layers * hidden))
+    )
 
 
 def lora_parameters(inputs: Num, outputs: Num, rank: Num) -> Num:

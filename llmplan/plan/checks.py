@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from llmplan.plan.codes import warning
 from llmplan.plan.layout import Layout, Workload
 from llmplan.plan.model import Linear, Model
-from llmplan.plan.plan import Plan, Warning_
+from llmplan.plan.plan import Plan, PlanWarning
 
 Problem = tuple[str, tuple[str, ...]]
 """A sentence, and the words of the plan that it is about."""
@@ -89,7 +89,7 @@ def batch_problems(layout: Layout, workload: Workload) -> Iterator[Problem]:
         )
 
 
-def remarks(plan: Plan) -> tuple[Warning_, ...]:
+def remarks(plan: Plan) -> tuple[PlanWarning, ...]:
     """What is allowed and should be known."""
     return (
         *(warning("LP011", message=message) for message in plan.model.warnings),
@@ -99,7 +99,7 @@ def remarks(plan: Plan) -> tuple[Warning_, ...]:
     )
 
 
-def _layout_remarks(plan: Plan) -> Iterator[Warning_]:
+def _layout_remarks(plan: Plan) -> Iterator[PlanWarning]:
     layout, model = plan.layout, plan.model
     cores = [core for layer in model.layers for core in layer.cores if core.kind == "softmax"]
     kv_heads = min((core.kv_heads for core in cores), default=0)
@@ -122,7 +122,7 @@ def _layout_remarks(plan: Plan) -> Iterator[Warning_]:
         yield warning("LP007", micro_batches=micro_batches, pp=layout.pp, vp=layout.vp)
 
 
-def _length_remarks(plan: Plan) -> Iterator[Warning_]:
+def _length_remarks(plan: Plan) -> Iterator[PlanWarning]:
     limit, seq_len = plan.model.max_context, plan.workload.seq_len
     if limit is not None and seq_len > limit:
         # a table of learned positions has at least one row a position
@@ -130,7 +130,7 @@ def _length_remarks(plan: Plan) -> Iterator[Warning_]:
         yield warning("LP004" if learned else "LP003", seq_len=seq_len, limit=limit, model=plan.model.name)
 
 
-def _stack_remarks(plan: Plan) -> Iterator[Warning_]:
+def _stack_remarks(plan: Plan) -> Iterator[PlanWarning]:
     stack, workload = plan.stack, plan.workload.workload
     if workload not in stack.workloads:
         yield warning("LP009", stack=stack.id, known=", ".join(stack.workloads), workload=workload)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from llmplan.plan.plan import Warning_
+from llmplan.plan.plan import PlanWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,6 @@ CODES: dict[str, Code] = {
 }  # fmt: skip
 
 
-def warning(code: str, **values: Any) -> Warning_:
+def warning(code: str, **values: Any) -> PlanWarning:
     """The warning of that code with its blanks filled."""
-    return Warning_(code, CODES[code].sentence.format(**values))
+    return PlanWarning(code, CODES[code].sentence.format(**values))

@@ -17,12 +17,15 @@ from llmplan.plan.model import Model
 from llmplan.plan.options import PlanOptions
 from llmplan.plan.plan import Plan
 from llmplan.plan.stack import TrainingDefaults
-from llmplan.planner.choose import degrees
+from llmplan.planner.choose import candidates
 from llmplan.planner.rates import peak_flops
 
 DEFAULT_SEQ_LEN = 4096
 """Tokens: what most open models of 2023 and 2024 were pretrained with (Llama 2, DeepSeek V3, OLMo 2); shorter
 where the model's context is."""
+FULL = 4096
+"""Tokens a micro-batch up to which the default grows: products with as many rows reach within a few per cent of
+the rate of larger ones on the devices that were measured (`efficiency.matmul` of the catalogue)."""
 ROUNDS = 4
 """Micro-batches a pipeline stage where the batch is not given: the bubble is then a fifth of the step."""
 RECOMPUTE = ("none", "selective", "full")
@@ -58,6 +61,11 @@ def check_words(draft: Draft) -> None:
     for name in ("lora_rank", "lora_targets", "quantized_base"):
         if getattr(said, name) is not None and kind != "lora":
             draft.fault(f"{name} goes with workload lora, and the workload is {kind}", name, "workload")
+    lengths = [name for name in ("tokens", "steps", "epochs") if getattr(said, name) is not None]
+    if len(lengths) > 1:
+        draft.fault(f"give one of {' and '.join(lengths)}: each says how long the run is", *lengths)
+    if said.epochs is not None and said.dataset_tokens is None:
+        draft.fault("dataset_tokens is missing: epochs are passes over a data set", "epochs")
 
 
 def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingDefaults) -> Workload:
@@ -157,14 +165,14 @@ class Open:
     def plans(self, options: PlanOptions, base: Plan) -> Iterator[Plan]:
         """Every open plan in the order to try; the caller drops those that contradict themselves."""
         room = self.devices // (options.cp or 1)
-        for tp, pp in degrees(room, base.device.scale_up.domain, base.model.layer_count, options.tp, options.pp):
+        domain, layers = base.device.scale_up.domain, base.model.layer_count
+        for tp, pp, recompute in candidates(room, domain, layers, options.tp, options.pp, self.recompute):
             if options.dp is not None and tp * pp * options.dp != room:
                 continue
-            for recompute in self.recompute:
-                layout = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, recompute=recompute)
-                batch = options.global_batch or default_batch(layout)
-                workload = base.workload.model_copy(update={"global_batch": batch})
-                yield replace(base, layout=layout, workload=workload)
+            layout = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, recompute=recompute)
+            batch = options.global_batch or default_batch(layout)
+            workload = base.workload.model_copy(update={"global_batch": batch})
+            yield replace(base, layout=layout, workload=workload)
 
 
 def layout_of(options: PlanOptions, base: Plan, *, tp: int, pp: int, devices: int, recompute: str) -> Layout:
@@ -179,7 +187,7 @@ def layout_of(options: PlanOptions, base: Plan, *, tp: int, pp: int, devices: in
         ep=options.ep or default_experts(base.model, dp * cp * tp, base.device.scale_up.domain),
         zero=defaults.zero if options.zero is None else options.zero,
         sequence_parallel=defaults.sequence_parallel and tp > 1 if divided is None else divided,
-        micro_batch=options.micro_batch or defaults.micro_batch,
+        micro_batch=options.micro_batch or default_micro_batch(options, base, dp, pp),
         offload_optimizer=bool(options.offload_optimizer),
     )  # fmt: skip
 
@@ -193,6 +201,16 @@ def default_experts(model: Model, group: int, domain: int) -> int:
     return ep
 
 
+def default_micro_batch(options: PlanOptions, base: Plan, dp: int, pp: int) -> int:
+    """The stack's, doubled while that fills matrix products and divides the batch; a pipeline wants many small ones."""
+    defaults = base.stack.training
+    assert defaults is not None  # resolve refuses such stacks
+    size, batch = defaults.micro_batch, options.global_batch
+    while pp == 1 and 2 * size * base.workload.seq_len <= FULL and (batch is None or batch % (2 * size * dp) == 0):
+        size *= 2
+    return size
+
+
 def default_batch(layout: Layout) -> int:
     """Sequences a step: one micro-batch a data-parallel group, or enough of them to keep a pipeline busy."""
     return layout.dp * layout.micro_batch * (ROUNDS * layout.pp if layout.pp > 1 else 1)
@@ -202,7 +220,8 @@ def tell_layout(draft: Draft, plan: Plan, open_: Open, *, fits: bool) -> None:
     """Assumptions about the layout that was taken."""
     said, layout = draft.options, plan.layout
     if open_.free:
-        why = "the smallest that fits" if fits else "nothing fits, and this misses by least"
+        why = "the smallest that fits with the least recomputation"
+        why = why if fits else "nothing fits, and this misses by least"
         draft.assumptions.append(f"tp {layout.tp}, pp {layout.pp}: {why}")
     if said.recompute is None:
         why = "the stack's default"
@@ -216,7 +235,10 @@ def tell_layout(draft: Draft, plan: Plan, open_: Open, *, fits: bool) -> None:
     if said.ep is None and layout.ep > 1:
         draft.assume("ep", layout.ep, "experts are spread over the devices of the fast domain")
     if said.micro_batch is None:
-        draft.assume("micro_batch", layout.micro_batch, "the stack's default")
+        filled = layout.micro_batch * plan.workload.seq_len
+        whole = plan.stack.training is not None and layout.micro_batch == plan.stack.training.micro_batch
+        why = "the stack's default" if whole else f"{filled} tokens at a time fill the matrix products"
+        draft.assume("micro_batch", layout.micro_batch, why)
     if said.global_batch is None:
         each = f"{ROUNDS * layout.pp} micro-batches" if layout.pp > 1 else "one micro-batch"
         groups = "the one data-parallel group" if layout.dp == 1 else f"each of {layout.dp} data-parallel groups"

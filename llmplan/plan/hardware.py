@@ -13,7 +13,9 @@ from pydantic import Field
 from llmplan.schema import Spec
 from llmplan.units import Bytes, BytesPerSecond, FlopPerSecond, Kilogram, Seconds, UsdPerHour, Watts
 
-Precision = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "mxfp8", "int8", "fp6", "mxfp6", "nvfp4", "mxfp4", "int4"]
+Precision = Literal[
+    "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "mxfp8", "int8", "fp6", "mxfp6", "nvfp4", "mxfp4", "int4"
+]
 Topology = Literal["switch", "mesh", "torus-2d", "torus-3d", "pairs", "none"]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -29,6 +31,8 @@ class Source(Spec):
 
 
 class Memory(Spec):
+    """Memory of one device."""
+
     type: str
     capacity: Annotated[Bytes, Field(gt=0)]
     """What the driver reports; HBM is binary by nature, so an '80 GB' part holds 80 GiB."""
@@ -38,6 +42,8 @@ class Memory(Spec):
 
 
 class ScaleUp(Spec):
+    """The fast links between devices: NVLink, ICI, XGMI."""
+
     link: str
     bandwidth: BytesPerSecond = 0.0
     """One direction, all links of a device together (NVLink 4: 450 GB/s); a torus: all its links together."""
@@ -49,6 +55,8 @@ class ScaleUp(Spec):
 
 
 class HostLink(Spec):
+    """The link between a device and its host."""
+
     link: str
     bandwidth: Annotated[BytesPerSecond, Field(gt=0)]
     """One direction."""
@@ -98,6 +106,8 @@ class Efficiency(Spec):
 
 
 class Power(Spec):
+    """Power of one device."""
+
     tdp: Annotated[Watts, Field(gt=0)] | None = None
     """Nameplate of one device."""
     load: Annotated[Watts, Field(gt=0)] | None = None
@@ -144,6 +154,8 @@ class Device(Spec):
 
 
 class Fabric(Spec):
+    """The network between nodes."""
+
     link: str
     bandwidth: BytesPerSecond
     """One direction, for each device (a DGX H100: 400 Gb/s = 50 GB/s)."""
@@ -154,6 +166,8 @@ class Fabric(Spec):
 
 
 class Storage(Spec):
+    """Where checkpoints and data stand."""
+
     kind: str
     read: BytesPerSecond
     """For each node."""
@@ -199,6 +213,8 @@ class Price(Spec):
 
 
 class PriceList(Spec):
+    """Prices of one provider: `hardware_catalog/prices/<provider>.yaml`."""
+
     id: str = ""
     provider: str
     prices: tuple[Price, ...]

@@ -51,6 +51,7 @@ class Layout(Spec):
 
     @property
     def devices(self) -> int:
+        """Devices that it takes [1]."""
         return self.tp * self.pp * self.cp * self.dp
 
 

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from llmplan.plan.layout import Count, Degree, Optimizer, QuantizedBase, Recompute, TrainingPrecision, WorkloadKind
+from llmplan.plan.limits import LimitsField
 from llmplan.schema import Spec
+from llmplan.units import UsdPerHour, Watts
 
 if TYPE_CHECKING:
     from llmplan.plan.plan import Plan
 
 SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
+RUN = "The whole run"
 
 
 def _option(text: str, panel: str, metavar: str = "") -> Any:
@@ -31,6 +34,10 @@ def _names(value: Any) -> Any:
 Zero = Annotated[int, Field(ge=0, le=3)]
 Tokens = Annotated[float, Field(gt=0, le=1e18)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
+Epochs = Annotated[float, Field(gt=0, le=1e6)]
+Price = Annotated[UsdPerHour, Field(gt=0)]
+Pue = Annotated[float, Field(ge=1, le=3)]
+Power = Annotated[Watts, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -70,7 +77,19 @@ class PlanOptions(Spec):
     global_batch: Count | None = _option("Sequences a step, all devices.", TRAINING)
     optimizer: Optimizer | None = _option("Optimizer.", TRAINING)
     flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
-    tokens: Tokens | None = _option("Tokens of the whole run, for its duration (15e12).", TRAINING, "NUMBER")
+
+    tokens: Tokens | None = _option("Tokens of the whole run: days, cost, energy, storage (15e12).", RUN, "NUMBER")
+    steps: Count | None = _option("Steps of the whole run, instead of tokens.", RUN)
+    epochs: Epochs | None = _option("Passes over the data set, instead of tokens.", RUN, "NUMBER")
+    dataset_tokens: Tokens | None = _option("Tokens of the data set; default: those of the run.", RUN, "NUMBER")
+    price: Price | None = _option("What a device costs an hour, instead of catalogue prices (2.5 USD/h).", RUN, "USD/H")
+    grid: Text | None = _option("Where electricity comes from: usa, fra, ..., or '57 gCO2e/kWh'.", RUN, "ID|AMOUNT")
+    pue: Pue | None = _option("Energy of the building over that of its machines.", RUN, "NUMBER")
+    device_power: Power | None = _option("What a device draws under load, instead of the catalogue's.", RUN, "WATTS")
+    mtbf: Text | None = _option(
+        "Mean time between interruptions of one device: '50000 h', or a published rate (llama-3).", RUN, "TIME|ID"
+    )
+    limits: LimitsField | None = _option("Limits for --check: 'max_days=60, min_mfu=0.35'.", RUN, "LIST")
 
     lora_rank: Count | None = _option("Rank of the adapters.", FINE_TUNING)
     lora_targets: Names | None = _option("Matrices with adapters: q,kv,out,up,gate,down.", FINE_TUNING, "NAMES")
@@ -83,6 +102,8 @@ class PlanOptions(Spec):
 
 FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention"})
 """Fields that are true or false (a test holds this to the annotations)."""
+RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
+"""Words about the whole run, which change no step: they stay as they were said."""
 
 
 def words(plan: "Plan") -> dict[str, Any]:
@@ -92,10 +113,13 @@ def words(plan: "Plan") -> dict[str, Any]:
         "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
         "devices": plan.devices, "devices_per_node": plan.cluster.devices_per_node, "stack": plan.stack.id,
         "stack_version": said.get("stack_version"),
+        **{name: said.get(name) for name in RUN_WORDS},
         **{name: getattr(layout, name) for name in type(layout).model_fields},
         **{name: getattr(workload, name) for name in type(workload).model_fields},
     }  # fmt: skip
     if workload.workload != "lora":
         result |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
+    if said.get("limits") is not None:
+        result["limits"] = said["limits"].model_dump(exclude_none=True)
     order = [name for name in PlanOptions.model_fields if name in result]
     return {name: list(v) if isinstance(v := result[name], tuple) else v for name in order if result[name] is not None}

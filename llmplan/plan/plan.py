@@ -13,7 +13,7 @@ from llmplan.plan.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)
-class Warning_:
+class PlanWarning:
     """Something that the user should know about an answer: a stable code and a sentence."""
 
     code: str
@@ -24,7 +24,8 @@ class Warning_:
 class Plan:
     """Model x cluster x layout x workload (+ stack), with what was assumed on the way.
 
-    serving: what is served, where the workload is `serve`; inputs: what the user said, in the vocabulary of the options; assumptions: what was filled in.
+    serving: what is served, where the workload is `serve`; inputs: what the user said, in the vocabulary of
+    the options; assumptions: what was filled in.
     """
 
     model: Model
@@ -36,7 +37,7 @@ class Plan:
     serving: ServingWorkload | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
-    warnings: tuple[Warning_, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
 
     @property
     def devices(self) -> int:

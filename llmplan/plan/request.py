@@ -84,11 +84,9 @@ def _checked(document: Document) -> PlanOptions:
     truths = [name for name, value in data.items() if isinstance(value, bool) and name not in FLAGS]
     known = [name for name in truths if name in PlanOptions.model_fields]
     if known:
-        shown = [(name, str(data[name]).lower()) for name in known]
-        raise InputError([
-            Fault(f"{name}: expected a value, got {value}", document.file or None, document.line((name,)))
-            for name, value in shown
-        ])
+        got = {name: f"{name}: expected a value, got {str(data[name]).lower()}" for name in known}
+        file = document.file or None
+        raise InputError([Fault(message, file, document.line((name,))) for name, message in got.items()])
     return check(document, PlanOptions)
 
 

@@ -66,7 +66,7 @@ def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None
     open_ = Open.of(draft.options, devices, defaults)
     sound, problems = _sound(open_.plans(draft.options, base))
     if not sound:
-        for message, names in problems or _nothing_open(draft.options, devices, subject.model):
+        for message, names in problems or _nothing_open(draft.options, devices, base.model):
             draft.fault(message, *names)
         draft.check()
     plan, fits = first_that_fits(sound) if len(sound) > 1 else (sound[0], True)
@@ -195,5 +195,3 @@ def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
     if stack.variant(asked) is None and stack.version and asked != stack.version:
         draft.assumptions.append(f"stack_version {asked}: planned with the numbers of {stack.id} {stack.version}")
     return stack.at(asked)
-
-

@@ -49,16 +49,9 @@ def lengths(input_tokens: float | None, output_tokens: float | None) -> tuple[fl
     return input_tokens or CHAT_TOKENS, output_tokens or CHAT_TOKENS
 
 
-def layouts(device: Device, devices: int, layers: int) -> list[Layout]:
-    """Layouts to try, the least model parallelism first: tp over a fast link, pipeline stages where there is none.
-
-    An all-reduce in every layer through the host's memory costs more than it saves.
-    """
-    linked = device.scale_up.topology != "none" and device.scale_up.bandwidth > 0
-    sizes = [1 << bit for bit in range(devices.bit_length()) if devices % (1 << bit) == 0]
-    if linked:
-        return [Layout(tp=size, dp=devices // size) for size in sizes]
-    return [Layout(pp=size, dp=devices // size) for size in sizes if size <= layers]
+def layouts(devices: int) -> list[Layout]:
+    """Layouts to try, the least tensor parallelism first: powers of two that divide the devices."""
+    return [Layout(tp=1 << bit, dp=devices >> bit) for bit in range(devices.bit_length()) if devices % (1 << bit) == 0]
 
 
 def first_with_room(weights: list[float], usable: float) -> int:

@@ -17,6 +17,8 @@ from llmplan.planner.memory import training_memory
 MOST_DEVICES = 16_384
 """Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""
 MOST_ADVICE = 5
+SHARD_ALL = 3
+"""The ZeRO stage that shards parameters too."""
 OPEN: dict[str, Any] = {"tp": None, "pp": None, "dp": None, "vp": None, "recompute": None}
 """Words to take back so that the layout is chosen anew."""
 
@@ -51,15 +53,15 @@ def _changes(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "micro_batch 1", {"micro_batch": 1}
     if not workload.flash_attention:
         yield "flash attention", {"flash_attention": True}
-    for stage in range(layout.zero + 1, 4):
+    for stage in range(layout.zero + 1, SHARD_ALL + 1):
         if layout.dp * layout.cp > 1:
             yield f"zero {stage}", {"zero": stage}
     for recompute in ("selective", "full"):
-        if layout.recompute != "full" and recompute != layout.recompute:
+        if layout.recompute not in ("full", recompute):
             yield f"recompute {recompute}", {"recompute": recompute}
     yield "another layout", OPEN
-    if layout.zero < 3:  # noqa: PLR2004
-        yield "zero 3 with another layout", OPEN | {"zero": 3}
+    if layout.zero < SHARD_ALL:
+        yield "zero 3 with another layout", OPEN | {"zero": SHARD_ALL}
     if not layout.offload_optimizer and not frozen:
         yield "optimizer states in host memory", OPEN | {"offload_optimizer": True}
     if not frozen:

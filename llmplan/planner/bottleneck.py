@@ -18,7 +18,7 @@ from llmplan.planner.memory import training_memory
 from llmplan.planner.training import StepTime, training_time
 
 if TYPE_CHECKING:
-    from llmplan.plan.plan import Plan, Warning_
+    from llmplan.plan.plan import Plan, PlanWarning
     from llmplan.planner.estimate import TrainingEstimate
 
 MORE = 1.1
@@ -51,7 +51,7 @@ class Bottleneck:
     seconds: dict[str, float]
     used: dict[str, float]
     elasticity: dict[str, Elasticity]
-    advice: Warning_
+    advice: PlanWarning
 
     def share(self, resource: str) -> float:
         """Share of the step that waits for a resource [1]."""
@@ -187,7 +187,7 @@ def _roomier(answer: TrainingEstimate) -> Elasticity:
     return Elasticity(step * after / now, now / after, fits)
 
 
-def _advice(answer: TrainingEstimate, resource: str, share: float) -> Warning_:
+def _advice(answer: TrainingEstimate, resource: str, share: float) -> PlanWarning:
     """What to do about it, with a code."""
     code, remedy = _REMEDIES[resource]
     return warning(code, share=f"{share:.0%}", remedy=remedy(answer))

@@ -1,7 +1,7 @@
-"""A simple layout where none is given: the smallest tp, then pp, that fits, with the least recomputation.
+"""A simple layout where none is given: the fewest stages, the least recomputation, the smallest tp that fit.
 
-`candidates` lists layouts from the smallest degree of model parallelism upwards; `first_that_fits`
-takes the first whose memory fits. Speed is not compared here.
+`candidates` lists layouts in that order; `first_that_fits` takes the first whose memory fits. Speed is
+not compared here.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from llmplan.planner.estimate import interval, verdict
 from llmplan.planner.memory import training_memory
 
 
-def degrees(devices: int, domain: int, layers: int, tp: int | None, pp: int | None) -> Iterator[tuple[int, int]]:
-    """Pairs (tp, pp) to try, in order; devices: what tp x pp has to divide [1].
+def candidates(
+    devices: int, domain: int, layers: int, tp: int | None, pp: int | None, recompute: tuple[str, ...]
+) -> Iterator[tuple[int, int, str]]:
+    """(tp, pp, recompute) to try, in order; devices: what tp x pp has to divide; domain: of the scale-up link [1].
 
-    First tp in powers of two inside the scale-up domain without a pipeline, then pipelines with as
-    much tp as the domain gives (tensor parallelism is the cheaper of the two inside it and the dearer
-    outside), then pipelines with less tp. A degree that is given is kept.
+    The fewest stages first, then the least recomputation, then the smallest tp: inside the domain tensor
+    parallelism costs less than computing twice, and both cost less than a longer pipeline. tp is tried in
+    powers of two within the domain; a degree that is given is kept.
     """
-    free = [n for n in _powers(devices) if n <= domain]
-    tps = [tp] if tp is not None else free
+    tps = [tp] if tp is not None else [n for n in _powers(devices) if n <= domain]
     pps = [pp] if pp is not None else [n for n in _divisors(devices) if n <= layers]
-    smallest = pps[:1]
-    pairs = [(t, p) for p in smallest for t in tps] + [(t, p) for t in reversed(tps) for p in pps[1:]]
-    return ((t, p) for t, p in pairs if devices % (t * p) == 0)
+    return ((t, p, word) for p in pps for word in recompute for t in tps if devices % (t * p) == 0)
 
 
 def _powers(limit: int) -> list[int]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.formulas.step import model_flops_utilization
-from llmplan.plan.plan import Plan, Warning_
+from llmplan.plan.plan import Plan, PlanWarning
 from llmplan.plan.stack import Band
 from llmplan.planner import rates as reach
 from llmplan.planner.kernels import model_flops
 from llmplan.planner.memory import Memory, training_memory
 from llmplan.planner.remarks import memory_remarks
+from llmplan.planner.tokens import step_tokens
 from llmplan.planner.training import StepTime, training_time
 
 if TYPE_CHECKING:
+    from llmplan.catalog import Catalog
     from llmplan.planner.bottleneck import Bottleneck
+    from llmplan.planner.economics import Economics
 
 Verdict = Literal["fits", "marginal", "does-not-fit"]
 _NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
@@ -36,7 +39,7 @@ class TrainingEstimate:
 
     peak: memory of the fullest device [bytes]; usable: what that device offers [bytes]; step: seconds;
     tokens_per_second: of all devices; model_flops: of one step, without recomputation [FLOP];
-    mfu, hfu: of the dense peak of the workload's precision [1].
+    mfu, hfu: of the dense peak of the workload's precision [1]; economics: the whole run, where its length was said.
     """
 
     plan: Plan
@@ -51,7 +54,8 @@ class TrainingEstimate:
     model_flops: float
     mfu: float
     hfu: float
-    warnings: tuple[Warning_, ...]
+    warnings: tuple[PlanWarning, ...]
+    economics: Economics | None = None
 
     @property
     def fits(self) -> bool:
@@ -73,12 +77,14 @@ def estimate(plan: Plan) -> TrainingEstimate:
     peak = interval(float(memory.peak_bytes), plan, "peak_bytes")
     usable = device.memory.capacity - device.memory.reserved
     step = interval(float(time.step_seconds), plan, "step_seconds")
-    tokens = float(workload.global_batch) * workload.seq_len
+    tokens = step_tokens(plan)
     per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
     flops = training_flops(plan)
     top = reach.peak_flops(device, workload.precision)
     mfu = model_flops_utilization(flops, step.value, float(plan.devices), top)
-    again = float(time.recompute_seconds) / float(time.matmul_seconds + time.attention_seconds + time.elementwise_seconds)
+    again = float(time.recompute_seconds) / float(
+        time.matmul_seconds + time.attention_seconds + time.elementwise_seconds
+    )
     return TrainingEstimate(
         plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
         verdict=verdict(peak, usable), time=time, step=step, tokens_per_second=per_second, model_flops=flops,
@@ -87,11 +93,19 @@ def estimate(plan: Plan) -> TrainingEstimate:
     )  # fmt: skip
 
 
+def estimate_run(plan: Plan, catalog: Catalog) -> TrainingEstimate:
+    """As `estimate`, and where the length of the run was said, with what the run takes."""
+    answer = estimate(plan)
+    if all(plan.inputs.get(word) is None for word in ("tokens", "steps", "epochs")):
+        return answer
+    from llmplan.planner.economics import economics
+
+    return replace(answer, economics=economics(answer, catalog))
+
+
 def training_flops(plan: Plan) -> float:
     """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
-    workload = plan.workload
-    forward = model_flops(plan.model, float(workload.global_batch) * workload.seq_len, float(workload.seq_len))
-    return forward * (2.0 if workload.workload == "lora" else 3.0)
+    return model_flops(plan) * (2.0 if plan.workload.workload == "lora" else 3.0)
 
 
 def interval(value: float, plan: Plan, quantity: str) -> Interval:

@@ -17,7 +17,9 @@ from llmplan.formulas.numeric import minimum, where
 from llmplan.formulas.states import expert_parts, split_parts
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.plan.model import Core, Layer, Linear
+from llmplan.plan.plan import Plan
 from llmplan.planner.rates import MatmulRate
+from llmplan.planner.tokens import sequence
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -59,15 +61,14 @@ class Parts:
     elementwise: Num = 0.0
 
     def __add__(self, other: Parts) -> Parts:
-        return Parts(
-            self.matmul + other.matmul, self.attention + other.attention, self.elementwise + other.elementwise
-        )
+        return Parts(self.matmul + other.matmul, self.attention + other.attention, self.elementwise + other.elementwise)
 
     def __mul__(self, factor: Num) -> Parts:
         return Parts(self.matmul * factor, self.attention * factor, self.elementwise * factor)
 
     @property
     def total(self) -> Num:
+        """All of them [s]."""
         return self.matmul + self.attention + self.elementwise
 
 
@@ -86,12 +87,22 @@ def linear_seconds(linear: Linear, tokens: Num, layout: Any, rate: MatmulRate, d
     tokens: of the micro-batch on this device [1].
     """
     n, k = local_shape(linear, layout.tp, layout.ep)
-    curve = {"rate": rate.rate, "ramp_k": rate.ramp_k, "tail": rate.tail, "bandwidth": rate.bandwidth, "launch": rate.launch}
+    curve = {
+        "rate": rate.rate,
+        "ramp_k": rate.ramp_k,
+        "tail": rate.tail,
+        "bandwidth": rate.bandwidth,
+        "launch": rate.launch,
+    }
     if not linear.routed:
         if direction == "wgrad":
-            return matmul_seconds(k, n, tokens, traffic=matmul_traffic(k, n, tokens, rate.element, _WGRAD_BYTES), **curve)
+            return matmul_seconds(
+                k, n, tokens, traffic=matmul_traffic(k, n, tokens, rate.element, _WGRAD_BYTES), **curve
+            )
         columns, inner = (n, k) if direction == "forward" else (k, n)
-        return matmul_seconds(tokens, columns, inner, traffic=matmul_traffic(tokens, columns, inner, rate.element, 2.0), **curve)
+        return matmul_seconds(
+            tokens, columns, inner, traffic=matmul_traffic(tokens, columns, inner, rate.element, 2.0), **curve
+        )
     rows = tokens * linear.active / minimum(layout.tp, layout.ep)
     groups = linear.experts / layout.ep
     if direction == "wgrad":
@@ -104,25 +115,42 @@ def linear_seconds(linear: Linear, tokens: Num, layout: Any, rate: MatmulRate, d
     return grouped_matmul_seconds(rows, touched, columns, inner, pad=_GROUP_PAD, traffic=traffic, **curve)
 
 
-def core_seconds(core: Core, tokens: Num, seq_len: Num, layout: Any, rates: Rates, *, flash: bool) -> tuple[Num, Num]:
-    """What mixes tokens, forward and backward [s], for `tokens` queries of sequences of seq_len."""
+def core_seconds(
+    core: Core, tokens: Num, seq_len: Num, source_len: Num, layout: Any, rates: Rates, *, flash: bool
+) -> tuple[Num, Num]:
+    """What mixes tokens, forward and backward [s], for `tokens` queries of sequences of seq_len.
+
+    source_len: tokens of the encoder's sequence, whose keys cross attention reads [1].
+    """
     heads, kv_heads = core.heads / layout.tp, split_parts(layout.tp, float(core.kv_heads))
     kv_heads = core.kv_heads / kv_heads
     causal = core.causal and (flash or core.kind == "recurrent")
-    extra = tokens * (core.token_flops / layout.tp + core.pair_flops * attended_tokens(seq_len, None, causal=True) / layout.tp)
+    extra = tokens * (
+        core.token_flops / layout.tp + core.pair_flops * attended_tokens(seq_len, None, causal=True) / layout.tp
+    )
     if core.kind == "recurrent":
         traffic = 2.0 * tokens * core.saved_elements / layout.tp
-        once = attention_seconds(extra, traffic, rate=rates.attention, bandwidth=rates.bandwidth, launch=rates.wide.launch, ramp=rates.units_ramp)
+        once = attention_seconds(
+            extra,
+            traffic,
+            rate=rates.attention,
+            bandwidth=rates.bandwidth,
+            launch=rates.wide.launch,
+            ramp=rates.units_ramp,
+        )
         return once, UNFUSED_BACKWARD * once
     context = None if core.context is None else float(core.context)
-    attended = attended_tokens(seq_len, context, causal=causal, chunked=core.chunked)
+    keys = source_len if core.cross else seq_len
+    attended = attended_tokens(keys, context, causal=causal, chunked=core.chunked)
     work = attention_flops(tokens, attended, heads, core.qk_dim, core.v_dim) + extra
     traffic = attention_traffic(tokens, tokens * layout.cp, heads, kv_heads, core.qk_dim, core.v_dim, 2.0)
     scores = 0.0 if flash else score_traffic(tokens, attended, heads, 1.0)
     curve = {"bandwidth": rates.bandwidth, "launch": rates.wide.launch}
     if flash:
         forward = attention_seconds(work, traffic, rate=rates.attention, ramp=rates.units_ramp, **curve)
-        return forward, attention_seconds(FLASH_BACKWARD * work, 2.0 * traffic, rate=rates.attention, ramp=rates.units_ramp, **curve)
+        return forward, attention_seconds(
+            FLASH_BACKWARD * work, 2.0 * traffic, rate=rates.attention, ramp=rates.units_ramp, **curve
+        )
     # Unfused: two batched products (k = head size) and a softmax that streams the scores through memory.
     products = matmul_seconds(
         tokens * heads, attended, core.qk_dim, rate=rates.wide.rate, ramp_k=rates.wide.ramp_k, tail=rates.wide.tail,
@@ -136,7 +164,9 @@ def elementwise_seconds(layer: Layer, tokens: Num, layout: Any, rates: Rates, pa
     """Norms, residuals, non-linearities, rotations and casts of one layer, forward [s]; passes: the stack's factor."""
     copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
     outside = (NORM_PASSES * layer.norms + RESIDUAL_PASSES * layer.residuals) * layer.hidden / copies
-    inside = ACTIVATION_PASSES * layer.activation_elements + ROTARY_PASSES * sum(core.saved_elements for core in layer.cores)
+    inside = ACTIVATION_PASSES * layer.activation_elements + ROTARY_PASSES * sum(
+        core.saved_elements for core in layer.cores
+    )
     routed = sum(linear.inputs * linear.active for linear in layer.linears if linear.routed and linear.saves_input)
     moved = outside + inside / layout.tp + 2.0 * routed / layout.tp  # permuting tokens to experts and back
     if low:
@@ -146,7 +176,17 @@ def elementwise_seconds(layer: Layer, tokens: Num, layout: Any, rates: Rates, pa
 
 
 def layer_seconds(
-    layer: Layer, tokens: Num, seq_len: Num, layout: Any, rates: Rates, *, flash: bool, passes: float, trained: bool, low: bool
+    layer: Layer,
+    tokens: Num,
+    seq_len: Num,
+    source_len: Num,
+    layout: Any,
+    rates: Rates,
+    *,
+    flash: bool,
+    passes: float,
+    trained: bool,
+    low: bool,
 ) -> tuple[Parts, Parts]:
     """Forward and backward of one layer for one micro-batch on one device, communication aside [s].
 
@@ -164,25 +204,30 @@ def layer_seconds(
     mix_forward: Num = 0.0
     mix_backward: Num = 0.0
     for core in layer.cores:
-        one, two = core_seconds(core, tokens, seq_len, layout, rates, flash=flash)
+        one, two = core_seconds(core, tokens, seq_len, source_len, layout, rates, flash=flash)
         mix_forward, mix_backward = mix_forward + one, mix_backward + two
     moved = elementwise_seconds(layer, tokens, layout, rates, passes, low=low)
     return Parts(forward, mix_forward, moved), Parts(backward, mix_backward, ELEMENTWISE_BACKWARD * moved)
 
 
-def model_flops(model: Any, tokens: float, seq_len: float) -> float:
-    """FLOPs of one forward pass over `tokens` tokens of sequences of seq_len [FLOP]: products and attention.
+def model_flops(plan: Plan) -> float:
+    """FLOPs of one forward pass over the global batch [FLOP]: matrix products and attention.
 
     Causal attention counts the half that is needed. Embedding look-ups count nothing, the head does.
     """
-    total = 2.0 * tokens * model.hidden * model.vocab if model.head else 0.0
+    model, sequences = plan.model, float(plan.workload.global_batch)
+    total = 2.0 * sequences * sequence(plan) * model.hidden * model.vocab if model.head else 0.0
     for layer in model.layers:
+        length = sequence(plan, layer)
+        tokens = sequences * length
         once = sum(2.0 * x.inputs * x.outputs * x.active for x in layer.linears) * tokens
         for core in layer.cores:
-            context = None if core.context is None else float(core.context)
-            attended = attended_tokens(seq_len, context, causal=core.causal, chunked=core.chunked)
-            once += float(attention_flops(tokens, attended, core.heads, core.qk_dim, core.v_dim)) if core.kind == "softmax" else 0.0
-            once += tokens * (core.token_flops + core.pair_flops * seq_len / 2.0)
+            once += tokens * (core.token_flops + core.pair_flops * length / 2.0)
+            if core.kind == "softmax":
+                keys = float(plan.workload.seq_len) if core.cross else length
+                context = None if core.context is None else float(core.context)
+                attended = attended_tokens(keys, context, causal=core.causal, chunked=core.chunked)
+                once += float(attention_flops(tokens, attended, core.heads, core.qk_dim, core.v_dim))
         total += layer.count * once
     return total
 

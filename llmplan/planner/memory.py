@@ -16,6 +16,7 @@ from llmplan.formulas.states import expert_parts, lora_parameters, sharded_bytes
 from llmplan.plan.model import Layer, Linear
 from llmplan.plan.plan import Plan
 from llmplan.planner.rates import ELEMENT_BYTES
+from llmplan.planner.tokens import micro_tokens, sequence
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -94,11 +95,8 @@ def adapter_parameters(layer: Layer, plan: Plan) -> float:
     if plan.workload.workload != "lora" or rank is None:
         return 0.0
     targets = lora_targets(plan)
-    parameters = 0.0
-    for linear in layer.linears:
-        if linear.name in targets:
-            parameters += lora_parameters(linear.inputs, linear.outputs, rank) * linear.experts
-    return parameters
+    chosen = [linear for linear in layer.linears if linear.name in targets]
+    return sum(linear.experts * float(lora_parameters(linear.inputs, linear.outputs, rank)) for linear in chosen)
 
 
 def lora_targets(plan: Plan) -> tuple[str, ...]:
@@ -123,7 +121,9 @@ def layer_parameters(plan: Plan) -> Held:
     for layer in plan.model.layers:
         count = layers_on_stage(plan, layer)
         banks = sum((local_parameters(x, plan.layout) for x in layer.linears if x.routed), 0.0)
-        rest = sum((local_parameters(x, plan.layout) for x in layer.linears if not x.routed), float(layer.extra_parameters))
+        rest = sum(
+            (local_parameters(x, plan.layout) for x in layer.linears if not x.routed), float(layer.extra_parameters)
+        )
         adapters = adapter_parameters(layer, plan)
         dense, expert, trained = dense + count * (rest + adapters), expert + count * banks, trained + count * adapters
     return Held(dense, expert, trained, 0.0) if frozen else Held(dense, expert, dense, expert)
@@ -150,7 +150,7 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
     # (bitsandbytes' MatMul4Bit saves both operands).
     frozen = workload.workload == "lora" and workload.quantized_base is None
     targets = lora_targets(plan)
-    tokens = layout.micro_batch * float(workload.seq_len) / layout.cp
+    tokens = micro_tokens(plan, layer)
     copied: Num = float(layer.norms * layer.hidden) * defaults.norm_saves
     divided: Num = layer.activation_elements * defaults.activation_saves
     routed_tokens = tokens / minimum(layout.tp, layout.ep)
@@ -160,7 +160,9 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
         if not linear.saves_input or (frozen and linear.name not in targets and not linear.routed):
             continue
         if linear.routed:
-            routed = routed + narrow * linear.active * linear.inputs / where(linear.split == "row", expert_parts(layout.tp, layout.ep) / layout.ep, 1.0)
+            routed = routed + narrow * linear.active * linear.inputs / where(
+                linear.split == "row", expert_parts(layout.tp, layout.ep) / layout.ep, 1.0
+            )
         elif linear.split == "row":
             divided = divided + linear.inputs * narrow
         else:
@@ -169,8 +171,11 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
     for core in layer.cores:
         divided = divided + core.saved_elements
         if core.scores and core.kind == "softmax" and not workload.flash_attention and scores:
-            attended = attended_tokens(float(workload.seq_len), core.context, causal=False)
-            kept_scores = kept_scores + score_bytes(tokens, attended, core.heads, layout.tp, 5.0 if defaults.dropout else 2.0)
+            keys = float(workload.seq_len) if core.cross else sequence(plan, layer)
+            attended = attended_tokens(keys, core.context, causal=False)
+            kept_scores = kept_scores + score_bytes(
+                tokens, attended, core.heads, layout.tp, 5.0 if defaults.dropout else 2.0
+            )
     masks = float(layer.residuals * layer.hidden) if defaults.dropout else 0.0
     element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
     sequence_parallel = 1.0 * layout.sequence_parallel
@@ -183,7 +188,6 @@ def _activations(plan: Plan, in_flight: Num) -> Num:
     layout, workload, model = plan.layout, plan.workload, plan.model
     defaults = plan.stack.training
     assert defaults is not None
-    tokens = layout.micro_batch * float(workload.seq_len) / layout.cp
     element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
     copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
     whole: Num = 0.0
@@ -195,9 +199,9 @@ def _activations(plan: Plan, in_flight: Num) -> Num:
         full = activation_bytes_per_layer(plan, layer)
         kept = activation_bytes_per_layer(plan, layer, scores=False) * (1.0 - defaults.selective_share)
         whole, selective = whole + count * full, selective + count * kept
-        border = border + count * tokens * layer.hidden * element / copies
+        border = border + count * micro_tokens(plan, layer) * layer.hidden * element / copies
         largest = maximum(largest, full)
-    embeddings = tokens * model.hidden * element / copies
+    embeddings = micro_tokens(plan, model.layers[0]) * model.hidden * element / copies
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     kept_bytes = where(is_full, border, where(is_selective, selective, whole)) * in_flight
     again = where(is_full, 1.0, where(is_selective, defaults.selective_share, 0.0))
@@ -232,7 +236,7 @@ def training_memory(plan: Plan) -> Memory:
     alone = layout.pp == 1
     logits: Num = 0.0
     if model.head:
-        tokens = layout.micro_batch * float(workload.seq_len) / layout.cp
+        tokens = micro_tokens(plan)
         tokens = minimum(tokens, defaults.logits_chunk * 1.0) if defaults.logits_chunk else tokens
         logits = logits_bytes(tokens, model.vocab, layout.tp, defaults.logits_bytes)
     in_flight = micro_batches_in_flight(layout.pp, layout.vp, micro_batches)
@@ -303,5 +307,3 @@ def state_bytes(plan: Plan) -> tuple[float, float, float]:
         gradient = gradient if defaults.gradient_bytes_bf16 is None else defaults.gradient_bytes_bf16
         master = master if defaults.master_bytes_bf16 is None else defaults.master_bytes_bf16
     return defaults.parameter_bytes, gradient, master
-
-

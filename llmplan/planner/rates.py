@@ -50,7 +50,7 @@ def peak_flops(device: Device, precision: str) -> float:
     """Dense peak for matrix products in `precision` [FLOP/s]; InputError where the device lacks it."""
     for name in (precision, _WIDER.get(precision, precision)):
         if name in device.peak and name not in device.unsupported:
-            return device.peak[name]  # type: ignore[index]
+            return device.peak[name]
     have = ", ".join(device.peak)
     raise InputError(Fault(f"{device.id} has no {precision} matrix products; it has {have}"))
 

@@ -9,11 +9,11 @@ from llmplan.plan.codes import warning
 from llmplan.report.numbers import binary
 
 if TYPE_CHECKING:
-    from llmplan.plan.plan import Plan, Warning_
+    from llmplan.plan.plan import Plan, PlanWarning
     from llmplan.planner.estimate import Interval
 
 
-def memory_remarks(plan: Plan, peak: Interval, usable: float, host_bytes: float) -> Iterator[Warning_]:
+def memory_remarks(plan: Plan, peak: Interval, usable: float, host_bytes: float) -> Iterator[PlanWarning]:
     """That the limit lies inside the band, and that the host's memory does not hold what is moved there.
 
     peak, usable: of the device [bytes]; host_bytes: of a node [bytes].

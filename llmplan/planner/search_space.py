@@ -146,7 +146,10 @@ class Space:
         return self.choices.get(name, OPEN)
 
     def _recompute(self) -> tuple[str, ...]:
-        return self._of("recompute").values or RECOMPUTE
+        """Where flash attention keeps no scores and the stack means nothing else by it, selective is none."""
+        defaults = self.plan.stack.training
+        same = self.plan.workload.flash_attention and defaults is not None and not defaults.selective_share
+        return self._of("recompute").values or tuple(word for word in RECOMPUTE if not (same and word == "selective"))
 
     def _offload(self) -> tuple[bool, ...]:
         return self._of("offload_optimizer").values or (False,)

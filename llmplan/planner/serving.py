@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import minimum
 from llmplan.formulas.queueing import replicas, utilisation
-from llmplan.plan.plan import Plan, Warning_
+from llmplan.plan.plan import Plan, PlanWarning
 from llmplan.plan.serving import ServingPolicy, ServingVariant, ServingWorkload
 from llmplan.planner.estimate import Interval, Verdict, interval
 from llmplan.planner.serving_loads import (

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmplan.plan.serving import ServingPolicy, ServingWorkload
 
 _BISECTIONS = 24  # of the number in flight on a logarithmic scale: 1e-6 of the range
+_BUSIEST = 0.9  # share of the capacity up to which the planner tells waiting times
 _FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 
 
@@ -144,8 +145,12 @@ def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, 
 
     The number in flight is the one at which a replica that is kept full completes just as many (Little's
     law on both sides). A new request waits for the step that runs, for prefills before it, and for a place
-    where nearly all are taken. At a rate above the capacity the figures are those of the full replica.
+    where nearly all are taken. Near the capacity the wait hangs on a few percent of it, which no prediction
+    has, and beyond it the queue grows without end: from `_BUSIEST` of the capacity on, the times are those
+    at `_BUSIEST` and the least that are to be expected.
     """
+    most = _rate(at, work, policy, resident)
+    arriving, rate = rate, minimum(rate, _BUSIEST * most)
     low, high = _FEWEST + 0.0 * rate, resident + 0.0 * rate
     for _ in range(_BISECTIONS):
         middle = (low * high) ** 0.5
@@ -162,7 +167,7 @@ def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, 
     residual = minimum(here, 1.0) * tpot / 2.0
     wait = single_server_wait(rate, now.prefill) + many_server_wait(more * tpot + own, resident, here / resident)
     ttft = at.numbers.request_seconds + residual + own + wait
-    done = minimum(rate, _rate(at, work, policy, resident))
+    done = minimum(arriving, most)
     return Answer(
         ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
         request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,

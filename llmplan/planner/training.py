@@ -8,36 +8,30 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.collectives import (
-    all_reduce_seconds,
-    bus_bandwidth,
-    dispatch_seconds,
-    gather_seconds,
-    members_in_domain,
-    ring_latency,
-    send_seconds,
-)
-from llmplan.formulas.numeric import ceil, maximum, minimum, where
+from llmplan.formulas.numeric import ceil, maximum, where
 from llmplan.formulas.pipeline import bubble_seconds, stage_layers
 from llmplan.formulas.states import expert_parts
-from llmplan.formulas.step import (
-    elementwise_bytes,
-    exposed_seconds,
-    host_bound_seconds,
-    optimizer_seconds,
-    straggler_factor,
-)
+from llmplan.formulas.step import elementwise_bytes, host_bound_seconds, optimizer_seconds, straggler_factor
 from llmplan.plan.model import Layer, Linear
 from llmplan.plan.plan import Plan
 from llmplan.planner import rates as reach
-from llmplan.planner.kernels import Parts, Rates, choose, elementwise_seconds, layer_seconds, linear_seconds
+from llmplan.planner.communication import (
+    context_parallel,
+    data_parallel,
+    expert_parallel,
+    pipeline_transfer,
+    reduce,
+    tensor_parallel,
+)
+from llmplan.planner.kernels import Parts, Rates, choose, layer_seconds, linear_seconds
 from llmplan.planner.memory import OPTIMIZER_BYTES, end_parameters, layer_parameters, state_bytes
+from llmplan.planner.tokens import micro_tokens, sequence
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 LOW_PRECISIONS = ("fp8", "mxfp8", "nvfp4", "int8")
-# Cross entropy in fp32: logits read for the maximum and the sum, written as probabilities, read and written as gradient.
+# Cross entropy in fp32: logits read for maximum and sum, written as probabilities, read and written as gradient.
 _LOSS_PASSES, _LOSS_BYTES = 6.0, 4.0
 _ROUTING_OPERATIONS = 12.0
 _ATTENTION_RAMP = 2e9  # FLOPs: half of a wave of 128 x 128 blocks over some hundred units at 128 wide heads
@@ -61,7 +55,8 @@ class StackNumbers:
     @classmethod
     def of(cls, plan: Plan) -> StackNumbers:
         """The numbers of the plan's stack."""
-        return cls(**{f.name: plan.stack.fitted.get(f.name, f.default) for f in fields(cls)})
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in plan.stack.fitted.items() if name in known})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +138,9 @@ def training_time(plan: Plan, numbers: StackNumbers | None = None) -> StepTime:
     alone = layout.pp == 1
     last = outer.total > inner.total
     stage = _choose(alone | last if not isinstance(alone, bool) else (alone or bool(last)), outer, inner)
-    transfer = _pipeline_transfer(plan, links)
-    data_parallel = _data_parallel(plan, links, numbers, stage, micro_batches)
+    transfer = pipeline_transfer(plan, links)
+    cover = stage.work.total + stage.recompute
+    sharing = data_parallel(plan, links, numbers.exposed_data_parallel, cover, micro_batches)
     bubble = bubble_seconds(stage.total + transfer, layout.pp, layout.vp)
     parts = {
         "matmul_seconds": stage.work.matmul * micro_batches,
@@ -157,7 +153,7 @@ def training_time(plan: Plan, numbers: StackNumbers | None = None) -> StepTime:
         "expert_parallel_seconds": stage.expert * micro_batches,
         "pipeline_transfer_seconds": transfer * micro_batches,
         "pipeline_bubble_seconds": bubble,
-        "data_parallel_seconds": data_parallel,
+        "data_parallel_seconds": sharing,
         "optimizer_seconds": _optimizer(plan, rates),
     }
     busy: Num = 0.0
@@ -181,28 +177,26 @@ def _choose(condition: Any, a: _Stage, b: _Stage) -> _Stage:
     return _Stage(choose(condition, a.work, b.work), *rest)
 
 
-def _micro_tokens(plan: Plan) -> Num:
-    return plan.layout.micro_batch * float(plan.workload.seq_len) / plan.layout.cp
-
-
 def _layers(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> _Stage:
     """All layers of the model, forward and backward, for one micro-batch; a stage does its share of them."""
     layout, workload, defaults = plan.layout, plan.workload, plan.stack.training
     assert defaults is not None
-    tokens, low = _micro_tokens(plan), workload.precision in LOW_PRECISIONS
+    low = workload.precision in LOW_PRECISIONS
+    exposed = numbers.exposed_model_parallel
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     total = _Stage(Parts(), 0.0, 0.0, 0.0, 0.0, 0.0)
     for layer in plan.model.layers:
+        tokens = micro_tokens(plan, layer)
         forward, backward = layer_seconds(
-            layer, tokens, float(workload.seq_len), layout, rates, flash=workload.flash_attention,
-            passes=numbers.elementwise_passes, trained=workload.workload != "lora", low=low,
+            layer, tokens, sequence(plan, layer), float(workload.seq_len), layout, rates,
+            flash=workload.flash_attention, passes=numbers.elementwise_passes, trained=workload.workload != "lora", low=low,
         )  # fmt: skip
         half = (forward.matmul + forward.elementwise) * defaults.selective_share
         selective = half + (0.0 if workload.flash_attention else forward.attention)
         again = where(is_full, forward.total, where(is_selective, selective, 0.0))
-        tensor = _tensor_parallel(plan, layer, links, numbers, tokens)
-        context = _context_parallel(plan, layer, links, forward.attention + backward.attention, tokens)
-        expert = _expert_parallel(plan, layer, links, numbers, tokens)
+        tensor = tensor_parallel(plan, layer, links, exposed, tokens)
+        context = context_parallel(plan, layer, links, forward.attention + backward.attention, tokens)
+        expert = expert_parallel(plan, layer, links, exposed, tokens)
         busy = forward.total + backward.total + again + tensor + context + expert
         host = host_bound_seconds(busy, numbers.operation_host_seconds * layer_operations(layer)) - busy
         for_group = _Stage(forward + backward, again, host, tensor, context, expert)
@@ -227,7 +221,7 @@ def _add(a: _Stage, b: _Stage) -> _Stage:
 def _ends(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> tuple[Parts, Num]:
     """Embedding look-up, head and loss of one micro-batch: device time, and tensor-parallel time [s]."""
     model, layout = plan.model, plan.layout
-    tokens = _micro_tokens(plan)
+    tokens = micro_tokens(plan)
     lookup = elementwise_bytes(tokens, float(model.hidden), 4.0) / rates.bandwidth
     if not model.head:
         return Parts(elementwise=lookup), 0.0
@@ -236,103 +230,8 @@ def _ends(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers) -
     for direction in ("forward", "dgrad") if plan.workload.workload == "lora" else ("forward", "dgrad", "wgrad"):
         products = products + linear_seconds(head, tokens, layout, rates.wide, direction)
     loss = elementwise_bytes(tokens, model.vocab / layout.tp, _LOSS_PASSES, _LOSS_BYTES) / rates.bandwidth
-    reduce = _reduce(layout.tp, 1.0, links, 2.0 * tokens * model.hidden) * 2.0 * numbers.exposed_model_parallel
-    return Parts(matmul=products, elementwise=lookup + loss), reduce
-
-
-def _group(group: Num, inner: Num, links: reach.Links) -> tuple[Num, Num, Num]:
-    """Members in the domain, bus bandwidth and latency of a group with `inner` ranks between neighbours."""
-    members = members_in_domain(group, inner, links.domain)
-    bandwidth = bus_bandwidth(group, members, links.scale_up, links.scale_out)
-    return members, bandwidth, ring_latency(group, members, links.scale_up_latency, links.scale_out_latency)
-
-
-def _reduce(group: Num, inner: Num, links: reach.Links, size: Num) -> Num:
-    _, bandwidth, latency = _group(group * 1.0, inner, links)
-    return all_reduce_seconds(size, group * 1.0, bandwidth, latency)
-
-
-def _tensor_parallel(plan: Plan, layer: Layer, links: reach.Links, numbers: StackNumbers, tokens: Num) -> Num:
-    """All-reduces (or reduce-scatter with all-gather: the same bytes) of one layer, forward and backward [s].
-
-    One for each row-split matrix outside the experts, and again where the forward pass is recomputed.
-    Shared experts join the reduction of the routed ones.
-    """
-    layout = plan.layout
-    rows = sum(1 for x in layer.linears if x.split == "row" and not x.routed and not x.name.startswith("shared"))
-    if any(x.routed for x in layer.linears):
-        rows += 1
-    times = rows * (2.0 + where(layout.recompute == "full", 1.0, 0.0))
-    return numbers.exposed_model_parallel * times * _reduce(layout.tp, 1.0, links, 2.0 * tokens * layer.hidden)
-
-
-def _context_parallel(plan: Plan, layer: Layer, links: reach.Links, attention: Num, tokens: Num) -> Num:
-    """Ring of keys and values (forward) and their gradients (backward) beside attention [s]."""
-    layout = plan.layout
-    total: Num = 0.0
-    for core in layer.cores:
-        size = 2.0 * core.kv_heads * (core.qk_dim + core.v_dim) * tokens * layout.cp / minimum(layout.tp, core.kv_heads)
-        _, bandwidth, latency = _group(layout.cp * 1.0, layout.tp * 1.0, links)
-        ring = 3.0 * gather_seconds(size, layout.cp * 1.0, bandwidth, latency)
-        total = total + where(layout.cp > 1, exposed_seconds(ring, attention, 0.1), 0.0)
-    return total
-
-
-def _expert_parallel(plan: Plan, layer: Layer, links: reach.Links, numbers: StackNumbers, tokens: Num) -> Num:
-    """Dispatch and combine of routed tokens, forward and backward [s]."""
-    bank = next((x for x in layer.linears if x.routed), None)
-    if bank is None:
-        return 0.0
-    layout = plan.layout
-    size = 2.0 * tokens / minimum(layout.tp, layout.ep) * bank.inputs
-    members, _, latency = _group(layout.ep * 1.0, 1.0, links)
-    once = dispatch_seconds(size, float(bank.active), layout.ep * 1.0, members, links.scale_up, links.scale_out, latency)
-    times = 4.0 + where(layout.recompute == "full", 2.0, 0.0)
-    return where(layout.ep > 1, numbers.exposed_model_parallel * times * once, 0.0)
-
-
-def _pipeline_transfer(plan: Plan, links: reach.Links) -> Num:
-    """Activations and their gradients between stages, for one micro-batch [s]; vp times as often when interleaved.
-
-    Half of it is counted: sends run beside the next chunk's work except while the pipeline fills and drains.
-    """
-    layout = plan.layout
-    copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
-    size = 2.0 * _micro_tokens(plan) * plan.model.hidden / copies
-    near = layout.tp * layout.cp * layout.dp * 2.0 <= links.domain
-    bandwidth = where(near, links.scale_up, links.scale_out)
-    latency = where(near, links.scale_up_latency, links.scale_out_latency)
-    return where(layout.pp > 1, layout.vp * send_seconds(size, bandwidth, latency), 0.0)
-
-
-def _data_parallel(plan: Plan, links: reach.Links, numbers: StackNumbers, stage: _Stage, micro_batches: Num) -> Num:
-    """Gradient reduction and parameter gathering that the backward and forward passes do not hide, a step [s]."""
-    layout, defaults = plan.layout, plan.stack.training
-    assert defaults is not None
-    held, (first, last) = layer_parameters(plan), end_parameters(plan)
-    gradient = minimum(state_bytes(plan)[1], defaults.reduce_bytes)
-    ends = where(layout.pp == 1, first + last, maximum(first, last))
-    frozen = plan.workload.workload == "lora"
-    dp, inner = layout.dp * layout.cp * 1.0, layout.tp * 1.0
-    spread = expert_parts(layout.tp, layout.ep)
-    expert_dp = maximum(1.0, dp * layout.tp / spread)
-    layers = stage_layers(float(plan.model.layer_count), layout.pp, layout.vp)
-
-    def gather(size: Num, group: Num, between: Num, pieces: Num) -> Num:
-        _, bandwidth, latency = _group(group, between, links)
-        return where(group > 1, gather_seconds(size, group, bandwidth, latency * pieces), 0.0)
-
-    dense, trained = held.dense + ends, held.dense_trained + (0.0 if frozen else ends)
-    grads = gather(trained * gradient, dp, inner, layers) + gather(held.expert_trained * gradient, expert_dp, spread, layers)
-    params = gather(dense * 2.0, dp, inner, layers) + gather(held.expert * 2.0, expert_dp, spread, layers)
-    cover = stage.work.total + stage.recompute
-    forward, backward = cover / 3.0, cover * 2.0 / 3.0
-    hidden = numbers.exposed_data_parallel
-    replicated = exposed_seconds(2.0 * grads, backward, hidden)
-    sharded = exposed_seconds(grads, backward, hidden) + exposed_seconds(params, forward, hidden)
-    fsdp = exposed_seconds(params, forward, hidden) + exposed_seconds(params + grads, backward, hidden)
-    full = where(layout.zero >= 3, fsdp * micro_batches, where(layout.zero >= 1, sharded, replicated))
-    return where(dp > 1, full, 0.0)
+    sums = 2.0 * numbers.exposed_model_parallel * reduce(layout.tp, 1.0, links, 2.0 * tokens * model.hidden)
+    return Parts(matmul=products, elementwise=lookup + loss), sums
 
 
 def _optimizer(plan: Plan, rates: Rates) -> Num:

@@ -13,6 +13,7 @@ from llmplan.plan.options import words
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from llmplan.planner.bottleneck import Bottleneck
     from llmplan.planner.estimate import Interval, TrainingEstimate
 
 ESTIMATE, ESTIMATES = "llmplan.estimate/1", "llmplan.estimates/1"
@@ -34,7 +35,7 @@ def estimate_json(answer: TrainingEstimate) -> dict[str, Any]:
         "time": _time(answer),
         "mfu": answer.mfu,
         "hfu": answer.hfu,
-        "bottleneck": {"resource": answer.bottleneck},
+        "bottleneck": _bottleneck(answer.bottleneck),
     }
     if plan.workload.tokens is not None:
         result["run"] = _run(answer, plan.workload.tokens)
@@ -56,15 +57,6 @@ def envelope(results: list[dict[str, Any]]) -> dict[str, Any]:
 def dumps(data: Any, *, indent: int | None = 2) -> str:
     """JSON text in ASCII; ValueError for a number that is not finite, which would be a fault of ours."""
     return json.dumps(data, indent=indent, allow_nan=False)
-
-
-def finite(data: Any) -> bool:
-    """Whether every number in plain data is finite."""
-    if isinstance(data, dict):
-        return all(finite(value) for value in data.values())
-    if isinstance(data, list):
-        return all(finite(value) for value in data)
-    return not isinstance(data, float) or math.isfinite(data)
 
 
 def _memory(answer: TrainingEstimate) -> dict[str, Any]:
@@ -98,6 +90,20 @@ def _time(answer: TrainingEstimate) -> dict[str, Any]:
     step = answer.step
     parts = _parts(answer.time.parts())
     return {"step_seconds": step.value, "low_seconds": step.low, "high_seconds": step.high, "parts": parts}
+
+
+def _bottleneck(found: Bottleneck) -> dict[str, Any]:
+    """What most of the step waits for, the step by resource, and what 10 % more of each would change."""
+    return {
+        "resource": found.resource,
+        "parts": {f"{name}_seconds": value for name, value in found.seconds.items() if value != 0.0},
+        "utilization": dict(found.used),
+        "elasticity": {
+            name: {"step_seconds": one.step_seconds, "speedup": one.speedup, "fits": one.fits}
+            for name, one in found.elasticity.items()
+        },
+        "advice": {"code": found.advice.code, "message": found.advice.message},
+    }
 
 
 def _run(answer: TrainingEstimate, tokens: float) -> dict[str, float]:

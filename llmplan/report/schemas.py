@@ -11,6 +11,7 @@ import ast
 import inspect
 import textwrap
 from dataclasses import fields
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -21,7 +22,6 @@ from llmplan.plan.spec import ModelSpec
 from llmplan.plan.stack import Stack
 from llmplan.planner.memory import Memory
 from llmplan.planner.training import StepTime
-from llmplan.report.json import ESTIMATE, ESTIMATES
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -34,7 +34,7 @@ class Answer(BaseModel):
 
 def _amounts(name: str, keys: list[str]) -> type[Answer]:
     """A model of optional amounts, one for each key: the parts of a whole."""
-    optional: dict[str, Any] = {key: (Amount | None, None) for key in keys}
+    optional: dict[str, Any] = dict.fromkeys(keys, (Amount | None, None))
     return create_model(name, __base__=Answer, **optional)
 
 
@@ -90,10 +90,33 @@ class TimeAnswer(Answer):
     """They sum to the step; a part of nothing is left out."""
 
 
+class WarningAnswer(Answer):
+    """Something to know about the answer."""
+
+    code: str
+    message: str
+
+
+class ElasticityAnswer(Answer):
+    """What 10 % more of a resource would change."""
+
+    step_seconds: Amount
+    speedup: Amount
+    """Speed over that of now."""
+    fits: bool
+
+
 class BottleneckAnswer(Answer):
-    """What most of the step waits for."""
+    """What holds the plan back."""
 
     resource: str
+    """What most of the step waits for, or `memory_capacity` where the plan does not fit."""
+    parts: dict[str, Amount]
+    """The step by resource, in seconds; they sum to it."""
+    utilization: dict[str, Amount]
+    """Share of each resource's capacity that is in use, hidden or not."""
+    elasticity: dict[str, ElasticityAnswer]
+    advice: WarningAnswer
 
 
 class RunAnswer(Answer):
@@ -126,17 +149,10 @@ class Result(Answer):
     run: RunAnswer | None = None
 
 
-class WarningAnswer(Answer):
-    """Something to know about the answer."""
-
-    code: str
-    message: str
-
-
 class Estimate(Answer):
     """One estimate. SI base units, the unit in the key; what does not apply is left out."""
 
-    schema_: Annotated[Literal["llmplan.estimate/1"], Field(alias="schema")] = ESTIMATE
+    schema_: Annotated[Literal["llmplan.estimate/1"], Field(alias="schema")] = "llmplan.estimate/1"
     llmplan_version: str
     inputs: PlanOptions
     """The plan, complete: given back as a plan file it is the same plan."""
@@ -149,7 +165,7 @@ class Estimate(Answer):
 class Estimates(Answer):
     """Many estimates, in the order of the plans."""
 
-    schema_: Annotated[Literal["llmplan.estimates/1"], Field(alias="schema")] = ESTIMATES
+    schema_: Annotated[Literal["llmplan.estimates/1"], Field(alias="schema")] = "llmplan.estimates/1"
     llmplan_version: str
     results: list[Estimate]
 
@@ -213,8 +229,8 @@ def field_texts(model: type[BaseModel]) -> dict[str, str]:
         return {}
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     texts = {}
-    for field, text in zip(body, body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            if isinstance(text.value, ast.Constant) and isinstance(text.value.value, str):
-                texts[field.target.id] = " ".join(text.value.value.split())
+    for field, text in pairwise(body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                texts[name] = " ".join(words.split())
     return texts

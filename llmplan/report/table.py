@@ -14,6 +14,7 @@ from llmplan.report.numbers import binary, count, decimal, duration, plain, step
 from llmplan.report.verdict import WORDS, largest_part, part_name
 
 if TYPE_CHECKING:
+    from llmplan.plan.layout import Layout
     from llmplan.planner.estimate import TrainingEstimate
 
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
@@ -54,15 +55,20 @@ def _header(answer: TrainingEstimate) -> list[Text]:
         (plan.model.name, "bold"), f" ({size}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
         f" in {plan.cluster.id}, {plan.stack.id} stack",
     )  # fmt: skip
-    degrees = [f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "vp", "cp", "ep") if getattr(layout, name) > 1]
     words = [
-        " x ".join([*degrees, f"dp {layout.dp}"]), f"zero {layout.zero}", f"recompute {layout.recompute}",
+        " x ".join([*_degrees(layout), f"dp {layout.dp}"]), f"zero {layout.zero}", f"recompute {layout.recompute}",
         *(["sequence parallel"] if layout.sequence_parallel else []),
         *(["optimizer on the host"] if layout.offload_optimizer else []),
     ]  # fmt: skip
     adapters = f", rank {work.lora_rank} on {work.quantized_base or work.precision}" if work.workload == "lora" else ""
     batch = f"{work.global_batch} x {work.seq_len} tokens a step, micro-batch {layout.micro_batch}"
-    return [first, Text("; ".join(words)), Text(f"{work.workload}{adapters} in {work.precision}, {work.optimizer}; {batch}")]
+    third = f"{work.workload}{adapters} in {work.precision}, {work.optimizer}; {batch}"
+    return [first, Text("; ".join(words)), Text(third)]
+
+
+def _degrees(layout: Layout) -> list[str]:
+    """Degrees of parallelism that are more than one."""
+    return [f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "vp", "cp", "ep") if getattr(layout, name) > 1]
 
 
 def _print_memory(console: Console, answer: TrainingEstimate) -> None:
@@ -94,10 +100,11 @@ def _print_time(console: Console, answer: TrainingEstimate) -> None:
         f"{plain(rate.value)} tokens/s, {plain(rate.low)}-{plain(rate.high)}; {plain(rate.value / devices)} a device",
     ))  # fmt: skip
     speed = decimal(answer.model_flops / step.value / devices, "FLOP/s", 3)
-    console.print(Text.assemble(
-        ("Utilisation  ", "bold"), f"{speed} a device, MFU {answer.mfu:.1%}, HFU {answer.hfu:.1%}; ",
-        ("bottleneck ", "bold"), answer.bottleneck,
-    ))  # fmt: skip
+    used = f"{speed} a device, MFU {answer.mfu:.1%}, HFU {answer.hfu:.1%}"
+    console.print(Text.assemble(("Utilisation  ", "bold"), used))
+    found = answer.bottleneck
+    name = found.resource.replace("_", " ")
+    console.print(Text.assemble(("Bottleneck  ", "bold"), f"{name}; {found.advice.message} ({found.advice.code})"))
     tokens = answer.plan.workload.tokens
     if tokens is not None:
         best, worst = duration(tokens / rate.high), duration(tokens / rate.low)

@@ -92,12 +92,19 @@ def print_validation(console: Console, results: Sequence[Result]) -> None:
         console.print()
     skipped = [result for result in results if result.skipped is not None]
     for result in skipped:
-        console.print(f"skipped {result.row.id} (line {result.row.line}): {result.skipped}", highlight=False, markup=False)
+        console.print(
+            f"skipped {result.row.id} (line {result.row.line}): {result.skipped}", highlight=False, markup=False
+        )
     console.print(f"{len(results)} rows, {len(skipped)} skipped; groups of source, model and hardware weigh equally")
 
 
 def _add(table: Any, name: str, found: Any) -> None:
     if found is not None:
         table.add_row(
-            name, str(found.rows), f"{found.median:.1%}", f"{found.p90:.1%}", f"{found.bias:+.1%}", f"{found.inside:.0%}"
+            name,
+            str(found.rows),
+            f"{found.median:.1%}",
+            f"{found.p90:.1%}",
+            f"{found.bias:+.1%}",
+            f"{found.inside:.0%}",
         )

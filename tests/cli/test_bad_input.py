@@ -87,8 +87,8 @@ FILES: list[tuple[str, bytes, list[str]]] = [
     ("text", b"just text\n", ["plan.yaml:1: expected a mapping of keys, got text"]),
     ("not UTF-8", b"model: \xff\xfe\n", ["plan.yaml:1: is not UTF-8"]),
     ("unknown model", b"hardware: test-gpu\nmodel: nothing-like-it\n", ["plan.yaml:2: unknown model"]),
-    ("in the model", b"hardware: test-gpu\nmodel:\n  layers: 0\n  x: 1\n", ["plan.yaml:3: layers: ", "plan.yaml:4: unknown key 'x'"]),
-    ("several", b"modle: a\ntp: 0\nhardware: 5\n", ["plan.yaml:1: unknown key", "plan.yaml:2: tp:", "plan.yaml:3: hardware:"]),
+    ("in the model", b"hardware: test-gpu\nmodel:\n  layers: 0\n  x: 1\n", [":3: layers: ", ":4: unknown key 'x'"]),
+    ("several", b"modle: a\ntp: 0\nhardware: 5\n", [":1: unknown key 'modle'", ":2: tp:", ":3: hardware:"]),
     ("bomb", b"a: &a [1,1,1,1,1,1,1,1,1]\n" + b"".join(
         b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((98 + i, 98 + i) + (97 + i,) * 9) for i in range(12)
     ), ["expands to more values than any plan has"]),
@@ -97,7 +97,9 @@ FILES: list[tuple[str, bytes, list[str]]] = [
 
 
 @pytest.mark.parametrize(("content", "expected"), [case[1:] for case in FILES], ids=[case[0] for case in FILES])
-def test_a_bad_plan_file_names_line_and_fault(llmplan: Llmplan, here: Path, content: bytes, expected: list[str]) -> None:
+def test_a_bad_plan_file_names_line_and_fault(
+    llmplan: Llmplan, here: Path, content: bytes, expected: list[str]
+) -> None:
     (here / "plan.yaml").write_bytes(content)
     run = llmplan("estimate", "--plan", "plan.yaml")
     assert (run.code, run.out) == (2, "")

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from llmplan import __version__
+from llmplan.plan.options import PlanOptions
 from llmplan.report.schemas import Estimate, Estimates
 
 Llmplan = Callable[..., Any]
 GOLDEN = Path(__file__).parent / "golden"
 BASE = ("estimate", "--model", "small.yaml", "--hardware", "test-gpu")
+LARGE = ("estimate", "--model", "llama-3.1-70b", "--hardware", "test-gpu", "--devices", "8")
 PLAN = "model: small.yaml\nhardware: test-gpu\ndevices: 8\nseq_len: 2048\nglobal_batch: 64\n"
 
 
@@ -72,6 +75,9 @@ def test_standard_input(llmplan: Llmplan, monkeypatch: pytest.MonkeyPatch, text:
     assert result(llmplan("estimate", "--plan", "-", "--json"))["inputs"]["devices"] == 8
 
 
+FLOW = (
+    "{}{{model: small.yaml, hardware: test-gpu, devices: 1}}{}{{model: small.yaml, hardware: test-gpu, devices: 2}}\n"
+)
 ONE = {"model": "small.yaml", "hardware": "test-gpu"}
 
 
@@ -80,8 +86,8 @@ ONE = {"model": "small.yaml", "hardware": "test-gpu"}
     [
         "\n".join(json.dumps(ONE | {"devices": n}) for n in (1, 2)) + "\n",
         json.dumps([ONE | {"devices": n} for n in (1, 2)]),
-        "- {model: small.yaml, hardware: test-gpu, devices: 1}\n- {model: small.yaml, hardware: test-gpu, devices: 2}\n",
-        "{model: small.yaml, hardware: test-gpu, devices: 1}\n---\n{model: small.yaml, hardware: test-gpu, devices: 2}\n",
+        FLOW.format("- ", "\n- "),
+        FLOW.format("", "\n---\n"),
     ],
     ids=["json lines", "json list", "yaml list", "yaml documents"],
 )
@@ -116,7 +122,7 @@ def test_check_of_a_plan_that_fits(llmplan: Llmplan) -> None:
 
 
 def test_check_of_a_plan_that_does_not_fit_says_what_would(llmplan: Llmplan) -> None:
-    run = llmplan("estimate", "--model", "llama-3.1-70b", "--hardware", "test-gpu", "--devices", "8", "--check", "--json")
+    run = llmplan(*LARGE, "--check", "--json")
     assert run.code == 3
     answer = json.loads(run.out)["result"]
     assert (answer["fits"], answer["verdict"]) == (False, "does-not-fit")
@@ -129,7 +135,7 @@ def test_check_of_a_plan_that_does_not_fit_says_what_would(llmplan: Llmplan) -> 
 
 
 def test_without_check_the_answer_no_is_an_answer(llmplan: Llmplan) -> None:
-    run = llmplan("estimate", "--model", "llama-3.1-70b", "--hardware", "test-gpu", "--devices", "8")
+    run = llmplan(*LARGE)
     assert run.code == 0
     assert "does not fit" in run.out
     assert "nothing fits, and this misses by least" in run.out
@@ -170,8 +176,6 @@ def test_no_color_and_pipes_have_no_escapes(llmplan: Llmplan) -> None:
 
 
 def test_every_option_of_the_vocabulary_is_in_the_help(llmplan: Llmplan, monkeypatch: pytest.MonkeyPatch) -> None:
-    from llmplan.plan.options import PlanOptions
-
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("TERMINAL_WIDTH", "300")
     text = llmplan("estimate", "--help").out
@@ -180,6 +184,4 @@ def test_every_option_of_the_vocabulary_is_in_the_help(llmplan: Llmplan, monkeyp
 
 
 def test_version(llmplan: Llmplan) -> None:
-    from llmplan import __version__
-
     assert llmplan("--version").out == f"llmplan {__version__}\n"

@@ -53,7 +53,7 @@ def test_dp_follows_from_the_devices(catalog: Catalog) -> None:
 def test_devices_follow_from_the_degrees(catalog: Catalog) -> None:
     plan = plan_from(BASE | {"tp": 4, "pp": 2, "dp": 2}, catalog=catalog)
     assert plan.devices == 16
-    assert "devices 16: tp 4 x pp 2 x cp 1 x dp 2" in [a.replace("x cp 1 ", "x cp 1 ") for a in plan.assumptions]
+    assert "devices 16: tp 4 x pp 2 x cp 1 x dp 2" in plan.assumptions
 
 
 def test_every_default_is_told(catalog: Catalog) -> None:
@@ -78,6 +78,18 @@ def test_default_batch_and_length(catalog: Catalog) -> None:
     assert "global_batch 16: one micro-batch of 2 for each of 8 data-parallel groups" in plan.assumptions
 
 
+def test_short_sequences_get_a_larger_micro_batch(catalog: Catalog) -> None:
+    short = BASE | {"devices": 4, "tp": 1, "pp": 1, "seq_len": 512}
+    assert plan_from(short, catalog=catalog).layout.micro_batch == 8
+    assert plan_from(short | {"global_batch": 8}, catalog=catalog).layout.micro_batch == 2
+    assert plan_from(short | {"tp": 1, "pp": 4}, catalog=catalog).layout.micro_batch == 1
+
+
+def test_offloaded_states_must_fit_the_host(catalog: Catalog) -> None:
+    said = {"model": "llama-3.1-405b", "hardware": "test-gpu", "devices": 8, "offload_optimizer": True}
+    assert "LP012" in [one.code for one in estimate(plan_from(said, catalog=catalog)).warnings]
+
+
 def test_precision_falls_back_where_the_device_has_no_bf16() -> None:
     plan = plan_from({"model": "gpt2", "hardware": "v100-sxm-32gb"})
     assert plan.workload.precision == "fp16"
@@ -87,7 +99,7 @@ def test_precision_falls_back_where_the_device_has_no_bf16() -> None:
 
 
 def test_devices_per_node_overrides_the_cluster(catalog: Catalog) -> None:
-    assert plan_from(BASE | {"devices_per_node": 4}, catalog=catalog).cluster.devices_per_node == 4  # noqa: PLR2004
+    assert plan_from(BASE | {"devices_per_node": 4}, catalog=catalog).cluster.devices_per_node == 4
 
 
 def test_a_small_model_gets_no_model_parallelism(catalog: Catalog) -> None:
@@ -133,9 +145,7 @@ def test_experts_are_spread(catalog: Catalog) -> None:
     ],
 )
 def test_warnings(catalog: Catalog, said: dict[str, Any], code: str) -> None:
-    assert codes(plan_from(BASE | {"devices": 1} | said, catalog=catalog)) == [code] or code in codes(
-        plan_from(BASE | {"devices": 1} | said, catalog=catalog)
-    )
+    assert code in codes(plan_from(BASE | {"devices": 1} | said, catalog=catalog))
     assert code not in codes(plan_from(BASE, catalog=catalog))
 
 
@@ -148,14 +158,30 @@ def test_all_faults_at_once(catalog: Catalog) -> None:
     assert len(text.splitlines()) == 4
 
 
-NUMBERS = st.one_of(st.integers(-2, 70), st.sampled_from([128, 4096, 10**6, 10**12, 0.5, float("nan"), float("inf"), "8", "x"]))
-TEXTS = st.sampled_from(["generic", "test-gpu", "h100", "dgx-a100", "llama-3.1-8b", "pretrain", "lora", "full", "bf16", "fp8", "adam", ""])
+ODD = [128, 4096, 10**6, 10**12, 0.5, float("nan"), float("inf"), "8", "x"]
+NUMBERS = st.one_of(st.integers(-2, 70), st.sampled_from(ODD))
+WORDS = [
+    "generic",
+    "test-gpu",
+    "h100",
+    "dgx-a100",
+    "llama-3.1-8b",
+    "pretrain",
+    "lora",
+    "full",
+    "bf16",
+    "fp8",
+    "adam",
+    "",
+]
+TEXTS = st.sampled_from(WORDS)
 JUNK = st.one_of(NUMBERS, TEXTS, st.none(), st.booleans(), st.text(max_size=8), st.lists(st.integers(), max_size=2))
+DEGREES = ("devices", "tp", "pp", "vp", "cp", "ep", "dp", "micro_batch", "global_batch")
 SENSIBLE: dict[str, st.SearchStrategy[Any]] = {
-    "model": st.sampled_from(["llama-3.1-8b", "mixtral-8x7b", "bert-large-uncased", "t5-large", "deepseek-v3-671b", "gpt2"]),
+    "model": st.sampled_from(["mixtral-8x7b", "bert-large-uncased", "t5-large", "deepseek-v3-671b", "gpt2"]),
     "hardware": st.sampled_from(["h100", "tpu-v4", "v100", "test-gpu", "t4", "hanguang-800", "xeon-8480"]),
     "workload": st.sampled_from(["pretrain", "finetune", "lora"]),
-    **dict.fromkeys(("devices", "tp", "pp", "vp", "cp", "ep", "dp", "micro_batch", "global_batch"), st.sampled_from([1, 2, 3, 4, 8, 64])),
+    **dict.fromkeys(DEGREES, st.sampled_from([1, 2, 3, 4, 8, 64])),
     "seq_len": st.sampled_from([1, 512, 8192, 10**9]), "zero": st.integers(0, 3),
 }  # fmt: skip
 OPTIONS = st.dictionaries(st.sampled_from(sorted(PlanOptions.model_fields)), JUNK, max_size=6)
@@ -166,11 +192,13 @@ def told(said: dict[str, Any], catalog: Catalog) -> None:
     try:
         answer = estimate(plan_from(said, catalog=catalog))
     except InputError as error:
-        assert error.faults
-        assert all(fault.message for fault in error.faults)
+        refused = error
+    else:
+        assert 0 < answer.step.value < float("inf")
+        assert 0 < answer.peak.value < float("inf")
         return
-    assert 0 < answer.step.value < float("inf")
-    assert 0 < answer.peak.value < float("inf")
+    assert refused.faults
+    assert all(fault.message for fault in refused.faults)
 
 
 @settings(max_examples=150, deadline=None)

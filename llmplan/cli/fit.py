@@ -1,0 +1,179 @@
+"""`llmplan fit`: the best layouts out of all of them, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from llmplan.catalog import open_catalog
+from llmplan.cli.plan_input import read_requests
+from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
+from llmplan.errors import Fault, InputError
+
+if TYPE_CHECKING:
+    from llmplan.catalog import Catalog
+    from llmplan.plan.request import Request
+    from llmplan.planner.search import Found, Search
+    from llmplan.planner.search_advice import Change
+    from llmplan.planner.search_request import Ask
+
+THE_ANSWER_IS_NO = 3
+SEARCH, LIMITS, OUTPUT = "Search", "Limits", "Output"
+MOST_SHOWN = 1000
+# Options that take a value, a list or a range here, and what is tried without them.
+LISTS = {
+    "devices": "Devices of the whole run: 64, or 64,128, or 64..1024.",
+    "tp": "Tensor parallelism: 8, or 4,8, or 1..8; default: what divides devices and heads.",
+    "pp": "Pipeline stages; default: what divides the devices, up to the layers.",
+    "vp": "Virtual stages a device; default: what divides a stage's layers.",
+    "cp": "Context parallelism; default: what leaves a device 512 tokens of a sequence.",
+    "ep": "Expert parallelism; default: what divides the experts.",
+    "dp": "Data parallelism; default: what the others leave.",
+    "zero": "Sharding over dp; default: 0 to 3.",
+    "micro_batch": "Sequences a micro-batch; default: what divides the batch, up to 512.",
+    "recompute": "none, selective, full, or several; default: all.",
+    "precision": "Of the matrix products; several are compared. Default: the stack's.",
+}
+
+
+def _limit(text: str, metavar: str = "NUMBER") -> Any:
+    return typer.Option(help=text, min=0.0, metavar=metavar, rich_help_panel=LIMITS)
+
+
+def _fit(
+    given: Mapping[str, Any],
+    *,
+    plan: PlanFile = None,
+    catalog: CatalogFolders = None,
+    max_devices: Annotated[
+        int | None, typer.Option(min=1, max=10**6, help="Find the smallest cluster up to this many devices.", rich_help_panel=SEARCH)
+    ] = None,
+    objective: Annotated[
+        Literal["throughput", "time", "cost", "devices", "latency", "memory-headroom"] | None,
+        typer.Option(help="What is best; default throughput, or devices with --max-devices.", rich_help_panel=SEARCH),
+    ] = None,
+    pareto: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Also the Pareto front of two objectives.", rich_help_panel=SEARCH)
+    ] = None,
+    maximize: Annotated[
+        Literal["micro-batch", "seq-len", "batch", "context"] | None,
+        typer.Option(help="Instead: the most of it that fits, at the layout that is given.", rich_help_panel=SEARCH),
+    ] = None,
+    try_offload: Annotated[
+        bool, typer.Option("--try-offload", help="Also with optimizer states in host memory.", rich_help_panel=SEARCH)
+    ] = False,
+    price: Annotated[float | None, _limit("Price of one device for an hour, instead of the catalogue's.", "USD")] = None,
+    max_cost: Annotated[float | None, _limit("Of the whole run (--tokens).", "USD")] = None,
+    max_hours: Annotated[float | None, _limit("Of the whole run (--tokens).")] = None,
+    min_mfu: Annotated[float | None, _limit("Model FLOPs utilisation, such as 0.4.")] = None,
+    max_step_seconds: Annotated[float | None, _limit("Of one optimizer step.")] = None,
+    min_tokens_per_second: Annotated[float | None, _limit("Of all devices.")] = None,
+    surely: Annotated[
+        bool, typer.Option("--surely", help="The whole error band of the memory must fit.", rich_help_panel=LIMITS)
+    ] = False,
+    top: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="How many layouts to show.", rich_help_panel=OUTPUT)] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.", rich_help_panel=OUTPUT)] = False,
+    output: Annotated[
+        Literal["table", "json", "jsonl", "csv"],
+        typer.Option("--format", help="For people, or for programs.", rich_help_panel=OUTPUT),
+    ] = "table",
+    write_plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the best as a plan file that `estimate` reads.", rich_help_panel=OUTPUT),
+    ] = None,
+) -> None:
+    """Find the best layout: every legal tp x pp x vp x cp x ep x dp with sharding, micro-batch and recomputation.
+
+    llmplan fit --model llama-3.1-70b --hardware h100 --devices 64 --workload pretrain --seq-len 8192 --global-batch 512
+    """
+    from llmplan.planner.search_goal import Limits
+    from llmplan.planner.search_request import Ask, Wishes
+
+    opened = open_catalog(catalog or ())
+    limits = Limits(max_cost, max_hours, min_mfu, max_step_seconds, min_tokens_per_second, surely)
+    wishes = Wishes(objective, limits, max_devices, top, _two(pareto), price, try_offload)
+    wanted = _one_request(plan, {name: value for name, value in given.items() if name not in LISTS})
+    ask = Ask(wanted, {name: value for name, value in given.items() if name in LISTS}, wishes)
+    form = "json" if as_json else output
+    if maximize is not None:
+        _maximize(ask, maximize, opened, form, write_plan)
+    else:
+        _search(ask, opened, form, write_plan)
+
+
+def _one_request(plan: str | None, given: Mapping[str, Any]) -> Request:
+    found, _ = read_requests(plan, given)
+    if len(found) > 1:
+        raise InputError(Fault(f"holds {len(found)} plans; fit searches for one", plan))
+    return found[0]
+
+
+def _two(text: str | None) -> tuple[str, str] | None:
+    """`throughput,devices` as two objectives."""
+    from llmplan.planner.search_goal import OBJECTIVES
+
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    wrong = [name for name in names if name not in OBJECTIVES]
+    if wrong or len(names) != 2 or names[0] == names[1]:  # noqa: PLR2004
+        raise InputError(f"--pareto: expected two of {', '.join(OBJECTIVES)}, got {text[:60]!r}")
+    return names[0], names[1]
+
+
+def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> None:
+    from llmplan.planner.search import search
+    from llmplan.planner.search_advice import what_would_do
+    from llmplan.planner.search_request import question
+
+    asked, told = question(ask, catalog)
+    found = search(asked)
+    changes = [] if found.best else what_would_do(ask, asked, catalog)
+    _write(asked, found, told, changes, form)
+    if not found.best:
+        from llmplan.report.search import nothing_lines
+
+        for line in nothing_lines(asked, found, changes):
+            typer.echo(line, err=True)
+        raise typer.Exit(THE_ANSWER_IS_NO)
+    if write_plan is not None:
+        _write_plan(write_plan, found.best[0].plan)
+
+
+def _write(asked: Search, found: Found, told: tuple[str, ...], changes: list[Change], form: str) -> None:
+    """The answer on stdout; a table of nothing is not written, the reasons go to stderr."""
+    if form == "table":
+        if found.best:
+            from llmplan.report.search import print_found
+
+            print_found(asked, found, told)
+        return
+    from llmplan.report.json import dumps
+    from llmplan.report.search_json import csv_text, fit_json, results
+
+    if form == "json":
+        typer.echo(dumps(fit_json(asked, found, told, changes)))
+    elif form == "csv":
+        typer.echo(csv_text(asked, found), nl=False)
+    else:
+        for one in results(asked, found):
+            typer.echo(dumps(one, indent=None))
+
+
+def _write_plan(path: Path, plan: Any) -> None:
+    from llmplan.files import to_yaml, write_text
+    from llmplan.plan.options import words
+
+    said = words(plan)
+    model = said["model"]
+    if isinstance(model, str) and Path(model).exists():
+        said["model"] = str(Path(model).resolve())  # the plan file may be read from another folder
+    write_text(path, to_yaml(said))
+    typer.echo(f"wrote {path}", err=True)
+
+
+app = typer.Typer(add_completion=False)
+app.command("fit")(plan_options(_fit, lists=LISTS))

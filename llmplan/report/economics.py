@@ -1,0 +1,190 @@
+"""The bottleneck and the whole run, as plain data for JSON and as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from llmplan.report.numbers import count, decimal, duration, plain
+
+if TYPE_CHECKING:
+    from llmplan.planner.bottleneck import Bottleneck
+    from llmplan.planner.cost import Cost, Offer
+    from llmplan.planner.economics import Economics
+    from llmplan.planner.energy import Energy
+    from llmplan.planner.estimate import Interval
+    from llmplan.planner.reliability import Reliability
+    from llmplan.planner.run import Run
+    from llmplan.planner.storage import Storage
+
+DAY, HOUR, MEGAWATT_HOUR, TONNE = 86400.0, 3600.0, 3.6e9, 1e3
+MOST_OFFERS = 4  # lines of a table; JSON has all
+
+
+def bottleneck_json(found: Bottleneck) -> dict[str, Any]:
+    """`result.bottleneck`."""
+    return {
+        "resource": found.resource,
+        "shares": {f"{name}_seconds": value for name, value in found.seconds.items()},
+        "used": dict(found.used),
+        "elasticity": {name: asdict(one) for name, one in found.elasticity.items()},
+        "advice": {"code": found.advice.code, "message": found.advice.message},
+    }
+
+
+def economics_json(found: Economics) -> dict[str, Any]:
+    """`result.run`, `.cost`, `.energy` and `.storage`; what is not known is left out."""
+    run, devices = found.run, found.run.device_seconds / found.run.wall.value
+    parts = {
+        "run": _run(run, devices, found.reliability),
+        "cost": _cost(found.cost),
+        "energy": _energy(found.energy),
+        "storage": _storage(found.storage),
+    }
+    return {name: _known(part) for name, part in parts.items()}
+
+
+def _run(run: Run, devices: float, reliability: Reliability) -> dict[str, Any]:
+    return {
+        "tokens": run.tokens, "steps": run.steps,
+        "seconds": run.work.value, "low_seconds": run.work.low, "high_seconds": run.work.high,
+        "device_seconds": run.work.value * devices,
+        "wall_seconds": run.wall.value, "low_wall_seconds": run.wall.low, "high_wall_seconds": run.wall.high,
+        "days": run.wall.value / DAY, "device_hours": run.device_seconds / HOUR,
+        "reliability": {
+            "rate": reliability.rate, "source": reliability.source,
+            "device_interval_seconds": reliability.device_seconds, "interval_seconds": reliability.job_seconds,
+            "interruptions": run.wall.value / reliability.job_seconds,
+            "restart_seconds": reliability.restart_seconds,
+            "checkpoint_interval_seconds": reliability.checkpoint_seconds,
+            "goodput": reliability.goodput,
+            "lost_seconds": None if reliability.goodput is None else run.wall.value - run.work.value,
+        },
+    }  # fmt: skip
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    head = {} if cost.headline is None else asdict(cost.headline)
+    return {**head, "offers": [asdict(offer) for offer in cost.offers]}
+
+
+def _energy(energy: Energy) -> dict[str, Any]:
+    power = energy.power
+    return {
+        "joules": energy.joules, "low_joules": energy.low_joules, "high_joules": energy.high_joules,
+        "it_joules": energy.it_joules,
+        "megawatt_hours": None if energy.joules is None else energy.joules / MEGAWATT_HOUR,
+        "device_watts": power.device_watts, "device_watts_source": power.device_source,
+        "node_watts": power.node_watts, "node_watts_source": power.node_source,
+        "pue": power.pue, "pue_source": power.pue_source,
+        "co2e_kilograms": energy.carbon, "embodied_co2e_kilograms": energy.embodied,
+        "grid": {"name": energy.grid.name, "kilograms_per_joule": energy.grid.intensity, "year": energy.grid.year},
+    }  # fmt: skip
+
+
+def _storage(storage: Storage) -> dict[str, Any]:
+    return {
+        "kind": storage.kind,
+        "checkpoint_bytes": storage.checkpoint_bytes, "weights_bytes": storage.weights_bytes,
+        "write_seconds": storage.write_seconds, "read_seconds": storage.read_seconds,
+        "dataset_bytes": storage.dataset_bytes,
+        "needed_bytes_per_second": storage.data_bandwidth,
+        "read_bytes_per_second": storage.read_bandwidth, "write_bytes_per_second": storage.write_bandwidth,
+        "holds_back": storage.holds_back,
+    }  # fmt: skip
+
+
+def _known(data: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not known."""
+    return {
+        key: _known(value) if isinstance(value, dict) else value for key, value in data.items() if value not in (None, "")
+    }
+
+
+def economics_lines(found: Economics) -> Iterator[tuple[str, str]]:
+    """A word and a line, or an empty word for one that goes on."""
+    run, reliability = found.run, found.reliability
+    hours = f"{count(run.device_seconds / HOUR)} device-hours"
+    yield "Run", f"{_band(run.wall, DAY, ' d')}, {hours}, for {count(run.tokens)} tokens in {count(run.steps)} steps"
+    every = f"one interruption in {duration(reliability.job_seconds)} ({reliability.rate})"
+    if reliability.goodput is None or reliability.checkpoint_seconds is None:
+        yield "", f"{every}; what they cost is not known"
+    else:
+        lost = duration(run.wall.value - run.work.value)
+        yield "", f"{every}; checkpoint each {duration(reliability.checkpoint_seconds)}; goodput {reliability.goodput:.1%}, {lost} lost"
+    yield from _cost_lines(found.cost)
+    yield from _energy_lines(found)
+    yield from _storage_lines(found.storage)
+
+
+def _band(value: Interval, unit: float, name: str) -> str:
+    return f"{plain(value.value / unit)}{name}, {plain(value.low / unit)}-{plain(value.high / unit)}"
+
+
+def usd(value: float) -> str:
+    """Money with the letters that people use; `1.68M USD`."""
+    return f"{count(value)} USD"
+
+
+def _cost_lines(cost: Cost) -> Iterator[tuple[str, str]]:
+    if cost.headline is None:
+        yield "Cost", "not known" + (f"; {_offer(cost.offers[0])}" if cost.offers else "")
+        return
+    first = cost.headline
+    yield "Cost", f"{usd(first.usd)}, {count(first.low_usd)}-{count(first.high_usd)}: {_where(first)}"
+    shown = {first.provider}
+    for offer in cost.offers:
+        if offer.kind == first.kind and offer.provider not in shown and len(shown) < MOST_OFFERS:
+            shown.add(offer.provider)
+            yield "", _offer(offer)
+
+
+def _offer(offer: Offer) -> str:
+    return f"{usd(offer.usd)}: {_where(offer)}"
+
+
+def _where(offer: Offer) -> str:
+    if not offer.date:
+        return f"{plain(offer.usd_per_device_hour)} USD/h a device, as given"
+    number = plain(offer.instances)
+    return (
+        f"{number} x {offer.instance} at {plain(offer.usd_per_hour, 5)} USD/h ({offer.provider}, {offer.region}, "
+        f"{offer.kind}, {offer.date})"
+    )
+
+
+def _energy_lines(found: Economics) -> Iterator[tuple[str, str]]:
+    energy, power = found.energy, found.energy.power
+    apart = "" if energy.embodied is None else f"; making the machines {plain(energy.embodied / TONNE)} t, apart"
+    if energy.joules is None or energy.carbon is None or power.device_watts is None:
+        yield "Energy", f"not known{apart}"
+        return
+    host = "" if not power.node_watts else f" + {plain(power.node_watts)} W a node"
+    made = f"{plain(power.device_watts)} W a device{host}, PUE {power.pue:g}"
+    yield "Energy", f"{plain(energy.joules / MEGAWATT_HOUR)} MWh: {made}"
+    grams = plain(energy.grid.intensity * MEGAWATT_HOUR)
+    yield "Carbon", f"{plain(energy.carbon / TONNE)} t CO2e at {grams} g/kWh ({energy.grid.name}){apart}"
+
+
+def _storage_lines(storage: Storage) -> Iterator[tuple[str, str]]:
+    size, data = decimal(storage.checkpoint_bytes, "B", 3), decimal(storage.dataset_bytes, "B", 3)
+    needed = decimal(storage.data_bandwidth, "B/s", 3)
+    if storage.write_seconds is None or storage.read_seconds is None or storage.read_bandwidth is None:
+        yield "Storage", f"checkpoint {size}; data {data}, read at {needed}; the cluster's storage is not known"
+        return
+    times = f"written in {duration(storage.write_seconds)}, read in {duration(storage.read_seconds)}"
+    have = decimal(storage.read_bandwidth, "B/s", 3)
+    yield "Storage", f"checkpoint {size}, {times}; data {data}, read at {needed} of {have}"
+
+
+def bottleneck_lines(found: Bottleneck) -> Iterator[str]:
+    """Who waits for what, what 10 % more would bring, and what to do."""
+    whole = sum(found.seconds.values())
+    named = sorted(found.seconds.items(), key=lambda item: -item[1])
+    shares = [f"{name.replace('_', ' ')} {value / whole:.0%}" for name, value in named if value / whole >= 0.005]
+    yield "waits for " + ", ".join(shares)
+    gains = sorted(found.elasticity.items(), key=lambda item: -item[1].speedup)
+    more = [f"{name.replace('_', ' ')} {one.speedup - 1:+.1%}" for name, one in gains if one.speedup - 1 >= 0.0005]
+    yield "10 % more of it brings: " + (", ".join(more) or "nothing")
+    yield f"{found.advice.code} {found.advice.message}"

@@ -1,0 +1,200 @@
+"""Answers of `fit` for people: the best layouts as a table, the Pareto front, or why there is none and what would do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmplan.planner.search import HOST, MEMORY, as_good
+from llmplan.planner.search_goal import objective_value
+from llmplan.planner.search_space import REASONS
+from llmplan.report.numbers import binary, count, duration, plain, step_time
+from llmplan.report.verdict import WORDS, largest_part
+
+if TYPE_CHECKING:
+    from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.planner.search import Counts, Found, Search
+    from llmplan.planner.search_advice import Change
+
+GIB = 2.0**30
+SHOWN_OF_FRONT = 20
+_ESTIMATED = {MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory"}
+_UNITS = {"tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_million_tokens": "USD/Mtok", "devices": "devices"}
+
+
+def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
+    """Subject, the best layouts, the front, what was searched and what was assumed, on stdout."""
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(_subject(asked))
+        console.print()
+        _print_ranked(console, asked, found.best)
+        if found.sure is not None and found.best[0].verdict != "fits":
+            console.print()
+            console.print(Text(
+                "The first is marginal: its memory band passes the limit. The best that fits with its whole band:"
+            ))  # fmt: skip
+            _print_ranked(console, asked, [found.sure])
+        if asked.pareto is not None:
+            console.print()
+            _print_front(console, asked, found.pareto)
+        console.print()
+        for line in searched(found.counts):
+            console.print(Text(line))
+        if told:
+            console.print()
+            console.print(Text("Assumed", style="bold"))
+            for sentence in told:
+                console.print(Text(f"  - {sentence}"))
+    for line in captured.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")  # rich fills lines up with blanks
+
+
+def _subject(asked: Search) -> Text:
+    base, sizes = asked.bases[0], asked.devices
+    many = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    work = base.workload
+    return Text.assemble(
+        (base.model.name, "bold"), f" ({count(base.model.parameters)}) on {many} x ", (base.device.id, "bold"),
+        f" in {base.cluster.id}, {base.stack.id} stack; {work.workload}, {work.global_batch} x {work.seq_len} tokens a step; ",
+        (f"best {asked.goal.objective}", "bold"),
+    )  # fmt: skip
+
+
+def layout_text(one: TrainingEstimate) -> str:
+    """`tp 4 pp 8 dp 16`: degrees above one, and dp."""
+    layout = one.plan.layout
+    names = [name for name in ("tp", "pp", "vp", "cp", "ep") if getattr(layout, name) > 1]
+    return " ".join(f"{name} {getattr(layout, name)}" for name in [*names, "dp"])
+
+
+def extras_text(one: TrainingEstimate) -> str:
+    """`mb 2 zero 1 recompute full sp`: what goes with the degrees."""
+    layout = one.plan.layout
+    parts = [f"mb {layout.micro_batch}", f"zero {layout.zero}"]
+    if layout.recompute != "none":
+        parts.append(f"recompute {layout.recompute}")
+    if layout.sequence_parallel:
+        parts.append("sp")
+    return " ".join([*parts, *(["offload"] if layout.offload_optimizer else [])])
+
+
+def value_text(values: dict[str, float]) -> str:
+    """An objective with its unit, for people."""
+    ((key, value),) = values.items()
+    if key == "headroom_bytes":
+        return f"{plain(value / GIB)} GiB free"
+    return duration(value) if key.endswith("_seconds") else f"{plain(value)} {_UNITS[key]}"
+
+
+def _print_ranked(console: Console, asked: Search, found: Sequence[TrainingEstimate]) -> None:
+    """A line a layout; `=` marks those whose band overlaps the first's."""
+    if not found:
+        return
+    sizes, precisions = len(asked.devices) > 1, len(asked.bases) > 1
+    heads = ["", "", *(["devices"] if sizes else []), *(["precision"] if precisions else []), "layout", "", "step", "tokens/s"]
+    heads += ["MFU", "memory", "", *([asked.goal.objective] if asked.goal.objective in ("cost", "time") else [])]
+    table = _table(heads, right={"step", "tokens/s", "MFU", "memory", "devices"})
+    for rank, one in enumerate(found, 1):
+        table.add_row(
+            str(rank), "=" if rank > 1 and as_good(asked.goal, found[0], one) else "",
+            *([str(one.plan.devices)] if sizes else []), *([one.plan.workload.precision] if precisions else []),
+            *_cells(one), *([value_text(objective_value(asked.goal, asked.goal.objective, one))]
+                            if asked.goal.objective in ("cost", "time") else []),
+        )  # fmt: skip
+    console.print(table)
+    if len(found) > 1:
+        console.print(Text("= as good within the error: its band overlaps the first's", style="dim"))
+
+
+def _cells(one: TrainingEstimate) -> list[str]:
+    return [
+        layout_text(one), extras_text(one), step_time(one.step.value), plain(one.tokens_per_second.value), f"{one.mfu:.1%}",
+        f"{plain(one.peak.value / GIB)} GiB", "" if one.verdict == "fits" else WORDS[one.verdict],
+    ]  # fmt: skip
+
+
+def _print_front(console: Console, asked: Search, found: Sequence[TrainingEstimate]) -> None:
+    assert asked.pareto is not None
+    first, second = asked.pareto
+    console.print(Text(f"Pareto front of {first} and {second} ({len(found)} layouts)", style="bold"))
+    table = _table([first, second, "devices", "layout", "", "memory", ""], right={first, second, "devices", "memory"})
+    step = max(1, -(-len(found) // SHOWN_OF_FRONT))
+    for one in found[::step]:
+        values = [value_text(objective_value(asked.goal, name, one)) for name in asked.pareto]
+        cells = _cells(one)
+        table.add_row(*values, str(one.plan.devices), *cells[:2], *cells[-2:])
+    console.print(table)
+    if step > 1:
+        console.print(Text(f"every {step}th is shown; --json has all", style="dim"))
+
+
+def _table(heads: list[str], right: set[str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+    return table
+
+
+def searched(counts: Counts) -> list[str]:
+    """How many layouts there were, how many fit, and in what time."""
+    rate = counts.legal / counts.seconds if counts.seconds else 0.0
+    line = (
+        f"{counts.considered} layouts considered, {counts.legal} legal and estimated, {counts.fitting} fit"
+        f"{f', {counts.kept} keep the limits' if counts.kept != counts.fitting else ''}; "
+        f"{duration(counts.seconds)}, {plain(rate)} layouts/s"
+    )
+    return [line]
+
+
+def removed_lines(asked: Search, counts: Counts) -> list[str]:
+    """What stood in the way of how many layouts, the most first."""
+    texts = {**REASONS, **_ESTIMATED}
+    limits = asked.goal.limits.given()
+    lines = []
+    for reason, number in counts.removed.most_common():
+        if number:
+            text = texts.get(reason) or f"they miss --{reason.replace('_', '-')} {_limit(limits[reason])}".rstrip()
+            lines.append(f"  {number} of {counts.considered}: {text}")
+    return lines
+
+
+def _limit(value: Any) -> str:
+    return "" if value is True else f"{value:g}"
+
+
+def nothing_lines(asked: Search, found: Found, changes: Sequence[Change]) -> list[str]:
+    """That nothing was found, why, what misses by least, and what would do."""
+    sizes = asked.devices
+    many = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    base = asked.bases[0]
+    lines = [f"no layout of {base.model.name} on {many} x {base.device.id} does it; {searched(found.counts)[0]}"]
+    lines += removed_lines(asked, found.counts)
+    if found.misses:
+        lines.append("nearest misses:")
+        lines += [f"  {_miss(asked, one)}" for one in found.misses]
+    lines.append("what would do:" if changes else "nothing that was tried would do")
+    for change in changes:
+        one = change.best
+        lines.append(
+            f"  {change.sentence}: {one.plan.devices} devices, {layout_text(one)}, {extras_text(one)}, "
+            f"{plain(one.peak.value / GIB)} GiB, {step_time(one.step.value)} a step"
+        )
+    return lines
+
+
+def _miss(asked: Search, one: TrainingEstimate) -> str:
+    over = one.peak.value - one.usable_bytes
+    where = f"{one.plan.devices} devices, {layout_text(one)}, {extras_text(one)}"
+    if over > 0:
+        memory = f"{binary(one.peak.value, 3)} of {binary(one.usable_bytes, 3)}"
+        return f"{where}: {memory}, {binary(over, 3)} too much; the largest part is {largest_part(one)}"
+    late = asked.goal.longest_steps(one.plan, one.plan.devices)
+    broken = [f"{name.replace('_', '-')} ({plain(one.step.value / most)} times too slow)"
+              for name, most in late.items() if one.step.value > most]  # fmt: skip
+    return f"{where}: fits, {step_time(one.step.value)} a step; misses {', '.join(broken) or 'the memory band'}"
