@@ -1,4 +1,4 @@
-"""`python -m llmplan.calibration kernels|stacks|accuracy`: for maintainers, from a checkout."""
+"""`python -m llmplan.calibration kernels|devices|stacks|accuracy`: for maintainers, from a checkout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ def main(arguments: list[str]) -> int:
         from llmplan.calibration import kernels
 
         kernels.main(GEMM)
+    elif arguments[:1] == ["devices"]:
+        from llmplan.calibration import devices
+
+        devices.main()
     elif arguments[:1] == ["stacks"]:
         from llmplan.calibration import training
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from llmplan.calibration.stacks import weighted_quantile
-from llmplan.plan.stack import Band
+from llmplan.plan.band import Band
 
 OWN_GROUPS = 12.0  # groups of rows with which a stack's own residuals count as much as everybody's together
 _LOW, _HIGH = 0.1, 0.9

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from llmplan import catalog
-from llmplan.plan.layout import Layout, Workload
-from llmplan.plan.load_model import model_from_columns
 from llmplan.plan.plan import Plan
-from llmplan.plan.serving import ServingPolicy, ServingWorkload
-from llmplan.plan.serving_defaults import activation_precision, first_with_room, kv_precision, layouts, lengths, weight_precision
+from llmplan.plan.rows import Row, read_rows, row_plan
+from llmplan.plan.serving import ServingPolicy
 from llmplan.plan.stack import Number
 from llmplan.planner.serving_loads import respond
-from llmplan.planner.serving_memory import ServingMemory, serving_memory, weight_bytes
+from llmplan.planner.serving_memory import ServingMemory, serving_memory
 from llmplan.planner.serving_shapes import Shapes, shapes
 from llmplan.planner.serving_step import ServingNumbers, deployment
 
@@ -57,57 +54,22 @@ class Run:
 
 
 def read_runs(path: Path) -> list[Run]:
-    """The rows of a file in the format of the measurements."""
-    with path.open(newline="") as file:
-        return [run_of(row) for row in csv.DictReader(file)]
+    """The rows of a file in the format of the measurements, each under its own stack."""
+    opened = catalog.open_catalog()
+    return [run_of(row, opened) for row in read_rows(path)]
 
 
-def run_of(row: Mapping[str, str]) -> Run:
+def run_of(row: Row, opened: catalog.Catalog) -> Run:
     """One row as a run; what it leaves out is filled in as for a user."""
-    plan = plan_of_row(row)
-    assert plan.stack.serving is not None and plan.serving is not None
-    variant = plan.stack.serving.variant(row["stack_version"], plan.serving.load, row["source"])
+    plan = row_plan(row, opened, row.cells["stack"])
+    assert plan.stack.serving is not None
+    variant = plan.stack.serving.variants[0]
     policy = plan.stack.serving.policy_of(variant)
-    measured = {name: float(row[f"measured_{name}"]) for name in QUANTITIES if row[f"measured_{name}"]}
+    measured = {name: float(value) for name, value in row.measured().items() if name in QUANTITIES}
     return Run(
-        id=row["id"], plan=plan, variant=variant.version, policy=policy, shapes=shapes(plan.model, plan.layout),
-        memory=serving_memory(plan, policy), measured=measured, group=(row["source"], row["model"], row["hardware"]),
+        id=row.id, plan=plan, variant=variant.version, policy=policy, shapes=shapes(plan.model, plan.layout),
+        memory=serving_memory(plan, policy), measured=measured, group=row.group,
     )  # fmt: skip
-
-
-def plan_of_row(row: Mapping[str, str]) -> Plan:
-    """The plan of one row."""
-    model, device = model_from_columns(row), catalog.device(row["hardware"])
-    assert device.cluster is not None
-    cluster, stack = catalog.cluster(device.cluster), catalog.stack(row["stack"])
-    assert stack.serving is not None
-    load = row["load"]
-    policy = stack.serving.policy_of(stack.serving.variant(row["stack_version"], load, row["source"]))
-    weights = row["weight_precision"] or weight_precision(model, device)
-    activations = row["activation_precision"] or activation_precision(weights, device)
-    inputs, outputs = lengths(_number(row["input_tokens"]), _number(row["output_tokens"]))
-    work = ServingWorkload(
-        load=load, batch=_whole(row["batch"]), request_rate=_number(row["request_rate"]), input_tokens=inputs,
-        output_tokens=outputs, weight_precision=weights, activation_precision=activations,
-        kv_precision=row["kv_precision"] or kv_precision(model, activations, policy, device),
-        memory_fraction=_number(row["memory_fraction"]),
-    )  # fmt: skip
-    plan = Plan(model, device, cluster, Layout(), Workload(workload="serve"), stack, serving=work)
-    devices = int(row["devices"])
-    if row["tp"]:
-        names = ("tp", "pp", "cp", "ep", "dp")
-        return plan.with_layout(Layout(**{name: _whole(row[name]) or 1 for name in names}))
-    plans = [plan.with_layout(layout) for layout in layouts(devices)]
-    usable = device.memory.capacity - device.memory.reserved
-    return plans[first_with_room([float(weight_bytes(one, work)) for one in plans], usable)]
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
-
-
-def _whole(text: str) -> int | None:
-    return int(float(text)) if text else None
 
 
 def predict(run: Run, numbers: Numbers) -> dict[str, float]:

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from llmplan.calibration.stacks import Numbers
-from llmplan.plan.stack import Band, Stack
+from llmplan.plan.band import Band
+from llmplan.plan.stack import Stack
 
 _MADE = ("fitted:", "variants:", "bands:", "hardware:", "fitted_on:")
 

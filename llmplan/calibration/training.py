@@ -16,7 +16,8 @@ from llmplan.calibration.runs import MEASUREMENTS, STANDS_ON, Run, runs_of
 from llmplan.calibration.stack_files import render, rewrite
 from llmplan.calibration.stacks import Meaning, Numbers, fit, left_out, predict, weights
 from llmplan.files import read_documents
-from llmplan.plan.stack import Band, Number, Stack
+from llmplan.plan.band import Band
+from llmplan.plan.stack import Number, Stack
 from llmplan.planner.memory import training_memory
 from llmplan.planner.validate import GENERIC, GIB
 
@@ -55,7 +56,12 @@ def main(names: Sequence[str]) -> None:
     own = [one for name, one in fits.items() if name != GENERIC and name not in STANDS_ON]
     models = joined([one.by_model for one in own if one.by_model])
     hardware = joined([one.by_hardware for one in own if one.by_hardware])
-    memory = joined([one.memory for one in own if one.memory])
+    # Where a source does not say what is recomputed, the residual measures its silence, not the model.
+    stated = [
+        _memory_residuals([run for run in runs_of(one.stack.id) if run.peak_gib and run.recompute_stated])
+        for one in own
+    ]
+    memory = joined([part for part in stated if part is not None])
     _write_left_out([one for one in own if one.left_out])
     for name in names or ids:
         one = fits[name]
@@ -117,7 +123,8 @@ def _bands(one: Fit, models: Residuals, hardware: Residuals, memory: Residuals) 
         step = band(one.by_model, models)
         unknown = band(one.by_hardware, hardware)
     unknown = unknown.model_copy(update={"low": min(unknown.low, step.low), "high": max(unknown.high, step.high)})
-    return {STEP: step, f"{STEP}_{UNMEASURED}": unknown, PEAK: band(one.memory, memory)}
+    peak = band(None if one.stack.id == GENERIC else one.memory, memory)
+    return {STEP: step, f"{STEP}_{UNMEASURED}": unknown, PEAK: peak}
 
 
 def _sources(runs: Sequence[Run]) -> list[str]:

@@ -11,7 +11,7 @@ from llmplan.catalog import open_catalog
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
 from llmplan.plan.resolve import resolve_all
-from llmplan.planner.estimate import estimate
+from llmplan.planner.estimate import estimate_run
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
@@ -33,7 +33,7 @@ def _estimate(
         Literal["table", "json", "jsonl"], typer.Option("--format", help="For people, or for programs.")
     ] = "table",
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 3 where the plan does not fit, and say on stderr what would.")
+        bool, typer.Option("--check", help="Exit with 3 where the plan does not fit or misses one of its limits, and say so on stderr.")
     ] = False,
 ) -> None:
     """Estimate a training run: does it fit, how long is a step, what holds it back.
@@ -42,10 +42,9 @@ def _estimate(
     """
     opened = open_catalog(catalog or ())
     wanted, many = read_requests(plan, given)
-    answers = [estimate(one) for one in resolve_all(wanted, opened)]
+    answers = [estimate_run(one, opened) for one in resolve_all(wanted, opened)]
     _write(answers, "json" if as_json else output, many=many)
-    if check and not all(answer.fits for answer in answers):
-        _say_what_would_fit(wanted, answers, opened)
+    if check and not _passes(wanted, answers, opened):
         raise typer.Exit(THE_ANSWER_IS_NO)
 
 
@@ -63,6 +62,23 @@ def _write(answers: list[TrainingEstimate], output: str, *, many: bool) -> None:
             typer.echo(dumps(result, indent=None))
     else:
         typer.echo(dumps(envelope(results) if many else results[0]))
+
+
+def _passes(wanted: list[Request], answers: list[TrainingEstimate], catalog: Catalog) -> bool:
+    """Whether every plan fits and keeps its limits; on stderr, what does not and what would."""
+    from llmplan.planner.limits import limits_kept
+    from llmplan.report.limits import missed_lines
+
+    passes = all(answer.fits for answer in answers)
+    if not passes:
+        _say_what_would_fit(wanted, answers, catalog)
+    for number, answer in enumerate(answers, 1):
+        prefix = f"plan {number}: " if len(answers) > 1 else ""
+        found = limits_kept(answer)
+        passes = passes and all(one.kept for one in found)
+        for line in missed_lines(found, answer.plan.workload.workload):
+            typer.echo(prefix + line, err=True)
+    return passes
 
 
 def _say_what_would_fit(wanted: list[Request], answers: list[TrainingEstimate], catalog: Catalog) -> None:

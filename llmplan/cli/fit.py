@@ -12,6 +12,9 @@ from llmplan.catalog import open_catalog
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
+from llmplan.files import Document
+from llmplan.plan.limits import Limits
+from llmplan.schema import check
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 THE_ANSWER_IS_NO = 3
 SEARCH, LIMITS, OUTPUT = "Search", "Limits", "Output"
 MOST_SHOWN = 1000
+HOURS_A_DAY = 24.0
 # Options that take a value, a list or a range here, and what is tried without them.
 LISTS = {
     "devices": "Devices of the whole run: 64, or 64,128, or 64..1024.",
@@ -40,7 +44,7 @@ LISTS = {
 
 
 def _limit(text: str, metavar: str = "NUMBER") -> Any:
-    return typer.Option(help=text, min=0.0, metavar=metavar, rich_help_panel=LIMITS)
+    return typer.Option(help=text, metavar=metavar, rich_help_panel=LIMITS)
 
 
 def _fit(
@@ -65,12 +69,13 @@ def _fit(
     try_offload: Annotated[
         bool, typer.Option("--try-offload", help="Also with optimizer states in host memory.", rich_help_panel=SEARCH)
     ] = False,
-    price: Annotated[float | None, _limit("Price of one device for an hour, instead of the catalogue's.", "USD")] = None,
-    max_cost: Annotated[float | None, _limit("Of the whole run (--tokens).", "USD")] = None,
-    max_hours: Annotated[float | None, _limit("Of the whole run (--tokens).")] = None,
-    min_mfu: Annotated[float | None, _limit("Model FLOPs utilisation, such as 0.4.")] = None,
-    max_step_seconds: Annotated[float | None, _limit("Of one optimizer step.")] = None,
-    min_tokens_per_second: Annotated[float | None, _limit("Of all devices.")] = None,
+    max_cost: Annotated[str | None, _limit("Of the whole run.", "USD")] = None,
+    max_days: Annotated[str | None, _limit("Of the whole run, interruptions included.", "DAYS")] = None,
+    max_hours: Annotated[float | None, _limit("The same in hours.", "HOURS")] = None,
+    max_step: Annotated[str | None, _limit("Time of one optimizer step.", "SECONDS")] = None,
+    max_memory: Annotated[str | None, _limit("Peak of the fullest device (72 GiB).", "BYTES")] = None,
+    min_mfu: Annotated[str | None, _limit("Model FLOPs utilisation, such as 0.4.")] = None,
+    min_tokens_per_second: Annotated[str | None, _limit("Trained by all devices.")] = None,
     surely: Annotated[
         bool, typer.Option("--surely", help="The whole error band of the memory must fit.", rich_help_panel=LIMITS)
     ] = False,
@@ -89,19 +94,37 @@ def _fit(
 
     llmplan fit --model llama-3.1-70b --hardware h100 --devices 64 --workload pretrain --seq-len 8192 --global-batch 512
     """
-    from llmplan.planner.search_goal import Limits
     from llmplan.planner.search_request import Ask, Wishes
 
     opened = open_catalog(catalog or ())
-    limits = Limits(max_cost, max_hours, min_mfu, max_step_seconds, min_tokens_per_second, surely)
-    wishes = Wishes(objective, limits, max_devices, top, _two(pareto), price, try_offload)
+    limits = _limits({
+        "max_cost": max_cost, "max_days": _days(max_days, max_hours), "max_step": max_step, "max_memory": max_memory,
+        "min_mfu": min_mfu, "min_tokens_per_second": min_tokens_per_second,
+    })  # fmt: skip
     wanted = _one_request(plan, {name: value for name, value in given.items() if name not in LISTS})
+    wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
     ask = Ask(wanted, {name: value for name, value in given.items() if name in LISTS}, wishes)
     form = "json" if as_json else output
     if maximize is not None:
         _maximize(ask, maximize, opened, form, write_plan)
     else:
         _search(ask, opened, form, write_plan)
+
+
+def _days(days: str | None, hours: float | None) -> str | float | None:
+    if days is not None and hours is not None:
+        raise InputError("--max-days and --max-hours say the same; give one")
+    return days if hours is None else hours / HOURS_A_DAY
+
+
+def _limits(given: dict[str, Any]) -> Limits:
+    """The limits of the command line, checked."""
+    said = {name: value for name, value in given.items() if value is not None}
+    try:
+        return check(Document(said, ""), Limits)
+    except InputError as error:
+        raise InputError([Fault(f"--{fault.message.replace('_', '-', fault.message.split(':')[0].count('_'))}")
+                          for fault in error.faults]) from None  # fmt: skip
 
 
 def _one_request(plan: str | None, given: Mapping[str, Any]) -> Request:
@@ -141,6 +164,31 @@ def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> N
         raise typer.Exit(THE_ANSWER_IS_NO)
     if write_plan is not None:
         _write_plan(write_plan, found.best[0].plan)
+
+
+def _maximize(ask: Ask, what: str, catalog: Catalog, form: str, write_plan: Path | None) -> None:
+    from llmplan.planner.search_most import most
+    from llmplan.report.search import most_line
+
+    found = most(ask, what, catalog)
+    if form == "table":
+        if found.value is not None:
+            from llmplan.report.table import print_estimates
+
+            typer.echo(most_line(found) + "\n")
+            print_estimates([found.estimate])
+    elif form == "csv":
+        raise InputError("--maximize has one answer: --format table, json or jsonl")
+    else:
+        from llmplan.report.json import dumps
+        from llmplan.report.search_json import most_json
+
+        typer.echo(dumps(most_json(what, found), indent=None if form == "jsonl" else 2))
+    if found.value is None:
+        typer.echo(most_line(found), err=True)
+        raise typer.Exit(THE_ANSWER_IS_NO)
+    if write_plan is not None:
+        _write_plan(write_plan, found.estimate.plan)
 
 
 def _write(asked: Search, found: Found, told: tuple[str, ...], changes: list[Change], form: str) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "estimate": "llmplan.cli.estimate",
     "fit": "llmplan.cli.fit",
+    "compare": "llmplan.cli.compare",
+    "explain": "llmplan.cli.explain",
     "validate": "llmplan.cli.validate",
     "catalog": "llmplan.cli.catalog",
     "schema": "llmplan.cli.schema",

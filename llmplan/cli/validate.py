@@ -20,6 +20,7 @@ def validate(
     ],
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every row and the summary, as JSON.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="One line a quantity, no more.")] = False,
 ) -> None:
     """Predict every run of a CSV and say how far off the predictions are.
 
@@ -37,6 +38,6 @@ def validate(
         return
     from rich.console import Console
 
-    from llmplan.report.validation import print_validation
+    from llmplan.report.validation import print_summary, print_validation
 
-    print_validation(Console(), results)
+    (print_summary if summary else print_validation)(Console(), results)

@@ -43,6 +43,8 @@ def score_bytes(tokens: Num, attended: Num, heads: Num, tp: Num, bytes_per_score
 
     bytes_per_score: 5 with dropout (softmax 2, mask 1, dropout's output 2), 2 without
     (Korthikanti et al. 2022, section 4.1). The full square is kept even where it is causal.
+    tokens: of the micro-batch on this device [1]; attended: keys that each is compared with [1]; heads, tp [1];
+    bytes_per_score: all copies [bytes].
 
     >>> score_bytes(2048.0, 2048.0, 96.0, 1.0, 5.0) / 1e9
     2.01326592

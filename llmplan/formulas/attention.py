@@ -62,6 +62,7 @@ def attention_traffic(tokens: Num, keys: Num, heads: Num, kv_heads: Num, qk_dim:
 
     tokens: queries [1]; keys: distinct keys read [1]; element: bytes of one element [bytes].
     Exact where a head's keys stay in the cache between blocks of queries (Dao 2023, arXiv 2307.08691, 3.1).
+    heads, kv_heads: on this device [1]; qk_dim, v_dim: of a head [1].
 
     >>> attention_traffic(10.0, 10.0, 4.0, 1.0, 8.0, 8.0, 2.0)
     1600.0
@@ -74,6 +75,7 @@ def score_traffic(tokens: Num, attended: Num, heads: Num, passes: Num) -> Num:
 
     2 bytes x passes x tokens x attended x heads; passes: reads and writes of the score matrix [1]:
     QK^T writes, scale+mask+softmax read and write, dropout read and write, the product reads.
+    tokens, attended, heads [1].
 
     >>> score_traffic(2.0, 2.0, 1.0, 6.0)
     48.0

@@ -46,6 +46,7 @@ def ring_latency(group: Num, members: Num, inner_latency: Num, outer_latency: Nu
     inner_latency + outer_latency x log2(domains) with domains = ceil(group / members); 0 for a group
     of one. NCCL switches from rings to trees (and to PAT) where the ring's (n - 1) steps would hurt,
     so the steps grow with the logarithm. inner_latency, outer_latency: of one step [s].
+    group, members: of the group, and of it in one domain [1].
 
     >>> ring_latency(1.0, 1.0, 1e-5, 2e-5), ring_latency(8.0, 8.0, 1e-5, 2e-5)
     (0.0, 1e-05)
@@ -82,7 +83,7 @@ def all_reduce_seconds(size: Num, group: Num, bandwidth: Num, latency: Num) -> N
 def dispatch_seconds(
     size: Num, copies: Num, group: Num, members: Num, scale_up: Num, scale_out: Num, latency: Num
 ) -> Num:
-    """Tokens to their experts (or back): each goes once to every domain that has any of them, then fans out inside.
+    """Tokens to their experts (or back): each goes once to every domain that has any of them, then fans out [s].
 
     With d = group / members domains, a token of c copies reaches r = (d - 1)(1 - (1 - 1/d)^c) other domains:
     max(c (m - 1)/m size / scale_up, r size / scale_out) + latency, m = members (the inner step carries all copies).
@@ -105,6 +106,8 @@ def dispatch_seconds(
 
 def send_seconds(size: Num, bandwidth: Num, latency: Num) -> Num:
     """One message from a device to another: size / bandwidth + latency [s].
+
+    size [bytes]; bandwidth: of the link between the two [bytes/s].
 
     >>> send_seconds(1e9, 50e9, 0.0)
     0.02

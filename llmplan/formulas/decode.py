@@ -15,6 +15,7 @@ def touched_experts(experts: Num, active: Num, tokens: Num) -> Num:
 
     E (1 - (1 - k / E)^B): every token takes k of E experts, independently and evenly.
     experts: E, active: k, tokens: B [1]. Ignored: uneven routing, which touches fewer at small B.
+    active: of the experts, for each token [1]; tokens: of all sequences in the step [1].
 
     >>> touched_experts(8.0, 2.0, 1.0)
     2.0
@@ -29,6 +30,7 @@ def weighted_traffic(m: Num, n: Num, k: Num, weight_bytes: Num, input_bytes: Num
 
     weight_bytes sets k n + input_bytes m k + 2 m n; results are written in 16 bits.
     m, n, k [1]; weight_bytes: of one weight with its share of scales [bytes]; sets: matrices read [1].
+    input_bytes: of one element of the input [bytes].
 
     >>> weighted_traffic(1.0, 4.0, 2.0, 0.5, 2.0)
     16.0
@@ -67,6 +69,7 @@ def pipelined_step_seconds(stage_seconds: Num, pp: Num, transfer: Num) -> Num:
 
     pp x (stage_seconds + transfer): a stage sees each of the pp parts once in a round.
     stage_seconds: of one part of the batch through one stage [s]; transfer: to the next stage [s].
+    pp: stages [1].
 
     >>> pipelined_step_seconds(0.005, 4.0, 0.0)
     0.02
@@ -76,6 +79,8 @@ def pipelined_step_seconds(stage_seconds: Num, pp: Num, transfer: Num) -> Num:
 
 def host_floor_seconds(device_seconds: Num, host_seconds: Num) -> Num:
     """The device's time, or the host's where it cannot launch kernels as fast [s].
+
+    device_seconds, host_seconds: of the same work [s].
 
     >>> host_floor_seconds(0.01, 0.03)
     0.03

@@ -28,6 +28,7 @@ def cache_elements_mla(kv_lora_rank: Num, qk_rope_head_dim: Num) -> Num:
     """Elements that one token caches in one layer of multi-head latent attention [1].
 
     kv_lora_rank + qk_rope_head_dim, whatever the heads (DeepSeek-V2, arXiv 2405.04434, table 1).
+    kv_lora_rank, qk_rope_head_dim [1].
 
     >>> cache_elements_mla(512.0, 64.0)
     576.0
@@ -50,6 +51,8 @@ def cached_tokens(length: Num, window: Num | None) -> Num:
 def block_tokens(length: Num, block: Num) -> Num:
     """Tokens that paged memory reserves for a sequence: whole blocks [1] (Kwon et al. 2023, arXiv 2309.06180).
 
+    length, block [tokens].
+
     >>> block_tokens(100.0, 16.0)
     112.0
     """
@@ -62,6 +65,7 @@ def sequence_bytes(length: Num, growing: Num, windowed: Num, window: Num, state:
     growing x length + windowed x min(length, window) + state
     growing, windowed: bytes a token of layers that keep all, or a window [bytes]; window [1];
     state: bytes of recurrent layers, whatever the length [bytes].
+    length [tokens].
 
     >>> sequence_bytes(4096.0, 10.0, 50.0, 1024.0, 0.0)
     92160.0
@@ -84,6 +88,7 @@ def growing_length(room: Num, growing: Num, windowed: Num, window: Num, state: N
     """Longest single sequence that fits [tokens]: the inverse of `sequence_bytes` (0 where there is no room).
 
     room [bytes]; the rest as there. Where nothing grows, a length without bound is cut at 1e12.
+    growing, windowed, state [bytes]; window [tokens].
 
     >>> growing_length(92160.0, 10.0, 50.0, 1024.0, 0.0)
     4096.0
@@ -96,6 +101,8 @@ def growing_length(room: Num, growing: Num, windowed: Num, window: Num, state: N
 
 def waves(batch: Num, resident: Num) -> Num:
     """Rounds in which a static batch runs when not all of it is resident [1]: ceil(batch / resident).
+
+    batch [1].
 
     >>> waves(64.0, 48.0), waves(64.0, 64.0)
     (2.0, 1.0)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def matmul_flops(m: Num, n: Num, k: Num) -> Num:
     """FLOPs of an (m, k) x (k, n) product: 2 m n k [FLOP].
 
+    m, n: rows and columns of the result [1].
+
     >>> matmul_flops(2.0, 3.0, 4.0)
     48.0
     """
@@ -22,7 +24,7 @@ def matmul_flops(m: Num, n: Num, k: Num) -> Num:
 def matmul_seconds(
     m: Num, n: Num, k: Num, *, rate: Num, ramp_k: Num, tail: Num, traffic: Num, bandwidth: Num, launch: Num
 ) -> Num:
-    """Time of an (m, k) x (k, n) product.
+    """Time of an (m, k) x (k, n) product [s].
 
     launch + soft_maximum(2 (k + ramp_k) (m n + tail) / rate, traffic / bandwidth)
 
@@ -55,7 +57,7 @@ def grouped_matmul_seconds(
     rows: Num, groups: Num, n: Num, k: Num, *, pad: Num, rate: Num, ramp_k: Num, tail: Num, traffic: Num,
     bandwidth: Num, launch: Num,
 ) -> Num:  # fmt: skip
-    """Time of one grouped product: `rows` rows spread over `groups` matrices of (k, n).
+    """Time of one grouped product: `rows` rows spread over `groups` matrices of (k, n) [s].
 
     As `matmul_seconds` with m = rows + groups x pad: every group's last tile of rows is part empty.
 
@@ -65,6 +67,7 @@ def grouped_matmul_seconds(
     Ignored: uneven routing (the busiest group decides where groups sit on different devices).
 
     One group without padding is a plain product:
+    rows: of all groups together [1].
 
     >>> curve = dict(rate=8e14, ramp_k=0.0, tail=0.0, traffic=0.0, bandwidth=1e12, launch=0.0)
     >>> grouped = grouped_matmul_seconds(512.0, 1.0, 4096.0, 4096.0, pad=0.0, **curve)
@@ -89,6 +92,7 @@ def matmul_traffic(m: Num, n: Num, k: Num, input_bytes: Num, output_bytes: Num, 
 
     input_bytes (m k + weight_sets k n) + output_bytes m n, element sizes in bytes [bytes].
     Right while a wave's operands stay in the cache; a square product of 16k re-reads some.
+    m, n, k, weight_sets [1]; input_bytes, output_bytes: of one element [bytes].
 
     >>> matmul_traffic(2.0, 3.0, 4.0, 2.0, 2.0)
     52.0

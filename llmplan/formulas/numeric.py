@@ -67,6 +67,15 @@ def log2(a: Num) -> Num:
     return math.log2(a) if isinstance(a, _PLAIN) else _numpy().log2(a)
 
 
+def sqrt(a: Num) -> Num:
+    """Square root, the same to the last bit for a number and in an array.
+
+    >>> sqrt(9.0)
+    3.0
+    """
+    return math.sqrt(a) if isinstance(a, _PLAIN) else _numpy().sqrt(a)  # type: ignore[no-any-return]
+
+
 def where(condition: Bool, a: Num, b: Num) -> Num:
     """a where the condition holds, else b, elementwise; both are evaluated.
 
@@ -88,7 +97,7 @@ def soft_maximum(a: Num, b: Num) -> Num:
     (1.1892, 2.031)
     """
     a2, b2 = a * a, b * b
-    return (a2 * a2 + b2 * b2) ** 0.25
+    return sqrt(sqrt(a2 * a2 + b2 * b2))  # unlike a power, rounded the same way for numbers and arrays
 
 
 def _numpy() -> Any:

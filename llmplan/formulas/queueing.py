@@ -24,6 +24,8 @@ def in_flight(rate: Num, seconds: Num) -> Num:
 def utilisation(rate: Num, capacity: Num) -> Num:
     """Share of the capacity that arrivals take [1]: rate / capacity; at 1 and above the queue grows without end.
 
+    rate, capacity: arrivals, and the most that is served [1/s].
+
     >>> utilisation(3.0, 4.0)
     0.75
     """
@@ -35,6 +37,7 @@ def single_server_wait(rate: Num, service: Num) -> Num:
 
     Pollaczek 1930, Khinchine 1932 (M/D/1): prefills of others, one after another. Beyond rho = 0.98 the
     formula is cut there: the load is then all but unstable and the figure has no meaning of its own.
+    rate: arrivals [1/s]; service: time of one [s].
 
     >>> single_server_wait(5.0, 0.1)
     0.05
@@ -61,6 +64,8 @@ def many_server_wait(seconds: Num, servers: Num, load: Num) -> Num:
 
 def percentile_95(mean_wait: Num) -> Num:
     """95th percentile of a wait with an exponential tail [s]: ln 20 x mean.
+
+    mean_wait [s].
 
     >>> round(percentile_95(1.0), 3)
     2.996

@@ -53,6 +53,7 @@ def gpt_parameters(layers: Num, hidden: Num, vocab: Num, seq_len: Num) -> Num:
 
     12 l h^2 (1 + 13 / (12 h) + (V + s) / (12 l h)) (Narayanan et al. 2021, equation 2). A check on the
     general counter, not used by it.
+    layers, hidden, vocab, seq_len: l, h, V, s [1].
 
     >>> f"{gpt_parameters(96.0, 12288.0, 51200.0, 2048.0) / 1e9:.1f}"
     '174.6'

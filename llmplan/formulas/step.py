@@ -14,6 +14,7 @@ def elementwise_bytes(tokens: Num, elements: Num, passes: Num, element: Num = 2.
     """Traffic of norms, residuals, activations, dropout, rotations [bytes]: tokens x elements x passes x element.
 
     elements: of a token, all such operations of a layer together [1]; passes: reads and writes of each [1].
+    tokens [1]; element: of one number [bytes].
 
     >>> elementwise_bytes(10.0, 4.0, 3.0)
     240.0
@@ -26,6 +27,7 @@ def host_bound_seconds(device_seconds: Num, host_seconds: Num) -> Num:
 
     soft_maximum(device, host): small layers finish before their next kernel is launched, and the two queue
     behind each other where they are alike. Ignored: a host that runs ahead over layers of unlike size.
+    device_seconds, host_seconds: of the same layer [s].
 
     >>> round(host_bound_seconds(0.004, 0.001), 6), round(host_bound_seconds(0.0005, 0.001), 6)
     (0.004004, 0.001015)
@@ -52,6 +54,7 @@ def optimizer_seconds(parameters: Num, bytes_per_parameter: Num, bandwidth: Num)
 
     parameters x bytes_per_parameter / bandwidth; parameters: updated on this device [1];
     bytes_per_parameter: read and written (Adam in mixed precision: 4 + 2 x 12 + 2 = 30) [bytes].
+    bandwidth: at which they stream [bytes/s].
 
     >>> round(optimizer_seconds(1e9, 30.0, 1.5e12), 3)
     0.02

@@ -87,6 +87,36 @@ CODES: dict[str, Code] = {
         "offloaded optimizer states take {needed} of host memory a node, and cluster {cluster} has {have}",
         "Offloading moves optimizer states to the host. They have to fit there too.",
     ),
+    "LP020": Code(
+        "More requests than places",
+        "at most {resident} requests are resident at once, {queued} wait for a place",
+        "The key-value cache holds so many sequences of these lengths. Engines let the rest wait; throughput is that of "
+        "the resident ones, and the wait counts into the time to first token.",
+    ),
+    "LP021": Code(
+        "Unstable at this rate",
+        "unstable at this rate: {rate} requests a second arrive and {capacity} can be served, so the queue grows "
+        "without end",
+        "The times that are given are those at 90 % of the capacity. More replicas, fewer tokens or a faster layout are "
+        "needed; `replicas_needed` says how many.",
+    ),
+    "LP022": Code(
+        "Close to capacity",
+        "the rate takes {load} of the capacity, which is itself only known within its band: waiting may be far longer",
+        "Beyond 90 % of the capacity the time to first token hangs on single percents of it. The times that are given "
+        "are those at 90 %, and the least to expect.",
+    ),
+    "LP023": Code(
+        "Target missed",
+        "{name} is {value} s and the target is {limit} s",
+        "A limit given with max_ttft or max_tpot is not met at this load. `replicas_needed` says how many copies of the "
+        "deployment meet it; 0 means that no number of them does.",
+    ),
+    "LP024": Code(
+        "Request longer than the cache",
+        "one request of these lengths does not fit into the cache: the longest sequence that does has {longest} tokens",
+        "The engine would refuse such a request or cut it off.",
+    ),
     "LP030": Code(
         "Held back by memory capacity",
         "the plan takes {share} of the usable memory: {remedy}",

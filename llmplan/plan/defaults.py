@@ -16,6 +16,8 @@ from llmplan.plan.layout import Layout, Workload
 from llmplan.plan.model import Model
 from llmplan.plan.options import PlanOptions
 from llmplan.plan.plan import Plan
+from llmplan.plan.serving import ServingWorkload
+from llmplan.plan.request import LENGTHS
 from llmplan.plan.stack import TrainingDefaults
 from llmplan.planner.choose import candidates
 from llmplan.planner.rates import peak_flops
@@ -29,6 +31,7 @@ the rate of larger ones on the devices that were measured (`efficiency.matmul` o
 ROUNDS = 4
 """Micro-batches a pipeline stage where the batch is not given: the bubble is then a fifth of the step."""
 RECOMPUTE = ("none", "selective", "full")
+SERVING_WORDS = tuple(ServingWorkload.model_fields)
 PRECISIONS = ("bf16", "fp16", "fp32")
 """Tried in this order where a device lacks the stack's default."""
 
@@ -56,12 +59,13 @@ def check_words(draft: Draft) -> None:
     """Words that go together or not, whatever the model."""
     said = draft.options
     kind = said.workload or "pretrain"
-    if kind == "serve":
-        draft.fault("workload serve is not estimated yet; it is one of pretrain, finetune, lora", "workload")
+    for name in SERVING_WORDS:
+        if getattr(said, name) is not None and kind != "serve":
+            draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
     for name in ("lora_rank", "lora_targets", "quantized_base"):
         if getattr(said, name) is not None and kind != "lora":
             draft.fault(f"{name} goes with workload lora, and the workload is {kind}", name, "workload")
-    lengths = [name for name in ("tokens", "steps", "epochs") if getattr(said, name) is not None]
+    lengths = [name for name in LENGTHS if getattr(said, name) is not None]
     if len(lengths) > 1:
         draft.fault(f"give one of {' and '.join(lengths)}: each says how long the run is", *lengths)
     if said.epochs is not None and said.dataset_tokens is None:

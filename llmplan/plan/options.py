@@ -9,16 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from llmplan.plan.layout import Count, Degree, Optimizer, QuantizedBase, Recompute, TrainingPrecision, WorkloadKind
+from llmplan.plan.layout import (
+    Count,
+    Degree,
+    Optimizer,
+    QuantizedBase,
+    Recompute,
+    StoragePrecision,
+    TrainingPrecision,
+    WorkloadKind,
+)
 from llmplan.plan.limits import LimitsField
+from llmplan.plan.serving import Load, ServingWorkload
+from llmplan.plan.serving import Tokens as RequestTokens
 from llmplan.schema import Spec
-from llmplan.units import UsdPerHour, Watts
+from llmplan.units import Seconds, UsdPerHour, Watts
 
 if TYPE_CHECKING:
     from llmplan.plan.plan import Plan
 
 SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
 RUN = "The whole run"
+SERVING = "Serving"
 
 
 def _option(text: str, panel: str, metavar: str = "") -> Any:
@@ -35,6 +47,9 @@ Zero = Annotated[int, Field(ge=0, le=3)]
 Tokens = Annotated[float, Field(gt=0, le=1e18)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
+Rate = Annotated[float, Field(gt=0, le=1e9)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Target = Annotated[Seconds, Field(gt=0)]
 Price = Annotated[UsdPerHour, Field(gt=0)]
 Pue = Annotated[float, Field(ge=1, le=3)]
 Power = Annotated[Watts, Field(gt=0)]
@@ -78,6 +93,21 @@ class PlanOptions(Spec):
     optimizer: Optimizer | None = _option("Optimizer.", TRAINING)
     flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
 
+    load: Load | None = _option(
+        "How requests come: a batch at once, a closed loop of `batch`, as many as fit, or `request_rate` a second.",
+        SERVING,
+    )
+    batch: Count | None = _option("Requests in flight, over all devices.", SERVING)
+    request_rate: Rate | None = _option("Requests a second, for an open load.", SERVING, "NUMBER")
+    input_tokens: RequestTokens | None = _option("Tokens of a prompt, on average.", SERVING, "NUMBER")
+    output_tokens: RequestTokens | None = _option("Tokens of an answer, on average.", SERVING, "NUMBER")
+    weight_precision: StoragePrecision | None = _option("Of the weights; default: as released.", SERVING)
+    activation_precision: StoragePrecision | None = _option("Of the inputs of matrix products.", SERVING)
+    kv_precision: StoragePrecision | None = _option("Of the key-value cache.", SERVING)
+    memory_fraction: Share | None = _option("Share of memory, in the stack's own meaning.", SERVING, "NUMBER")
+    max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
+    max_tpot: Target | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
+
     tokens: Tokens | None = _option("Tokens of the whole run: days, cost, energy, storage (15e12).", RUN, "NUMBER")
     steps: Count | None = _option("Steps of the whole run, instead of tokens.", RUN)
     epochs: Epochs | None = _option("Passes over the data set, instead of tokens.", RUN, "NUMBER")
@@ -108,6 +138,8 @@ RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "devic
 
 def words(plan: "Plan") -> dict[str, Any]:
     """A resolved plan in the vocabulary, complete: given back as a plan file it is the same plan."""
+    if plan.serving is not None:
+        return _serving_words(plan, plan.serving)
     said, layout, workload = plan.inputs, plan.layout, plan.workload
     result: dict[str, Any] = {
         "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
@@ -123,3 +155,19 @@ def words(plan: "Plan") -> dict[str, Any]:
         result["limits"] = said["limits"].model_dump(exclude_none=True)
     order = [name for name in PlanOptions.model_fields if name in result]
     return {name: list(v) if isinstance(v := result[name], tuple) else v for name in order if result[name] is not None}
+
+
+SERVING_DEGREES = ("tp", "pp", "cp", "ep", "dp")
+"""Words of a layout that mean something in serving."""
+
+
+def _serving_words(plan: "Plan", work: ServingWorkload) -> dict[str, Any]:
+    said, layout = plan.inputs, plan.layout
+    result: dict[str, Any] = {
+        "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
+        "devices": plan.devices, "devices_per_node": plan.cluster.devices_per_node, "stack": plan.stack.id,
+        "stack_version": said.get("stack_version"), "workload": "serve",
+        **{name: getattr(layout, name) for name in SERVING_DEGREES},
+        **{name: getattr(work, name) for name in type(work).model_fields},
+    }  # fmt: skip
+    return {name: result[name] for name in PlanOptions.model_fields if result.get(name) is not None}

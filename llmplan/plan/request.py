@@ -11,6 +11,9 @@ from llmplan.files import Document
 from llmplan.plan.options import FLAGS, PlanOptions
 from llmplan.schema import check
 
+LENGTHS = ("tokens", "steps", "epochs")
+"""Words that say how long a run is; one of them does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -98,7 +101,11 @@ def _as_option(message: str) -> str:
 
 
 def _merged(options: PlanOptions, said: Mapping[str, Any]) -> PlanOptions:
-    return options.model_copy(update=dict(said)) if said else options
+    """The options of a file under those of the command line, where one way to say a length replaces the others."""
+    if not said:
+        return options
+    replaced = dict.fromkeys(LENGTHS) if any(name in said for name in LENGTHS) else {}
+    return options.model_copy(update={**replaced, **said})
 
 
 def _parts(document: Document) -> list[Document]:

@@ -30,16 +30,20 @@ GENERIC = "generic"
 
 
 def plan_from(
-    options: PlanOptions | Mapping[str, Any], *, catalog: Catalog | None = None, model: Model | None = None
+    options: PlanOptions | Mapping[str, Any],
+    *,
+    catalog: Catalog | None = None,
+    model: Model | None = None,
+    source: str = "",
 ) -> Plan:
     """A plan from options, as `PlanOptions` or as a mapping in its words; raises InputError with every fault.
 
-    model: a model at hand, instead of the one that the options name.
+    model: a model at hand, instead of the one that the options name; source: as in `resolve`.
 
     `plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8})`
     """
     wanted = Request(options) if isinstance(options, PlanOptions) else request(options)
-    return resolve(wanted, catalog, model)
+    return resolve(wanted, catalog, model, source)
 
 
 def resolve_all(wanted: Iterable[Request], catalog: Catalog | None = None) -> list[Plan]:
@@ -55,11 +59,18 @@ def resolve_all(wanted: Iterable[Request], catalog: Catalog | None = None) -> li
     return plans
 
 
-def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None = None) -> Plan:
-    """One request as a plan: checked, complete, and saying what was assumed."""
+def resolve(
+    wanted: Request, catalog: Catalog | None = None, model: Model | None = None, source: str = ""
+) -> Plan:
+    """One request as a plan: checked, complete, and saying what was assumed.
+
+    source: published record that a measured run is from, which may tell the version of its stack.
+    """
     draft = Draft(wanted)
     check_words(draft)
     devices = count_devices(draft)
+    if draft.options.workload == "serve":
+        return _resolve_serving(draft, catalog or open_catalog(), devices, model, source)
     base = base_plan(draft, catalog or open_catalog(), model)
     defaults = base.stack.training
     assert defaults is not None  # `base_plan` refuses such stacks
@@ -72,6 +83,15 @@ def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None
     plan, fits = first_that_fits(sound) if len(sound) > 1 else (sound[0], True)
     tell_layout(draft, plan, open_, fits=fits)
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
+
+
+def _resolve_serving(draft: Draft, catalog: Catalog, devices: int, model: Model | None, source: str) -> Plan:
+    from llmplan.plan.resolve_serving import resolve_serving
+
+    subject = _subject(draft, catalog, model)
+    draft.check()
+    assert subject is not None  # no fault was found
+    return resolve_serving(draft, subject.model, subject.device, subject.cluster, subject.stack, devices, source)
 
 
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Plan:
@@ -186,6 +206,11 @@ def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
         return None
     if said is None:
         draft.assume("stack", stack.id, "none was named")
+    if draft.options.workload == "serve":
+        if stack.serving is None:
+            draft.fault(f"stack {stack.id} does not serve; it is for {', '.join(stack.workloads)}", "stack")
+            return None
+        return stack
     if stack.training is None:
         draft.fault(f"stack {stack.id} does not train; it is for {', '.join(stack.workloads)}", "stack")
         return None

@@ -106,4 +106,5 @@ def row_plan(row: Row, catalog: Catalog, stack: str) -> Plan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
     from llmplan.plan.resolve import plan_from
 
-    return plan_from(row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog))
+    source = row.cells.get("source", "")
+    return plan_from(row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog), source=source)

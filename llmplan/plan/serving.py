@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from llmplan.plan.band import Band
 from llmplan.plan.layout import Count, StoragePrecision
 from llmplan.schema import Spec
 from llmplan.units import Bytes
@@ -100,6 +101,11 @@ class ServingDefaults(Spec):
     policy: ServingPolicy = ServingPolicy()
     variants: Annotated[tuple[ServingVariant, ...], Field(min_length=1)]
     """Oldest first."""
+    hardware: tuple[str, ...] = ()
+    """Devices that the numbers were fitted on."""
+    bands: dict[str, Band] = {}
+    """By quantity: `ttft_seconds`, `tpot_seconds`, `output_tokens_per_second`, `request_seconds`, `kv_tokens`,
+    `serving_bytes`; with `_unmeasured_hardware` behind it for other devices."""
 
     def variant(self, version: str | None, load: str, source: str = "") -> ServingVariant:
         """The variant for a version, else that of a published record, else the newest measured under the load.
@@ -107,6 +113,8 @@ class ServingDefaults(Spec):
         A version that is not listed takes the newest variant that is not newer, of the same name (`MLPerf v5.0`
         takes `MLPerf v4.1`, `0.9` takes `0.8.0`).
         """
+        if len(self.variants) == 1:
+            return self.variants[0]
         if version:
             wanted = version.strip().lower()
             for one in self.variants:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from llmplan.plan.band import Band
 from llmplan.plan.hardware import Source
 from llmplan.plan.layout import Recompute, WorkloadKind
 from llmplan.plan.serving import ServingDefaults
@@ -25,16 +26,6 @@ class Number(Spec):
     """Where a fit starts, and what it is drawn to where rows say nothing."""
     spread: Annotated[float, Field(gt=0)]
     """How far from the prior is ordinary, as a fraction of it."""
-
-
-class Band(Spec):
-    """80 % of unseen runs lie within `low` .. `high` times the prediction."""
-
-    low: Annotated[float, Field(gt=0, le=1)]
-    high: Annotated[float, Field(ge=1)]
-    rows: int = 0
-    """Left-out rows it was drawn from; 0 = borrowed."""
-    note: str = ""
 
 
 class TrainingDefaults(Spec):

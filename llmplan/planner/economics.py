@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmplan.plan.codes import warning
@@ -35,8 +35,17 @@ class Economics:
     warnings: tuple[PlanWarning, ...]
 
 
+def with_run(answer: TrainingEstimate, catalog: Catalog) -> TrainingEstimate:
+    """The estimate with its run and what was assumed for it, where the length of the run was said."""
+    found = economics(answer, catalog)
+    if found is None:
+        return answer
+    plan = replace(answer.plan, assumptions=answer.plan.assumptions + found.assumptions)
+    return replace(answer, plan=plan, warnings=answer.warnings + found.warnings, economics=found)
+
+
 def economics(answer: TrainingEstimate, catalog: Catalog) -> Economics | None:
-    """The run of an estimate's plan; None where its length was not said. Raises InputError for words that say nothing."""
+    """The run of an estimate's plan; None where its length was not said. Raises InputError for unknown words."""
     plan, tokens = answer.plan, run_tokens(answer.plan)
     if tokens is None:
         return None

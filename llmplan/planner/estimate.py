@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.plan.plan import Plan, PlanWarning
-from llmplan.plan.stack import Band
+from llmplan.plan.band import Band
 from llmplan.planner import rates as reach
 from llmplan.planner.kernels import model_flops
 from llmplan.planner.memory import Memory, training_memory
@@ -98,9 +98,9 @@ def estimate_run(plan: Plan, catalog: Catalog) -> TrainingEstimate:
     answer = estimate(plan)
     if all(plan.inputs.get(word) is None for word in ("tokens", "steps", "epochs")):
         return answer
-    from llmplan.planner.economics import economics
+    from llmplan.planner.economics import with_run
 
-    return replace(answer, economics=economics(answer, catalog))
+    return with_run(answer, catalog)
 
 
 def training_flops(plan: Plan) -> float:

@@ -37,6 +37,7 @@ NORM_PASSES, RESIDUAL_PASSES, ACTIVATION_PASSES, ELEMENTWISE_BACKWARD = 2.0, 3.0
 ROTARY_PASSES = 1.5
 # Casting to 8 bits or fewer: read 16 bits, write two copies (rows and columns), in vectors of 16 bits.
 CAST_PASSES = 2.0
+CAST_ONCE_PASSES = 1.5  # one copy is enough where no gradient of the weight is computed (LoRA)
 _GROUP_PAD = 64.0  # rows: half a 128-row tile lost in each expert's last one
 _WGRAD_BYTES = 8.0  # the fp32 accumulator of a weight gradient is read and written
 
@@ -160,8 +161,11 @@ def core_seconds(
     return forward, UNFUSED_BACKWARD * 2.0 * products + scores * SCORE_PASSES_BACKWARD / rates.bandwidth
 
 
-def elementwise_seconds(layer: Layer, tokens: Num, layout: Any, rates: Rates, passes: float, *, low: bool) -> Num:
-    """Norms, residuals, non-linearities, rotations and casts of one layer, forward [s]; passes: the stack's factor."""
+def elementwise_seconds(layer: Layer, tokens: Num, layout: Any, rates: Rates, passes: float, *, casts: float) -> Num:
+    """Norms, residuals, non-linearities, rotations and casts of one layer, forward [s].
+
+    passes: the stack's factor; casts: passes over each input that casting it takes, 0 in 16 bits [1].
+    """
     copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
     outside = (NORM_PASSES * layer.norms + RESIDUAL_PASSES * layer.residuals) * layer.hidden / copies
     inside = ACTIVATION_PASSES * layer.activation_elements + ROTARY_PASSES * sum(
@@ -169,9 +173,9 @@ def elementwise_seconds(layer: Layer, tokens: Num, layout: Any, rates: Rates, pa
     )
     routed = sum(linear.inputs * linear.active for linear in layer.linears if linear.routed and linear.saves_input)
     moved = outside + inside / layout.tp + 2.0 * routed / layout.tp  # permuting tokens to experts and back
-    if low:
+    if casts:
         cast = sum(linear.inputs * linear.active for linear in layer.linears if linear.saves_input)
-        moved = moved + CAST_PASSES * cast / layout.tp
+        moved = moved + casts * cast / layout.tp
     return elementwise_bytes(tokens, moved, passes) / rates.bandwidth
 
 
@@ -206,7 +210,8 @@ def layer_seconds(
     for core in layer.cores:
         one, two = core_seconds(core, tokens, seq_len, source_len, layout, rates, flash=flash)
         mix_forward, mix_backward = mix_forward + one, mix_backward + two
-    moved = elementwise_seconds(layer, tokens, layout, rates, passes, low=low)
+    casts = 0.0 if not low else CAST_PASSES if trained else CAST_ONCE_PASSES
+    moved = elementwise_seconds(layer, tokens, layout, rates, passes, casts=casts)
     return Parts(forward, mix_forward, moved), Parts(backward, mix_backward, ELEMENTWISE_BACKWARD * moved)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.planner.estimate import Interval
+from llmplan.planner.tokens import step_tokens
 
 if TYPE_CHECKING:
     from llmplan.plan.plan import Plan
@@ -38,11 +39,6 @@ def run_tokens(plan: Plan) -> float | None:
     if said.get("epochs") is not None and said.get("dataset_tokens") is not None:
         return float(said["epochs"]) * float(said["dataset_tokens"])
     return None
-
-
-def step_tokens(plan: Plan) -> float:
-    """Tokens of a step [1]."""
-    return float(plan.workload.global_batch) * plan.workload.seq_len
 
 
 def run_of(answer: TrainingEstimate, tokens: float, goodput: float | None) -> Run:

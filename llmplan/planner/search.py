@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from llmplan.catalog import Catalog
 from llmplan.plan.checks import remarks
 from llmplan.plan.plan import Plan
-from llmplan.planner.estimate import TrainingEstimate, estimate, interval
+from llmplan.planner.estimate import TrainingEstimate, estimate_run, interval
 from llmplan.planner.search_choices import Choices
 from llmplan.planner.search_goal import Goal
 from llmplan.planner.search_rank import Best, Candidate, Front
 from llmplan.planner.search_scores import Scores, evaluate
 from llmplan.planner.search_space import Space
 
+MISSES = 3  # shown where nothing is found
 MEMORY, HOST = "memory", "host-memory"
 """Reasons that only the estimate gives, beside those of `search_space.REASONS` and the names of limits."""
 
@@ -62,7 +64,7 @@ class Search:
     bases: tuple[Plan, ...]
     devices: tuple[int, ...]
     choices: Choices
-    goal: Goal = Goal()
+    goal: Goal
     top: int = 1
     pareto: tuple[str, str] | None = None
 
@@ -75,22 +77,24 @@ class Search:
 def search(question: Search) -> Found:
     """Estimates every legal layout of every size and precision; memory is bounded by the chunks."""
     for base in question.bases:
-        question.goal.check(base)
+        question.goal.check(base, question.devices[-1])
     start = time.perf_counter()
-    run = _Run(question, Best(question.top), Best(1), Best(question.top), Front(), Counts())
+    run = _Run(question, Best(question.top), Best(1), Best(MISSES), Front(), Counts())
     for devices in question.devices:
         run.size(devices)
         if question.first_size and run.best.found:
             break
     run.counts.seconds = time.perf_counter() - start
-    misses = () if run.best.found else estimates(run.misses.winners())
-    sure = next(iter(estimates(run.sure.winners())), None)
-    return Found(estimates(run.best.winners()), sure, estimates(run.front.found), misses, run.counts)
+    catalog = question.goal.market.catalog
+    misses = () if run.best.found else estimates(run.misses.winners(), catalog)
+    sure = next(iter(estimates(run.sure.winners(), catalog)), None)
+    front = estimates(run.front.found, catalog)
+    return Found(estimates(run.best.winners(), catalog), sure, front, misses, run.counts)
 
 
-def estimates(found: Sequence[Candidate]) -> tuple[TrainingEstimate, ...]:
+def estimates(found: Sequence[Candidate], catalog: Catalog) -> tuple[TrainingEstimate, ...]:
     """Each as `estimate` gives it, alone and to the last digit."""
-    return tuple(estimate(plan_of(one)) for one in found)
+    return tuple(estimate_run(plan_of(one), catalog) for one in found)
 
 
 def plan_of(one: Candidate) -> Plan:
@@ -138,7 +142,7 @@ class _Run:
             certain = index[scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)]
             self.sure.offer(scores, certain, goal.keys(scores, devices, certain))
             if question.pareto is not None:
-                a, b = (self._objective(name, scores, devices, index) for name in question.pareto)
+                a, b = (goal.value(name, scores, devices, index) for name in question.pareto)
                 self.front.offer(scores, index, a, b)
         elif not self.best.found:
             self._miss(scores, devices)
@@ -148,10 +152,6 @@ class _Run:
         if have is not None and np.any(scores.host > have):
             yield HOST, np.broadcast_to(scores.host <= have, scores.layouts.shape).reshape(-1)
         yield from self.question.goal.masks(scores, devices)
-
-    def _objective(self, name: str, scores: Scores, devices: int, index: Any) -> Any:
-        goal = self.question.goal
-        return goal.value(name, scores.plan, devices, scores.step[index], scores.peak[index])
 
     def _miss(self, scores: Scores, devices: int) -> None:
         """Offers layouts by what they miss: memory first, then the tightest limit."""
@@ -176,6 +176,12 @@ def as_good(goal: Goal, winner: TrainingEstimate, one: TrainingEstimate) -> bool
         return one.peak.low <= winner.peak.high
     if goal.objective == "devices" and one.plan.devices != winner.plan.devices:
         return False
-    price = goal.hourly if goal.objective == "cost" else None
-    ratio = 1.0 if price is None else price(one.plan.devices) / price(winner.plan.devices)
+    if goal.objective not in ("cost", "time"):
+        return one.step.low <= winner.step.high
+    terms, first = (goal.market.terms(each.plan, each.plan.devices) for each in (one, winner))
+    ratio = terms.stretch / first.stretch
+    if goal.objective == "cost":
+        assert terms.usd_per_hour is not None  # `Goal.check` refuses it
+        assert first.usd_per_hour is not None
+        ratio *= terms.usd_per_hour / first.usd_per_hour
     return one.step.low * ratio <= winner.step.high

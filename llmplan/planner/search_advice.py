@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llmplan.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.planner.estimate import TrainingEstimate
 from llmplan.planner.search import Search, search
-from llmplan.planner.search_goal import Limits
+from llmplan.planner.search_goal import SURELY
 from llmplan.planner.search_request import Ask, question
 
 MOST_DEVICES = 16_384
@@ -44,15 +44,16 @@ def what_would_do(ask: Ask, asked: Search, catalog: Catalog) -> list[Change]:
 
 
 def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
-    base, limits = asked.bases[0], asked.goal.limits.given()
+    base, limits = asked.bases[0], asked.goal.given()
     work, pinned = base.workload, [name for name in asked.choices if name not in ("devices", "precision")]
     for name in pinned:
         yield f"{name} left open", ask.changed({name: None})
     if len(pinned) > 1:
         yield "every dimension left open", ask.changed(dict.fromkeys(pinned))
     for name in limits:
-        without = replace(asked.goal.limits, **{name: getattr(Limits(), name)})
-        yield f"without {name.replace('_', '-')}", ask.changed({}, limits=without)
+        rest = asked.goal.limits.model_copy(update={} if name == SURELY else {name: None})
+        surely = asked.goal.surely and name != SURELY
+        yield f"without {name.replace('_', '-')}", ask.changed({"limits": None}, limits=rest, surely=surely)
     if not work.flash_attention:
         yield "flash attention", ask.changed({"flash_attention": True})
     frozen = work.workload == "lora"

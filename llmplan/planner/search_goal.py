@@ -1,112 +1,121 @@
-"""What is wanted of a layout: objectives and limits, as numbers of which less is better."""
+"""What is wanted of a layout: an objective and limits, as numbers of which less is better."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from llmplan.errors import Fault, InputError
-from llmplan.formulas.cost import cost_per_million, run_cost
+from llmplan.formulas.cost import cost_per_million
 from llmplan.formulas.step import model_flops_utilization
-from llmplan.plan.plan import Plan
+from llmplan.plan.limits import Limits
 from llmplan.planner import rates as reach
 from llmplan.planner.estimate import TrainingEstimate, interval, training_flops
-from llmplan.planner.search_scores import Scores
+from llmplan.planner.run import run_tokens
+from llmplan.planner.search_terms import HOUR, Market
+from llmplan.planner.tokens import step_tokens
+
+if TYPE_CHECKING:
+    from llmplan.plan.plan import Plan
+    from llmplan.planner.search_scores import Scores
 
 Objective = Literal["throughput", "time", "cost", "devices", "latency", "memory-headroom"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-HOUR = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a layout must keep to; None = no limit.
-
-    max_cost: of the run [USD]; max_hours: of the run [h]; min_mfu [1]; max_step_seconds [s];
-    min_tokens_per_second: of all devices [1/s]; surely: the whole memory band fits, not only the prediction.
-    """
-
-    max_cost: float | None = None
-    max_hours: float | None = None
-    min_mfu: float | None = None
-    max_step_seconds: float | None = None
-    min_tokens_per_second: float | None = None
-    surely: bool = False
-
-    def given(self) -> dict[str, Any]:
-        """The limits that are set."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) not in (None, False)}
+OF_RUN = ("max_days", "max_cost")
+KNOWN = (*OF_RUN, "max_step", "max_memory", "min_mfu", "min_tokens_per_second")
+"""Limits that a search of trainings can keep."""
+SURELY = "surely"
+_DAY = 24 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
     """Objective and limits.
 
-    hourly: price of so many devices [USD/h], None where no price is known.
+    surely: the whole memory band must fit, not only the prediction; market: prices and interruptions.
     """
 
+    market: Market
     objective: str = "throughput"
     limits: Limits = Limits()
-    hourly: Callable[[int], float] | None = None
+    surely: bool = False
+    second: str | None = None
+    """The other objective of a Pareto front, for `check`."""
 
-    def check(self, plan: Plan) -> None:
-        """Raises InputError where an objective or a limit lacks what it is made of."""
-        faults = []
-        limits = self.limits.given()
-        for name in ("max_cost", "max_hours"):
-            if name in limits and plan.workload.tokens is None:
-                faults.append(Fault(f"--{name.replace('_', '-')} is about the whole run: say how many --tokens it has"))
-        if self.hourly is None and (self.objective == "cost" or "max_cost" in limits):
-            faults.append(Fault(f"no price is known for {plan.device.id}: its cost cannot be told (--price sets one)"))
+    def given(self) -> dict[str, Any]:
+        """The limits that are set, by name."""
+        found = self.limits.model_dump(exclude_none=True)
+        return {**found, **({SURELY: True} if self.surely else {})}
+
+    def check(self, plan: Plan, devices: int) -> None:
+        """Raises InputError where an objective or a limit lacks what it is made of, or cannot be searched by."""
+        faults, given = [], self.given()
+        for name in given:
+            option = f"--{name.replace('_', '-')}"
+            if name not in (*KNOWN, SURELY):
+                faults.append(Fault(f"{option} cannot be searched by; there are {', '.join(KNOWN)}"))
+            elif name in OF_RUN and run_tokens(plan) is None:
+                faults.append(Fault(f"{option} is about the whole run: say how long it is (--tokens, --steps, --epochs)"))
+        money = "cost" in (self.objective, self.second) or "max_cost" in given
+        if money and self.market.terms(plan, devices).usd_per_hour is None:
+            faults.append(
+                Fault(f"no on-demand price of {plan.device.id} is in the catalogue: its cost cannot be told (--price gives one)")
+            )
         if faults:
             raise InputError(faults)
 
-    def value(self, objective: str, plan: Plan, devices: int, step: Any, peak: Any) -> Any:
-        """An objective as a number of which less is better, for arrays of step time [s] and peak [bytes]."""
+    def value(self, objective: str, scores: Scores, devices: int, index: Any) -> Any:
+        """An objective of the layouts at `index` as numbers of which less is better."""
+        step = scores.step[index]
         if objective == "devices":
             return np.full(np.shape(step), float(devices))
         if objective == "memory-headroom":
-            return peak
-        if objective == "cost":
-            assert self.hourly is not None  # `check` refuses it
-            return step * self.hourly(devices)
+            return scores.peak[index]
+        if objective in ("cost", "time"):
+            terms = self.market.terms(scores.plan, devices)
+            rate = terms.usd_per_hour if objective == "cost" else 1.0
+            return step * terms.stretch * (math.inf if rate is None else rate)
         return step
 
     def keys(self, scores: Scores, devices: int, index: Any) -> list[Any]:
-        """The objective, then the step time, of the layouts at `index`."""
-        step, peak = scores.step[index], scores.peak[index]
-        first = self.value(self.objective, scores.plan, devices, step, peak)
-        return [first] if first is step else [first, step]
+        """What the layouts at `index` are ranked by: the objective, then the step time."""
+        return [self.value(self.objective, scores, devices, index), scores.step[index]]
 
     def masks(self, scores: Scores, devices: int) -> Iterator[tuple[str, Any]]:
         """For each limit, its name and which layouts keep to it."""
-        plan, step, limits = scores.plan, scores.step, self.limits
-        most = self.longest_steps(plan, devices)
-        for name, seconds in most.items():
-            yield name, step <= seconds
-        if limits.surely:
+        plan = scores.plan
+        for name, seconds in self.longest_steps(plan, devices).items():
+            yield name, scores.step <= seconds
+        if self.limits.max_memory is not None:
+            yield "max_memory", scores.peak <= self.limits.max_memory
+        if self.surely:
             usable = plan.device.memory.capacity - plan.device.memory.reserved
-            yield "surely", scores.peak * interval(1.0, plan, "peak_bytes").high <= usable
+            yield SURELY, scores.peak * interval(1.0, plan, "peak_bytes").high <= usable
 
     def longest_steps(self, plan: Plan, devices: int) -> dict[str, float]:
         """The longest step that each limit allows [s]."""
-        limits, work = self.limits, plan.workload
-        tokens = float(work.global_batch) * work.seq_len
+        limits, tokens = self.limits, step_tokens(plan)
         found: dict[str, float] = {}
         if limits.min_mfu is not None:
-            top = reach.peak_flops(plan.device, work.precision)
+            top = reach.peak_flops(plan.device, plan.workload.precision)
             found["min_mfu"] = float(model_flops_utilization(training_flops(plan), 1.0, float(devices), top)) / limits.min_mfu
-        if limits.max_step_seconds is not None:
-            found["max_step_seconds"] = limits.max_step_seconds
+        if limits.max_step is not None:
+            found["max_step"] = limits.max_step
         if limits.min_tokens_per_second is not None:
             found["min_tokens_per_second"] = tokens / limits.min_tokens_per_second
-        if limits.max_hours is not None and work.tokens is not None:
-            found["max_hours"] = limits.max_hours * HOUR * tokens / work.tokens
-        if limits.max_cost is not None and work.tokens is not None and self.hourly is not None:
-            found["max_cost"] = limits.max_cost / self.hourly(devices) * HOUR * tokens / work.tokens
+        run = run_tokens(plan)
+        if run is not None and (limits.max_days is not None or limits.max_cost is not None):
+            terms = self.market.terms(plan, devices)
+            steps = run / tokens * terms.stretch
+            if limits.max_days is not None:
+                found["max_days"] = limits.max_days * _DAY / steps
+            if limits.max_cost is not None:
+                rate = math.inf if terms.usd_per_hour is None else terms.usd_per_hour
+                found["max_cost"] = limits.max_cost / rate * HOUR / steps
         return found
 
 
@@ -118,12 +127,13 @@ def objective_value(goal: Goal, objective: str, one: TrainingEstimate) -> dict[s
         return {"headroom_bytes": one.usable_bytes - one.peak.value}
     if objective == "throughput":
         return {"tokens_per_second": one.tokens_per_second.value}
-    run = one.plan.workload.tokens
-    seconds = one.step.value if run is None or objective == "latency" else run / one.tokens_per_second.value
+    run = one.economics
     if objective == "cost":
-        assert goal.hourly is not None  # `Goal.check` refuses it
-        rate = goal.hourly(one.plan.devices)
-        if run is not None:
-            return {"run_usd": run_cost(seconds, 1.0, rate)}
-        return {"usd_per_million_tokens": cost_per_million(rate, one.tokens_per_second.value)}
-    return {"step_seconds": seconds} if run is None or objective == "latency" else {"run_seconds": seconds}
+        if run is not None and run.cost.headline is not None:
+            return {"run_usd": run.cost.headline.usd}
+        rate = goal.market.terms(one.plan, one.plan.devices).usd_per_hour
+        assert rate is not None  # `Goal.check` refuses it
+        return {"usd_per_million_tokens": float(cost_per_million(rate, one.tokens_per_second.value))}
+    if objective == "time" and run is not None:
+        return {"run_seconds": run.run.wall.value}
+    return {"step_seconds": one.step.value}

@@ -10,14 +10,15 @@ from llmplan.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.plan.defaults import ROUNDS, check_words
 from llmplan.plan.draft import Draft
+from llmplan.plan.limits import Limits
 from llmplan.plan.plan import Plan
 from llmplan.plan.request import Request
 from llmplan.plan.resolve import base_plan
 from llmplan.planner.search import Search
 from llmplan.planner.search_choices import DIMENSIONS, OPEN, Choice, Choices, choices
-from llmplan.planner.search_goal import Goal, Limits
-from llmplan.planner.search_price import cheapest, hourly
+from llmplan.planner.search_goal import Goal
 from llmplan.planner.search_space import LEAST_PIECE, MOST_MICRO_BATCH
+from llmplan.planner.search_terms import Market
 
 EVERY_NODE = 16
 """Numbers of nodes that are tried one by one; above, powers of two and one and a half times them."""
@@ -27,16 +28,16 @@ EVERY_NODE = 16
 class Wishes:
     """What `fit` is asked beside the plan's own words.
 
-    objective: None = devices where max_devices is given, else throughput; price: of one device [USD/h];
-    try_offload: with and without optimizer states in host memory.
+    objective: None = devices where max_devices is given, else throughput; limits: win over those of the plan;
+    surely: the whole memory band must fit; try_offload: with and without optimizer states in host memory.
     """
 
     objective: str | None = None
     limits: Limits = Limits()
+    surely: bool = False
     max_devices: int | None = None
     top: int = 5
     pareto: tuple[str, str] | None = None
-    price: float | None = None
     try_offload: bool = False
 
 
@@ -81,30 +82,14 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     objective = wishes.objective or ("throughput" if wishes.max_devices is None else "devices")
     if wishes.objective is None:
         told.append(f"objective {objective}: none was named")
-    price = hourly(catalog.prices(), bases[0].device.id, wishes.price) if _about_money(wishes) else None
-    if price is not None and wishes.price is None:
-        told.append(_price_told(catalog, bases[0], devices[-1]))
-    goal = Goal(objective, wishes.limits, price)
+    limits = (ask.wanted.options.limits or Limits()).model_copy(update=wishes.limits.model_dump(exclude_none=True))
+    goal = Goal(Market(catalog), objective, limits, wishes.surely, (wishes.pareto or (None, None))[1])
     return Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto), tuple(told)
 
 
 def _base(draft: Draft, catalog: Catalog) -> Plan:
     check_words(draft)
     return base_plan(draft, catalog)
-
-
-def _about_money(wishes: Wishes) -> bool:
-    return "cost" in (wishes.objective, *(wishes.pareto or ())) or wishes.limits.max_cost is not None
-
-
-def _price_told(catalog: Catalog, base: Plan, devices: int) -> str:
-    found = cheapest(catalog.prices(), base.device.id, devices)
-    assert found is not None  # `hourly` found one
-    provider, offer = found
-    return (
-        f"price: {provider} {offer.instance} in {offer.region}, {offer.price:g} USD/h for {offer.devices} devices "
-        f"({offer.date}), the cheapest on-demand one known"
-    )
 
 
 def _limits_told(open_: Choices, base: Plan) -> Iterator[str]:

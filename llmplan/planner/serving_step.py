@@ -117,7 +117,8 @@ def deployment(plan: Plan, numbers: ServingNumbers, built: Shapes | None = None)
     device = plan.device
     compute = compute_precision(work)
     low = compute in LOW
-    share = numbers.compute_efficiency * (numbers.low_precision_efficiency if low else 1.0)
+    steady = numbers.compute_efficiency * device.efficiency.sustained_fraction
+    share = steady * (numbers.low_precision_efficiency if low else 1.0)
     wide = "fp32" if compute == "fp32" else "bf16"
     measured = device.efficiency
     fraction = measured.decode_attention_fraction or measured.memory_fraction or 1.0
@@ -125,14 +126,14 @@ def deployment(plan: Plan, numbers: ServingNumbers, built: Shapes | None = None)
     return Deployment(
         shapes=built or shapes(plan.model, plan.layout),
         low=reach.matmul_rate(device, compute, share),
-        wide=reach.matmul_rate(device, wide, numbers.compute_efficiency),
+        wide=reach.matmul_rate(device, wide, steady),
         weight_bytes=WEIGHT_BYTES[work.weight_precision],
         expert_bytes=WEIGHT_BYTES[plan.model.expert_precision or work.weight_precision]
         if plan.model.expert_precision in WEIGHT_BYTES and work.weight_precision not in LOW
         else WEIGHT_BYTES[work.weight_precision],
         input_bytes=reach.ELEMENT_BYTES[compute],
         kv_bytes=WEIGHT_BYTES[work.kv_precision],
-        attention=reach.attention_rate(device, numbers.compute_efficiency),
+        attention=reach.attention_rate(device, steady),
         stream=reach.stream_bandwidth(device),
         cache_bandwidth=device.memory.bandwidth * fraction * numbers.memory_efficiency,
         cache_latency=measured.decode_attention_latency or 0.0,

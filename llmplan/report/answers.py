@@ -1,4 +1,4 @@
-"""Shapes of the parts of an answer that are about the bottleneck and the whole run, for the JSON Schema."""
+"""Shapes of the parts of an answer that are about the whole run, for the JSON Schema."""
 
 from __future__ import annotations
 
@@ -13,37 +13,6 @@ class Part(BaseModel):
     """Base: no key beside those that are told."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-class ElasticityAnswer(Part):
-    """The plan estimated again with 10 % more of a resource."""
-
-    step_seconds: Amount
-    speedup: Amount
-    """Speed against the plan as it is."""
-    fits: bool
-
-
-class AdviceAnswer(Part):
-    """What to do about the bottleneck, in one line."""
-
-    code: str
-    """`llmplan explain` has a paragraph about it."""
-    message: str
-
-
-class BottleneckAnswer(Part):
-    """What holds the plan back."""
-
-    resource: str
-    """What most of the step waits for; `memory_capacity` where the plan does not fit."""
-    shares: dict[str, Amount]
-    """Seconds of the step by resource; they sum to it."""
-    used: dict[str, Amount]
-    """Share of each resource's capacity that is in use, hidden behind others or not."""
-    elasticity: dict[str, ElasticityAnswer]
-    """By resource."""
-    advice: AdviceAnswer
 
 
 class ReliabilityAnswer(Part):
@@ -175,3 +144,12 @@ class StorageAnswer(Part):
     write_bytes_per_second: Amount | None = None
     holds_back: bool
     """Whether data are read slower than they are used."""
+
+
+class LimitAnswer(Part):
+    """A limit of the plan and the figure that it is about, in the limit's unit."""
+
+    limit: Amount
+    value: Amount | None = None
+    """Left out where it is not known; a limit on it is then not kept."""
+    kept: bool

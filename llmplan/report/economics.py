@@ -1,4 +1,4 @@
-"""The bottleneck and the whole run, as plain data for JSON and as lines for people."""
+"""The whole run, as plain data for JSON and as lines for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from llmplan.report.numbers import count, decimal, duration, plain
 
 if TYPE_CHECKING:
-    from llmplan.planner.bottleneck import Bottleneck
     from llmplan.planner.cost import Cost, Offer
     from llmplan.planner.economics import Economics
     from llmplan.planner.energy import Energy
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
 
 DAY, HOUR, MEGAWATT_HOUR, TONNE = 86400.0, 3600.0, 3.6e9, 1e3
 MOST_OFFERS = 4  # lines of a table; JSON has all
-
-
-def bottleneck_json(found: Bottleneck) -> dict[str, Any]:
-    """`result.bottleneck`."""
-    return {
-        "resource": found.resource,
-        "shares": {f"{name}_seconds": value for name, value in found.seconds.items()},
-        "used": dict(found.used),
-        "elasticity": {name: asdict(one) for name, one in found.elasticity.items()},
-        "advice": {"code": found.advice.code, "message": found.advice.message},
-    }
 
 
 def economics_json(found: Economics) -> dict[str, Any]:
@@ -176,15 +164,3 @@ def _storage_lines(storage: Storage) -> Iterator[tuple[str, str]]:
     times = f"written in {duration(storage.write_seconds)}, read in {duration(storage.read_seconds)}"
     have = decimal(storage.read_bandwidth, "B/s", 3)
     yield "Storage", f"checkpoint {size}, {times}; data {data}, read at {needed} of {have}"
-
-
-def bottleneck_lines(found: Bottleneck) -> Iterator[str]:
-    """Who waits for what, what 10 % more would bring, and what to do."""
-    whole = sum(found.seconds.values())
-    named = sorted(found.seconds.items(), key=lambda item: -item[1])
-    shares = [f"{name.replace('_', ' ')} {value / whole:.0%}" for name, value in named if value / whole >= 0.005]
-    yield "waits for " + ", ".join(shares)
-    gains = sorted(found.elasticity.items(), key=lambda item: -item[1].speedup)
-    more = [f"{name.replace('_', ' ')} {one.speedup - 1:+.1%}" for name, one in gains if one.speedup - 1 >= 0.0005]
-    yield "10 % more of it brings: " + (", ".join(more) or "nothing")
-    yield f"{found.advice.code} {found.advice.message}"

@@ -14,7 +14,7 @@ from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.planner.bottleneck import Bottleneck
-    from llmplan.planner.estimate import Interval, TrainingEstimate
+    from llmplan.planner.estimate import TrainingEstimate
 
 ESTIMATE, ESTIMATES = "llmplan.estimate/1", "llmplan.estimates/1"
 
@@ -37,8 +37,15 @@ def estimate_json(answer: TrainingEstimate) -> dict[str, Any]:
         "hfu": answer.hfu,
         "bottleneck": _bottleneck(answer.bottleneck),
     }
-    if plan.workload.tokens is not None:
-        result["run"] = _run(answer, plan.workload.tokens)
+    if answer.economics is not None:
+        from llmplan.report.economics import economics_json
+
+        result |= economics_json(answer.economics)
+    if plan.inputs.get("limits") is not None:
+        from llmplan.planner.limits import limits_kept
+        from llmplan.report.limits import limits_json
+
+        result["limits"] = limits_json(limits_kept(answer))
     return {
         "schema": ESTIMATE,
         "llmplan_version": __version__,
@@ -103,23 +110,6 @@ def _bottleneck(found: Bottleneck) -> dict[str, Any]:
             for name, one in found.elasticity.items()
         },
         "advice": {"code": found.advice.code, "message": found.advice.message},
-    }
-
-
-def _run(answer: TrainingEstimate, tokens: float) -> dict[str, float]:
-    """The whole run of `tokens` tokens, without interruptions."""
-
-    def spent(rate: float) -> float:
-        return tokens / rate
-
-    rate: Interval = answer.tokens_per_second
-    return {
-        "tokens": tokens,
-        "steps": float(math.ceil(tokens / (float(answer.plan.workload.global_batch) * answer.plan.workload.seq_len))),
-        "seconds": spent(rate.value),
-        "low_seconds": spent(rate.high),
-        "high_seconds": spent(rate.low),
-        "device_seconds": spent(rate.value) * answer.plan.devices,
     }
 
 

@@ -119,17 +119,6 @@ class BottleneckAnswer(Answer):
     advice: WarningAnswer
 
 
-class RunAnswer(Answer):
-    """The whole run of `tokens` tokens, without interruptions."""
-
-    tokens: Amount
-    steps: Amount
-    seconds: Amount
-    low_seconds: Amount
-    high_seconds: Amount
-    device_seconds: Amount
-
-
 class Result(Answer):
     """The answer itself."""
 
@@ -147,6 +136,12 @@ class Result(Answer):
     """The same with recomputed FLOPs."""
     bottleneck: BottleneckAnswer
     run: RunAnswer | None = None
+    """This and what follows: where the length of the run was said."""
+    cost: CostAnswer | None = None
+    energy: EnergyAnswer | None = None
+    storage: StorageAnswer | None = None
+    limits: dict[str, LimitAnswer] | None = None
+    """Limits of the plan, by name."""
 
 
 class Estimate(Answer):

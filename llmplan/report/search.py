@@ -14,15 +14,19 @@ from llmplan.planner.search import HOST, MEMORY, as_good
 from llmplan.planner.search_goal import objective_value
 from llmplan.planner.search_space import REASONS
 from llmplan.report.numbers import binary, count, duration, plain, step_time
-from llmplan.report.verdict import WORDS, largest_part
+from llmplan.report.verdict import largest_part
 
 if TYPE_CHECKING:
     from llmplan.planner.estimate import TrainingEstimate
     from llmplan.planner.search import Counts, Found, Search
     from llmplan.planner.search_advice import Change
+    from llmplan.planner.search_most import Most
 
 GIB = 2.0**30
 SHOWN_OF_FRONT = 20
+_DEGREES = ("vp", "cp", "ep")
+_TEXTS = ("prec", "redo", "sp", "host", " ")
+WIDE = 120  # columns where nobody's terminal limits them
 _ESTIMATED = {MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory"}
 _UNITS = {"tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_million_tokens": "USD/Mtok", "devices": "devices"}
 
@@ -30,15 +34,15 @@ _UNITS = {"tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_million_to
 def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
     """Subject, the best layouts, the front, what was searched and what was assumed, on stdout."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
     with console.capture() as captured:
         console.print(_subject(asked))
         console.print()
         _print_ranked(console, asked, found.best)
         if found.sure is not None and found.best[0].verdict != "fits":
             console.print()
-            console.print(Text(
-                "The first is marginal: its memory band passes the limit. The best that fits with its whole band:"
-            ))  # fmt: skip
+            console.print(Text("The best that fits with its whole band:"))
             _print_ranked(console, asked, [found.sure])
         if asked.pareto is not None:
             console.print()
@@ -96,49 +100,59 @@ def _print_ranked(console: Console, asked: Search, found: Sequence[TrainingEstim
     """A line a layout; `=` marks those whose band overlaps the first's."""
     if not found:
         return
-    sizes, precisions = len(asked.devices) > 1, len(asked.bases) > 1
-    heads = ["", "", *(["devices"] if sizes else []), *(["precision"] if precisions else []), "layout", "", "step", "tokens/s"]
-    heads += ["MFU", "memory", "", *([asked.goal.objective] if asked.goal.objective in ("cost", "time") else [])]
-    table = _table(heads, right={"step", "tokens/s", "MFU", "memory", "devices"})
+    goal, money = asked.goal, asked.goal.objective in ("cost", "time")
+    rows = []
     for rank, one in enumerate(found, 1):
-        table.add_row(
-            str(rank), "=" if rank > 1 and as_good(asked.goal, found[0], one) else "",
-            *([str(one.plan.devices)] if sizes else []), *([one.plan.workload.precision] if precisions else []),
-            *_cells(one), *([value_text(objective_value(asked.goal, asked.goal.objective, one))]
-                            if asked.goal.objective in ("cost", "time") else []),
-        )  # fmt: skip
+        row = {"": str(rank), " ": "=" if rank > 1 and as_good(goal, found[0], one) else "", **_columns(asked, one)}
+        rows.append(row | ({goal.objective: value_text(objective_value(goal, goal.objective, one))} if money else {}))
+    _print_rows(console, rows)
+    legend = ["= as good within the error: its band overlaps the first's"] if len(found) > 1 else []
+    legend += ["? marginal: the limit lies inside the memory's band"] if any(x.verdict == "marginal" for x in found) else []
+    for line in legend:
+        console.print(Text(line, style="dim"))
+
+
+def _columns(asked: Search, one: TrainingEstimate) -> dict[str, str]:
+    """What a table says of one layout, by column; short, so that all of it stands in 80 columns."""
+    layout = one.plan.layout
+    return {
+        "devs": str(one.plan.devices) if len(asked.devices) > 1 else "",
+        "prec": one.plan.workload.precision if len(asked.bases) > 1 else "",
+        **{name: str(getattr(layout, name)) for name in ("tp", "pp", "vp", "cp", "ep", "dp", "zero")},
+        "mb": str(layout.micro_batch),
+        "redo": layout.recompute[:4],
+        "sp": "yes" if layout.sequence_parallel else "",
+        "host": "yes" if layout.offload_optimizer else "",
+        "step": step_time(one.step.value),
+        "tokens/s": count(one.tokens_per_second.value),
+        "MFU": f"{one.mfu:.1%}",
+        "GiB": plain(one.peak.value / GIB) + ("?" if one.verdict == "marginal" else " "),
+    }
+
+
+def _print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
+    """A table without the columns that say nothing: empty ones, and degrees that are 1 everywhere."""
+    silent = {name for name in rows[0] if {row[name] for row in rows} <= ({"1"} if name in _DEGREES else {""})}
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    names = [name for name in rows[0] if name not in silent or name == ""]
+    for name in names:
+        table.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
     console.print(table)
-    if len(found) > 1:
-        console.print(Text("= as good within the error: its band overlaps the first's", style="dim"))
-
-
-def _cells(one: TrainingEstimate) -> list[str]:
-    return [
-        layout_text(one), extras_text(one), step_time(one.step.value), plain(one.tokens_per_second.value), f"{one.mfu:.1%}",
-        f"{plain(one.peak.value / GIB)} GiB", "" if one.verdict == "fits" else WORDS[one.verdict],
-    ]  # fmt: skip
 
 
 def _print_front(console: Console, asked: Search, found: Sequence[TrainingEstimate]) -> None:
     assert asked.pareto is not None
-    first, second = asked.pareto
-    console.print(Text(f"Pareto front of {first} and {second} ({len(found)} layouts)", style="bold"))
-    table = _table([first, second, "devices", "layout", "", "memory", ""], right={first, second, "devices", "memory"})
+    console.print(Text(f"Pareto front of {' and '.join(asked.pareto)} ({len(found)} layouts)", style="bold"))
     step = max(1, -(-len(found) // SHOWN_OF_FRONT))
+    rows = []
     for one in found[::step]:
-        values = [value_text(objective_value(asked.goal, name, one)) for name in asked.pareto]
-        cells = _cells(one)
-        table.add_row(*values, str(one.plan.devices), *cells[:2], *cells[-2:])
-    console.print(table)
+        values = {f"by {name}": value_text(objective_value(asked.goal, name, one)) for name in asked.pareto}
+        rows.append(values | _columns(asked, one))
+    _print_rows(console, rows)
     if step > 1:
-        console.print(Text(f"every {step}th is shown; --json has all", style="dim"))
-
-
-def _table(heads: list[str], right: set[str]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
-    return table
+        console.print(Text(f"one in {step} is shown; --json has all", style="dim"))
 
 
 def searched(counts: Counts) -> list[str]:
@@ -147,7 +161,7 @@ def searched(counts: Counts) -> list[str]:
     line = (
         f"{counts.considered} layouts considered, {counts.legal} legal and estimated, {counts.fitting} fit"
         f"{f', {counts.kept} keep the limits' if counts.kept != counts.fitting else ''}; "
-        f"{duration(counts.seconds)}, {plain(rate)} layouts/s"
+        f"{duration(counts.seconds)}, {plain(rate)} a second"
     )
     return [line]
 
@@ -155,7 +169,7 @@ def searched(counts: Counts) -> list[str]:
 def removed_lines(asked: Search, counts: Counts) -> list[str]:
     """What stood in the way of how many layouts, the most first."""
     texts = {**REASONS, **_ESTIMATED}
-    limits = asked.goal.limits.given()
+    limits = asked.goal.given()
     lines = []
     for reason, number in counts.removed.most_common():
         if number:
@@ -198,3 +212,15 @@ def _miss(asked: Search, one: TrainingEstimate) -> str:
     broken = [f"{name.replace('_', '-')} ({plain(one.step.value / most)} times too slow)"
               for name, most in late.items() if one.step.value > most]  # fmt: skip
     return f"{where}: fits, {step_time(one.step.value)} a step; misses {', '.join(broken) or 'the memory band'}"
+
+
+def most_line(found: Most) -> str:
+    """`micro_batch 6 is the most that fits; 7 would need 81.2 GiB of 79.1 GiB`."""
+    usable = binary(found.estimate.usable_bytes, 3)
+    if found.value is None:
+        least = getattr(found.estimate.plan.layout, found.word, None) or getattr(found.estimate.plan.workload, found.word)
+        return f"not even {found.word} {least} fits: {binary(found.estimate.peak.value, 3)} of {usable} usable"
+    text = f"{found.word} {found.value} is the most that fits"
+    if found.beyond is None or found.beyond_peak is None:
+        return f"{text}: the global batch allows no more" if found.word == "micro_batch" else text
+    return f"{text}; {found.beyond} would need {binary(found.beyond_peak, 3)} of {usable}"

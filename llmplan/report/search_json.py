@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmplan.planner.estimate import TrainingEstimate
     from llmplan.planner.search import Counts, Found, Search
     from llmplan.planner.search_advice import Change
+    from llmplan.planner.search_most import Most
 
 FIT = "llmplan.fit/1"
 
@@ -29,7 +30,7 @@ def fit_json(asked: Search, found: Found, told: tuple[str, ...], changes: list[C
         "schema": FIT,
         "llmplan_version": __version__,
         "objective": asked.goal.objective,
-        "limits": asked.goal.limits.given(),
+        "limits": asked.goal.given(),
         "assumptions": list(told),
         "search": counts_json(found.counts),
         "results": results(asked, found),
@@ -39,8 +40,8 @@ def fit_json(asked: Search, found: Found, told: tuple[str, ...], changes: list[C
     if asked.pareto is not None:
         answer["pareto"] = {"objectives": list(asked.pareto), "results": [_on_front(asked, one) for one in found.pareto]}
     if not found.best:
-        answer["nearest_misses"] = [estimate_json(one) for one in found.misses]
-        answer["changes"] = [{"change": one.sentence, **estimate_json(one.best)} for one in changes]
+        answer["nearest_misses"] = [summary(one) for one in found.misses]
+        answer["changes"] = [{"change": one.sentence, **summary(one.best)} for one in changes]
     return answer
 
 
@@ -68,7 +69,24 @@ def results(asked: Search, found: Found) -> list[dict[str, Any]]:
 
 def _on_front(asked: Search, one: TrainingEstimate) -> dict[str, Any]:
     values = [objective_value(asked.goal, name, one) for name in asked.pareto or ()]
-    return {"objectives": {key: value for each in values for key, value in each.items()}, **estimate_json(one)}
+    return {"objectives": {key: value for each in values for key, value in each.items()}, **summary(one)}
+
+
+def summary(one: TrainingEstimate) -> dict[str, Any]:
+    """The plan of an estimate and its chief figures: `estimate` on the plan gives the rest."""
+    return {
+        "inputs": words(one.plan), "verdict": one.verdict, "peak_bytes": one.peak.value, "usable_bytes": one.usable_bytes,
+        "step_seconds": one.step.value, "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu,
+    }  # fmt: skip
+
+
+def most_json(what: str, found: Most) -> dict[str, Any]:
+    """An answer of `--maximize` as `llmplan.fit/1`."""
+    answer: dict[str, Any] = {"word": found.word, "value": found.value}
+    if found.beyond is not None:
+        answer["next"] = {"value": found.beyond, "peak_bytes": found.beyond_peak}
+    results = [] if found.value is None else [estimate_json(found.estimate)]
+    return {"schema": FIT, "llmplan_version": __version__, "maximize": {"what": what, **answer}, "results": results}
 
 
 def csv_text(asked: Search, found: Found) -> str:
@@ -90,7 +108,7 @@ def _csv_rows(asked: Search, found: Found) -> Iterator[dict[str, Any]]:
             **{name: _cell(getattr(one.plan.layout, name)) for name in Layout.model_fields},
             "peak_bytes": one.peak.value, "usable_bytes": one.usable_bytes, "verdict": one.verdict,
             "step_seconds": one.step.value, "step_low_seconds": one.step.low, "step_high_seconds": one.step.high,
-            "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu, "bottleneck": one.bottleneck,
+            "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu, "bottleneck": one.bottleneck.resource,
             "as_good_within_error": _cell(as_good(asked.goal, found.best[0], one)),
             **objective_value(asked.goal, asked.goal.objective, one),
         }  # fmt: skip

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.report.numbers import binary, count, decimal, duration, plain, step_time
+from llmplan.report.numbers import binary, count, decimal, plain, step_time
 from llmplan.report.verdict import WORDS, largest_part, part_name
 
 if TYPE_CHECKING:
     from llmplan.plan.layout import Layout
+    from llmplan.planner.economics import Economics
     from llmplan.planner.estimate import TrainingEstimate
 
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
@@ -56,7 +57,7 @@ def _header(answer: TrainingEstimate) -> list[Text]:
         f" in {plan.cluster.id}, {plan.stack.id} stack",
     )  # fmt: skip
     words = [
-        " x ".join([*_degrees(layout), f"dp {layout.dp}"]), f"zero {layout.zero}", f"recompute {layout.recompute}",
+        " x ".join([*degrees(layout), f"dp {layout.dp}"]), f"zero {layout.zero}", f"recompute {layout.recompute}",
         *(["sequence parallel"] if layout.sequence_parallel else []),
         *(["optimizer on the host"] if layout.offload_optimizer else []),
     ]  # fmt: skip
@@ -66,7 +67,7 @@ def _header(answer: TrainingEstimate) -> list[Text]:
     return [first, Text("; ".join(words)), Text(third)]
 
 
-def _degrees(layout: Layout) -> list[str]:
+def degrees(layout: Layout) -> list[str]:
     """Degrees of parallelism that are more than one."""
     return [f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "vp", "cp", "ep") if getattr(layout, name) > 1]
 
@@ -105,11 +106,21 @@ def _print_time(console: Console, answer: TrainingEstimate) -> None:
     found = answer.bottleneck
     name = found.resource.replace("_", " ")
     console.print(Text.assemble(("Bottleneck  ", "bold"), f"{name}; {found.advice.message} ({found.advice.code})"))
-    tokens = answer.plan.workload.tokens
-    if tokens is not None:
-        best, worst = duration(tokens / rate.high), duration(tokens / rate.low)
-        whole = f"{duration(tokens / rate.value)}, {best} to {worst}, for {count(tokens)} tokens without interruptions"
-        console.print(Text.assemble(("Run  ", "bold"), whole))
+    if answer.economics is not None:
+        _print_run(console, answer.economics)
+
+
+def _print_run(console: Console, found: Economics) -> None:
+    """The whole run: time, interruptions, cost, energy, carbon, storage."""
+    from llmplan.report.economics import economics_lines
+
+    console.print()
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column()
+    for head, text in economics_lines(found):
+        grid.add_row(head, text)
+    console.print(grid)
 
 
 def _present(parts: Mapping[str, Any]) -> dict[str, float]:

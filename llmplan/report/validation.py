@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA = "llmplan.validation/1"
+_HEADINGS = ("", "rows", "median error", "90th percentile", "bias", "inside 80 % band")
 
 
 def quantities(results: Sequence[Result]) -> list[str]:
@@ -81,7 +82,7 @@ def print_validation(console: Console, results: Sequence[Result]) -> None:
         if total is None:
             continue
         table = Table(title=f"{quantity}: predicted against measured", title_justify="left", box=None, pad_edge=False)
-        for heading in ("", "rows", "median error", "90th percentile", "bias", "inside 80 % band"):
+        for heading in _HEADINGS:
             table.add_column(heading, justify="left" if not heading else "right")
         for column in ("stack", "hardware"):
             for name, part in _by(results, column).items():
@@ -96,6 +97,18 @@ def print_validation(console: Console, results: Sequence[Result]) -> None:
             f"skipped {result.row.id} (line {result.row.line}): {result.skipped}", highlight=False, markup=False
         )
     console.print(f"{len(results)} rows, {len(skipped)} skipped; groups of source, model and hardware weigh equally")
+
+
+def print_summary(console: Console, results: Sequence[Result]) -> None:
+    """One line a quantity, all rows together."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if not heading else "right")
+    for quantity in quantities(results):
+        _add(table, quantity, score(results, quantity))
+    console.print(table)
 
 
 def _add(table: Any, name: str, found: Any) -> None:

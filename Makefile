@@ -1,0 +1,24 @@
+.PHONY: check test lint types docs bench
+
+PYTHON ?= python
+
+check: lint types test
+
+test:
+	$(PYTHON) -m pytest
+
+lint:
+	ruff check .
+	ruff format --check .
+
+types:
+	mypy
+
+docs:
+	$(PYTHON) -m llmplan schema --write docs/schemas
+	$(PYTHON) -m llmplan.calibration accuracy
+	LLMPLAN_UPDATE_DOCS=1 $(PYTHON) -m pytest tests/docs
+
+bench:
+	$(PYTHON) benchmarks/startup.py
+	$(PYTHON) benchmarks/search.py

@@ -1,0 +1,139 @@
+"""Fits all serving stacks, leaves out models, hardware and stacks in turn for the bands, writes the catalogue.
+
+Numbers are drawn in three steps, so that a variant with few rows leans on its stack and a stack on all others:
+all stacks together towards `numbers.yaml`, a stack towards all, a variant towards its stack.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmplan import catalog
+from llmplan.calibration.bands import Residuals, band, joined
+from llmplan.calibration.serving import QUANTITIES, Numbers, Run, fit, log_ratios, read_runs, weights
+from llmplan.calibration.serving_files import write_serving
+from llmplan.files import read_documents
+from llmplan.plan.band import Band
+from llmplan.plan.stack import Number
+
+MEASUREMENTS = Path("tests/measurements/serving.csv")
+ONLY_OWN = ("layer_seconds", "request_seconds")
+"""Numbers whose prior is never drawn from other stacks: they tell of one engine's host and server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Numbers of everybody together, and by (stack, variant); variant None = all of the stack's."""
+
+    everybody: Numbers
+    own: dict[tuple[str, str | None], Numbers]
+
+    def of(self, run: Run) -> Numbers:
+        """The numbers for a run: its variant's, else its stack's, else everybody's; only those the variant has."""
+        found = self.own.get((run.stack, run.variant)) or self.own.get((run.stack, None)) or self.everybody
+        return {name: value for name, value in (self.everybody | found).items() if name in names(run)}
+
+
+def names(run: Run) -> tuple[str, ...]:
+    """Numbers that the run's variant has."""
+    serving = run.plan.stack.serving
+    assert serving is not None
+    return tuple(serving.variants[0].fitted)
+
+
+def meanings() -> dict[str, Number]:
+    """What the numbers mean, from the catalogue."""
+    data: Any = read_documents(catalog.builtin("stacks").parent / "numbers.yaml")[0].data
+    return {name: Number(**item) for name, item in data["serving"].items()}
+
+
+def fit_stacks(
+    runs: Sequence[Run], meaning: Mapping[str, Number], start: Fitted | None = None, only: Container[str] | None = None
+) -> Fitted:
+    """Numbers of everybody, of every stack and of every variant; only: stacks to fit, all by default.
+
+    start: numbers near by, to start from.
+    """
+    priors = {name: item.prior for name, item in meaning.items()}
+    before = None if start is None else start.everybody
+    shared = {name: value for name, value in priors.items() if name not in ONLY_OWN}
+    everybody = priors | fit(runs, shared, meaning, before)
+    own: dict[tuple[str, str | None], Numbers] = {}
+    for stack, part in grouped(runs, lambda run: run.stack).items():
+        if only is not None and stack not in only:
+            continue
+        variants = grouped(part, lambda run: run.variant)
+        known = list(dict.fromkeys(name for run in part for name in names(run) if name not in ONLY_OWN))
+        old = start.own if start else {}
+        whole = everybody | fit(part, {name: everybody[name] for name in known}, meaning, old.get((stack, None)))
+        own[stack, None] = whole
+        for variant, mine in variants.items():
+            first = {name: whole[name] for name in names(mine[0])}
+            own[stack, variant] = fit(mine, first, meaning, old.get((stack, variant)))
+    return Fitted(everybody, own)
+
+
+def grouped(runs: Iterable[Run], key: Callable[[Run], str]) -> dict[str, list[Run]]:
+    """Runs by a key."""
+    parts: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        parts[key(run)].append(run)
+    return dict(parts)
+
+
+def left_out(runs: Sequence[Run], key: Callable[[Run], str], meaning: Mapping[str, Number], start: Fitted) -> dict[str, dict[str, float]]:
+    """Log of predicted over measured of every run, by a fit that has not seen any run with its key."""
+    found: dict[str, dict[str, float]] = {}
+    for value, part in grouped(runs, key).items():
+        rest = [run for run in runs if key(run) != value]
+        touched = {run.stack for run in part}
+        fitted = fit_stacks(rest, meaning, start, touched)
+        for run in part:
+            found[run.id] = log_ratios(run, fitted.of(run))
+    return found
+
+
+def residuals(runs: Sequence[Run], ratios: Mapping[str, Mapping[str, float]], quantity: str) -> Residuals:
+    """Measured over predicted of one quantity, with votes."""
+    part = [run for run in runs if quantity in run.measured]
+    votes = weights(part)
+    return Residuals(
+        np.exp([-ratios[run.id][quantity] for run in part]), np.array([votes[run.id, quantity] for run in part])
+    )
+
+
+def bands_of(
+    stack: str | None, runs: Sequence[Run], models: Mapping[str, Any], hardware: Mapping[str, Any]
+) -> dict[str, Band]:
+    """The bands of a stack, drawn from models (and for new hardware, devices) that were left out."""
+    found: dict[str, Band] = {}
+    for quantity in QUANTITIES:
+        everybody = residuals(runs, models, quantity)
+        mine = [run for run in runs if run.stack == stack and quantity in run.measured]
+        own = residuals(mine, models, quantity) if mine else None
+        found[quantity] = band(own, everybody, "" if mine else "borrowed from all stacks")
+        away = band(None, residuals(runs, hardware, quantity))
+        wider = Band(low=min(away.low, found[quantity].low), high=max(away.high, found[quantity].high))
+        found[f"{quantity}_unmeasured_hardware"] = wider
+    return found
+
+
+def main() -> None:
+    """Fits and writes every serving stack; prints how far left-out rows are off."""
+    runs, meaning = read_runs(MEASUREMENTS), meanings()
+    fitted = fit_stacks(runs, meaning)
+    models = left_out(runs, lambda run: run.model, meaning, fitted)
+    hardware = left_out(runs, lambda run: run.plan.device.id, meaning, fitted)
+    stacks = left_out(runs, lambda run: run.stack, meaning, fitted)
+    for stack, part in grouped(runs, lambda run: run.stack).items():
+        write_serving(stack, part, {v: fitted.own[stack, v] for v in {r.variant for r in part}}, bands_of(stack, runs, models, hardware))
+    write_serving("generic", runs, {"2025": fitted.everybody}, bands_of(None, runs, stacks, hardware))
+    everywhere = {quantity: joined([residuals(runs, models, quantity)]) for quantity in QUANTITIES}
+    for quantity, one in everywhere.items():
+        print(quantity, "left-out median", round(float(np.median(np.abs(1.0 / one.ratios - 1.0))), 3))

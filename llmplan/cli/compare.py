@@ -1,0 +1,176 @@
+"""`llmplan compare`: alternatives side by side, each as `estimate` gives it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from llmplan.catalog import open_catalog
+from llmplan.cli.plan_input import read_requests
+from llmplan.cli.plan_options import CatalogFolders, plan_options
+from llmplan.errors import Fault, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llmplan.catalog import Catalog
+    from llmplan.plan.request import Request
+    from llmplan.planner.comparison import Alternative, Outcome
+
+LISTED = (
+    "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp", "pp",
+    "vp", "cp", "ep", "zero", "recompute", "optimizer",
+)  # fmt: skip
+"""Options that take several values here, each an alternative."""
+LISTS = {name: f"One {name.replace('_', ' ')}, or several to compare, with commas." for name in LISTED}
+MOST = 1000
+SUMMARY = "GITHUB_STEP_SUMMARY"
+
+app = typer.Typer(add_completion=False)
+
+Plans = Annotated[
+    list[str] | None,
+    typer.Option("--plan", metavar="FILE", help="Plan file; may be given more than once. An option wins over it."),
+]
+
+
+def _compare(
+    given: Mapping[str, Any],
+    *,
+    plan: Plans = None,
+    catalog: CatalogFolders = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Each at its own best layout instead of the one given.")] = False,
+    by: Annotated[
+        Literal["throughput", "step", "mfu", "memory", "devices", "days", "cost", "energy", "carbon"] | None,
+        typer.Option(help="Rank by this, what fits first; default: in the order given."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Literal["table", "json", "jsonl", "csv", "markdown", "github", "svg"],
+        typer.Option("--format", help="For people, programs, pull requests, or a workflow's log and job summary."),
+    ] = "table",
+) -> None:
+    """Compare hardware, models, precisions, sizes, stacks or whole plans, each as `estimate` gives it.
+
+    llmplan compare --model llama-3.1-70b --hardware a100,h100,h200 --devices 64 --tokens 2e12 --fit --by cost
+    """
+    from llmplan.planner.comparison import compare, ranked
+
+    opened = open_catalog(catalog or ())
+    wanted = list(_alternatives(plan or [], given, opened))
+    _write(ranked(compare(wanted, opened, fit=fit), by), by, "json" if as_json else output)
+
+
+def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catalog) -> Iterator[Alternative]:
+    """Every plan with every combination of the lists; InputError for names that no catalogue knows."""
+    from llmplan.planner.comparison import Alternative
+
+    lists = {name: _items(given[name]) for name in LISTED if name in given}
+    _check_names(lists, catalog)
+    many = {name for name, items in lists.items() if len(items) > 1}
+    if len(plans) * 1 > MOST or _product(lists) * max(1, len(plans)) > MOST:
+        raise InputError(f"more than {MOST} alternatives are too many to compare")
+    seen: dict[str, int] = {}
+    for path in plans or [None]:
+        for words in itertools.product(*lists.values()):
+            chosen = dict(zip(lists, words, strict=True))
+            requests, several = read_requests(path, {**given, **chosen})
+            for number, request in enumerate(requests, 1):
+                label = {name: chosen[name] for name in chosen if name in many}
+                name = _name(path, number if several else None, len(plans) > 1 or several, label, request)
+                seen[name] = seen.get(name, 0) + 1
+                yield Alternative(name if seen[name] == 1 else f"{name} ({seen[name]})", label, request)
+
+
+def _items(text: str) -> list[str]:
+    """`a,b` as two; a path with a comma is one, where it exists."""
+    if Path(text).exists():
+        return [text]
+    return [item.strip() for item in text.split(",") if item.strip()] or [text]
+
+
+def _product(lists: Mapping[str, list[str]]) -> int:
+    total = 1
+    for items in lists.values():
+        total *= len(items)
+    return total
+
+
+def _check_names(lists: Mapping[str, list[str]], catalog: Catalog) -> None:
+    """A name that nothing has is a slip of the keyboard, not an alternative."""
+    from llmplan.plan.load_model import load_model
+
+    faults: list[Fault] = []
+    finders = {
+        "hardware": lambda name: catalog.find("devices", name),
+        "cluster": lambda name: catalog.find("clusters", name),
+        "stack": lambda name: catalog.find("stacks", name),
+        "model": lambda name: load_model(name, catalog),
+    }
+    for kind, find in finders.items():
+        for name in lists.get(kind, ()):
+            try:
+                find(name)
+            except InputError as error:
+                faults += error.faults
+    if faults:
+        raise InputError(faults)
+
+
+def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[str, str], request: Request) -> str:
+    """What an alternative is called: its file where there are several, and the words that set it apart."""
+    parts = []
+    if path is not None and (by_plan or not label):
+        parts.append(Path(path).stem if number is None else f"{Path(path).stem} {number}")
+    parts += [f"{name} {value}" if value.isdigit() else Path(value).stem if "/" in value else value for name, value in label.items()]
+    return ", ".join(parts) or str(request.options.hardware or "plan")
+
+
+def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:
+    from llmplan.report import compare as report
+    from llmplan.report.json import dumps
+
+    if output in ("json", "jsonl"):
+        data = report.compare_json(outcomes, by)
+        if output == "json":
+            typer.echo(dumps(data))
+        else:
+            for one in data["results"]:
+                typer.echo(dumps(one, indent=None))
+        return
+    if output == "csv":
+        typer.echo(report.csv_text(outcomes, by), nl=False)
+        return
+    if output == "svg":
+        from llmplan.report.svg import svg
+
+        typer.echo(svg([(one.name, one.answer) for one in outcomes if one.answer]), nl=False)
+        return
+    rows = report.rows(outcomes, by)
+    if output == "table":
+        report.print_compare(rows)
+    elif output == "markdown":
+        typer.echo(report.markdown(rows), nl=False)
+    else:
+        typer.echo("\n".join(report.github_lines(rows, outcomes)))
+        _append_summary(report.markdown(rows))
+
+
+def _append_summary(text: str) -> None:
+    """Adds to the job summary where a workflow runs; a table in a log is no use to anybody."""
+    path = os.environ.get(SUMMARY)
+    if not path:
+        return
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"{SUMMARY}: {path} cannot be written: {error.strerror}") from None
+
+
+app.command("compare")(plan_options(_compare, lists=LISTS))

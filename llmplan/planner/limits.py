@@ -1,0 +1,86 @@
+"""Whether an answer keeps the limits of its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmplan.plan.limits import Limits
+    from llmplan.planner.estimate import TrainingEstimate
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One limit and the figure that it is about, SI base units.
+
+    value: None = not known; applies: whether this kind of workload has such a figure at all.
+    """
+
+    name: str
+    limit: float
+    value: float | None
+    applies: bool
+
+    @property
+    def kept(self) -> bool:
+        """A figure that is not known keeps no limit; one that does not exist breaks none."""
+        if not self.applies:
+            return True
+        if self.value is None:
+            return False
+        return self.value <= self.limit if self.name.startswith("max_") else self.value >= self.limit
+
+
+def limits_kept(answer: TrainingEstimate) -> tuple[Kept, ...]:
+    """Every limit of the plan, in the order in which they are described; none where it has none."""
+    limits: Limits | None = answer.plan.inputs.get("limits")
+    if limits is None:
+        return ()
+    found = []
+    for name in type(limits).model_fields:
+        limit = getattr(limits, name)
+        if limit is not None:
+            figure = FIGURES.get(name)
+            value = figure(answer) if figure else None
+            found.append(Kept(name, float(limit), value, figure is not None))
+    return tuple(found)
+
+
+def _days(answer: TrainingEstimate) -> float | None:
+    return answer.economics.run.wall.value / DAY if answer.economics else None
+
+
+def _cost(answer: TrainingEstimate) -> float | None:
+    if answer.economics is None or answer.economics.cost.headline is None:
+        return None
+    return answer.economics.cost.headline.usd
+
+
+def _energy(answer: TrainingEstimate) -> float | None:
+    return answer.economics.energy.joules if answer.economics else None
+
+
+def _carbon(answer: TrainingEstimate) -> float | None:
+    return answer.economics.energy.carbon if answer.economics else None
+
+
+def _goodput(answer: TrainingEstimate) -> float | None:
+    return answer.economics.reliability.goodput if answer.economics else None
+
+
+FIGURES: dict[str, Callable[[TrainingEstimate], float | None]] = {
+    "max_days": _days,
+    "max_cost": _cost,
+    "max_energy": _energy,
+    "max_carbon": _carbon,
+    "max_step": lambda answer: answer.step.value,
+    "max_memory": lambda answer: answer.peak.value,
+    "min_mfu": lambda answer: answer.mfu,
+    "min_goodput": _goodput,
+    "min_tokens_per_second": lambda answer: answer.tokens_per_second.value,
+}
+"""What each limit on a training is about."""

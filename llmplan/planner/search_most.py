@@ -1,0 +1,93 @@
+"""The most of one quantity that fits at a fixed layout: micro-batch or sequence length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from llmplan.catalog import Catalog
+from llmplan.errors import Fault, InputError
+from llmplan.plan.checks import remarks
+from llmplan.plan.plan import Plan
+from llmplan.plan.resolve import resolve
+from llmplan.planner.estimate import TrainingEstimate, estimate_run, interval
+from llmplan.planner.memory import training_memory
+from llmplan.planner.search_choices import choices
+from llmplan.planner.search_request import Ask
+
+LARGEST = 10**9
+"""Where the search ends, the largest count that a plan may hold [1]."""
+IN_TRAINING = {"micro-batch": "micro_batch", "batch": "micro_batch", "seq-len": "seq_len", "context": "seq_len"}
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """Answer: the largest value that fits and its estimate, and the first that does not.
+
+    word: what was maximised; value [1], None where not even the least fits (the estimate is of the least then);
+    beyond: the next value [1], None where there is none; beyond_peak: memory that it would need [bytes].
+    """
+
+    word: str
+    value: int | None
+    estimate: TrainingEstimate
+    beyond: int | None
+    beyond_peak: float | None
+
+
+def most(ask: Ask, what: str, catalog: Catalog) -> Most:
+    """The most of `what` (a key of `IN_TRAINING`) that fits at the layout of the request."""
+    word = IN_TRAINING[what]
+    plan = _fixed(ask, word, catalog)
+    at, step, end = _ladder(plan, word, batch_given=ask.wanted.options.global_batch is not None)
+    value = _largest(lambda number: _fits(at(number * step), sure=ask.wishes.surely), end)
+    shown = at(max(value, 1) * step)
+    beyond = (value + 1) * step if value < end else None
+    peak = None if beyond is None else float(training_memory(at(beyond)).peak_bytes)
+    answer = estimate_run(replace(shown, warnings=remarks(shown)), catalog)
+    return Most(word, value * step if value else None, answer, beyond, peak)
+
+
+def _fixed(ask: Ask, word: str, catalog: Catalog) -> Plan:
+    """The plan at the least of the word, its layout as given or chosen by default."""
+    given = {name: one for name, one in choices(ask.given).items() if name != word}
+    many = [f"--{name.replace('_', '-')}" for name, one in given.items() if not one.pinned]
+    if many or ask.wishes.max_devices is not None:
+        raise InputError(Fault(f"--maximize wants one layout: {', '.join(many) or '--max-devices'} leaves it open"))
+    said = {name: one.values[0] for name, one in given.items() if one.values}
+    return resolve(ask.wanted.changed(**said, **({word: 1} if word == "micro_batch" else {})), catalog)
+
+
+def _ladder(plan: Plan, word: str, *, batch_given: bool) -> tuple[Callable[[int], Plan], int, int]:
+    """A plan for each value, the step between values, and the most steps."""
+    layout, work = plan.layout, plan.workload
+    if word == "seq_len":
+        step = 2 * layout.cp if layout.cp > 1 else 1
+        return lambda value: replace(plan, workload=work.model_copy(update={"seq_len": value})), step, LARGEST // step
+    rounds = work.global_batch // (layout.dp * layout.micro_batch)
+
+    def with_micro_batch(value: int) -> Plan:
+        batch = work.global_batch if batch_given else layout.dp * value * rounds
+        return replace(
+            plan, layout=layout.model_copy(update={"micro_batch": value}),
+            workload=work.model_copy(update={"global_batch": batch}),
+        )  # fmt: skip
+
+    return with_micro_batch, 1, work.global_batch // layout.dp if batch_given else LARGEST // (layout.dp * rounds)
+
+
+def _fits(plan: Plan, *, sure: bool) -> bool:
+    peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
+    return (peak.high if sure else peak.value) <= plan.device.memory.capacity - plan.device.memory.reserved
+
+
+def _largest(fits: Callable[[int], bool], end: int) -> int:
+    """The largest number from 1 to end that fits, 0 for none; what does not fit, does not fit with more."""
+    low, high = 0, 1
+    while high <= end and fits(high):
+        low, high = high, 2 * high
+    high = min(high, end + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -1,0 +1,228 @@
+"""A comparison as rows, and those as a table, JSON, CSV, Markdown or annotations of GitHub."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmplan.planner.comparison import MEASURES, apart, ratio, reference
+from llmplan.report.json import estimate_json
+from llmplan.report.numbers import count, plain, step_time
+from llmplan.report.verdict import WORDS
+from llmplan.version import __version__
+
+if TYPE_CHECKING:
+    from llmplan.planner.comparison import Outcome
+    from llmplan.planner.estimate import TrainingEstimate
+
+COMPARE = "llmplan.compare/1"
+GIB, DAY, MEGAWATT_HOUR, TONNE = 2.0**30, 86400.0, 3.6e9, 1e3
+SAME = "="
+LEGEND = f"{SAME} no difference to the first that is larger than the error bands"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One alternative in text, by column; `why` where it could not be planned."""
+
+    name: str
+    cells: dict[str, str]
+    why: str = ""
+
+
+def compare_json(outcomes: Sequence[Outcome], by: str | None) -> dict[str, Any]:
+    """`llmplan.compare/1`: each result is an estimate with its name, ratios and rank, or its problems."""
+    return {
+        "schema": COMPARE,
+        "llmplan_version": __version__,
+        **({"by": by} if by else {}),
+        "results": [_result(number, one, reference(outcomes)) for number, one in enumerate(outcomes, 1)],
+    }
+
+
+def _result(number: int, one: Outcome, first: TrainingEstimate | None) -> dict[str, Any]:
+    head = {"name": one.name, "rank": number, "words": dict(one.words)}
+    if one.answer is None or first is None:
+        return {**head, "problems": list(one.problems)}
+    ratios = {name: ratio(measure, first, one.answer) for name, measure in MEASURES.items()}
+    apart_ = {name: apart(measure, first, one.answer) for name, measure in MEASURES.items()}
+    return {
+        **head,
+        "ratios": {name: value for name, value in ratios.items() if value is not None},
+        "beyond_error": {name: value for name, value in apart_.items() if value is not None},
+        **estimate_json(one.answer),
+    }
+
+
+def rows(outcomes: Sequence[Outcome], by: str | None) -> list[Row]:
+    """Rows of text, all with the same columns; those of the whole run only where there is one."""
+    first = reference(outcomes)
+    whole_run = any(one.answer and one.answer.economics for one in outcomes)
+    found = []
+    for one in outcomes:
+        if one.answer is None or first is None:
+            found.append(Row(one.name, {}, "; ".join(one.problems)))
+            continue
+        found.append(Row(one.name, {**_cells(one.answer, whole_run=whole_run), **_against(first, one.answer, by)}))
+    return found
+
+
+def _against(first: TrainingEstimate, answer: TrainingEstimate, by: str | None) -> dict[str, str]:
+    name = by or "throughput"
+    measure = MEASURES[name]
+    value = ratio(measure, first, answer)
+    if value is None:
+        return {f"x {name}": "?"}
+    same = answer is not first and not apart(measure, first, answer)
+    return {f"x {name}": f"{value:.2f}{' ' + SAME if same else ''}"}
+
+
+def _cells(answer: TrainingEstimate, *, whole_run: bool) -> dict[str, str]:
+    from llmplan.report.table import degrees
+
+    layout, share = answer.plan.layout, answer.plan.stack.id
+    cells = {
+        "devices": str(answer.plan.devices),
+        "layout": " ".join([*degrees(layout), f"dp {layout.dp}", f"zero {layout.zero}", *_more(answer)]),
+        "stack": share,
+        "memory": f"{plain(answer.peak.value / GIB)} of {plain(answer.usable_bytes / GIB)} GiB",
+        "fits": WORDS[answer.verdict],
+        "step": step_time(answer.step.value),
+        "tokens/s": plain(answer.tokens_per_second.value),
+        "MFU": f"{answer.mfu:.1%}",
+        "bottleneck": _bottleneck(answer),
+    }
+    if not whole_run:
+        return cells
+    return {**cells, **_run_cells(answer)}
+
+
+def _more(answer: TrainingEstimate) -> list[str]:
+    layout = answer.plan.layout
+    return [f"mb {layout.micro_batch}", *([f"recompute {layout.recompute}"] if layout.recompute != "none" else [])]
+
+
+def _bottleneck(answer: TrainingEstimate) -> str:
+    found = answer.bottleneck
+    share = found.used[found.resource] if found.resource not in found.seconds else found.share(found.resource)
+    return f"{found.resource.replace('_', ' ')} {share:.0%}"
+
+
+def _run_cells(answer: TrainingEstimate) -> dict[str, str]:
+    if answer.economics is None:
+        return {}
+    run, cost, energy = answer.economics.run, answer.economics.cost.headline, answer.economics.energy
+    return {
+        "days": plain(run.wall.value / DAY),
+        "cost": "?" if cost is None else f"{count(cost.usd)} USD",
+        "priced at": "" if cost is None else f"{cost.provider} {cost.date}".strip(),
+        "energy": "?" if energy.joules is None else f"{plain(energy.joules / MEGAWATT_HOUR)} MWh",
+        "CO2e": "?" if energy.carbon is None else f"{plain(energy.carbon / TONNE)} t",
+    }
+
+
+def columns(found: Sequence[Row]) -> list[str]:
+    """The columns of all rows, in order."""
+    return list(dict.fromkeys(name for row in found for name in row.cells))
+
+
+def print_compare(found: Sequence[Row]) -> None:
+    """The rows as a table on stdout: alternatives down, figures across, or turned round where it is narrow."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    planned = [row for row in found if not row.why]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=True, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for row in planned:
+        table.add_column(row.name, justify="right")
+    for name in columns(planned):
+        table.add_row(name, *(row.cells.get(name, "") for row in planned))
+    with console.capture() as captured:
+        if planned:
+            console.print(table)
+            console.print(LEGEND)
+        for row in found:
+            if row.why:
+                console.print(f"{row.name}: cannot be planned: {row.why}")
+    for line in captured.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def markdown(found: Sequence[Row]) -> str:
+    """The rows as a table of GitHub's Markdown."""
+    planned = [row for row in found if not row.why]
+    heads = columns(planned)
+    lines = []
+    if planned:
+        lines += [_line(["", *heads]), _line(["---", *("---:" for _ in heads)])]
+        lines += [_line([row.name, *(row.cells.get(name, "") for name in heads)]) for row in planned]
+        lines += ["", LEGEND]
+    failed = [row for row in found if row.why]
+    lines += [""] if failed and planned else []
+    lines += [f"- **{_escaped(row.name)}** cannot be planned: {_escaped(row.why)}" for row in failed]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    """Text that cannot end a cell or start markup."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def csv_text(outcomes: Sequence[Outcome], by: str | None) -> str:
+    """One line an alternative, numbers in SI base units as in JSON, under the same keys joined by dots."""
+    data = compare_json(outcomes, by)["results"]
+    flat = [_flat(one) for one in data]
+    heads = list(dict.fromkeys(name for one in flat for name in one))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, heads, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested data as one level; lists of words are joined, lists of offers are left to JSON."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            found |= _flat(value, f"{name}.")
+        elif isinstance(value, list):
+            if all(isinstance(item, str) for item in value):
+                found[name] = "; ".join(value)
+        else:
+            found[name] = value
+    return found
+
+
+def github_lines(found: Sequence[Row], outcomes: Sequence[Outcome]) -> list[str]:
+    """Workflow commands: an error for what cannot be planned or does not fit, a warning for what is marginal."""
+    lines = []
+    for row, one in zip(found, outcomes, strict=True):
+        if one.answer is None:
+            lines.append(_command("error", row.name, f"cannot be planned: {row.why}"))
+        elif not one.answer.fits:
+            lines.append(_command("error", row.name, f"does not fit: {row.cells['memory']}"))
+        elif one.answer.verdict == "marginal":
+            lines.append(_command("warning", row.name, f"memory is marginal: {row.cells['memory']}"))
+        else:
+            said = ", ".join(f"{name} {row.cells[name]}" for name in ("step", "tokens/s", "MFU", "cost") if name in row.cells)
+            lines.append(_command("notice", row.name, said))
+    return lines
+
+
+def _command(kind: str, title: str, message: str) -> str:
+    """`::kind title=...::message`, escaped as the runner wants it."""
+    title = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
+    message = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return f"::{kind} title={title}::{message}"

@@ -1,0 +1,133 @@
+"""Parts of the documentation that are made from the code: whole pages, and tables between two marks.
+
+A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; NAME is one of `TABLES`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import yaml
+from pages import ROOT
+
+from llmplan.plan.codes import CODES
+from llmplan.plan.limits import Limits
+from llmplan.plan.options import FLAGS, PlanOptions
+from llmplan.plan.rows import BESIDE
+from llmplan.report.schemas import field_texts, json_schema
+
+_TABLE = re.compile(r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
+
+def warnings_page() -> str:
+    """`docs/warnings.md`: every code, its sentence and its paragraph."""
+    parts = [
+        "# Warnings\n\nA warning is data: a code and a sentence, in the table of an estimate and under `warnings` in its "
+        "JSON. It never changes the exit code. A code keeps its meaning for ever; a new warning takes a new number. "
+        "In the sentences below, words in braces are filled in.\n\nThis page is made from "
+        "[`llmplan/plan/codes.py`](../llmplan/plan/codes.py); `LLMPLAN_UPDATE_DOCS=1 pytest tests/docs` writes it anew.\n"
+    ]
+    parts += [f"## {code}: {one.title}\n\n> {one.sentence}\n\n{one.doc}\n" for code, one in CODES.items()]
+    return "\n".join(parts)
+
+
+def options_table() -> str:
+    """Every word of a plan: option, key, what it takes, what it means, in the panels of the help."""
+    properties = json_schema("plan")["properties"]
+    lines: list[str] = []
+    panel = ""
+    for name, field in PlanOptions.model_fields.items():
+        extra: Any = field.json_schema_extra
+        if extra["x-panel"] != panel:
+            panel = extra["x-panel"]
+            lines += ["", f"**{panel}**", "", "| option | key | takes | meaning |", "| --- | --- | --- | --- |"]
+        option = f"--{name.replace('_', '-')}"
+        option = f"{option}`, `--no-{option[2:]}" if name in FLAGS else option
+        takes = _takes(properties[name], name)
+        lines.append(_row(f"`{option}`", f"`{name}`", takes, field.description or ""))
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _takes(schema: dict[str, Any], name: str) -> str:
+    """What a key takes, from its JSON Schema."""
+    if name in FLAGS:
+        return "true, false"
+    for part in schema.get("anyOf", [schema]):
+        if "enum" in part:
+            return ", ".join(f"`{word}`" for word in part["enum"])
+    types = {part.get("type") for part in schema.get("anyOf", [schema])}
+    if types <= {"integer", "null"}:
+        part = next(part for part in schema["anyOf"] if part.get("type") == "integer")
+        return f"whole number {part.get('minimum', '')} to {part['maximum']:,}".replace(",", " ")
+    if types == {"number", "null"}:
+        return "number"
+    return "mapping or text" if "object" in types or "$ref" in str(schema) else "text or number with its unit"
+
+
+def limits_table() -> str:
+    """Limits for `--check`."""
+    texts = field_texts(Limits)
+    lines = ["| key | holds for |", "| --- | --- |"]
+    return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "")) for name in Limits.model_fields]) + "\n"
+
+
+def numbers_table(kind: str) -> str:
+    """Fitted numbers of a stack for training or serving, from `numbers.yaml`."""
+    table = yaml.safe_load((ROOT / "hardware_catalog" / "numbers.yaml").read_text(encoding="utf-8"))[kind]
+    lines = ["| number | unit | range | meaning |", "| --- | --- | --- | --- |"]
+    for name, item in table.items():
+        low, high = item["range"]
+        lines.append(_row(f"`{name}`", str(item["unit"]), f"{low:g} to {high:g}", item["meaning"]))
+    return "\n".join(lines) + "\n"
+
+
+def answer_table() -> str:
+    """Keys of an estimate's JSON below `result`, with the texts of their schema."""
+    schema = json_schema("estimate")
+    lines = ["| key | meaning |", "| --- | --- |"]
+    for path, text in _keys(schema["$defs"]["Result"], schema["$defs"], ""):
+        lines.append(_row(f"`{path}`", text))
+    return "\n".join(lines) + "\n"
+
+
+def _keys(part: dict[str, Any], parts: dict[str, Any], path: str) -> Iterable[tuple[str, str]]:
+    for name, field in part.get("properties", {}).items():
+        inner = next((found for found in _references(field)), None)
+        if inner is None:
+            yield path + name, field.get("description", "")
+            continue
+        many = "additionalProperties" in str(field)
+        yield path + name, field.get("description", parts[inner].get("description", ""))
+        if not inner.endswith("Parts"):  # parts of memory and time have a table of their own
+            yield from _keys(parts[inner], parts, f"{path}{name}.{'*.' if many else ''}")
+
+
+def _references(field: Any) -> Iterable[str]:
+    return re.findall(r"#/\$defs/(\w+)", str(field))[:1]
+
+
+def words() -> set[str]:
+    """Every word that nomenclature.md must hold: options, columns beside them, parts of memory and time."""
+    schema = json_schema("estimate")["$defs"]
+    parts = {*schema["MemoryParts"]["properties"], *schema["TimeParts"]["properties"]}
+    return {*PlanOptions.model_fields, *Limits.model_fields, *BESIDE, *parts}
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "options": options_table,
+    "limits": limits_table,
+    "answer": answer_table,
+    "training-numbers": lambda: numbers_table("training"),
+    "serving-numbers": lambda: numbers_table("serving"),
+}
+
+
+def fresh(text: str) -> str:
+    """A page with its tables as the code makes them now; a KeyError for a table that is not known."""
+    return _TABLE.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}", text)

@@ -1,0 +1,99 @@
+"""Commands and examples of the documentation run, and print what is shown below them."""
+
+from __future__ import annotations
+
+import doctest
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages import blocks, commands, matches, name, pages, renewed, tidy
+
+PAGES = pages()
+SLOWEST = 15.0  # seconds that one documented command may take
+
+
+def test_commands_are_found() -> None:
+    page = """\
+```console
+$ llmplan catalog list \\
+    models
+one
+two
+
+$ llmplan schema  # exit code 2
+```
+
+```text
+three
+```
+
+```bash
+llmplan estimate
+cat file
+```
+""".splitlines()
+    found = [(one.text, one.line, one.code, one.shown) for one in commands(page)]
+    assert found == [
+        ("llmplan catalog list models", 2, 0, (3, 5)),
+        ("llmplan schema", 7, 2, (11, 12)),
+        ("llmplan estimate", 15, 0, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        (["a"], ["a"], True),
+        (["a"], ["a", "b"], False),
+        (["a", "...", "c"], ["a", "c"], True),
+        (["a", "...", "c"], ["a", "b", "b", "c"], True),
+        (["a", "..."], ["a", "b"], True),
+        (["...", "c"], ["a", "c"], True),
+        (["a", "...", "d"], ["a", "b", "c"], False),
+    ],
+)
+def test_elision(shown: list[str], printed: list[str], same: bool) -> None:
+    assert matches(shown, printed) is same
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_run_and_print_what_is_shown(page: Path, run: Callable[[str], tuple[int, str]], update: bool) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    faults, changed = [], []
+    for command in commands(lines):
+        started = time.monotonic()
+        code, out = run(command.text)
+        place = f"{name(page)}:{command.line}: {command.text}"
+        if code != command.code:
+            faults.append(f"{place}\nexits with {code}, not {command.code}:\n{out}")
+        elif time.monotonic() - started > SLOWEST:
+            faults.append(f"{place}\ntakes more than {SLOWEST:g} s")
+        elif command.shown is not None:
+            shown, printed = tidy("\n".join(lines[slice(*command.shown)])), tidy(out)
+            if not matches(shown, printed):
+                changed.append((command.shown, renewed(shown, printed)))
+                faults.append(f"{place}\nprints now (LLMPLAN_UPDATE_DOCS=1 writes it):\n" + "\n".join(printed))
+    if update and changed:
+        for (start, end), new in reversed(changed):
+            lines[start:end] = new
+        page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        faults = [fault for fault in faults if "prints now" not in fault]
+    assert not faults, "\n\n".join(faults)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_examples_in_python(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    said: list[str] = []
+    names: dict[str, Any] = {}
+    runner = doctest.DocTestRunner(verbose=False)
+    for block in blocks(lines):
+        if block.language in ("pycon", "python") and any(line.startswith(">>>") for line in block.lines):
+            text = "\n".join(block.lines) + "\n"
+            example = doctest.DocTestParser().get_doctest(text, names, name(page), str(page), block.first)
+            runner.run(example, out=said.append, clear_globs=False)
+            names = example.globs
+    assert not said, "".join(said)

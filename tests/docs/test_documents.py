@@ -1,0 +1,81 @@
+"""The documentation is whole and fresh: links, warnings, vocabulary, tables made from the code, accuracy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from generated import fresh, warnings_page, words
+from pages import DOCS, ROOT, blocks, name, pages
+
+TEXTS = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+_LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`[^`\n]*`")
+
+
+def _prose(page: Path) -> str:
+    """A page without its blocks and without code in its lines."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for block in blocks(lines):
+        lines[block.first : block.last] = [""] * (block.last - block.first)
+    return "\n".join(lines)
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(_CODE.sub(lambda match: match[0].replace("](", "] ("), _prose(page))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        inside = target.is_relative_to(ROOT)
+        if not inside or not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    listed = {link.partition("#")[0] for link in _LINK.findall(index)}
+    parts = {"README.md", "accuracy-notes.md"}  # the index itself, and what accuracy.md includes
+    assert {page.name for page in DOCS.glob("*.md")} - parts <= listed
+
+
+def test_warnings_are_fresh(update: bool) -> None:
+    page = DOCS / "warnings.md"
+    if update:
+        page.write_text(warnings_page(), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == warnings_page()
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_tables_are_fresh(page: Path, update: bool) -> None:
+    text = page.read_text(encoding="utf-8")
+    if update and fresh(text) != text:
+        page.write_text(fresh(text), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == fresh(text)
+
+
+def test_every_word_is_in_the_nomenclature() -> None:
+    known = set(re.findall(r"`([^`\n]+)`", (DOCS / "nomenclature.md").read_text(encoding="utf-8")))
+    assert not sorted(words() - known)
+
+
+def test_accuracy_is_fresh(monkeypatch: pytest.MonkeyPatch, update: bool) -> None:
+    monkeypatch.chdir(ROOT)  # it reads measurements and notes of the checkout
+    monkeypatch.delenv("LLMPLAN_CATALOG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(ROOT / "none"))
+    from llmplan.calibration.accuracy import DOCUMENT, document
+
+    text = document()
+    if update:
+        DOCUMENT.write_text(text, encoding="utf-8")
+    assert DOCUMENT.read_text(encoding="utf-8") == text

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from typing import Any
+
+from llmplan.catalog import open_catalog
+from llmplan.plan.request import request
+from llmplan.planner.search import Search
+from llmplan.planner.search_request import Ask, Wishes, question
+
+PLAN = ("model", "hardware", "workload", "seq_len", "global_batch", "stack", "flash_attention", "tokens", "optimizer",
+        "sequence_parallel", "offload_optimizer", "lora_rank", "lora_targets", "quantized_base")  # fmt: skip
+
+
+def asked(wishes: Wishes | None = None, **words: Any) -> Search:
+    """The search that a user's words ask for."""
+    plain = {name: value for name, value in words.items() if name in PLAN}
+    given = {name: value for name, value in words.items() if name not in PLAN}
+    return question(Ask(request(plain), given, wishes or Wishes(top=5)), open_catalog())[0]

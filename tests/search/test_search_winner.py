@@ -1,0 +1,138 @@
+"""The winner is the best of all layouts estimated one by one, and more of anything never makes it worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+from asking import asked
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmplan.plan.checks import layout_problems
+from llmplan.plan.layout import Layout
+from llmplan.plan.plan import Plan
+from llmplan.planner.estimate import TrainingEstimate, estimate
+from llmplan.planner.search import Search, search
+from llmplan.planner.search_request import Wishes
+
+# Small spaces, every dimension of them written out, so that the brute force below needs no knowledge of defaults.
+SPACE: dict[str, Any] = {
+    "tp": "1,2,3,4", "pp": "1,2,4", "vp": "1,2", "cp": "1,2", "ep": "1,2", "zero": "0,1,3", "micro_batch": "1,2,3",
+    "recompute": "none,full", "sequence_parallel": False,
+}  # fmt: skip
+
+
+def brute_force(asked_for: Search) -> Iterator[TrainingEstimate]:
+    """Every legal layout of the space, each through `estimate` alone."""
+    (base,) = asked_for.bases
+    lists = {name: asked_for.choices[name].values for name in SPACE}
+    for devices in asked_for.devices:
+        for values in product(*(values or () for values in lists.values())):
+            words = dict(zip(lists, values, strict=True))
+            dp, left_over = divmod(devices, words["tp"] * words["pp"] * words["cp"])
+            if left_over:
+                continue
+            plan = base.with_layout(Layout(**words, dp=dp))
+            if legal(plan):
+                yield estimate(plan)
+
+
+def legal(plan: Plan) -> bool:
+    layout = plan.layout
+    micro_batches = plan.workload.global_batch // (layout.dp * layout.micro_batch)
+    whole_rounds = layout.pp == 1 or layout.vp == 1 or micro_batches % layout.pp == 0
+    return whole_rounds and not layout_problems(plan.model, layout, plan.workload)
+
+
+def small(model: str, hardware: str, devices: str, batch: int, wishes: Wishes | None = None) -> Search:
+    return asked(wishes, model=model, hardware=hardware, devices=devices, workload="pretrain", seq_len=2048,
+                 global_batch=batch, **SPACE)  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    model=st.sampled_from(["llama-3.1-8b", "mixtral-8x7b-v0.1", "gpt2-xl", "llama-2-13b"]),
+    hardware=st.sampled_from(["h100", "a100-sxm-40gb", "h200-sxm-141gb"]),
+    devices=st.sampled_from(["8", "12", "16,24", "32"]),
+    batch=st.sampled_from([24, 48, 64]),
+    objective=st.sampled_from(["throughput", "devices", "memory-headroom", "cost", "latency", "time"]),
+)
+def test_winner_equals_brute_force(model: str, hardware: str, devices: str, batch: int, objective: str) -> None:
+    question = small(model, hardware, devices, batch, Wishes(objective=objective, top=3))
+    found = search(replace(question))
+    everything = list(brute_force(question))
+    fitting = [one for one in everything if one.fits]
+    if objective != "devices":  # which stops at the first size that does
+        assert found.counts.legal == len(everything)
+        assert found.counts.fitting == len(fitting)
+    value = _value_of(question, objective)
+    expected = sorted((value(one) for one in fitting))[:3]
+    assert [value(one) for one in found.best] == pytest.approx(expected, rel=1e-12)
+
+
+def _value_of(question: Search, objective: str) -> Any:
+    hourly = {n: question.goal.market.terms(question.bases[0], n).usd_per_hour for n in question.devices}
+
+    def value(one: TrainingEstimate) -> float:
+        if objective == "devices":
+            return one.plan.devices * 1e6 + one.step.value
+        if objective == "memory-headroom":
+            return one.peak.value
+        return one.step.value * (hourly[one.plan.devices] or 0.0 if objective == "cost" else 1.0)
+
+    return value
+
+
+def best_step(question: Search) -> float:
+    found = search(question).best
+    return found[0].step.value if found else float("inf")
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    model=st.sampled_from(["llama-3.1-70b", "mixtral-8x22b-v0.1", "gpt3-175b", "llama-3.1-8b"]),
+    hardware=st.sampled_from(["h100", "a100-sxm-40gb", "a100-sxm-80gb", "gb200"]),
+    devices=st.sampled_from([16, 64, 96, 128]),
+    what=st.sampled_from(["memory", "bandwidth", "scale_up", "fabric", "peak", "devices"]),
+    factor=st.sampled_from([1.1, 1.7, 4.0]),
+)
+def test_more_is_never_worse(model: str, hardware: str, devices: int, what: str, factor: float) -> None:
+    words: dict[str, Any] = {"model": model, "hardware": hardware, "workload": "pretrain", "seq_len": 4096, "global_batch": 384}
+    before = asked(**words, devices=str(devices))
+    if what == "devices":  # a list that holds the smaller number
+        after = asked(**words, devices=f"{devices},{round(devices * factor)}")
+    else:
+        after = replace(before, bases=tuple(_with_more(base, what, factor) for base in before.bases))
+    assert best_step(after) <= best_step(before) * (1 + 1e-12)
+
+
+def _with_more(plan: Plan, what: str, factor: float) -> Plan:
+    device, cluster = plan.device, plan.cluster
+    memory, up = device.memory, device.scale_up
+    if what == "memory":
+        memory = memory.model_copy(update={"capacity": memory.capacity * factor})
+    elif what == "bandwidth":
+        memory = memory.model_copy(update={"bandwidth": memory.bandwidth * factor})
+    elif what == "scale_up":
+        up = up.model_copy(update={"bandwidth": up.bandwidth * factor})
+    elif what == "fabric":
+        fabric = cluster.fabric.model_copy(update={"bandwidth": cluster.fabric.bandwidth * factor})
+        cluster = cluster.model_copy(update={"fabric": fabric})
+    peak = {name: value * factor for name, value in device.peak.items()} if what == "peak" else device.peak
+    device = device.model_copy(update={"memory": memory, "scale_up": up, "peak": peak})
+    return replace(plan, device=device, cluster=cluster)
+
+
+def test_equals_are_named_in_the_order_of_simplicity() -> None:
+    """Beyond one data-parallel rank, sharding more than fits anyway is no faster: the least sharding comes first."""
+    question = asked(Wishes(objective="devices", top=40), model="gpt2", hardware="h100", devices="8", global_batch=64,
+                     workload="pretrain")  # fmt: skip
+    found = search(question).best
+    for one, other in zip(found, found[1:], strict=False):
+        if one.step.value == other.step.value:
+            a, b = one.plan.layout, other.plan.layout
+            assert (a.tp * a.pp * a.cp, a.zero) <= (b.tp * b.pp * b.cp, max(b.zero, a.zero))
