@@ -30,7 +30,7 @@ SPACES = [
     ("dense 405B", "llama-3.1-405b", "h100", 16384, 8192, 2048, {"recompute": "none,selective,full"}),
     ("experts 671B", "deepseek-v3-671b", "h100", 2048, 4096, 15360, {"recompute": "none,selective,full"}),
     ("large", "deepseek-v3-671b", "h100", 6144, 8192, 18432, {"recompute": "none,selective,full"}),
-    ("ten million", "deepseek-v3-671b", "h100", 46080, 32768, 184320, {"recompute": "none,selective,full"}),
+    ("ten million", "deepseek-v3-671b", "h100", 46080, 32768, 184320, {"recompute": "none,selective,full", "offload": "yes", "precision": "bf16,fp8"}),
 ]
 ALONE = 200
 MEBI = 2**20
@@ -38,12 +38,14 @@ MEBI = 2**20
 
 def asked(model: str, hardware: str, devices: int, seq_len: int, batch: int, choices: dict[str, str]) -> Search:
     words = {"model": model, "hardware": hardware, "workload": "pretrain", "seq_len": seq_len, "global_batch": batch}
-    return question(Ask(request(words), {"devices": str(devices), **choices}, Wishes(top=10)), open_catalog())[0]
+    given = {"devices": str(devices), **choices}
+    wishes = Wishes(top=10, try_offload=given.pop("offload", None) is not None)
+    return question(Ask(request(words), given, wishes), open_catalog())[0]
 
 
 def one_by_one(wanted: Search) -> float:
     """Layouts a second through the same formulas with plain numbers."""
-    (base,), (devices,) = wanted.bases, wanted.devices
+    base, devices = wanted.bases[0], wanted.devices[0]
     layouts = next(Space(base, devices, wanted.choices).chunks())
     picked = [layouts.at(int(i)) for i in np.linspace(0, np.prod(layouts.shape) - 1, ALONE)]
     start = time.perf_counter()
@@ -55,7 +57,7 @@ def one_by_one(wanted: Search) -> float:
 
 def arrays_alone(wanted: Search) -> float:
     """Layouts a second of the evaluation itself, on chunks that are at hand."""
-    (base,), (devices,) = wanted.bases, wanted.devices
+    base, devices = wanted.bases[0], wanted.devices[0]
     chunks = list(islice(Space(base, devices, wanted.choices).chunks(), 40))
     evaluate(base, chunks[0])
     start = time.perf_counter()

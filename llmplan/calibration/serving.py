@@ -100,9 +100,7 @@ def weights(runs: Sequence[Run]) -> dict[tuple[str, str], float]:
     rows = Counter((run.group, name) for run in runs for name in run.measured)
     groups = Counter(name for _, name in rows)
     most = max(groups.values(), default=1)
-    return {
-        (run.id, name): most / groups[name] / rows[run.group, name] for run in runs for name in run.measured
-    }
+    return {(run.id, name): most / groups[name] / rows[run.group, name] for run in runs for name in run.measured}
 
 
 def fit(runs: Sequence[Run], priors: Numbers, meaning: Mapping[str, Number], start: Numbers | None = None) -> Numbers:

@@ -67,8 +67,12 @@ def small_reduce_latency(hardware: str, data: Any) -> float:
 def main(folder: Path) -> None:
     """Prints the efficiency fields of every device that the files in `folder` measure."""
     names = ("batch", "context", "heads", "kv_heads", "head_dim", "seconds")
-    for (hardware, precision), data in columns(folder / "decode_attention.csv", ("hardware", "kv_precision"), names).items():
+    for (hardware, precision), data in columns(
+        folder / "decode_attention.csv", ("hardware", "kv_precision"), names
+    ).items():
         fraction, latency, error = fit_decode_attention(hardware, precision, data)
-        print(f"{hardware} {precision}: decode_attention_fraction {fraction:.2f}, latency {latency * 1e6:.1f} us, median error {error:.1%}")
+        print(
+            f"{hardware} {precision}: decode_attention_fraction {fraction:.2f}, latency {latency * 1e6:.1f} us, median error {error:.1%}"
+        )
     for (hardware,), data in columns(folder / "all_reduce.csv", ("hardware",), ("devices", "bytes", "seconds")).items():
         print(f"{hardware}: small_reduce_latency {small_reduce_latency(hardware, data) * 1e6:.1f} us")

@@ -87,7 +87,9 @@ def grouped(runs: Iterable[Run], key: Callable[[Run], str]) -> dict[str, list[Ru
     return dict(parts)
 
 
-def left_out(runs: Sequence[Run], key: Callable[[Run], str], meaning: Mapping[str, Number], start: Fitted) -> dict[str, dict[str, float]]:
+def left_out(
+    runs: Sequence[Run], key: Callable[[Run], str], meaning: Mapping[str, Number], start: Fitted
+) -> dict[str, dict[str, float]]:
     """Log of predicted over measured of every run, by a fit that has not seen any run with its key."""
     found: dict[str, dict[str, float]] = {}
     for value, part in grouped(runs, key).items():
@@ -132,7 +134,12 @@ def main() -> None:
     hardware = left_out(runs, lambda run: run.plan.device.id, meaning, fitted)
     stacks = left_out(runs, lambda run: run.stack, meaning, fitted)
     for stack, part in grouped(runs, lambda run: run.stack).items():
-        write_serving(stack, part, {v: fitted.own[stack, v] for v in {r.variant for r in part}}, bands_of(stack, runs, models, hardware))
+        write_serving(
+            stack,
+            part,
+            {v: fitted.own[stack, v] for v in {r.variant for r in part}},
+            bands_of(stack, runs, models, hardware),
+        )
     write_serving("generic", runs, {"2025": fitted.everybody}, bands_of(None, runs, stacks, hardware))
     everywhere = {quantity: joined([residuals(runs, models, quantity)]) for quantity in QUANTITIES}
     for quantity, one in everywhere.items():

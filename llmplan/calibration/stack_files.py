@@ -20,7 +20,12 @@ def render(stack: Stack, values: Numbers, bands: dict[str, Band], hardware: list
         lines.append("variants:")
         for item in stack.variants:
             numbers = ", ".join(f"{name}: {values[f'{name}@{item.before}']:g}" for name in item.fitted)
-            lines += [f'  - before: "{item.before}"', f"    fitted: {{{numbers}}}"]
+            lines.append(f'  - before: "{item.before}"')
+            if item.training:
+                defaults = ", ".join(f"{name}: {value}" for name, value in item.training.items())
+                lines.append(f"    training: {{{defaults}}}")
+            if item.fitted:
+                lines.append(f"    fitted: {{{numbers}}}")
     lines.append("bands:")
     for name, band in bands.items():
         note = f', note: "{band.note}"' if band.note else ""

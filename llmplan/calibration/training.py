@@ -57,11 +57,9 @@ def main(names: Sequence[str]) -> None:
     models = joined([one.by_model for one in own if one.by_model])
     hardware = joined([one.by_hardware for one in own if one.by_hardware])
     # Where a source does not say what is recomputed, the residual measures its silence, not the model.
-    stated = [
-        _memory_residuals([run for run in runs_of(one.stack.id) if run.peak_gib and run.recompute_stated])
-        for one in own
-    ]
-    memory = joined([part for part in stated if part is not None])
+    stated = {name: _memory_residuals([r for r in runs_of(name) if r.peak_gib and r.recompute_stated]) for name in ids}
+    memory = joined([part for one in own if (part := stated[one.stack.id]) is not None])
+    fits[GENERIC] = replace(fits[GENERIC], memory=stated[GENERIC])
     _write_left_out([one for one in own if one.left_out])
     for name in names or ids:
         one = fits[name]
@@ -123,7 +121,8 @@ def _bands(one: Fit, models: Residuals, hardware: Residuals, memory: Residuals) 
         step = band(one.by_model, models)
         unknown = band(one.by_hardware, hardware)
     unknown = unknown.model_copy(update={"low": min(unknown.low, step.low), "high": max(unknown.high, step.high)})
-    peak = band(None if one.stack.id == GENERIC else one.memory, memory)
+    alone = one.stack.id == GENERIC and one.memory is not None
+    peak = band(one.memory, one.memory if alone and one.memory else memory)
     return {STEP: step, f"{STEP}_{UNMEASURED}": unknown, PEAK: peak}
 
 

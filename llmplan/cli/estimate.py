@@ -11,11 +11,12 @@ from llmplan.catalog import open_catalog
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
 from llmplan.plan.resolve import resolve_all
-from llmplan.planner.estimate import estimate_run
+from llmplan.planner.answer import answer_plan
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.request import Request
+    from llmplan.planner.answer import Estimate
     from llmplan.planner.estimate import TrainingEstimate
 
 THE_ANSWER_IS_NO = 3
@@ -36,19 +37,19 @@ def _estimate(
         bool, typer.Option("--check", help="Exit with 3 where the plan does not fit or misses one of its limits, and say so on stderr.")
     ] = False,
 ) -> None:
-    """Estimate a training run: does it fit, how long is a step, what holds it back.
+    """Estimate a training run or a deployment: does it fit, how fast is it, what holds it back.
 
     llmplan estimate --model llama-3.1-8b --hardware h100 --devices 8 --workload pretrain
     """
     opened = open_catalog(catalog or ())
     wanted, many = read_requests(plan, given)
-    answers = [estimate_run(one, opened) for one in resolve_all(wanted, opened)]
+    answers = [answer_plan(one, opened) for one in resolve_all(wanted, opened)]
     _write(answers, "json" if as_json else output, many=many)
     if check and not _passes(wanted, answers, opened):
         raise typer.Exit(THE_ANSWER_IS_NO)
 
 
-def _write(answers: list[TrainingEstimate], output: str, *, many: bool) -> None:
+def _write(answers: list[Estimate], output: str, *, many: bool) -> None:
     if output == "table":
         from llmplan.report.table import print_estimates
 
@@ -64,16 +65,23 @@ def _write(answers: list[TrainingEstimate], output: str, *, many: bool) -> None:
         typer.echo(dumps(envelope(results) if many else results[0]))
 
 
-def _passes(wanted: list[Request], answers: list[TrainingEstimate], catalog: Catalog) -> bool:
+def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) -> bool:
     """Whether every plan fits and keeps its limits; on stderr, what does not and what would."""
     from llmplan.planner.limits import limits_kept
+    from llmplan.planner.estimate import TrainingEstimate
     from llmplan.report.limits import missed_lines
+    from llmplan.report.serving import serving_no
 
     passes = all(answer.fits for answer in answers)
-    if not passes:
-        _say_what_would_fit(wanted, answers, catalog)
-    for number, answer in enumerate(answers, 1):
+    for number, (one, answer) in enumerate(zip(wanted, answers, strict=True), 1):
         prefix = f"plan {number}: " if len(answers) > 1 else ""
+        if not isinstance(answer, TrainingEstimate):
+            passes = passes and answer.answers
+            for line in serving_no(answer):
+                typer.echo(prefix + line, err=True)
+            continue
+        if not answer.fits:
+            _say_what_would_fit(one, answer, prefix, catalog)
         found = limits_kept(answer)
         passes = passes and all(one.kept for one in found)
         for line in missed_lines(found, answer.plan.workload.workload):
@@ -81,18 +89,14 @@ def _passes(wanted: list[Request], answers: list[TrainingEstimate], catalog: Cat
     return passes
 
 
-def _say_what_would_fit(wanted: list[Request], answers: list[TrainingEstimate], catalog: Catalog) -> None:
-    """On stderr: by how much each plan misses, and the smallest changes that make it fit."""
+def _say_what_would_fit(one: Request, answer: TrainingEstimate, prefix: str, catalog: Catalog) -> None:
+    """On stderr: by how much the plan misses, and the smallest changes that make it fit."""
     from llmplan.planner.advice import what_would_fit
     from llmplan.report.verdict import advice_lines, verdict_line
 
-    for number, (one, answer) in enumerate(zip(wanted, answers, strict=True), 1):
-        if answer.fits:
-            continue
-        prefix = f"plan {number}: " if len(answers) > 1 else ""
-        typer.echo(prefix + verdict_line(answer), err=True)
-        for line in advice_lines(what_would_fit(one, answer.plan, catalog)):
-            typer.echo(line, err=True)
+    typer.echo(prefix + verdict_line(answer), err=True)
+    for line in advice_lines(what_would_fit(one, answer.plan, catalog)):
+        typer.echo(line, err=True)
 
 
 app.command("estimate")(plan_options(_estimate))

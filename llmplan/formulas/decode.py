@@ -14,8 +14,8 @@ def touched_experts(experts: Num, active: Num, tokens: Num) -> Num:
     """Experts that at least one of the tokens is sent to, on average [1].
 
     E (1 - (1 - k / E)^B): every token takes k of E experts, independently and evenly.
-    experts: E, active: k, tokens: B [1]. Ignored: uneven routing, which touches fewer at small B.
-    active: of the experts, for each token [1]; tokens: of all sequences in the step [1].
+    experts: E of a layer [1]. Ignored: uneven routing, which touches fewer at small B.
+    active: k of them, for each token [1]; tokens: B of all sequences in the step [1].
 
     >>> touched_experts(8.0, 2.0, 1.0)
     2.0

@@ -67,7 +67,6 @@ def grouped_matmul_seconds(
     Ignored: uneven routing (the busiest group decides where groups sit on different devices).
 
     One group without padding is a plain product:
-    rows: of all groups together [1].
 
     >>> curve = dict(rate=8e14, ramp_k=0.0, tail=0.0, traffic=0.0, bandwidth=1e12, launch=0.0)
     >>> grouped = grouped_matmul_seconds(512.0, 1.0, 4096.0, 4096.0, pad=0.0, **curve)

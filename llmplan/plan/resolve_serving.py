@@ -104,6 +104,8 @@ def _workload(
     for name, value in (("weight_precision", weights), ("activation_precision", activations), ("kv_precision", cache)):
         if getattr(said, name) is None:
             draft.assume(name, value, "as the model was released, on this device and stack")
+    if model.expert_precision and weights not in LOW_PRECISIONS:
+        draft.assumptions.append(f"experts {model.expert_precision}: as the model was released")
     if activations in LOW_PRECISIONS and not has_precision(device, activations):
         have = ", ".join(device.peak)
         draft.fault(f"{device.id} has no {activations} matrix products; it has {have}", "activation_precision", "hardware")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -88,11 +88,29 @@ class MemoryModel(Spec):
 
 
 class Variant(Spec):
-    """Numbers of older versions of a stack, where they differ from the newest."""
+    """What was otherwise in older versions of a stack."""
 
     before: str
     """First version that it no longer holds for, such as `26`."""
-    fitted: dict[str, float]
+    training: dict[str, Any] = {}
+    """Defaults that differ, in the words of `training`."""
+    fitted: dict[str, float] = {}
+    """Numbers that differ."""
+
+
+class StackLayouts(Spec):
+    """Layouts that a stack can run, for searches; a word that is absent is not limited."""
+
+    one: tuple[Literal["tp", "pp", "vp", "cp", "ep"], ...] = ()
+    """Degrees that stay 1."""
+    zero: tuple[int, ...] | None = None
+    """Ways to shard over data parallelism."""
+    zero_with_pipeline: tuple[int, ...] | None = None
+    """The same with pp > 1; absent = as without."""
+    sequence_parallel: tuple[bool, ...] | None = None
+    """With tp > 1."""
+    recompute: tuple[Recompute, ...] | None = None
+    source: str = ""
 
 
 class Stack(Spec):
@@ -104,6 +122,7 @@ class Stack(Spec):
     version: str = ""
     workloads: tuple[WorkloadKind, ...]
     training: TrainingDefaults | None = None
+    layouts: StackLayouts = StackLayouts()
     memory: MemoryModel
     fitted: dict[str, float] = {}
     """Values of the numbers that `numbers.yaml` explains; at most eight for training and eight for serving."""
@@ -128,7 +147,12 @@ class Stack(Spec):
     def at(self, version: str) -> Stack:
         """The stack as of a version."""
         older = self.variant(version)
-        return self if older is None else self.model_copy(update={"fitted": {**self.fitted, **older.fitted}})
+        if older is None:
+            return self
+        training = self.training
+        if training is not None and older.training:
+            training = TrainingDefaults.model_validate({**training.model_dump(exclude_unset=True), **older.training})
+        return self.model_copy(update={"training": training, "fitted": {**self.fitted, **older.fitted}})
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -19,7 +19,8 @@ from typing import Any
 
 _UNIT = re.compile(r"\[([^\[\]]{1,20})\]")
 _ELSEWHERE = re.compile(r"\b[Aa]s (?:in )?`(\w+)`")
-_SENTENCE = re.compile(r"(?<=[a-z0-9)])\. (?=[A-Z])")
+_SENTENCE = re.compile(r"(?<=[a-z0-9)\]])\.? (?=[A-Z])|\n\n")
+_DESCRIBES = re.compile(r"[a-z]\w*(?:, [a-z]\w*)*(?::| \[)")
 _SOURCE = re.compile(r"\b(?:19|20)\d\d\b|arXiv|github\.com|[Mm]easured|[Ff]itted")
 
 
@@ -34,11 +35,16 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class FormulaText:
-    """A formula in words; says: its first paragraph; unit: of the result; references: sentences that name a source."""
+    """A function in words.
+
+    says: its first paragraph; formula: the second, where that is no description of arguments; unit: of the result;
+    references: sentences that name a source.
+    """
 
     name: str
     module: str
     says: str
+    formula: str
     unit: str
     arguments: tuple[Argument, ...]
     references: tuple[str, ...]
@@ -48,14 +54,16 @@ class FormulaText:
 def formula_text(function: Callable[..., Any]) -> FormulaText:
     """What the docstring of a function says; empty strings where it says nothing."""
     prose = _prose(function)
-    says = " ".join(prose.split("\n\n")[0].split())
-    unit = _UNIT.search(says) or _UNIT.search(prose)
+    says, *more = [" ".join(part.split()) for part in prose.split("\n\n") if part.strip()] or [""]
+    formula = more[0] if more and not _DESCRIBES.match(more[0]) else ""
+    units = _UNIT.findall(says.partition("; ")[0]) or _UNIT.findall(says) or _UNIT.findall(formula)
     names = list(inspect.signature(function).parameters)
     described = _described(prose, names, sys.modules[function.__module__])
     arguments = tuple(Argument(name, *described.get(name, ("", ""))) for name in names)
-    sentences = _SENTENCE.split(" ".join(prose.split()))
+    sentences = _SENTENCE.split("\n\n".join([says, *more]))
     references = tuple(sentence.strip() for sentence in sentences if _SOURCE.search(sentence))
-    return FormulaText(function.__name__, function.__module__, says, unit[1] if unit else "", arguments, references)
+    unit = units[-1] if units else ""
+    return FormulaText(function.__name__, function.__module__, says, formula, unit, arguments, references)
 
 
 def _prose(function: Callable[..., Any]) -> str:
@@ -77,9 +85,16 @@ def _own(prose: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
     if not names:
         return {}
     name = rf"\b(?:{'|'.join(map(re.escape, names))})\b"
-    pattern = rf"({name}(?:, {name})*)(?::\s*([^\[\];]*?))?\s*\[([^\[\]]{{1,20}})\]"
+    meaning = rf"(?:(?!{name}(?:, {name})*:)[^\[\];])*?"  # up to the unit, and not into the next argument
+    unit = r"\s*\[([^\[\]]{1,20})\]"
+    listed = rf"({name}(?:, {name})*)"
+    text = "\n" + "\n".join(" ".join(part.split()) for part in prose.split("\n\n"))
+    bare = [(match[1], "", match[2]) for match in re.finditer(rf"(?<=[.;,:\]\n]) ?{listed}{unit}", text)]
+    told = [(match[1], match[2], match[3]) for match in re.finditer(rf"{listed}:\s*({meaning}){unit}", text)]
     found: dict[str, tuple[str, str]] = {}
-    for match in re.finditer(pattern, " ".join(prose.split())):
-        for one in match[1].split(", "):
-            found[one] = ((match[2] or "").strip(" ,."), match[3])
+    for listing, says, of in [*bare, *told]:
+        each = listing.split(", ")
+        for one in each:
+            symbol = len(each) > 1 and len(says) <= 1  # `pp, vp, micro_batches: m` names the last one's symbol
+            found[one] = ("" if symbol and one != each[-1] else says.strip(" ,."), of)
     return found

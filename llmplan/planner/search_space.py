@@ -104,7 +104,7 @@ class Space:
         self, tp: int, pp: int, cp: int, virtual: tuple[int, ...], experts: tuple[int, ...], micro: tuple[int, ...]
     ) -> Iterator[tuple[tuple[Any, Any], dict[str, Any]]]:
         dp, left_over = divmod(self.devices, tp * pp * cp)
-        words = self._zero(dp * cp), self._divided(tp)
+        words = self._zero(dp * cp, pp), self._divided(tp)
         whole = len(virtual) * len(experts) * len(micro) * self._inner(*words)
         if left_over == 0 and dp not in self._of("dp").among((dp,)):
             return  # outside of what was asked
@@ -143,23 +143,27 @@ class Space:
             left = kept
 
     def _of(self, name: str) -> Choice:
-        return self.choices.get(name, OPEN)
+        """What was asked, else 1 where the stack knows no more."""
+        return self.choices.get(name) or (Choice((1,)) if name in self.plan.stack.layouts.one else OPEN)
 
     def _recompute(self) -> tuple[str, ...]:
         """Where flash attention keeps no scores and the stack means nothing else by it, selective is none."""
-        defaults = self.plan.stack.training
+        defaults, known = self.plan.stack.training, self.plan.stack.layouts.recompute or RECOMPUTE
         same = self.plan.workload.flash_attention and defaults is not None and not defaults.selective_share
-        return self._of("recompute").values or tuple(word for word in RECOMPUTE if not (same and word == "selective"))
+        return self._of("recompute").values or tuple(word for word in known if not (same and word == "selective"))
 
     def _offload(self) -> tuple[bool, ...]:
         return self._of("offload_optimizer").values or (False,)
 
-    def _zero(self, shards: int) -> tuple[int, ...]:
+    def _zero(self, shards: int, pp: int) -> tuple[int, ...]:
         """Sharding over one device is none at all."""
-        return self._of("zero").values or ((0, 1, 2, 3) if shards > 1 else (0,))
+        layouts = self.plan.stack.layouts
+        piped = layouts.zero_with_pipeline if pp > 1 else None
+        return self._of("zero").values or ((piped or layouts.zero or (0, 1, 2, 3)) if shards > 1 else (0,))
 
     def _divided(self, tp: int) -> tuple[bool, ...]:
-        return self._of("sequence_parallel").values or ((False, True) if tp > 1 else (False,))
+        known = self.plan.stack.layouts.sequence_parallel or (False, True)
+        return self._of("sequence_parallel").values or (known if tp > 1 else (False,))
 
     def _inner(self, zero: tuple[int, ...], divided: tuple[bool, ...]) -> int:
         return len(zero) * len(divided) * len(self._recompute()) * len(self._offload())

@@ -125,12 +125,15 @@ def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, ba
     wait = cycle * queued / here
     alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
     own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens)))
-    ttft = at.numbers.request_seconds + wait + own + where(here > 1, now.decode / 2.0, 0.0)
-    burst = at.numbers.request_seconds + wait + own + others / 2.0
+    outside = at.numbers.request_seconds
+    ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
+    burst = outside + wait + own + others / 2.0
+    # what writes nothing answers when its batch is done
+    ttft, burst = where(more > 0, ttft, outside + wait + cycle), where(more > 0, burst, outside + wait + cycle)
     rate = here / cycle
     return Answer(
         ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, wait + own + others), tpot=tpot,
-        request=batch / rate, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
+        request=outside + batch / rate, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
         sequences=here, queued=queued, decode=now.decode, prefill=now.prefill,
     )  # fmt: skip
 
@@ -164,7 +167,7 @@ def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, 
     alone = step(at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens)
     own = alone.total * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens))
     # a step runs when the request comes, unless the replica is idle: half of it is left on average
-    residual = minimum(here, 1.0) * tpot / 2.0
+    residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0
     wait = single_server_wait(rate, now.prefill) + many_server_wait(more * tpot + own, resident, here / resident)
     ttft = at.numbers.request_seconds + residual + own + wait
     done = minimum(arriving, most)

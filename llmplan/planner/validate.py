@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from llmplan.errors import InputError
 from llmplan.plan.rows import Row, row_plan
-from llmplan.planner.estimate import Interval, TrainingEstimate, estimate
+from llmplan.planner.answer import answer_plan
+from llmplan.planner.estimate import Interval, TrainingEstimate
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
+    from llmplan.planner.serving import ServingEstimate
 
 GIB = 2.0**30
 GENERIC = "generic"
@@ -56,11 +58,13 @@ def predict_row(row: Row, catalog: Catalog) -> Result:
     """The prediction for one row, or the reason why there is none."""
     try:
         stack, remarks = _stack(row, catalog)
-        answer = estimate(row_plan(row, catalog, stack))
+        answer = answer_plan(row_plan(row, catalog, stack), catalog)
     except InputError as error:
         return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
     except ValueError as error:
         return Result(row, skipped=f"line {row.line}: {error}")
+    if not isinstance(answer, TrainingEstimate):
+        return Result(row, serving_quantities(answer), answer.fits, None, remarks)
     return Result(row, training_quantities(answer, row.cells.get("memory_kind", "")), answer.fits, None, remarks)
 
 
@@ -73,9 +77,20 @@ def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:
         stack = catalog.stack(named)
     except InputError:
         return GENERIC, (f"stack {named!r} is not in the catalogue: planned as generic",)
-    if stack.training is None:
-        return GENERIC, (f"stack {named!r} does not train: planned as generic",)
+    serves = row.cells["workload"] == "serve"
+    if (stack.serving if serves else stack.training) is None:
+        verb = "serve" if serves else "train"
+        return GENERIC, (f"stack {named!r} does not {verb}: planned as generic",)
     return stack.id, ()
+
+
+def serving_quantities(answer: ServingEstimate) -> dict[str, Interval]:
+    """Predicted quantities of a deployment under the names of the measured columns."""
+    found = {
+        "ttft_seconds": answer.ttft, "tpot_seconds": answer.tpot, "request_seconds": answer.request,
+        "output_tokens_per_second": answer.output_tokens_per_second, "kv_tokens": answer.kv_tokens,
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def training_quantities(answer: TrainingEstimate, memory_kind: str) -> dict[str, Interval]:

@@ -10,17 +10,37 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from llmplan.plan.options import words
+from llmplan.planner.estimate import TrainingEstimate
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.planner.bottleneck import Bottleneck
-    from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.planner.answer import Estimate
+    from llmplan.planner.serving import ServingEstimate
 
 ESTIMATE, ESTIMATES = "llmplan.estimate/1", "llmplan.estimates/1"
 
 
-def estimate_json(answer: TrainingEstimate) -> dict[str, Any]:
+def estimate_json(answer: Estimate) -> dict[str, Any]:
     """One estimate as plain data, `llmplan.estimate/1`."""
+    plan = answer.plan
+    return {
+        "schema": ESTIMATE,
+        "llmplan_version": __version__,
+        "inputs": words(plan),
+        "assumptions": list(plan.assumptions),
+        "result": _training_result(answer) if isinstance(answer, TrainingEstimate) else _serving_result(answer),
+        "warnings": [{"code": one.code, "message": one.message} for one in answer.warnings],
+    }
+
+
+def _serving_result(answer: ServingEstimate) -> dict[str, Any]:
+    from llmplan.report.serving_json import serving_result
+
+    return serving_result(answer)
+
+
+def _training_result(answer: TrainingEstimate) -> dict[str, Any]:
     plan = answer.plan
     result = {
         "model": {
@@ -46,14 +66,7 @@ def estimate_json(answer: TrainingEstimate) -> dict[str, Any]:
         from llmplan.report.limits import limits_json
 
         result["limits"] = limits_json(limits_kept(answer))
-    return {
-        "schema": ESTIMATE,
-        "llmplan_version": __version__,
-        "inputs": words(plan),
-        "assumptions": list(plan.assumptions),
-        "result": result,
-        "warnings": [{"code": one.code, "message": one.message} for one in answer.warnings],
-    }
+    return result
 
 
 def envelope(results: list[dict[str, Any]]) -> dict[str, Any]:

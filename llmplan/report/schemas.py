@@ -22,6 +22,7 @@ from llmplan.plan.spec import ModelSpec
 from llmplan.plan.stack import Stack
 from llmplan.planner.memory import Memory
 from llmplan.planner.training import StepTime
+from llmplan.report.serving_answers import ServingResult
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -153,7 +154,8 @@ class Estimate(Answer):
     """The plan, complete: given back as a plan file it is the same plan."""
     assumptions: list[str]
     """What was filled in, one sentence each."""
-    result: Result
+    result: Result | ServingResult
+    """Of a training run, or of a deployment."""
     warnings: list[WarningAnswer]
 
 

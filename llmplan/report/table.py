@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.numbers import binary, count, decimal, plain, step_time
 from llmplan.report.verdict import WORDS, largest_part, part_name
 
 if TYPE_CHECKING:
     from llmplan.plan.layout import Layout
     from llmplan.planner.economics import Economics
-    from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.planner.answer import Estimate
 
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 NARROW, WIDEST_BAR = 60, 30  # columns
 
 
-def print_estimates(answers: list[TrainingEstimate]) -> None:
+def print_estimates(answers: Sequence[Estimate]) -> None:
     """Every estimate on stdout, an empty line between two."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
@@ -34,16 +35,25 @@ def print_estimates(answers: list[TrainingEstimate]) -> None:
         sys.stdout.write(line.rstrip() + "\n")  # rich fills lines up with blanks
 
 
-def print_estimate(console: Console, answer: TrainingEstimate) -> None:
-    """One estimate."""
+def print_estimate(console: Console, answer: Estimate) -> None:
+    """One estimate, with what was assumed and should be known."""
+    if isinstance(answer, TrainingEstimate):
+        _print_training(console, answer)
+    else:
+        from llmplan.report.serving import print_serving
+
+        print_serving(console, answer)
+    _print_list(console, "Assumed", [f"- {sentence}" for sentence in answer.plan.assumptions])
+    _print_list(console, "Warnings", [f"{one.code} {one.message}" for one in answer.warnings])
+
+
+def _print_training(console: Console, answer: TrainingEstimate) -> None:
     for line in _header(answer):
         console.print(line)
     console.print()
     _print_memory(console, answer)
     console.print()
     _print_time(console, answer)
-    _print_list(console, "Assumed", [f"- {sentence}" for sentence in answer.plan.assumptions])
-    _print_list(console, "Warnings", [f"{one.code} {one.message}" for one in answer.warnings])
 
 
 def _header(answer: TrainingEstimate) -> list[Text]:

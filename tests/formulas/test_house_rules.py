@@ -21,7 +21,6 @@ HELPERS = "numeric.py"
 
 # Numbers that stand bare in a function, each with what it is there.
 KNOWN_NUMBERS = {
-    ("numeric.py", "soft_maximum"): {0.25},  # the root that belongs to the fourth power
     ("states.py", "gpt_parameters"): {12.0, 13.0},  # coefficients of the published formula
     ("decode.py", "reduce_latency"): {4.0},  # 1 + log2(8): normalises to eight devices
     ("queueing.py", "single_server_wait"): {0.98},  # where the formula is cut

@@ -1,0 +1,85 @@
+"""`llmplan explain`: what a warning's code means; where a figure of an estimate comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import typer
+
+from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
+from llmplan.errors import Fault, InputError, did_you_mean
+
+app = typer.Typer(add_completion=False)
+
+
+def _explain(
+    given: Mapping[str, Any],
+    *,
+    code: Annotated[str, typer.Argument(help="A warning's code, such as LP012; `codes` lists them.")] = "",
+    plan: PlanFile = None,
+    term: Annotated[
+        str, typer.Option("--term", metavar="NAME", help="Figure of the plan: activations, tensor_parallel_seconds, ... or all.")
+    ] = "",
+    catalog: CatalogFolders = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")] = "table",
+) -> None:
+    """Explain a warning's code, or a figure of a plan: formula, numbers put in, sources, the next level down.
+
+    llmplan explain LP031
+
+    llmplan explain --model llama-3.1-8b --hardware h100 --devices 8 --term activations
+    """
+    form = "json" if as_json else output
+    if code:
+        _code(code, form)
+    elif plan is None and not given:
+        raise InputError("nothing to explain: name a code (LP012; `codes` lists them), or a plan and --term")
+    else:
+        _terms(given, plan, term or "all", catalog, form)
+
+
+def _code(name: str, form: str) -> None:
+    from llmplan.plan.codes import CODES
+    from llmplan.report.explain import code_text
+    from llmplan.report.json import dumps
+
+    wanted = name.strip().upper()
+    if wanted != "CODES" and wanted not in CODES:
+        hint = did_you_mean(wanted, [known.lower() for known in CODES]).upper().replace("; DID YOU MEAN", "; did you mean")
+        raise InputError(Fault(f"unknown code {name[:40]!r}{hint.replace(' OR ', ' or ')} (`llmplan explain codes` lists them)"))
+    chosen = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
+    if form == "json":
+        typer.echo(dumps({one: {"title": c.title, "sentence": c.sentence, "doc": c.doc} for one, c in chosen.items()}))
+    elif wanted == "CODES":
+        typer.echo("\n".join(f"{one}  {c.title}" for one, c in chosen.items()))
+    else:
+        typer.echo(code_text(wanted, CODES[wanted]), nl=False)
+
+
+def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, form: str) -> None:
+    from llmplan.catalog import open_catalog
+    from llmplan.cli.plan_input import read_requests
+    from llmplan.plan.options import words
+    from llmplan.plan.resolve import resolve
+    from llmplan.planner.explain import entries, explain
+    from llmplan.planner.terms import terms_named
+    from llmplan.report.explain import explain_json, print_explanations
+    from llmplan.report.json import dumps
+
+    names, opened = terms_named(term), open_catalog(catalog or ())
+    requests, _ = read_requests(plan, given)
+    if len(requests) > 1:
+        raise InputError(Fault(f"holds {len(requests)} plans; explain takes one", plan))
+    resolved = resolve(requests[0], opened)
+    answer, found = explain(resolved, opened, names)
+    if not found:
+        raise InputError(f"{names[0]} is not part of this plan: it is about the whole run, whose length (--tokens) was not said")
+    if form == "json":
+        typer.echo(dumps(explain_json(found, entries(resolved), words(answer.plan))))
+    else:
+        print_explanations(found, entries(resolved))
+
+
+app.command("explain")(plan_options(_explain))

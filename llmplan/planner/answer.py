@@ -1,0 +1,23 @@
+"""The answer to a plan of either kind: training or serving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from llmplan.planner.estimate import TrainingEstimate, estimate_run
+
+if TYPE_CHECKING:
+    from llmplan.catalog import Catalog
+    from llmplan.plan.plan import Plan
+    from llmplan.planner.serving import ServingEstimate
+
+    Estimate: TypeAlias = TrainingEstimate | ServingEstimate
+
+
+def answer_plan(plan: Plan, catalog: Catalog) -> Estimate:
+    """Estimates a plan, whatever its workload."""
+    if plan.serving is None:
+        return estimate_run(plan, catalog)
+    from llmplan.planner.serving import estimate_serving
+
+    return estimate_serving(plan)

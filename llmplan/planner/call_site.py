@@ -1,0 +1,55 @@
+"""The name that a caller gives the result of the call that it is making: `states = divided(...)` is `states`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from types import CodeType, FrameType
+
+Span = tuple[int, int, int, int]
+
+
+def target_of(frame: FrameType) -> str:
+    """The variable, keyword or dictionary key around the call in `frame`; nothing where there is none."""
+    position = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
+    if position is None or None in position:
+        return ""
+    line, end_line, column, end_column = position
+    assert line is not None and end_line is not None and column is not None and end_column is not None
+    at: Span = (line, column, end_line, end_column)
+    inside = [(span, name) for span, name in _targets(frame.f_code) if span[:2] <= at[:2] and span[2:] >= at[2:]]
+    return max(inside, key=lambda item: item[0][:2], default=(at, ""))[1]
+
+
+@lru_cache(maxsize=256)
+def _targets(code: CodeType) -> tuple[tuple[Span, str], ...]:
+    """Every place in the source of a function whose value gets a name, with the columns of the file."""
+    try:
+        lines, _ = inspect.findsource(code)
+    except OSError:
+        return ()
+    return tuple(_named(_tree("".join(lines))))
+
+
+@lru_cache(maxsize=32)
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[Span, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield _span(node.value), node.targets[0].id
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield _span(node.value), node.arg
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield _span(value), key.value
+
+
+def _span(node: ast.expr) -> Span:
+    return node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or node.col_offset

@@ -1,0 +1,130 @@
+"""A serving estimate for people: what fits, how fast it answers, how much it takes, what was assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from llmplan.report.numbers import binary, count, plain, step_time
+from llmplan.report.verdict import WORDS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from llmplan.planner.estimate import Interval
+    from llmplan.planner.serving import ServingEstimate
+
+COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
+_GIB = 2.0**30
+
+
+def print_serving(console: Console, answer: ServingEstimate) -> None:
+    """One serving estimate."""
+    for line in _header(answer):
+        console.print(line)
+    console.print()
+    needed, room = answer.needed, answer.usable_bytes
+    console.print(Text.assemble(
+        ("Memory of a device  ", "bold"), (WORDS[answer.verdict], f"bold {COLORS[answer.verdict]}"),
+        f": {plain(needed.value / _GIB)} GiB with one request, {plain(room / _GIB)} GiB for the engine "
+        f"of {plain(answer.capacity_bytes / _GIB)}",
+    ))  # fmt: skip
+    _print_rows(console, _memory_rows(answer))
+    if answer.fits:
+        for title, rows in (("Latency", _latency_rows(answer)), ("Load", _load_rows(answer))):
+            console.print()
+            console.print(Text(title, style="bold"))
+            _print_rows(console, rows)
+
+
+def serving_no(answer: ServingEstimate) -> Iterator[str]:
+    """Why the answer is no, for `--check`."""
+    if not answer.fits:
+        yield (
+            f"does not fit: {binary(answer.needed.value, 3)} with one request, and the engine may take "
+            f"{binary(answer.usable_bytes, 3)} of a device"
+        )
+        return
+    if answer.answers:
+        return
+    for one in answer.warnings:
+        if one.code in ("LP021", "LP023"):
+            yield one.message
+    if answer.replicas_needed:
+        yield f"replicas needed: {answer.replicas_needed} of {answer.replica_devices} devices (the plan has {answer.replicas})"
+
+
+def _header(answer: ServingEstimate) -> list[Text]:
+    plan, layout, work = answer.plan, answer.plan.layout, answer.plan.serving
+    assert work is not None
+    size = count(plan.model.parameters)
+    if plan.model.active_parameters != plan.model.parameters:
+        size += f", {count(plan.model.active_parameters)} active"
+    first = Text.assemble(
+        (plan.model.name, "bold"), f" ({size}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
+        f" in {plan.cluster.id}, {plan.stack.id} {answer.version}",
+    )  # fmt: skip
+    degrees = [f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "cp", "ep") if getattr(layout, name) > 1]
+    precisions = f"weights {work.weight_precision}, inputs {work.activation_precision}, cache {work.kv_precision}"
+    amount = {"open": f"{work.request_rate or 0:g} requests/s", "saturated": "as many as fit"}
+    load = f"{work.load} load of {amount.get(work.load, f'{work.batch} requests')}"
+    lengths = f"{work.input_tokens:g} tokens in"
+    if answer.tpot is not None:
+        lengths += f", {work.output_tokens:g} out"
+    copies = f"{answer.replicas} replica{'s' if answer.replicas > 1 else ''}"
+    return [first, Text(" x ".join([*degrees, copies]) + f"; {precisions}"), Text(f"serve; {load}, {lengths}")]
+
+
+def _memory_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
+    names = {"weights_bytes": "weights", "kv_cache_bytes": "key-value cache", "activations_bytes": "workspace",
+             "overhead_bytes": "context, graphs"}  # fmt: skip
+    for name, value in answer.memory.parts().items():
+        yield names[name], f"{plain(float(value) / _GIB)} GiB"
+    if answer.kv_tokens is not None and answer.fits:
+        tokens = answer.kv_tokens
+        yield "cache holds", f"{count(tokens.value)} tokens, {count(tokens.low)}-{count(tokens.high)}, all devices"
+        yield "resident at once", f"{plain(answer.resident, 6)} requests of these lengths"
+        yield "longest sequence", f"{count(float(answer.memory.longest))} tokens"
+
+
+def _latency_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
+    work = answer.plan.serving
+    looped = work is not None and work.load in ("closed", "saturated") and answer.sequences > 1
+    yield "to the first token", _time(answer.ttft) + (" when requests come steadily" if looped else "")
+    if looped:
+        yield "", f"{step_time(answer.burst_ttft.value)} when all of them come at once"
+    if work is not None and work.load == "open":
+        yield "", f"{step_time(answer.p95_ttft.value)} for 95 % of them"
+    if answer.tpot is not None:
+        yield "per output token", _time(answer.tpot)
+    yield "whole batch" if work is not None and work.load == "static" else "whole request", _time(answer.request)
+
+
+def _load_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
+    if answer.output_tokens_per_second is not None:
+        rate = answer.output_tokens_per_second
+        yield "output", f"{plain(rate.value)} tokens/s, {plain(rate.low)}-{plain(rate.high)}"
+    rate = answer.requests_per_second
+    yield "requests", f"{plain(rate.value)} a second; at most {plain(answer.capacity)} with every place taken"
+    share = f"{plain(answer.sequences)} in flight, {answer.load:.0%} of "
+    yield "in use", share + ("the capacity" if answer.replicas_needed is not None else "the places")
+    if answer.replicas_needed is not None:
+        needed = str(answer.replicas_needed) if answer.replicas_needed else "no number reaches the targets"
+        yield "replicas needed", f"{needed} (of {answer.replica_devices} devices each; the plan has {answer.replicas})"
+    yield "held back by", answer.bottleneck.replace("_", " ")
+
+
+def _time(value: Interval) -> str:
+    return step_time(value.value, value.low, value.high)
+
+
+def _print_rows(console: Console, rows: Iterator[tuple[str, str]]) -> None:
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for name, text in rows:
+        grid.add_row(f"  {name}", text)
+    console.print(grid)

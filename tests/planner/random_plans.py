@@ -1,0 +1,101 @@
+"""Plans drawn at random from the catalogue, for properties that must hold for all of them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from hypothesis import strategies as st
+
+from llmplan import InputError, Plan, plan_from
+from llmplan.catalog import Catalog, open_catalog
+from llmplan.plan.hardware import Device
+from llmplan.plan.layout import Layout
+
+MODELS = (
+    "llama-3.1-8b", "llama-3.1-70b", "gpt3-6.7b", "gpt2-xl", "mixtral-8x7b", "qwen3-30b-a3b", "bert-large-uncased",
+    "t5-large", "albert-large-v2", "gemma-2-9b", "deepseek-v3-671b", "mpt-7b",
+)  # fmt: skip
+DEVICES = ("a100-sxm-80gb", "a100-sxm-40gb", "h100-sxm-80gb", "h100-pcie-80gb", "v100-sxm-32gb", "tpu-v5p", "mi300x", "gb200")
+STACKS = (
+    "generic", "megatron-lm-2022", "megatron-core", "megatron-deepspeed", "nemo", "torchtitan", "llm-foundry", "maxtext",
+    "nanotron", "bert-nvidia-pt",
+)  # fmt: skip
+
+
+@cache
+def catalog() -> Catalog:
+    """The built-in catalogue, read once."""
+    return open_catalog()
+
+
+@st.composite
+def options(draw: st.DrawFn) -> dict[str, Any]:
+    """Options of a training plan; some contradict themselves."""
+    degrees = st.sampled_from((1, 2, 4, 8))
+    tp, pp, cp, dp = draw(degrees), draw(degrees), draw(st.sampled_from((1, 1, 1, 2))), draw(degrees)
+    micro = draw(st.sampled_from((1, 2, 4)))
+    model = draw(st.sampled_from(MODELS))
+    return {
+        "model": model, "hardware": draw(st.sampled_from(DEVICES)), "stack": draw(st.sampled_from(STACKS)),
+        "workload": draw(st.sampled_from(("pretrain", "pretrain", "finetune", "lora"))),
+        "devices": tp * pp * cp * dp, "tp": tp, "pp": pp, "cp": cp, "dp": dp,
+        "vp": draw(st.sampled_from((1, 1, 2))) if pp > 1 else 1,
+        "ep": draw(st.sampled_from((1, 2, 4, 8))) if model in ("mixtral-8x7b", "qwen3-30b-a3b", "deepseek-v3-671b") else 1,
+        "zero": draw(st.integers(0, 3)), "sequence_parallel": draw(st.booleans()),
+        "recompute": draw(st.sampled_from(("none", "selective", "full"))),
+        "micro_batch": micro, "global_batch": dp * micro * draw(st.sampled_from((1, 4, 32))),
+        "seq_len": draw(st.sampled_from((128, 512, 2048, 8192))), "flash_attention": draw(st.booleans()),
+        "optimizer": draw(st.sampled_from(("adam", "sgd", "adam-8bit"))), "offload_optimizer": draw(st.booleans()),
+    }  # fmt: skip
+
+
+def resolves(words: dict[str, Any]) -> bool:
+    """Whether these options are a plan."""
+    try:
+        plan_of(words)
+    except InputError:
+        return False
+    return True
+
+
+def plan_of(words: dict[str, Any]) -> Plan:
+    """The plan of drawn options."""
+    return plan_from(words, catalog=catalog())
+
+
+def legal() -> st.SearchStrategy[dict[str, Any]]:
+    """Options of plans that do not contradict themselves (as words, so that a failure prints short)."""
+    return options().filter(resolves)
+
+
+def changed(plan: Plan, **layout: Any) -> Plan:
+    """The plan with some words of its layout changed."""
+    return plan.with_layout(plan.layout.model_copy(update=layout))
+
+
+def arrays(layouts: list[Layout]) -> Any:
+    """The layouts as one namespace of arrays, as a search hands them to the planner."""
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    columns = {name: [getattr(layout, name) for layout in layouts] for name in Layout.model_fields}
+    return SimpleNamespace(**{
+        name: np.array(values, dtype=float if isinstance(values[0], int) and not isinstance(values[0], bool) else None)
+        for name, values in columns.items()
+    })  # fmt: skip
+
+
+def faster(device: Device, what: str, factor: float) -> Device:
+    """The device with its memory bandwidth, peaks, scale-up link or host link faster by a factor."""
+    if what == "memory":
+        memory = device.memory.model_copy(update={"bandwidth": device.memory.bandwidth * factor})
+        return device.model_copy(update={"memory": memory})
+    if what == "peak":
+        return device.model_copy(update={"peak": {name: value * factor for name, value in device.peak.items()}})
+    field = {"scale_up": "scale_up", "host": "host_link"}[what]
+    link = getattr(device, field)
+    if link is None:
+        return device
+    return device.model_copy(update={field: link.model_copy(update={"bandwidth": link.bandwidth * factor})})
