@@ -1,4 +1,4 @@
-"""`python -m llmplan.calibration kernels|devices|stacks|accuracy`: for maintainers, from a checkout."""
+"""`python -m llmplan.calibration kernels|devices|stacks|serving|accuracy`: for maintainers, from a checkout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ def main(arguments: list[str]) -> int:
         from llmplan.calibration import kernels
 
         kernels.main(GEMM)
+        from llmplan.calibration import serving_kernels
+
+        serving_kernels.main(GEMM.parent)
     elif arguments[:1] == ["devices"]:
         from llmplan.calibration import devices
 
@@ -22,6 +25,10 @@ def main(arguments: list[str]) -> int:
         from llmplan.calibration import training
 
         training.main(arguments[1:])
+    elif arguments[:1] == ["serving"]:
+        from llmplan.calibration import serving_stacks
+
+        serving_stacks.main()
     elif arguments[:1] == ["accuracy"]:
         from llmplan.calibration import accuracy
 

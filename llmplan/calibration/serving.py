@@ -131,5 +131,5 @@ def fit(runs: Sequence[Run], priors: Numbers, meaning: Mapping[str, Number], sta
     if start is not None:
         first = np.array([np.log(max(start[name], 1e-12) / priors[name]) for name in names]) / scale
     first = np.clip(first, bounds[0] + 1e-6, bounds[1] - 1e-6)
-    solution = least_squares(residuals, first, bounds=bounds, max_nfev=_EVALUATIONS, diff_step=1e-3)
+    solution = least_squares(residuals, first, bounds=bounds, max_nfev=_EVALUATIONS, diff_step=np.array([1e-3]))
     return values(solution.x)

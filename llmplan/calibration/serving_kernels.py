@@ -42,10 +42,10 @@ def fit_decode_attention(hardware: str, precision: str, data: Any) -> tuple[floa
         bandwidth = device.memory.bandwidth * values[0]
         return decode_attention_seconds(traffic, flops, bandwidth=bandwidth, rate=rate, latency=values[1] * 1e-6)
 
-    solution = least_squares(
-        lambda values: np.log(predicted(values) / seconds), (0.8, 8.0), bounds=((0.1, 0.0), (1.0, 50.0)),
-        loss="soft_l1", f_scale=_OUTLIER,
-    )  # fmt: skip
+    def residuals(values: Any) -> Any:
+        return np.log(predicted(values) / seconds)
+
+    solution = least_squares(residuals, (0.8, 8.0), bounds=((0.1, 0.0), (1.0, 50.0)), loss="soft_l1", f_scale=_OUTLIER)
     error = float(np.median(np.abs(predicted(solution.x) / seconds - 1)))
     return float(solution.x[0]), float(solution.x[1]) * 1e-6, error
 
@@ -67,12 +67,11 @@ def small_reduce_latency(hardware: str, data: Any) -> float:
 def main(folder: Path) -> None:
     """Prints the efficiency fields of every device that the files in `folder` measure."""
     names = ("batch", "context", "heads", "kv_heads", "head_dim", "seconds")
-    for (hardware, precision), data in columns(
-        folder / "decode_attention.csv", ("hardware", "kv_precision"), names
-    ).items():
+    shapes = columns(folder / "decode_attention.csv", ("hardware", "kv_precision"), names)
+    for (hardware, precision), data in shapes.items():
         fraction, latency, error = fit_decode_attention(hardware, precision, data)
-        print(
-            f"{hardware} {precision}: decode_attention_fraction {fraction:.2f}, latency {latency * 1e6:.1f} us, median error {error:.1%}"
-        )
-    for (hardware,), data in columns(folder / "all_reduce.csv", ("hardware",), ("devices", "bytes", "seconds")).items():
+        found = f"decode_attention_fraction {fraction:.2f}, decode_attention_latency {latency * 1e6:.1f} us"
+        print(f"{hardware} {precision}: {found}; median error {error:.1%}")
+    sizes = columns(folder / "all_reduce.csv", ("hardware",), ("devices", "bytes", "seconds"))
+    for (hardware,), data in sizes.items():
         print(f"{hardware}: small_reduce_latency {small_reduce_latency(hardware, data) * 1e6:.1f} us")

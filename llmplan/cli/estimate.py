@@ -31,10 +31,14 @@ def _estimate(
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
-        Literal["table", "json", "jsonl"], typer.Option("--format", help="For people, or for programs.")
+        Literal["table", "json", "jsonl", "svg"],
+        typer.Option("--format", help="For people, for programs, or as a picture (training)."),
     ] = "table",
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 3 where the plan does not fit or misses one of its limits, and say so on stderr.")
+        bool,
+        typer.Option(
+            "--check", help="Exit with 3 where the plan does not fit or misses one of its limits, and say so on stderr."
+        ),
     ] = False,
 ) -> None:
     """Estimate a training run or a deployment: does it fit, how fast is it, what holds it back.
@@ -55,6 +59,11 @@ def _write(answers: list[Estimate], output: str, *, many: bool) -> None:
 
         print_estimates(answers)
         return
+    if output == "svg":
+        from llmplan.report.svg import estimates_svg
+
+        typer.echo(estimates_svg(answers), nl=False)
+        return
     from llmplan.report.json import dumps, envelope, estimate_json
 
     results = [estimate_json(answer) for answer in answers]
@@ -67,8 +76,8 @@ def _write(answers: list[Estimate], output: str, *, many: bool) -> None:
 
 def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) -> bool:
     """Whether every plan fits and keeps its limits; on stderr, what does not and what would."""
-    from llmplan.planner.limits import limits_kept
     from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.planner.limits import limits_kept
     from llmplan.report.limits import missed_lines
     from llmplan.report.serving import serving_no
 
@@ -79,12 +88,12 @@ def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) ->
             passes = passes and answer.answers
             for line in serving_no(answer):
                 typer.echo(prefix + line, err=True)
-            continue
-        if not answer.fits:
+        elif not answer.fits:
             _say_what_would_fit(one, answer, prefix, catalog)
         found = limits_kept(answer)
-        passes = passes and all(one.kept for one in found)
-        for line in missed_lines(found, answer.plan.workload.workload):
+        passes = passes and all(limit.kept for limit in found)
+        workload = "serve" if answer.plan.serving is not None else answer.plan.workload.workload
+        for line in missed_lines(found, workload):
             typer.echo(prefix + line, err=True)
     return passes
 

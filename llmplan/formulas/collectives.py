@@ -107,7 +107,7 @@ def dispatch_seconds(
 def send_seconds(size: Num, bandwidth: Num, latency: Num) -> Num:
     """One message from a device to another: size / bandwidth + latency [s].
 
-    size [bytes]; bandwidth: of the link between the two [bytes/s].
+    size [bytes]; bandwidth: of the link between the two [bytes/s]; latency: of the message [s].
 
     >>> send_seconds(1e9, 50e9, 0.0)
     0.02

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import log2, maximum, soft_maximum, where
+from llmplan.formulas.numeric import log2, soft_maximum, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -62,27 +62,3 @@ def reduce_latency(group: Num, eight: Num) -> Num:
     (8e-06, 4e-06, 0.0)
     """
     return where(group <= 1, 0.0, eight * (1.0 + log2(group)) / 4.0)
-
-
-def pipelined_step_seconds(stage_seconds: Num, pp: Num, transfer: Num) -> Num:
-    """Time between two tokens of a sequence when pp stages each work on 1/pp of the batch [s].
-
-    pp x (stage_seconds + transfer): a stage sees each of the pp parts once in a round.
-    stage_seconds: of one part of the batch through one stage [s]; transfer: to the next stage [s].
-    pp: stages [1].
-
-    >>> pipelined_step_seconds(0.005, 4.0, 0.0)
-    0.02
-    """
-    return pp * (stage_seconds + where(pp > 1, transfer, 0.0))
-
-
-def host_floor_seconds(device_seconds: Num, host_seconds: Num) -> Num:
-    """The device's time, or the host's where it cannot launch kernels as fast [s].
-
-    device_seconds, host_seconds: of the same work [s].
-
-    >>> host_floor_seconds(0.01, 0.03)
-    0.03
-    """
-    return maximum(device_seconds, host_seconds)

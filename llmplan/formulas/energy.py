@@ -37,3 +37,15 @@ def facility_energy(it_joules: Num, pue: Num) -> Num:
     1289
     """
     return it_joules * pue
+
+
+def energy_per_million(watts: Num, tokens_per_second: Num) -> Num:
+    """Energy of a million tokens [J]: 10^6 x watts / tokens_per_second.
+
+    watts: of all machines, the building included [W]; tokens_per_second: that they deliver at the load [1/s].
+
+    >>> energy_per_million(10_000.0, 5_000.0) / 3.6e6
+    0.5555555555555556
+    """
+    million = 1e6  # tokens
+    return million * watts / tokens_per_second

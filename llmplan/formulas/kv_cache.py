@@ -36,18 +36,6 @@ def cache_elements_mla(kv_lora_rank: Num, qk_rope_head_dim: Num) -> Num:
     return kv_lora_rank + qk_rope_head_dim
 
 
-def cached_tokens(length: Num, window: Num | None) -> Num:
-    """Tokens of a sequence that a layer keeps: all, or the window's [1].
-
-    length: tokens of the sequence [1]; window [1], None = all.
-    Ignored: blocks that are partly outside the window (one block a sequence).
-
-    >>> cached_tokens(4096.0, 1024.0), cached_tokens(4096.0, None)
-    (1024.0, 4096.0)
-    """
-    return length if window is None else minimum(length, window)
-
-
 def block_tokens(length: Num, block: Num) -> Num:
     """Tokens that paged memory reserves for a sequence: whole blocks [1] (Kwon et al. 2023, arXiv 2309.06180).
 
@@ -102,7 +90,7 @@ def growing_length(room: Num, growing: Num, windowed: Num, window: Num, state: N
 def waves(batch: Num, resident: Num) -> Num:
     """Rounds in which a static batch runs when not all of it is resident [1]: ceil(batch / resident).
 
-    batch [1].
+    batch, resident: sequences [1].
 
     >>> waves(64.0, 48.0), waves(64.0, 64.0)
     (2.0, 1.0)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def matmul_flops(m: Num, n: Num, k: Num) -> Num:
     """FLOPs of an (m, k) x (k, n) product: 2 m n k [FLOP].
 
-    m, n: rows and columns of the result [1].
+    m, n: rows and columns of the result [1]; k: inner length [1].
 
     >>> matmul_flops(2.0, 3.0, 4.0)
     48.0

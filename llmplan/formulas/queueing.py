@@ -10,17 +10,6 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 
-def in_flight(rate: Num, seconds: Num) -> Num:
-    """Requests in the system on average [1]: rate x seconds (Little 1961).
-
-    rate: arrivals [1/s]; seconds: that a request stays [s].
-
-    >>> in_flight(3.0, 5.0)
-    15.0
-    """
-    return rate * seconds
-
-
 def utilisation(rate: Num, capacity: Num) -> Num:
     """Share of the capacity that arrivals take [1]: rate / capacity; at 1 and above the queue grows without end.
 

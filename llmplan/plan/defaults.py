@@ -59,7 +59,7 @@ def check_words(draft: Draft) -> None:
     """Words that go together or not, whatever the model."""
     said = draft.options
     kind = said.workload or "pretrain"
-    for name in SERVING_WORDS:
+    for name in (*SERVING_WORDS, "api_price"):
         if getattr(said, name) is not None and kind != "serve":
             draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
     for name in ("lora_rank", "lora_targets", "quantized_base"):

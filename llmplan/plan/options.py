@@ -23,7 +23,7 @@ from llmplan.plan.limits import LimitsField
 from llmplan.plan.serving import Load, ServingWorkload
 from llmplan.plan.serving import Tokens as RequestTokens
 from llmplan.schema import Spec
-from llmplan.units import Seconds, UsdPerHour, Watts
+from llmplan.units import Seconds, UsdPerHour, Watts, parse_quantity
 
 if TYPE_CHECKING:
     from llmplan.plan.plan import Plan
@@ -43,9 +43,19 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+def read_api_price(value: Any) -> Any:
+    """`0.5,1.5` as prices of input and output; one price is both."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    prices = [parse_quantity(part.strip() if isinstance(part, str) else part, "USD") for part in parts]
+    if len(prices) not in (1, 2) or min(prices) < 0 or max(prices) <= 0:
+        raise ValueError(f"{str(value)[:60]!r} is not one or two prices of a million tokens, such as '0.5,1.5'")
+    return prices[0], prices[-1]
+
+
 Zero = Annotated[int, Field(ge=0, le=3)]
 Tokens = Annotated[float, Field(gt=0, le=1e18)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
+Prices = Annotated[tuple[float, float], BeforeValidator(read_api_price, json_schema_input_type=str | float | list[float])]
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -119,6 +129,9 @@ class PlanOptions(Spec):
     mtbf: Text | None = _option(
         "Mean time between interruptions of one device: '50000 h', or a published rate (llama-3).", RUN, "TIME|ID"
     )
+    api_price: Prices | None = _option(
+        "What an interface asks for a million input and output tokens, to compare with (0.5,1.5 USD).", SERVING, "USD,USD"
+    )
     limits: LimitsField | None = _option("Limits for --check: 'max_days=60, min_mfu=0.35'.", RUN, "LIST")
 
     lora_rank: Count | None = _option("Rank of the adapters.", FINE_TUNING)
@@ -134,6 +147,8 @@ FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention"})
 """Fields that are true or false (a test holds this to the annotations)."""
 RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
 """Words about the whole run, which change no step: they stay as they were said."""
+MONEY_WORDS = ("price", "grid", "pue", "device_power", "api_price")
+"""Of those, what a deployment knows too, and its own."""
 
 
 def words(plan: "Plan") -> dict[str, Any]:
@@ -151,8 +166,7 @@ def words(plan: "Plan") -> dict[str, Any]:
     }  # fmt: skip
     if workload.workload != "lora":
         result |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
-    if said.get("limits") is not None:
-        result["limits"] = said["limits"].model_dump(exclude_none=True)
+    _add_limits(result, said)
     order = [name for name in PlanOptions.model_fields if name in result]
     return {name: list(v) if isinstance(v := result[name], tuple) else v for name in order if result[name] is not None}
 
@@ -170,4 +184,13 @@ def _serving_words(plan: "Plan", work: ServingWorkload) -> dict[str, Any]:
         **{name: getattr(layout, name) for name in SERVING_DEGREES},
         **{name: getattr(work, name) for name in type(work).model_fields},
     }  # fmt: skip
+    result |= {name: said.get(name) for name in MONEY_WORDS}
+    if said.get("api_price") is not None:
+        result["api_price"] = list(said["api_price"])
+    _add_limits(result, said)
     return {name: result[name] for name in PlanOptions.model_fields if result.get(name) is not None}
+
+
+def _add_limits(result: dict[str, Any], said: dict[str, Any]) -> None:
+    if said.get("limits") is not None:
+        result["limits"] = said["limits"].model_dump(exclude_none=True)

@@ -59,9 +59,7 @@ def resolve_all(wanted: Iterable[Request], catalog: Catalog | None = None) -> li
     return plans
 
 
-def resolve(
-    wanted: Request, catalog: Catalog | None = None, model: Model | None = None, source: str = ""
-) -> Plan:
+def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None = None, source: str = "") -> Plan:
     """One request as a plan: checked, complete, and saying what was assumed.
 
     source: published record that a measured run is from, which may tell the version of its stack.

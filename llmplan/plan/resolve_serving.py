@@ -60,7 +60,9 @@ def resolve_serving(
         model, device, cluster, Layout(), Workload(workload="serve"), chosen, serving=work, inputs=said.said(),
     )  # fmt: skip
     plan = plan.with_layout(_layout(draft, plan, devices))
-    for message, names in layout_problems(model, plan.layout, plan.workload.model_copy(update={"global_batch": plan.layout.dp})):
+    for message, names in layout_problems(
+        model, plan.layout, plan.workload.model_copy(update={"global_batch": plan.layout.dp})
+    ):
         draft.fault(message, *names)
     draft.check()
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(_remarks(plan)))
@@ -108,9 +110,12 @@ def _workload(
         draft.assumptions.append(f"experts {model.expert_precision}: as the model was released")
     if activations in LOW_PRECISIONS and not has_precision(device, activations):
         have = ", ".join(device.peak)
-        draft.fault(f"{device.id} has no {activations} matrix products; it has {have}", "activation_precision", "hardware")
+        draft.fault(
+            f"{device.id} has no {activations} matrix products; it has {have}", "activation_precision", "hardware"
+        )
     words: dict[str, Any] = {
-        "load": load, "batch": batch, "request_rate": said.request_rate, "input_tokens": inputs, "output_tokens": outputs,
+        "load": load, "batch": batch, "request_rate": said.request_rate,
+        "input_tokens": inputs, "output_tokens": outputs,
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
         "memory_fraction": said.memory_fraction, "max_ttft": said.max_ttft, "max_tpot": said.max_tpot,
     }  # fmt: skip

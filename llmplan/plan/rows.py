@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,7 @@ def read_rows(path: Path | str) -> list[Row]:
             row = Row({key: value.strip() for key, value in cells.items()}, line)
             if not row.id or row.id in seen:
                 faults.append(Fault(f"id {row.id!r} {'stands twice' if row.id else 'is empty'}", name, line))
+            faults += _measured_faults(row, name)
             seen.add(row.id)
             rows.append(row)
     except csv.Error as error:
@@ -79,6 +81,22 @@ def read_rows(path: Path | str) -> list[Row]:
     if faults:
         raise InputError(faults)
     return rows
+
+
+def _measured_faults(row: Row, file: str) -> list[Fault]:
+    """Measured cells that are no numbers: they would make errors of nothing."""
+    faults = []
+    for name, text in row.cells.items():
+        if not name.startswith(MEASURED) or text in ("", "true", "false"):
+            continue
+        try:
+            sound = math.isfinite(float(text)) and float(text) >= 0
+        except ValueError:
+            sound = False
+        if not sound:
+            what = "true or false" if name == f"{MEASURED}fits" else "a finite number, 0 or more"
+            faults.append(Fault(f"{name}: expected {what}, got {text[:60]!r}", file, row.line))
+    return faults
 
 
 def _header_faults(header: Any, file: str) -> list[Fault]:
@@ -107,4 +125,6 @@ def row_plan(row: Row, catalog: Catalog, stack: str) -> Plan:
     from llmplan.plan.resolve import plan_from
 
     source = row.cells.get("source", "")
-    return plan_from(row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog), source=source)
+    return plan_from(
+        row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog), source=source
+    )

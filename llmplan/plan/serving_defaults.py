@@ -12,8 +12,11 @@ CHAT_TOKENS = 290.0
 ROOM_FOR_CACHE = 0.25
 """Share of memory that weights leave at least in the layout that is chosen where none is given."""
 LOW_PRECISIONS = ("fp8", "int8", "int4", "nvfp4", "mxfp4")
-STORED = {"fp8": "fp8", "mxfp8": "fp8", "int8": "int8", "int4": "int4", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "nf4": "int4",
-          "fp32": "fp32", "fp16": "fp16", "bf16": "bf16"}  # fmt: skip
+STORED = {
+    "fp8": "fp8", "mxfp8": "fp8", "int8": "int8", "int4": "int4", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "nf4": "int4",
+    "fp32": "fp32", "fp16": "fp16", "bf16": "bf16",
+}  # fmt: skip
+"""Precision that released weights are served in, by the one that they were released in."""
 
 
 def wide_precision(device: Device) -> str:
@@ -32,7 +35,9 @@ def weight_precision(model: Model, device: Device) -> str:
 def activation_precision(weights: str, device: Device) -> str:
     """Weights of 8 bits, nvfp4 and mxfp4 meet inputs of their own kind where the device can; int4 meets 16 bits."""
     native = weights in device.peak and weights not in device.unsupported
-    return weights if native and weights in ("fp8", "int8", "nvfp4", "mxfp4", "fp32", "fp16") else wide_precision(device)
+    return (
+        weights if native and weights in ("fp8", "int8", "nvfp4", "mxfp4", "fp32", "fp16") else wide_precision(device)
+    )
 
 
 def kv_precision(model: Model, activations: str, policy: ServingPolicy, device: Device) -> str:
@@ -59,4 +64,6 @@ def first_with_room(weights: list[float], usable: float) -> int:
 
     weights, usable: of one device [bytes].
     """
-    return next((index for index, held in enumerate(weights) if held <= (1.0 - ROOM_FOR_CACHE) * usable), len(weights) - 1)
+    return next(
+        (index for index, held in enumerate(weights) if held <= (1.0 - ROOM_FOR_CACHE) * usable), len(weights) - 1
+    )

@@ -19,5 +19,6 @@ def answer_plan(plan: Plan, catalog: Catalog) -> Estimate:
     if plan.serving is None:
         return estimate_run(plan, catalog)
     from llmplan.planner.serving import estimate_serving
+    from llmplan.planner.serving_economics import with_economics
 
-    return estimate_serving(plan)
+    return with_economics(estimate_serving(plan), catalog)

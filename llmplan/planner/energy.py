@@ -54,7 +54,7 @@ def energy_of(plan: Plan, wall: Interval, catalog: Catalog) -> Energy:
     """Energy of a plan that runs for `wall` [s]; InputError for an unknown grid."""
     table = catalog.table("energy", EnergyTable)
     power, grid = power_of(plan, table), grid_of(plan, table)
-    nodes, missing = node_count(plan), _missing(plan, power)
+    nodes, missing = node_count(plan), missing_power(plan, power)
     embodied = _embodied(plan, table, wall.value, nodes)
     if power.device_watts is None:
         return Energy(power, grid, None, None, None, None, None, embodied, missing)
@@ -113,7 +113,8 @@ def _embodied(plan: Plan, table: EnergyTable, seconds: float, nodes: float) -> f
     return None if each is None else float(embodied_carbon(each, nodes, seconds, table.lifetime))
 
 
-def _missing(plan: Plan, power: Power) -> tuple[str, ...]:
+def missing_power(plan: Plan, power: Power) -> tuple[str, ...]:
+    """What is not counted because nobody published it, in sentences."""
     found = []
     if power.device_watts is None:
         found.append(f"no power of {plan.device.id} was published: no energy and no carbon (--device-power gives it)")

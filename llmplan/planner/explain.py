@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmplan.plan.facilities import EnergyTable, ReliabilityTable
 from llmplan.planner.estimate import TrainingEstimate, estimate_run
+from llmplan.planner.expressions import expression
 from llmplan.planner.formula_text import formula_text
 from llmplan.planner.origins import Origins
 from llmplan.planner.terms import TERMS, Selector
@@ -50,11 +52,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One figure; numbers: catalogue numbers that it is, by path."""
+    """One figure; expression: how the planner puts it together; numbers: catalogue numbers that it is, by path."""
 
     term: str
     unit: str
     value: float
+    expression: str
     numbers: dict[str, float]
     steps: tuple[Step, ...]
 
@@ -73,6 +76,9 @@ def explain(plan: Plan, catalog: Catalog, terms: Sequence[str]) -> tuple[Trainin
     """The estimate of a plan, and each of its terms explained; those that are nothing are left out unless alone."""
     answer, root = record(lambda: estimate_run(plan, catalog))
     origins = Origins(plan)
+    if answer.economics is not None:
+        origins.add_all("energy.yaml", catalog.table("energy", EnergyTable))
+        origins.add_all("reliability.yaml", catalog.table("reliability", ReliabilityTable))
     for call in root.walk():
         origins.add_result(f"{call.function.lstrip('_')}()", call.result)
     found = [_explained(name, answer, root, origins) for name in terms]
@@ -95,10 +101,11 @@ def _explained(name: str, answer: TrainingEstimate, root: Call, origins: Origins
     value = term.value(answer)
     if value is None:
         return None
-    scope = _scope(name, float(value), root)
+    scope = _scope(name, float(value), root) if term.within is None else _giving(term.within(answer), root)
     calls = [call for selector in term.calls for call in _select(scope, selector) or _select(root, selector)]
     steps = tuple(_steps(calls, origins))
-    return Explanation(name, term.unit, float(value), {path: _number(answer.plan, path) for path in term.numbers}, steps)
+    numbers = {path: _number(answer.plan, path) for path in term.numbers}
+    return Explanation(name, term.unit, float(value), expression(name), numbers, steps)
 
 
 def _scope(name: str, value: float, root: Call) -> Call:
@@ -107,6 +114,11 @@ def _scope(name: str, value: float, root: Call) -> Call:
         if call.function.lstrip("_") == "stage" and getattr(call.result, name, None) == value:
             return call
     return root
+
+
+def _giving(result: Any, root: Call) -> Call:
+    """The call that gave this very thing."""
+    return next((call for call in root.walk() if call.result is result), root)
 
 
 def _select(call: Call, selector: Selector) -> list[Call]:

@@ -19,9 +19,8 @@ from typing import Any
 
 _UNIT = re.compile(r"\[([^\[\]]{1,20})\]")
 _ELSEWHERE = re.compile(r"\b[Aa]s (?:in )?`(\w+)`")
-_SENTENCE = re.compile(r"(?<=[a-z0-9)\]])\.? (?=[A-Z])|\n\n")
-_DESCRIBES = re.compile(r"[a-z]\w*(?:, [a-z]\w*)*(?::| \[)")
-_SOURCE = re.compile(r"\b(?:19|20)\d\d\b|arXiv|github\.com|[Mm]easured|[Ff]itted")
+_SENTENCE = re.compile(r"(?<=[a-z0-9)\]])\. (?=[A-Z])|\n\n")
+_SOURCE = re.compile(r"\b(?:19|20)\d\d\b|arXiv|github\.com|[Mm]easured (?:on|with|by|kernels)|[Ff]itted on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,14 @@ def formula_text(function: Callable[..., Any]) -> FormulaText:
     """What the docstring of a function says; empty strings where it says nothing."""
     prose = _prose(function)
     says, *more = [" ".join(part.split()) for part in prose.split("\n\n") if part.strip()] or [""]
-    formula = more[0] if more and not _DESCRIBES.match(more[0]) else ""
-    units = _UNIT.findall(says.partition("; ")[0]) or _UNIT.findall(says) or _UNIT.findall(formula)
     names = list(inspect.signature(function).parameters)
+    formula = _before_arguments(more[0], names) if more else ""
+    units = _UNIT.findall(says.partition("; ")[0]) or _UNIT.findall(says) or _UNIT.findall(formula)
     described = _described(prose, names, sys.modules[function.__module__])
     arguments = tuple(Argument(name, *described.get(name, ("", ""))) for name in names)
     sentences = _SENTENCE.split("\n\n".join([says, *more]))
-    references = tuple(sentence.strip() for sentence in sentences if _SOURCE.search(sentence))
+    told = (_before_arguments(sentence.strip(), names) for sentence in sentences)
+    references = tuple(sentence for sentence in told if _SOURCE.search(sentence))
     unit = units[-1] if units else ""
     return FormulaText(function.__name__, function.__module__, says, formula, unit, arguments, references)
 
@@ -79,6 +79,13 @@ def _described(prose: str, names: Sequence[str], module: ModuleType) -> dict[str
         if inspect.isfunction(target):
             found |= _own(_prose(target), names)
     return found | _own(prose, names)
+
+
+def _before_arguments(paragraph: str, names: Sequence[str]) -> str:
+    """A paragraph up to where it begins to describe arguments."""
+    name = "|".join(map(re.escape, names)) or r"\b\B"
+    cut = re.search(rf"(?:^|(?<=[.;)] ))(?:{name})(?:, (?:{name}))*(?::| \[)", paragraph)
+    return (paragraph[: cut.start()] if cut else paragraph).strip()
 
 
 def _own(prose: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:

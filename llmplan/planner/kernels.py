@@ -19,7 +19,7 @@ from llmplan.formulas.step import elementwise_bytes
 from llmplan.plan.model import Core, Layer, Linear
 from llmplan.plan.plan import Plan
 from llmplan.planner.rates import MatmulRate
-from llmplan.planner.tokens import sequence
+from llmplan.planner.tokens import linear_share, sequence, source_share
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -201,10 +201,11 @@ def layer_seconds(
     backward: Num = 0.0
     for linear in layer.linears:
         rate = rates.wide if linear.name == "router" else rates.low
-        forward = forward + linear_seconds(linear, tokens, layout, rate, "forward")
-        backward = backward + linear_seconds(linear, tokens, layout, rate, "dgrad")
+        rows = tokens * linear_share(linear, source_len / seq_len)
+        forward = forward + linear_seconds(linear, rows, layout, rate, "forward")
+        backward = backward + linear_seconds(linear, rows, layout, rate, "dgrad")
         if trained:
-            backward = backward + linear_seconds(linear, tokens, layout, rate, "wgrad")
+            backward = backward + linear_seconds(linear, rows, layout, rate, "wgrad")
     mix_forward: Num = 0.0
     mix_backward: Num = 0.0
     for core in layer.cores:
@@ -225,7 +226,9 @@ def model_flops(plan: Plan) -> float:
     for layer in model.layers:
         length = sequence(plan, layer)
         tokens = sequences * length
-        once = sum(2.0 * x.inputs * x.outputs * x.active for x in layer.linears) * tokens
+        source = source_share(plan, layer)
+        passes = ((x, x.active * float(linear_share(x, source))) for x in layer.linears)
+        once = sum(2.0 * x.inputs * x.outputs * times for x, times in passes) * tokens
         for core in layer.cores:
             once += tokens * (core.token_flops + core.pair_flops * length / 2.0)
             if core.kind == "softmax":

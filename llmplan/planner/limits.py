@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from llmplan.planner.estimate import TrainingEstimate
 
 if TYPE_CHECKING:
     from llmplan.plan.limits import Limits
-    from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.planner.answer import Estimate
+    from llmplan.planner.serving import ServingEstimate
 
 DAY = 86400.0
 
@@ -35,16 +38,18 @@ class Kept:
         return self.value <= self.limit if self.name.startswith("max_") else self.value >= self.limit
 
 
-def limits_kept(answer: TrainingEstimate) -> tuple[Kept, ...]:
+def limits_kept(answer: Estimate) -> tuple[Kept, ...]:
     """Every limit of the plan, in the order in which they are described; none where it has none."""
     limits: Limits | None = answer.plan.inputs.get("limits")
     if limits is None:
         return ()
+    figures: dict[str, Callable[[Any], float | None]]
+    figures = TRAINING if isinstance(answer, TrainingEstimate) else SERVING
     found = []
     for name in type(limits).model_fields:
         limit = getattr(limits, name)
         if limit is not None:
-            figure = FIGURES.get(name)
+            figure = figures.get(name)
             value = figure(answer) if figure else None
             found.append(Kept(name, float(limit), value, figure is not None))
     return tuple(found)
@@ -72,7 +77,25 @@ def _goodput(answer: TrainingEstimate) -> float | None:
     return answer.economics.reliability.goodput if answer.economics else None
 
 
-FIGURES: dict[str, Callable[[TrainingEstimate], float | None]] = {
+def _cost_per_million(answer: ServingEstimate) -> float | None:
+    """Of output tokens; of input tokens where there is no output."""
+    if answer.economics is None:
+        return None
+    usd = (answer.economics.output or answer.economics.input).usd
+    return usd.value if usd else None
+
+
+SERVING: dict[str, Callable[[ServingEstimate], float | None]] = {
+    "max_memory": lambda answer: answer.needed.value,
+    "min_tokens_per_second": lambda answer: (
+        answer.output_tokens_per_second.value if answer.output_tokens_per_second else None
+    ),
+    "max_ttft": lambda answer: answer.ttft.value,
+    "max_tpot": lambda answer: answer.tpot.value if answer.tpot else None,
+    "max_cost_per_million": _cost_per_million,
+}
+"""What each limit on a deployment is about."""
+TRAINING: dict[str, Callable[[TrainingEstimate], float | None]] = {
     "max_days": _days,
     "max_cost": _cost,
     "max_energy": _energy,

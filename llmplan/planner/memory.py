@@ -16,7 +16,7 @@ from llmplan.formulas.states import expert_parts, lora_parameters, sharded_bytes
 from llmplan.plan.model import Layer, Linear
 from llmplan.plan.plan import Plan
 from llmplan.planner.rates import ELEMENT_BYTES
-from llmplan.planner.tokens import micro_tokens, sequence
+from llmplan.planner.tokens import micro_tokens, saved_elements, sequence, source_share
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -169,7 +169,7 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
             copied = copied + linear.inputs * narrow
     kept_scores: Num = 0.0
     for core in layer.cores:
-        divided = divided + core.saved_elements
+        divided = divided + saved_elements(core, source_share(plan, layer))
         if core.scores and core.kind == "softmax" and not workload.flash_attention and scores:
             keys = float(workload.seq_len) if core.cross else sequence(plan, layer)
             attended = attended_tokens(keys, core.context, causal=False)

@@ -21,10 +21,14 @@ class Origins:
 
     def __init__(self, plan: Plan) -> None:
         self._by_value: dict[float, list[str]] = {}
-        parts = {"layout": plan.layout, "workload": plan.workload, "device": plan.device, "cluster": plan.cluster}
-        for name, part in {**parts, "stack": plan.stack, "model": plan.model}.items():
-            for path, value in _numbers(part, name):
-                self.add(path, value)
+        stack = plan.stack
+        parts = {
+            "layout": plan.layout, "workload": plan.workload, "model": plan.model, "device": plan.device,
+            "cluster": plan.cluster, "stack.fitted": stack.fitted, "stack.memory": stack.memory,
+            "stack.training": stack.training,
+        }  # fmt: skip
+        for name, part in parts.items():
+            self.add_all(name, part)
 
     def add(self, name: str, value: float) -> None:
         """Remembers a number under a name."""
@@ -32,10 +36,25 @@ class Origins:
         if name not in names:
             names.append(name)
 
-    def add_result(self, name: str, result: Any) -> None:
-        """Remembers what a call gave, field by field where it gave several numbers."""
-        for path, value in _numbers(result, name):
+    def add_all(self, name: str, part: Any) -> None:
+        """Remembers every number of nested data."""
+        for path, value in _numbers(part, name):
             self.add(path, value)
+
+    def add_result(self, name: str, result: Any) -> None:
+        """Remembers what a call gave: a number, or several side by side; answers made of answers are left out."""
+        if isinstance(result, (int, float)):
+            self.add(name, float(result))
+        elif isinstance(result, tuple):
+            for number, value in enumerate(result, 1):
+                self._add_field(f"{name}.{number}", value)
+        elif is_dataclass(result) and not isinstance(result, type):
+            for field in fields(result):
+                self._add_field(f"{name}.{field.name}", getattr(result, field.name))
+
+    def _add_field(self, name: str, value: Any) -> None:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self.add(name, float(value))
 
     def of(self, argument: str, value: Any) -> str:
         """The name of a number that an argument was given; nothing where it is not clear."""

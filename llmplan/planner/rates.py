@@ -10,7 +10,7 @@ from llmplan.plan.hardware import Cluster, Device, MatmulEfficiency
 TILE_AREA = 128.0 * 128.0  # output elements that one compute unit works on at a time
 ELEMENT_BYTES = {
     "fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.03125, "int8": 1.0, "nvfp4": 0.5625,
-    "mxfp4": 0.53125, "int4": 0.5, "nf4": 0.515625,
+    "mxfp4": 0.53125, "int4": 0.5, "nf4": 0.51586914,
 }  # fmt: skip
 """Bytes of one element with its share of block scales: nvfp4 has one 8-bit scale for 16 elements, mxfp8 and
 mxfp4 one for 32 (OCP MX v1.0), nf4 with double quantization 0.127 bits a parameter (Dettmers et al. 2023)."""

@@ -138,12 +138,12 @@ class _Run:
         index = np.flatnonzero(kept)
         self.counts.kept += len(index)
         if len(index):
-            self.best.offer(scores, index, goal.keys(scores, devices, index))
+            self.best.offer(scores.make, index, goal.keys(scores, devices, index))
             certain = index[scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)]
-            self.sure.offer(scores, certain, goal.keys(scores, devices, certain))
+            self.sure.offer(scores.make, certain, goal.keys(scores, devices, certain))
             if question.pareto is not None:
                 a, b = (goal.value(name, scores, devices, index) for name in question.pareto)
-                self.front.offer(scores, index, a, b)
+                self.front.offer(scores.make, index, a, b)
         elif not self.best.found:
             self._miss(scores, devices)
 
@@ -158,7 +158,7 @@ class _Run:
         over = np.maximum(scores.peak - _usable(scores.plan), 0.0)
         longest = self.question.goal.longest_steps(scores.plan, devices)
         late = np.maximum(scores.step / min(longest.values()), 1.0) if longest else np.ones_like(scores.step)
-        self.misses.offer(scores, np.arange(len(over)), [over, late, scores.step])
+        self.misses.offer(scores.make, np.arange(len(over)), [over, late, scores.step])
 
 
 def _usable(plan: Plan) -> float:

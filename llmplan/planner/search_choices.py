@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from llmplan.errors import Fault, InputError, did_you_mean
-from llmplan.plan.layout import Recompute, TrainingPrecision
+from llmplan.plan.layout import Recompute, StoragePrecision, TrainingPrecision
 from llmplan.plan.options import FLAGS
 
-NUMBERS = ("devices", "tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch")
-WORDS = {"recompute": get_args(Recompute), "precision": get_args(TrainingPrecision)}
-DIMENSIONS = (*NUMBERS, "sequence_parallel", "recompute", "offload_optimizer", "precision")
-"""Words of a plan that a search may leave open."""
+STORED = get_args(StoragePrecision)
+WORDS = {
+    "recompute": get_args(Recompute), "precision": get_args(TrainingPrecision), "weight_precision": STORED,
+    "kv_precision": STORED,
+}  # fmt: skip
+DIMENSIONS = (
+    "devices", "tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch", "sequence_parallel", "recompute",
+    "offload_optimizer", "precision",
+)  # fmt: skip
+"""Words of a training plan that a search may leave open."""
+SERVING_DIMENSIONS = ("devices", "tp", "pp", "ep", "dp", "batch", "weight_precision", "kv_precision")
+"""The same of a serving plan."""
 MOST = {"zero": 3, "micro_batch": 10**9}
 MOST_DEGREE = 1_000_000
 _RANGE = re.compile(r"\s*(\d*)\s*\.\.\s*(\d*)\s*\Z")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.plan.layout import Layout
-from llmplan.plan.plan import Plan
 from llmplan.planner.search_layouts import complexity
-from llmplan.planner.search_scores import Scores
+
+if TYPE_CHECKING:
+    from llmplan.plan.layout import Layout
+    from llmplan.plan.plan import Plan
 
 DIGITS = 9
 """Digits that two values must share to be equal: what rounding in another order of sums may change lies behind."""
@@ -20,20 +22,22 @@ SPARE = 16
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layout that is in the race; key: what it is ranked by, less is better; also peak [bytes] and step [s]."""
+    """A layout that is in the race; key: what it is ranked by, less is better."""
 
     plan: Plan
     layout: Layout
     key: tuple[float, ...]
-    peak: float
-    step: float
 
     @property
     def order(self) -> tuple[Any, ...]:
         """Sorts by the keys, equals by simplicity, and the rest by the layout itself: never by chance."""
         simple = complexity(self.layout, float(self.plan.cluster.devices_per_node))
         same = tuple(float(f"{value:.{DIGITS}g}") for value in self.key)
-        return (*same, *simple, self.layout.vp, self.plan.workload.precision)
+        return (*same, *simple, self.layout.vp, self.plan.workload.precision, repr(self.plan.serving))
+
+
+Make = Callable[[int], "tuple[Plan, Layout]"]
+"""A plan and its layout from an index into arrays."""
 
 
 @dataclass(slots=True)
@@ -43,20 +47,16 @@ class Best:
     count: int
     found: list[Candidate] = field(default_factory=list)
 
-    def offer(self, scores: Scores, index: Any, keys: list[Any]) -> None:
+    def offer(self, make: Make, index: Any, keys: list[Any]) -> None:
         """Takes in the layouts at `index`; keys: arrays as long as it, in the order that they count."""
         if len(self.found) >= self.count + SPARE:
-            worst = self.found[-1].key[0] * (1.0 + 10.0**-DIGITS) if self.found[-1].key[0] > 0 else self.found[-1].key[0]
-            near = keys[0] <= worst
+            worst = self.found[-1].key[0]
+            near = keys[0] <= worst + abs(worst) * 10.0**-DIGITS
             index, keys = index[near], [key[near] for key in keys]
         if not len(index):
             return
         for place in first(keys, self.count + SPARE):
-            at = int(index[place])
-            key = tuple(float(values[place]) for values in keys)
-            self.found.append(
-                Candidate(scores.plan, scores.layouts.at(at), key, float(scores.peak[at]), float(scores.step[at]))
-            )
+            self.found.append(Candidate(*make(int(index[place])), tuple(float(values[place]) for values in keys)))
         self.found.sort(key=lambda one: one.order)
         del self.found[self.count + SPARE :]
 
@@ -72,15 +72,14 @@ def first(keys: list[Any], count: int) -> Any:
     [1, 3]
     """
     places = np.arange(len(keys[0]))
-    sure = []
+    sure: list[Any] = []
     for key in keys:
         room = count - sum(len(part) for part in sure)
         if len(places) <= room:
             break
         values = key[places]
         cut = np.partition(values, room - 1)[room - 1]
-        below = values < cut
-        sure.append(places[below])
+        sure.append(places[values < cut])
         places = places[values == cut]
     room = count - sum(len(part) for part in sure)
     return np.concatenate([*sure, places[: max(0, room)]])
@@ -92,19 +91,14 @@ class Front:
 
     found: list[Candidate] = field(default_factory=list)
 
-    def offer(self, scores: Scores, index: Any, a: Any, b: Any) -> None:
+    def offer(self, make: Make, index: Any, a: Any, b: Any) -> None:
         """Takes in the layouts at `index` with their values in both objectives."""
-        fresh = []
-        for place in front(a, b):
-            at = int(index[place])
-            key = (float(a[place]), float(b[place]))
-            fresh.append(
-                Candidate(scores.plan, scores.layouts.at(at), key, float(scores.peak[at]), float(scores.step[at]))
-            )
+        fresh = [Candidate(*make(int(index[i])), (float(a[i]), float(b[i]))) for i in front(a, b)]
         together = sorted([*self.found, *fresh], key=lambda one: one.order)
         self.found = []
         for one in together:
-            if not self.found or one.key[1] < self.found[-1].key[1] * (1.0 - 10.0**-DIGITS):
+            least = self.found[-1].key[1] if self.found else np.inf
+            if one.key[1] < least - abs(least) * 10.0**-DIGITS or not self.found:
                 self.found.append(one)
 
 

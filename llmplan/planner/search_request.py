@@ -15,11 +15,12 @@ from llmplan.plan.plan import Plan
 from llmplan.plan.request import Request
 from llmplan.plan.resolve import base_plan
 from llmplan.planner.search import Search
-from llmplan.planner.search_choices import DIMENSIONS, OPEN, Choice, Choices, choices
+from llmplan.planner.search_choices import DIMENSIONS, OPEN, SERVING_DIMENSIONS, Choice, Choices, choices
 from llmplan.planner.search_goal import Goal
 from llmplan.planner.search_space import LEAST_PIECE, MOST_MICRO_BATCH
 from llmplan.planner.search_terms import Market
 
+SEARCHED = {*DIMENSIONS, *SERVING_DIMENSIONS}
 EVERY_NODE = 16
 """Numbers of nodes that are tried one by one; above, powers of two and one and a half times them."""
 
@@ -51,14 +52,17 @@ class Ask:
 
     def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
         """The same with other words; None opens a dimension."""
-        inside = {name: value for name, value in words.items() if name not in DIMENSIONS or value is None}
-        given = {name: value for name, value in {**self.given, **words}.items() if name in DIMENSIONS and value is not None}
+        inside = {name: value for name, value in words.items() if name not in SEARCHED or value is None}
+        given = {name: value for name, value in {**self.given, **words}.items() if name in SEARCHED and value is not None}
         return Ask(self.wanted.changed(**inside), given, replace(self.wishes, **wishes))
 
 
 def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     """The search that answers, and the sentences about what was assumed; raises InputError with every fault."""
     said = {name: value for name, value in ask.wanted.options.said().items() if name in DIMENSIONS}
+    foreign = [name for name in ask.given if name not in DIMENSIONS]
+    if foreign:
+        raise InputError([Fault(f"--{name.replace('_', '-')} goes with workload serve") for name in foreign])
     open_ = choices({**said, **ask.given})
     wishes = ask.wishes
     if wishes.try_offload:

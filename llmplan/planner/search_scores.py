@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from llmplan.plan.layout import Layout
 from llmplan.plan.plan import Plan
 from llmplan.planner.memory import Memory, training_memory
 from llmplan.planner.search_layouts import Layouts
@@ -28,6 +29,10 @@ class Scores:
     host: Any
     step: Any
     fits: Any
+
+    def make(self, index: int) -> tuple[Plan, Layout]:
+        """Plan and layout at a flat index."""
+        return self.plan, self.layouts.at(index)
 
 
 def evaluate(plan: Plan, layouts: Layouts) -> Scores:

@@ -30,13 +30,20 @@ class Market:
 
     catalog: Catalog
     _known: dict[int, Terms] = field(default_factory=dict)
+    _hourly: dict[int, float | None] = field(default_factory=dict)
+
+    def hourly(self, plan: Plan, devices: int) -> float | None:
+        """Price of so many of the plan's devices [USD/h]; None where none is known."""
+        if devices not in self._hourly:
+            offer = cost_of(plan.with_layout(Layout(dp=devices)), Interval(HOUR, HOUR, HOUR), self.catalog).headline
+            self._hourly[devices] = None if offer is None else offer.usd
+        return self._hourly[devices]
 
     def terms(self, plan: Plan, devices: int) -> Terms:
         """Terms of the plan's hardware and run on so many devices, as `estimate` has them."""
         if devices not in self._known:
             probe = plan.with_layout(Layout(dp=devices))
-            hour = cost_of(probe, Interval(HOUR, HOUR, HOUR), self.catalog).headline
             run = estimate_run(probe, self.catalog).economics
             stretch = 1.0 if run is None else run.run.wall.value / run.run.work.value
-            self._known[devices] = Terms(None if hour is None else hour.usd, stretch)
+            self._known[devices] = Terms(self.hourly(plan, devices), stretch)
         return self._known[devices]

@@ -15,9 +15,10 @@ from llmplan.planner.serving_memory import ServingMemory, serving_memory
 from llmplan.planner.serving_step import Deployment, ServingNumbers, Step, deployment
 
 if TYPE_CHECKING:
+    from llmplan.plan.band import Band
     from llmplan.plan.plan import Plan, PlanWarning
     from llmplan.plan.serving import ServingPolicy, ServingWorkload
-    from llmplan.plan.band import Band
+    from llmplan.planner.serving_economics import ServingEconomics
 
 BUSIEST = 0.9
 """Share of a replica's capacity to which `replicas` loads it: beyond it waiting hangs on single percents."""
@@ -39,7 +40,7 @@ class ServingEstimate:
     replicas, replica_devices: copies that the plan has, and devices of each [1]; replicas_needed: for the
     request rate and the targets [1], None without a rate, 0 where no number reaches the targets.
     sequences: in flight and resident; queued: waiting for a place; resident: places; all devices [1].
-    missed: targets that are not met, as (name, value, limit).
+    missed: targets that are not met, as (name, value, limit); economics: what its tokens cost, where it was asked for.
     """
 
     plan: Plan
@@ -71,6 +72,7 @@ class ServingEstimate:
     bottleneck: str
     missed: tuple[tuple[str, float, float], ...]
     warnings: tuple[PlanWarning, ...]
+    economics: ServingEconomics | None = None
 
     @property
     def fits(self) -> bool:
@@ -86,7 +88,8 @@ class ServingEstimate:
 def estimate_serving(plan: Plan) -> ServingEstimate:
     """Estimates one serving plan; raises InputError where device, stack and precisions do not go together."""
     work, defaults = plan.serving, plan.stack.serving
-    assert work is not None and defaults is not None
+    assert work is not None
+    assert defaults is not None
     variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
     policy = defaults.policy_of(variant)
     numbers = ServingNumbers.of(variant.fitted)
@@ -181,7 +184,9 @@ def _bottleneck(at: Deployment, work: ServingWorkload, policy: ServingPolicy, an
     closed = work.model_copy(update={"load": "closed", "batch": None, "request_rate": None})
 
     def cycle(changed: Deployment) -> float:
-        return 1.0 / float(respond(changed, closed, policy, 1.0, minimum(here, maximum(places, 1.0))).requests_per_second)
+        return 1.0 / float(
+            respond(changed, closed, policy, 1.0, minimum(here, maximum(places, 1.0))).requests_per_second
+        )
 
     now = cycle(at)
     gain = {name: now - cycle(changed) for name, changed in _improved(at).items()}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, maximum, minimum, where
+from llmplan.formulas.kv_cache import waves
+from llmplan.formulas.numeric import maximum, minimum, where
 from llmplan.formulas.queueing import many_server_wait, percentile_95, single_server_wait
 from llmplan.planner.serving_step import Deployment, Step, step
 
@@ -67,7 +68,7 @@ def prefill_step(at: Deployment, work: ServingWorkload, prompt: Num) -> Step:
 def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) -> Num:
     """Tokens of prompts in one step when so many requests wait: as many as the engine takes, whole prompts at least
     where steps are not mixed."""
-    most = float(policy.max_batch_tokens)
+    most: Num = float(policy.max_batch_tokens)
     if not policy.mixed_steps:
         most = maximum(most, work.input_tokens)
     return minimum(most, work.input_tokens * maximum(requests, 1.0))
@@ -96,8 +97,7 @@ def static_batch(at: Deployment, work: ServingWorkload, policy: ServingPolicy, b
     decode = decode_step(at, work, here).total
     more = maximum(work.output_tokens - 1.0, 0.0)
     once = first + more * decode
-    rounds = maximum(batch / here, 1.0)
-    rounds = rounds if policy.mixed_steps else ceil(rounds - 1e-9)
+    rounds = maximum(batch / here, 1.0) if policy.mixed_steps else waves(batch, here)
     request = once * rounds
     return Answer(
         ttft=first + (rounds - 1.0) * once / 2.0, burst_ttft=first + (rounds - 1.0) * once / 2.0,
@@ -164,7 +164,9 @@ def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, 
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
     tpot = now.decode / (1.0 - busy)
-    alone = step(at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens)
+    alone = step(
+        at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
+    )
     own = alone.total * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens))
     # a step runs when the request comes, unless the replica is idle: half of it is left on average
     residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0

@@ -88,12 +88,16 @@ def serving_memory(plan: Plan, policy: ServingPolicy) -> ServingMemory:
     weights, activations = weight_bytes(plan, work), workspace_bytes(plan, policy)
     overhead = plan.stack.memory.context + plan.stack.memory.workspace + policy.graph_bytes
     room = maximum(0.0, _room(policy, work, usable, weights, activations, overhead))
-    cache = cache_shape(plan.model, plan.layout, WEIGHT_BYTES[work.kv_precision], policy)
+    cache = cache_shape(plan.model, plan.layout, WEIGHT_BYTES[work.kv_precision], policy, work.input_tokens)
     whole = work.input_tokens + work.output_tokens
     length = whole if policy.reserve == "whole" else work.input_tokens + work.output_tokens / 2.0
     each = cache.bytes(block_tokens(length, float(policy.block_tokens)))
     caches = each > 0
-    resident = where(caches, minimum(resident_sequences(room, maximum(each, 1e-9)), float(policy.max_sequences)), float(policy.max_sequences))
+    resident = where(
+        caches,
+        minimum(resident_sequences(room, maximum(each, 1e-9)), float(policy.max_sequences)),
+        float(policy.max_sequences),
+    )
     windows = sum((size for size, _ in cache.windows), 0.0)
     window = max((w for _, w in cache.windows), default=0.0)
     longest = growing_length(room, cache.growing, windows, window, cache.state)
@@ -106,7 +110,9 @@ def serving_memory(plan: Plan, policy: ServingPolicy) -> ServingMemory:
     )  # fmt: skip
 
 
-def _room(policy: ServingPolicy, work: ServingWorkload, usable: float, weights: Num, activations: Num, overhead: Num) -> Num:
+def _room(
+    policy: ServingPolicy, work: ServingWorkload, usable: float, weights: Num, activations: Num, overhead: Num
+) -> Num:
     """Bytes that the engine gives to the cache; never more than are there."""
     fraction = work.memory_fraction or policy.memory_fraction
     free = usable - weights - activations - overhead
@@ -154,11 +160,12 @@ def workspace_bytes(plan: Plan, policy: ServingPolicy) -> Num:
     return tokens * _WIDE_BYTES * (_WORK_VECTORS * model.hidden + widest) + logits
 
 
-def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy) -> CacheShape:
-    """Cache of a sequence on the fullest device; element: bytes of one element.
+def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0) -> CacheShape:
+    """Cache of a sequence on the fullest device; element: bytes of one element; prompt: tokens read first [1].
 
     A layer with a window keeps the window, or every token where the engine's policy is `full`.
     Heads are divided over tp; where there are fewer heads, or one latent for all (MLA), they are copied.
+    The decoder of an encoder-decoder caches the prompt for cross-attention, and for its own what it has written.
     """
     growing: Num = 0.0
     state: Num = 0.0
@@ -168,8 +175,13 @@ def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy
         count = fullest * layer.count
         for core in layer.cores:
             each = count * token_bytes(core, layout, element)
-            state = state + count * core.state_elements * core.state_bytes / split_parts(layout.tp * 1.0, float(core.cache_heads))
-            if core.cache_window is not None and policy.window_cache == "window":
+            state = state + count * core.state_elements * core.state_bytes / split_parts(
+                layout.tp * 1.0, float(core.cache_heads)
+            )
+            if model.architecture == "encoder-decoder":
+                state = state + where(core.cross, each, -each) * prompt
+                growing = growing + (0.0 if core.cross else each)
+            elif core.cache_window is not None and policy.window_cache == "window":
                 windows.append((each, float(core.cache_window)))
             else:
                 growing = growing + each

@@ -133,7 +133,13 @@ def _products(layer: Layer, layout: Any, phase: Phase, has_encoder: bool) -> lis
             continue
         last = found[-1] if found else None
         joins = last is not None and not linear.saves_input and last[0].inputs == linear.inputs
-        if joins and last is not None and last[0].routed == linear.routed and last[1].phase == phase and "row" not in (linear.split, last[0].split):
+        if (
+            joins
+            and last is not None
+            and last[0].routed == linear.routed
+            and last[1].phase == phase
+            and "row" not in (linear.split, last[0].split)
+        ):
             found[-1] = (last[0], _joined(last[1], one))
         else:
             found.append((linear, one))

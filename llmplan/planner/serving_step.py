@@ -23,7 +23,7 @@ from llmplan.planner import rates as reach
 from llmplan.planner.serving_shapes import Mixer, Product, Shapes, shapes
 
 if TYPE_CHECKING:
-    from llmplan.formulas.numeric import Num
+    from llmplan.formulas.numeric import Bool, Num
     from llmplan.plan.plan import Plan
     from llmplan.plan.serving import ServingWorkload
 
@@ -39,8 +39,8 @@ LOW = ("fp8", "int8", "nvfp4", "mxfp4", "int4")
 WEIGHT_BYTES = {
     "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.52, "nvfp4": 0.5625, "mxfp4": 0.53125,
 }  # fmt: skip
-"""Bytes of a stored weight with its scales: int4 in groups of 128 with a 16-bit scale and a 4-bit zero (GPTQ,
-AWQ), nvfp4 an 8-bit scale for 16, mxfp4 one for 32; scales of fp8 and int8 (a row, or a 128 x 128 block) are nothing."""
+"""Bytes of a stored weight with its scales: int4 in groups of 128 with a 16-bit scale and a 4-bit zero (GPTQ, AWQ),
+nvfp4 an 8-bit scale for 16, mxfp4 one for 32; scales of fp8 and int8 (a row, or a 128 x 128 block) are nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ServingNumbers:
     @classmethod
     def of(cls, fitted: dict[str, float]) -> ServingNumbers:
         """From the values of a catalogue entry."""
-        return cls(**{f.name: fitted.get(f.name, f.default) for f in fields(cls)})
+        return cls(**{f.name: fitted[f.name] for f in fields(cls) if f.name in fitted})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ class Step:
 
     @property
     def total(self) -> Num:
+        """The whole step."""
         return (
             self.matmul_seconds + self.attention_seconds + self.elementwise_seconds + self.tensor_parallel_seconds
             + self.expert_parallel_seconds + self.pipeline_transfer_seconds + self.host_seconds
@@ -175,14 +176,20 @@ def step(at: Deployment, decoding: Num, context: Num, prompt: Num, length: Num) 
     size = 2.0 * (decoding + prompt) * at.shapes.hidden
     transfer = where(pp > 1, pp * send_seconds(size, at.links.scale_up, at.links.scale_up_latency), 0.0)
     numbers = at.numbers
-    layers = maximum(has_decode * at.shapes.layers[1], has_prompt * at.shapes.layers[0])
+    layers = _longer(at.shapes.layers, has_decode, has_prompt)
     host = numbers.layer_seconds * layers + numbers.step_seconds + numbers.sequence_seconds * decoding * pp
     # every stage holds 1/pp of the layers and sees pp parts in a round: the sums over all layers stay as they are
     return Step(matmul, attention, elementwise, tensor, expert, transfer, host)
 
 
-def _some(tokens: Num) -> Num:
-    return tokens > 0 if isinstance(tokens, (int, float)) else (tokens > 0)
+def _longer(pair: tuple[Num, Num], has_decode: Bool, has_prompt: Bool) -> Num:
+    """The larger of a pair (prefill, decode), of those that are in the step."""
+    return maximum(where(has_prompt, pair[0], 0.0), where(has_decode, pair[1], 0.0))
+
+
+def _some(tokens: Num) -> Bool:
+    """Whether there are any."""
+    return tokens > 0
 
 
 def _product_seconds(at: Deployment, product: Product, tokens: Num) -> Num:
@@ -238,7 +245,11 @@ def _decode_attention(at: Deployment, mixer: Mixer, decoding: Num, context: Num,
     traffic = decoding * (at.kv_bytes * (mixer.cache * attended + mixer.index * seen) + mixer.state_bytes)
     flops = decoding * (2.0 * attended * mixer.heads * mixer.decode_width + mixer.token_flops + mixer.pair_flops * seen)
     return decode_attention_seconds(
-        traffic, flops, bandwidth=at.cache_bandwidth, rate=at.attention * DECODE_ATTENTION_SHARE, latency=at.cache_latency
+        traffic,
+        flops,
+        bandwidth=at.cache_bandwidth,
+        rate=at.attention * DECODE_ATTENTION_SHARE,
+        latency=at.cache_latency,
     )
 
 
@@ -248,11 +259,11 @@ def _seen(mixer: Mixer, context: Num, length: Num) -> Num:
     return maximum(context - length, 1.0) if mixer.phase == "decode" else context
 
 
-def _small(at: Deployment, decoding: Num, prompt: Num, has_decode: Num, has_prompt: Num) -> tuple[Num, Num, Num]:
+def _small(at: Deployment, decoding: Num, prompt: Num, has_decode: Bool, has_prompt: Bool) -> tuple[Num, Num, Num]:
     """Elementwise kernels, all-reduces over tp, exchanges over ep."""
     here = at.shapes
     moved = prompt * here.moved[0] + decoding * here.moved[1]
-    kernels = maximum(has_decode * here.kernels[1], has_prompt * here.kernels[0])
+    kernels = _longer(at.shapes.kernels, has_decode, has_prompt)
     elementwise = 2.0 * moved / at.stream + kernels * at.wide.launch
     tokens = decoding + prompt
     factor = at.numbers.communication_factor
@@ -261,12 +272,12 @@ def _small(at: Deployment, decoding: Num, prompt: Num, has_decode: Num, has_prom
     far = where(at.tp > members, at.links.scale_out_latency * log2(maximum(at.tp / members, 1.0)), 0.0)
     latency = reduce_latency(at.tp, at.reduce_latency) + far
     size = 2.0 * tokens * here.hidden
-    reduces = maximum(has_decode * here.reduces[1], has_prompt * here.reduces[0])
+    reduces = _longer(at.shapes.reduces, has_decode, has_prompt)
     once = all_reduce_seconds(size, at.tp, bandwidth, latency)
     tensor = where(at.tp > 1, factor * reduces * once, 0.0)
     if here.exchange_copies == 0.0:
         return elementwise, tensor, 0.0
-    exchanges = maximum(has_decode * here.exchanges[1], has_prompt * here.exchanges[0])
+    exchanges = _longer(at.shapes.exchanges, has_decode, has_prompt)
     inside = members_in_domain(at.ep, 1.0, at.links.domain)
     sent = _EXCHANGE_BYTES * tokens / at.tp * here.hidden
     exchange = dispatch_seconds(

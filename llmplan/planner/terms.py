@@ -24,12 +24,16 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A figure: its unit, how to read it off an answer, the calls that make it, catalogue numbers that are it."""
+    """A figure: its unit, how to read it off an answer, the calls that make it, catalogue numbers that are it.
+
+    within: what the call gave in which to look, where there are several alike.
+    """
 
     unit: str
     value: Callable[[TrainingEstimate], Any]
     calls: tuple[Selector, ...] = ()
     numbers: tuple[str, ...] = ()
+    within: Callable[[TrainingEstimate], Any] | None = None
 
 
 def _memory(part: str, *calls: Selector, numbers: tuple[str, ...] = ()) -> Term:
@@ -44,6 +48,10 @@ def _run(unit: str, value: Callable[[Any], Any], *functions: str) -> Term:
     """A figure of the whole run; None where its length was not said."""
     calls = tuple(Selector(name) for name in functions)
     return Term(unit, lambda answer: None if answer.economics is None else value(answer.economics), calls)
+
+
+def _headline(answer: TrainingEstimate) -> Any:
+    return answer.economics.cost.headline if answer.economics else None
 
 
 S = Selector
@@ -80,7 +88,10 @@ TERMS: dict[str, Term] = {
     "checkpoint_bytes": _run("bytes", lambda e: e.storage.checkpoint_bytes, "checkpoint_bytes", "storage_bandwidth", "transfer_seconds"),
     "data_bandwidth": _run("bytes/s", lambda e: e.storage.data_bandwidth, "data_bandwidth"),
     "goodput": _run("1", lambda e: e.reliability.goodput, "device_interval", "job_interval", "checkpoint_interval", "goodput"),
-    "cost": _run("USD", lambda e: e.cost.headline.usd if e.cost.headline else None, "cost_of"),
+    "cost": Term(
+        "USD", lambda answer: _headline(answer).usd if _headline(answer) else None, (S("instances"), S("run_cost")),
+        within=lambda answer: _headline(answer),
+    ),
     "energy": _run("J", lambda e: e.energy.joules, "it_energy", "facility_energy"),
     "carbon": _run("kg", lambda e: e.energy.carbon, "operational_carbon"),
     "embodied_carbon": _run("kg", lambda e: e.energy.embodied, "embodied_carbon"),

@@ -75,7 +75,7 @@ def _wanted(frame: FrameType) -> bool:
     module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
     if not module.startswith((FORMULAS, PLANNER)) or module in _PLUMBING:
         return False
-    return not name.startswith(("<", "__")) and "self" not in frame.f_code.co_varnames[:1]
+    return not name.startswith(("<", "__")) and frame.f_code.co_varnames[:1] not in (("self",), ("cls",))
 
 
 def _call(frame: FrameType) -> Call:

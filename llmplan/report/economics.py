@@ -30,7 +30,7 @@ def economics_json(found: Economics) -> dict[str, Any]:
         "energy": _energy(found.energy),
         "storage": _storage(found.storage),
     }
-    return {name: _known(part) for name, part in parts.items()}
+    return {name: known(part) for name, part in parts.items()}
 
 
 def _run(run: Run, devices: float, reliability: Reliability) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def _storage(storage: Storage) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _known(data: dict[str, Any]) -> dict[str, Any]:
+def known(data: dict[str, Any]) -> dict[str, Any]:
     """Without what is not known."""
     return {
-        key: _known(value) if isinstance(value, dict) else value for key, value in data.items() if value not in (None, "")
+        key: known(value) if isinstance(value, dict) else value for key, value in data.items() if value not in (None, "")
     }
 
 

@@ -48,6 +48,8 @@ def print_explanations(found: Sequence[Explanation], entries: Sequence[Entry]) -
 
 def _explanation(one: Explanation, told: set[str]) -> Iterator[str]:
     yield f"{part_name(one.term)} = {_amount(one.value, one.unit)}{_handy(one)}"
+    if one.expression:
+        yield f"  = {one.expression}"
     for path, value in one.numbers.items():
         yield f"  {path} {plain(value, _DIGITS)}"
     for step in one.steps:

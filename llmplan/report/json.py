@@ -6,7 +6,6 @@ What does not apply is left out. `llmplan.report.schemas` describes the same key
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from llmplan.plan.options import words
@@ -14,8 +13,8 @@ from llmplan.planner.estimate import TrainingEstimate
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
-    from llmplan.planner.bottleneck import Bottleneck
     from llmplan.planner.answer import Estimate
+    from llmplan.planner.bottleneck import Bottleneck
     from llmplan.planner.serving import ServingEstimate
 
 ESTIMATE, ESTIMATES = "llmplan.estimate/1", "llmplan.estimates/1"

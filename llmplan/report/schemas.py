@@ -22,6 +22,7 @@ from llmplan.plan.spec import ModelSpec
 from llmplan.plan.stack import Stack
 from llmplan.planner.memory import Memory
 from llmplan.planner.training import StepTime
+from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAnswer, StorageAnswer
 from llmplan.report.serving_answers import ServingResult
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

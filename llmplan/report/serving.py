@@ -38,6 +38,12 @@ def print_serving(console: Console, answer: ServingEstimate) -> None:
             console.print()
             console.print(Text(title, style="bold"))
             _print_rows(console, rows)
+        if answer.economics is not None:
+            from llmplan.report.serving_economics import serving_economics_rows
+
+            console.print()
+            console.print(Text("Cost and energy", style="bold"))
+            _print_rows(console, serving_economics_rows(answer.economics))
 
 
 def serving_no(answer: ServingEstimate) -> Iterator[str]:
@@ -54,7 +60,8 @@ def serving_no(answer: ServingEstimate) -> Iterator[str]:
         if one.code in ("LP021", "LP023"):
             yield one.message
     if answer.replicas_needed:
-        yield f"replicas needed: {answer.replicas_needed} of {answer.replica_devices} devices (the plan has {answer.replicas})"
+        devices = f"{answer.replica_devices} devices"
+        yield f"replicas needed: {answer.replicas_needed} of {devices} (the plan has {answer.replicas})"
 
 
 def _header(answer: ServingEstimate) -> list[Text]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import create_model
 
 from llmplan.planner.serving_step import Step
-from llmplan.report.answers import Amount, Part
+from llmplan.report.answers import Amount, GridAnswer, LimitAnswer, Part
 
 _STEP_PARTS: dict[str, Any] = {field.name: (Amount | None, None) for field in fields(Step)}
 StepParts: type[Part] = create_model("StepParts", __base__=Part, **_STEP_PARTS)
@@ -119,9 +119,9 @@ class ServingTimeAnswer(Part):
     """One decoding step, and one prefill of a request, of a replica, in seconds by part."""
 
     decode_step_seconds: Amount
-    decode_parts: StepParts  # type: ignore[valid-type]
+    decode_parts: StepParts
     prefill_seconds: Amount
-    prefill_parts: StepParts  # type: ignore[valid-type]
+    prefill_parts: StepParts
 
 
 class ServingBottleneckAnswer(Part):
@@ -129,6 +129,71 @@ class ServingBottleneckAnswer(Part):
 
     resource: str
     """Of which a tenth more would help most, or `memory_capacity` where requests wait for places."""
+
+
+class ApiAnswer(Part):
+    """Against an interface that is paid by the token."""
+
+    input_usd_per_million: Amount
+    output_usd_per_million: Amount
+    usd_per_hour: Amount
+    """For the tokens that the deployment serves in an hour."""
+    break_even_requests_per_second: Amount | None = None
+    """From which the deployment is cheaper."""
+    break_even_load: Amount | None = None
+    """That as a share of its capacity; above 1 it never is."""
+    own_is_cheaper: bool | None = None
+    """At the load that there is."""
+
+
+class ServingCostAnswer(Part):
+    """Cost at the load that there is; left out where no price is known. `low` and `high`: by the band of the load."""
+
+    input_share: Amount
+    """Of a request's device time that its prompt takes: how cost and energy are divided."""
+    usd_per_hour: Amount | None = None
+    """Of all devices."""
+    provider: str | None = None
+    instance: str | None = None
+    region: str | None = None
+    kind: str | None = None
+    date: str | None = None
+    source: str | None = None
+    instances: Amount | None = None
+    input_usd_per_million: Amount | None = None
+    input_usd_per_million_low: Amount | None = None
+    input_usd_per_million_high: Amount | None = None
+    output_usd_per_million: Amount | None = None
+    output_usd_per_million_low: Amount | None = None
+    output_usd_per_million_high: Amount | None = None
+    api: ApiAnswer | None = None
+
+
+class ServingEnergyAnswer(Part):
+    """Energy and carbon for a million tokens; left out where the power of the device is not known."""
+
+    watts: Amount | None = None
+    """Of all devices with hosts and building."""
+    device_watts: Amount | None = None
+    device_watts_source: str
+    node_watts: Amount | None = None
+    node_watts_source: str
+    pue: Amount
+    pue_source: str
+    grid: GridAnswer
+    input_joules_per_million: Amount | None = None
+    input_joules_per_million_low: Amount | None = None
+    input_joules_per_million_high: Amount | None = None
+    output_joules_per_million: Amount | None = None
+    output_joules_per_million_low: Amount | None = None
+    output_joules_per_million_high: Amount | None = None
+    input_co2e_kilograms_per_million: Amount | None = None
+    """Location based."""
+    input_co2e_kilograms_per_million_low: Amount | None = None
+    input_co2e_kilograms_per_million_high: Amount | None = None
+    output_co2e_kilograms_per_million: Amount | None = None
+    output_co2e_kilograms_per_million_low: Amount | None = None
+    output_co2e_kilograms_per_million_high: Amount | None = None
 
 
 class ServingResult(Part):
@@ -144,4 +209,8 @@ class ServingResult(Part):
     latency: LatencyAnswer
     load: LoadAnswer
     time: ServingTimeAnswer
+    cost: ServingCostAnswer | None = None
+    energy: ServingEnergyAnswer | None = None
+    limits: dict[str, LimitAnswer] | None = None
+    """Limits of the plan, by name."""
     bottleneck: ServingBottleneckAnswer

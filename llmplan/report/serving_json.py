@@ -41,6 +41,15 @@ def serving_result(answer: ServingEstimate) -> dict[str, Any]:
             "tokens": answer.kv_tokens.value, "low_tokens": answer.kv_tokens.low, "high_tokens": answer.kv_tokens.high,
             "longest_tokens": float(answer.memory.longest), "precision": answer.plan.serving.kv_precision,
         }  # fmt: skip
+    if answer.plan.inputs.get("limits") is not None:
+        from llmplan.planner.limits import limits_kept
+        from llmplan.report.limits import limits_json
+
+        result["limits"] = limits_json(limits_kept(answer))
+    if answer.economics is not None:
+        from llmplan.report.serving_economics import serving_economics_json
+
+        result |= serving_economics_json(answer.economics)
     return result
 
 

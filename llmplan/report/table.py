@@ -16,8 +16,8 @@ from llmplan.report.verdict import WORDS, largest_part, part_name
 
 if TYPE_CHECKING:
     from llmplan.plan.layout import Layout
-    from llmplan.planner.economics import Economics
     from llmplan.planner.answer import Estimate
+    from llmplan.planner.economics import Economics
 
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 NARROW, WIDEST_BAR = 60, 30  # columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from pages import EXAMPLES, ROOT
 from llmplan.cli.main import main
 
 UPDATE = "LLMPLAN_UPDATE_DOCS"
+_CLOCK = re.compile(r"\d[\d.]* m?s, \d+ a second\b")  # how long this machine took for a search: no figure of an answer
 _SHELL = set("|<>;&$`*")
 
 
@@ -27,15 +29,19 @@ def update() -> bool:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of docs/examples, with `docs` and `tests` reachable by the paths that they have in the repository."""
-    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
+    """A copy of docs/examples, with `docs` and `tests` reachable by the paths that they have in the repository.
+
+    Its name is what a config.json in it is called by.
+    """
+    folder = tmp_path / "my-model"
+    shutil.copytree(EXAMPLES, folder)
     for name in ("docs", "tests"):
-        (tmp_path / name).symlink_to(ROOT / name, target_is_directory=True)
-    monkeypatch.chdir(tmp_path)
+        (folder / name).symlink_to(ROOT / name, target_is_directory=True)
+    monkeypatch.chdir(folder)
     monkeypatch.delenv("LLMPLAN_CATALOG", raising=False)
     for key, value in {"XDG_CONFIG_HOME": str(tmp_path / "none"), "COLUMNS": "100", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(key, value)
-    return tmp_path
+    return folder
 
 
 @pytest.fixture
@@ -44,7 +50,8 @@ def run(folder: Path, capfd: pytest.CaptureFixture[str]) -> Callable[[str], tupl
 
     def run(text: str) -> tuple[int, str]:
         code, out = _in_shell(text, folder) if _SHELL & set(_bare(text)) else _in_process(text, capfd)
-        return code, out.replace(f"{folder}{os.sep}", "").replace(f"{ROOT}{os.sep}", "")
+        out = out.replace(f"{folder}{os.sep}", "").replace(f"{ROOT}{os.sep}", "")
+        return code, _CLOCK.sub("...", out)
 
     return run
 
@@ -66,9 +73,11 @@ def _in_process(text: str, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]
 def _in_shell(text: str, folder: Path) -> tuple[int, str]:
     """For pipes and redirections; `llmplan` is a script that calls this Python."""
     program = folder / "llmplan"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m llmplan "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m llmplan "$@"\n'
+    )
     program.chmod(0o755)
-    path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         ["sh", "-c", text], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}, timeout=60
     )

@@ -6,7 +6,7 @@ A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; NAME is on
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -24,10 +24,10 @@ _TABLE = re.compile(r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end \2 -->)", re.DOTAL
 def warnings_page() -> str:
     """`docs/warnings.md`: every code, its sentence and its paragraph."""
     parts = [
-        "# Warnings\n\nA warning is data: a code and a sentence, in the table of an estimate and under `warnings` in its "
-        "JSON. It never changes the exit code. A code keeps its meaning for ever; a new warning takes a new number. "
-        "In the sentences below, words in braces are filled in.\n\nThis page is made from "
-        "[`llmplan/plan/codes.py`](../llmplan/plan/codes.py); `LLMPLAN_UPDATE_DOCS=1 pytest tests/docs` writes it anew.\n"
+        "# Warnings\n\nA warning is data: a code and a sentence, in the table of an estimate and under `warnings` in "
+        "its JSON. It never changes the exit code. A code keeps its meaning for ever; a new warning takes a new number. "
+        "In the sentences below, words in braces are filled in.\n\n`llmplan explain LP010` prints one paragraph of this "
+        "page, which is made from [`llmplan/plan/codes.py`](../llmplan/plan/codes.py); `make docs` writes it anew.\n"
     ]
     parts += [f"## {code}: {one.title}\n\n> {one.sentence}\n\n{one.doc}\n" for code, one in CODES.items()]
     return "\n".join(parts)
@@ -63,14 +63,18 @@ def _takes(schema: dict[str, Any], name: str) -> str:
         return f"whole number {part.get('minimum', '')} to {part['maximum']:,}".replace(",", " ")
     if types == {"number", "null"}:
         return "number"
-    return "mapping or text" if "object" in types or "$ref" in str(schema) else "text or number with its unit"
+    if "array" in types:
+        return "names, with commas between"
+    if "object" in types or "$ref" in str(schema):
+        return "text or mapping"
+    return "number with its unit" if "number" in types else "text"
 
 
 def limits_table() -> str:
     """Limits for `--check`."""
     texts = field_texts(Limits)
     lines = ["| key | holds for |", "| --- | --- |"]
-    return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "")) for name in Limits.model_fields]) + "\n"
+    return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "as it says")) for name in Limits.model_fields]) + "\n"
 
 
 def numbers_table(kind: str) -> str:
@@ -87,21 +91,29 @@ def answer_table() -> str:
     """Keys of an estimate's JSON below `result`, with the texts of their schema."""
     schema = json_schema("estimate")
     lines = ["| key | meaning |", "| --- | --- |"]
-    for path, text in _keys(schema["$defs"]["Result"], schema["$defs"], ""):
-        lines.append(_row(f"`{path}`", text))
+    for paths, text in _keys(schema["$defs"]["Result"], schema["$defs"], ""):
+        lines.append(_row(", ".join(f"`{path}`" for path in paths), text))
     return "\n".join(lines) + "\n"
 
 
-def _keys(part: dict[str, Any], parts: dict[str, Any], path: str) -> Iterable[tuple[str, str]]:
+def _keys(part: dict[str, Any], parts: dict[str, Any], path: str) -> Iterator[tuple[list[str], str]]:
+    """Keys with a text, those of a part below it; the others together, for their names say it."""
+    plain, nested = [], []
     for name, field in part.get("properties", {}).items():
         inner = next((found for found in _references(field)), None)
-        if inner is None:
-            yield path + name, field.get("description", "")
-            continue
-        many = "additionalProperties" in str(field)
-        yield path + name, field.get("description", parts[inner].get("description", ""))
-        if not inner.endswith("Parts"):  # parts of memory and time have a table of their own
-            yield from _keys(parts[inner], parts, f"{path}{name}.{'*.' if many else ''}")
+        text = field.get("description", parts[inner].get("description", "") if inner else "")
+        if inner and not inner.endswith("Parts"):  # parts of memory and time have a table of their own
+            many = "*." if "additionalProperties" in str(field) else ""
+            nested.append((name, text, inner, f"{path}{name}.{many}"))
+        elif text:
+            yield [path + name], text
+        else:
+            plain.append(path + name)
+    if plain:
+        yield plain, "as the names say; `low` and `high` are the ends of the 80 % band"
+    for name, text, inner, below in nested:
+        yield [path + name], text
+        yield from _keys(parts[inner], parts, below)
 
 
 def _references(field: Any) -> Iterable[str]:

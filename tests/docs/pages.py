@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 PROMPT, ELISION = "$ ", "..."
 _FENCE = re.compile(r"(```+|~~~+)\s*([\w-]*)\s*\Z")
-_EXIT = re.compile(r"\s#\s*exit code (\d+)\s*\Z")
+_EXIT = re.compile(r"\s+#\s*exit code (\d+)\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,19 @@ class Command:
 def pages() -> list[Path]:
     """README and every page of docs/."""
     return [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def lines_of(page: Path) -> list[str]:
+    """The lines of a page."""
+    return page.read_text(encoding="utf-8").splitlines()
+
+
+def examples(lines: list[str]) -> list[Block]:
+    """Blocks with examples in Python, `>>>` before each line."""
+    return [
+        block for block in blocks(lines)
+        if block.language in ("pycon", "python") and any(line.startswith(">>>") for line in block.lines)
+    ]  # fmt: skip
 
 
 def name(page: Path) -> str:
@@ -75,21 +88,21 @@ def commands(lines: list[str]) -> list[Command]:
         if block.language not in ("console", "bash"):
             continue
         after = everything[number + 1] if number + 1 < len(everything) else None
-        if after is None or after.language != "text" or any(line.strip() for line in lines[block.last + 1 : after.first - 1]):
+        if (
+            after is None
+            or after.language != "text"
+            or any(line.strip() for line in lines[block.last + 1 : after.first - 1])
+        ):
             after = None
         parts = list(_parts(block))
         for text, start, end in parts:
-            shown = (end, _end_of_output(block, end)) if _has_prompts(block) else None
-            if (shown is None or shown[0] == shown[1]) and (text, start, end) == parts[-1] and after is not None:
+            inside = (end, _end_of_output(block, end) if _has_prompts(block) else end)
+            shown = inside if inside[0] < inside[1] else None
+            if shown is None and end == parts[-1][2] and after is not None:
                 shown = (after.first, after.last)
             if text.startswith("llmplan "):
                 match = _EXIT.search(text)
-                found.append(
-                    Command(
-                        _EXIT.sub("", text), start + 1, int(match[1]) if match else 0,
-                        shown if shown is not None and shown[0] < shown[1] else None,
-                    )
-                )  # fmt: skip
+                found.append(Command(_EXIT.sub("", text), start + 1, int(match[1]) if match else 0, shown))
     return found
 
 

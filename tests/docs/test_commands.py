@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import blocks, commands, matches, name, pages, renewed, tidy
+from pages import commands, examples, lines_of, matches, name, pages, renewed, tidy
 
-PAGES = pages()
+WITH_COMMANDS = [page for page in pages() if commands(lines_of(page))]
+WITH_EXAMPLES = [page for page in pages() if examples(lines_of(page))]
 SLOWEST = 15.0  # seconds that one documented command may take
 
 
@@ -38,7 +39,7 @@ cat file
     found = [(one.text, one.line, one.code, one.shown) for one in commands(page)]
     assert found == [
         ("llmplan catalog list models", 2, 0, (3, 5)),
-        ("llmplan schema", 7, 2, (11, 12)),
+        ("llmplan schema", 7, 2, (10, 11)),
         ("llmplan estimate", 15, 0, None),
     ]
 
@@ -59,9 +60,9 @@ def test_elision(shown: list[str], printed: list[str], same: bool) -> None:
     assert matches(shown, printed) is same
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
 def test_commands_run_and_print_what_is_shown(page: Path, run: Callable[[str], tuple[int, str]], update: bool) -> None:
-    lines = page.read_text(encoding="utf-8").splitlines()
+    lines = lines_of(page)
     faults, changed = [], []
     for command in commands(lines):
         started = time.monotonic()
@@ -84,16 +85,15 @@ def test_commands_run_and_print_what_is_shown(page: Path, run: Callable[[str], t
     assert not faults, "\n\n".join(faults)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name)
+@pytest.mark.usefixtures("folder")
 def test_examples_in_python(page: Path) -> None:
-    lines = page.read_text(encoding="utf-8").splitlines()
     said: list[str] = []
     names: dict[str, Any] = {}
     runner = doctest.DocTestRunner(verbose=False)
-    for block in blocks(lines):
-        if block.language in ("pycon", "python") and any(line.startswith(">>>") for line in block.lines):
-            text = "\n".join(block.lines) + "\n"
-            example = doctest.DocTestParser().get_doctest(text, names, name(page), str(page), block.first)
-            runner.run(example, out=said.append, clear_globs=False)
-            names = example.globs
+    for block in examples(lines_of(page)):
+        text = "\n".join(block.lines) + "\n"
+        example = doctest.DocTestParser().get_doctest(text, names, name(page), str(page), block.first)
+        runner.run(example, out=said.append, clear_globs=False)
+        names = example.globs  # a page is one session
     assert not said, "".join(said)

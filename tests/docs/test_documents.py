@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from generated import fresh, warnings_page, words
-from pages import DOCS, ROOT, blocks, name, pages
+from pages import DOCS, EXAMPLES, ROOT, blocks, commands, lines_of, name, pages
+
+from llmplan.cli.main import COMMANDS
 
 TEXTS = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 _LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
@@ -16,7 +19,7 @@ _CODE = re.compile(r"`[^`\n]*`")
 
 def _prose(page: Path) -> str:
     """A page without its blocks and without code in its lines."""
-    lines = page.read_text(encoding="utf-8").splitlines()
+    lines = lines_of(page)
     for block in blocks(lines):
         lines[block.first : block.last] = [""] * (block.last - block.first)
     return "\n".join(lines)
@@ -49,6 +52,26 @@ def test_every_page_is_in_the_index() -> None:
     assert {page.name for page in DOCS.glob("*.md")} - parts <= listed
 
 
+def test_every_command_is_shown() -> None:
+    shown = {command.text.split()[1] for page in pages() for command in commands(lines_of(page))}
+    assert set(COMMANDS) <= shown
+
+
+def test_files_that_are_printed_are_the_examples() -> None:
+    """A `yaml` block that starts with `# NAME` holds what docs/examples/NAME holds."""
+    compared = 0
+    for page in pages():
+        for block in blocks(lines_of(page)):
+            first = block.lines[0].removeprefix("# ").strip() if block.lines else ""
+            if block.language == "yaml" and (EXAMPLES / first).is_file() and first:
+                printed = yaml.safe_load("\n".join(block.lines))
+                assert printed == yaml.safe_load((EXAMPLES / first).read_text(encoding="utf-8")), (
+                    f"{name(page)}: {first}"
+                )
+                compared += 1
+    assert compared
+
+
 def test_warnings_are_fresh(update: bool) -> None:
     page = DOCS / "warnings.md"
     if update:
@@ -56,7 +79,9 @@ def test_warnings_are_fresh(update: bool) -> None:
     assert page.read_text(encoding="utf-8") == warnings_page()
 
 
-@pytest.mark.parametrize("page", pages(), ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if "<!-- begin" in page.read_text(encoding="utf-8")], ids=name
+)
 def test_tables_are_fresh(page: Path, update: bool) -> None:
     text = page.read_text(encoding="utf-8")
     if update and fresh(text) != text:
@@ -65,7 +90,8 @@ def test_tables_are_fresh(page: Path, update: bool) -> None:
 
 
 def test_every_word_is_in_the_nomenclature() -> None:
-    known = set(re.findall(r"`([^`\n]+)`", (DOCS / "nomenclature.md").read_text(encoding="utf-8")))
+    both = "".join((DOCS / page).read_text(encoding="utf-8") for page in ("nomenclature.md", "answers.md"))
+    known = set(re.findall(r"`([^`\n]+)`", both))
     assert not sorted(words() - known)
 
 

@@ -36,9 +36,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
             yield node
 
 
-FUNCTIONS = [
-    pytest.param(path, node, id=f"{path.stem}.{node.name}") for path in MODULES for node in functions(path)
-]
+FUNCTIONS = [pytest.param(path, node, id=f"{path.stem}.{node.name}") for path in MODULES for node in functions(path)]
 PUBLIC = [parameter for parameter in FUNCTIONS if not parameter.values[1].name.startswith("_")]
 
 

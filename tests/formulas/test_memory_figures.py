@@ -77,7 +77,9 @@ def test_zero_of_7_5b_on_64_devices(stage: int, published: float) -> None:
     psi, n = 7.5e9, 64.0
     shards = {part: n if stage >= least else 1.0 for part, least in (("o", 1), ("g", 2), ("w", 3))}
     total = (
-        sharded_bytes(psi, 2.0, shards["w"]) + sharded_bytes(psi, 2.0, shards["g"]) + sharded_bytes(psi, 12.0, shards["o"])
+        sharded_bytes(psi, 2.0, shards["w"])
+        + sharded_bytes(psi, 2.0, shards["g"])
+        + sharded_bytes(psi, 12.0, shards["o"])
     )
     assert round(total / 1e9, 1) == published
 

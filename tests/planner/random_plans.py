@@ -16,7 +16,16 @@ MODELS = (
     "llama-3.1-8b", "llama-3.1-70b", "gpt3-6.7b", "gpt2-xl", "mixtral-8x7b", "qwen3-30b-a3b", "bert-large-uncased",
     "t5-large", "albert-large-v2", "gemma-2-9b", "deepseek-v3-671b", "mpt-7b",
 )  # fmt: skip
-DEVICES = ("a100-sxm-80gb", "a100-sxm-40gb", "h100-sxm-80gb", "h100-pcie-80gb", "v100-sxm-32gb", "tpu-v5p", "mi300x", "gb200")
+DEVICES = (
+    "a100-sxm-80gb",
+    "a100-sxm-40gb",
+    "h100-sxm-80gb",
+    "h100-pcie-80gb",
+    "v100-sxm-32gb",
+    "tpu-v5p",
+    "mi300x",
+    "gb200",
+)
 STACKS = (
     "generic", "megatron-lm-2022", "megatron-core", "megatron-deepspeed", "nemo", "torchtitan", "llm-foundry", "maxtext",
     "nanotron", "bert-nvidia-pt",

@@ -1,0 +1,127 @@
+"""`llmplan estimate --workload serve` from end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmplan.plan.options import PlanOptions
+from llmplan.report.schemas import Estimate
+from llmplan.report.serving_answers import ServingResult
+
+Llmplan = Callable[..., Any]
+GOLDEN = Path(__file__).parent / "golden"
+BASE = (
+    "estimate", "--model", "small.yaml", "--hardware", "test-gpu", "--stack", "test-serving", "--workload", "serve",
+    "--input-tokens", "1024", "--output-tokens", "256",
+)  # fmt: skip
+CLOSED = (*BASE, "--load", "closed", "--batch", "32")
+
+
+def golden(name: str, text: str) -> None:
+    """Compares with the stored output; LLMPLAN_UPDATE_GOLDEN=1 stores it anew."""
+    path = GOLDEN / name
+    if os.environ.get("LLMPLAN_UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def result(run: Any) -> dict[str, Any]:
+    assert run.code == 0, run.err
+    answer: dict[str, Any] = json.loads(run.out)
+    return answer
+
+
+def test_table_is_as_stored(llmplan: Llmplan) -> None:
+    run = llmplan(*CLOSED)
+    assert run.code == 0
+    golden("serving-table.txt", run.out)
+
+
+def test_json_is_as_stored_and_matches_its_schema(llmplan: Llmplan) -> None:
+    run = llmplan(*BASE, "--load", "open", "--request-rate", "5", "--max-ttft", "500 ms", "--json")
+    answer = result(run)
+    Estimate.model_validate(answer)
+    ServingResult.model_validate(answer["result"])
+    golden("serving-estimate.json", run.out)
+
+
+def test_parts_sum_to_the_peak(llmplan: Llmplan) -> None:
+    found = result(llmplan(*CLOSED, "--json"))["result"]
+    assert sum(found["memory"]["parts"].values()) == pytest.approx(found["memory"]["peak_bytes"])
+    assert sum(found["time"]["decode_parts"].values()) == pytest.approx(found["time"]["decode_step_seconds"])
+    assert found["latency"]["tpot_low_seconds"] < found["latency"]["tpot_seconds"] < found["latency"]["tpot_high_seconds"]
+
+
+def test_the_inputs_given_back_are_the_same_plan(llmplan: Llmplan, here: Path) -> None:
+    first = result(llmplan(*CLOSED, "--devices", "4", "--json"))
+    PlanOptions.model_validate(first["inputs"])
+    (here / "again.yaml").write_text(json.dumps(first["inputs"]))
+    assert result(llmplan("estimate", "--plan", "again.yaml", "--json"))["result"] == first["result"]
+
+
+def test_check_says_no_with_three(llmplan: Llmplan) -> None:
+    run = llmplan(*BASE, "--load", "open", "--request-rate", "100000", "--check")
+    assert run.code == 3
+    assert "unstable at this rate" in run.err
+    assert "replicas needed" in run.err
+    missed = llmplan(*CLOSED, "--max-tpot", "1 us", "--check")
+    assert missed.code == 3
+    assert "tpot is" in missed.err
+    assert llmplan(*CLOSED, "--max-tpot", "1 s", "--check").code == 0
+
+
+def test_check_says_no_where_it_does_not_fit(llmplan: Llmplan) -> None:
+    run = llmplan(*("llama-3.1-405b" if word == "small.yaml" else word for word in CLOSED), "--check")
+    assert run.code == 3
+    assert "does not fit" in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--load", "open"), "request_rate is missing"),
+        (("--load", "closed", "--request-rate", "3"), "request_rate goes with load open"),
+        (("--load", "saturated", "--batch", "3"), "batch goes with load static or closed"),
+        (("--load", "opne"), "load"),
+        (("--batch", "0"), "--batch"),
+        (("--max-ttft", "3 GB"), "--max-ttft"),
+        (("--seq-len", "128"), "seq_len goes with training"),
+        (("--memory-fraction", "90"), "--memory-fraction"),
+        (("--activation-precision", "nvfp4"), "no nvfp4 matrix products"),
+        (("--devices", "3", "--tp", "3"), "tp 3 does not divide"),
+        (("--stack", "generic"), "does not serve"),
+    ],
+)
+def test_contradictions_are_refused(llmplan: Llmplan, words: tuple[str, ...], said: str) -> None:
+    run = llmplan(*BASE, *words)
+    assert run.code == 2
+    assert said in run.err
+    assert run.out == ""
+
+
+def test_serving_words_are_refused_in_training(llmplan: Llmplan) -> None:
+    run = llmplan("estimate", "--model", "small.yaml", "--hardware", "test-gpu", "--load", "closed", "--batch", "4")
+    assert run.code == 2
+    assert "load goes with workload serve" in run.err
+
+
+def test_serving_rows_are_validated(llmplan: Llmplan, here: Path) -> None:
+    (here / "runs.csv").write_text(
+        "id,source,workload,stack,model,hardware,devices,tp,load,batch,input_tokens,output_tokens,"
+        "measured_tpot_seconds,measured_output_tokens_per_second\n"
+        "a,me,serve,test-serving,llama-3.1-8b,test-gpu,1,1,closed,8,512,128,0.02,300\n"
+        "b,me,serve,unheard-of,llama-3.1-8b,test-gpu,1,1,static,8,512,128,0.02,\n"
+    )
+    answer = result(llmplan("validate", "runs.csv", "--json"))
+    first, second = answer["rows"]
+    assert {"ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds", "kv_tokens", "fits"} <= set(first["predicted"])
+    low, high = first["interval"]["tpot_seconds"]
+    assert low < first["predicted"]["tpot_seconds"] < high
+    assert second["skipped"] is not None  # the generic stack of the tests does not serve
+    assert answer["summary"]["all"]["tpot_seconds"]["rows"] == 1

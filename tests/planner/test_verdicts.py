@@ -1,0 +1,108 @@
+"""Fits, marginal, does not fit; bands; warnings that go with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from llmplan import estimate, plan_from
+from llmplan.plan.plan import Plan
+from llmplan.plan.stack import Band
+from llmplan.planner.estimate import Interval, interval, verdict
+
+GIB = 2.0**30
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "expected"),
+    [
+        (60, 70, 79, "fits"),
+        (60, 70, 80, "fits"),  # the limit itself fits
+        (60, 70, 81, "marginal"),
+        (75, 85, 95, "marginal"),
+        (80, 85, 95, "marginal"),
+        (81, 85, 95, "does-not-fit"),
+    ],
+)
+def test_verdict_by_the_ends_of_the_band(low: float, value: float, high: float, expected: str) -> None:
+    assert verdict(Interval(value * GIB, low * GIB, high * GIB), 80 * GIB) == expected
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return plan_from({
+        "model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "tp": 1, "pp": 1, "zero": 3, "seq_len": 4096,
+        "micro_batch": 1, "recompute": "none", "stack": "generic", "global_batch": 64,
+    })  # fmt: skip
+
+
+def on_memory(plan: Plan, capacity: float, low: float = 0.9, high: float = 1.1) -> Plan:
+    """The plan on a device with that much usable memory, in a band."""
+    memory = plan.device.memory.model_copy(update={"capacity": capacity, "reserved": 0.0})
+    bands = plan.stack.bands | {"peak_bytes": Band(low=low, high=high)}
+    return replace(
+        plan, device=plan.device.model_copy(update={"memory": memory}), stack=plan.stack.model_copy(update={"bands": bands})
+    )
+
+
+@pytest.mark.parametrize(
+    ("room", "expected", "fits"),
+    [(1.2, "fits", True), (1.05, "marginal", True), (0.95, "marginal", False), (0.8, "does-not-fit", False)],
+)
+def test_estimate_compares_the_peak_with_what_is_usable(plan: Plan, room: float, expected: str, fits: bool) -> None:
+    peak = estimate(plan).peak.value
+    answer = estimate(on_memory(plan, room * peak))
+    assert answer.peak.value == peak  # capacity changes no prediction
+    assert (answer.verdict, answer.fits) == (expected, fits)
+    assert (answer.peak.low, answer.peak.high) == (pytest.approx(0.9 * peak), pytest.approx(1.1 * peak))
+
+
+def test_what_the_driver_takes_is_not_usable(plan: Plan) -> None:
+    answer = estimate(plan)
+    memory = plan.device.memory
+    assert memory.reserved > 0
+    assert answer.usable_bytes == memory.capacity - memory.reserved
+    assert answer.capacity_bytes == memory.capacity
+
+
+@pytest.mark.parametrize(("room", "warned"), [(1.2, False), (1.05, True), (0.95, True), (0.8, False)])
+def test_a_limit_inside_the_band_is_a_warning(plan: Plan, room: float, warned: bool) -> None:
+    answer = estimate(on_memory(plan, room * estimate(plan).peak.value))
+    assert ("LP010" in {warning.code for warning in answer.warnings}) is warned
+
+
+@pytest.mark.parametrize(("room", "warned"), [(1.01, False), (0.99, True)])
+def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: Plan, room: float, warned: bool) -> None:
+    moved = plan.with_layout(plan.layout.model_copy(update={"offload_optimizer": True}))
+    needed = estimate(moved).memory.host_bytes
+    assert needed > 0
+    host = replace(moved, cluster=plan.cluster.model_copy(update={"host_memory": room * float(needed)}))
+    assert ("LP012" in {warning.code for warning in estimate(host).warnings}) is warned
+
+
+def test_hardware_that_a_stack_was_not_measured_on_has_the_wider_band(plan: Plan) -> None:
+    bands = {"step_seconds": Band(low=0.9, high=1.1), "step_seconds_unmeasured_hardware": Band(low=0.7, high=1.5)}
+    stack = plan.stack.model_copy(update={"bands": bands, "hardware": (plan.device.id,)})
+    known = interval(10.0, replace(plan, stack=stack), "step_seconds")
+    unknown = interval(10.0, replace(plan, stack=stack.model_copy(update={"hardware": ()})), "step_seconds")
+    assert (known.low, known.high) == (9.0, 11.0)
+    assert (unknown.low, unknown.high) == (7.0, 15.0)
+
+
+def test_throughput_has_the_ends_of_the_step_the_other_way_round(plan: Plan) -> None:
+    answer = estimate(plan)
+    tokens = 64 * 4096
+    assert answer.tokens_per_second.low == pytest.approx(tokens / answer.step.high, rel=1e-12)
+    assert answer.tokens_per_second.high == pytest.approx(tokens / answer.step.low, rel=1e-12)
+
+
+def test_mfu_is_model_flops_over_peak(plan: Plan) -> None:
+    # Chowdhery et al. 2022 (arXiv 2204.02311), appendix B; H100: 989.4 TFLOP/s dense bf16
+    answer = estimate(plan)
+    assert answer.mfu == pytest.approx(answer.model_flops / (answer.step.value * 8 * 989.4e12), rel=1e-12)
+    assert answer.hfu == answer.mfu  # nothing is computed again
+    again = estimate(plan.with_layout(plan.layout.model_copy(update={"recompute": "full"})))
+    # one forward pass more: 4 thirds of the work where forward is a third of it, a little less as attention's
+    # backward pass is 2.5 times its forward
+    assert 1.28 < again.hfu / again.mfu < 4 / 3

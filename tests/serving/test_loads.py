@@ -1,0 +1,141 @@
+"""Loads: conservation of requests, limits, and what the record of targets says."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmplan.planner.serving import BUSIEST
+from tests.serving.plans import answer
+
+
+def test_a_closed_loop_keeps_littles_law() -> None:
+    found = answer(batch=64)
+    assert found.requests_per_second.value * found.request.value == pytest.approx(64, rel=0.02)
+
+
+def test_output_is_requests_times_their_tokens() -> None:
+    found = answer()
+    assert found.output_tokens_per_second is not None
+    assert found.output_tokens_per_second.value == pytest.approx(256 * found.requests_per_second.value)
+
+
+def test_more_requests_in_flight_give_more_tokens_later() -> None:
+    found = [answer(batch=batch) for batch in (1, 8, 64, 256)]
+    rates = [one.requests_per_second.value for one in found]
+    times = [one.tpot.value for one in found if one.tpot]
+    assert rates == sorted(rates)
+    assert times == sorted(times)
+
+
+def test_saturated_is_a_loop_of_all_that_fits() -> None:
+    full = answer(load="saturated", batch=None, stack_version="0.12")
+    loop = answer(batch=int(full.resident), stack_version="0.12")
+    assert full.requests_per_second.value == pytest.approx(loop.requests_per_second.value)
+    assert full.load == 1.0
+
+
+def test_a_burst_waits_longer_than_a_steady_stream() -> None:
+    found = answer(batch=64)
+    assert found.burst_ttft.value > 3 * found.ttft.value
+
+
+def test_a_static_batch_is_prefill_and_steps() -> None:
+    found = answer(load="static", batch=8, stack="gpt-fast")
+    assert found.tpot is not None
+    assert found.request.value == pytest.approx(found.ttft.value + 255 * found.tpot.value)
+    assert found.output_tokens_per_second is not None
+    assert found.output_tokens_per_second.value == pytest.approx(8 * 256 / found.request.value)
+
+
+def test_a_static_batch_that_does_not_fit_runs_in_waves() -> None:
+    sized = answer(load="static", batch=1, stack="fastertransformer", input_tokens=4096)
+    fits, more = int(sized.resident), int(sized.resident) + 1
+    one = answer(load="static", batch=fits, stack="fastertransformer", input_tokens=4096)
+    two = answer(load="static", batch=more, stack="fastertransformer", input_tokens=4096)
+    assert two.queued == 1
+    assert two.request.value == pytest.approx(2 * one.request.value)
+
+
+def open_load(rate: float, **changes: object) -> dict[str, object]:
+    return {"load": "open", "batch": None, "request_rate": rate, **changes}
+
+
+def test_a_quiet_server_answers_like_an_idle_one() -> None:
+    quiet, alone = answer(**open_load(0.01)), answer(batch=1)
+    assert quiet.stable
+    assert quiet.load < 0.01
+    assert quiet.tpot is not None
+    assert alone.tpot is not None
+    assert quiet.tpot.value == pytest.approx(alone.tpot.value, rel=0.02)
+
+
+def test_flight_is_rate_times_time() -> None:
+    found = answer(**open_load(8.0))
+    assert found.tpot is not None
+    assert found.sequences == pytest.approx(8.0 * (255 * found.tpot.value), rel=0.1)
+    assert found.requests_per_second.value == pytest.approx(8.0)
+
+
+def test_more_load_answers_later() -> None:
+    found = [answer(**open_load(rate)) for rate in (1.0, 5.0, 10.0, 20.0)]
+    assert [one.ttft.value for one in found] == sorted(one.ttft.value for one in found)
+    assert all(one.p95_ttft.value >= one.ttft.value for one in found)
+
+
+def test_too_high_a_rate_is_called_unstable() -> None:
+    found = answer(**open_load(1000.0))
+    assert not found.stable
+    assert not found.answers
+    assert "LP021" in [one.code for one in found.warnings]
+    assert found.requests_per_second.value == pytest.approx(found.capacity)
+    assert found.replicas_needed is not None
+    # so many replicas take the rate, one less would be loaded beyond what is advised
+    assert (
+        found.replicas_needed * found.capacity * BUSIEST
+        >= 1000.0
+        > (found.replicas_needed - 1) * found.capacity * BUSIEST
+    )
+
+
+def test_replicas_meet_the_targets_and_one_less_does_not() -> None:
+    target = {"max_tpot": 0.012}
+    found = answer(**open_load(60.0, **target))
+    needed = found.replicas_needed
+    assert needed is not None
+    assert needed > 1
+    enough = answer(**open_load(60.0, devices=needed, dp=needed, tp=1, **target))
+    assert enough.answers
+    less = answer(**open_load(60.0, devices=needed - 1, dp=needed - 1, tp=1, **target))
+    assert not less.answers
+
+
+def test_a_target_that_no_number_of_replicas_meets() -> None:
+    found = answer(**open_load(1.0, max_tpot=1e-4))
+    assert found.replicas_needed == 0
+    assert [name for name, _, _ in found.missed] == ["tpot"]
+
+
+def test_an_encoder_answers_when_its_batch_is_done() -> None:
+    found = answer(model="bert-large-uncased", load="static", batch=32, input_tokens=512, output_tokens=None)
+    assert found.tpot is None
+    assert found.output_tokens_per_second is None
+    assert found.kv_tokens is None
+    assert found.request.value == found.ttft.value
+    assert found.requests_per_second.value == pytest.approx(32 / found.request.value)
+
+
+def test_attention_dp_exchanges_tokens_with_experts() -> None:
+    layout = {
+        "model": "deepseek-v3-671b",
+        "hardware": "h200-sxm-141gb",
+        "devices": 8,
+        "ep": 8,
+        "batch": 64,
+        "weight_precision": "fp8",
+    }
+    found = answer(**layout, dp=8, tp=1)
+    assert float(found.decode.expert_parallel_seconds) > 0
+    assert float(found.decode.tensor_parallel_seconds) == 0
+    beside = answer(**layout, tp=8)
+    assert float(beside.decode.expert_parallel_seconds) == 0
+    assert float(beside.decode.tensor_parallel_seconds) > 0

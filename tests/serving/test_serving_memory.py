@@ -1,0 +1,105 @@
+"""Weights by precision, what memory fractions mean, what is resident."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmplan.plan.serving import ServingPolicy
+from llmplan.planner.serving_memory import cache_shape, serving_memory, weight_bytes
+from tests.serving.plans import answer, plan
+
+GIB = 2.0**30
+
+
+def weights(**changes: object) -> float:
+    made = plan(**changes)
+    assert made.serving is not None
+    return float(weight_bytes(made, made.serving))
+
+
+def test_weights_in_sixteen_bits_are_two_bytes_each() -> None:
+    assert weights() == 2 * plan().model.parameters
+
+
+@pytest.mark.parametrize(
+    ("precision", "each"), [("fp8", 1.0), ("int8", 1.0), ("int4", 0.52), ("nvfp4", 0.5625), ("mxfp4", 0.53125)]
+)
+def test_matrices_shrink_and_tables_do_not(precision: str, each: float) -> None:
+    model = plan().model
+    matrices = sum(layer.count * sum(linear.parameters for linear in layer.linears) for layer in model.layers)
+    rest = model.parameters - matrices
+    # int4 and fp4 are widened on the fly where the device has no units for them
+    assert weights(weight_precision=precision, activation_precision="bf16") == pytest.approx(matrices * each + rest * 2)
+
+
+def test_fp32_weights_are_four_bytes_each() -> None:
+    assert weights(weight_precision="fp32", activation_precision="fp32") == 4 * plan().model.parameters
+
+
+def test_experts_of_a_release_keep_their_precision() -> None:
+    made = plan(model="gpt-oss-120b", weight_precision="bf16", activation_precision="bf16")
+    expected = 117e9 * 0.53125  # nearly all of it stands in experts
+    assert made.serving is not None
+    assert float(weight_bytes(made, made.serving)) == pytest.approx(expected, rel=0.1)
+
+
+def test_the_three_meanings_of_the_memory_fraction() -> None:
+    made = plan()
+    usable = made.device.memory.capacity - made.device.memory.reserved
+    total, static, free = (
+        serving_memory(made, ServingPolicy(memory_fraction=0.8, memory_fraction_of=kind))
+        for kind in ("total", "static", "free")
+    )  # fmt: skip
+    assert total.peak_bytes == pytest.approx(0.8 * usable)
+    assert static.weights_bytes + static.kv_cache_bytes == pytest.approx(0.8 * usable)
+    rest = usable - free.weights_bytes - free.activations_bytes - free.overhead_bytes
+    assert free.kv_cache_bytes == pytest.approx(0.8 * rest)
+
+
+def test_tokens_are_room_over_bytes_a_token() -> None:
+    found = answer()
+    assert found.kv_tokens is not None
+    assert found.kv_tokens.value == pytest.approx(float(found.memory.kv_cache_bytes) / 131072, rel=0.02)  # whole blocks
+    assert float(found.memory.longest) == pytest.approx(float(found.memory.kv_cache_bytes) / 131072, rel=1e-3)
+
+
+def test_cache_in_eight_bits_holds_twice_as_much() -> None:
+    narrow, wide = answer(kv_precision="fp8"), answer(kv_precision="bf16")
+    assert narrow.kv_tokens is not None
+    assert wide.kv_tokens is not None
+    assert narrow.kv_tokens.value == pytest.approx(2 * wide.kv_tokens.value)
+
+
+def test_replicas_hold_as_much_each() -> None:
+    one, four = answer(), answer(devices=4, dp=4, tp=1)
+    assert four.resident == 4 * one.resident
+    assert one.kv_tokens is not None
+    assert four.kv_tokens is not None
+    assert four.kv_tokens.value == pytest.approx(4 * one.kv_tokens.value)
+
+
+def test_more_load_than_fits_waits() -> None:
+    found = answer(batch=5000, input_tokens=8000)
+    assert found.fits
+    assert found.sequences == found.resident < 5000
+    assert found.queued == 5000 - found.resident
+    assert [one.code for one in found.warnings] == ["LP020"]
+    assert found.bottleneck == "memory_capacity"
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    found = answer(model="llama-3.1-70b")
+    assert not found.fits
+    assert found.verdict == "does-not-fit"
+    assert found.memory.kv_cache_bytes == 0
+
+
+def test_an_encoder_decoder_caches_the_prompt_once_and_its_output() -> None:
+    found = answer(model="t5-large", input_tokens=512, output_tokens=128)
+    model = found.plan.model
+    decoders = sum(layer.count for layer in model.layers if layer.role == "decoder")
+    each = 2 * 16 * 64 * 2  # keys and values of 16 heads of 64 in 16 bits
+    per_request = decoders * each * (512 + 128 / 2)  # cross-attention has the prompt, self-attention half the answer
+    assert per_request == 24 * 4096 * 576
+    cache = cache_shape(model, found.plan.layout, 2.0, ServingPolicy(), 512.0)
+    assert cache.bytes(512 + 128 / 2) == per_request

@@ -1,0 +1,98 @@
+"""Properties of one step, and arrays against numbers."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from llmplan.planner.serving_step import Deployment, ServingNumbers, deployment, step
+from tests.serving.plans import plan
+
+
+def deployed(**changes: object) -> Deployment:
+    return deployment(plan(**changes), ServingNumbers())
+
+
+def total(at: Deployment, *arguments: float) -> float:
+    return float(step(at, *arguments).total)
+
+
+def test_one_sequence_reads_the_weights_once() -> None:
+    at = deployed()
+    read = 2 * plan().model.parameters - 2 * 128256 * 4096  # the token table is looked up, not read
+    bound = read / at.low.bandwidth
+    assert bound < total(at, 1.0, 100.0, 0.0, 100.0) < 1.25 * bound
+
+
+def test_a_step_takes_longer_with_more_of_anything() -> None:
+    at = deployed()
+    base = total(at, 8.0, 1000.0, 0.0, 1000.0)
+    assert total(at, 16.0, 1000.0, 0.0, 1000.0) > base
+    assert total(at, 8.0, 4000.0, 0.0, 1000.0) > base
+    assert total(at, 8.0, 1000.0, 512.0, 1000.0) > base
+
+
+def test_mixing_is_cheaper_than_two_steps() -> None:
+    at = deployed()
+    mixed = total(at, 32.0, 1000.0, 256.0, 1000.0)
+    assert mixed < total(at, 32.0, 1000.0, 0.0, 1000.0) + total(at, 0.0, 0.0, 256.0, 1000.0)
+
+
+def test_long_prompts_cost_more_than_their_tokens() -> None:
+    at = deployed()
+    assert total(at, 0.0, 0.0, 65536.0, 65536.0) > 1.2 * total(at, 0.0, 0.0, 65536.0, 1024.0)
+
+
+def test_tensor_parallelism_helps_less_and_less() -> None:
+    times = [total(deployed(devices=tp, tp=tp), 1.0, 500.0, 0.0, 500.0) for tp in (1, 2, 4, 8)]
+    gains = [a / b for a, b in itertools.pairwise(times)]
+    assert all(1.0 < gain < 2.0 for gain in gains)
+    assert gains == sorted(gains, reverse=True)
+
+
+def test_a_mixture_reads_the_experts_that_its_tokens_take() -> None:
+    at = deployed(model="mixtral-8x7b", devices=2, tp=2)
+    one, many = total(at, 1.0, 100.0, 0.0, 100.0), total(at, 32.0, 100.0, 0.0, 100.0)
+    assert 2.0 < many / one < 4.5  # 2 of 8 experts against all: up to four times the bytes
+
+
+def test_windows_bound_the_cache_that_is_read() -> None:
+    at = deployed(model="gemma-3-27b")
+    near, far = total(at, 16.0, 1024.0, 0.0, 100.0), total(at, 16.0, 16384.0, 0.0, 100.0)
+    full = 10 * 2 * 16 * 128 * 2 * 16 * (16384 - 1024) / at.cache_bandwidth  # only ten layers read more
+    assert far - near == pytest.approx(full, rel=0.2)
+
+
+def test_narrow_weights_are_read_faster() -> None:
+    wide = deployed(weight_precision="bf16")
+    narrow = deployed(weight_precision="int4", activation_precision="bf16")
+    assert total(narrow, 1.0, 100.0, 0.0, 100.0) < 0.55 * total(wide, 1.0, 100.0, 0.0, 100.0)
+    # and at many rows both are bound by the same 16-bit products
+    assert total(narrow, 0.0, 0.0, 8192.0, 8192.0) == pytest.approx(total(wide, 0.0, 0.0, 8192.0, 8192.0), rel=0.02)
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "mixtral-8x7b", "deepseek-v3-671b", "gpt-oss-120b", "t5-large"])
+def test_arrays_give_the_same_digits_as_numbers(model: str) -> None:
+    at = deployed(model=model, devices=8, tp=8)
+    batches, prompts = np.array([0.0, 1.0, 64.0, 300.0]), np.array([512.0, 0.0, 2048.0, 0.0])
+    together = step(at, batches, 700.0, prompts, 600.0).total
+    alone = [total(at, float(b), 700.0, float(p), 600.0) for b, p in zip(batches, prompts, strict=True)]
+    assert np.asarray(together).tolist() == pytest.approx(alone, rel=1e-12)
+
+
+def test_parts_sum_to_the_step() -> None:
+    found = step(deployed(devices=4, tp=4), 16.0, 700.0, 512.0, 600.0)
+    assert sum(map(float, found.parts().values())) == pytest.approx(float(found.total))
+
+
+def test_one_plan_never_imports_numpy() -> None:
+    code = (
+        "import sys; from llmplan.plan.resolve import plan_from; from llmplan.planner.serving import estimate_serving;"
+        "estimate_serving(plan_from({'workload': 'serve', 'model': 'mixtral-8x7b', 'hardware': 'h100', 'devices': 2,"
+        "'load': 'open', 'request_rate': 2, 'max_ttft': 0.5})); assert 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
