@@ -101,9 +101,10 @@ def plans(catalog: Catalog) -> Iterator[tuple[Row, Plan]]:
     """Runs of at least `LEAST_DEVICES` that can be planned, with a measured speed."""
     known = set(catalog.names("stacks"))
     for row in read_rows(RUNS):
-        if float(row.cells["devices"] or 1) < LEAST_DEVICES or not {"step_seconds", "tokens_per_second_per_device"} & set(
-            row.measured()
-        ):
+        if float(row.cells["devices"] or 1) < LEAST_DEVICES or not {
+            "step_seconds",
+            "tokens_per_second_per_device",
+        } & set(row.measured()):
             continue
         stack = row.cells.get("stack") or "generic"
         try:
@@ -125,7 +126,15 @@ def fastest(found: Iterable[tuple[Row, Plan]]) -> list[tuple[Row, Plan]]:
     best: dict[tuple[object, ...], tuple[Row, Plan]] = {}
     for row, plan in found:
         work = plan.workload
-        setup = (row.cells["source"], plan.stack.id, plan.model.name, plan.device.id, plan.devices, work.precision, work.seq_len)
+        setup = (
+            row.cells["source"],
+            plan.stack.id,
+            plan.model.name,
+            plan.device.id,
+            plan.devices,
+            work.precision,
+            work.seq_len,
+        )
         if setup not in best or speed(row, plan) > speed(*best[setup]):
             best[setup] = row, plan
     return list(best.values())
@@ -145,7 +154,9 @@ def compare(row: Row, plan: Plan, catalog: Catalog) -> Case | None:
 
 
 def layout_text(layout: Layout) -> str:
-    degrees = [f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "vp", "cp", "ep", "dp") if getattr(layout, name) > 1]
+    degrees = [
+        f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "vp", "cp", "ep", "dp") if getattr(layout, name) > 1
+    ]
     rest = [f"z {layout.zero}", f"mb {layout.micro_batch}", *([layout.recompute] if layout.recompute != "none" else [])]
     return ", ".join([" ".join(degrees) or "one device", *rest, *(["sp"] if layout.sequence_parallel else [])])
 
@@ -193,7 +204,10 @@ def main() -> None:
     found = list(plans(catalog))
     cases = [case for row, plan in fastest(found) if (case := compare(row, plan, catalog)) is not None]
     page = HEADER.format(
-        least=LEAST_DEVICES, summary=summary(cases, len(found)), reasons="\n".join(reasons(cases)), table="\n".join(table(cases))
+        least=LEAST_DEVICES,
+        summary=summary(cases, len(found)),
+        reasons="\n".join(reasons(cases)),
+        table="\n".join(table(cases)),
     )
     PAGE.write_text(page, encoding="utf-8")
     print(summary(cases, len(found)))

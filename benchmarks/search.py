@@ -30,7 +30,15 @@ SPACES = [
     ("dense 405B", "llama-3.1-405b", "h100", 16384, 8192, 2048, {"recompute": "none,selective,full"}),
     ("experts 671B", "deepseek-v3-671b", "h100", 2048, 4096, 15360, {"recompute": "none,selective,full"}),
     ("large", "deepseek-v3-671b", "h100", 6144, 8192, 18432, {"recompute": "none,selective,full"}),
-    ("ten million", "deepseek-v3-671b", "h100", 46080, 32768, 184320, {"recompute": "none,selective,full", "offload": "yes", "precision": "bf16,fp8"}),
+    (
+        "ten million",
+        "deepseek-v3-671b",
+        "h100",
+        46080,
+        32768,
+        184320,
+        {"recompute": "none,selective,full", "offload": "yes", "precision": "bf16,fp8"},
+    ),
 ]
 ALONE = 200
 MEBI = 2**20
@@ -69,7 +77,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="without the largest spaces")
     spaces = SPACES[:4] if parser.parse_args().quick else SPACES
-    print(f"{'space':14}{'devices':>8}{'layouts':>12}{'search s':>10}{'search/s':>12}{'arrays/s':>12}{'ratio':>8}{'peak MiB':>10}")
+    print(
+        f"{'space':14}{'devices':>8}{'layouts':>12}{'search s':>10}{'search/s':>12}{'arrays/s':>12}{'ratio':>8}{'peak MiB':>10}"
+    )
     for name, *words in spaces:
         wanted = asked(*words)
         scalar, arrays = one_by_one(wanted), arrays_alone(wanted)

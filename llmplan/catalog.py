@@ -276,6 +276,12 @@ def ids(kind: str) -> list[str]:
     return open_catalog().ids(kind)
 
 
+def numbers(section: str) -> dict[str, Any]:
+    """What the fitted numbers of stacks mean for `training` or `serving`: unit, meaning, range, by name."""
+    found: dict[str, Any] = read_entry(builtin("stacks").parent / "numbers.yaml").data[section]
+    return found
+
+
 def find(kind: str, name: str) -> Path:
     """The file of an entry of the default catalogue, by id or alias."""
     return open_catalog().find(kind, name)

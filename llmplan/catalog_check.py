@@ -42,6 +42,7 @@ from llmplan.plan.facilities import EnergyTable, ReliabilityTable
 from llmplan.plan.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.plan.stack import Stack
 from llmplan.schema import check
+from llmplan.stack_lint import stack_problems
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
 
@@ -108,7 +109,7 @@ def _rules(catalog: Catalog, report: Report) -> dict[str, Callable[[Path], None]
 
     def stack(path: Path) -> None:
         document, entry = _load(path, Stack)
-        report.add(document, [*date_problems(entry.date), *source_problems(entry.sources)])
+        report.add(document, [*date_problems(entry.date), *source_problems(entry.sources), *stack_problems(entry)])
 
     def price(path: Path) -> None:
         document, entry = _load(path, PriceList)

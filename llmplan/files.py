@@ -139,7 +139,7 @@ def parse_documents(text: str, file: str) -> Iterator[Document]:
 
 def to_yaml(data: Any) -> str:
     """Plain data as YAML in the order of its keys; read back it is the same data."""
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100))
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=False, width=100))
 
 
 def write_text(path: Path | str, text: str) -> None:

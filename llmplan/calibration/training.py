@@ -15,7 +15,6 @@ from llmplan.calibration.bands import Residuals, band, joined
 from llmplan.calibration.runs import MEASUREMENTS, STANDS_ON, Run, runs_of
 from llmplan.calibration.stack_files import render, rewrite
 from llmplan.calibration.stacks import Meaning, Numbers, fit, left_out, predict, weights
-from llmplan.files import read_documents
 from llmplan.plan.band import Band
 from llmplan.plan.stack import Number, Stack
 from llmplan.planner.memory import training_memory
@@ -40,8 +39,7 @@ class Fit:
 
 def meanings() -> Meaning:
     """What the numbers of training stacks mean, from `numbers.yaml`."""
-    path = catalog.builtin("stacks").parent / "numbers.yaml"
-    return {name: Number.model_validate(item) for name, item in read_documents(path)[0].data["training"].items()}
+    return {name: Number.model_validate(item) for name, item in catalog.numbers("training").items()}
 
 
 def main(names: Sequence[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 LISTED = (
     "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp", "pp",
-    "vp", "cp", "ep", "zero", "recompute", "optimizer",
+    "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
 )  # fmt: skip
 """Options that take several values here, each an alternative."""
 LISTS = {name: f"One {name.replace('_', ' ')}, or several to compare, with commas." for name in LISTED}
@@ -46,7 +47,9 @@ def _compare(
     catalog: CatalogFolders = None,
     fit: Annotated[bool, typer.Option("--fit", help="Each at its own best layout instead of the one given.")] = False,
     by: Annotated[
-        Literal["throughput", "step", "mfu", "memory", "devices", "days", "cost", "energy", "carbon"] | None,
+        Literal[
+            "throughput", "step", "mfu", "ttft", "tpot", "latency", "memory", "devices", "days", "cost", "energy", "carbon"
+        ] | None,
         typer.Option(help="Rank by this, what fits first; default: in the order given."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -73,10 +76,11 @@ def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catal
     lists = {name: _items(given[name]) for name in LISTED if name in given}
     _check_names(lists, catalog)
     many = {name for name, items in lists.items() if len(items) > 1}
-    if len(plans) * 1 > MOST or _product(lists) * max(1, len(plans)) > MOST:
+    if math.prod(len(items) for items in lists.values()) * max(1, len(plans)) > MOST:
         raise InputError(f"more than {MOST} alternatives are too many to compare")
     seen: dict[str, int] = {}
-    for path in plans or [None]:
+    paths: list[str | None] = [*plans] or [None]
+    for path in paths:
         for words in itertools.product(*lists.values()):
             chosen = dict(zip(lists, words, strict=True))
             requests, several = read_requests(path, {**given, **chosen})
@@ -94,19 +98,12 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()] or [text]
 
 
-def _product(lists: Mapping[str, list[str]]) -> int:
-    total = 1
-    for items in lists.values():
-        total *= len(items)
-    return total
-
-
 def _check_names(lists: Mapping[str, list[str]], catalog: Catalog) -> None:
     """A name that nothing has is a slip of the keyboard, not an alternative."""
     from llmplan.plan.load_model import load_model
 
     faults: list[Fault] = []
-    finders = {
+    finders: dict[str, Callable[[str], object]] = {
         "hardware": lambda name: catalog.find("devices", name),
         "cluster": lambda name: catalog.find("clusters", name),
         "stack": lambda name: catalog.find("stacks", name),
@@ -147,9 +144,13 @@ def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:
         typer.echo(report.csv_text(outcomes, by), nl=False)
         return
     if output == "svg":
+        from llmplan.planner.estimate import TrainingEstimate
         from llmplan.report.svg import svg
 
-        typer.echo(svg([(one.name, one.answer) for one in outcomes if one.answer]), nl=False)
+        trainings = [(one.name, one.answer) for one in outcomes if isinstance(one.answer, TrainingEstimate)]
+        if not trainings:
+            raise InputError("--format svg draws trainings, and none of these could be planned as one")
+        typer.echo(svg(trainings), nl=False)
         return
     rows = report.rows(outcomes, by)
     if output == "table":

@@ -40,6 +40,9 @@ LISTS = {
     "micro_batch": "Sequences a micro-batch; default: what divides the batch, up to 512.",
     "recompute": "none, selective, full, or several; default: all.",
     "precision": "Of the matrix products; several are compared. Default: the stack's.",
+    "batch": "Requests in flight, over all devices; default: powers of two.",
+    "weight_precision": "Of the weights; several are compared. Default: as released.",
+    "kv_precision": "Of the key-value cache; several are compared. Default: as released.",
 }
 
 
@@ -53,7 +56,10 @@ def _fit(
     plan: PlanFile = None,
     catalog: CatalogFolders = None,
     max_devices: Annotated[
-        int | None, typer.Option(min=1, max=10**6, help="Find the smallest cluster up to this many devices.", rich_help_panel=SEARCH)
+        int | None,
+        typer.Option(
+            min=1, max=10**6, help="Find the smallest cluster up to this many devices.", rich_help_panel=SEARCH
+        ),
     ] = None,
     objective: Annotated[
         Literal["throughput", "time", "cost", "devices", "latency", "memory-headroom"] | None,
@@ -76,10 +82,16 @@ def _fit(
     max_memory: Annotated[str | None, _limit("Peak of the fullest device (72 GiB).", "BYTES")] = None,
     min_mfu: Annotated[str | None, _limit("Model FLOPs utilisation, such as 0.4.")] = None,
     min_tokens_per_second: Annotated[str | None, _limit("Trained by all devices.")] = None,
+    min_output_tokens_per_second: Annotated[
+        float | None, typer.Option(min=0.0, metavar="NUMBER", help="Served by all devices.", rich_help_panel=LIMITS)
+    ] = None,
+    max_cost_per_million: Annotated[str | None, _limit("Of a million output tokens.", "USD")] = None,
     surely: Annotated[
         bool, typer.Option("--surely", help="The whole error band of the memory must fit.", rich_help_panel=LIMITS)
     ] = False,
-    top: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="How many layouts to show.", rich_help_panel=OUTPUT)] = 5,
+    top: Annotated[
+        int, typer.Option(min=1, max=MOST_SHOWN, help="How many layouts to show.", rich_help_panel=OUTPUT)
+    ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.", rich_help_panel=OUTPUT)] = False,
     output: Annotated[
         Literal["table", "json", "jsonl", "csv"],
@@ -87,7 +99,9 @@ def _fit(
     ] = "table",
     write_plan: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the best as a plan file that `estimate` reads.", rich_help_panel=OUTPUT),
+        typer.Option(
+            metavar="FILE", help="Write the best as a plan file that `estimate` reads.", rich_help_panel=OUTPUT
+        ),
     ] = None,
 ) -> None:
     """Find the best layout: every legal tp x pp x vp x cp x ep x dp with sharding, micro-batch and recomputation.
@@ -100,6 +114,7 @@ def _fit(
     limits = _limits({
         "max_cost": max_cost, "max_days": _days(max_days, max_hours), "max_step": max_step, "max_memory": max_memory,
         "min_mfu": min_mfu, "min_tokens_per_second": min_tokens_per_second,
+        "max_cost_per_million": max_cost_per_million,
     })  # fmt: skip
     wanted = _one_request(plan, {name: value for name, value in given.items() if name not in LISTS})
     wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
@@ -107,6 +122,10 @@ def _fit(
     form = "json" if as_json else output
     if maximize is not None:
         _maximize(ask, maximize, opened, form, write_plan)
+    elif wanted.options.workload == "serve":
+        _serve(ask, opened, form, write_plan, min_output_tokens_per_second)
+    elif min_output_tokens_per_second is not None:
+        raise InputError("--min-output-tokens-per-second goes with workload serve")
     else:
         _search(ask, opened, form, write_plan)
 
@@ -142,7 +161,7 @@ def _two(text: str | None) -> tuple[str, str] | None:
         return None
     names = [name.strip() for name in text.split(",")]
     wrong = [name for name in names if name not in OBJECTIVES]
-    if wrong or len(names) != 2 or names[0] == names[1]:  # noqa: PLR2004
+    if wrong or len(names) != 2 or names[0] == names[1]:
         raise InputError(f"--pareto: expected two of {', '.join(OBJECTIVES)}, got {text[:60]!r}")
     return names[0], names[1]
 
@@ -160,6 +179,32 @@ def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> N
         from llmplan.report.search import nothing_lines
 
         for line in nothing_lines(asked, found, changes):
+            typer.echo(line, err=True)
+        raise typer.Exit(THE_ANSWER_IS_NO)
+    if write_plan is not None:
+        _write_plan(write_plan, found.best[0].plan)
+
+
+def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least_rate: float | None) -> None:
+    from llmplan.planner.search_advice import what_would_serve
+    from llmplan.planner.search_serving import search_serving, serving_question
+    from llmplan.report import search_serving as report
+    from llmplan.report.json import dumps
+
+    asked, told = serving_question(ask, catalog, least_rate)
+    found = search_serving(asked)
+    changes = [] if found.best else what_would_serve(ask, asked, catalog)
+    if form == "json":
+        typer.echo(dumps(report.deployments_json(asked, found, told, changes)))
+    elif form == "csv":
+        typer.echo(report.deployments_csv(asked, found), nl=False)
+    elif form == "jsonl":
+        for one in report.deployment_results(asked, found):
+            typer.echo(dumps(one, indent=None))
+    elif found.best:
+        report.print_deployments(asked, found, told)
+    if not found.best:
+        for line in report.nothing_served(asked, found, changes):
             typer.echo(line, err=True)
         raise typer.Exit(THE_ANSWER_IS_NO)
     if write_plan is not None:

@@ -73,7 +73,7 @@ def sqrt(a: Num) -> Num:
     >>> sqrt(9.0)
     3.0
     """
-    return math.sqrt(a) if isinstance(a, _PLAIN) else _numpy().sqrt(a)  # type: ignore[no-any-return]
+    return math.sqrt(a) if isinstance(a, _PLAIN) else _numpy().sqrt(a)
 
 
 def where(condition: Bool, a: Num, b: Num) -> Num:

@@ -65,7 +65,7 @@ def resolve_serving(
     ):
         draft.fault(message, *names)
     draft.check()
-    return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(_remarks(plan)))
+    return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
 
 
 def _load(draft: Draft) -> tuple[str, int | None]:
@@ -149,7 +149,7 @@ def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
     return found
 
 
-def _remarks(plan: Plan) -> Iterator[PlanWarning]:
+def serving_remarks(plan: Plan) -> Iterator[PlanWarning]:
     """What is allowed and should be known before any number is."""
     layout, model, work = plan.layout, plan.model, plan.serving
     assert work is not None

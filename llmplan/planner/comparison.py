@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmplan.errors import Fault, InputError
+from llmplan.errors import InputError
 from llmplan.plan.resolve import resolve
-from llmplan.planner.economics import with_run
-from llmplan.planner.estimate import Interval, estimate
+from llmplan.planner.answer import answer_plan
+from llmplan.planner.estimate import Interval, TrainingEstimate
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.request import Request
-    from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.plan.plan import Plan
+    from llmplan.planner.answer import Estimate
+    from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving_economics import PerMillion
 
-Figure = Callable[["TrainingEstimate"], "Interval | None"]
 Words = dict[str, Any]
 
 
@@ -35,21 +37,28 @@ class Outcome:
 
     name: str
     words: Words
-    answer: TrainingEstimate | None
+    answer: Estimate | None
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure that alternatives are compared by; less: whether less of it is better."""
+    """A figure that alternatives are compared by.
 
-    figure: Figure
+    training, serving: it off an answer of that kind, None where not known; None where there is no such figure.
+    less: whether less of it is better; whole_run: whether a training must say how long it is.
+    """
+
+    training: Callable[[TrainingEstimate], Interval | None] | None
+    serving: Callable[[ServingEstimate], Interval | None] | None
     less: bool
     whole_run: bool = False
 
-
-def _exact(value: float) -> Interval:
-    return Interval(value, value, value)
+    def figure(self, answer: Estimate) -> Interval | None:
+        """The figure of an answer; None where it is not known or there is none."""
+        if isinstance(answer, TrainingEstimate):
+            return self.training(answer) if self.training else None
+        return self.serving(answer) if self.serving else None
 
 
 def _mfu(answer: TrainingEstimate) -> Interval:
@@ -77,18 +86,35 @@ def _carbon(answer: TrainingEstimate) -> Interval | None:
     return Interval(carbon, energy.low * each, energy.high * each)
 
 
+def _tokens(answer: ServingEstimate) -> PerMillion | None:
+    """A million output tokens; input tokens where there is no output."""
+    return None if answer.economics is None else answer.economics.output or answer.economics.input
+
+
+def _devices(answer: Estimate) -> Interval:
+    return Interval(float(answer.plan.devices), float(answer.plan.devices), float(answer.plan.devices))
+
+
 MEASURES: dict[str, Measure] = {
-    "throughput": Measure(lambda answer: answer.tokens_per_second, less=False),
-    "step": Measure(lambda answer: answer.step, less=True),
-    "mfu": Measure(_mfu, less=False),
-    "memory": Measure(lambda answer: answer.peak, less=True),
-    "devices": Measure(lambda answer: _exact(float(answer.plan.devices)), less=True),
-    "days": Measure(lambda answer: answer.economics.run.wall if answer.economics else None, less=True, whole_run=True),
-    "cost": Measure(_cost, less=True, whole_run=True),
-    "energy": Measure(_energy, less=True, whole_run=True),
-    "carbon": Measure(_carbon, less=True, whole_run=True),
-}
-"""What `--by` takes."""
+    "throughput": Measure(
+        lambda answer: answer.tokens_per_second,
+        lambda answer: answer.output_tokens_per_second or answer.requests_per_second, less=False,
+    ),
+    "step": Measure(lambda answer: answer.step, None, less=True),
+    "mfu": Measure(_mfu, None, less=False),
+    "ttft": Measure(None, lambda answer: answer.ttft, less=True),
+    "tpot": Measure(None, lambda answer: answer.tpot, less=True),
+    "latency": Measure(lambda answer: answer.step, lambda answer: answer.request, less=True),
+    "memory": Measure(lambda answer: answer.peak, lambda answer: answer.needed, less=True),
+    "devices": Measure(_devices, _devices, less=True),
+    "days": Measure(
+        lambda answer: answer.economics.run.wall if answer.economics else None, None, less=True, whole_run=True
+    ),
+    "cost": Measure(_cost, lambda answer: one.usd if (one := _tokens(answer)) else None, less=True, whole_run=True),
+    "energy": Measure(_energy, lambda answer: one.joules if (one := _tokens(answer)) else None, less=True, whole_run=True),
+    "carbon": Measure(_carbon, lambda answer: one.carbon if (one := _tokens(answer)) else None, less=True, whole_run=True),
+}  # fmt: skip
+"""What `--by` takes: of a training, the run; of a deployment, a million output tokens."""
 
 
 def compare(alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool = False) -> list[Outcome]:
@@ -98,26 +124,32 @@ def compare(alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool 
 
 def _outcome(one: Alternative, catalog: Catalog, *, fit: bool) -> Outcome:
     try:
-        answer = _best(one.request, catalog) if fit else estimate(resolve(one.request, catalog))
-        return Outcome(one.name, one.words, with_run(answer, catalog))
+        plan = _best(one.request, catalog) if fit else resolve(one.request, catalog)
+        return Outcome(one.name, one.words, answer_plan(plan, catalog))
     except InputError as error:
-        return Outcome(one.name, one.words, None, tuple(_message(fault) for fault in error.faults))
+        return Outcome(one.name, one.words, None, tuple(dict.fromkeys(fault.message for fault in error.faults)))
 
 
-def _message(fault: Fault) -> str:
-    return fault.message
-
-
-def _best(request: Request, catalog: Catalog) -> TrainingEstimate:
+def _best(request: Request, catalog: Catalog) -> Plan:
     """The fastest layout that fits, else the one that misses by least; devices are given, so it is the cheapest too."""
-    from llmplan.planner.search import search
-    from llmplan.planner.search_request import Ask, Wishes, question
+    from llmplan.planner.search_request import Ask, Wishes
 
-    asked, _ = question(Ask(request, {}, Wishes(objective="throughput", top=1)), catalog)
-    found = search(asked)
-    for answer in (*found.best, *found.misses):
-        return answer
-    raise InputError("no layout is legal")
+    ask = Ask(request, {}, Wishes(objective="throughput", top=1))
+    found: Sequence[Estimate]
+    if request.options.workload == "serve":
+        from llmplan.planner.search_serving import search_serving, serving_question
+
+        deployments = search_serving(serving_question(ask, catalog)[0])
+        found = deployments.best or deployments.misses
+    else:
+        from llmplan.planner.search import search
+        from llmplan.planner.search_request import question
+
+        layouts = search(question(ask, catalog)[0])
+        found = layouts.best or layouts.misses
+    if not found:
+        raise InputError("no layout is legal")
+    return found[0].plan
 
 
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
@@ -125,7 +157,8 @@ def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
     if by is None:
         return list(outcomes)
     measure = MEASURES[by]
-    if measure.whole_run and not any(one.answer and one.answer.economics for one in outcomes):
+    trainings = [one.answer for one in outcomes if isinstance(one.answer, TrainingEstimate)]
+    if measure.whole_run and trainings and not any(one.economics for one in trainings):
         raise InputError(f"--by {by} is about the whole run: say how long it is (--tokens)")
 
     def key(one: Outcome) -> tuple[bool, bool, bool, float]:
@@ -137,18 +170,18 @@ def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
     return sorted(outcomes, key=key)
 
 
-def reference(outcomes: Sequence[Outcome]) -> TrainingEstimate | None:
+def reference(outcomes: Sequence[Outcome]) -> Estimate | None:
     """The estimate that the others are measured against: the first that there is."""
     return next((one.answer for one in outcomes if one.answer is not None), None)
 
 
-def ratio(measure: Measure, first: TrainingEstimate, one: TrainingEstimate) -> float | None:
+def ratio(measure: Measure, first: Estimate, one: Estimate) -> float | None:
     """A figure over that of the first [1]; None where either is not known."""
     a, b = measure.figure(first), measure.figure(one)
     return None if a is None or b is None or a.value == 0 else b.value / a.value
 
 
-def apart(measure: Measure, first: TrainingEstimate, one: TrainingEstimate) -> bool | None:
+def apart(measure: Measure, first: Estimate, one: Estimate) -> bool | None:
     """Whether the difference to the first is larger than the error bands, which then do not overlap."""
     a, b = measure.figure(first), measure.figure(one)
     return None if a is None or b is None else b.low > a.high or b.high < a.low

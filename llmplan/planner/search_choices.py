@@ -87,7 +87,9 @@ def _words(name: str, text: str) -> Choice:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in known:
-            raise InputError(f"{_option(name)}: {part[:40]!r} is none of {', '.join(known)}{did_you_mean(part[:40], known)}")
+            raise InputError(
+                f"{_option(name)}: {part[:40]!r} is none of {', '.join(known)}{did_you_mean(part[:40], known)}"
+            )
     return Choice(tuple(word for word in known if word in parts))
 
 

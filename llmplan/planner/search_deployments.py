@@ -16,6 +16,7 @@ from llmplan.plan.layout import Layout
 from llmplan.planner.search_choices import OPEN, Choice, Choices
 from llmplan.planner.search_layouts import Layouts
 from llmplan.planner.search_space import divisors
+from llmplan.planner.serving import serving_interval
 from llmplan.planner.serving_loads import Answer, capacity, respond
 from llmplan.planner.serving_memory import ServingMemory, serving_memory
 from llmplan.planner.serving_step import ServingNumbers, deployment
@@ -55,7 +56,9 @@ class DeploymentSpace:
         model, batches = self.plan.model, self._batches()
         heads = max((core.heads for layer in model.layers for core in layer.cores), default=1)
         most = self.most or max(self.sizes)
-        inside = divisors(heads) if self.most else sorted({n for size in self.sizes for n in divisors(size) if n <= heads})
+        inside = (
+            divisors(heads) if self.most else sorted({n for size in self.sizes for n in divisors(size) if n <= heads})
+        )
         stages = [1 << bit for bit in range(most.bit_length()) if 1 << bit <= model.layer_count]
         banks = {x.experts for layer in model.layers for x in layer.linears if x.routed}
         experts = self._of("ep").among(divisors(reduce(gcd, banks)) if banks else (1,))
@@ -110,8 +113,9 @@ class Deployments:
     answer: Answer
     capacity: Any
     devices: Any
-    stable: Any
     fits: Any
+    surely: Any
+    """Whether the whole memory band fits."""
 
     @property
     def output_tokens_per_second(self) -> Any:
@@ -167,8 +171,10 @@ def deploy(plan: Plan, rows: list[Row]) -> Deployments:
     places = np.maximum(memory.resident, 1.0)
     answer = respond(at, work, policy, dp, places)
     most = capacity(at, work, policy, places) * dp
-    rate = work.request_rate
     usable = plan.device.memory.capacity - plan.device.memory.reserved
     share = (work.memory_fraction or policy.memory_fraction) if policy.memory_fraction_of == "total" else 1.0
-    stable = np.full(len(dp), True) if rate is None else rate < most
-    return Deployments(plan, table, memory, answer, most, tp * pp * dp, stable, memory.needed_bytes <= usable * share)
+    needed = memory.needed_bytes + 0.0 * dp
+    high = serving_interval(plan, "serving_bytes", 1.0).high
+    return Deployments(
+        plan, table, memory, answer, most, tp * pp * dp, needed <= usable * share, needed * high <= usable * share
+    )

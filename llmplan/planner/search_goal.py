@@ -59,11 +59,15 @@ class Goal:
             if name not in (*KNOWN, SURELY):
                 faults.append(Fault(f"{option} cannot be searched by; there are {', '.join(KNOWN)}"))
             elif name in OF_RUN and run_tokens(plan) is None:
-                faults.append(Fault(f"{option} is about the whole run: say how long it is (--tokens, --steps, --epochs)"))
+                faults.append(
+                    Fault(f"{option} is about the whole run: say how long it is (--tokens, --steps, --epochs)")
+                )
         money = "cost" in (self.objective, self.second) or "max_cost" in given
         if money and self.market.terms(plan, devices).usd_per_hour is None:
             faults.append(
-                Fault(f"no on-demand price of {plan.device.id} is in the catalogue: its cost cannot be told (--price gives one)")
+                Fault(
+                    f"no on-demand price of {plan.device.id} is in the catalogue: its cost cannot be told (--price gives one)"
+                )
             )
         if faults:
             raise InputError(faults)
@@ -102,7 +106,9 @@ class Goal:
         found: dict[str, float] = {}
         if limits.min_mfu is not None:
             top = reach.peak_flops(plan.device, plan.workload.precision)
-            found["min_mfu"] = float(model_flops_utilization(training_flops(plan), 1.0, float(devices), top)) / limits.min_mfu
+            found["min_mfu"] = (
+                float(model_flops_utilization(training_flops(plan), 1.0, float(devices), top)) / limits.min_mfu
+            )
         if limits.max_step is not None:
             found["max_step"] = limits.max_step
         if limits.min_tokens_per_second is not None:

@@ -56,7 +56,11 @@ class Layouts:
 
 
 def open_layouts(
-    rows: dict[str, Any], zero: Sequence[int], divided: Sequence[bool], recompute: Sequence[str], offload: Sequence[bool]
+    rows: dict[str, Any],
+    zero: Sequence[int],
+    divided: Sequence[bool],
+    recompute: Sequence[str],
+    offload: Sequence[bool],
 ) -> Layouts:
     """Every row of degrees with every combination of the other words.
 

@@ -53,7 +53,9 @@ class Ask:
     def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
         """The same with other words; None opens a dimension."""
         inside = {name: value for name, value in words.items() if name not in SEARCHED or value is None}
-        given = {name: value for name, value in {**self.given, **words}.items() if name in SEARCHED and value is not None}
+        given = {
+            name: value for name, value in {**self.given, **words}.items() if name in SEARCHED and value is not None
+        }
         return Ask(self.wanted.changed(**inside), given, replace(self.wishes, **wishes))
 
 
@@ -109,7 +111,9 @@ def sizes(devices: Choice | None, most: int | None, per_node: int) -> tuple[int,
     if devices is not None and most is not None:
         raise InputError(Fault("--devices and --max-devices exclude each other"))
     if devices is None and most is None:
-        raise InputError(Fault("devices are missing: --devices N, or --max-devices N for the smallest cluster that does it"))
+        raise InputError(
+            Fault("devices are missing: --devices N, or --max-devices N for the smallest cluster that does it")
+        )
     if devices is not None and devices.values is not None:
         return tuple(devices.values)
     low, high = (1, most) if devices is None else (max(1, devices.low), devices.high)

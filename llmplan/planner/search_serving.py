@@ -17,14 +17,15 @@ from llmplan.plan.resolve import resolve
 from llmplan.plan.resolve_serving import serving_remarks
 from llmplan.planner.search import MEMORY, MISSES, Counts
 from llmplan.planner.search_choices import OPEN, SERVING_DIMENSIONS, Choices, choices
-from llmplan.planner.search_deployments import BATCHES, DeploymentSpace, Deployments, chunks
+from llmplan.planner.search_deployments import BATCHES, Deployments, DeploymentSpace, chunks
+from llmplan.planner.search_goal import SURELY
 from llmplan.planner.search_rank import Best, Candidate, Front
 from llmplan.planner.search_request import Ask, sizes
 from llmplan.planner.search_terms import Market
 from llmplan.planner.serving import ServingEstimate, estimate_serving
 from llmplan.planner.serving_economics import with_economics
 
-LOAD = "load"
+LOAD, PLACES = "load", "places"
 KNOWN = ("max_ttft", "max_tpot", "max_cost_per_million")
 """Limits of `limits` that a search of deployments can keep."""
 
@@ -61,13 +62,17 @@ class ServingFound:
     counts: Counts
 
 
-def serving_question(ask: Ask, catalog: Catalog, least_rate: float | None = None) -> tuple[ServingSearch, tuple[str, ...]]:
+def serving_question(
+    ask: Ask, catalog: Catalog, least_rate: float | None = None
+) -> tuple[ServingSearch, tuple[str, ...]]:
     """The search that answers, and the sentences about what was assumed; raises InputError with every fault."""
     options, wishes = ask.wanted.options, ask.wishes
     said = {name: value for name, value in options.said().items() if name in SERVING_DIMENSIONS}
     foreign = [name for name in ask.given if name not in SERVING_DIMENSIONS]
     if foreign:
-        raise InputError([Fault(f"--{name.replace('_', '-')} goes with training, and the workload is serve") for name in foreign])
+        raise InputError(
+            [Fault(f"--{name.replace('_', '-')} goes with training, and the workload is serve") for name in foreign]
+        )
     open_ = choices({**said, **ask.given})
     numbers = sizes(open_.get("devices"), wishes.max_devices, 1)
     bases = tuple(_bases(ask, open_, catalog))
@@ -130,9 +135,12 @@ def search_serving(asked: ServingSearch) -> ServingFound:
             kept = _kept(asked, many, counts)
             index = np.flatnonzero(kept)
             counts.kept += len(index)
-            keys = [value[index] for value in (value_of(asked, asked.objective, many), many.answer.request + 0.0 * many.devices)]
+            keys = [
+                value[index]
+                for value in (value_of(asked, asked.objective, many), many.answer.request + 0.0 * many.devices)
+            ]
             best.offer(many.make, index, keys)
-            certain = many.memory.needed_bytes[index] * asked.high(base) <= many.room
+            certain = many.surely[index]
             sure.offer(many.make, index[certain], [key[certain] for key in keys])
             if asked.pareto is not None:
                 a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
@@ -173,8 +181,12 @@ def targets_of(asked: ServingSearch, many: Deployments) -> Iterator[tuple[str, A
     work = many.plan.serving
     assert work is not None
     zero = 0.0 * many.devices
+    if asked.surely:
+        yield SURELY, np.where(many.surely, 0.0, 2.0), 1.0
     if work.request_rate is not None:
         yield LOAD, zero + work.request_rate, np.nextafter(many.capacity, 0.0)
+    if work.load in ("closed", "static") and asked.choices.get("batch", OPEN).values is None:
+        yield PLACES, many.answer.queued + zero, 0.0
     if work.max_ttft is not None:
         yield "max_ttft", many.answer.ttft + zero, work.max_ttft
     if work.max_tpot is not None and work.output_tokens > 1.0:
@@ -191,7 +203,7 @@ def _distance(asked: ServingSearch, many: Deployments) -> Iterator[Any]:
     yield np.maximum(many.memory.needed_bytes / usable, 1.0) * np.where(many.fits, 0.0, 1.0) + 0.0 * many.devices
     worst = np.ones_like(many.devices)
     for _, value, most in targets_of(asked, many):
-        worst = np.maximum(worst, value / most)
+        worst = np.maximum(worst, value / np.maximum(most, 1e-9))
     yield worst
     yield many.devices
 
@@ -232,7 +244,11 @@ def serving_value(asked: ServingSearch, objective: str, one: ServingEstimate) ->
     if objective == "cost":
         usd = asked.market.hourly(one.plan, one.plan.devices)
         assert usd is not None  # `_check` refuses it
-        return {"usd_per_hour": usd} if by_the_hour(one.plan) else {"usd_per_million_output_tokens": float(cost_per_million(usd, rate))}
+        return (
+            {"usd_per_hour": usd}
+            if by_the_hour(one.plan)
+            else {"usd_per_million_output_tokens": float(cost_per_million(usd, rate))}
+        )
     return {"request_seconds": one.request.value}
 
 

@@ -101,24 +101,24 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
     most = float(capacity(at, work, policy, places))
     usable = plan.device.memory.capacity - plan.device.memory.reserved
     room = usable * (work.memory_fraction or policy.memory_fraction if policy.memory_fraction_of == "total" else 1.0)
-    needed = _interval(plan, "serving_bytes", float(memory.needed_bytes))
+    needed = serving_interval(plan, "serving_bytes", float(memory.needed_bytes))
     each = None if work.request_rate is None else work.request_rate / copies
     load = float(utilisation(each, most)) if each is not None else float(answer.sequences) / places
     stable = each is None or each < most
     writes = work.output_tokens > 1.0
     limits = _missed(work, float(answer.ttft), float(answer.tpot))
-    rate = _interval(plan, "output_tokens_per_second", float(answer.output_tokens_per_second) * copies)
+    rate = serving_interval(plan, "output_tokens_per_second", float(answer.output_tokens_per_second) * copies)
     found = ServingEstimate(
         plan=plan, version=variant.version, memory=memory, needed=needed, usable_bytes=room,
         capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
-        ttft=_interval(plan, "ttft_seconds", float(answer.ttft)),
-        burst_ttft=_interval(plan, "ttft_seconds", float(answer.burst_ttft)),
-        p95_ttft=_interval(plan, "ttft_seconds", float(answer.p95_ttft)),
-        tpot=_interval(plan, "tpot_seconds", float(answer.tpot)) if writes else None,
-        request=_interval(plan, "request_seconds", float(answer.request)),
+        ttft=serving_interval(plan, "ttft_seconds", float(answer.ttft)),
+        burst_ttft=serving_interval(plan, "ttft_seconds", float(answer.burst_ttft)),
+        p95_ttft=serving_interval(plan, "ttft_seconds", float(answer.p95_ttft)),
+        tpot=serving_interval(plan, "tpot_seconds", float(answer.tpot)) if writes else None,
+        request=serving_interval(plan, "request_seconds", float(answer.request)),
         output_tokens_per_second=rate if writes else None,
         requests_per_second=_scaled(rate, 1.0 / work.output_tokens),
-        kv_tokens=_interval(plan, "kv_tokens", float(memory.kv_tokens)) if float(memory.kv_tokens) > 0 else None,
+        kv_tokens=serving_interval(plan, "kv_tokens", float(memory.kv_tokens)) if float(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
         replica_devices=plan.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
         sequences=float(answer.sequences) * copies, queued=float(answer.queued) * copies,
@@ -129,7 +129,7 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
 
 
-def _interval(plan: Plan, quantity: str, value: float) -> Interval:
+def serving_interval(plan: Plan, quantity: str, value: float) -> Interval:
     """The value with the stack's band for that quantity, the wider one on hardware it was not measured on."""
     assert plan.stack.serving is not None
     bands = plan.stack.serving.bands

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmplan.catalog import Catalog
+from llmplan.catalog import Catalog, numbers
 from llmplan.files import Document
 from llmplan.report.numbers import binary, decimal, duration
 
@@ -105,9 +105,23 @@ def print_entry(noun: str, document: Document) -> None:
     console.print(f"[bold]{_escaped(Path(document.file).stem)}[/bold]  {_escaped(str(data.get('name', '')))}  ({noun})")
     console.print(f"[dim]{_escaped(document.file)}[/dim]", soft_wrap=True)
     lines = _flat(data)
+    if noun == "stack":
+        meanings = numbers("training")
+        lines = [(key, _with_meaning(key, value, meanings)) for key, value in lines]
     width = max((len(key) for key, _ in lines), default=0)
     for key, value in lines:
         console.print(f"[cyan]{_escaped(key.ljust(width))}[/cyan]  {_escaped(value)}", soft_wrap=True)
+
+
+def _with_meaning(key: str, value: str, meanings: dict[str, Any]) -> str:
+    """A fitted number with its unit, its plausible range and what it means; anything else as it is."""
+    head, _, name = key.rpartition(".")
+    if not head.endswith("fitted") or name not in meanings:
+        return value
+    about = meanings[name]
+    unit = "" if str(about["unit"]) == "1" else f" {about['unit']}"
+    low, high = about["range"]
+    return f"{value}{unit}  ({low:g} .. {high:g})  {about['meaning']}"
 
 
 def _flat(data: dict[Any, Any], prefix: str = "") -> list[tuple[str, str]]:

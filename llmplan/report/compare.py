@@ -10,18 +10,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmplan.planner.comparison import MEASURES, apart, ratio, reference
+from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.json import estimate_json
 from llmplan.report.numbers import count, plain, step_time
+from llmplan.report.table import degrees
 from llmplan.report.verdict import WORDS
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from llmplan.planner.answer import Estimate
     from llmplan.planner.comparison import Outcome
-    from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.planner.estimate import Interval
+    from llmplan.planner.serving import ServingEstimate
 
 COMPARE = "llmplan.compare/1"
 GIB, DAY, MEGAWATT_HOUR, TONNE = 2.0**30, 86400.0, 3.6e9, 1e3
 SAME = "="
+_COLUMN = 19  # characters that a column of the table wants
 LEGEND = f"{SAME} no difference to the first that is larger than the error bands"
 
 
@@ -44,7 +49,7 @@ def compare_json(outcomes: Sequence[Outcome], by: str | None) -> dict[str, Any]:
     }
 
 
-def _result(number: int, one: Outcome, first: TrainingEstimate | None) -> dict[str, Any]:
+def _result(number: int, one: Outcome, first: Estimate | None) -> dict[str, Any]:
     head = {"name": one.name, "rank": number, "words": dict(one.words)}
     if one.answer is None or first is None:
         return {**head, "problems": list(one.problems)}
@@ -61,7 +66,8 @@ def _result(number: int, one: Outcome, first: TrainingEstimate | None) -> dict[s
 def rows(outcomes: Sequence[Outcome], by: str | None) -> list[Row]:
     """Rows of text, all with the same columns; those of the whole run only where there is one."""
     first = reference(outcomes)
-    whole_run = any(one.answer and one.answer.economics for one in outcomes)
+    trainings = [one.answer for one in outcomes if isinstance(one.answer, TrainingEstimate)]
+    whole_run = any(one.economics for one in trainings)
     found = []
     for one in outcomes:
         if one.answer is None or first is None:
@@ -71,7 +77,7 @@ def rows(outcomes: Sequence[Outcome], by: str | None) -> list[Row]:
     return found
 
 
-def _against(first: TrainingEstimate, answer: TrainingEstimate, by: str | None) -> dict[str, str]:
+def _against(first: Estimate, answer: Estimate, by: str | None) -> dict[str, str]:
     name = by or "throughput"
     measure = MEASURES[name]
     value = ratio(measure, first, answer)
@@ -81,14 +87,18 @@ def _against(first: TrainingEstimate, answer: TrainingEstimate, by: str | None) 
     return {f"x {name}": f"{value:.2f}{' ' + SAME if same else ''}"}
 
 
-def _cells(answer: TrainingEstimate, *, whole_run: bool) -> dict[str, str]:
-    from llmplan.report.table import degrees
+def _cells(answer: Estimate, *, whole_run: bool) -> dict[str, str]:
+    head = {"devices": str(answer.plan.devices)}
+    if isinstance(answer, TrainingEstimate):
+        return {**head, **_training_cells(answer), **(_run_cells(answer) if whole_run else {})}
+    return {**head, **_serving_cells(answer)}
 
-    layout, share = answer.plan.layout, answer.plan.stack.id
-    cells = {
-        "devices": str(answer.plan.devices),
+
+def _training_cells(answer: TrainingEstimate) -> dict[str, str]:
+    layout = answer.plan.layout
+    return {
         "layout": " ".join([*degrees(layout), f"dp {layout.dp}", f"zero {layout.zero}", *_more(answer)]),
-        "stack": share,
+        "stack": answer.plan.stack.id,
         "memory": f"{plain(answer.peak.value / GIB)} of {plain(answer.usable_bytes / GIB)} GiB",
         "fits": WORDS[answer.verdict],
         "step": step_time(answer.step.value),
@@ -96,9 +106,30 @@ def _cells(answer: TrainingEstimate, *, whole_run: bool) -> dict[str, str]:
         "MFU": f"{answer.mfu:.1%}",
         "bottleneck": _bottleneck(answer),
     }
-    if not whole_run:
-        return cells
-    return {**cells, **_run_cells(answer)}
+
+
+def _serving_cells(answer: ServingEstimate) -> dict[str, str]:
+    found, rate, tpot = answer.economics, answer.output_tokens_per_second, answer.tpot
+    million = None if found is None else found.output or found.input
+    return {
+        "layout": " ".join([*degrees(answer.plan.layout), f"{answer.replicas} replicas"]),
+        "stack": f"{answer.plan.stack.id} {answer.version}",
+        "memory": f"{plain(answer.needed.value / GIB)} of {plain(answer.usable_bytes / GIB)} GiB",
+        "fits": WORDS[answer.verdict] if answer.stable else f"{WORDS[answer.verdict]}, falls behind",
+        "first token": step_time(answer.ttft.value),
+        "per token": "" if tpot is None else step_time(tpot.value),
+        "request": step_time(answer.request.value),
+        "tokens/s": "" if rate is None else plain(rate.value),
+        "requests/s": plain(answer.requests_per_second.value),
+        "bottleneck": answer.bottleneck.replace("_", " "),
+        "USD/M tokens": _value(million.usd if million else None, 1.0),
+        "kWh/M tokens": _value(million.joules if million else None, MEGAWATT_HOUR / 1e3),
+        "g CO2e/M tokens": _value(million.carbon if million else None, 1e-3),
+    }
+
+
+def _value(value: Interval | None, unit: float) -> str:
+    return "?" if value is None else plain(value.value / unit)
 
 
 def _more(answer: TrainingEstimate) -> list[str]:
@@ -131,25 +162,31 @@ def columns(found: Sequence[Row]) -> list[str]:
 
 
 def print_compare(found: Sequence[Row]) -> None:
-    """The rows as a table on stdout: alternatives down, figures across, or turned round where it is narrow."""
+    """The rows as tables on stdout, alternatives across, as many beside each other as there is room for."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     planned = [row for row in found if not row.why]
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=True, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for row in planned:
-        table.add_column(row.name, justify="right")
-    for name in columns(planned):
-        table.add_row(name, *(row.cells.get(name, "") for row in planned))
+    heads = columns(planned)
+    side = max((len(name) for name in heads), default=0) + 2
+    each = max(1, (console.width - side) // _COLUMN)
     with console.capture() as captured:
-        if planned:
+        for start in range(0, len(planned), each):
+            table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=True, header_style="bold")
+            table.add_column("", no_wrap=True)
+            for row in planned[start : start + each]:
+                table.add_column(row.name, justify="right")
+            for name in heads:
+                table.add_row(name, *(row.cells.get(name, "") for row in planned[start : start + each]))
             console.print(table)
+            if start + each < len(planned):
+                console.print()
+        if planned:
             console.print(LEGEND)
         for row in found:
             if row.why:
-                console.print(f"{row.name}: cannot be planned: {row.why}")
+                console.print(f"{row.name}: {row.why}")
     for line in captured.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
 
@@ -165,7 +202,7 @@ def markdown(found: Sequence[Row]) -> str:
         lines += ["", LEGEND]
     failed = [row for row in found if row.why]
     lines += [""] if failed and planned else []
-    lines += [f"- **{_escaped(row.name)}** cannot be planned: {_escaped(row.why)}" for row in failed]
+    lines += [f"- **{_escaped(row.name)}** {_escaped(row.why)}" for row in failed]
     return "\n".join(lines) + "\n"
 
 
@@ -205,18 +242,21 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+_TOLD = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost", "USD/M tokens")
+
+
 def github_lines(found: Sequence[Row], outcomes: Sequence[Outcome]) -> list[str]:
     """Workflow commands: an error for what cannot be planned or does not fit, a warning for what is marginal."""
     lines = []
     for row, one in zip(found, outcomes, strict=True):
         if one.answer is None:
-            lines.append(_command("error", row.name, f"cannot be planned: {row.why}"))
+            lines.append(_command("error", row.name, row.why))
         elif not one.answer.fits:
             lines.append(_command("error", row.name, f"does not fit: {row.cells['memory']}"))
         elif one.answer.verdict == "marginal":
             lines.append(_command("warning", row.name, f"memory is marginal: {row.cells['memory']}"))
         else:
-            said = ", ".join(f"{name} {row.cells[name]}" for name in ("step", "tokens/s", "MFU", "cost") if name in row.cells)
+            said = ", ".join(f"{name} {row.cells[name]}" for name in _TOLD if name in row.cells)
             lines.append(_command("notice", row.name, said))
     return lines
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 GIB = 2.0**30
 SHOWN_OF_FRONT = 20
 _DEGREES = ("vp", "cp", "ep")
-_TEXTS = ("prec", "redo", "sp", "host", " ")
+_TEXTS = ("prec", "redo", "sp", "host", "weights", "cache", " ")
 WIDE = 120  # columns where nobody's terminal limits them
 _ESTIMATED = {MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory"}
 _UNITS = {"tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_million_tokens": "USD/Mtok", "devices": "devices"}
@@ -33,10 +34,7 @@ _UNITS = {"tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_million_to
 
 def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
     """Subject, the best layouts, the front, what was searched and what was assumed, on stdout."""
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
-    with console.capture() as captured:
+    with printed() as console:
         console.print(_subject(asked))
         console.print()
         _print_ranked(console, asked, found.best)
@@ -55,8 +53,18 @@ def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
             console.print(Text("Assumed", style="bold"))
             for sentence in told:
                 console.print(Text(f"  - {sentence}"))
+
+
+@contextmanager
+def printed() -> Iterator[Console]:
+    """A console whose lines go to stdout at the end, without the blanks that rich fills them up with."""
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    with console.capture() as captured:
+        yield console
     for line in captured.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")  # rich fills lines up with blanks
+        sys.stdout.write(line.rstrip() + "\n")
 
 
 def _subject(asked: Search) -> Text:
@@ -105,9 +113,11 @@ def _print_ranked(console: Console, asked: Search, found: Sequence[TrainingEstim
     for rank, one in enumerate(found, 1):
         row = {"": str(rank), " ": "=" if rank > 1 and as_good(goal, found[0], one) else "", **_columns(asked, one)}
         rows.append(row | ({goal.objective: value_text(objective_value(goal, goal.objective, one))} if money else {}))
-    _print_rows(console, rows)
+    print_rows(console, rows)
     legend = ["= as good within the error: its band overlaps the first's"] if len(found) > 1 else []
-    legend += ["? marginal: the limit lies inside the memory's band"] if any(x.verdict == "marginal" for x in found) else []
+    legend += (
+        ["? marginal: the limit lies inside the memory's band"] if any(x.verdict == "marginal" for x in found) else []
+    )
     for line in legend:
         console.print(Text(line, style="dim"))
 
@@ -130,8 +140,10 @@ def _columns(asked: Search, one: TrainingEstimate) -> dict[str, str]:
     }
 
 
-def _print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
+def print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
     """A table without the columns that say nothing: empty ones, and degrees that are 1 everywhere."""
+    if not rows:
+        return
     silent = {name for name in rows[0] if {row[name] for row in rows} <= ({"1"} if name in _DEGREES else {""})}
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     names = [name for name in rows[0] if name not in silent or name == ""]
@@ -150,7 +162,7 @@ def _print_front(console: Console, asked: Search, found: Sequence[TrainingEstima
     for one in found[::step]:
         values = {f"by {name}": value_text(objective_value(asked.goal, name, one)) for name in asked.pareto}
         rows.append(values | _columns(asked, one))
-    _print_rows(console, rows)
+    print_rows(console, rows)
     if step > 1:
         console.print(Text(f"one in {step} is shown; --json has all", style="dim"))
 
@@ -216,11 +228,15 @@ def _miss(asked: Search, one: TrainingEstimate) -> str:
 
 def most_line(found: Most) -> str:
     """`micro_batch 6 is the most that fits; 7 would need 81.2 GiB of 79.1 GiB`."""
-    usable = binary(found.estimate.usable_bytes, 3)
+    usable = binary(found.estimate.usable_bytes)
+    serving = found.estimate.plan.serving is not None
     if found.value is None:
-        least = getattr(found.estimate.plan.layout, found.word, None) or getattr(found.estimate.plan.workload, found.word)
-        return f"not even {found.word} {least} fits: {binary(found.estimate.peak.value, 3)} of {usable} usable"
-    text = f"{found.word} {found.value} is the most that fits"
+        return (
+            f"not even {found.word} 1 {'does' if serving else 'fits'} at this layout; {usable} of a device are usable"
+        )
+    text = f"{found.word} {found.value} is the most that {'has places in memory and meets the targets' if serving else 'fits'}"
+    if serving:
+        return text
     if found.beyond is None or found.beyond_peak is None:
         return f"{text}: the global batch allows no more" if found.word == "micro_batch" else text
-    return f"{text}; {found.beyond} would need {binary(found.beyond_peak, 3)} of {usable}"
+    return f"{text}; {found.beyond} would need {binary(found.beyond_peak)} of {usable}"

@@ -38,7 +38,10 @@ def fit_json(asked: Search, found: Found, told: tuple[str, ...], changes: list[C
     if found.best and found.sure is not None and found.best[0].verdict != "fits":
         answer["surely_fits"] = estimate_json(found.sure)
     if asked.pareto is not None:
-        answer["pareto"] = {"objectives": list(asked.pareto), "results": [_on_front(asked, one) for one in found.pareto]}
+        answer["pareto"] = {
+            "objectives": list(asked.pareto),
+            "results": [_on_front(asked, one) for one in found.pareto],
+        }
     if not found.best:
         answer["nearest_misses"] = [summary(one) for one in found.misses]
         answer["changes"] = [{"change": one.sentence, **summary(one.best)} for one in changes]

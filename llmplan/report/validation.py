@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA = "llmplan.validation/1"
-_HEADINGS = ("", "rows", "median error", "90th percentile", "bias", "inside 80 % band")
+_HEADINGS = ("rows", "median error", "90th percentile", "bias", "inside 80 % band")
 
 
 def quantities(results: Sequence[Result]) -> list[str]:
@@ -82,8 +82,7 @@ def print_validation(console: Console, results: Sequence[Result]) -> None:
         if total is None:
             continue
         table = Table(title=f"{quantity}: predicted against measured", title_justify="left", box=None, pad_edge=False)
-        for heading in _HEADINGS:
-            table.add_column(heading, justify="left" if not heading else "right")
+        _add_columns(table, results)
         for column in ("stack", "hardware"):
             for name, part in _by(results, column).items():
                 _add(table, name, score(part, quantity))
@@ -104,11 +103,17 @@ def print_summary(console: Console, results: Sequence[Result]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if not heading else "right")
+    _add_columns(table, results)
     for quantity in quantities(results):
         _add(table, quantity, score(results, quantity))
     console.print(table)
+
+
+def _add_columns(table: Any, results: Sequence[Result]) -> None:
+    names = [*quantities(results), *(r.row.cells.get(c, "") for r in results for c in ("stack", "hardware"))]
+    table.add_column("", min_width=max(map(len, names), default=0), no_wrap=True)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right")
 
 
 def _add(table: Any, name: str, found: Any) -> None:

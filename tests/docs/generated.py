@@ -18,19 +18,37 @@ from llmplan.plan.options import FLAGS, PlanOptions
 from llmplan.plan.rows import BESIDE
 from llmplan.report.schemas import field_texts, json_schema
 
+TAKES = {
+    "array": "list, with commas between",
+    "object": "text or mapping",
+    "number string": "number with its unit",
+    "number": "number",
+    "string": "text",
+}
+"""Types of a schema, the first that a key has all of."""
 _TABLE = re.compile(r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
+
+WARNINGS = """\
+# Warnings
+
+A warning is data: a code and a sentence, in the table of an estimate and under `warnings` in its JSON. It never changes
+the exit code. A code keeps its meaning for ever; a new warning takes a new number. In the sentences below, words in
+braces are filled in.
+
+`llmplan explain LP010` prints one paragraph of this page, which is made from
+[`llmplan/plan/codes.py`](../llmplan/plan/codes.py); `make docs` writes it anew.
+"""
 
 
 def warnings_page() -> str:
     """`docs/warnings.md`: every code, its sentence and its paragraph."""
-    parts = [
-        "# Warnings\n\nA warning is data: a code and a sentence, in the table of an estimate and under `warnings` in "
-        "its JSON. It never changes the exit code. A code keeps its meaning for ever; a new warning takes a new number. "
-        "In the sentences below, words in braces are filled in.\n\n`llmplan explain LP010` prints one paragraph of this "
-        "page, which is made from [`llmplan/plan/codes.py`](../llmplan/plan/codes.py); `make docs` writes it anew.\n"
-    ]
-    parts += [f"## {code}: {one.title}\n\n> {one.sentence}\n\n{one.doc}\n" for code, one in CODES.items()]
-    return "\n".join(parts)
+    return "\n".join([WARNINGS, *(_paragraph(code) for code in CODES)])
+
+
+def _paragraph(code: str) -> str:
+    one = CODES[code]
+    return f"## {code}: {one.title}\n\n> {one.sentence}\n\n{one.doc}\n"
 
 
 def options_table() -> str:
@@ -54,27 +72,21 @@ def _takes(schema: dict[str, Any], name: str) -> str:
     """What a key takes, from its JSON Schema."""
     if name in FLAGS:
         return "true, false"
-    for part in schema.get("anyOf", [schema]):
+    parts = [inner for part in schema.get("anyOf", [schema]) for inner in part.get("anyOf", [part])]
+    for part in parts:
         if "enum" in part:
             return ", ".join(f"`{word}`" for word in part["enum"])
-    types = {part.get("type") for part in schema.get("anyOf", [schema])}
-    if types <= {"integer", "null"}:
-        part = next(part for part in schema["anyOf"] if part.get("type") == "integer")
-        return f"whole number {part.get('minimum', '')} to {part['maximum']:,}".replace(",", " ")
-    if types == {"number", "null"}:
-        return "number"
-    if "array" in types:
-        return "names, with commas between"
-    if "object" in types or "$ref" in str(schema):
-        return "text or mapping"
-    return "number with its unit" if "number" in types else "text"
+        if part.get("type") == "integer":
+            return f"whole number {part['minimum']} to {part['maximum']:,}".replace(",", " ")
+    types = {part.get("type", "object") for part in parts}
+    return next(text for words, text in TAKES.items() if types >= set(words.split()))
 
 
 def limits_table() -> str:
     """Limits for `--check`."""
     texts = field_texts(Limits)
     lines = ["| key | holds for |", "| --- | --- |"]
-    return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "as it says")) for name in Limits.model_fields]) + "\n"
+    return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "as named")) for name in Limits.model_fields]) + "\n"
 
 
 def numbers_table(kind: str) -> str:
@@ -110,7 +122,7 @@ def _keys(part: dict[str, Any], parts: dict[str, Any], path: str) -> Iterator[tu
         else:
             plain.append(path + name)
     if plain:
-        yield plain, "as the names say; `low` and `high` are the ends of the 80 % band"
+        yield plain, "as named"
     for name, text, inner, below in nested:
         yield [path + name], text
         yield from _keys(parts[inner], parts, below)

@@ -59,6 +59,14 @@ def examples(lines: list[str]) -> list[Block]:
     ]  # fmt: skip
 
 
+def programs(lines: list[str]) -> list[Block]:
+    """Blocks of plain Python."""
+    return [
+        block for block in blocks(lines)
+        if block.language == "python" and not any(line.startswith(">>>") for line in block.lines)
+    ]  # fmt: skip
+
+
 def name(page: Path) -> str:
     """A page as messages and test ids name it."""
     return str(page.relative_to(ROOT))

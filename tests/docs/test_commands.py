@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import commands, examples, lines_of, matches, name, pages, renewed, tidy
+from pages import commands, examples, lines_of, matches, name, pages, programs, renewed, tidy
 
 WITH_COMMANDS = [page for page in pages() if commands(lines_of(page))]
+WITH_PROGRAMS = [page for page in pages() if programs(lines_of(page))]
 WITH_EXAMPLES = [page for page in pages() if examples(lines_of(page))]
 SLOWEST = 15.0  # seconds that one documented command may take
 
@@ -97,3 +98,11 @@ def test_examples_in_python(page: Path) -> None:
         runner.run(example, out=said.append, clear_globs=False)
         names = example.globs  # a page is one session
     assert not said, "".join(said)
+
+
+@pytest.mark.parametrize("page", WITH_PROGRAMS, ids=name)
+@pytest.mark.usefixtures("folder")
+def test_programs_in_python_run(page: Path) -> None:
+    for block in programs(lines_of(page)):
+        text = "\n" * block.first + "\n".join(block.lines)  # so that an error names the line of the page
+        exec(compile(text, str(page), "exec"), {"__name__": name(page)})

@@ -39,7 +39,11 @@ def results() -> dict[str, Result]:
 def estimates() -> dict[str, TrainingEstimate]:
     """Estimates of the rows that tell whether they ran, under their own stacks."""
     catalog = open_catalog()
-    return {row.id: estimate(row_plan(row, catalog, row.cells["stack"])) for row in rows().values() if row.cells["measured_fits"]}
+    return {
+        row.id: estimate(row_plan(row, catalog, row.cells["stack"]))
+        for row in rows().values()
+        if row.cells["measured_fits"]
+    }
 
 
 def measured(row: Row, quantity: str) -> float | None:
@@ -111,7 +115,10 @@ class TestThroughput:
         """LLMPLAN_UPDATE_TOLERANCES=1 stores today's errors, rounded up to whole percent, anew."""
         errors = {name: abs(ratio - 1) for name, ratio in ratios(RATE).items()}
         if os.environ.get(UPDATE):
-            lines = ["id,relative_error", *(f"{name},{math.ceil(error * 100) / 100:.2f}" for name, error in errors.items())]
+            lines = [
+                "id,relative_error",
+                *(f"{name},{math.ceil(error * 100) / 100:.2f}" for name, error in errors.items()),
+            ]
             TOLERANCES.write_text("\n".join(lines) + "\n", encoding="utf-8")
         with TOLERANCES.open(newline="", encoding="utf-8") as file:
             allowed = {line["id"]: float(line["relative_error"]) for line in csv.DictReader(file)}
@@ -218,7 +225,9 @@ class TestMemory:
         ]  # fmt: skip
         assert wrong == []
 
-    @pytest.mark.xfail(reason="bigsci-149: a run in bf16 with fp32 gradients at 70.9 GiB of 79.3; ran out of memory, why is not said")
+    @pytest.mark.xfail(
+        reason="bigsci-149: a run in bf16 with fp32 gradients at 70.9 GiB of 79.3; ran out of memory, why is not said"
+    )
     def test_what_ran_out_of_memory_is_not_promised(self) -> None:
         failed = [name for name in estimates() if rows()[name].cells["measured_fits"] == "false"]
         assert len(failed) > 10

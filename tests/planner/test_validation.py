@@ -164,7 +164,16 @@ class TestScore:
     def test_the_published_definition(self) -> None:
         # sorted by value, the first at which the running weight reaches the share of the whole; nothing interpolated
         values, weights = [5.0, 1.0, 3.0, 2.0], [1.0, 2.0, 0.5, 0.5]
-        for share, expected in ((0.1, 1.0), (0.5, 1.0), (0.51, 2.0), (0.625, 2.0), (0.7, 3.0), (0.75, 3.0), (0.76, 5.0), (1.0, 5.0)):
+        for share, expected in (
+            (0.1, 1.0),
+            (0.5, 1.0),
+            (0.51, 2.0),
+            (0.625, 2.0),
+            (0.7, 3.0),
+            (0.75, 3.0),
+            (0.76, 5.0),
+            (1.0, 5.0),
+        ):
             assert weighted_quantile(values, weights, share) == expected
 
     def test_errors_are_relative_to_what_was_measured(self) -> None:
@@ -174,7 +183,9 @@ class TestScore:
 
     def test_what_was_not_measured_or_not_predicted_does_not_count(self) -> None:
         skipped = Result(result("2", "x", 1.0, 1.0).row, skipped="why")
-        unmeasured = Result(Row({"id": "3", "model": "m", "hardware": "h"}, 3), {"step_seconds": Interval(1.0, 1.0, 1.0)})
+        unmeasured = Result(
+            Row({"id": "3", "model": "m", "hardware": "h"}, 3), {"step_seconds": Interval(1.0, 1.0, 1.0)}
+        )
         found = score([result("1", "x", 1.0, 1.5), skipped, unmeasured], "step_seconds")
         assert found is not None
         assert found.rows == 1
@@ -205,7 +216,9 @@ class TestJson:
 
     def test_summary_is_the_score(self, catalog: Catalog) -> None:
         results = validate([row(), row(id="b", source="other", measured_tokens_per_second_per_device="9000")], catalog)
-        errors = sorted(abs(r.predicted["tokens_per_second_per_device"].value / m - 1) for r, m in zip(results, (11000, 9000)))
+        errors = sorted(
+            abs(r.predicted["tokens_per_second_per_device"].value / m - 1) for r, m in zip(results, (11000, 9000))
+        )
         summary = validation_json(results)["summary"]["all"]["tokens_per_second_per_device"]
         assert (summary["median"], summary["p90"]) == (pytest.approx(errors[0]), pytest.approx(errors[1]))
 

@@ -42,7 +42,9 @@ def on_memory(plan: Plan, capacity: float, low: float = 0.9, high: float = 1.1) 
     memory = plan.device.memory.model_copy(update={"capacity": capacity, "reserved": 0.0})
     bands = plan.stack.bands | {"peak_bytes": Band(low=low, high=high)}
     return replace(
-        plan, device=plan.device.model_copy(update={"memory": memory}), stack=plan.stack.model_copy(update={"bands": bands})
+        plan,
+        device=plan.device.model_copy(update={"memory": memory}),
+        stack=plan.stack.model_copy(update={"bands": bands}),
     )
 
 

@@ -70,7 +70,7 @@ def test_winner_equals_brute_force(model: str, hardware: str, devices: str, batc
         assert found.counts.legal == len(everything)
         assert found.counts.fitting == len(fitting)
     value = _value_of(question, objective)
-    expected = sorted((value(one) for one in fitting))[:3]
+    expected = sorted(value(one) for one in fitting)[:3]
     assert [value(one) for one in found.best] == pytest.approx(expected, rel=1e-12)
 
 
@@ -101,7 +101,13 @@ def best_step(question: Search) -> float:
     factor=st.sampled_from([1.1, 1.7, 4.0]),
 )
 def test_more_is_never_worse(model: str, hardware: str, devices: int, what: str, factor: float) -> None:
-    words: dict[str, Any] = {"model": model, "hardware": hardware, "workload": "pretrain", "seq_len": 4096, "global_batch": 384}
+    words: dict[str, Any] = {
+        "model": model,
+        "hardware": hardware,
+        "workload": "pretrain",
+        "seq_len": 4096,
+        "global_batch": 384,
+    }
     before = asked(**words, devices=str(devices))
     if what == "devices":  # a list that holds the smaller number
         after = asked(**words, devices=f"{devices},{round(devices * factor)}")
