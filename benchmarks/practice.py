@@ -56,8 +56,8 @@ largest. `z` zero stage, `mb` micro-batch, `sp` sequence parallelism.
 {table}
 """
 REASONS = {
-    "recompute": "The run recomputed more than the prediction needs to fit. Runs keep a reserve of memory, recompute by "
-    "default (the scripts of LLM Foundry, MaxText and BLOOM do), or were launched before selective recomputation.",
+    "recompute": "The run recomputed more than the prediction needs to fit. Runs keep a reserve of memory, recompute "
+    "by default (the scripts of LLM Foundry, MaxText and BLOOM do), or were launched before selective recomputation.",
     "pipeline": "The run used more pipeline stages, or fewer virtual ones, than the best predicted layout.",
     "tensor": "The run used another degree of tensor or context parallelism.",
     "batch": "The run used another micro-batch or sharding on the same degrees.",
@@ -183,10 +183,10 @@ def summary(cases: list[Case], everything: int) -> str:
     groups = [list(members) for _, members in groupby(sorted(cases, key=lambda c: c.group), key=lambda c: c.group)]
     share = sum(sum(case.ratio >= NEAR for case in group) / len(group) for group in groups) / len(groups)
     return (
-        f"Of {len(cases)} setups (from {everything} runs) the layout used is within 10 % of the best predicted throughput "
-        f"in **{sum(near)} ({sum(near) / len(near):.0%})**, and in {sum(same)} ({sum(same) / len(same):.0%}) when "
-        f"recomputation is as it was in the run; {share:.0%} when each of the {len(groups)} pairs of stack, model, hardware "
-        "and precision has one vote."
+        f"Of {len(cases)} setups (from {everything} runs) the layout used is within 10 % of the best predicted "
+        f"throughput in **{sum(near)} ({sum(near) / len(near):.0%})**, and in {sum(same)} "
+        f"({sum(same) / len(same):.0%}) when recomputation is as it was in the run; {share:.0%} when each of the {len(groups)} pairs of stack, model, "
+        "hardware and precision has one vote."
     )
 
 

@@ -77,9 +77,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="without the largest spaces")
     spaces = SPACES[:4] if parser.parse_args().quick else SPACES
-    print(
-        f"{'space':14}{'devices':>8}{'layouts':>12}{'search s':>10}{'search/s':>12}{'arrays/s':>12}{'ratio':>8}{'peak MiB':>10}"
+    heads = zip(
+        ("devices", "layouts", "search s", "search/s", "arrays/s", "ratio", "peak MiB"),
+        (8, 12, 10, 12, 12, 8, 10),
+        strict=True,
     )
+    print(f"{'space':14}" + "".join(f"{head:>{width}}" for head, width in heads))
     for name, *words in spaces:
         wanted = asked(*words)
         scalar, arrays = one_by_one(wanted), arrays_alone(wanted)

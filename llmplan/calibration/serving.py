@@ -24,7 +24,7 @@ from llmplan.planner.serving_step import ServingNumbers, deployment
 QUANTITIES = ("ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds")
 _OUTLIER = 0.1  # residuals of a log ratio beyond this weigh linearly (soft L1), so that no single row decides
 _RIDGE = 0.003  # weight of the priors against one group of rows
-_EVALUATIONS = 30
+_EVALUATIONS = 20
 
 Numbers = dict[str, float]
 

@@ -23,8 +23,10 @@ from llmplan.plan.band import Band
 from llmplan.plan.stack import Number
 
 MEASUREMENTS = Path("tests/measurements/serving.csv")
-ONLY_OWN = ("layer_seconds", "request_seconds")
-"""Numbers whose prior is never drawn from other stacks: they tell of one engine's host and server."""
+ONLY_OWN = ("layer_seconds", "request_seconds", "prefill_interference")
+"""Numbers whose prior is never drawn from other stacks: they tell of one engine's host, server and scheduler."""
+SHARED = ("low_precision_efficiency",)
+"""Numbers that a variant draws from all stacks, not its own: kernels in few bits changed from version to version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def fit_stacks(
         whole = everybody | fit(part, {name: everybody[name] for name in known}, meaning, old.get((stack, None)))
         own[stack, None] = whole
         for variant, mine in variants.items():
-            first = {name: whole[name] for name in names(mine[0])}
+            first = {name: (everybody if name in SHARED else whole)[name] for name in names(mine[0])}
             own[stack, variant] = fit(mine, first, meaning, old.get((stack, variant)))
     return Fitted(everybody, own)
 

@@ -187,7 +187,8 @@ def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> N
 
 def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least_rate: float | None) -> None:
     from llmplan.planner.search_advice import what_would_serve
-    from llmplan.planner.search_serving import search_serving, serving_question
+    from llmplan.planner.search_serving import search_serving
+    from llmplan.planner.search_serving_request import serving_question
     from llmplan.report import search_serving as report
     from llmplan.report.json import dumps
 

@@ -137,7 +137,8 @@ def _best(request: Request, catalog: Catalog) -> Plan:
     ask = Ask(request, {}, Wishes(objective="throughput", top=1))
     found: Sequence[Estimate]
     if request.options.workload == "serve":
-        from llmplan.planner.search_serving import search_serving, serving_question
+        from llmplan.planner.search_serving import search_serving
+        from llmplan.planner.search_serving_request import serving_question
 
         deployments = search_serving(serving_question(ask, catalog)[0])
         found = deployments.best or deployments.misses

@@ -9,7 +9,7 @@ from llmplan.formulas.step import model_flops_utilization
 from llmplan.plan.plan import Plan, PlanWarning
 from llmplan.plan.band import Band
 from llmplan.planner import rates as reach
-from llmplan.planner.kernels import model_flops
+from llmplan.planner.kernels import layer_flops, model_flops
 from llmplan.planner.memory import Memory, training_memory
 from llmplan.planner.remarks import memory_remarks
 from llmplan.planner.tokens import step_tokens
@@ -82,13 +82,10 @@ def estimate(plan: Plan) -> TrainingEstimate:
     flops = training_flops(plan)
     top = reach.peak_flops(device, workload.precision)
     mfu = model_flops_utilization(flops, step.value, float(plan.devices), top)
-    again = float(time.recompute_seconds) / float(
-        time.matmul_seconds + time.attention_seconds + time.elementwise_seconds
-    )
     return TrainingEstimate(
         plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
         verdict=verdict(peak, usable), time=time, step=step, tokens_per_second=per_second, model_flops=flops,
-        mfu=float(mfu), hfu=float(mfu) * (1.0 + again),
+        mfu=float(mfu), hfu=float(mfu) * (1.0 + recomputed_flops(plan) / flops),
         warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, float(memory.host_bytes))),
     )  # fmt: skip
 
@@ -106,6 +103,17 @@ def estimate_run(plan: Plan, catalog: Catalog) -> TrainingEstimate:
 def training_flops(plan: Plan) -> float:
     """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
     return model_flops(plan) * (2.0 if plan.workload.workload == "lora" else 3.0)
+
+
+def recomputed_flops(plan: Plan) -> float:
+    """FLOPs of one step that are computed a second time in the backward pass, all devices [FLOP]."""
+    products, mixing = layer_flops(plan)
+    defaults, recompute = plan.stack.training, plan.layout.recompute
+    if recompute == "full":
+        return products + mixing
+    if recompute == "selective" and defaults is not None:
+        return products * defaults.selective_share + (0.0 if plan.workload.flash_attention else mixing)
+    return 0.0
 
 
 def interval(value: float, plan: Plan, quantity: str) -> Interval:

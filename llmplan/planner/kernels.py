@@ -222,22 +222,28 @@ def model_flops(plan: Plan) -> float:
     Causal attention counts the half that is needed. Embedding look-ups count nothing, the head does.
     """
     model, sequences = plan.model, float(plan.workload.global_batch)
-    total = 2.0 * sequences * sequence(plan) * model.hidden * model.vocab if model.head else 0.0
-    for layer in model.layers:
+    head = 2.0 * sequences * sequence(plan) * model.hidden * model.vocab if model.head else 0.0
+    products, mixing = layer_flops(plan)
+    return head + products + mixing
+
+
+def layer_flops(plan: Plan) -> tuple[float, float]:
+    """FLOPs of all layers in one forward pass over the global batch: matrix products, and what mixes tokens [FLOP]."""
+    products = mixing = 0.0
+    for layer in plan.model.layers:
         length = sequence(plan, layer)
-        tokens = sequences * length
+        tokens = plan.workload.global_batch * length * layer.count
         source = source_share(plan, layer)
         passes = ((x, x.active * float(linear_share(x, source))) for x in layer.linears)
-        once = sum(2.0 * x.inputs * x.outputs * times for x, times in passes) * tokens
+        products += sum(2.0 * x.inputs * x.outputs * times for x, times in passes) * tokens
         for core in layer.cores:
-            once += tokens * (core.token_flops + core.pair_flops * length / 2.0)
+            mixing += tokens * (core.token_flops + core.pair_flops * length / 2.0)
             if core.kind == "softmax":
                 keys = float(plan.workload.seq_len) if core.cross else length
                 context = None if core.context is None else float(core.context)
                 attended = attended_tokens(keys, context, causal=core.causal, chunked=core.chunked)
-                once += float(attention_flops(tokens, attended, core.heads, core.qk_dim, core.v_dim))
-        total += layer.count * once
-    return total
+                mixing += float(attention_flops(tokens, attended, core.heads, core.qk_dim, core.v_dim))
+    return products, mixing
 
 
 def choose(condition: Any, a: Parts, b: Parts) -> Parts:

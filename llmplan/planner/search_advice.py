@@ -13,7 +13,8 @@ from llmplan.plan.limits import Limits
 from llmplan.planner.search import Search, search
 from llmplan.planner.search_goal import SURELY
 from llmplan.planner.search_request import Ask, question
-from llmplan.planner.search_serving import ServingSearch, search_serving, serving_question
+from llmplan.planner.search_serving import ServingSearch, search_serving
+from llmplan.planner.search_serving_request import serving_question
 
 MOST_DEVICES = 16_384
 """Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""

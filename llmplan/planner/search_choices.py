@@ -109,7 +109,8 @@ def _number(name: str, part: str, text: str) -> int:
     part = part.strip()
     if not (part.isascii() and part.isdigit()) or len(part) > len(str(most)) or not least <= int(part) <= most:
         raise InputError(
-            f"{_option(name)}: expected a number from {least} to {most}, a list (4,8) or a range (1..16), got {text[:60]!r}"
+            f"{_option(name)}: expected a number from {least} to {most}, a list (4,8) or a range (1..16), "
+            f"got {text[:60]!r}"
         )
     return int(part)
 

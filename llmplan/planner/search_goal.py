@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -41,10 +41,10 @@ class Goal:
 
     market: Market
     objective: str = "throughput"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     surely: bool = False
-    second: str | None = None
-    """The other objective of a Pareto front, for `check`."""
+    others: tuple[str, ...] = ()
+    """Other objectives that are asked about, for `check`."""
 
     def given(self) -> dict[str, Any]:
         """The limits that are set, by name."""
@@ -62,11 +62,12 @@ class Goal:
                 faults.append(
                     Fault(f"{option} is about the whole run: say how long it is (--tokens, --steps, --epochs)")
                 )
-        money = "cost" in (self.objective, self.second) or "max_cost" in given
+        money = "cost" in (self.objective, *self.others) or "max_cost" in given
         if money and self.market.terms(plan, devices).usd_per_hour is None:
             faults.append(
                 Fault(
-                    f"no on-demand price of {plan.device.id} is in the catalogue: its cost cannot be told (--price gives one)"
+                    f"no on-demand price of {plan.device.id} is in the catalogue: its cost cannot be told "
+                    "(--price gives one)"
                 )
             )
         if faults:
@@ -133,13 +134,17 @@ def objective_value(goal: Goal, objective: str, one: TrainingEstimate) -> dict[s
         return {"headroom_bytes": one.usable_bytes - one.peak.value}
     if objective == "throughput":
         return {"tokens_per_second": one.tokens_per_second.value}
-    run = one.economics
     if objective == "cost":
-        if run is not None and run.cost.headline is not None:
-            return {"run_usd": run.cost.headline.usd}
-        rate = goal.market.terms(one.plan, one.plan.devices).usd_per_hour
-        assert rate is not None  # `Goal.check` refuses it
-        return {"usd_per_million_tokens": float(cost_per_million(rate, one.tokens_per_second.value))}
-    if objective == "time" and run is not None:
-        return {"run_seconds": run.run.wall.value}
-    return {"step_seconds": one.step.value}
+        return _cost(goal, one)
+    run = one.economics if objective == "time" else None
+    return {"step_seconds": one.step.value} if run is None else {"run_seconds": run.run.wall.value}
+
+
+def _cost(goal: Goal, one: TrainingEstimate) -> dict[str, float]:
+    """Of the run where its length was said, else of a million tokens."""
+    run = one.economics
+    if run is not None and run.cost.headline is not None:
+        return {"run_usd": run.cost.headline.usd}
+    rate = goal.market.hourly(one.plan, one.plan.devices)
+    assert rate is not None  # `Goal.check` refuses it
+    return {"usd_per_million_tokens": float(cost_per_million(rate, one.tokens_per_second.value))}

@@ -86,5 +86,6 @@ def complexity(layout: Layout, devices_per_node: float) -> tuple[float, ...]:
     nodes = -(-layout.tp * layout.cp // devices_per_node)
     return (
         layout.devices, parallel, nodes, layout.vp * layout.ep, layout.offload_optimizer, layout.zero,
-        RECOMPUTE.index(layout.recompute), layout.sequence_parallel, layout.micro_batch, layout.tp, layout.pp, layout.ep,
+        RECOMPUTE.index(layout.recompute), layout.sequence_parallel, layout.micro_batch,
+        layout.tp, layout.pp, layout.ep,
     )  # fmt: skip

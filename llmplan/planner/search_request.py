@@ -34,7 +34,7 @@ class Wishes:
     """
 
     objective: str | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     surely: bool = False
     max_devices: int | None = None
     top: int = 5
@@ -48,7 +48,7 @@ class Ask:
 
     wanted: Request
     given: Mapping[str, Any] = field(default_factory=dict)
-    wishes: Wishes = Wishes()
+    wishes: Wishes = field(default_factory=Wishes)
 
     def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
         """The same with other words; None opens a dimension."""
@@ -61,36 +61,37 @@ class Ask:
 
 def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     """The search that answers, and the sentences about what was assumed; raises InputError with every fault."""
-    said = {name: value for name, value in ask.wanted.options.said().items() if name in DIMENSIONS}
-    foreign = [name for name in ask.given if name not in DIMENSIONS]
-    if foreign:
-        raise InputError([Fault(f"--{name.replace('_', '-')} goes with workload serve") for name in foreign])
-    open_ = choices({**said, **ask.given})
-    wishes = ask.wishes
+    wishes, open_ = ask.wishes, opened(ask, DIMENSIONS, "workload serve")
     if wishes.try_offload:
         open_["offload_optimizer"] = Choice((False, True))
     rest = ask.wanted.changed(**dict.fromkeys(DIMENSIONS))
     drafts = [Draft(rest.changed(precision=word)) for word in open_.get("precision", OPEN).values or (None,)]
     bases = [_base(draft, catalog) for draft in drafts]
-    told = list(drafts[0].assumptions)
     devices = sizes(open_.get("devices"), wishes.max_devices, bases[0].cluster.devices_per_node)
-    if wishes.max_devices is not None or open_.get("devices", OPEN).values is None:
-        told.append(
-            f"devices: powers of two inside a node of {bases[0].cluster.devices_per_node}, every number of nodes up to "
-            f"{EVERY_NODE}, then powers of two and one and a half times them"
-        )
-    batch = ask.wanted.options.global_batch
-    if batch is None:
-        batch = ROUNDS * devices[-1]
-        told.append(f"global_batch {batch}: {ROUNDS} sequences for each of {devices[-1]} devices")
+    batch = ask.wanted.options.global_batch or ROUNDS * devices[-1]
     bases = [replace(base, workload=base.workload.model_copy(update={"global_batch": batch})) for base in bases]
-    told += _limits_told(open_, bases[0])
-    objective = wishes.objective or ("throughput" if wishes.max_devices is None else "devices")
-    if wishes.objective is None:
-        told.append(f"objective {objective}: none was named")
+    objective, named = objective_of(wishes)
+    told = [*drafts[0].assumptions, *_told(ask, open_, bases[0], devices), *named]
     limits = (ask.wanted.options.limits or Limits()).model_copy(update=wishes.limits.model_dump(exclude_none=True))
-    goal = Goal(Market(catalog), objective, limits, wishes.surely, (wishes.pareto or (None, None))[1])
+    goal = Goal(Market(catalog), objective, limits, wishes.surely, wishes.pareto or ())
     return Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto), tuple(told)
+
+
+def opened(ask: Ask, dimensions: tuple[str, ...], foreign: str) -> dict[str, Choice]:
+    """A choice for each dimension that was given; raises InputError for one that goes with something `foreign`."""
+    said = {name: value for name, value in ask.wanted.options.said().items() if name in dimensions}
+    wrong = [name for name in ask.given if name not in dimensions]
+    if wrong:
+        raise InputError([Fault(f"--{name.replace('_', '-')} goes with {foreign}") for name in wrong])
+    return choices({**said, **ask.given})
+
+
+def objective_of(wishes: Wishes) -> tuple[str, list[str]]:
+    """The objective, and a sentence where it was not named."""
+    if wishes.objective is not None:
+        return wishes.objective, []
+    objective = "throughput" if wishes.max_devices is None else "devices"
+    return objective, [f"objective {objective}: none was named"]
 
 
 def _base(draft: Draft, catalog: Catalog) -> Plan:
@@ -98,8 +99,28 @@ def _base(draft: Draft, catalog: Catalog) -> Plan:
     return base_plan(draft, catalog)
 
 
+def _told(ask: Ask, open_: Choices, base: Plan, devices: tuple[int, ...]) -> Iterator[str]:
+    """What was filled in, and where an open dimension ends before what is legal."""
+    if open_.get("devices", OPEN).values is None:
+        yield (
+            f"devices: powers of two inside a node of {base.cluster.devices_per_node}, every number of nodes up to "
+            f"{EVERY_NODE}, then powers of two and one and a half times them"
+        )
+    if ask.wanted.options.global_batch is None:
+        batch = base.workload.global_batch
+        yield f"global_batch {batch}: {ROUNDS} sequences for each of {devices[-1]} devices"
+    yield from _limits_told(open_, base)
+
+
 def _limits_told(open_: Choices, base: Plan) -> Iterator[str]:
-    """Where an open dimension ends before what is legal."""
+    """Where open dimensions end."""
+    known = base.stack.layouts
+    one = [name for name in known.one if name not in open_]
+    if one or known.zero or known.recompute:
+        words = [f"{', '.join(one)} 1"] if one else []
+        words += [f"zero {', '.join(map(str, known.zero))}"] if known.zero and "zero" not in open_ else []
+        words += [f"recompute {', '.join(known.recompute)}"] if known.recompute and "recompute" not in open_ else []
+        yield f"layouts: what {base.stack.id} can run ({'; '.join(words) or 'as given'})"
     if open_.get("micro_batch", OPEN).values is None:
         yield f"micro_batch: divisors of the global batch up to {MOST_MICRO_BATCH}"
     if open_.get("cp", OPEN).values is None and base.workload.seq_len >= 2 * LEAST_PIECE:

@@ -10,24 +10,19 @@ from typing import Any
 import numpy as np
 
 from llmplan.catalog import Catalog
-from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.plan.plan import Plan
-from llmplan.plan.resolve import resolve
 from llmplan.plan.resolve_serving import serving_remarks
 from llmplan.planner.search import MEMORY, MISSES, Counts
-from llmplan.planner.search_choices import OPEN, SERVING_DIMENSIONS, Choices, choices
-from llmplan.planner.search_deployments import BATCHES, Deployments, DeploymentSpace, chunks
+from llmplan.planner.search_choices import OPEN, Choices
+from llmplan.planner.search_deployments import Deployments, DeploymentSpace, chunks
 from llmplan.planner.search_goal import SURELY
 from llmplan.planner.search_rank import Best, Candidate, Front
-from llmplan.planner.search_request import Ask, sizes
 from llmplan.planner.search_terms import Market
 from llmplan.planner.serving import ServingEstimate, estimate_serving
 from llmplan.planner.serving_economics import with_economics
 
 LOAD, PLACES = "load", "places"
-KNOWN = ("max_ttft", "max_tpot", "max_cost_per_million")
-"""Limits of `limits` that a search of deployments can keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,13 @@ class ServingSearch:
     most_cost: float | None
     surely: bool
 
+    @property
+    def opens_batch(self) -> bool:
+        """Whether the requests in flight are left to choose."""
+        work = self.bases[0].serving
+        closed = work is not None and work.load in ("closed", "static")
+        return closed and self.choices.get("batch", OPEN).values is None
+
 
 @dataclass(frozen=True, slots=True)
 class ServingFound:
@@ -60,69 +62,6 @@ class ServingFound:
     pareto: tuple[ServingEstimate, ...]
     misses: tuple[ServingEstimate, ...]
     counts: Counts
-
-
-def serving_question(
-    ask: Ask, catalog: Catalog, least_rate: float | None = None
-) -> tuple[ServingSearch, tuple[str, ...]]:
-    """The search that answers, and the sentences about what was assumed; raises InputError with every fault."""
-    options, wishes = ask.wanted.options, ask.wishes
-    said = {name: value for name, value in options.said().items() if name in SERVING_DIMENSIONS}
-    foreign = [name for name in ask.given if name not in SERVING_DIMENSIONS]
-    if foreign:
-        raise InputError(
-            [Fault(f"--{name.replace('_', '-')} goes with training, and the workload is serve") for name in foreign]
-        )
-    open_ = choices({**said, **ask.given})
-    numbers = sizes(open_.get("devices"), wishes.max_devices, 1)
-    bases = tuple(_bases(ask, open_, catalog))
-    limits = options.limits.model_dump(exclude_none=True) if options.limits else {}
-    limits |= wishes.limits.model_dump(exclude_none=True)
-    unknown = [name for name in limits if name not in KNOWN]
-    if unknown:
-        raise InputError([Fault(f"{name} is no limit of serving; there are {', '.join(KNOWN)}") for name in unknown])
-    targets = {name: limits[name] for name in ("max_ttft", "max_tpot") if name in limits}
-    if targets:
-        bases = tuple(replace(b, serving=b.serving.model_copy(update=targets)) for b in bases if b.serving is not None)
-    told = [line for line in bases[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))]
-    objective = wishes.objective or ("throughput" if wishes.max_devices is None else "devices")
-    if wishes.objective is None:
-        told.append(f"objective {objective}: none was named")
-    first = bases[0].serving
-    assert first is not None
-    if first.load in ("closed", "static") and open_.get("batch", OPEN).values is None:
-        told.append(f"batch: powers of two up to {BATCHES[-1]}")
-    market = Market(catalog)
-    asked = ServingSearch(
-        bases, numbers, wishes.max_devices, open_, objective, market, wishes.top, wishes.pareto, least_rate,
-        limits.get("max_cost_per_million"), wishes.surely,
-    )  # fmt: skip
-    _check(asked)
-    return asked, tuple(told)
-
-
-def _bases(ask: Ask, open_: Choices, catalog: Catalog) -> Iterator[Plan]:
-    """The plan on one device for each pair of precisions; its own layout is not used."""
-    single = {"devices": 1, "tp": 1, "pp": 1, "dp": 1, "cp": None, "ep": None}
-    batch = open_.get("batch")
-    if batch is not None and batch.values:
-        single["batch"] = batch.values[0]
-    for weights in open_.get("weight_precision", OPEN).values or (None,):
-        for cache in open_.get("kv_precision", OPEN).values or (None,):
-            wanted = ask.wanted.changed(**single, weight_precision=weights, kv_precision=cache)
-            plan = resolve(wanted, catalog)
-            inputs = {name: value for name, value in plan.inputs.items() if name not in single}
-            yield replace(plan, inputs=inputs)
-
-
-def _check(asked: ServingSearch) -> None:
-    """Raises InputError where cost is asked for and cannot be told."""
-    money = "cost" in (asked.objective, *(asked.pareto or ())) or asked.most_cost is not None
-    base = asked.bases[0]
-    if money and asked.market.hourly(base, asked.devices[-1]) is None:
-        raise InputError(
-            f"no on-demand price of {base.device.id} is in the catalogue: its cost cannot be told (--price gives one)"
-        )
 
 
 def search_serving(asked: ServingSearch) -> ServingFound:
@@ -185,7 +124,7 @@ def targets_of(asked: ServingSearch, many: Deployments) -> Iterator[tuple[str, A
         yield SURELY, np.where(many.surely, 0.0, 2.0), 1.0
     if work.request_rate is not None:
         yield LOAD, zero + work.request_rate, np.nextafter(many.capacity, 0.0)
-    if work.load in ("closed", "static") and asked.choices.get("batch", OPEN).values is None:
+    if asked.opens_batch:
         yield PLACES, many.answer.queued + zero, 0.0
     if work.max_ttft is not None:
         yield "max_ttft", many.answer.ttft + zero, work.max_ttft
@@ -243,7 +182,7 @@ def serving_value(asked: ServingSearch, objective: str, one: ServingEstimate) ->
         return {"output_tokens_per_second": rate}
     if objective == "cost":
         usd = asked.market.hourly(one.plan, one.plan.devices)
-        assert usd is not None  # `_check` refuses it
+        assert usd is not None  # `_check_prices` refuses it
         return (
             {"usd_per_hour": usd}
             if by_the_hour(one.plan)

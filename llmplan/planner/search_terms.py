@@ -1,4 +1,4 @@
-"""What a run on so many devices costs an hour, and how much longer than its steps it takes: the same for every layout."""
+"""What so many devices cost an hour, and how much longer than its steps a run takes there: known without a layout."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Market:
     """Terms by number of devices, looked up once each: price, checkpoints and interruptions know no layout."""
 
     catalog: Catalog
-    _known: dict[int, Terms] = field(default_factory=dict)
+    _known: dict[tuple[int, str], Terms] = field(default_factory=dict)
     _hourly: dict[int, float | None] = field(default_factory=dict)
 
     def hourly(self, plan: Plan, devices: int) -> float | None:
@@ -41,9 +41,10 @@ class Market:
 
     def terms(self, plan: Plan, devices: int) -> Terms:
         """Terms of the plan's hardware and run on so many devices, as `estimate` has them."""
-        if devices not in self._known:
+        key = devices, plan.workload.precision  # which changes the size of a checkpoint
+        if key not in self._known:
             probe = plan.with_layout(Layout(dp=devices))
             run = estimate_run(probe, self.catalog).economics
             stretch = 1.0 if run is None else run.run.wall.value / run.run.work.value
-            self._known[devices] = Terms(self.hourly(plan, devices), stretch)
-        return self._known[devices]
+            self._known[key] = Terms(self.hourly(plan, devices), stretch)
+        return self._known[key]

@@ -1,4 +1,4 @@
-"""Answers of `fit` for people: the best layouts as a table, the Pareto front, or why there is none and what would do."""
+"""Answers of `fit` for people: the best layouts, the Pareto front, or why there is none and what would do."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _subject(asked: Search) -> Text:
     work = base.workload
     return Text.assemble(
         (base.model.name, "bold"), f" ({count(base.model.parameters)}) on {many} x ", (base.device.id, "bold"),
-        f" in {base.cluster.id}, {base.stack.id} stack; {work.workload}, {work.global_batch} x {work.seq_len} tokens a step; ",
+        f" in {base.cluster.id}, {base.stack.id} stack; {work.workload}, "
+        f"{work.global_batch} x {work.seq_len} tokens a step; ",
         (f"best {asked.goal.objective}", "bold"),
     )  # fmt: skip
 
@@ -234,7 +235,8 @@ def most_line(found: Most) -> str:
         return (
             f"not even {found.word} 1 {'does' if serving else 'fits'} at this layout; {usable} of a device are usable"
         )
-    text = f"{found.word} {found.value} is the most that {'has places in memory and meets the targets' if serving else 'fits'}"
+    does = "has places in memory and meets the targets" if serving else "fits"
+    text = f"{found.word} {found.value} is the most that {does}"
     if serving:
         return text
     if found.beyond is None or found.beyond_peak is None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmplan.planner.search_most import Most
 
 FIT = "llmplan.fit/1"
+_SUBJECT = ("hardware", "devices", "workload", "precision", "seq_len", "global_batch")
 
 
 def fit_json(asked: Search, found: Found, told: tuple[str, ...], changes: list[Change]) -> dict[str, Any]:
@@ -78,8 +79,9 @@ def _on_front(asked: Search, one: TrainingEstimate) -> dict[str, Any]:
 def summary(one: TrainingEstimate) -> dict[str, Any]:
     """The plan of an estimate and its chief figures: `estimate` on the plan gives the rest."""
     return {
-        "inputs": words(one.plan), "verdict": one.verdict, "peak_bytes": one.peak.value, "usable_bytes": one.usable_bytes,
-        "step_seconds": one.step.value, "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu,
+        "inputs": words(one.plan), "verdict": one.verdict, "peak_bytes": one.peak.value,
+        "usable_bytes": one.usable_bytes, "step_seconds": one.step.value,
+        "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu,
     }  # fmt: skip
 
 
@@ -107,11 +109,12 @@ def _csv_rows(asked: Search, found: Found) -> Iterator[dict[str, Any]]:
         said = words(one.plan)
         yield {
             "rank": rank,
-            **{name: said[name] for name in ("hardware", "devices", "workload", "precision", "seq_len", "global_batch")},
+            **{name: said[name] for name in _SUBJECT},
             **{name: _cell(getattr(one.plan.layout, name)) for name in Layout.model_fields},
             "peak_bytes": one.peak.value, "usable_bytes": one.usable_bytes, "verdict": one.verdict,
             "step_seconds": one.step.value, "step_low_seconds": one.step.low, "step_high_seconds": one.step.high,
-            "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu, "bottleneck": one.bottleneck.resource,
+
+        "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu, "bottleneck": one.bottleneck.resource,
             "as_good_within_error": _cell(as_good(asked.goal, found.best[0], one)),
             **objective_value(asked.goal, asked.goal.objective, one),
         }  # fmt: skip

@@ -63,7 +63,8 @@ def _subject(asked: ServingSearch) -> Text:
     return Text.assemble(
         (base.model.name, "bold"), f" ({count(base.model.parameters)}) on {many} x ", (base.device.id, "bold"),
         f" in {base.cluster.id}, {base.stack.id} stack; {load} of {work.input_tokens:g} tokens in and "
-        f"{work.output_tokens:g} out{''.join(f', {target}' for target in targets)}; ", (f"best {asked.objective}", "bold"),
+        f"{work.output_tokens:g} out{''.join(f', {target}' for target in targets)}; ",
+        (f"best {asked.objective}", "bold"),
     )  # fmt: skip
 
 
@@ -137,7 +138,8 @@ def deployment_text(one: Any) -> str:
         f"{name} {getattr(layout, name)}" for name in SERVING_DEGREES if getattr(layout, name) > 1 or name == "tp"
     )
     tpot = f", TPOT {step_time(one.tpot.value)}" if one.tpot else ""
-    return f"{one.plan.devices} devices, {degrees}, TTFT {step_time(one.ttft.value)}{tpot}, at most {plain(one.capacity)} requests/s"
+    most = f"at most {plain(one.capacity)} requests/s"
+    return f"{one.plan.devices} devices, {degrees}, TTFT {step_time(one.ttft.value)}{tpot}, {most}"
 
 
 def _why(one: ServingEstimate) -> str:

@@ -200,8 +200,9 @@ class TestKorthikanti:
     @pytest.mark.parametrize("option", ["", "--no-sequence-parallel"])
     def test_the_175b_row_by_the_command(self, llmplan: Callable[..., Any], option: str) -> None:
         """18.13 s; the run was without sequence parallelism, which is the stack's default where nothing is said."""
-        words = f"""estimate --model gpt3-175b --hardware a100-sxm-80gb --devices 64 --tp 8 --pp 8 --vp 3 --workload pretrain
-            --seq-len 2048 --micro-batch 1 --global-batch 64 --recompute full --stack megatron-lm-2022 --json {option}"""
+        words = f"""estimate --model gpt3-175b --hardware a100-sxm-80gb --devices 64 --tp 8 --pp 8 --vp 3
+            --workload pretrain --seq-len 2048 --micro-batch 1 --global-batch 64 --recompute full
+            --stack megatron-lm-2022 --json {option}"""
         run = llmplan(*words.split())
         assert run.code == 0, run.err
         time = json.loads(run.out)["result"]["time"]

@@ -27,8 +27,8 @@ DEVICES = (
     "gb200",
 )
 STACKS = (
-    "generic", "megatron-lm-2022", "megatron-core", "megatron-deepspeed", "nemo", "torchtitan", "llm-foundry", "maxtext",
-    "nanotron", "bert-nvidia-pt",
+    "generic", "megatron-lm-2022", "megatron-core", "megatron-deepspeed", "nemo", "torchtitan", "llm-foundry",
+    "maxtext", "nanotron", "bert-nvidia-pt",
 )  # fmt: skip
 
 
@@ -45,12 +45,13 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
     tp, pp, cp, dp = draw(degrees), draw(degrees), draw(st.sampled_from((1, 1, 1, 2))), draw(degrees)
     micro = draw(st.sampled_from((1, 2, 4)))
     model = draw(st.sampled_from(MODELS))
+    experts = model in ("mixtral-8x7b", "qwen3-30b-a3b", "deepseek-v3-671b")
     return {
         "model": model, "hardware": draw(st.sampled_from(DEVICES)), "stack": draw(st.sampled_from(STACKS)),
         "workload": draw(st.sampled_from(("pretrain", "pretrain", "finetune", "lora"))),
         "devices": tp * pp * cp * dp, "tp": tp, "pp": pp, "cp": cp, "dp": dp,
         "vp": draw(st.sampled_from((1, 1, 2))) if pp > 1 else 1,
-        "ep": draw(st.sampled_from((1, 2, 4, 8))) if model in ("mixtral-8x7b", "qwen3-30b-a3b", "deepseek-v3-671b") else 1,
+        "ep": draw(st.sampled_from((1, 2, 4, 8))) if experts else 1,
         "zero": draw(st.integers(0, 3)), "sequence_parallel": draw(st.booleans()),
         "recompute": draw(st.sampled_from(("none", "selective", "full"))),
         "micro_batch": micro, "global_batch": dp * micro * draw(st.sampled_from((1, 4, 32))),

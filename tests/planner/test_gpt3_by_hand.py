@@ -25,8 +25,8 @@ def plan(**words: Any) -> Plan:
     return plan_from(fixed | words)
 
 
-# Matrices 3h^2 + h^2 + 4h^2 + 4h^2, divided; biases of column-split ones 3h + 4h divided, of row-split ones h + h whole;
-# two norms of 2h whole.
+# Matrices 3h^2 + h^2 + 4h^2 + 4h^2, divided; biases of column-split ones 3h + 4h divided, of row-split ones h + h
+# whole; two norms of 2h whole.
 LAYER = (12 * H * H + 7 * H) / T + 2 * H + 4 * H
 FIRST = V * H / T + S * H  # token table divided, positions whole
 LAST = 2 * H + V * H / T  # last norm, and the copy of the tied token table

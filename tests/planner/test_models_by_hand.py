@@ -20,12 +20,12 @@ def plan(model: str, **words: Any) -> Plan:
 
 
 class TestT5Large:
-    """24 + 24 layers of width 1024 with 16 heads of 64, MLP 4096, vocabulary 32128 (Raffel et al. 2019, section 3.1)."""
+    """24 + 24 layers of width 1024 with 16 heads of 64, MLP 4096, vocabulary 32128 (Raffel et al. 2019)."""
 
     H, F, LAYERS, VOCAB, B = 1024, 4096, 24, 32128, 8
 
     def flops(self, source: int, target: int) -> float:
-        """Forward, by hand: q, k, v, out are 4 h^2 parameters, the MLP 2 h f; keys of cross attention come from the source."""
+        """Forward, by hand: q, k, v, out have 4 h^2 weights, the MLP 2 h f; cross attention's keys are the source's."""
         h, f = self.H, self.F
         encoder = 2 * (4 * h * h + 2 * h * f) * source + 4 * source * source * h
         own = 2 * 4 * h * h * target + 4 * target * (target / 2) * h
@@ -88,7 +88,7 @@ class TestAlbert:
 
 
 class TestLora:
-    """Llama 3.1 8B: 32 layers, h 4096, 8 kv heads of 128, f 14336, vocabulary 128256; adapters of rank 16 on q and kv."""
+    """Llama 3.1 8B: 32 layers, h 4096, 8 kv heads of 128, f 14336, vocabulary 128256; rank 16 on q and kv."""
 
     LAYERS, H, KV, F, VOCAB, RANK = 32, 4096, 1024, 14336, 128256, 16
     MATRICES = LAYERS * (2 * H * H + 2 * H * KV + 3 * H * F)
@@ -106,8 +106,8 @@ class TestLora:
         assert memory.optimizer_states_bytes == pytest.approx(12 * self.ADAPTERS, rel=EXACT)
 
     def test_quantized_base(self) -> None:
-        # Dettmers et al. 2023 (arXiv 2305.14314), section 3: NF4 with double quantization takes 4 + 0.127 bits. Norms of
-        # layers are counted with the matrices (262,144 parameters of 7 billion), the token table and the head are not.
+        # Dettmers et al. 2023 (arXiv 2305.14314), section 3: NF4 with double quantization takes 4 + 0.127 bits. Norms
+        # of layers are counted with the matrices (262,144 parameters of 7 billion), the token table and the head are not.
         memory = training_memory(self.asked(quantized_base="nf4"))
         norms = 2 * self.LAYERS * self.H
         expected = (self.MATRICES + norms) * (4 + 0.127) / 8 + 2 * (self.REST - norms + self.ADAPTERS)

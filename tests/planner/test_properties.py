@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def test_pipeline_stages_never_hold_more_where_they_divide_the_layers(words: dic
     # Not under the interleaved schedule, which holds 1 + (pp - 1) / (pp vp) of the layers (Korthikanti et al. 2022,
     # section 4.2.3), and not where a stage is left with a layer more than its share.
     found = [peak(changed(plan, pp=pp, vp=1)) for pp in (1, 2, 4, 8) if plan.model.layer_count % pp == 0]
-    assert all(later <= earlier * ROUNDING for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later <= earlier * ROUNDING for earlier, later in pairwise(found))
 
 
 def test_interleaving_holds_more_than_plain_stages() -> None:
@@ -169,7 +170,8 @@ def test_longer_sequences_hold_more_and_take_longer(words: dict[str, Any], facto
 
 
 WORDS: dict[str, Any] = {
-    "tp": (1, 2, 4, 8), "pp": (1, 2, 4), "vp": (1, 2), "cp": (1, 2), "dp": (1, 2, 16), "zero": (0, 1, 2, 3), "ep": (1, 2, 8),
+    "tp": (1, 2, 4, 8), "pp": (1, 2, 4), "vp": (1, 2), "cp": (1, 2), "dp": (1, 2, 16), "zero": (0, 1, 2, 3),
+    "ep": (1, 2, 8),
     "sequence_parallel": (False, True), "micro_batch": (1, 2), "recompute": ("none", "selective", "full"),
     "offload_optimizer": (False, True),
 }  # fmt: skip

@@ -148,11 +148,14 @@ def result(name: str, source: str, measured: float, predicted: float, band: floa
 
 class TestScore:
     def test_groups_weigh_equally(self) -> None:
-        # paper x: one row, 30 % off; paper y: three rows, 1, 2 and 3 % off. Each paper has half of the votes, so half of
-        # the weight lies at or below 3 %, and nine tenths at or below 30 %.
+        # paper x: one row, 30 % off; paper y: three rows, 1, 2 and 3 % off. Each paper has half of the votes, so
+        # half of the weight lies at or below 3 %, and nine tenths at or below 30 %.
         rows = [
-            result("1", "x", 1.0, 1.3), result("2", "y", 1.0, 1.01), result("3", "y", 1.0, 0.98), result("4", "y", 1.0, 1.03),
-        ]  # fmt: skip
+            result("1", "x", 1.0, 1.3),
+            result("2", "y", 1.0, 1.01),
+            result("3", "y", 1.0, 0.98),
+            result("4", "y", 1.0, 1.03),
+        ]
         found = score(rows, "step_seconds")
         assert found is not None
         assert found.rows == 4
@@ -217,7 +220,8 @@ class TestJson:
     def test_summary_is_the_score(self, catalog: Catalog) -> None:
         results = validate([row(), row(id="b", source="other", measured_tokens_per_second_per_device="9000")], catalog)
         errors = sorted(
-            abs(r.predicted["tokens_per_second_per_device"].value / m - 1) for r, m in zip(results, (11000, 9000))
+            abs(r.predicted["tokens_per_second_per_device"].value / m - 1)
+            for r, m in zip(results, (11000, 9000), strict=True)
         )
         summary = validation_json(results)["summary"]["all"]["tokens_per_second_per_device"]
         assert (summary["median"], summary["p90"]) == (pytest.approx(errors[0]), pytest.approx(errors[1]))

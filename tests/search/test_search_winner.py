@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -138,7 +138,7 @@ def test_equals_are_named_in_the_order_of_simplicity() -> None:
     question = asked(Wishes(objective="devices", top=40), model="gpt2", hardware="h100", devices="8", global_batch=64,
                      workload="pretrain")  # fmt: skip
     found = search(question).best
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         if one.step.value == other.step.value:
             a, b = one.plan.layout, other.plan.layout
             assert (a.tp * a.pp * a.cp, a.zero) <= (b.tp * b.pp * b.cp, max(b.zero, a.zero))

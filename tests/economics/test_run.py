@@ -1,0 +1,174 @@
+"""The whole run of a training: its figures agree with each other, and what is not known stays unknown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmplan.catalog import Catalog, open_catalog
+from llmplan.errors import InputError
+from llmplan.plan.resolve import plan_from
+from llmplan.planner.economics import Economics
+from llmplan.planner.estimate import estimate_run
+
+PLAN: dict[str, Any] = {
+    "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 16, "tp": 2, "pp": 1, "seq_len": 4096,
+    "global_batch": 64, "tokens": 1e11, "grid": "fra",
+}  # fmt: skip
+HOUR = 3600.0
+
+
+def economics(catalog: Catalog | None = None, **changes: Any) -> Economics:
+    words = {name: value for name, value in {**PLAN, **changes}.items() if value is not None}
+    found = estimate_run(plan_from(words, catalog=catalog or open_catalog()), catalog or open_catalog()).economics
+    assert found is not None
+    return found
+
+
+def test_a_run_needs_a_length() -> None:
+    words = {name: value for name, value in PLAN.items() if name != "tokens"}
+    assert estimate_run(plan_from(words), open_catalog()).economics is None
+
+
+def test_tokens_steps_and_epochs_say_the_same() -> None:
+    steps = round(1e11 / (64 * 4096))
+    by_steps = economics(tokens=None, steps=steps).run
+    by_epochs = economics(tokens=None, epochs=2.5, dataset_tokens=4e10).run
+    assert by_steps.tokens == steps * 64 * 4096
+    assert by_steps.steps == steps
+    assert by_epochs.tokens == 1e11
+    assert by_epochs == economics(tokens=1e11).run
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": 5}, "give one of tokens and steps"),
+        ({"tokens": None, "epochs": 1.0}, "dataset_tokens is missing"),
+        ({"grid": "frane"}, "did you mean fra"),
+        ({"grid": "57 kg"}, "grid: unknown"),
+        ({"mtbf": "lama-3"}, "did you mean llama-3"),
+        ({"mtbf": "0 h"}, "not more than nothing"),
+        ({"pue": 0.9}, "pue"),
+        ({"price": "-1 USD/h"}, "price"),
+    ],
+)
+def test_words_that_say_nothing_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        economics(**changes)
+    assert said in str(caught.value)
+
+
+def test_the_wall_time_is_the_work_over_the_goodput() -> None:
+    found = economics()
+    assert found.reliability.goodput is not None
+    assert 0 < found.reliability.goodput < 1
+    assert found.run.wall.value == pytest.approx(found.run.work.value / found.reliability.goodput)
+    assert found.run.device_seconds == pytest.approx(16 * found.run.wall.value)
+    assert found.run.wall.low < found.run.wall.value < found.run.wall.high
+
+
+def test_more_devices_are_interrupted_more_often() -> None:
+    few, many = economics(), economics(devices=64)
+    assert many.reliability.job_seconds == pytest.approx(few.reliability.job_seconds / 4)
+    assert economics(mtbf="1000 h").reliability.job_seconds == pytest.approx(1000 * HOUR / 16)
+    assert economics(mtbf="opt-175b").reliability.goodput < few.reliability.goodput  # type: ignore[operator]
+
+
+def test_a_given_price_is_taken_by_the_device_hour() -> None:
+    found = economics(price="2 USD/h")
+    assert found.cost.headline is not None
+    assert found.cost.headline.usd == pytest.approx(2.0 * found.run.device_seconds / HOUR)
+    assert found.cost.offers == (found.cost.headline,)
+
+
+def test_catalogue_prices_are_shown_with_date_and_source_and_the_cheapest_on_demand_counts() -> None:
+    cost = economics().cost
+    assert cost.headline is not None
+    on_demand = [offer for offer in cost.offers if offer.kind == "on-demand"]
+    assert cost.headline == min(on_demand, key=lambda offer: offer.usd)
+    assert len({offer.provider for offer in on_demand}) > 1
+    assert all(offer.date and offer.source for offer in cost.offers)
+    assert all(offer.devices_per_instance >= 8 for offer in cost.offers)  # 16 devices are two whole nodes
+
+
+def test_energy_is_devices_and_hosts_times_the_building() -> None:
+    found = economics(pue=1.5, device_power="600 W")
+    power, run = found.energy.power, found.run
+    assert power.node_watts == 1200
+    watts = 16 * 600 + 2 * 1200
+    assert found.energy.it_joules == pytest.approx(watts * run.wall.value)
+    assert found.energy.joules == pytest.approx(1.5 * watts * run.wall.value)
+
+
+def test_carbon_follows_the_grid_and_embodied_is_apart() -> None:
+    france, amount = economics(), economics(grid="100 gCO2e/kWh")
+    assert france.energy.carbon is not None
+    assert amount.energy.joules is not None
+    assert amount.energy.carbon == pytest.approx(amount.energy.joules / 3.6e6 * 0.1)
+    assert france.energy.carbon < amount.energy.carbon
+    assert france.energy.embodied == amount.energy.embodied
+    years = france.run.wall.value / (3 * 365.25 * 86400)
+    assert france.energy.embodied == pytest.approx(2 * 7884 * years)  # two nodes
+
+
+def test_what_is_not_known_stays_unknown() -> None:
+    """No power of a TPU v5p and no price of a Xeon were published."""
+    tpu = economics(hardware="tpu-v5p", tp=None, pp=None)
+    assert tpu.energy.joules is None
+    assert tpu.energy.carbon is None
+    assert tpu.cost.headline is not None
+    assert tpu.reliability.goodput is None  # and no storage of its cluster
+    assert tpu.run.wall == tpu.run.work
+    assert {one.code for one in tpu.warnings} == {"LP042"}
+    assert economics(hardware="tpu-v5p", tp=None, pp=None, device_power="400 W").energy.joules is not None
+    xeon = economics(hardware="xeon-8480", tp=None, pp=None)
+    assert xeon.cost.headline is None
+    assert xeon.cost.offers == ()
+    assert xeon.energy.joules is not None
+
+
+def test_a_slice_of_a_torus_is_priced_by_the_chip() -> None:
+    offer = economics(hardware="tpu-v5p", tp=None, pp=None).cost.headline
+    assert offer is not None
+    assert offer.instances == pytest.approx(16 / offer.devices_per_instance)
+    assert offer.usd_per_device_hour == pytest.approx(4.2, rel=0.01)
+
+
+def test_checkpoints_by_optimizer_and_precision() -> None:
+    parameters = plan_from(PLAN).model.parameters
+    assert economics().storage.checkpoint_bytes == pytest.approx(14 * parameters)  # 2 weights, 4 master, 8 Adam
+    assert economics(optimizer="lion").storage.checkpoint_bytes == pytest.approx(10 * parameters)
+    assert economics(precision="fp32").storage.checkpoint_bytes == pytest.approx(12 * parameters)
+    adapters = economics(workload="lora").storage.checkpoint_bytes
+    assert 0 < adapters < 0.02 * parameters
+
+
+def test_storage_time_is_size_over_what_nodes_or_the_file_system_give(tmp_path: Path) -> None:
+    storage = economics().storage
+    assert storage.write_bandwidth == 2 * 4e9  # two nodes, below what the file system gives
+    assert storage.write_seconds == pytest.approx(storage.checkpoint_bytes / 8e9)
+    assert storage.read_seconds == pytest.approx(storage.checkpoint_bytes / 16e9)
+    assert storage.dataset_bytes == 4e11  # a vocabulary of 128,256 takes four bytes
+    assert not storage.holds_back
+
+
+def test_slow_storage_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "clusters").mkdir()
+    (tmp_path / "clusters" / "slow.yaml").write_text(
+        "name: Slow\ndevices_per_node: 8\nfabric: {link: IB, bandwidth: 50 GB/s, latency: 10 us}\n"
+        "storage: {kind: one disk, read: 10 kB/s, write: 1 MB/s}\n"
+        "sources: [{what: all, where: made up}]\ndate: '2026-01-01'\n"
+    )
+    catalog = open_catalog([tmp_path])
+    found = economics(catalog, cluster="slow")
+    assert found.storage.holds_back
+    assert {"LP040", "LP041"} <= {one.code for one in found.warnings}
+
+
+def test_a_user_may_have_tables_of_their_own(tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "hardware_catalog" / "energy.yaml"
+    (tmp_path / "energy.yaml").write_text(source.read_text().replace("pue: 1.2", "pue: 1.7"))
+    assert economics(open_catalog([tmp_path])).energy.power.pue == 1.7

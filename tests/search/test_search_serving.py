@@ -1,0 +1,88 @@
+"""Deployments on arrays are those of `estimate`, and the winner is the best of all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmplan.catalog import open_catalog
+from llmplan.plan.request import request
+from llmplan.planner.search_deployments import DeploymentSpace, chunks
+from llmplan.planner.search_request import Ask, Wishes
+from llmplan.planner.search_serving import ServingSearch, search_serving, serving_value
+from llmplan.planner.search_serving_request import serving_question
+from llmplan.planner.serving import ServingEstimate, estimate_serving
+
+CLOSE = 1e-12
+LOADS: list[dict[str, Any]] = [
+    {"request_rate": 2.0}, {"request_rate": 30.0, "max_ttft": 0.5}, {"load": "closed"}, {"load": "static"},
+    {"load": "saturated"}, {"load": "closed", "max_tpot": 0.03},
+]  # fmt: skip
+
+
+def asked(wishes: Wishes, given: dict[str, Any] | None = None, **words: Any) -> ServingSearch:
+    plain = {"workload": "serve", "input_tokens": 1200, "output_tokens": 200, **words}
+    return serving_question(Ask(request(plain), given or {}, wishes), open_catalog())[0]
+
+
+def everything(question: ServingSearch) -> list[ServingEstimate]:
+    """Every legal deployment, each through `estimate_serving` alone."""
+    found = []
+    for base in question.bases:
+        for many in chunks(DeploymentSpace(base, question.devices, question.most, question.choices)):
+            for index in range(len(many.rows)):
+                plan, layout = many.make(index)
+                found.append(estimate_serving(plan.with_layout(layout)))
+    return found
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    model=st.sampled_from(["llama-3.1-8b", "llama-3.1-70b", "mixtral-8x7b-v0.1", "deepseek-v3-671b", "gemma-3-27b"]),
+    hardware=st.sampled_from(["h100", "a100-sxm-40gb", "h200-sxm-141gb"]),
+    devices=st.sampled_from(["8", "12", "4,16"]),
+    load=st.sampled_from(LOADS),
+    stack=st.sampled_from(["vllm", "sglang", "tensorrt-llm", "generic"]),
+)
+def test_array_path_equals_scalar_path(
+    model: str, hardware: str, devices: str, load: dict[str, Any], stack: str
+) -> None:
+    question = asked(Wishes(), {"devices": devices}, model=model, hardware=hardware, stack=stack, **load)
+    (base,) = question.bases
+    for many in chunks(DeploymentSpace(base, question.devices, None, question.choices)):
+        for index in range(0, len(many.rows), 7):
+            plan, layout = many.make(index)
+            alone = estimate_serving(plan.with_layout(layout))
+            assert bool(many.fits[index]) == alone.fits
+            assert many.devices[index] == alone.plan.devices
+            assert many.capacity[index] == pytest.approx(alone.capacity, rel=CLOSE)
+            assert many.answer.ttft[index] == pytest.approx(alone.ttft.value, rel=CLOSE)
+            assert many.answer.request[index] == pytest.approx(alone.request.value, rel=CLOSE)
+            if alone.tpot is not None:
+                assert many.answer.tpot[index] == pytest.approx(alone.tpot.value, rel=CLOSE)
+
+
+@pytest.mark.parametrize("objective", ["cost", "devices", "latency", "throughput", "memory-headroom"])
+@pytest.mark.parametrize("load", [{"request_rate": 8.0, "max_tpot": 0.06}, {"load": "closed", "max_ttft": 1.0}])
+def test_winner_equals_brute_force(objective: str, load: dict[str, Any]) -> None:
+    question = asked(Wishes(objective=objective, max_devices=12), model="llama-3.1-70b", hardware="h100", **load)
+    found = search_serving(question)
+    kept = [one for one in everything(question) if one.answers and (one.queued <= 0 or "load" not in load)]
+    values = [next(iter(serving_value(question, objective, one).values())) for one in kept]
+    sign = -1 if objective in ("throughput", "memory-headroom") else 1
+    best = min(values, key=lambda value: sign * value)
+    assert found.counts.kept == len(kept) > 0
+    assert next(iter(serving_value(question, objective, found.best[0]).values())) == pytest.approx(best, rel=1e-9)
+
+
+def test_more_devices_are_never_worse() -> None:
+    words: dict[str, Any] = {"model": "llama-3.1-70b", "hardware": "a100-sxm-80gb", "request_rate": 5.0}
+    costs = []
+    for most in (8, 16, 32):
+        found = search_serving(asked(Wishes(objective="latency", max_devices=most), **words)).best
+        costs.append(found[0].request.value if found else float("inf"))
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] < float("inf")
