@@ -185,8 +185,8 @@ def summary(cases: list[Case], everything: int) -> str:
     return (
         f"Of {len(cases)} setups (from {everything} runs) the layout used is within 10 % of the best predicted "
         f"throughput in **{sum(near)} ({sum(near) / len(near):.0%})**, and in {sum(same)} "
-        f"({sum(same) / len(same):.0%}) when recomputation is as it was in the run; {share:.0%} when each of the {len(groups)} pairs of stack, model, "
-        "hardware and precision has one vote."
+        f"({sum(same) / len(same):.0%}) when recomputation is as it was in the run; {share:.0%} when each of the "
+        f"{len(groups)} combinations of stack, model, hardware and precision has one vote."
     )
 
 

@@ -1,4 +1,4 @@
-"""`python -m llmplan.calibration kernels|devices|stacks|serving|accuracy`: for maintainers, from a checkout."""
+"""`python -m llmplan.calibration kernels|devices|stacks|serving|serving-accuracy|accuracy`: for maintainers, from a checkout."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def main(arguments: list[str]) -> int:
         from llmplan.calibration import serving_stacks
 
         serving_stacks.main()
+    elif arguments[:1] == ["serving-accuracy"]:
+        from llmplan.calibration import serving_accuracy
+
+        serving_accuracy.main()
     elif arguments[:1] == ["accuracy"]:
         from llmplan.calibration import accuracy
 

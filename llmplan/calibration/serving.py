@@ -21,6 +21,7 @@ from llmplan.planner.serving_memory import ServingMemory, serving_memory
 from llmplan.planner.serving_shapes import Shapes, shapes
 from llmplan.planner.serving_step import ServingNumbers, deployment
 
+MEASUREMENTS = Path("tests/measurements/serving.csv")
 QUANTITIES = ("ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds")
 _OUTLIER = 0.1  # residuals of a log ratio beyond this weigh linearly (soft L1), so that no single row decides
 _RIDGE = 0.003  # weight of the priors against one group of rows

@@ -9,24 +9,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llmplan import catalog
-from llmplan.calibration.bands import Residuals, band, joined
-from llmplan.calibration.serving import QUANTITIES, Numbers, Run, fit, log_ratios, read_runs, weights
+from llmplan.calibration.bands import Residuals, band
+from llmplan.calibration.serving import MEASUREMENTS, QUANTITIES, Numbers, Run, fit, log_ratios, read_runs, weights
+from llmplan.calibration.serving_accuracy import write_left_out
 from llmplan.calibration.serving_files import write_serving
 from llmplan.files import read_documents
 from llmplan.plan.band import Band
 from llmplan.plan.stack import Number
 
-MEASUREMENTS = Path("tests/measurements/serving.csv")
 ONLY_OWN = ("layer_seconds", "request_seconds", "prefill_interference")
 """Numbers whose prior is never drawn from other stacks: they tell of one engine's host, server and scheduler."""
 SHARED = ("low_precision_efficiency",)
 """Numbers that a variant draws from all stacks, not its own: kernels in few bits changed from version to version."""
+
+Ratios = Mapping[str, Mapping[str, float]]
+"""Log of predicted over measured, by row and quantity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def left_out(
     return found
 
 
-def residuals(runs: Sequence[Run], ratios: Mapping[str, Mapping[str, float]], quantity: str) -> Residuals:
+def residuals(runs: Sequence[Run], ratios: Ratios, quantity: str) -> Residuals:
     """Measured over predicted of one quantity, with votes."""
     part = [run for run in runs if quantity in run.measured]
     votes = weights(part)
@@ -112,9 +114,7 @@ def residuals(runs: Sequence[Run], ratios: Mapping[str, Mapping[str, float]], qu
     )
 
 
-def bands_of(
-    stack: str | None, runs: Sequence[Run], models: Mapping[str, Any], hardware: Mapping[str, Any]
-) -> dict[str, Band]:
+def bands_of(stack: str | None, runs: Sequence[Run], models: Ratios, hardware: Ratios) -> dict[str, Band]:
     """The bands of a stack, drawn from models (and for new hardware, devices) that were left out."""
     found: dict[str, Band] = {}
     for quantity in QUANTITIES:
@@ -129,20 +129,24 @@ def bands_of(
 
 
 def main() -> None:
-    """Fits and writes every serving stack; prints how far left-out rows are off."""
+    """Fits and writes every serving stack, and stores what numbers without a row's model predict for it."""
     runs, meaning = read_runs(MEASUREMENTS), meanings()
     fitted = fit_stacks(runs, meaning)
     models = left_out(runs, lambda run: run.model, meaning, fitted)
     hardware = left_out(runs, lambda run: run.plan.device.id, meaning, fitted)
     stacks = left_out(runs, lambda run: run.stack, meaning, fitted)
+    write_all(runs, fitted, models, hardware, stacks)
+
+
+def write_all(runs: Sequence[Run], fitted: Fitted, models: Ratios, hardware: Ratios, stacks: Ratios) -> None:
+    """Writes numbers and bands of every stack, and the left-out predictions."""
     for stack, part in grouped(runs, lambda run: run.stack).items():
-        write_serving(
-            stack,
-            part,
-            {v: fitted.own[stack, v] for v in {r.variant for r in part}},
-            bands_of(stack, runs, models, hardware),
-        )
-    write_serving("generic", runs, {"2025": fitted.everybody}, bands_of(None, runs, stacks, hardware))
-    everywhere = {quantity: joined([residuals(runs, models, quantity)]) for quantity in QUANTITIES}
-    for quantity, one in everywhere.items():
-        print(quantity, "left-out median", round(float(np.median(np.abs(1.0 / one.ratios - 1.0))), 3))
+        numbers = {variant: fitted.own[stack, variant] for variant in {run.variant for run in part}}
+        write_serving(stack, part, numbers, bands_of(stack, runs, models, hardware))
+    generic = catalog.stack("generic").serving
+    assert generic is not None
+    write_serving(
+        "generic", runs, {generic.variants[0].version: fitted.everybody}, bands_of(None, runs, stacks, hardware)
+    )
+    ratios = {name: {quantity: float(np.exp(value)) for quantity, value in row.items()} for name, row in models.items()}
+    write_left_out(ratios, {run.id: run.measured for run in runs})

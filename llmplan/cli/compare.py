@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from llmplan.planner.comparison import Alternative, Outcome
 
 LISTED = (
-    "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp", "pp",
-    "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
+    "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp",
+    "pp",    "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
 )  # fmt: skip
 """Options that take several values here, each an alternative."""
 LISTS = {name: f"One {name.replace('_', ' ')}, or several to compare, with commas." for name in LISTED}
@@ -48,8 +48,20 @@ def _compare(
     fit: Annotated[bool, typer.Option("--fit", help="Each at its own best layout instead of the one given.")] = False,
     by: Annotated[
         Literal[
-            "throughput", "step", "mfu", "ttft", "tpot", "latency", "memory", "devices", "days", "cost", "energy", "carbon"
-        ] | None,
+            "throughput",
+            "step",
+            "mfu",
+            "ttft",
+            "tpot",
+            "latency",
+            "memory",
+            "devices",
+            "days",
+            "cost",
+            "energy",
+            "carbon",
+        ]
+        | None,
         typer.Option(help="Rank by this, what fits first; default: in the order given."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -73,7 +85,7 @@ def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catal
     """Every plan with every combination of the lists; InputError for names that no catalogue knows."""
     from llmplan.planner.comparison import Alternative
 
-    lists = {name: _items(given[name]) for name in LISTED if name in given}
+    lists = {name: _items(name, given[name]) for name in LISTED if name in given}
     _check_names(lists, catalog)
     many = {name for name, items in lists.items() if len(items) > 1}
     if math.prod(len(items) for items in lists.values()) * max(1, len(plans)) > MOST:
@@ -91,11 +103,18 @@ def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catal
                 yield Alternative(name if seen[name] == 1 else f"{name} ({seen[name]})", label, request)
 
 
-def _items(text: str) -> list[str]:
-    """`a,b` as two; a path with a comma is one, where it exists."""
-    if Path(text).exists():
+def _items(name: str, text: str) -> list[str]:
+    """`a,b` as two; a model's path with a comma is one, where it exists."""
+    if name == "model" and _exists(text):
         return [text]
     return [item.strip() for item in text.split(",") if item.strip()] or [text]
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long for a file system, or a NUL
+        return False
 
 
 def _check_names(lists: Mapping[str, list[str]], catalog: Catalog) -> None:
@@ -124,7 +143,10 @@ def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[st
     parts = []
     if path is not None and (by_plan or not label):
         parts.append(Path(path).stem if number is None else f"{Path(path).stem} {number}")
-    parts += [f"{name} {value}" if value.isdigit() else Path(value).stem if "/" in value else value for name, value in label.items()]
+    parts += [
+        f"{name} {value}" if value.isdigit() else Path(value).stem if "/" in value else value
+        for name, value in label.items()
+    ]
     return ", ".join(parts) or str(request.options.hardware or "plan")
 
 

@@ -19,11 +19,16 @@ def _explain(
     code: Annotated[str, typer.Argument(help="A warning's code, such as LP012; `codes` lists them.")] = "",
     plan: PlanFile = None,
     term: Annotated[
-        str, typer.Option("--term", metavar="NAME", help="Figure of the plan: activations, tensor_parallel_seconds, ... or all.")
+        str,
+        typer.Option(
+            "--term", metavar="NAME", help="Figure of the plan: activations, tensor_parallel_seconds, ... or all."
+        ),
     ] = "",
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")] = "table",
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")
+    ] = "table",
 ) -> None:
     """Explain a warning's code, or a figure of a plan: formula, numbers put in, sources, the next level down.
 
@@ -47,8 +52,12 @@ def _code(name: str, form: str) -> None:
 
     wanted = name.strip().upper()
     if wanted != "CODES" and wanted not in CODES:
-        hint = did_you_mean(wanted, [known.lower() for known in CODES]).upper().replace("; DID YOU MEAN", "; did you mean")
-        raise InputError(Fault(f"unknown code {name[:40]!r}{hint.replace(' OR ', ' or ')} (`llmplan explain codes` lists them)"))
+        hint = (
+            did_you_mean(wanted, [known.lower() for known in CODES]).upper().replace("; DID YOU MEAN", "; did you mean")
+        )
+        raise InputError(
+            Fault(f"unknown code {name[:40]!r}{hint.replace(' OR ', ' or ')} (`llmplan explain codes` lists them)")
+        )
     chosen = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
     if form == "json":
         typer.echo(dumps({one: {"title": c.title, "sentence": c.sentence, "doc": c.doc} for one, c in chosen.items()}))
@@ -75,7 +84,9 @@ def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, 
     resolved = resolve(requests[0], opened)
     answer, found = explain(resolved, opened, names)
     if not found:
-        raise InputError(f"{names[0]} is not part of this plan: it is about the whole run, whose length (--tokens) was not said")
+        raise InputError(
+            f"{names[0]} is not part of this plan: it is about the whole run, whose length (--tokens) was not said"
+        )
     if form == "json":
         typer.echo(dumps(explain_json(found, entries(resolved), words(answer.plan))))
     else:

@@ -16,10 +16,10 @@ def checkpoint_bytes(parameters: Num, weight: Num, master: Num, optimizer: Num) 
     parameters: trained [1]; weight: of a parameter as held [bytes]; master: of its fp32 copy, 0 = none [bytes];
     optimizer: of its optimizer states [bytes]. Gradients are not saved; state of the data loader is ignored.
 
-    BLOOM, 176.2 B parameters with Adam in bf16: 2 + 4 + 8 bytes, in TiB (published: 2.3 TB, and 329 GB of weights):
+    BLOOM, 176.2 B parameters with Adam in bf16: 2 + 4 + 8 bytes, in TiB (published: 2.3 TB):
 
-    >>> round(checkpoint_bytes(176.247e9, 2.0, 4.0, 8.0) / 2**40, 2), round(checkpoint_bytes(176.247e9, 2.0, 0, 0) / 2**30)
-    (2.24, 328)
+    >>> round(checkpoint_bytes(176.247e9, 2.0, 4.0, 8.0) / 2**40, 2)
+    2.24
     """
     return parameters * (weight + master + optimizer)
 

@@ -39,7 +39,7 @@ def job_interval(device_seconds: Num, devices: Num) -> Num:
 
 
 def checkpoint_interval(write_seconds: Num, interval: Num) -> Num:
-    """Best time of work between two checkpoints [s]: sqrt(2 write_seconds interval) - write_seconds, at least write_seconds.
+    """Best time of work between two checkpoints [s]: sqrt(2 C M) - C, at least C; C = write_seconds, M = interval.
 
     write_seconds: that work stands still while a checkpoint is written [s]; interval: mean time between
     interruptions of the job [s] (Young 1974; Daly 2006, equation 3, first order).

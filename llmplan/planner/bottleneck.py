@@ -166,7 +166,11 @@ def _linked(plan: Plan) -> bool:
 
 def _more_host_link(plan: Plan, factor: float) -> Plan:
     link = plan.device.host_link
-    return plan if link is None else _device(plan, host_link=link.model_copy(update={"bandwidth": link.bandwidth * factor}))
+    return (
+        plan
+        if link is None
+        else _device(plan, host_link=link.model_copy(update={"bandwidth": link.bandwidth * factor}))
+    )
 
 
 def _device(plan: Plan, **changes: Any) -> Plan:
@@ -183,7 +187,10 @@ def _roomier(answer: TrainingEstimate) -> Elasticity:
     for recompute in _RECOMPUTE[: _RECOMPUTE.index(answer.plan.layout.recompute)]:
         less = answer.plan.with_layout(answer.plan.layout.model_copy(update={"recompute": recompute}))
         peak, seconds = float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
-        now, after = (min(now, seconds) if peak <= answer.usable_bytes else now), (min(after, seconds) if peak <= room else after)
+        now, after = (
+            (min(now, seconds) if peak <= answer.usable_bytes else now),
+            (min(after, seconds) if peak <= room else after),
+        )
     return Elasticity(step * after / now, now / after, fits)
 
 
@@ -211,7 +218,11 @@ def _about_scale_up(answer: TrainingEstimate) -> str:
     layout = answer.plan.layout
     if layout.tp > 1 and layout.tp >= layout.ep:
         return f"a lower tp than {layout.tp}, or more tokens a micro-batch to hide communication"
-    return f"a lower ep than {layout.ep}" if layout.ep > 1 else "a larger global batch, so that gradients are exchanged less often"
+    return (
+        f"a lower ep than {layout.ep}"
+        if layout.ep > 1
+        else "a larger global batch, so that gradients are exchanged less often"
+    )
 
 
 def _about_scale_out(answer: TrainingEstimate) -> str:
@@ -219,7 +230,7 @@ def _about_scale_out(answer: TrainingEstimate) -> str:
     wide = [f"{name} {value}" for name, value in (("tp", layout.tp), ("ep", layout.ep)) if value > domain]
     if wide:
         return f"keep {' and '.join(wide)} inside the domain of {domain} devices"
-    if layout.zero == 3:  # noqa: PLR2004
+    if layout.zero == 3:
         return "zero 1 or 2 with pipeline stages moves parameters less often than zero 3"
     return "a larger global batch, so that gradients are exchanged less often"
 

@@ -15,10 +15,11 @@ Span = tuple[int, int, int, int]
 def target_of(frame: FrameType) -> str:
     """The variable, keyword or dictionary key around the call in `frame`; nothing where there is none."""
     position = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
-    if position is None or None in position:
+    if position is None:
         return ""
     line, end_line, column, end_column = position
-    assert line is not None and end_line is not None and column is not None and end_column is not None
+    if line is None or end_line is None or column is None or end_column is None:
+        return ""
     at: Span = (line, column, end_line, end_column)
     inside = [(span, name) for span, name in _targets(frame.f_code) if span[:2] <= at[:2] and span[2:] >= at[2:]]
     return max(inside, key=lambda item: item[0][:2], default=(at, ""))[1]

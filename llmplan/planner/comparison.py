@@ -13,8 +13,8 @@ from llmplan.planner.estimate import Interval, TrainingEstimate
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
-    from llmplan.plan.request import Request
     from llmplan.plan.plan import Plan
+    from llmplan.plan.request import Request
     from llmplan.planner.answer import Estimate
     from llmplan.planner.serving import ServingEstimate
     from llmplan.planner.serving_economics import PerMillion

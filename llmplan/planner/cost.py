@@ -40,6 +40,7 @@ class Offer:
 
     @property
     def usd_per_device_hour(self) -> float:
+        """Price of one device for an hour [USD]."""
         return self.usd_per_hour / self.devices_per_instance
 
 
@@ -62,7 +63,18 @@ def cost_of(plan: Plan, wall: Interval, catalog: Catalog) -> Cost:
         own = _offer(plan, wall, GIVEN, GIVEN, "", GIVEN, "", GIVEN, float(given), 1)
         return Cost(own, (own,))
     offers = [
-        _offer(plan, wall, prices.provider, one.instance, one.region, one.kind, one.date, one.source, one.price, one.devices)
+        _offer(
+            plan,
+            wall,
+            prices.provider,
+            one.instance,
+            one.region,
+            one.kind,
+            one.date,
+            one.source,
+            one.price,
+            one.devices,
+        )
         for prices in catalog.prices()
         for one in prices.prices
         if one.device == plan.device.id and _serves(one, plan)

@@ -79,7 +79,9 @@ def _warnings(
         needed, have = decimal(storage.data_bandwidth, "B/s", 3), decimal(storage.read_bandwidth, "B/s", 3)
         yield warning("LP040", needed=needed, cluster=plan.cluster.id, have=have)
     if storage.write_seconds is None:
-        message = f"cluster {plan.cluster.id} has no storage entry: the run is counted without checkpoints and interruptions"
+        message = (
+            f"cluster {plan.cluster.id} has no storage entry: the run is counted without checkpoints and interruptions"
+        )
         yield warning("LP042", message=message)
     elif reliability.checkpoint_seconds is not None:
         share = storage.write_seconds / (storage.write_seconds + reliability.checkpoint_seconds)

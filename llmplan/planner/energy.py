@@ -102,7 +102,9 @@ def grid_of(plan: Plan, table: EnergyTable) -> Grid:
     except ValueError:
         hint = did_you_mean(wanted, [*table.grids, *by_name])
         known = ", ".join(table.grids)
-        raise InputError(Fault(f"grid: unknown {said[:60]!r}{hint}; there are {known}, or an amount (57 gCO2e/kWh)")) from None
+        raise InputError(
+            Fault(f"grid: unknown {said[:60]!r}{hint}; there are {known}, or an amount (57 gCO2e/kWh)")
+        ) from None
 
 
 def _embodied(plan: Plan, table: EnergyTable, seconds: float, nodes: float) -> float | None:

@@ -145,7 +145,9 @@ def _steps(calls: Iterable[Call], origins: Origins) -> Iterator[Step]:
 
 
 def _step(call: Call, times: int, origins: Origins) -> Step:
-    function = getattr(sys.modules[call.module], call.function, None)  # a function inside another has no text of its own
+    function = getattr(
+        sys.modules[call.module], call.function, None
+    )  # a function inside another has no text of its own
     text = formula_text(function) if callable(function) else None
     meaning = {one.name: (one.unit, one.meaning) for one in text.arguments} if text else {}
     inputs = tuple(

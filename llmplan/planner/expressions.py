@@ -30,10 +30,17 @@ def _expressions(source: str) -> dict[str, list[str]]:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
         for name, value in _given(function):
-            while isinstance(value, ast.Name) and value.id in set_to and set_to[value.id] is not value:
-                value = set_to.pop(value.id)
-            found.setdefault(name, []).append(ast.unparse(value))
+            found.setdefault(name, []).append(ast.unparse(_followed(value, set_to)))
     return found
+
+
+def _followed(value: ast.expr, set_to: dict[str, ast.expr]) -> ast.expr:
+    """What a variable was set to, and so on; anything else as it is."""
+    seen: set[str] = set()
+    while isinstance(value, ast.Name) and value.id in set_to and value.id not in seen:
+        seen.add(value.id)
+        value = set_to[value.id]
+    return value
 
 
 def _given(function: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:

@@ -1,4 +1,4 @@
-"""What a deployment costs, draws and emits for a million tokens, at the load that it carries; and against a price list."""
+"""What a deployment costs, draws and emits for a million tokens, at its load; and against a list of prices."""
 
 from __future__ import annotations
 

@@ -86,7 +86,9 @@ def _storage(storage: Storage) -> dict[str, Any]:
 def known(data: dict[str, Any]) -> dict[str, Any]:
     """Without what is not known."""
     return {
-        key: known(value) if isinstance(value, dict) else value for key, value in data.items() if value not in (None, "")
+        key: known(value) if isinstance(value, dict) else value
+        for key, value in data.items()
+        if value not in (None, "")
     }
 
 
@@ -100,7 +102,10 @@ def economics_lines(found: Economics) -> Iterator[tuple[str, str]]:
         yield "", f"{every}; what they cost is not known"
     else:
         lost = duration(run.wall.value - run.work.value)
-        yield "", f"{every}; checkpoint each {duration(reliability.checkpoint_seconds)}; goodput {reliability.goodput:.1%}, {lost} lost"
+        yield (
+            "",
+            f"{every}; checkpoint each {duration(reliability.checkpoint_seconds)}; goodput {reliability.goodput:.1%}, {lost} lost",
+        )
     yield from _cost_lines(found.cost)
     yield from _energy_lines(found)
     yield from _storage_lines(found.storage)

@@ -27,7 +27,8 @@ def explain_json(found: Iterable[Explanation], entries: Iterable[Entry], inputs:
         "inputs": inputs,
         "terms": [asdict(one) for one in found],
         "catalogue": [
-            {**asdict(entry), "sources": [{"what": what, "where": where} for what, where in entry.sources]} for entry in entries
+            {**asdict(entry), "sources": [{"what": what, "where": where} for what, where in entry.sources]}
+            for entry in entries
         ],
     }
 
@@ -58,7 +59,7 @@ def _explanation(one: Explanation, told: set[str]) -> Iterator[str]:
 
 def _handy(one: Explanation) -> str:
     """The figure once more, as people say it."""
-    write = {"bytes": lambda value: binary(value, 3), "s": lambda value: duration(value)}.get(one.unit)
+    write = {"bytes": lambda value: binary(value, 3), "s": duration}.get(one.unit)
     return f" ({write(one.value)})" if write else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from llmplan.report.numbers import binary, count, duration, plain
@@ -28,28 +28,44 @@ def missed_lines(found: Iterable[Kept], workload: str) -> Iterator[str]:
         if not one.applies:
             yield f"note: {one.name} says nothing about workload {workload}"
         elif one.value is None:
-            yield f"limit {one.name} {written(one.name, one.limit)} is not kept: the figure is not known{_why(one.name)}"
+            yield f"{_missed(one)}: the figure is not known{_why(one.name)}"
         elif not one.kept:
-            yield f"limit {one.name} {written(one.name, one.limit)} is not kept: {written(one.name, one.value)} is predicted"
+            yield f"{_missed(one)}: {written(one.name, one.value)} is predicted"
+
+
+def _missed(one: Kept) -> str:
+    return f"limit {one.name} {written(one.name, one.limit)} is not kept"
 
 
 def _why(name: str) -> str:
-    return " (say how long the run is: --tokens)" if name in ("max_days", "max_cost", "max_energy", "max_carbon") else ""
+    return (
+        " (say how long the run is: --tokens)" if name in ("max_days", "max_cost", "max_energy", "max_carbon") else ""
+    )
 
 
 def written(name: str, value: float) -> str:
     """A figure with the unit of its limit."""
-    kind = name.partition("_")[2]
-    if kind in ("cost", "cost_per_million"):
-        return f"{count(value) if value >= 1 else plain(value)} USD"
-    if kind in ("step", "ttft", "tpot"):
-        return duration(value)
-    if kind in ("mfu", "goodput"):
-        return f"{value:.1%}"
-    if kind == "memory":
-        return binary(value, 3)
-    if kind == "energy":
-        return f"{plain(value / MEGAWATT_HOUR)} MWh"
-    if kind == "carbon":
-        return f"{plain(value / TONNE)} t"
-    return plain(value)
+    write = _WRITERS.get(name.partition("_")[2], plain)
+    return write(value)
+
+
+def _usd(value: float) -> str:
+    return f"{count(value) if value >= 1 else plain(value)} USD"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+_WRITERS: dict[str, Callable[[float], str]] = {
+    "cost": _usd,
+    "cost_per_million": _usd,
+    "step": duration,
+    "ttft": duration,
+    "tpot": duration,
+    "mfu": _share,
+    "goodput": _share,
+    "memory": lambda value: binary(value, 3),
+    "energy": lambda value: f"{plain(value / MEGAWATT_HOUR)} MWh",
+    "carbon": lambda value: f"{plain(value / TONNE)} t",
+}

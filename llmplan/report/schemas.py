@@ -23,6 +23,8 @@ from llmplan.plan.stack import Stack
 from llmplan.planner.memory import Memory
 from llmplan.planner.training import StepTime
 from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAnswer, StorageAnswer
+from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer
+from llmplan.report.explain_answers import Explained
 from llmplan.report.serving_answers import ServingResult
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -168,10 +170,77 @@ class Estimates(Answer):
     results: list[Estimate]
 
 
+class FitResult(Estimate):
+    """One of the best layouts."""
+
+    rank: int
+    as_good_within_error: bool
+    """Whether its error band and the first's overlap in the objective."""
+    objective: dict[str, float]
+    """The objective, under a key with its unit."""
+
+
+class Fit(Answer):
+    """Answer of `fit`: the best layouts, or what misses by least and what would do."""
+
+    schema_: Annotated[Literal["llmplan.fit/1"], Field(alias="schema")] = "llmplan.fit/1"
+    llmplan_version: str
+    objective: str | None = None
+    limits: dict[str, float | bool] | None = None
+    assumptions: list[str] | None = None
+    search: SearchAnswer | None = None
+    results: list[FitResult | Estimate]
+    """Best first; none where nothing does."""
+    surely_fits: Estimate | None = None
+    """Where the best is marginal: the best whose whole memory band fits."""
+    pareto: FrontAnswer | None = None
+    nearest_misses: list[FitSummary] | None = None
+    """Where nothing does."""
+    changes: list[ChangeAnswer] | None = None
+    """Where nothing does: what would."""
+    maximize: MaximizeAnswer | None = None
+    """With `--maximize`, instead of a search."""
+
+
+class Compared(Estimate):
+    """An alternative that could be planned: its estimate, and how it stands to the first."""
+
+    name: str
+    rank: int
+    words: dict[str, Any]
+    """What sets it apart from the others."""
+    ratios: dict[str, Amount]
+    """Figures over those of the first, by measure."""
+    beyond_error: dict[str, bool]
+    """Whether the error bands of the two do not overlap, by measure."""
+
+
+class NotPlanned(Answer):
+    """An alternative that could not be planned."""
+
+    name: str
+    rank: int
+    words: dict[str, Any]
+    problems: list[str]
+    """Why, one sentence each."""
+
+
+class Comparison(Answer):
+    """Alternatives side by side, ranked where that was asked for."""
+
+    schema_: Annotated[Literal["llmplan.compare/1"], Field(alias="schema")] = "llmplan.compare/1"
+    llmplan_version: str
+    by: str | None = None
+    results: list[Compared | NotPlanned]
+
+
 SCHEMAS: dict[str, type[BaseModel]] = {
     "plan": PlanOptions,
     "estimate": Estimate,
     "estimates": Estimates,
+    "compare": Comparison,
+    "explain": Explained,
+    "fit": Fit,
     "model": ModelSpec,
     "device": Device,
     "cluster": Cluster,
@@ -179,12 +248,13 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "prices": PriceList,
 }
 """What `llmplan schema` knows, by name."""
+WRITTEN = ("estimate", "estimates", "compare", "explain", "fit")
 
 
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of one of `SCHEMAS`, with the documentation of every field."""
     model = SCHEMAS[name]
-    reading = name not in ("estimate", "estimates")
+    reading = name not in WRITTEN
     schema = model.model_json_schema(mode="validation" if reading else "serialization")
     _document(schema, model)
     for field in schema["properties"].values():  # what the command line's help needs is no part of the contract

@@ -202,7 +202,7 @@ def _summary(one: Any) -> dict[str, Any]:
     found |= {
         "ttft_seconds": one.ttft.value,
         "requests_per_second": one.requests_per_second.value,
-        "capacity": one.capacity,
+        "capacity_requests_per_second": one.capacity,
     }
     return found | ({"tpot_seconds": one.tpot.value} if one.tpot else {})
 

@@ -69,12 +69,16 @@ def _chart(title: str, bars: Sequence[Bar], write: Callable[[float], str], top: 
             width = room * value / most
             if width >= room * _LEAST_SHARE:
                 tip = f"<title>{_escaped(part_name(part))}: {_escaped(write(value))}</title>"
-                lines.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colors[part]}">{tip}</rect>')
+                lines.append(
+                    f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colors[part]}">{tip}</rect>'
+                )
             x += width
         lines.append(_text(x + 6, y + BAR - 7, write(sum(parts.values()))))
         if limit is not None:
             at = LEFT + room * limit / most
-            lines.append(f'<line x1="{at:.1f}" y1="{y - 3}" x2="{at:.1f}" y2="{y + BAR + 3}" stroke="#000000" stroke-width="2"/>')
+            lines.append(
+                f'<line x1="{at:.1f}" y1="{y - 3}" x2="{at:.1f}" y2="{y + BAR + 3}" stroke="#000000" stroke-width="2"/>'
+            )
         y += ROW
     x, y = _MARGIN, y + 4
     for part in names:

@@ -91,7 +91,9 @@ def test_advice_has_a_code_with_a_paragraph(answer: TrainingEstimate) -> None:
 
 
 def test_a_plan_that_does_not_fit_is_held_back_by_memory() -> None:
-    answer = estimate(plan_from({"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 8, "tp": 1, "pp": 1, "zero": 1}))
+    answer = estimate(
+        plan_from({"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 8, "tp": 1, "pp": 1, "zero": 1})
+    )
     found = answer.bottleneck
     assert not answer.fits
     assert found.resource == CAPACITY
@@ -115,7 +117,21 @@ def test_a_tenth_more_memory_may_save_recomputation() -> None:
 
 def test_the_parts_point_where_one_expects() -> None:
     """A pipeline with as many micro-batches as stages waits for its bubble, tiny layers for the host."""
-    pipeline = {"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 64, "tp": 8, "pp": 8, "global_batch": 4}
+    pipeline = {
+        "model": "llama-3.1-70b",
+        "hardware": "h100-sxm-80gb",
+        "devices": 64,
+        "tp": 8,
+        "pp": 8,
+        "global_batch": 4,
+    }
     assert estimate(plan_from(pipeline)).bottleneck.resource == BUBBLE
-    small = {"model": "gpt2", "hardware": "h100-sxm-80gb", "devices": 8, "micro_batch": 1, "seq_len": 256, "stack": "generic"}
+    small = {
+        "model": "gpt2",
+        "hardware": "h100-sxm-80gb",
+        "devices": 8,
+        "micro_batch": 1,
+        "seq_len": 256,
+        "stack": "generic",
+    }
     assert estimate(plan_from(small)).bottleneck.resource == "host"

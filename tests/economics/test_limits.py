@@ -92,7 +92,9 @@ def test_limits_on_the_command_line_replace_those_of_the_file(llmplan: Llmplan, 
 
 
 @pytest.mark.parametrize("limits", ["{max_dys: 1}", "{max_days: -1}", "{max_cost: 5 EUR}", "5", "{min_mfu: 2}"])
-def test_limits_that_are_none_are_refused_with_their_line(llmplan: Llmplan, plan: Callable[[str], str], limits: str) -> None:
+def test_limits_that_are_none_are_refused_with_their_line(
+    llmplan: Llmplan, plan: Callable[[str], str], limits: str
+) -> None:
     run = llmplan("estimate", "--plan", plan(limits), "--check")
     assert run.code == 2
     assert "plan.yaml:9" in run.err

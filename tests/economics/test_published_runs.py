@@ -71,7 +71,9 @@ def test_gpt3_energy_and_carbon() -> None:
     low = facility_energy(it_energy(interval(14.8, 0.1)[0] * DAY, 10_000.0, 330.0), 1.10)
     high = facility_energy(it_energy(interval(14.8, 0.1)[1] * DAY, 10_000.0, 330.0), 1.10)
     assert low <= 1287 * MWH <= high
-    assert operational_carbon(1287 * MWH, parse_quantity("0.429 kgCO2e/kWh", "kg/J")) / TONNE == pytest.approx(552, abs=0.5)
+    assert operational_carbon(1287 * MWH, parse_quantity("0.429 kgCO2e/kWh", "kg/J")) / TONNE == pytest.approx(
+        552, abs=0.5
+    )
 
 
 def test_bloom_checkpoint() -> None:

@@ -163,7 +163,7 @@ def test_slow_storage_is_warned_of(tmp_path: Path) -> None:
         "sources: [{what: all, where: made up}]\ndate: '2026-01-01'\n"
     )
     catalog = open_catalog([tmp_path])
-    found = economics(catalog, cluster="slow")
+    found = economics(catalog, cluster="slow", mtbf="5000 h")
     assert found.storage.holds_back
     assert {"LP040", "LP041"} <= {one.code for one in found.warnings}
 

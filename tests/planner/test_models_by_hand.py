@@ -107,7 +107,7 @@ class TestLora:
 
     def test_quantized_base(self) -> None:
         # Dettmers et al. 2023 (arXiv 2305.14314), section 3: NF4 with double quantization takes 4 + 0.127 bits. Norms
-        # of layers are counted with the matrices (262,144 parameters of 7 billion), the token table and the head are not.
+        # of layers are counted with the matrices (262,144 parameters of 7 billion), token table and head are not.
         memory = training_memory(self.asked(quantized_base="nf4"))
         norms = 2 * self.LAYERS * self.H
         expected = (self.MATRICES + norms) * (4 + 0.127) / 8 + 2 * (self.REST - norms + self.ADAPTERS)

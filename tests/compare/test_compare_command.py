@@ -1,0 +1,207 @@
+"""`llmplan compare`: alternatives side by side, and nothing in it that `estimate` does not say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmplan.planner.comparison import MEASURES
+from llmplan.report.schemas import Comparison
+
+Llmplan = Callable[..., Any]
+HARDWARE = "a100-sxm-80gb,h100-sxm-80gb,tpu-v5p,xeon-8480"
+BASE = ("--model", "llama-3.1-8b", "--devices", "8", "--seq-len", "4096", "--global-batch", "64")
+RUN = (*BASE, "--tokens", "1e11", "--grid", "usa")
+PLAN = "model: small.yaml\nhardware: test-gpu\ndevices: 8\nseq_len: 2048\nglobal_batch: 64\n"
+
+
+@pytest.fixture
+def compare(llmplan: Llmplan, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.delenv("LLMPLAN_CATALOG")
+    return lambda *arguments: llmplan("compare", *arguments)
+
+
+def results(run: Any) -> list[dict[str, Any]]:
+    assert run.code == 0, run.err
+    answer = json.loads(run.out)
+    Comparison.model_validate(answer)
+    found: list[dict[str, Any]] = answer["results"]
+    return found
+
+
+@pytest.mark.parametrize("fit", [(), ("--fit",)])
+def test_every_number_is_that_of_estimate(compare: Llmplan, llmplan: Llmplan, here: Path, fit: tuple[str, ...]) -> None:
+    for one in results(compare(*RUN, "--hardware", HARDWARE, *fit, "--json")):
+        (here / "plan.json").write_text(json.dumps(one["inputs"]))
+        estimate = json.loads(llmplan("estimate", "--plan", "plan.json", "--json").out)
+        assert one["result"] == estimate["result"]
+
+
+def test_serving_too(compare: Llmplan, llmplan: Llmplan, here: Path) -> None:
+    words = ("--model", "llama-3.1-8b", "--workload", "serve", "--devices", "8", "--batch", "32", "--stack", "vllm")
+    found = results(compare(*words, "--hardware", "a100-sxm-80gb,h100-sxm-80gb", "--by", "cost", "--json"))
+    for one in found:
+        (here / "plan.json").write_text(json.dumps(one["inputs"]))
+        assert one["result"] == json.loads(llmplan("estimate", "--plan", "plan.json", "--json").out)["result"]
+    assert found[0]["result"]["cost"]["output_usd_per_million"] <= found[1]["result"]["cost"]["output_usd_per_million"]
+    assert "USD/M tokens" in compare(*words, "--hardware", "a100-sxm-80gb,h100-sxm-80gb").out
+
+
+def test_fit_is_never_slower_than_the_layout_that_is_chosen_without(compare: Llmplan) -> None:
+    plain = {one["name"]: one for one in results(compare(*BASE, "--hardware", HARDWARE, "--json"))}
+    for one in results(compare(*BASE, "--hardware", HARDWARE, "--fit", "--json")):
+        assert one["result"]["fits"]
+        assert one["result"]["time"]["step_seconds"] <= plain[one["name"]]["result"]["time"]["step_seconds"]
+
+
+def test_ratios_are_to_the_first(compare: Llmplan) -> None:
+    first, *others = results(compare(*RUN, "--hardware", HARDWARE, "--json"))
+    rate = first["result"]["throughput"]["tokens_per_second"]
+    assert set(first["ratios"].values()) == {1.0}
+    assert not any(first["beyond_error"].values())
+    for one in others:
+        assert one["ratios"]["throughput"] == one["result"]["throughput"]["tokens_per_second"] / rate
+        high, low = one["result"]["throughput"]["high"], one["result"]["throughput"]["low"]
+        apart = low > first["result"]["throughput"]["high"] or high < first["result"]["throughput"]["low"]
+        assert one["beyond_error"]["throughput"] == apart
+
+
+def test_order_is_the_given_one_or_the_ranking(compare: Llmplan) -> None:
+    names = [one["name"] for one in results(compare(*RUN, "--hardware", HARDWARE, "--json"))]
+    assert names == HARDWARE.split(",")
+    ranked = results(compare(*RUN, "--hardware", HARDWARE, "--by", "throughput", "--json"))
+    rates = [one["result"]["throughput"]["tokens_per_second"] for one in ranked]
+    assert rates == sorted(rates, reverse=True)
+    costs = [
+        one["result"]["cost"].get("usd")
+        for one in results(compare(*RUN, "--hardware", HARDWARE, "--by", "cost", "--json"))
+    ]
+    assert costs[:-1] == sorted(cost for cost in costs if cost is not None)
+    assert costs[-1] is None  # the Xeon has no price, so it stands last
+
+
+@pytest.mark.parametrize("by", sorted(set(MEASURES) - {"ttft", "tpot"}))
+def test_every_measure_ranks(compare: Llmplan, by: str) -> None:
+    assert len(results(compare(*RUN, "--hardware", "a100,h100", "--by", by, "--json"))) == 2
+
+
+def test_the_whole_run_needs_its_length(compare: Llmplan) -> None:
+    run = compare(*BASE, "--hardware", "a100,h100", "--by", "cost")
+    assert run.code == 2
+    assert "--tokens" in run.err
+
+
+def test_what_cannot_be_planned_is_a_row_that_says_why(compare: Llmplan) -> None:
+    run = compare(*BASE, "--precision", "fp8", "--hardware", "h100,a100,hanguang-800", "--by", "throughput", "--json")
+    first, *others = results(run)
+    assert first["name"] == "h100"
+    assert "a100-sxm-80gb has no fp8" in " ".join(others[0]["problems"])
+    assert "cannot be planned" in " ".join(others[1]["problems"])
+    table = compare(*BASE, "--precision", "fp8", "--hardware", "h100,a100,hanguang-800")
+    assert "a100: a100-sxm-80gb has no fp8" in table.out.replace("\n", " ")
+
+
+def test_what_does_not_fit_is_shown_and_ranks_behind(compare: Llmplan) -> None:
+    words = ("--model", "llama-3.1-70b", "--devices", "8", "--hardware", "h100,b300")
+    first, last = results(compare(*words, "--by", "throughput", "--json"))
+    assert (first["result"]["fits"], last["result"]["fits"]) == (True, False)
+    assert last["name"] == "h100"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("--hardware", "h1000,a100"), "h1000"), (("--hardware", "h100", "--stack", "megatrn"), "megatrn")],
+)
+def test_a_name_that_nothing_has_is_a_fault(compare: Llmplan, words: tuple[str, ...], said: str) -> None:
+    run = compare(*BASE, *words)
+    assert run.code == 2
+    assert said in run.err
+    assert run.out == ""
+
+
+def test_lists_multiply(compare: Llmplan) -> None:
+    found = results(
+        compare("--model", "llama-3.1-8b,mistral-7b-v0.3", "--hardware", "a100,h100", "--devices", "8,16", "--json")
+    )
+    assert len(found) == 8
+    assert found[3]["words"] == {"model": "llama-3.1-8b", "hardware": "h100", "devices": "16"}
+    assert len({one["name"] for one in found}) == 8
+
+
+def test_too_many_alternatives_are_refused(compare: Llmplan) -> None:
+    many = ",".join(str(number) for number in range(1, 101))
+    assert compare(*BASE[:2], "--hardware", "h100", "--devices", many, "--global-batch", many).code == 2
+
+
+def test_plan_files_keep_their_names(llmplan: Llmplan, here: Path) -> None:
+    (here / "a.yaml").write_text(PLAN)
+    (here / "b.yaml").write_text(PLAN.replace("devices: 8", "devices: 16"))
+    (here / "many.yaml").write_text(
+        "".join(f"- {line}" if number == 0 else f"  {line}" for number, line in enumerate(PLAN.splitlines(True))) * 2
+    )
+    run = llmplan("compare", "--plan", "a.yaml", "--plan", "b.yaml", "--plan", "many.yaml", "--json")
+    assert [one["name"] for one in results(run)] == ["a", "b", "many 1", "many 2"]
+
+
+def test_markdown_is_a_table_and_escapes_names(llmplan: Llmplan, here: Path) -> None:
+    (here / "a|<b>.yaml").write_text(PLAN)
+    (here / "c.yaml").write_text(PLAN)
+    run = llmplan("compare", "--plan", "a|<b>.yaml", "--plan", "c.yaml", "--format", "markdown")
+    lines = run.out.splitlines()
+    assert run.code == 0
+    assert lines[2].startswith("| a\\|&lt;b> |")
+    assert len({line.replace("\\|", "").count("|") for line in lines[:4]}) == 1
+
+
+def test_csv_has_the_numbers_of_json(compare: Llmplan) -> None:
+    words = (*RUN, "--hardware", HARDWARE + ",hanguang-800")
+    found = results(compare(*words, "--json"))
+    rows = list(csv.DictReader(io.StringIO(compare(*words, "--format", "csv").out)))
+    assert [row["name"] for row in rows] == [one["name"] for one in found]
+    for row, one in zip(rows[:-1], found[:-1], strict=True):
+        assert float(row["result.time.step_seconds"]) == one["result"]["time"]["step_seconds"]
+        assert row["result.fits"] == str(one["result"]["fits"])
+    assert rows[-1]["problems"]
+    assert rows[-1]["result.time.step_seconds"] == ""
+
+
+def test_json_lines_are_the_results(compare: Llmplan) -> None:
+    words = (*BASE, "--hardware", "a100,h100")
+    lines = compare(*words, "--format", "jsonl").out.splitlines()
+    assert [json.loads(line) for line in lines] == results(compare(*words, "--json"))
+
+
+def test_github_gets_annotations_and_a_summary(compare: Llmplan, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(here / "summary.md"))
+    (here / "summary.md").write_text("before\n")
+    words = ("--model", "llama-3.1-70b", "--devices", "8", "--hardware", "h100,b300,hanguang-800")
+    lines = compare(*words, "--format", "github").out.splitlines()
+    assert lines[0].startswith("::error title=h100::does not fit")
+    assert lines[1].startswith(("::notice title=b300::", "::warning title=b300::"))
+    assert lines[2].startswith("::error title=hanguang-800::")
+    assert not any("\n" in line or "%" in line.replace("%25", "") for line in lines)
+    summary = (here / "summary.md").read_text()
+    assert summary.startswith("before\n")
+    assert summary.removeprefix("before\n") == compare(*words, "--format", "markdown").out
+
+
+def test_without_a_workflow_nothing_is_written(compare: Llmplan, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    before = sorted(here.iterdir())
+    assert compare(*BASE, "--hardware", "a100,h100", "--format", "github").code == 0
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_table_keeps_to_its_width(compare: Llmplan, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    run = compare(*RUN, "--hardware", HARDWARE)
+    assert run.code == 0
+    assert max(len(line) for line in run.out.splitlines()) <= int(columns)
+    assert "bottleneck" in run.out
