@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ MEASUREMENTS = Path("tests/measurements/serving.csv")
 QUANTITIES = ("ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds")
 _OUTLIER = 0.1  # residuals of a log ratio beyond this weigh linearly (soft L1), so that no single row decides
 _RIDGE = 0.003  # weight of the priors against one group of rows
-_EVALUATIONS = 20
+_EVALUATIONS = 30
 
 Numbers = dict[str, float]
 
@@ -104,8 +104,17 @@ def weights(runs: Sequence[Run]) -> dict[tuple[str, str], float]:
     return {(run.id, name): most / groups[name] / rows[run.group, name] for run in runs for name in run.measured}
 
 
-def fit(runs: Sequence[Run], priors: Numbers, meaning: Mapping[str, Number], start: Numbers | None = None) -> Numbers:
-    """The numbers that fit the runs best, drawn to the priors where the runs say little."""
+def fit(
+    runs: Sequence[Run],
+    priors: Numbers,
+    meaning: Mapping[str, Number],
+    start: Numbers | None = None,
+    fixed: Callable[[Run], Numbers] = lambda _: {},
+) -> Numbers:
+    """The numbers that fit the runs best, drawn to the priors where the runs say little.
+
+    fixed: numbers of a run that are not fitted and not neutral either.
+    """
     names = list(priors)
     votes = weights(runs)
     scale = np.array([meaning[name].spread for name in names])
@@ -122,7 +131,7 @@ def fit(runs: Sequence[Run], priors: Numbers, meaning: Mapping[str, Number], sta
         numbers = values(x)
         found = []
         for run in runs:
-            for name, ratio in log_ratios(run, numbers).items():
+            for name, ratio in log_ratios(run, fixed(run) | numbers).items():
                 vote = np.sqrt(votes[run.id, name])
                 soft = _OUTLIER * np.sign(ratio) * np.sqrt(2.0 * (np.sqrt(1.0 + (ratio / _OUTLIER) ** 2) - 1.0))
                 found.append(vote * soft)

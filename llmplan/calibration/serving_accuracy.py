@@ -30,8 +30,8 @@ fitted without any row of the row's model. The 80 % bands are drawn from those.
 _NOTES = """
 ## What is known of the worst
 
-- Open loads (MLPerf Server) differ by a third between submitters of the same devices at the same rate, and their layout
-  and lengths of prompts are not printed; the prediction takes the least tensor parallelism that leaves room for a cache.
+- Open loads (MLPerf Server) differ by a third between submitters of like devices at the same rate, and their layouts
+  and lengths of prompts are not printed: the least tensor parallelism that leaves room for a cache is taken.
 - vLLM of 2023 is known from one model; without it, its left-out rows are predicted with the numbers of later engines.
 - SGLang is known from one model too: its left-out rows are predicted with the numbers of all stacks.
 - vLLM of 2024 with an 8-bit cache decoded at half the speed of its 16-bit one; the planner expects it to be faster.

@@ -67,7 +67,11 @@ def fit_stacks(
     priors = {name: item.prior for name, item in meaning.items()}
     before = None if start is None else start.everybody
     shared = {name: value for name, value in priors.items() if name not in ONLY_OWN}
-    everybody = priors | fit(runs, shared, meaning, before)
+
+    def fixed(run: Run) -> Numbers:
+        return {name: priors[name] for name in names(run) if name in ONLY_OWN}
+
+    everybody = priors | fit(runs, shared, meaning, before, fixed)
     own: dict[tuple[str, str | None], Numbers] = {}
     for stack, part in grouped(runs, lambda run: run.stack).items():
         if only is not None and stack not in only:
@@ -75,7 +79,7 @@ def fit_stacks(
         variants = grouped(part, lambda run: run.variant)
         known = list(dict.fromkeys(name for run in part for name in names(run) if name not in ONLY_OWN))
         old = start.own if start else {}
-        whole = everybody | fit(part, {name: everybody[name] for name in known}, meaning, old.get((stack, None)))
+        whole = everybody | fit(part, {name: everybody[name] for name in known}, meaning, old.get((stack, None)), fixed)
         own[stack, None] = whole
         for variant, mine in variants.items():
             first = {name: (everybody if name in SHARED else whole)[name] for name in names(mine[0])}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmplan.catalog import open_catalog
-from llmplan.cli.plan_input import read_requests
+from llmplan.cli.plan_input import holds_many, plan_documents
 from llmplan.cli.plan_options import CatalogFolders, plan_options
 from llmplan.errors import Fault, InputError
+from llmplan.plan.request import request, requests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 LISTED = (
     "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp",
-    "pp",    "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
+    "pp", "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
 )  # fmt: skip
 """Options that take several values here, each an alternative."""
 LISTS = {name: f"One {name.replace('_', ' ')}, or several to compare, with commas." for name in LISTED}
@@ -93,14 +94,17 @@ def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catal
     seen: dict[str, int] = {}
     paths: list[str | None] = [*plans] or [None]
     for path in paths:
+        documents = None if path is None else plan_documents(path)  # once: standard input cannot be read again
         for words in itertools.product(*lists.values()):
             chosen = dict(zip(lists, words, strict=True))
-            requests, several = read_requests(path, {**given, **chosen})
-            for number, request in enumerate(requests, 1):
+            said = {**given, **chosen}
+            found = [request(said)] if documents is None else requests(documents, said)
+            several = documents is not None and holds_many(documents)
+            for number, one in enumerate(found, 1):
                 label = {name: chosen[name] for name in chosen if name in many}
-                name = _name(path, number if several else None, len(plans) > 1 or several, label, request)
+                name = _name(path, number if several else None, len(plans) > 1 or several, label, one)
                 seen[name] = seen.get(name, 0) + 1
-                yield Alternative(name if seen[name] == 1 else f"{name} ({seen[name]})", label, request)
+                yield Alternative(name if seen[name] == 1 else f"{name} ({seen[name]})", label, one)
 
 
 def _items(name: str, text: str) -> list[str]:
@@ -138,16 +142,17 @@ def _check_names(lists: Mapping[str, list[str]], catalog: Catalog) -> None:
         raise InputError(faults)
 
 
-def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[str, str], request: Request) -> str:
+def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[str, str], one: Request) -> str:
     """What an alternative is called: its file where there are several, and the words that set it apart."""
     parts = []
     if path is not None and (by_plan or not label):
-        parts.append(Path(path).stem if number is None else f"{Path(path).stem} {number}")
+        stem = "standard input" if path == "-" else Path(path).stem
+        parts.append(stem if number is None else f"{stem} {number}")
     parts += [
         f"{name} {value}" if value.isdigit() else Path(value).stem if "/" in value else value
         for name, value in label.items()
     ]
-    return ", ".join(parts) or str(request.options.hardware or "plan")
+    return ", ".join(parts) or str(one.options.hardware or "plan")
 
 
 def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:

@@ -77,11 +77,12 @@ def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, 
     from llmplan.report.explain import explain_json, print_explanations
     from llmplan.report.json import dumps
 
-    names, opened = terms_named(term), open_catalog(catalog or ())
+    opened = open_catalog(catalog or ())
     requests, _ = read_requests(plan, given)
     if len(requests) > 1:
         raise InputError(Fault(f"holds {len(requests)} plans; explain takes one", plan))
     resolved = resolve(requests[0], opened)
+    names = terms_named(term, resolved)
     answer, found = explain(resolved, opened, names)
     if not found:
         raise InputError(

@@ -17,11 +17,21 @@ def read_requests(plan: str | None, given: Mapping[str, Any]) -> tuple[list[Requ
     """The requests of `--plan`, overridden by the options; and whether many plans were written there."""
     if plan is None:
         return [request(given)], False
+    documents = plan_documents(plan)
+    return requests(documents, given), holds_many(documents)
+
+
+def plan_documents(plan: str) -> list[Document]:
+    """The documents of a plan file or of standard input; an InputError where there are none."""
     documents = _from_stdin() if plan == "-" else read_documents(plan)
     if not documents:
         raise InputError(Fault("holds no plan", STDIN if plan == "-" else plan))
-    found = requests(documents, given)
-    return found, len(documents) > 1 or isinstance(documents[0].data, list)
+    return documents
+
+
+def holds_many(documents: list[Document]) -> bool:
+    """Whether many plans are written there, be it a list of one."""
+    return len(documents) > 1 or isinstance(documents[0].data, list)
 
 
 def _from_stdin() -> list[Document]:

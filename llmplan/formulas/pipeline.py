@@ -47,3 +47,19 @@ def stage_layers(layers: Num, pp: Num, vp: Num) -> Num:
     (12.0, 8.0)
     """
     return vp * ceil(layers / (pp * vp))
+
+
+def end_stage_layers(layers: Num, pp: Num, vp: Num) -> Num:
+    """Layers of the first and of the last stage [1]: one less where embedding and head count as a layer each.
+
+    Pipelines are cut that way where it is what makes them even: stage_layers - 1 if pp vp divides layers + 2 and
+    not layers, else stage_layers. BLOOM has 70 layers on 12 stages: 5 beside the embedding, 6 elsewhere
+    (BigScience, `--pp-partition-method type:transformer|embedding`); Llama 3.1 405B has 126 on 16.
+    layers, pp, vp [1].
+
+    >>> end_stage_layers(70.0, 12.0, 1.0), end_stage_layers(96.0, 8.0, 3.0), end_stage_layers(32.0, 1.0, 1.0)
+    (5.0, 12.0, 32.0)
+    """
+    stages = pp * vp
+    uneven = ceil(layers / stages) * stages - layers
+    return stage_layers(layers, pp, vp) - where(uneven == 2, 1.0, 0.0)

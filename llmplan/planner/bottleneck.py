@@ -242,7 +242,8 @@ def _about_bubble(answer: TrainingEstimate) -> str:
 
 
 def _about_host(answer: TrainingEstimate) -> str:
-    return f"kernels are too small for the host to keep up: a larger micro-batch than {answer.plan.layout.micro_batch}, or graphs"
+    larger = f"a larger micro-batch than {answer.plan.layout.micro_batch}"
+    return f"kernels are too small for the host to keep up: {larger}, or graphs"
 
 
 def _about_stragglers(answer: TrainingEstimate) -> str:

@@ -110,15 +110,15 @@ MEASURES: dict[str, Measure] = {
     "days": Measure(
         lambda answer: answer.economics.run.wall if answer.economics else None, None, less=True, whole_run=True
     ),
-    "cost": Measure(_cost, lambda answer: one.usd if (one := _tokens(answer)) else None, less=True, whole_run=True),
-    "energy": Measure(_energy, lambda answer: one.joules if (one := _tokens(answer)) else None, less=True, whole_run=True),
-    "carbon": Measure(_carbon, lambda answer: one.carbon if (one := _tokens(answer)) else None, less=True, whole_run=True),
+    "cost": Measure(_cost, lambda answer: getattr(_tokens(answer), "usd", None), less=True, whole_run=True),
+    "energy": Measure(_energy, lambda answer: getattr(_tokens(answer), "joules", None), less=True, whole_run=True),
+    "carbon": Measure(_carbon, lambda answer: getattr(_tokens(answer), "carbon", None), less=True, whole_run=True),
 }  # fmt: skip
 """What `--by` takes: of a training, the run; of a deployment, a million output tokens."""
 
 
 def compare(alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool = False) -> list[Outcome]:
-    """Each alternative as `estimate` gives it (fit: at the best layout that `fit` finds), or why it cannot be planned."""
+    """Each alternative as `estimate` gives it (fit: at the best layout that `fit` finds), or why there is none."""
     return [_outcome(one, catalog, fit=fit) for one in alternatives]
 
 
@@ -154,7 +154,10 @@ def _best(request: Request, catalog: Catalog) -> Plan:
 
 
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
-    """What fits first, the best of it first; without `by` in the order given. Raises InputError for an unknown measure."""
+    """What fits first, the best of it first; without `by` in the order given.
+
+    Raises InputError where `by` is about the whole run and none says how long it is.
+    """
     if by is None:
         return list(outcomes)
     measure = MEASURES[by]

@@ -8,16 +8,17 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmplan.plan.facilities import EnergyTable, ReliabilityTable
-from llmplan.planner.estimate import TrainingEstimate, estimate_run
+from llmplan.planner.answer import answer_plan
 from llmplan.planner.expressions import expression
 from llmplan.planner.formula_text import formula_text
 from llmplan.planner.origins import Origins
-from llmplan.planner.terms import TERMS, Selector
+from llmplan.planner.terms import Selector, terms_of
 from llmplan.planner.trace import Call, record
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.plan import Plan
+    from llmplan.planner.answer import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,9 @@ class Entry:
     sources: tuple[tuple[str, str], ...]
 
 
-def explain(plan: Plan, catalog: Catalog, terms: Sequence[str]) -> tuple[TrainingEstimate, list[Explanation]]:
+def explain(plan: Plan, catalog: Catalog, terms: Sequence[str]) -> tuple[Estimate, list[Explanation]]:
     """The estimate of a plan, and each of its terms explained; those that are nothing are left out unless alone."""
-    answer, root = record(lambda: estimate_run(plan, catalog))
+    answer, root = record(lambda: answer_plan(plan, catalog))
     origins = Origins(plan)
     if answer.economics is not None:
         origins.add_all("energy.yaml", catalog.table("energy", EnergyTable))
@@ -96,8 +97,8 @@ def entries(plan: Plan) -> list[Entry]:
     return found
 
 
-def _explained(name: str, answer: TrainingEstimate, root: Call, origins: Origins) -> Explanation | None:
-    term = TERMS[name]
+def _explained(name: str, answer: Estimate, root: Call, origins: Origins) -> Explanation | None:
+    term = terms_of(answer.plan)[name]
     value = term.value(answer)
     if value is None:
         return None
@@ -155,8 +156,9 @@ def _step(call: Call, times: int, origins: Origins) -> Step:
     )
     return Step(
         function=call.function.lstrip("_"), module=call.module, says=text.says if text else "",
-        formula=text.formula if text else "", unit=text.unit if text else "", inputs=inputs, result=_result(call.result),
-        references=text.references if text else (), times=times, steps=tuple(_steps(call.calls, origins)),
+        formula=text.formula if text else "", unit=text.unit if text else "", inputs=inputs,
+        result=_result(call.result), references=text.references if text else (),
+        times=times, steps=tuple(_steps(call.calls, origins)),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.activations import layer_activation_bytes, logits_bytes, score_bytes
 from llmplan.formulas.attention import attended_tokens
 from llmplan.formulas.numeric import maximum, minimum, where
-from llmplan.formulas.pipeline import micro_batches_in_flight, stage_layers
+from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import expert_parts, lora_parameters, sharded_bytes, split_parts
 from llmplan.plan.model import Layer, Linear
 from llmplan.plan.plan import Plan
@@ -183,8 +183,18 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
     return dense + routed_tokens * routed * element
 
 
-def _activations(plan: Plan, in_flight: Num) -> Num:
-    """Activations of a stage that holds `in_flight` micro-batches, by the recomputation chosen [bytes]."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a stage holds beside its states: activations of the fullest for each micro-batch in flight, others once,
+    and gathered parameters [bytes]."""
+
+    each: Num
+    once: Num
+    gathered: Num
+
+
+def _kept(plan: Plan, held: Held) -> _Kept:
+    """Activations by the recomputation chosen: what is kept, and what the layer computed again takes meanwhile."""
     layout, workload, model = plan.layout, plan.workload, plan.model
     defaults = plan.stack.training
     assert defaults is not None
@@ -194,19 +204,19 @@ def _activations(plan: Plan, in_flight: Num) -> Num:
     selective: Num = 0.0
     border: Num = 0.0
     largest: Num = 0.0
+    dropped: Num = 0.0
     for layer in model.layers:
         count = layers_on_stage(plan, layer) * (layer.count / layer.copies)
         full = activation_bytes_per_layer(plan, layer)
         kept = activation_bytes_per_layer(plan, layer, scores=False) * (1.0 - defaults.selective_share)
         whole, selective = whole + count * full, selective + count * kept
         border = border + count * micro_tokens(plan, layer) * layer.hidden * element / copies
-        largest = maximum(largest, full)
+        largest, dropped = maximum(largest, full), maximum(dropped, full - kept)
     embeddings = micro_tokens(plan, model.layers[0]) * model.hidden * element / copies
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
-    kept_bytes = where(is_full, border, where(is_selective, selective, whole)) * in_flight
-    again = where(is_full, 1.0, where(is_selective, defaults.selective_share, 0.0))
-    working = defaults.recompute_copies * largest * again
-    return kept_bytes + working + embeddings
+    again = defaults.recompute_copies * where(is_full, largest, where(is_selective, dropped, 0.0))
+    each = where(is_full, border, where(is_selective, selective, whole))
+    return _Kept(each, again + embeddings, _gathered(plan, held))
 
 
 def _gathered(plan: Plan, held: Held) -> Num:
@@ -224,8 +234,8 @@ def _gathered(plan: Plan, held: Held) -> Num:
 def training_memory(plan: Plan) -> Memory:
     """Memory of the fullest device, for every layout of the plan.
 
-    With pipeline parallelism the first stage (embedding, most micro-batches in flight) and the last
-    (head, logits, one in flight) are compared and the larger one is returned part by part.
+    With pipeline parallelism the first stage (embedding, most micro-batches in flight), one in the middle and the
+    last (head, logits, one in flight) are compared and the largest is returned part by part.
     """
     layout, workload, model = plan.layout, plan.workload, plan.model
     defaults, fixed = plan.stack.training, plan.stack.memory
@@ -239,10 +249,18 @@ def training_memory(plan: Plan) -> Memory:
         tokens = micro_tokens(plan)
         tokens = minimum(tokens, defaults.logits_chunk * 1.0) if defaults.logits_chunk else tokens
         logits = logits_bytes(tokens, model.vocab, layout.tp, defaults.logits_bytes)
+    kept = _kept(plan, held)
+    layers = float(model.layer_count)
+    less = end_stage_layers(layers, layout.pp, layout.vp) / stage_layers(layers, layout.pp, layout.vp)
     in_flight = micro_batches_in_flight(layout.pp, layout.vp, micro_batches)
-    at_first = _stage(plan, held, where(alone, first + last, first), in_flight, where(alone, logits, 0.0))
-    at_last = _stage(plan, held, where(alone, first + last, last), minimum(in_flight, layout.vp * 1.0), logits)
+    behind = micro_batches_in_flight(maximum(layout.pp - 1.0, 1.0), layout.vp, micro_batches)
+    at_first = _stage(plan, held, kept, less, where(alone, first + last, first), in_flight, where(alone, logits, 0.0))
+    at_middle = _stage(plan, held, kept, where(layout.pp > 2, 1.0, 0.0), 0.0, behind, 0.0)
+    at_last = _stage(
+        plan, held, kept, less, where(alone, first + last, last), minimum(in_flight, layout.vp * 1.0), logits
+    )
     stage = _pick(at_first.allocated_bytes >= at_last.allocated_bytes, at_first, at_last)
+    stage = _pick(stage.allocated_bytes >= at_middle.allocated_bytes, stage, at_middle)
     if fixed.loads_unsharded:
         stage = replace(stage, gathered_bytes=_at_loading(plan, held, first + last, stage))
     stage = replace(stage, workspace_bytes=fixed.workspace, context_bytes=fixed.context)
@@ -262,8 +280,9 @@ def _pick(choose: Any, a: Memory, b: Memory) -> Memory:
     return Memory(**{name: where(choose, getattr(a, name), getattr(b, name)) for name in names})
 
 
-def _stage(plan: Plan, held: Held, ends: Num, in_flight: Num, logits: Num) -> Memory:
-    """Model states and activations of a stage with `ends` parameters beside its layers."""
+def _stage(plan: Plan, held: Held, kept: _Kept, share: Num, ends: Num, in_flight: Num, logits: Num) -> Memory:
+    """Model states and activations of a stage with `ends` parameters beside its share of the fullest one's layers."""
+    held = Held(*(getattr(held, field.name) * share for field in fields(Held)))
     layout, workload = plan.layout, plan.workload
     defaults = plan.stack.training
     assert defaults is not None
@@ -286,9 +305,9 @@ def _stage(plan: Plan, held: Held, ends: Num, in_flight: Num, logits: Num) -> Me
         weights_bytes=weights,
         gradients_bytes=divided(trained_dense, held.expert_trained, gradient, 2),
         optimizer_states_bytes=states * (1.0 - offloaded),
-        activations_bytes=_activations(plan, in_flight),
+        activations_bytes=kept.each * share * in_flight + kept.once,
         logits_bytes=logits,
-        gathered_bytes=_gathered(plan, held),
+        gathered_bytes=kept.gathered,
         workspace_bytes=0.0,
         overhead_bytes=0.0,
         context_bytes=0.0,

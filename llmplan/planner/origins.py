@@ -22,11 +22,13 @@ class Origins:
     def __init__(self, plan: Plan) -> None:
         self._by_value: dict[float, list[str]] = {}
         stack = plan.stack
-        parts = {
+        parts: dict[str, Any] = {
             "layout": plan.layout, "workload": plan.workload, "model": plan.model, "device": plan.device,
             "cluster": plan.cluster, "stack.fitted": stack.fitted, "stack.memory": stack.memory,
             "stack.training": stack.training,
         }  # fmt: skip
+        if plan.serving is not None:
+            parts |= {"serving": plan.serving, "stack.serving": stack.serving}
         for name, part in parts.items():
             self.add_all(name, part)
 

@@ -115,23 +115,32 @@ class Space:
         if not self._fine(("cp", cp), self._cp_fits, cp):
             self.removed["sequence"] += whole
             return
-        cut = [ep for ep in experts if self._fine(("tp", tp, ep), self._tp_fits, tp, ep)]
-        banks = [ep for ep in cut if self._fine(("ep", ep, dp * cp * tp), self._ep_fits, ep, dp * cp * tp)]
-        stages = [vp for vp in virtual if self._fine(("vp", pp, vp), self._stages_fit, pp, vp)]
-        even = [mb for mb in micro if self._fine(("mb", dp, mb), self._batch_fits, dp, mb)]
-        pairs = [(vp, mb) for vp in stages for mb in even if self._rounds_fit(pp, vp, dp, mb)]
+        cut, banks = self._once(("banks", tp, dp * cp), lambda: self._banks(tp, dp * cp * tp, experts))
+        stages, even, table = self._once(("schedule", pp, dp), lambda: self._schedule(pp, dp, virtual, micro))
         self._count(whole, [
-            ("heads", len(experts), len(cut)), ("experts", len(cut), len(banks)), ("layers", len(virtual), len(stages)),
-            ("batch", len(micro), len(even)), ("rounds", len(stages) * len(even), len(pairs)),
+            ("heads", len(experts), cut), ("experts", cut, len(banks)), ("layers", len(virtual), stages),
+            ("batch", len(micro), even), ("rounds", stages * even, len(table)),
         ])  # fmt: skip
-        if banks and pairs:
-            table = np.array(pairs, dtype=float)
-            count, times = len(pairs) * len(banks), len(banks)
+        if len(banks) and len(table):
+            count, times = len(table) * len(banks), len(banks)
             fixed = {name: np.full(count, float(n)) for name, n in (("tp", tp), ("pp", pp), ("cp", cp), ("dp", dp))}
             yield words, {
                 **fixed, "vp": np.tile(table[:, 0], times), "micro_batch": np.tile(table[:, 1], times),
-                "ep": np.repeat(np.array(banks, dtype=float), len(pairs)),
+                "ep": np.repeat(banks, len(table)),
             }  # fmt: skip
+
+    def _banks(self, tp: int, group: int, experts: tuple[int, ...]) -> tuple[int, Any]:
+        """How many ep go with tp, and those of them that go with the devices of a stage."""
+        cut = [ep for ep in experts if self._fine(("tp", tp, ep), self._tp_fits, tp, ep)]
+        banks = [ep for ep in cut if self._fine(("ep", ep, group), self._ep_fits, ep, group)]
+        return len(cut), np.array(banks, dtype=float)
+
+    def _schedule(self, pp: int, dp: int, virtual: tuple[int, ...], micro: tuple[int, ...]) -> tuple[int, int, Any]:
+        """How many vp and how many micro-batches are legal, and the pairs (vp, micro-batch) that go together."""
+        stages = [vp for vp in virtual if self._fine(("vp", pp, vp), self._stages_fit, pp, vp)]
+        even = [mb for mb in micro if self._fine(("mb", dp, mb), self._batch_fits, dp, mb)]
+        pairs = [(vp, mb) for vp in stages for mb in even if self._rounds_fit(pp, vp, dp, mb)]
+        return len(stages), len(even), np.array(pairs, dtype=float).reshape(-1, 2)
 
     def _count(self, left: int, steps: list[tuple[str, int, int]]) -> None:
         """Books what each rule leaves of `left` layouts, one rule after another; they cut independent axes."""
@@ -176,11 +185,16 @@ class Space:
         banks = {x.experts for layer in self.plan.model.layers for x in layer.linears if x.routed}
         return self._of("ep").among(divisors(reduce(gcd, banks)) if banks else (1,))
 
+    def _once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for a key."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
+
     def _fine(self, key: Any, rule: Callable[..., bool], *values: int) -> bool:
         """What a rule says, asked once for the same values."""
-        if key not in self._known:
-            self._known[key] = rule(*values)
-        return bool(self._known[key])
+        return self._once(key, lambda: rule(*values))
 
     def _tp_fits(self, tp: int, ep: int) -> bool:
         return not any(tensor_problems(self.plan.model, tp, ep))

@@ -41,8 +41,8 @@ class Api:
     """Against an interface that is paid by the token.
 
     input_usd_per_million, output_usd_per_million: what it asks [USD]; usd_per_hour: that for what the deployment serves
-    in an hour [USD/h]; break_even_requests_per_second: from which the deployment is cheaper [1/s]; break_even_load: that
-    as a share of its capacity, above 1 = never [1]; own_is_cheaper: at the load that there is. None: no price is known.
+    in an hour [USD/h]; break_even_requests_per_second: from which the deployment is cheaper [1/s]; break_even_load:
+    that as a share of its capacity, above 1 = never [1]; own_is_cheaper: at its load. None: no price is known.
     """
 
     input_usd_per_million: float
@@ -94,7 +94,7 @@ def with_economics(answer: ServingEstimate, catalog: Catalog) -> ServingEstimate
 
 
 def input_share(answer: ServingEstimate) -> float:
-    """Share of a request's device time that its prompt takes [1]: one prefill against its part of the decoding steps."""
+    """Share of a request's device time that its prompt takes [1]: a prefill against its part of decoding steps."""
     work = answer.plan.serving
     assert work is not None
     together = max(answer.sequences / answer.replicas, 1.0)
@@ -132,10 +132,10 @@ def _api(answer: ServingEstimate, usd: float | None) -> Api | None:
     a_request = (work.input_tokens * price[0] + work.output_tokens * price[1]) / _MILLION
     hourly = a_request * answer.requests_per_second.value * _HOUR
     if usd is None or a_request <= 0:
-        return Api(*price, hourly, None, None, None)
+        return Api(price[0], price[1], hourly, None, None, None)
     tokens = work.input_tokens + work.output_tokens
     rate = float(break_even_rate(usd, a_request / tokens * _MILLION)) / tokens
-    return Api(*price, hourly, rate, rate / answer.capacity, usd < hourly)
+    return Api(price[0], price[1], hourly, rate, rate / answer.capacity, usd < hourly)
 
 
 def _assumptions(plan: Plan, power: Power, grid: Grid, watts: float | None) -> Iterator[str]:

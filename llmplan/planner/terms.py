@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.errors import Fault, InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from llmplan.plan.plan import Plan
     from llmplan.planner.estimate import TrainingEstimate
 
 ALL = "all"
@@ -30,10 +31,10 @@ class Term:
     """
 
     unit: str
-    value: Callable[[TrainingEstimate], Any]
+    value: Callable[[Any], Any]
     calls: tuple[Selector, ...] = ()
     numbers: tuple[str, ...] = ()
-    within: Callable[[TrainingEstimate], Any] | None = None
+    within: Callable[[Any], Any] | None = None
 
 
 def _memory(part: str, *calls: Selector, numbers: tuple[str, ...] = ()) -> Term:
@@ -85,12 +86,16 @@ TERMS: dict[str, Term] = {
     "optimizer_seconds": _time("optimizer_seconds", S("optimizer")),
     "straggler_seconds": _time("straggler_seconds", S("straggler_factor"), numbers=("stack.fitted.straggler_loss",)),
     "mfu": Term("1", lambda answer: answer.mfu, (S("model_flops_utilization"), S("model_flops"))),
-    "checkpoint_bytes": _run("bytes", lambda e: e.storage.checkpoint_bytes, "checkpoint_bytes", "storage_bandwidth", "transfer_seconds"),
+    "checkpoint_bytes": _run(
+        "bytes", lambda e: e.storage.checkpoint_bytes, "checkpoint_bytes", "storage_bandwidth", "transfer_seconds"
+    ),
     "data_bandwidth": _run("bytes/s", lambda e: e.storage.data_bandwidth, "data_bandwidth"),
-    "goodput": _run("1", lambda e: e.reliability.goodput, "device_interval", "job_interval", "checkpoint_interval", "goodput"),
+    "goodput": _run(
+        "1", lambda e: e.reliability.goodput, "device_interval", "job_interval", "checkpoint_interval", "goodput"
+    ),
     "cost": Term(
         "USD", lambda answer: _headline(answer).usd if _headline(answer) else None, (S("instances"), S("run_cost")),
-        within=lambda answer: _headline(answer),
+        within=_headline,
     ),
     "energy": _run("J", lambda e: e.energy.joules, "it_energy", "facility_energy"),
     "carbon": _run("kg", lambda e: e.energy.carbon, "operational_carbon"),
@@ -99,14 +104,60 @@ TERMS: dict[str, Term] = {
 """Every part of memory and time (a test holds it), and the figures of the whole run."""
 
 
-def terms_named(text: str) -> list[str]:
+def _served(unit: str, value: Callable[[Any], Any], *functions: str) -> Term:
+    return Term(unit, value, tuple(Selector(name) for name in functions))
+
+
+def _million(part: str, unit: str, figure: str, *functions: str) -> Term:
+    """A figure of a million input or output tokens; None where it is not known."""
+
+    def tokens(answer: Any) -> Any:
+        return getattr(answer.economics, part, None)
+
+    def value(answer: Any) -> float | None:
+        found = getattr(tokens(answer), figure, None)
+        return None if found is None else float(found.value)
+
+    return Term(unit, value, tuple(Selector(name) for name in functions), within=tokens)
+
+
+_LOAD = ("respond",)
+SERVING_TERMS: dict[str, Term] = {
+    "weights_bytes": _served("bytes", lambda answer: answer.memory.weights_bytes, "weight_bytes"),
+    "kv_cache_bytes": _served(
+        "bytes", lambda answer: answer.memory.kv_cache_bytes,
+        "room", "cache_shape", "block_tokens", "sequence_bytes", "resident_sequences",
+    ),
+    "activations_bytes": _served("bytes", lambda answer: answer.memory.activations_bytes, "workspace_bytes"),
+    "overhead_bytes": Term("bytes", lambda answer: answer.memory.overhead_bytes, numbers=("stack.memory.context",)),
+    "decode_step_seconds": _served("s", lambda answer: answer.decode.total, "decode_step"),
+    "prefill_seconds": _served("s", lambda answer: answer.prefill.total, "prefill_step"),
+    "ttft_seconds": _served("s", lambda answer: answer.ttft.value, *_LOAD),
+    "tpot_seconds": _served("s", lambda answer: answer.tpot.value if answer.tpot else None, *_LOAD),
+    "request_seconds": _served("s", lambda answer: answer.request.value, *_LOAD),
+    "requests_per_second": _served("1/s", lambda answer: answer.requests_per_second.value, *_LOAD),
+    "input_cost": _million("input", "USD", "usd", "cost_per_million"),
+    "output_cost": _million("output", "USD", "usd", "cost_per_million"),
+    "output_energy": _million("output", "J", "joules", "energy_per_million"),
+    "output_carbon": _million("output", "kg", "carbon", "operational_carbon"),
+}  # fmt: skip
+"""The parts of a deployment's memory, its times, and what a million tokens take."""
+
+
+def terms_of(plan: Plan) -> dict[str, Term]:
+    """The terms of a training, or of a deployment."""
+    return TERMS if plan.serving is None else SERVING_TERMS
+
+
+def terms_named(text: str, plan: Plan) -> list[str]:
     """The terms that a word means: `all`, a name, or a name without its unit. Raises InputError otherwise."""
+    terms = terms_of(plan)
     wanted = text.strip().lower().replace("-", "_")
     if wanted == ALL:
-        return list(TERMS)
-    short = {name.rsplit("_", 1)[0]: name for name in TERMS if name.endswith(("_bytes", "_seconds"))}
-    found = wanted if wanted in TERMS else short.get(wanted)
+        return list(terms)
+    short = {name.rsplit("_", 1)[0]: name for name in terms if name.endswith(("_bytes", "_seconds"))}
+    found = wanted if wanted in terms else short.get(wanted)
     if found is None:
-        hint = did_you_mean(wanted, [*TERMS, *short])
-        raise InputError(Fault(f"unknown term {text[:60]!r}{hint}; there are {', '.join([ALL, *TERMS])}"))
+        hint = did_you_mean(wanted, [*terms, *short])
+        raise InputError(Fault(f"unknown term {text[:60]!r}{hint}; there are {', '.join([ALL, *terms])}"))
     return [found]

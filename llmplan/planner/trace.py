@@ -7,6 +7,7 @@ the numbers of the catalogue.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -74,6 +75,8 @@ def record(run: Callable[[], T]) -> tuple[T, Call]:
 def _wanted(frame: FrameType) -> bool:
     module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
     if not module.startswith((FORMULAS, PLANNER)) or module in _PLUMBING:
+        return False
+    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # the body of a module or class, run while it is imported
         return False
     return not name.startswith(("<", "__")) and frame.f_code.co_varnames[:1] not in (("self",), ("cls",))
 

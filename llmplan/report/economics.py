@@ -102,10 +102,8 @@ def economics_lines(found: Economics) -> Iterator[tuple[str, str]]:
         yield "", f"{every}; what they cost is not known"
     else:
         lost = duration(run.wall.value - run.work.value)
-        yield (
-            "",
-            f"{every}; checkpoint each {duration(reliability.checkpoint_seconds)}; goodput {reliability.goodput:.1%}, {lost} lost",
-        )
+        saved = f"checkpoint each {duration(reliability.checkpoint_seconds)}"
+        yield "", f"{every}; {saved}; goodput {reliability.goodput:.1%}, {lost} lost"
     yield from _cost_lines(found.cost)
     yield from _energy_lines(found)
     yield from _storage_lines(found.storage)

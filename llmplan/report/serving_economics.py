@@ -24,7 +24,8 @@ def serving_economics_json(found: ServingEconomics) -> dict[str, Any]:
         cost |= {"usd_per_hour": head.usd, "provider": head.provider, "instance": head.instance, "region": head.region,
                  "kind": head.kind, "date": head.date, "source": head.source, "instances": head.instances}  # fmt: skip
     energy: dict[str, Any] = {
-        "watts": found.watts, "device_watts": found.power.device_watts, "device_watts_source": found.power.device_source,
+        "watts": found.watts,
+        "device_watts": found.power.device_watts, "device_watts_source": found.power.device_source,
         "node_watts": found.power.node_watts, "node_watts_source": found.power.node_source,
         "pue": found.power.pue, "pue_source": found.power.pue_source,
         "grid": {"name": found.grid.name, "kilograms_per_joule": found.grid.intensity, "year": found.grid.year},

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmplan.planner.estimate import TrainingEstimate
+from llmplan.report.bottleneck import bottleneck_lines
 from llmplan.report.numbers import binary, count, decimal, plain, step_time
 from llmplan.report.verdict import WORDS, largest_part, part_name
 
@@ -116,6 +117,8 @@ def _print_time(console: Console, answer: TrainingEstimate) -> None:
     found = answer.bottleneck
     name = found.resource.replace("_", " ")
     console.print(Text.assemble(("Bottleneck  ", "bold"), f"{name}; {found.advice.message} ({found.advice.code})"))
+    for line in bottleneck_lines(found):
+        console.print(Text(f"  {line}"))
     if answer.economics is not None:
         _print_run(console, answer.economics)
 

@@ -55,7 +55,9 @@ def test_parts_sum_to_the_peak(llmplan: Llmplan) -> None:
     found = result(llmplan(*CLOSED, "--json"))["result"]
     assert sum(found["memory"]["parts"].values()) == pytest.approx(found["memory"]["peak_bytes"])
     assert sum(found["time"]["decode_parts"].values()) == pytest.approx(found["time"]["decode_step_seconds"])
-    assert found["latency"]["tpot_low_seconds"] < found["latency"]["tpot_seconds"] < found["latency"]["tpot_high_seconds"]
+    assert (
+        found["latency"]["tpot_low_seconds"] < found["latency"]["tpot_seconds"] < found["latency"]["tpot_high_seconds"]
+    )
 
 
 def test_the_inputs_given_back_are_the_same_plan(llmplan: Llmplan, here: Path) -> None:
@@ -120,7 +122,9 @@ def test_serving_rows_are_validated(llmplan: Llmplan, here: Path) -> None:
     )
     answer = result(llmplan("validate", "runs.csv", "--json"))
     first, second = answer["rows"]
-    assert {"ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds", "kv_tokens", "fits"} <= set(first["predicted"])
+    assert {"ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds", "kv_tokens", "fits"} <= set(
+        first["predicted"]
+    )
     low, high = first["interval"]["tpot_seconds"]
     assert low < first["predicted"]["tpot_seconds"] < high
     assert second["skipped"] is not None  # the generic stack of the tests does not serve

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 HEAVY = {"numpy", "rich", "scipy", "llmplan.planner.advice", "llmplan.report.table", "llmplan.plan.huggingface"}
+HEAVY |= {f"llmplan.planner.{name}" for name in ("economics", "cost", "energy", "comparison", "explain", "search")}
 
 
 def imported(here: Path, *arguments: str) -> set[str]:

@@ -13,15 +13,16 @@ from llmplan.planner.bottleneck import BUBBLE, CAPACITY, KNOBS, MORE, STRAGGLERS
 from llmplan.planner.estimate import TrainingEstimate, estimate
 from llmplan.planner.training import training_time
 
+H100: dict[str, Any] = {"hardware": "h100-sxm-80gb", "tp": 2, "pp": 1}
 PLANS: dict[str, dict[str, Any]] = {
     "one device": {"model": "gpt2", "hardware": "a100-sxm-80gb", "devices": 1, "seq_len": 1024, "global_batch": 8},
-    "inside a node": {"model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 8, "tp": 2, "pp": 1},
-    "pipeline": {"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 64, "tp": 4, "pp": 8, "global_batch": 32},
-    "experts": {"model": "mixtral-8x7b", "hardware": "h100-sxm-80gb", "devices": 64, "tp": 1, "pp": 1, "ep": 8, "zero": 3},
-    "context": {"model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 32, "tp": 2, "pp": 1, "cp": 8, "seq_len": 65536},
+    "inside a node": {**H100, "model": "llama-3.1-8b", "devices": 8},
+    "pipeline": {**H100, "model": "llama-3.1-70b", "devices": 64, "tp": 4, "pp": 8, "global_batch": 32},
+    "experts": {**H100, "model": "mixtral-8x7b", "devices": 64, "tp": 1, "ep": 8, "zero": 3},
+    "context": {**H100, "model": "llama-3.1-8b", "devices": 32, "cp": 8, "seq_len": 65536},
     "no links": {"model": "llama-3.1-8b", "hardware": "l4", "devices": 8, "workload": "lora", "quantized_base": "nf4"},
-    "offload": {"model": "llama-3.1-8b", "hardware": "a100-sxm-80gb", "devices": 8, "offload_optimizer": True, "stack": "megatron-core"},
-    "fp8": {"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 128, "precision": "fp8", "tp": 4, "pp": 2},
+    "offload": {"model": "llama-3.1-8b", "hardware": "a100-sxm-80gb", "devices": 8, "offload_optimizer": True},
+    "fp8": {**H100, "model": "llama-3.1-70b", "devices": 128, "precision": "fp8", "tp": 4, "pp": 2},
     "torus": {"model": "llama-2-7b", "hardware": "tpu-v5p", "devices": 64, "stack": "maxtext"},
     "cpu": {"model": "bert-large-uncased", "hardware": "xeon-8480", "devices": 4, "seq_len": 512, "global_batch": 32},
 }  # fmt: skip
@@ -78,8 +79,7 @@ def test_no_resource_gives_more_than_its_share(answer: TrainingEstimate) -> None
 def test_use_is_a_share_and_no_less_than_the_wait(answer: TrainingEstimate) -> None:
     found = busy(answer.plan, answer.step.value)
     waits = shares(answer.plan, answer.time)
-    for name, share in found.items():
-        assert 0 <= share <= 1
+    assert all(0 <= share <= 1 for share in found.values())
     assert set(found) == set(KNOBS)
     assert waits.keys() <= {*KNOBS, BUBBLE, STRAGGLERS}
 

@@ -67,7 +67,10 @@ def test_bloom_is_on_the_french_grid_of_the_catalogue() -> None:
 
 
 def test_gpt3_energy_and_carbon() -> None:
-    """Patterson et al. 2021: 14.8 days of 10,000 V100 at 330 W (measured, device and host), PUE 1.10: 1,287 MWh, 552 t."""
+    """Patterson et al. 2021: 14.8 days of 10,000 V100 at 330 W (measured, device and host), PUE 1.10.
+
+    1,287 MWh and 552 t were published.
+    """
     low = facility_energy(it_energy(interval(14.8, 0.1)[0] * DAY, 10_000.0, 330.0), 1.10)
     high = facility_energy(it_energy(interval(14.8, 0.1)[1] * DAY, 10_000.0, 330.0), 1.10)
     assert low <= 1287 * MWH <= high

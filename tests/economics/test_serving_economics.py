@@ -13,8 +13,8 @@ from llmplan.planner.answer import answer_plan
 from llmplan.planner.serving import ServingEstimate
 
 PLAN: dict[str, Any] = {
-    "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 8, "workload": "serve", "stack": "vllm", "batch": 64,
-    "input_tokens": 1000, "output_tokens": 200, "price": "3 USD/h", "grid": "usa",
+    "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 8, "workload": "serve", "stack": "vllm",
+    "batch": 64, "input_tokens": 1000, "output_tokens": 200, "price": "3 USD/h", "grid": "usa",
 }  # fmt: skip
 MILLION, HOUR = 1e6, 3600.0
 

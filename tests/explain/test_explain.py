@@ -22,7 +22,7 @@ from llmplan.planner.explain import Explanation, Step, explain
 from llmplan.planner.expressions import expression
 from llmplan.planner.formula_text import formula_text
 from llmplan.planner.memory import Memory
-from llmplan.planner.terms import TERMS, terms_named
+from llmplan.planner.terms import SERVING_TERMS, TERMS, terms_named
 from llmplan.planner.trace import record
 from llmplan.planner.training import StepTime
 from llmplan.report.explain_answers import Explained
@@ -31,10 +31,11 @@ from llmplan.report.verdict import part_name
 Llmplan = Callable[..., Any]
 FLAGS = "bool"
 PLANS: dict[str, dict[str, Any]] = {
-    "dense": {"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 64, "tp": 4, "pp": 4, "vp": 5, "cp": 2,
-              "seq_len": 8192, "global_batch": 64, "recompute": "full", "zero": 1, "tokens": 1e12, "stack": "megatron-core"},
-    "experts": {"model": "mixtral-8x7b", "hardware": "h100-sxm-80gb", "devices": 64, "tp": 2, "pp": 1, "ep": 8, "zero": 3,
-                "stack": "torchtitan", "recompute": "selective", "tokens": 1e12},
+    "dense": {"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 64, "tp": 4, "pp": 4, "vp": 5,
+              "cp": 2, "seq_len": 8192, "global_batch": 64, "recompute": "full", "zero": 1, "tokens": 1e12,
+              "stack": "megatron-core"},
+    "experts": {"model": "mixtral-8x7b", "hardware": "h100-sxm-80gb", "devices": 64, "tp": 2, "pp": 1, "ep": 8,
+                "zero": 3, "stack": "torchtitan", "recompute": "selective", "tokens": 1e12},
     "lora": {"model": "llama-3.1-8b", "hardware": "a100-sxm-80gb", "devices": 8, "workload": "lora", "steps": 1000},
 }  # fmt: skip
 
@@ -71,6 +72,27 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
     for step in steps:
         yield step
         yield from walk(step.steps)
+
+
+@pytest.fixture(scope="module")
+def deployment() -> tuple[Any, dict[str, Explanation]]:
+    words = {"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 8, "workload": "serve", "stack": "vllm"}
+    answer, found = explain(plan_from(words), open_catalog(), list(SERVING_TERMS))
+    return answer, {one.term: one for one in found}
+
+
+def test_a_deployment_is_explained_too(deployment: tuple[Any, dict[str, Explanation]]) -> None:
+    answer, found = deployment
+    assert set(found) == set(SERVING_TERMS)
+    assert answer.memory.parts().keys() <= set(SERVING_TERMS)
+    for name, one in found.items():
+        assert one.value == float(SERVING_TERMS[name].value(answer))
+        assert one.steps or one.numbers, name
+    assert found["output_cost"].value in [step.result for step in found["output_cost"].steps]
+    assert found["output_energy"].value in [step.result for step in found["output_energy"].steps]
+    assert found["weights_bytes"].value in [step.result for step in found["weights_bytes"].steps]
+    functions = {step.function for one in found.values() for step in walk(one.steps)}
+    assert {"decode_attention_seconds", "matmul_seconds", "resident_sequences"} <= functions
 
 
 def test_every_part_of_an_estimate_is_a_term() -> None:
@@ -118,7 +140,8 @@ def test_terms_are_made_of_their_steps(explained: tuple[Any, dict[str, Explanati
     """Where the planner adds nothing of its own, the steps are the term."""
     _, found = explained
     for name, function in {
-        "pipeline_bubble_seconds": "bubble_seconds", "data_parallel_seconds": "data_parallel", "carbon": "operational_carbon",
+        "pipeline_bubble_seconds": "bubble_seconds", "data_parallel_seconds": "data_parallel",
+        "carbon": "operational_carbon",
         "embodied_carbon": "embodied_carbon", "goodput": "goodput", "checkpoint_bytes": "checkpoint_bytes",
         "optimizer_seconds": "optimizer", "mfu": "model_flops_utilization", "logits_bytes": "logits_bytes",
     }.items():  # fmt: skip
@@ -167,7 +190,7 @@ def test_the_profiling_hook_is_put_back() -> None:
 
 @pytest.mark.parametrize("word", ["activations", "activations_bytes", "Tensor-Parallel", "mfu", "optimizer"])
 def test_terms_by_name(word: str) -> None:
-    (name,) = terms_named(word)
+    (name,) = terms_named(word, plan_from(PLANS["lora"]))
     assert name.startswith(word.lower().replace("-", "_"))
 
 

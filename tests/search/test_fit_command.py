@@ -38,7 +38,9 @@ def test_the_winner_as_a_plan_gives_the_same_numbers(llmplan: Command, here: Pat
 
 
 def test_a_deployment_as_a_plan_gives_the_same_numbers(llmplan: Command, here: Path) -> None:
-    found = answer(llmplan("fit", *SERVED, "--devices", "16", "--request-rate", "10", "--json", "--write-plan", "s.yaml"))
+    found = answer(
+        llmplan("fit", *SERVED, "--devices", "16", "--request-rate", "10", "--json", "--write-plan", "s.yaml")
+    )
     again = json.loads(llmplan("estimate", "--plan", "s.yaml", "--json").out)
     assert again["result"] == found["results"][0]["result"]
 
@@ -62,7 +64,9 @@ def test_the_smallest_cluster(llmplan: Command) -> None:
 
 
 def test_nothing_fits(llmplan: Command) -> None:
-    run = llmplan("fit", "--model", "llama-3.1-405b", "--hardware", "a100-sxm-40gb", "--devices", "8", "--workload", "pretrain")
+    run = llmplan(
+        "fit", "--model", "llama-3.1-405b", "--hardware", "a100-sxm-40gb", "--devices", "8", "--workload", "pretrain"
+    )
     assert (run.code, run.out) == (3, "")
     assert "they need more memory than a device has" in run.err
     assert "nearest misses:" in run.err
@@ -82,7 +86,9 @@ def test_nothing_fits_as_json(llmplan: Command) -> None:
 
 
 def test_pinned_dimensions_and_what_opening_them_would_do(llmplan: Command) -> None:
-    found = answer(llmplan("fit", *GPT3, "--tp", "4,8", "--pp", "8..16", "--zero", "1", "--recompute", "full", "--json"))
+    found = answer(
+        llmplan("fit", *GPT3, "--tp", "4,8", "--pp", "8..16", "--zero", "1", "--recompute", "full", "--json")
+    )
     for one in found["results"]:
         said = one["inputs"]
         assert said["tp"] in (4, 8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import product
 from typing import Any
 
 import pytest
@@ -53,7 +53,7 @@ def small(model: str, hardware: str, devices: str, batch: int, wishes: Wishes | 
                  global_batch=batch, **SPACE)  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     model=st.sampled_from(["llama-3.1-8b", "mixtral-8x7b-v0.1", "gpt2-xl", "llama-2-13b"]),
     hardware=st.sampled_from(["h100", "a100-sxm-40gb", "h200-sxm-141gb"]),
@@ -92,7 +92,7 @@ def best_step(question: Search) -> float:
     return found[0].step.value if found else float("inf")
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     model=st.sampled_from(["llama-3.1-70b", "mixtral-8x22b-v0.1", "gpt3-175b", "llama-3.1-8b"]),
     hardware=st.sampled_from(["h100", "a100-sxm-40gb", "a100-sxm-80gb", "gb200"]),
@@ -131,14 +131,3 @@ def _with_more(plan: Plan, what: str, factor: float) -> Plan:
     peak = {name: value * factor for name, value in device.peak.items()} if what == "peak" else device.peak
     device = device.model_copy(update={"memory": memory, "scale_up": up, "peak": peak})
     return replace(plan, device=device, cluster=cluster)
-
-
-def test_equals_are_named_in_the_order_of_simplicity() -> None:
-    """Beyond one data-parallel rank, sharding more than fits anyway is no faster: the least sharding comes first."""
-    question = asked(Wishes(objective="devices", top=40), model="gpt2", hardware="h100", devices="8", global_batch=64,
-                     workload="pretrain")  # fmt: skip
-    found = search(question).best
-    for one, other in pairwise(found):
-        if one.step.value == other.step.value:
-            a, b = one.plan.layout, other.plan.layout
-            assert (a.tp * a.pp * a.cp, a.zero) <= (b.tp * b.pp * b.cp, max(b.zero, a.zero))
