@@ -19,7 +19,7 @@ from llmplan.plan.plan import Plan
 from llmplan.plan.rows import Row, read_rows, row_plan
 from llmplan.planner.estimate import TrainingEstimate, estimate
 from llmplan.planner.search import Search, search
-from llmplan.planner.search_choices import Choice
+from llmplan.planner.search_choices import Choice, Choices
 from llmplan.planner.search_goal import Goal
 from llmplan.planner.search_terms import Market
 
@@ -32,15 +32,15 @@ Made by `python benchmarks/practice.py` from `tests/measurements/training.csv`; 
 
 A planner that finds the best layout should find about the layouts that people who measured came to. For every
 published run of {least} devices and more this page compares two predictions: the throughput of the layout that was
-really used, and the best throughput of any layout that fits, on the same devices, with the same model, sequence,
-batch, precision and software stack, among what that stack can run (`layouts:` in its catalogue entry). Where one
-source measured several layouts of one setup (same model, devices, precision and sequence), the fastest measured one
-is what practice came to; the others are steps on the way.
+really used, and the best throughput of any layout that fits with its whole memory band (`fit --surely`), on the same
+devices, with the same model, sequence, batch, precision and software stack, among what that stack can run (`layouts:`
+in its catalogue entry). Where one source measured several layouts of one setup (same model, devices, precision and
+sequence), the fastest measured one is what practice came to; the others are steps on the way.
 
 {summary}
 
-Ratio: predicted throughput of the layout used over the best predicted. Above 1: the layout used is predicted not to
-fit, so that it is not among those that were searched.
+Ratio: predicted throughput of the layout used over the best predicted. Above 1: the layout used is not
+among those that were searched, for its memory band passes the limit.
 
 ## Where the two differ, and why
 
@@ -58,7 +58,9 @@ largest. `z` zero stage, `mb` micro-batch, `sp` sequence parallelism.
 REASONS = {
     "recompute": "The run recomputed more than the prediction needs to fit. Runs keep a reserve of memory, recompute "
     "by default (the scripts of LLM Foundry, MaxText and BLOOM do), or were launched before selective recomputation.",
-    "pipeline": "The run used more pipeline stages, or fewer virtual ones, than the best predicted layout.",
+    "pipeline": "The run used another number of pipeline or virtual stages. Predicted stages are even and send beside "
+    "work, so that more of them cost little; where they are not, runs stay at fewer. Sweeps of layouts (nanotron) hold "
+    "setups of which no good layout was published.",
     "tensor": "The run used another degree of tensor or context parallelism.",
     "batch": "The run used another micro-batch or sharding on the same degrees.",
 }
@@ -140,13 +142,19 @@ def fastest(found: Iterable[tuple[Row, Plan]]) -> list[tuple[Row, Plan]]:
     return list(best.values())
 
 
+def best(base: Plan, devices: int, choices: Choices, catalog: Catalog) -> TrainingEstimate | None:
+    """The best layout whose whole memory band fits; where there is none, the best whose prediction fits."""
+    for surely in (True, False):
+        found = search(Search((base,), (devices,), choices, Goal(Market(catalog), surely=surely))).best
+        if found:
+            return found[0]
+    return None
+
+
 def compare(row: Row, plan: Plan, catalog: Catalog) -> Case | None:
     base = replace(plan, layout=Layout())
     pinned = {"recompute": Choice((plan.layout.recompute,))}
-    both = [
-        next(iter(search(Search((base,), (plan.devices,), choices, Goal(Market(catalog)))).best), None)
-        for choices in ({}, pinned)
-    ]
+    both = [best(base, plan.devices, choices, catalog) for choices in ({}, pinned)]
     if both[0] is None:
         print(f"{row.id}: nothing is predicted to fit", file=sys.stderr)
         return None

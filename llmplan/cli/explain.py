@@ -86,7 +86,7 @@ def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, 
     answer, found = explain(resolved, opened, names)
     if not found:
         raise InputError(
-            f"{names[0]} is not part of this plan: it is about the whole run, whose length (--tokens) was not said"
+            f"{names[0]} of this plan is not known: it takes the run's length (--tokens), a price or a power"
         )
     if form == "json":
         typer.echo(dumps(explain_json(found, entries(resolved), words(answer.plan))))

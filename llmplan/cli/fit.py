@@ -174,7 +174,7 @@ def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> N
     asked, told = question(ask, catalog)
     found = search(asked)
     changes = [] if found.best else what_would_do(ask, asked, catalog)
-    _write(asked, found, told, changes, form)
+    _write(ask, asked, found, told, changes, form)
     if not found.best:
         from llmplan.report.search import nothing_lines
 
@@ -196,7 +196,7 @@ def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least
     found = search_serving(asked)
     changes = [] if found.best else what_would_serve(ask, asked, catalog)
     if form == "json":
-        typer.echo(dumps(report.deployments_json(asked, found, told, changes)))
+        typer.echo(dumps(report.deployments_json(ask, asked, found, told, changes)))
     elif form == "csv":
         typer.echo(report.deployments_csv(asked, found), nl=False)
     elif form == "jsonl":
@@ -229,7 +229,7 @@ def _maximize(ask: Ask, what: str, catalog: Catalog, form: str, write_plan: Path
         from llmplan.report.json import dumps
         from llmplan.report.search_json import most_json
 
-        typer.echo(dumps(most_json(what, found), indent=None if form == "jsonl" else 2))
+        typer.echo(dumps(most_json(ask, what, found), indent=None if form == "jsonl" else 2))
     if found.value is None:
         typer.echo(most_line(found), err=True)
         raise typer.Exit(THE_ANSWER_IS_NO)
@@ -237,7 +237,7 @@ def _maximize(ask: Ask, what: str, catalog: Catalog, form: str, write_plan: Path
         _write_plan(write_plan, found.estimate.plan)
 
 
-def _write(asked: Search, found: Found, told: tuple[str, ...], changes: list[Change], form: str) -> None:
+def _write(ask: Ask, asked: Search, found: Found, told: tuple[str, ...], changes: list[Change], form: str) -> None:
     """The answer on stdout; a table of nothing is not written, the reasons go to stderr."""
     if form == "table":
         if found.best:
@@ -249,7 +249,7 @@ def _write(asked: Search, found: Found, told: tuple[str, ...], changes: list[Cha
     from llmplan.report.search_json import csv_text, fit_json, results
 
     if form == "json":
-        typer.echo(dumps(fit_json(asked, found, told, changes)))
+        typer.echo(dumps(fit_json(ask, asked, found, told, changes)))
     elif form == "csv":
         typer.echo(csv_text(asked, found), nl=False)
     else:

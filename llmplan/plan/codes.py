@@ -164,6 +164,12 @@ CODES: dict[str, Code] = {
         "A synchronous step ends with its slowest device, and the slowest of many is slower. The loss grows with the "
         "logarithm of the number of nodes.",
     ),
+    "LP038": Code(
+        "Held back by storage",
+        "reading data takes {share} of what storage gives: {remedy}",
+        "The devices use tokens faster than the nodes read them together. The run then takes as much longer; the step "
+        "itself is told without the wait.",
+    ),
     "LP040": Code(
         "Storage is slower than the step",
         "reading data needs {needed} and storage of cluster {cluster} gives {have}: the devices will wait for data",

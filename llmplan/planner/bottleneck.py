@@ -19,13 +19,14 @@ from llmplan.planner.training import StepTime, training_time
 
 if TYPE_CHECKING:
     from llmplan.plan.plan import Plan, PlanWarning
+    from llmplan.plan.stack import Stack
     from llmplan.planner.estimate import TrainingEstimate
 
 MORE = 1.1
 """How much more of a resource an elasticity is about: +10 %."""
-_NUDGE = 1e-6  # relative step of the derivatives: far above rounding (1e-16), far below a kink's width
+NUDGE = 1e-6  # relative step of the derivatives: far above rounding (1e-16), far below a kink's width
 _UNLIMITED = 1e9  # a rate at which a resource costs nothing
-BUBBLE, STRAGGLERS, CAPACITY = "pipeline_bubble", "stragglers", "memory_capacity"
+BUBBLE, STRAGGLERS, CAPACITY, STORAGE = "pipeline_bubble", "stragglers", "memory_capacity", "storage"
 _RECOMPUTE = ("none", "selective", "full")
 
 
@@ -42,7 +43,8 @@ class Elasticity:
 class Bottleneck:
     """What holds a plan back.
 
-    resource: what most of the step waits for, or `memory_capacity` where the plan does not fit;
+    resource: what most of the step waits for, `memory_capacity` where the plan does not fit, `storage` where data are
+    read slower than they are used;
     seconds: of the step by resource, which sum to it [s]; used: share of each resource's capacity that is in
     use (of the step's time, of the usable memory) [1]; elasticity: by resource; advice: what to do about it.
     """
@@ -68,8 +70,13 @@ def bottleneck(answer: TrainingEstimate) -> Bottleneck:
         for name, knob in KNOBS.items()
     }
     elasticity[CAPACITY] = _roomier(answer)
-    resource = max(seconds, key=lambda name: seconds[name]) if answer.fits else CAPACITY
-    share = used[CAPACITY] if resource == CAPACITY else seconds[resource] / step
+    load = answer.economics.storage.load if answer.economics else None
+    if load is not None:
+        used[STORAGE] = load
+        elasticity[STORAGE] = Elasticity(step, min(MORE, max(1.0, load)), answer.fits)  # the step itself reads nothing
+    resource = max(seconds, key=lambda name: seconds[name])
+    resource = CAPACITY if not answer.fits else STORAGE if load is not None and load > 1 else resource
+    share = used[resource] if resource in (CAPACITY, STORAGE) else seconds[resource] / step
     return Bottleneck(resource, seconds, used, elasticity, _advice(answer, resource, share))
 
 
@@ -89,8 +96,8 @@ def shares(plan: Plan, time: StepTime) -> dict[str, float]:
 
 def _gain(plan: Plan, knob: Callable[[Plan, float], Plan], rest: float) -> float:
     """-dT/d(ln rate) of one resource [s], 0 where it is within rounding."""
-    gain = (rest - _busy_seconds(training_time(knob(plan, 1.0 + _NUDGE)))) / _NUDGE
-    return gain if gain > rest * _NUDGE else 0.0
+    gain = (rest - _busy_seconds(training_time(knob(plan, 1.0 + NUDGE)))) / NUDGE
+    return gain if gain > rest * NUDGE else 0.0
 
 
 def busy(plan: Plan, step: float) -> dict[str, float]:
@@ -122,8 +129,12 @@ def _more_memory_bandwidth(plan: Plan, factor: float) -> Plan:
 def _more_scale_up(plan: Plan, factor: float) -> Plan:
     """Faster links between the devices of a domain: rate up, latency down; the host's where they have none."""
     device = plan.device
-    latency = (device.efficiency.link_latency or plan.cluster.fabric.latency) / factor
-    efficiency = device.efficiency.model_copy(update={"link_latency": latency})
+    latency, small = (
+        device.efficiency.link_latency or plan.cluster.fabric.latency,
+        device.efficiency.small_reduce_latency,
+    )
+    shorter = {"link_latency": latency / factor, "small_reduce_latency": small / factor if small else None}
+    efficiency = device.efficiency.model_copy(update=shorter)
     link = device.scale_up.model_copy(update={"bandwidth": device.scale_up.bandwidth * factor})
     changed = _device(plan, efficiency=efficiency, scale_up=link)
     return changed if _linked(plan) else _more_host_link(changed, factor)
@@ -142,13 +153,24 @@ def _faster_host(plan: Plan, factor: float) -> Plan:
     """A faster host: less time a launched operation, a kernel and a step, and a faster link to its memory."""
     efficiency = plan.device.efficiency
     curves = {name: one.model_copy(update={"launch": one.launch / factor}) for name, one in efficiency.matmul.items()}
-    changed = _device(plan, efficiency=efficiency.model_copy(update={"matmul": curves}))
-    times = {name: value / factor if name in _HOST_TIMES else value for name, value in plan.stack.fitted.items()}
-    changed = replace(changed, stack=plan.stack.model_copy(update={"fitted": times}))
+    shorter = {"matmul": curves, "decode_attention_latency": (efficiency.decode_attention_latency or 0.0) / factor}
+    changed = _device(plan, efficiency=efficiency.model_copy(update=shorter))
+    changed = replace(changed, stack=_less_host_time(plan.stack, factor))
     return _more_host_link(changed, factor) if _linked(plan) else changed
 
 
-_HOST_TIMES = ("operation_host_seconds", "step_seconds")  # of a stack's fitted numbers, those that are the host's time
+def _less_host_time(stack: Stack, factor: float) -> Stack:
+    """The stack with shorter times of the host: those of its fitted numbers that are seconds."""
+
+    def shorter(fitted: dict[str, float]) -> dict[str, float]:
+        return {name: value / factor if name.endswith("_seconds") else value for name, value in fitted.items()}
+
+    changes: dict[str, Any] = {"fitted": shorter(stack.fitted)}
+    if stack.serving is not None:
+        variants = tuple(one.model_copy(update={"fitted": shorter(one.fitted)}) for one in stack.serving.variants)
+        changes["serving"] = stack.serving.model_copy(update={"variants": variants})
+    return stack.model_copy(update=changes)
+
 
 KNOBS: dict[str, Callable[[Plan, float], Plan]] = {
     "compute": _more_compute,
@@ -254,6 +276,10 @@ def _about_capacity(answer: TrainingEstimate) -> str:
     return "--check says which changes would make it fit"
 
 
+def _about_storage(answer: TrainingEstimate) -> str:
+    return f"faster storage than that of {answer.plan.cluster.id}, or data that are kept on the nodes"
+
+
 _REMEDIES: dict[str, tuple[str, Callable[[TrainingEstimate], str]]] = {
     CAPACITY: ("LP030", _about_capacity),
     "compute": ("LP031", _about_compute),
@@ -263,4 +289,5 @@ _REMEDIES: dict[str, tuple[str, Callable[[TrainingEstimate], str]]] = {
     BUBBLE: ("LP035", _about_bubble),
     "host": ("LP036", _about_host),
     STRAGGLERS: ("LP037", _about_stragglers),
+    STORAGE: ("LP038", _about_storage),
 }

@@ -54,6 +54,10 @@ class Measure:
     less: bool
     whole_run: bool = False
 
+    def applies(self, answer: Estimate) -> bool:
+        """Whether that kind of answer has such a figure."""
+        return (self.training if isinstance(answer, TrainingEstimate) else self.serving) is not None
+
     def figure(self, answer: Estimate) -> Interval | None:
         """The figure of an answer; None where it is not known or there is none."""
         if isinstance(answer, TrainingEstimate):
@@ -156,11 +160,14 @@ def _best(request: Request, catalog: Catalog) -> Plan:
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
     """What fits first, the best of it first; without `by` in the order given.
 
-    Raises InputError where `by` is about the whole run and none says how long it is.
+    Raises InputError where `by` says nothing here, or is about the whole run and none says how long it is.
     """
     if by is None:
         return list(outcomes)
     measure = MEASURES[by]
+    answers = [one.answer for one in outcomes if one.answer is not None]
+    if answers and not any(measure.applies(answer) for answer in answers):
+        raise InputError(f"--by {by} says nothing about {'training' if answers[0].plan.serving is None else 'serving'}")
     trainings = [one.answer for one in outcomes if isinstance(one.answer, TrainingEstimate)]
     if measure.whole_run and trainings and not any(one.economics for one in trainings):
         raise InputError(f"--by {by} is about the whole run: say how long it is (--tokens)")

@@ -51,7 +51,7 @@ def economics(answer: TrainingEstimate, catalog: Catalog) -> Economics | None:
         return None
     storage = storage_of(answer, tokens)
     reliability = reliability_of(plan, storage.write_seconds, catalog)
-    run = run_of(answer, tokens, reliability.goodput)
+    run = run_of(answer, tokens, reliability.goodput, max(1.0, storage.load or 1.0))
     cost, energy = cost_of(plan, run.wall, catalog), energy_of(plan, run.wall, catalog)
     warnings = tuple(_warnings(plan, storage, reliability, cost, energy))
     return Economics(run, storage, reliability, cost, energy, tuple(_assumptions(plan, reliability, energy)), warnings)

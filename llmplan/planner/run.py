@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Run:
     """A run from its first step to its last.
 
-    tokens, steps [1]; work: time of its steps alone [s]; wall: with interruptions and checkpoints, as far as they
-    are known [s]; device_seconds: devices x wall [s].
+    tokens, steps [1]; work: time of its steps alone [s]; wall: with interruptions, checkpoints and waiting for data, as
+    far as they are known [s]; device_seconds: devices x wall [s].
     """
 
     tokens: float
@@ -41,9 +41,13 @@ def run_tokens(plan: Plan) -> float | None:
     return None
 
 
-def run_of(answer: TrainingEstimate, tokens: float, goodput: float | None) -> Run:
-    """The run of so many tokens; goodput: share of the wall time that becomes progress, None = not known [1]."""
-    rate, share = answer.tokens_per_second, goodput if goodput is not None else 1.0
+def run_of(answer: TrainingEstimate, tokens: float, goodput: float | None, wait: float = 1.0) -> Run:
+    """The run of so many tokens.
+
+    goodput: share of the wall time that becomes progress, None = not known [1]; wait: by which reading data lengthens
+    the steps [1].
+    """
+    rate, share = answer.tokens_per_second, (1.0 if goodput is None else goodput) / wait
     work = Interval(tokens / rate.value, tokens / rate.high, tokens / rate.low)
     wall = Interval(work.value / share, work.low / share, work.high / share)
     steps = float(math.ceil(tokens / step_tokens(answer.plan)))

@@ -11,6 +11,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.plan.defaults import ROUNDS, check_words
 from llmplan.plan.draft import Draft
 from llmplan.plan.limits import Limits
+from llmplan.plan.options import PlanOptions
 from llmplan.plan.plan import Plan
 from llmplan.plan.request import Request
 from llmplan.plan.resolve import base_plan
@@ -49,6 +50,14 @@ class Ask:
     wanted: Request
     given: Mapping[str, Any] = field(default_factory=dict)
     wishes: Wishes = field(default_factory=Wishes)
+
+    def words(self) -> dict[str, Any]:
+        """What was asked, as it was said, in the order of the vocabulary."""
+        said = {**self.wanted.options.said(), **self.given}
+        plain = {
+            name: value.model_dump(exclude_none=True) if name == "limits" else value for name, value in said.items()
+        }
+        return {name: plain[name] for name in PlanOptions.model_fields if name in plain}
 
     def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
         """The same with other words; None opens a dimension."""
@@ -139,8 +148,8 @@ def sizes(devices: Choice | None, most: int | None, per_node: int) -> tuple[int,
         return tuple(devices.values)
     low, high = (1, most) if devices is None else (max(1, devices.low), devices.high)
     assert high is not None
-    found = {n for n in (*_usual(per_node, high), high) if low <= n <= high}
-    return tuple(sorted(found))
+    found = {n for n in _usual(per_node, high) if low <= n <= high}  # a larger limit never tries fewer sizes
+    return tuple(sorted(found)) or (high,)
 
 
 def _usual(per_node: int, most: int) -> Iterator[int]:

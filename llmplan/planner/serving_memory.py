@@ -18,7 +18,7 @@ from llmplan.plan.model import Core, Model
 from llmplan.plan.plan import Plan
 from llmplan.plan.serving import ServingPolicy, ServingWorkload
 from llmplan.planner.memory import end_parameters, local_parameters
-from llmplan.planner.serving_step import LOW, WEIGHT_BYTES
+from llmplan.planner.serving_precision import WEIGHT_BYTES, expert_bytes
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -139,13 +139,6 @@ def weight_bytes(plan: Plan, work: ServingWorkload) -> Num:
         total = total + fullest * (layer.copies / model.layer_count) * held
     first, last = end_parameters(plan)
     return total + wide * where(layout.pp == 1, first + last, maximum(first, last))
-
-
-def expert_bytes(model: Model, work: ServingWorkload) -> float:
-    """Bytes of a weight of an expert: released ones may have fewer bits than the rest (MXFP4 in gpt-oss)."""
-    if work.weight_precision not in LOW and model.expert_precision in WEIGHT_BYTES:
-        return WEIGHT_BYTES[model.expert_precision]
-    return WEIGHT_BYTES[work.weight_precision]
 
 
 def workspace_bytes(plan: Plan, policy: ServingPolicy) -> Num:

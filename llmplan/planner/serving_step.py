@@ -20,12 +20,12 @@ from llmplan.formulas.decode import decode_attention_seconds, reduce_latency, to
 from llmplan.formulas.matmul import matmul_seconds
 from llmplan.formulas.numeric import log2, maximum, minimum, where
 from llmplan.planner import rates as reach
+from llmplan.planner.serving_precision import LOW, WEIGHT_BYTES, expert_bytes
 from llmplan.planner.serving_shapes import Mixer, Product, Shapes, shapes
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Bool, Num
     from llmplan.plan.plan import Plan
-    from llmplan.plan.serving import ServingWorkload
 
 _ATTENTION_RAMP = 2e9  # FLOPs lost while an attention kernel fills the chip: half a wave of 128 x 128 blocks
 _SMALL_TILE = 8.0  # rows: half of the 16-row tile that grouped products take where each expert has few rows
@@ -35,12 +35,6 @@ GROUPED_SHARE = 0.75
 tokens and more on A100, H100, H200 and B200 (vLLM's fused kernels, ai-dynamo/aiconfigurator systems/data)."""
 DECODE_ATTENTION_SHARE = 0.5  # of the rate of prefill: queries of one token fill matrix tiles badly
 _EXCHANGE_BYTES = 1.5  # of an element sent to experts in 8 bits and back in 16, on average
-LOW = ("fp8", "int8", "nvfp4", "mxfp4", "int4")
-WEIGHT_BYTES = {
-    "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.52, "nvfp4": 0.5625, "mxfp4": 0.53125,
-}  # fmt: skip
-"""Bytes of a stored weight with its scales: int4 in groups of 128 with a 16-bit scale and a 4-bit zero (GPTQ, AWQ),
-nvfp4 an 8-bit scale for 16, mxfp4 one for 32; scales of fp8 and int8 (a row, or a 128 x 128 block) are nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +110,7 @@ def deployment(plan: Plan, numbers: ServingNumbers, built: Shapes | None = None)
     work = plan.serving
     assert work is not None
     device = plan.device
-    compute = compute_precision(work)
+    compute = work.activation_precision  # narrower weights are widened on the fly
     low = compute in LOW
     steady = numbers.compute_efficiency * device.efficiency.sustained_fraction
     share = steady * (numbers.low_precision_efficiency if low else 1.0)
@@ -129,9 +123,7 @@ def deployment(plan: Plan, numbers: ServingNumbers, built: Shapes | None = None)
         low=reach.matmul_rate(device, compute, share),
         wide=reach.matmul_rate(device, wide, steady),
         weight_bytes=WEIGHT_BYTES[work.weight_precision],
-        expert_bytes=WEIGHT_BYTES[plan.model.expert_precision or work.weight_precision]
-        if plan.model.expert_precision in WEIGHT_BYTES and work.weight_precision not in LOW
-        else WEIGHT_BYTES[work.weight_precision],
+        expert_bytes=expert_bytes(plan.model, work),
         input_bytes=reach.ELEMENT_BYTES[compute],
         kv_bytes=WEIGHT_BYTES[work.kv_precision],
         attention=reach.attention_rate(device, steady),
@@ -142,11 +134,6 @@ def deployment(plan: Plan, numbers: ServingNumbers, built: Shapes | None = None)
         reduce_latency=measured.small_reduce_latency or links.scale_up_latency,
         tp=plan.layout.tp * 1.0, pp=plan.layout.pp * 1.0, ep=plan.layout.ep * 1.0, numbers=numbers,
     )  # fmt: skip
-
-
-def compute_precision(work: ServingWorkload) -> str:
-    """Precision that products run in: the inputs', for weights alone in 8 bits or fewer are widened on the fly."""
-    return work.activation_precision
 
 
 def step(at: Deployment, decoding: Num, context: Num, prompt: Num, length: Num) -> Step:

@@ -38,9 +38,14 @@ class Storage:
     write_bandwidth: float | None
 
     @property
+    def load(self) -> float | None:
+        """What reading data takes of the storage [1]; above 1 the devices wait for it. None where it is not known."""
+        return None if self.read_bandwidth is None else self.data_bandwidth / self.read_bandwidth
+
+    @property
     def holds_back(self) -> bool:
         """Whether data are read slower than they are used."""
-        return self.read_bandwidth is not None and self.data_bandwidth > self.read_bandwidth
+        return self.load is not None and self.load > 1.0
 
 
 def storage_of(answer: TrainingEstimate, tokens: float) -> Storage:

@@ -23,8 +23,8 @@ from llmplan.plan.stack import Stack
 from llmplan.planner.memory import Memory
 from llmplan.planner.training import StepTime
 from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAnswer, StorageAnswer
-from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer
 from llmplan.report.explain_answers import Explained
+from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer
 from llmplan.report.serving_answers import ServingResult
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -185,6 +185,8 @@ class Fit(Answer):
 
     schema_: Annotated[Literal["llmplan.fit/1"], Field(alias="schema")] = "llmplan.fit/1"
     llmplan_version: str
+    inputs: dict[str, Any]
+    """What was asked, in the words of a plan; lists and ranges as they were given."""
     objective: str | None = None
     limits: dict[str, float | bool] | None = None
     assumptions: list[str] | None = None

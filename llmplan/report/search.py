@@ -46,8 +46,7 @@ def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
             console.print()
             _print_front(console, asked, found.pareto)
         console.print()
-        for line in searched(found.counts):
-            console.print(Text(line))
+        console.print(Text(searched(found.counts)))
         if told:
             console.print()
             console.print(Text("Assumed", style="bold"))
@@ -168,15 +167,14 @@ def _print_front(console: Console, asked: Search, found: Sequence[TrainingEstima
         console.print(Text(f"one in {step} is shown; --json has all", style="dim"))
 
 
-def searched(counts: Counts) -> list[str]:
+def searched(counts: Counts, what: str = "layouts") -> str:
     """How many layouts there were, how many fit, and in what time."""
     rate = counts.legal / counts.seconds if counts.seconds else 0.0
-    line = (
-        f"{counts.considered} layouts considered, {counts.legal} legal and estimated, {counts.fitting} fit"
+    return (
+        f"{counts.considered} {what} considered, {counts.legal} legal and estimated, {counts.fitting} fit"
         f"{f', {counts.kept} keep the limits' if counts.kept != counts.fitting else ''}; "
         f"{duration(counts.seconds)}, {plain(rate)} a second"
     )
-    return [line]
 
 
 def removed_lines(asked: Search, counts: Counts) -> list[str]:
@@ -200,7 +198,7 @@ def nothing_lines(asked: Search, found: Found, changes: Sequence[Change]) -> lis
     sizes = asked.devices
     many = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     base = asked.bases[0]
-    lines = [f"no layout of {base.model.name} on {many} x {base.device.id} does it; {searched(found.counts)[0]}"]
+    lines = [f"no layout of {base.model.name} on {many} x {base.device.id} does it; {searched(found.counts)}"]
     lines += removed_lines(asked, found.counts)
     if found.misses:
         lines.append("nearest misses:")

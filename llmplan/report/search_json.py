@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from llmplan.planner.search import Counts, Found, Search
     from llmplan.planner.search_advice import Change
     from llmplan.planner.search_most import Most
+    from llmplan.planner.search_request import Ask
 
 FIT = "llmplan.fit/1"
 _SUBJECT = ("hardware", "devices", "workload", "precision", "seq_len", "global_batch")
 
 
-def fit_json(asked: Search, found: Found, told: tuple[str, ...], changes: list[Change]) -> dict[str, Any]:
+def fit_json(ask: Ask, asked: Search, found: Found, told: tuple[str, ...], changes: list[Change]) -> dict[str, Any]:
     """One search as `llmplan.fit/1`; `results` are estimates, best first."""
     answer: dict[str, Any] = {
         "schema": FIT,
         "llmplan_version": __version__,
+        "inputs": ask.words(),
         "objective": asked.goal.objective,
         "limits": asked.goal.given(),
         "assumptions": list(told),
@@ -85,13 +87,19 @@ def summary(one: TrainingEstimate) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def most_json(what: str, found: Most) -> dict[str, Any]:
+def most_json(ask: Ask, what: str, found: Most) -> dict[str, Any]:
     """An answer of `--maximize` as `llmplan.fit/1`."""
     answer: dict[str, Any] = {"word": found.word, "value": found.value}
     if found.beyond is not None:
         answer["next"] = {"value": found.beyond, "peak_bytes": found.beyond_peak}
     results = [] if found.value is None else [estimate_json(found.estimate)]
-    return {"schema": FIT, "llmplan_version": __version__, "maximize": {"what": what, **answer}, "results": results}
+    return {
+        "schema": FIT,
+        "llmplan_version": __version__,
+        "inputs": ask.words(),
+        "maximize": {"what": what, **answer},
+        "results": results,
+    }
 
 
 def csv_text(asked: Search, found: Found) -> str:

@@ -21,6 +21,7 @@ from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.planner.search_advice import Change
+    from llmplan.planner.search_request import Ask
     from llmplan.planner.search_serving import ServingFound, ServingSearch
     from llmplan.planner.serving import ServingEstimate
 
@@ -43,8 +44,7 @@ def print_deployments(asked: ServingSearch, found: ServingFound, told: Sequence[
             console.print(Text(f"Pareto front of {' and '.join(asked.pareto)} ({len(found.pareto)})", style="bold"))
             print_rows(console, [_on_front(asked, one) for one in found.pareto])
         console.print()
-        for line in searched(found.counts):
-            console.print(Text(line.replace("layouts", "deployments")))
+        console.print(Text(searched(found.counts, "deployments")))
         console.print()
         console.print(Text("Assumed", style="bold"))
         for sentence in told:
@@ -117,7 +117,7 @@ def nothing_served(asked: ServingSearch, found: ServingFound, changes: Sequence[
     """That nothing was found, why, what misses by least, and what would do."""
     many = f"up to {asked.most}" if asked.most else ", ".join(map(str, asked.devices))
     base, counts = asked.bases[0], found.counts
-    yield f"no deployment of {base.model.name} on {many} x {base.device.id} does it; {searched(counts)[0]}"
+    yield f"no deployment of {base.model.name} on {many} x {base.device.id} does it; {searched(counts, 'deployments')}"
     for reason, number in counts.removed.most_common():
         if number:
             text = {**REASONS, **_REASONS}.get(reason) or f"they miss --{reason.replace('_', '-')}"
@@ -152,7 +152,7 @@ def _why(one: ServingEstimate) -> str:
 
 
 def deployments_json(
-    asked: ServingSearch, found: ServingFound, told: Sequence[str], changes: Sequence[Change]
+    ask: Ask, asked: ServingSearch, found: ServingFound, told: Sequence[str], changes: Sequence[Change]
 ) -> dict[str, Any]:
     """One search as `llmplan.fit/1`; `results` are estimates, best first."""
     limits = {"min_output_tokens_per_second": asked.least_rate, "max_cost_per_million": asked.most_cost}
@@ -160,7 +160,7 @@ def deployments_json(
     assert work is not None
     limits |= {"max_ttft": work.max_ttft, "max_tpot": work.max_tpot}
     answer: dict[str, Any] = {
-        "schema": FIT, "llmplan_version": __version__, "objective": asked.objective,
+        "schema": FIT, "llmplan_version": __version__, "inputs": ask.words(), "objective": asked.objective,
         "limits": {name: value for name, value in limits.items() if value is not None},
         "assumptions": list(told), "search": counts_json(found.counts), "results": deployment_results(asked, found),
     }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from llmplan.planner.serving_bottleneck import serving_bottleneck
 from llmplan.report.numbers import binary, count, plain, step_time
 from llmplan.report.verdict import WORDS
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 
     from llmplan.planner.estimate import Interval
     from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving_bottleneck import ServingBottleneck
 
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 _GIB = 2.0**30
+_FELT = 0.0005  # gains below a twentieth of a percent round to nothing
 
 
 def print_serving(console: Console, answer: ServingEstimate) -> None:
@@ -121,7 +124,19 @@ def _load_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
     if answer.replicas_needed is not None:
         needed = str(answer.replicas_needed) if answer.replicas_needed else "no number reaches the targets"
         yield "replicas needed", f"{needed} (of {answer.replica_devices} devices each; the plan has {answer.replicas})"
-    yield "held back by", answer.bottleneck.replace("_", " ")
+    yield from _bottleneck_rows(serving_bottleneck(answer))
+
+
+def _bottleneck_rows(found: ServingBottleneck) -> Iterator[tuple[str, str]]:
+    """What holds requests back, what each step waits for, and what a tenth more would bring."""
+    yield "held back by", f"{found.resource.replace('_', ' ')}; {found.advice.message} ({found.advice.code})"
+    for name, seconds in (("a decoding step", found.decode), ("a prefill", found.prefill)):
+        whole = sum(seconds.values())
+        waits = sorted(seconds.items(), key=lambda item: -item[1])
+        yield f"{name} waits for", ", ".join(f"{n.replace('_', ' ')} {value / whole:.0%}" for n, value in waits)
+    gains = sorted(found.elasticity.items(), key=lambda item: -item[1].capacity)
+    felt = [f"{name.replace('_', ' ')} {one.capacity - 1:+.1%}" for name, one in gains if one.capacity - 1 >= _FELT]
+    yield "10% more brings", f"capacity: {', '.join(felt) or 'nothing'}"
 
 
 def _time(value: Interval) -> str:

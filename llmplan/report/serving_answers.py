@@ -124,11 +124,36 @@ class ServingTimeAnswer(Part):
     prefill_parts: StepParts
 
 
+class ServingElasticityAnswer(Part):
+    """Figures with 10 % more of a resource, over those of now."""
+
+    requests: Amount
+    """A second."""
+    capacity: Amount
+    """The most requests a second."""
+    ttft: Amount
+    tpot: Amount | None = None
+
+
+class AdviceAnswer(Part):
+    """What to do about it, with a code that `llmplan explain` has a paragraph about."""
+
+    code: str
+    message: str
+
+
 class ServingBottleneckAnswer(Part):
     """What holds requests back."""
 
     resource: str
     """Of which a tenth more would help most, or `memory_capacity` where requests wait for places."""
+    decode_parts: dict[str, Amount]
+    """Seconds of a decoding step by resource; they sum to it."""
+    prefill_parts: dict[str, Amount]
+    """The same of one request's prefill."""
+    elasticity: dict[str, ServingElasticityAnswer]
+    """By resource."""
+    advice: AdviceAnswer
 
 
 class ApiAnswer(Part):

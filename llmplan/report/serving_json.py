@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from llmplan.planner.serving_bottleneck import serving_bottleneck
+from llmplan.report.economics import known
 
 if TYPE_CHECKING:
     from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving_bottleneck import ServingBottleneck
     from llmplan.planner.serving_step import Step
 
 
@@ -34,7 +39,7 @@ def serving_result(answer: ServingEstimate) -> dict[str, Any]:
             "prefill_seconds": float(answer.prefill.total),
             "prefill_parts": _parts(answer.prefill),
         },
-        "bottleneck": {"resource": answer.bottleneck},
+        "bottleneck": _bottleneck(serving_bottleneck(answer)),
     }
     if answer.kv_tokens is not None and answer.plan.serving is not None:
         result["kv_cache"] = {
@@ -51,6 +56,16 @@ def serving_result(answer: ServingEstimate) -> dict[str, Any]:
 
         result |= serving_economics_json(answer.economics)
     return result
+
+
+def _bottleneck(found: ServingBottleneck) -> dict[str, Any]:
+    return {
+        "resource": found.resource,
+        "decode_parts": {f"{name}_seconds": value for name, value in found.decode.items()},
+        "prefill_parts": {f"{name}_seconds": value for name, value in found.prefill.items()},
+        "elasticity": {name: known(asdict(one)) for name, one in found.elasticity.items()},
+        "advice": {"code": found.advice.code, "message": found.advice.message},
+    }
 
 
 def _throughput(answer: ServingEstimate) -> dict[str, float]:

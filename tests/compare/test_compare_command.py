@@ -97,6 +97,18 @@ def test_the_whole_run_needs_its_length(compare: Llmplan) -> None:
     assert "--tokens" in run.err
 
 
+def test_a_measure_of_another_kind_is_refused(compare: Llmplan) -> None:
+    run = compare(*BASE, "--hardware", "a100,h100", "--by", "ttft")
+    assert run.code == 2
+    assert "says nothing about training" in run.err
+
+
+def test_standard_input_is_read_once_for_all(llmplan: Llmplan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PLAN.encode())))
+    run = llmplan("compare", "--plan", "-", "--devices", "8,16", "--json")
+    assert [one["result"]["model"]["name"] for one in results(run)] == ["small", "small"]
+
+
 def test_what_cannot_be_planned_is_a_row_that_says_why(compare: Llmplan) -> None:
     run = compare(*BASE, "--precision", "fp8", "--hardware", "h100,a100,hanguang-800", "--by", "throughput", "--json")
     first, *others = results(run)

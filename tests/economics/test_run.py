@@ -153,6 +153,9 @@ def test_storage_time_is_size_over_what_nodes_or_the_file_system_give(tmp_path: 
     assert storage.read_seconds == pytest.approx(storage.checkpoint_bytes / 16e9)
     assert storage.dataset_bytes == 4e11  # a vocabulary of 128,256 takes four bytes
     assert not storage.holds_back
+    held = estimate_run(plan_from(PLAN), open_catalog()).bottleneck
+    assert held.used["storage"] == storage.load
+    assert held.elasticity["storage"].speedup == 1
 
 
 def test_slow_storage_is_warned_of(tmp_path: Path) -> None:
@@ -165,6 +168,13 @@ def test_slow_storage_is_warned_of(tmp_path: Path) -> None:
     catalog = open_catalog([tmp_path])
     found = economics(catalog, cluster="slow", mtbf="5000 h")
     assert found.storage.holds_back
+    assert found.storage.load is not None
+    assert found.reliability.goodput is not None
+    assert found.run.wall.value == pytest.approx(found.run.work.value * found.storage.load / found.reliability.goodput)
+    words = {**PLAN, "cluster": "slow"}
+    held = estimate_run(plan_from(words, catalog=catalog), catalog).bottleneck
+    assert (held.resource, held.advice.code) == ("storage", "LP038")
+    assert held.elasticity["storage"].speedup == pytest.approx(1.1)
     assert {"LP040", "LP041"} <= {one.code for one in found.warnings}
 
 

@@ -17,7 +17,6 @@ from llmplan.planner.search_rank import first, front
 from llmplan.planner.search_request import Wishes, sizes
 
 
-
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -50,10 +49,12 @@ def test_all_faults_of_choices_at_once() -> None:
 
 def test_sizes() -> None:
     assert sizes(None, 40, 8) == (1, 2, 4, 8, 16, 24, 32, 40)
-    assert sizes(None, 3, 8) == (1, 2, 3)
-    assert sizes(None, 200, 8)[-3:] == (128, 192, 200)
+    assert sizes(None, 3, 8) == (1, 2)
+    assert sizes(None, 200, 8)[-3:] == (120, 128, 192)
     assert sizes(Choice((64, 8)[::-1]), None, 8) == (8, 64)
     assert sizes(choice("devices", "16..48"), None, 8) == (16, 24, 32, 40, 48)
+    assert sizes(choice("devices", "50..54"), None, 8) == (54,)
+    assert all(set(sizes(None, most, 8)) <= set(sizes(None, most + 1, 8)) for most in range(1, 600))
 
 
 @given(

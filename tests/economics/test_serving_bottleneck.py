@@ -1,0 +1,70 @@
+"""Bottlenecks of deployments: shares sum to the steps, elasticities are what the changed plan gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llmplan.plan.codes import CODES
+from llmplan.plan.resolve import plan_from
+from llmplan.planner.bottleneck import CAPACITY, KNOBS
+from llmplan.planner.serving import ServingEstimate, estimate_serving
+from llmplan.planner.serving_bottleneck import serving_bottleneck
+
+SERVE: dict[str, Any] = {"workload": "serve", "hardware": "h100-sxm-80gb", "devices": 8, "stack": "vllm"}
+PLANS: dict[str, dict[str, Any]] = {
+    "chat": {**SERVE, "model": "llama-3.1-70b", "batch": 64},
+    "experts over nodes": {**SERVE, "model": "deepseek-v3-671b", "devices": 16, "tp": 8, "pp": 2, "batch": 256},
+    "open": {**SERVE, "model": "llama-3.1-8b", "hardware": "l4", "devices": 2, "load": "open", "request_rate": 1},
+    "saturated": {**SERVE, "model": "mixtral-8x7b", "hardware": "a100-sxm-80gb", "devices": 4, "load": "saturated"},
+    "prefill alone": {**SERVE, "model": "llama-3.1-8b", "batch": 8, "input_tokens": 8000, "output_tokens": 1},
+}
+
+
+@pytest.fixture(scope="module", params=PLANS)
+def answer(request: pytest.FixtureRequest) -> ServingEstimate:
+    return estimate_serving(plan_from(PLANS[request.param]))
+
+
+def test_shares_sum_to_the_steps(answer: ServingEstimate) -> None:
+    found = serving_bottleneck(answer)
+    assert sum(found.decode.values()) == pytest.approx(float(answer.decode.total))
+    assert sum(found.prefill.values()) == pytest.approx(float(answer.prefill.total))
+    assert set(found.decode) | set(found.prefill) <= set(KNOBS)
+
+
+def test_the_knobs_hold_every_rate_and_every_fixed_time(answer: ServingEstimate) -> None:
+    """With all of them ten times as fast a prefill is ten times as short."""
+    plan = answer.plan
+    for knob in KNOBS.values():
+        plan = knob(plan, 10.0)
+    assert float(estimate_serving(plan).prefill.total) == pytest.approx(float(answer.prefill.total) / 10)
+
+
+def test_elasticities_are_estimates_of_changed_plans(answer: ServingEstimate) -> None:
+    device = answer.plan.device
+    faster = device.memory.model_copy(update={"bandwidth": 1.1 * device.memory.bandwidth})
+    changed = estimate_serving(replace(answer.plan, device=device.model_copy(update={"memory": faster})))
+    found = serving_bottleneck(answer).elasticity["memory_bandwidth"]
+    assert found.requests == changed.requests_per_second.value / answer.requests_per_second.value
+    assert found.ttft == changed.ttft.value / answer.ttft.value
+
+
+def test_a_resource_without_a_share_brings_nothing(answer: ServingEstimate) -> None:
+    found = serving_bottleneck(answer)
+    for name in set(KNOBS) - set(found.decode) - set(found.prefill):
+        one = found.elasticity[name]
+        assert one.capacity == pytest.approx(1, rel=1e-4)
+        assert one.ttft == pytest.approx(1, rel=1e-4)
+
+
+def test_more_memory_serves_no_less(answer: ServingEstimate) -> None:
+    assert serving_bottleneck(answer).elasticity[CAPACITY].capacity >= 1 - 1e-9
+
+
+def test_advice_has_a_code_with_a_paragraph(answer: ServingEstimate) -> None:
+    advice = serving_bottleneck(answer).advice
+    assert CODES[advice.code].title.startswith("Held back by")
+    assert "{" not in advice.message
