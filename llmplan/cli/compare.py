@@ -79,7 +79,10 @@ def _compare(
 
     opened = open_catalog(catalog or ())
     wanted = list(_alternatives(plan or [], given, opened))
-    _write(ranked(compare(wanted, opened, fit=fit), by), by, "json" if as_json else output)
+    outcomes = compare(wanted, opened, fit=fit)
+    if not any(one.answer for one in outcomes):
+        raise InputError([Fault(f"{one.name}: {problem}") for one in outcomes for problem in one.problems])
+    _write(ranked(outcomes, by), by, "json" if as_json else output)
 
 
 def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catalog) -> Iterator[Alternative]:

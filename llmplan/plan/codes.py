@@ -188,6 +188,12 @@ CODES: dict[str, Code] = {
         "A price, a power or a storage system that no source was found for stays unknown, and what depends on it is "
         "left out, not guessed. Options (price, grid, pue) and your own catalogue entries fill it in.",
     ),
+    "LP043": Code(
+        "Interruptions leave no time",
+        "one interruption in {every} and {restart} to restart: the run does not get on, and is counted without them",
+        "With so many devices, or devices that fail so often, the job is stopped again before it has made up for the "
+        "last time. Faster restarts, checkpoints in memory and spare nodes are needed, or fewer devices.",
+    ),
 }  # fmt: skip
 
 

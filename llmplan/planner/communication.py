@@ -128,7 +128,9 @@ def data_parallel(plan: Plan, links: Links, exposed: float, cover: Num, micro_ba
     params = gather(dense * 2.0, dp, inner, layers) + gather(held.expert * 2.0, expert_dp, spread, layers)
     forward, backward = cover / 3.0, cover * 2.0 / 3.0
     replicated = exposed_seconds(2.0 * grads, backward, exposed)
-    sharded = exposed_seconds(grads, backward, exposed) + exposed_seconds(params, forward, exposed)
-    fsdp = exposed_seconds(params, forward, exposed) + exposed_seconds(params + grads, backward, exposed)
+    scattered, updated = exposed_seconds(grads, backward, exposed), exposed_seconds(params, forward, exposed)
+    # Sharded gradients (stage 2) are reduced after every micro-batch: their full sum has no place to grow in.
+    sharded = where(layout.zero >= 2, scattered * micro_batches, scattered) + updated
+    fsdp = updated + exposed_seconds(params + grads, backward, exposed)
     full = where(layout.zero >= 3, fsdp * micro_batches, where(layout.zero >= 1, sharded, replicated))
     return where(dp > 1, full, 0.0)

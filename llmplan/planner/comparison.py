@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.errors import InputError
@@ -138,7 +138,8 @@ def _best(request: Request, catalog: Catalog) -> Plan:
     """The fastest layout that fits, else the one that misses by least; devices are given, so it is the cheapest too."""
     from llmplan.planner.search_request import Ask, Wishes
 
-    ask = Ask(request, {}, Wishes(objective="throughput", top=1))
+    # The best is wanted, whether or not it keeps the limits that the plan has for `--check`.
+    ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
     found: Sequence[Estimate]
     if request.options.workload == "serve":
         from llmplan.planner.search_serving import search_serving
@@ -154,7 +155,10 @@ def _best(request: Request, catalog: Catalog) -> Plan:
         found = layouts.best or layouts.misses
     if not found:
         raise InputError("no layout is legal")
-    return found[0].plan
+    limits = request.options.limits
+    return (
+        found[0].plan if limits is None else replace(found[0].plan, inputs={**found[0].plan.inputs, "limits": limits})
+    )
 
 
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:

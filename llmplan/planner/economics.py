@@ -51,7 +51,8 @@ def economics(answer: TrainingEstimate, catalog: Catalog) -> Economics | None:
         return None
     storage = storage_of(answer, tokens)
     reliability = reliability_of(plan, storage.write_seconds, catalog)
-    run = run_of(answer, tokens, reliability.goodput, max(1.0, storage.load or 1.0))
+    share = reliability.goodput if reliability.advances else None
+    run = run_of(answer, tokens, share, max(1.0, storage.load or 1.0))
     cost, energy = cost_of(plan, run.wall, catalog), energy_of(plan, run.wall, catalog)
     warnings = tuple(_warnings(plan, storage, reliability, cost, energy))
     return Economics(run, storage, reliability, cost, energy, tuple(_assumptions(plan, reliability, energy)), warnings)
@@ -83,6 +84,9 @@ def _warnings(
             f"cluster {plan.cluster.id} has no storage entry: the run is counted without checkpoints and interruptions"
         )
         yield warning("LP042", message=message)
+    elif not reliability.advances:
+        every, restart = duration(reliability.job_seconds), duration(reliability.restart_seconds)
+        yield warning("LP043", every=every, restart=restart)
     elif reliability.checkpoint_seconds is not None:
         share = storage.write_seconds / (storage.write_seconds + reliability.checkpoint_seconds)
         if share > _MUCH:

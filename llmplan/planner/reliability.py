@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.plan import Plan
 
+_STANDSTILL = 1e-3  # share of progress below which a run that takes months takes centuries
+
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
@@ -23,6 +25,7 @@ class Reliability:
     device and of the job [s]; restart_seconds: from an interruption until training goes on [s];
     checkpoint_seconds: best time between checkpoints [s], goodput: share of the wall time that becomes progress
     [1], both None where the time to write a checkpoint is not known.
+    advances: whether there is progress worth the name.
     """
 
     rate: str
@@ -32,6 +35,11 @@ class Reliability:
     restart_seconds: float
     checkpoint_seconds: float | None
     goodput: float | None
+
+    @property
+    def advances(self) -> bool:
+        """Whether interruptions leave time between them in which the run gets on."""
+        return self.goodput is None or self.goodput > _STANDSTILL
 
 
 def reliability_of(plan: Plan, write_seconds: float | None, catalog: Catalog) -> Reliability:
@@ -55,8 +63,8 @@ def _rate(plan: Plan, table: ReliabilityTable) -> tuple[str, str, float]:
         return rate.name, rate.source, float(device_interval(rate.devices, rate.period, rate.interruptions))
     try:
         seconds = parse_quantity(wanted, "s")
-        if seconds <= 0:
-            raise ValueError(f"{said!r} is not more than nothing")
+        if seconds < 1:
+            raise ValueError(f"{said!r} is less than a second")
     except ValueError as error:
         known = ", ".join(table.rates)
         hint = did_you_mean(wanted, table.rates)

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import maximum, minimum
 from llmplan.formulas.queueing import replicas, utilisation
 from llmplan.plan.codes import warning
 from llmplan.planner.estimate import Interval, Verdict, verdict
-from llmplan.planner.serving_loads import Answer, capacity, decode_step, prefill_step, prefill_tokens, respond
+from llmplan.planner.serving_loads import capacity, decode_step, prefill_step, prefill_tokens, respond
 from llmplan.planner.serving_memory import ServingMemory, serving_memory
 from llmplan.planner.serving_step import Deployment, ServingNumbers, Step, deployment
 
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from llmplan.plan.band import Band
     from llmplan.plan.plan import Plan, PlanWarning
     from llmplan.plan.serving import ServingPolicy, ServingWorkload
+    from llmplan.planner.serving_bottleneck import ServingBottleneck
     from llmplan.planner.serving_economics import ServingEconomics
 
 BUSIEST = 0.9
 """Share of a replica's capacity to which `replicas` loads it: beyond it waiting hangs on single percents."""
 _BISECTIONS = 14  # of the rate a replica can take within the targets: a ten-thousandth of the range
-_MORE = 1.1  # of a resource, to see what it would change
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,6 @@ class ServingEstimate:
     resident: float
     decode: Step
     prefill: Step
-    bottleneck: str
     missed: tuple[tuple[str, float, float], ...]
     warnings: tuple[PlanWarning, ...]
     economics: ServingEconomics | None = None
@@ -78,6 +76,13 @@ class ServingEstimate:
     def fits(self) -> bool:
         """Whether weights and one request of these lengths fit."""
         return self.needed.value <= self.usable_bytes
+
+    @property
+    def bottleneck(self) -> ServingBottleneck:
+        """What holds the deployment back: worked out on each call, by estimating changed plans."""
+        from llmplan.planner.serving_bottleneck import serving_bottleneck
+
+        return serving_bottleneck(self)
 
     @property
     def answers(self) -> bool:
@@ -123,8 +128,7 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
         replica_devices=plan.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
         sequences=float(answer.sequences) * copies, queued=float(answer.queued) * copies,
         resident=float(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
-        prefill=prefill_step(at, work, prefill_tokens(work, policy, 1.0)),
-        bottleneck=_bottleneck(at, work, policy, answer, places), missed=tuple(limits), warnings=(),
+        prefill=prefill_step(at, work, prefill_tokens(work, policy, 1.0)), missed=tuple(limits), warnings=(),
     )  # fmt: skip
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
 
@@ -173,48 +177,6 @@ def _replicas(at: Deployment, work: ServingWorkload, policy: ServingPolicy, plac
             low, high = (middle, high) if keeps(middle) else (low, middle)
         most = low
     return int(replicas(work.request_rate, most))
-
-
-def _bottleneck(at: Deployment, work: ServingWorkload, policy: ServingPolicy, answer: Answer, places: float) -> str:
-    """The resource of which a tenth more would shorten the work of one request most; `memory_capacity` where
-    requests wait for places."""
-    if float(answer.queued) > 0:
-        return "memory_capacity"
-    here = max(float(answer.sequences), 1.0)
-    closed = work.model_copy(update={"load": "closed", "batch": None, "request_rate": None})
-
-    def cycle(changed: Deployment) -> float:
-        return 1.0 / float(
-            respond(changed, closed, policy, 1.0, minimum(here, maximum(places, 1.0))).requests_per_second
-        )
-
-    now = cycle(at)
-    gain = {name: now - cycle(changed) for name, changed in _improved(at).items()}
-    return max(gain, key=lambda name: gain[name])
-
-
-def _improved(at: Deployment) -> dict[str, Deployment]:
-    """The deployment with a tenth more of each resource."""
-    low, wide, numbers = at.low, at.wide, at.numbers
-    return {
-        "compute": replace(
-            at, low=replace(low, rate=low.rate * _MORE), wide=replace(wide, rate=wide.rate * _MORE),
-            attention=at.attention * _MORE,
-        ),
-        "memory_bandwidth": replace(
-            at, low=replace(low, bandwidth=low.bandwidth * _MORE), wide=replace(wide, bandwidth=wide.bandwidth * _MORE),
-            cache_bandwidth=at.cache_bandwidth * _MORE, stream=at.stream * _MORE,
-        ),
-        "network": replace(at, numbers=replace(numbers, communication_factor=numbers.communication_factor / _MORE)),
-        "host_and_launches": replace(
-            at, low=replace(low, launch=low.launch / _MORE), wide=replace(wide, launch=wide.launch / _MORE),
-            cache_latency=at.cache_latency / _MORE,
-            numbers=replace(
-                numbers, layer_seconds=numbers.layer_seconds / _MORE, step_seconds=numbers.step_seconds / _MORE,
-                sequence_seconds=numbers.sequence_seconds / _MORE,
-            ),
-        ),
-    }  # fmt: skip
 
 
 def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:

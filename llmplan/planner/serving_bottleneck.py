@@ -40,6 +40,7 @@ class ServingElasticity:
 class ServingBottleneck:
     """What holds a deployment back.
 
+    resource: what a request waits for most, `memory_capacity` where it waits for a place;
     decode, prefill: seconds by resource of a decoding step and of one request's prefill, which sum to it [s].
     """
 
@@ -60,7 +61,16 @@ def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
     decode, prefill = (_shares(steps[kind], {name: one[kind] for name, one in nudged.items()}) for kind in (0, 1))
     knobs = {**KNOBS, CAPACITY: _more_memory}
     elasticity = {name: _elasticity(answer, estimate_serving(knob(answer.plan, MORE))) for name, knob in knobs.items()}
-    return ServingBottleneck(answer.bottleneck, decode, prefill, elasticity, _advice(answer, decode))
+    resource = CAPACITY if answer.queued > 0 else _largest(answer, decode, prefill)
+    return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, decode))
+
+
+def _largest(answer: ServingEstimate, decode: dict[str, float], prefill: dict[str, float]) -> str:
+    """The resource that a request's own device time waits for most: its prefill, and its part of the steps."""
+    work = answer.plan.serving
+    assert work is not None  # the answer is of a serving plan
+    steps = max(work.output_tokens - 1.0, 0.0) / max(answer.sequences / answer.replicas, 1.0)
+    return max(KNOBS, key=lambda name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0))
 
 
 def _steps(plan: Plan, sequences: float) -> tuple[float, float]:
@@ -97,8 +107,7 @@ def _elasticity(now: ServingEstimate, after: ServingEstimate) -> ServingElastici
     )
 
 
-def _advice(answer: ServingEstimate, decode: dict[str, float]) -> PlanWarning:
-    resource = answer.bottleneck
+def _advice(answer: ServingEstimate, resource: str, decode: dict[str, float]) -> PlanWarning:
     code, remedy = _REMEDIES[resource]
     step = sum(decode.values())
     share = answer.needed.value / answer.usable_bytes if resource == CAPACITY else decode.get(resource, 0.0) / step

@@ -79,7 +79,7 @@ def pace(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences
     decode = decode_step(at, work, sequences).total
     arriving = maximum(1.0, sequences / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
-    if policy.mixed_steps:
+    if policy.mixed_steps and work.output_tokens > 1.0:
         context = work.input_tokens + work.output_tokens / 2.0
         once = step(at, sequences, context, prompt, work.input_tokens).total - decode
     else:

@@ -121,7 +121,7 @@ def _serving_cells(answer: ServingEstimate) -> dict[str, str]:
         "request": step_time(answer.request.value),
         "tokens/s": "" if rate is None else plain(rate.value),
         "requests/s": plain(answer.requests_per_second.value),
-        "bottleneck": answer.bottleneck.replace("_", " "),
+        "bottleneck": answer.bottleneck.resource.replace("_", " "),
         "USD/M tokens": _value(million.usd if million else None, 1.0),
         "kWh/M tokens": _value(million.joules if million else None, MEGAWATT_HOUR / 1e3),
         "g CO2e/M tokens": _value(million.carbon if million else None, 1e-3),

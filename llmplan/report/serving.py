@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.planner.serving_bottleneck import serving_bottleneck
 from llmplan.report.numbers import binary, count, plain, step_time
 from llmplan.report.verdict import WORDS
 
@@ -124,7 +123,7 @@ def _load_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
     if answer.replicas_needed is not None:
         needed = str(answer.replicas_needed) if answer.replicas_needed else "no number reaches the targets"
         yield "replicas needed", f"{needed} (of {answer.replica_devices} devices each; the plan has {answer.replicas})"
-    yield from _bottleneck_rows(serving_bottleneck(answer))
+    yield from _bottleneck_rows(answer.bottleneck)
 
 
 def _bottleneck_rows(found: ServingBottleneck) -> Iterator[tuple[str, str]]:

@@ -146,7 +146,7 @@ class ServingBottleneckAnswer(Part):
     """What holds requests back."""
 
     resource: str
-    """Of which a tenth more would help most, or `memory_capacity` where requests wait for places."""
+    """What a request waits for most, or `memory_capacity` where requests wait for places."""
     decode_parts: dict[str, Amount]
     """Seconds of a decoding step by resource; they sum to it."""
     prefill_parts: dict[str, Amount]

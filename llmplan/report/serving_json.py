@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from llmplan.planner.serving_bottleneck import serving_bottleneck
 from llmplan.report.economics import known
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def serving_result(answer: ServingEstimate) -> dict[str, Any]:
             "prefill_seconds": float(answer.prefill.total),
             "prefill_parts": _parts(answer.prefill),
         },
-        "bottleneck": _bottleneck(serving_bottleneck(answer)),
+        "bottleneck": _bottleneck(answer.bottleneck),
     }
     if answer.kv_tokens is not None and answer.plan.serving is not None:
         result["kv_cache"] = {

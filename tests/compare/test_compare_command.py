@@ -137,6 +137,19 @@ def test_a_name_that_nothing_has_is_a_fault(compare: Llmplan, words: tuple[str, 
     assert run.out == ""
 
 
+@pytest.mark.parametrize("words", [(), ("--model", "gpt2"), (*BASE, "--hardware", "hanguang-800,alveo-v80")])
+def test_nothing_to_compare_is_bad_input(compare: Llmplan, words: tuple[str, ...]) -> None:
+    run = compare(*words)
+    assert (run.code, run.out) == (2, "")
+    assert run.err
+
+
+def test_fit_looks_past_limits_and_keeps_them(compare: Llmplan) -> None:
+    words = (*RUN, "--hardware", "a100,h100", "--limits", "max_carbon=1 kg, max_ttft=1 s", "--fit", "--json")
+    for one in results(compare(*words)):
+        assert not one["result"]["limits"]["max_carbon"]["kept"]
+
+
 def test_lists_multiply(compare: Llmplan) -> None:
     found = results(
         compare("--model", "llama-3.1-8b,mistral-7b-v0.3", "--hardware", "a100,h100", "--devices", "8,16", "--json")

@@ -50,7 +50,7 @@ def test_tokens_steps_and_epochs_say_the_same() -> None:
         ({"grid": "frane"}, "did you mean fra"),
         ({"grid": "57 kg"}, "grid: unknown"),
         ({"mtbf": "lama-3"}, "did you mean llama-3"),
-        ({"mtbf": "0 h"}, "not more than nothing"),
+        ({"mtbf": "0 h"}, "less than a second"),
         ({"pue": 0.9}, "pue"),
         ({"price": "-1 USD/h"}, "price"),
     ],
@@ -75,6 +75,14 @@ def test_more_devices_are_interrupted_more_often() -> None:
     assert many.reliability.job_seconds == pytest.approx(few.reliability.job_seconds / 4)
     assert economics(mtbf="1000 h").reliability.job_seconds == pytest.approx(1000 * HOUR / 16)
     assert economics(mtbf="opt-175b").reliability.goodput < few.reliability.goodput  # type: ignore[operator]
+
+
+def test_a_run_that_cannot_get_on_says_so() -> None:
+    found = economics(mtbf="1 h", devices=128)
+    assert found.reliability.goodput is not None
+    assert found.reliability.goodput < 1e-3
+    assert found.run.wall == found.run.work
+    assert "LP043" in {one.code for one in found.warnings}
 
 
 def test_a_given_price_is_taken_by_the_device_hour() -> None:

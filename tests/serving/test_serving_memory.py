@@ -84,7 +84,7 @@ def test_more_load_than_fits_waits() -> None:
     assert found.sequences == found.resident < 5000
     assert found.queued == 5000 - found.resident
     assert [one.code for one in found.warnings] == ["LP020"]
-    assert found.bottleneck == "memory_capacity"
+    assert found.bottleneck.resource == "memory_capacity"
 
 
 def test_what_does_not_fit_is_refused() -> None:
