@@ -160,6 +160,7 @@ def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[st
 
 def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:
     from llmplan.report import compare as report
+    from llmplan.report import compare_formats as formats
     from llmplan.report.json import dumps
 
     if output in ("json", "jsonl"):
@@ -171,7 +172,7 @@ def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:
                 typer.echo(dumps(one, indent=None))
         return
     if output == "csv":
-        typer.echo(report.csv_text(outcomes, by), nl=False)
+        typer.echo(formats.csv_text(outcomes, by), nl=False)
         return
     if output == "svg":
         from llmplan.planner.estimate import TrainingEstimate
@@ -186,10 +187,10 @@ def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:
     if output == "table":
         report.print_compare(rows)
     elif output == "markdown":
-        typer.echo(report.markdown(rows), nl=False)
+        typer.echo(formats.markdown(rows), nl=False)
     else:
-        typer.echo("\n".join(report.github_lines(rows, outcomes)))
-        _append_summary(report.markdown(rows))
+        typer.echo("\n".join(formats.github_lines(rows, outcomes)))
+        _append_summary(formats.markdown(rows))
 
 
 def _append_summary(text: str) -> None:

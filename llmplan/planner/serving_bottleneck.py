@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmplan.plan.codes import warning
-from llmplan.planner.bottleneck import CAPACITY, KNOBS, MORE, NUDGE
+from llmplan.planner.bottleneck import CAPACITY
+from llmplan.planner.knobs import KNOBS, MORE, NUDGE
 from llmplan.planner.serving import estimate_serving
 from llmplan.planner.serving_loads import decode_step, prefill_step, prefill_tokens
 from llmplan.planner.serving_step import ServingNumbers, deployment

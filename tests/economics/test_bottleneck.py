@@ -9,8 +9,9 @@ import pytest
 
 from llmplan.plan.codes import CODES
 from llmplan.plan.resolve import plan_from
-from llmplan.planner.bottleneck import BUBBLE, CAPACITY, KNOBS, MORE, STRAGGLERS, busy, shares
+from llmplan.planner.bottleneck import BUBBLE, CAPACITY, STRAGGLERS, busy, shares
 from llmplan.planner.estimate import TrainingEstimate, estimate
+from llmplan.planner.knobs import KNOBS, MORE
 from llmplan.planner.training import training_time
 
 H100: dict[str, Any] = {"hardware": "h100-sxm-80gb", "tp": 2, "pp": 1}

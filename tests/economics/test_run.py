@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llmplan.catalog import Catalog, open_catalog
+from llmplan.catalog_check import check_catalog
 from llmplan.errors import InputError
 from llmplan.plan.resolve import plan_from
 from llmplan.planner.economics import Economics
@@ -190,3 +191,23 @@ def test_a_user_may_have_tables_of_their_own(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "hardware_catalog" / "energy.yaml"
     (tmp_path / "energy.yaml").write_text(source.read_text().replace("pue: 1.2", "pue: 1.7"))
     assert economics(open_catalog([tmp_path])).energy.power.pue == 1.7
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "said"),
+    [
+        ("energy", "grid: world", "grid: moon", "grid 'moon' is not one of grids"),
+        ("energy", "  tpu: {}  # nothing was published\n", "", "hosts has no tpu"),
+        ("energy", "pue: 1.2", "pue: 0.5", "pue"),
+        ("energy", 'date: "2026-11-21"', 'date: "21.11.2026"', "is not YYYY-MM-DD"),
+        ("reliability", "default: llama-3", "default: llama-9", "default 'llama-9' is not one of rates"),
+        ("reliability", "interruptions: 419", "interruptions: 0", "interruptions"),
+    ],
+)
+def test_the_catalogue_check_reads_the_tables(tmp_path: Path, table: str, old: str, new: str, said: str) -> None:
+    text = (Path(__file__).parents[2] / "hardware_catalog" / f"{table}.yaml").read_text()
+    assert old in text
+    (tmp_path / f"{table}.yaml").write_text(text.replace(old, new))
+    report = check_catalog(open_catalog([tmp_path]), kinds=())
+    assert said in " ".join(str(fault) for fault in report.faults)
+    assert not check_catalog(open_catalog(), kinds=()).faults

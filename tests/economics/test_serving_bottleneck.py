@@ -9,7 +9,8 @@ import pytest
 
 from llmplan.plan.codes import CODES
 from llmplan.plan.resolve import plan_from
-from llmplan.planner.bottleneck import CAPACITY, KNOBS
+from llmplan.planner.bottleneck import CAPACITY
+from llmplan.planner.knobs import KNOBS
 from llmplan.planner.serving import ServingEstimate, estimate_serving
 from llmplan.planner.serving_bottleneck import serving_bottleneck
 
