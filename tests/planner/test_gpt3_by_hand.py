@@ -21,6 +21,7 @@ def plan(**words: Any) -> Plan:
     fixed = {
         "model": "gpt3-175b", "hardware": "a100-sxm-80gb", "stack": "megatron-lm-2022", "devices": 64, "tp": T, "pp": P,
         "vp": CHUNKS, "seq_len": S, "micro_batch": 1, "global_batch": BATCH, "recompute": "selective", "zero": 0,
+        "sequence_parallel": True,
     }  # fmt: skip
     return plan_from(fixed | words)
 
