@@ -18,10 +18,10 @@ from llmplan.plan.layout import Layout
 from llmplan.plan.plan import Plan
 from llmplan.plan.rows import Row, read_rows, row_plan
 from llmplan.planner.estimate import TrainingEstimate, estimate
-from llmplan.planner.search import Search, search
-from llmplan.planner.search_choices import Choice, Choices
-from llmplan.planner.search_goal import Goal
-from llmplan.planner.search_terms import Market
+from llmplan.planner.search.choices import Choice, Choices
+from llmplan.planner.search.goal import Goal
+from llmplan.planner.search.terms import Market
+from llmplan.planner.search.training import Search, search
 
 ROOT = Path(__file__).parents[1]
 RUNS, PAGE = ROOT / "tests" / "measurements" / "training.csv", ROOT / "docs" / "published-practice.md"

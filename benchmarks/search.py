@@ -16,12 +16,12 @@ import numpy as np
 
 from llmplan.catalog import open_catalog
 from llmplan.plan.request import request
-from llmplan.planner.memory import training_memory
-from llmplan.planner.search import Search, search
-from llmplan.planner.search_request import Ask, Wishes, question
-from llmplan.planner.search_scores import evaluate
-from llmplan.planner.search_space import Space
-from llmplan.planner.training import training_time
+from llmplan.planner.search.request import Ask, Wishes, question
+from llmplan.planner.search.scores import evaluate
+from llmplan.planner.search.space import Space
+from llmplan.planner.search.training import Search, search
+from llmplan.planner.training.memory import training_memory
+from llmplan.planner.training.step import training_time
 
 # name, model, hardware, devices, sequence, global batch, further choices; from a thousand layouts to ten million
 SPACES = [

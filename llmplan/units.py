@@ -1,7 +1,7 @@
 """Quantities with units, as people write them in YAML, to plain SI floats; parsed once, here.
 
 Bytes are bytes: GB is 10^9 and GiB is 2^30, and the two never mix. Rates are per second,
-links are per direction. `llmplan.report.numbers` formats the other way.
+links are per direction. `llmplan.formatting` formats the other way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`python -m llmplan.calibration kernels|devices|stacks|serving|serving-accuracy|accuracy`: for maintainers, from a checkout."""
+"""For maintainers, from a checkout: `python -m llmplan.calibration WHAT`.
+
+WHAT: kernels, devices, stacks, serving, accuracy or serving-accuracy.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmplan.calibration.runs import Run, load_runs
 from llmplan.calibration.stacks import weights
-from llmplan.planner.training import training_time
+from llmplan.planner.training.step import training_time
 
 _TRIED = np.round(np.arange(0.5, 1.001, 0.01), 2)
 _OUTLIER = 0.1

@@ -16,10 +16,10 @@ from llmplan.plan.plan import Plan
 from llmplan.plan.rows import Row, read_rows, row_plan
 from llmplan.plan.serving import ServingPolicy
 from llmplan.plan.stack import Number
-from llmplan.planner.serving_loads import respond
-from llmplan.planner.serving_memory import ServingMemory, serving_memory
-from llmplan.planner.serving_shapes import Shapes, shapes
-from llmplan.planner.serving_step import ServingNumbers, deployment
+from llmplan.planner.serving.loads import respond
+from llmplan.planner.serving.memory import ServingMemory, serving_memory
+from llmplan.planner.serving.shapes import Shapes, shapes
+from llmplan.planner.serving.step import ServingNumbers, deployment
 
 MEASUREMENTS = Path("tests/measurements/serving.csv")
 QUANTITIES = ("ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds")

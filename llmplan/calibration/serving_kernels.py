@@ -15,7 +15,7 @@ from llmplan.formulas.collectives import all_reduce_seconds
 from llmplan.formulas.decode import decode_attention_seconds, reduce_latency
 from llmplan.formulas.kv_cache import cache_elements_gqa
 from llmplan.planner.rates import ELEMENT_BYTES, attention_rate
-from llmplan.planner.serving_step import DECODE_ATTENTION_SHARE
+from llmplan.planner.serving.step import DECODE_ATTENTION_SHARE
 
 _OUTLIER = 0.1  # residuals of log time beyond this weigh linearly (soft L1)
 _SMALL = 2**18  # bytes up to which an all-reduce counts as small

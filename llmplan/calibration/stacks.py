@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 
 from llmplan.calibration.runs import Run
 from llmplan.plan.stack import Number, Stack
-from llmplan.planner.training import StackNumbers, training_time
+from llmplan.planner.training.step import StackNumbers, training_time
 
 _OUTLIER = 0.06  # residuals of log time beyond this weigh linearly (soft L1), so that no single row decides
 _RIDGE = 0.001  # weight of the priors against one group of rows

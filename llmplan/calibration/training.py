@@ -17,7 +17,7 @@ from llmplan.calibration.stack_files import render, rewrite
 from llmplan.calibration.stacks import Meaning, Numbers, fit, left_out, predict, weights
 from llmplan.plan.band import Band
 from llmplan.plan.stack import Number, Stack
-from llmplan.planner.memory import training_memory
+from llmplan.planner.training.memory import training_memory
 from llmplan.planner.validate import GENERIC, GIB
 
 LEFT_OUT = Path("tests/measurements/training_left_out.csv")

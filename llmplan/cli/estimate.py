@@ -100,7 +100,7 @@ def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) ->
 
 def _say_what_would_fit(one: Request, answer: TrainingEstimate, prefix: str, catalog: Catalog) -> None:
     """On stderr: by how much the plan misses, and the smallest changes that make it fit."""
-    from llmplan.planner.advice import what_would_fit
+    from llmplan.planner.training.advice import what_would_fit
     from llmplan.report.verdict import advice_lines, verdict_line
 
     typer.echo(prefix + verdict_line(answer), err=True)

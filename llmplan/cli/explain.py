@@ -72,8 +72,8 @@ def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, 
     from llmplan.cli.plan_input import read_requests
     from llmplan.plan.options import words
     from llmplan.plan.resolve import resolve
-    from llmplan.planner.explain import entries, explain
-    from llmplan.planner.terms import terms_named
+    from llmplan.planner.explain.terms import terms_named
+    from llmplan.planner.explain.walk import entries, explain
     from llmplan.report.explain import explain_json, print_explanations
     from llmplan.report.json import dumps
 

@@ -19,9 +19,9 @@ from llmplan.schema import check
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.request import Request
-    from llmplan.planner.search import Found, Search
-    from llmplan.planner.search_advice import Change
-    from llmplan.planner.search_request import Ask
+    from llmplan.planner.search.advice import Change
+    from llmplan.planner.search.request import Ask
+    from llmplan.planner.search.training import Found, Search
 
 THE_ANSWER_IS_NO = 3
 SEARCH, LIMITS, OUTPUT = "Search", "Limits", "Output"
@@ -108,7 +108,7 @@ def _fit(
 
     llmplan fit --model llama-3.1-70b --hardware h100 --devices 64 --workload pretrain --seq-len 8192 --global-batch 512
     """
-    from llmplan.planner.search_request import Ask, Wishes
+    from llmplan.planner.search.request import Ask, Wishes
 
     opened = open_catalog(catalog or ())
     limits = _limits({
@@ -155,7 +155,7 @@ def _one_request(plan: str | None, given: Mapping[str, Any]) -> Request:
 
 def _two(text: str | None) -> tuple[str, str] | None:
     """`throughput,devices` as two objectives."""
-    from llmplan.planner.search_goal import OBJECTIVES
+    from llmplan.planner.search.goal import OBJECTIVES
 
     if text is None:
         return None
@@ -167,9 +167,9 @@ def _two(text: str | None) -> tuple[str, str] | None:
 
 
 def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> None:
-    from llmplan.planner.search import search
-    from llmplan.planner.search_advice import what_would_do
-    from llmplan.planner.search_request import question
+    from llmplan.planner.search.advice import what_would_do
+    from llmplan.planner.search.request import question
+    from llmplan.planner.search.training import search
 
     asked, told = question(ask, catalog)
     found = search(asked)
@@ -186,9 +186,9 @@ def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> N
 
 
 def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least_rate: float | None) -> None:
-    from llmplan.planner.search_advice import what_would_serve
-    from llmplan.planner.search_serving import search_serving
-    from llmplan.planner.search_serving_request import serving_question
+    from llmplan.planner.search.advice import what_would_serve
+    from llmplan.planner.search.serving import search_serving
+    from llmplan.planner.search.serving_request import serving_question
     from llmplan.report import search_serving as report
     from llmplan.report.json import dumps
 
@@ -213,7 +213,7 @@ def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least
 
 
 def _maximize(ask: Ask, what: str, catalog: Catalog, form: str, write_plan: Path | None) -> None:
-    from llmplan.planner.search_most import most
+    from llmplan.planner.search.most import most
     from llmplan.report.search import most_line
 
     found = most(ask, what, catalog)

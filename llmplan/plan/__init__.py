@@ -1,0 +1,1 @@
+"""Plans: their vocabulary, their types, and how files and options become one."""

@@ -90,15 +90,15 @@ CODES: dict[str, Code] = {
     "LP020": Code(
         "More requests than places",
         "at most {resident} requests are resident at once, {queued} wait for a place",
-        "The key-value cache holds so many sequences of these lengths. Engines let the rest wait; throughput is that of "
-        "the resident ones, and the wait counts into the time to first token.",
+        "The key-value cache holds so many sequences of these lengths. Engines let the rest wait; throughput is that "
+        "of the resident ones, and the wait counts into the time to first token.",
     ),
     "LP021": Code(
         "Unstable at this rate",
         "unstable at this rate: {rate} requests a second arrive and {capacity} can be served, so the queue grows "
         "without end",
-        "The times that are given are those at 90 % of the capacity. More replicas, fewer tokens or a faster layout are "
-        "needed; `replicas_needed` says how many.",
+        "The times that are given are those at 90 % of the capacity. More replicas, fewer tokens or a faster layout "
+        "are needed; `replicas_needed` says how many.",
     ),
     "LP022": Code(
         "Close to capacity",
@@ -109,8 +109,8 @@ CODES: dict[str, Code] = {
     "LP023": Code(
         "Target missed",
         "{name} is {value} s and the target is {limit} s",
-        "A limit given with max_ttft or max_tpot is not met at this load. `replicas_needed` says how many copies of the "
-        "deployment meet it; 0 means that no number of them does.",
+        "A limit given with max_ttft or max_tpot is not met at this load. `replicas_needed` says how many copies of "
+        "the deployment meet it; 0 means that no number of them does.",
     ),
     "LP024": Code(
         "Request longer than the cache",

@@ -16,11 +16,11 @@ from llmplan.plan.layout import Layout, Workload
 from llmplan.plan.model import Model
 from llmplan.plan.options import PlanOptions
 from llmplan.plan.plan import Plan
-from llmplan.plan.serving import ServingWorkload
 from llmplan.plan.request import LENGTHS
+from llmplan.plan.serving import ServingWorkload
 from llmplan.plan.stack import TrainingDefaults
-from llmplan.planner.choose import candidates
 from llmplan.planner.rates import peak_flops
+from llmplan.planner.training.choose import candidates
 
 DEFAULT_SEQ_LEN = 4096
 """Tokens: what most open models of 2023 and 2024 were pretrained with (Llama 2, DeepSeek V3, OLMo 2); shorter

@@ -55,7 +55,9 @@ def read_api_price(value: Any) -> Any:
 Zero = Annotated[int, Field(ge=0, le=3)]
 Tokens = Annotated[float, Field(gt=0, le=1e18)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
-Prices = Annotated[tuple[float, float], BeforeValidator(read_api_price, json_schema_input_type=str | float | list[float])]
+Prices = Annotated[
+    tuple[float, float], BeforeValidator(read_api_price, json_schema_input_type=str | float | list[float])
+]
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -130,7 +132,9 @@ class PlanOptions(Spec):
         "Mean time between interruptions of one device: '50000 h', or a published rate (llama-3).", RUN, "TIME|ID"
     )
     api_price: Prices | None = _option(
-        "What an interface asks for a million input and output tokens, to compare with (0.5,1.5 USD).", SERVING, "USD,USD"
+        "What an interface asks for a million input and output tokens, to compare with (0.5,1.5 USD).",
+        SERVING,
+        "USD,USD",
     )
     limits: LimitsField | None = _option("Limits for --check: 'max_days=60, min_mfu=0.35'.", RUN, "LIST")
 

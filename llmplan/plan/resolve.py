@@ -23,7 +23,7 @@ from llmplan.plan.plan import Plan
 from llmplan.plan.request import Request, request
 from llmplan.plan.spec import model_spec
 from llmplan.plan.stack import Stack
-from llmplan.planner.choose import first_that_fits
+from llmplan.planner.training.choose import first_that_fits
 
 GENERIC = "generic"
 """Id of the stack that serves when none is named."""

@@ -124,7 +124,7 @@ def _workload(
 
 def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
     """The layout that was given, or the least tensor parallelism at which weights leave room for a cache."""
-    from llmplan.planner.serving_memory import weight_bytes
+    from llmplan.planner.serving.memory import weight_bytes
 
     said = draft.options
     given = {name: getattr(said, name) for name in SERVING_DEGREES if getattr(said, name) is not None}

@@ -9,7 +9,7 @@ from llmplan.planner.estimate import TrainingEstimate, estimate_run
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.plan import Plan
-    from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving.estimate import ServingEstimate
 
     Estimate: TypeAlias = TrainingEstimate | ServingEstimate
 
@@ -18,7 +18,7 @@ def answer_plan(plan: Plan, catalog: Catalog) -> Estimate:
     """Estimates a plan, whatever its workload."""
     if plan.serving is None:
         return estimate_run(plan, catalog)
-    from llmplan.planner.serving import estimate_serving
-    from llmplan.planner.serving_economics import with_economics
+    from llmplan.planner.serving.economics import with_economics
+    from llmplan.planner.serving.estimate import estimate_serving
 
     return with_economics(estimate_serving(plan), catalog)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from llmplan.plan.codes import warning
 from llmplan.planner.knobs import KNOBS, MORE, NUDGE, UNLIMITED
-from llmplan.planner.memory import training_memory
-from llmplan.planner.training import StepTime, training_time
+from llmplan.planner.training.memory import training_memory
+from llmplan.planner.training.step import StepTime, training_time
 
 if TYPE_CHECKING:
     from llmplan.plan.plan import Plan, PlanWarning

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from llmplan.plan.plan import Plan
     from llmplan.plan.request import Request
     from llmplan.planner.answer import Estimate
-    from llmplan.planner.serving import ServingEstimate
-    from llmplan.planner.serving_economics import PerMillion
+    from llmplan.planner.serving.economics import PerMillion
+    from llmplan.planner.serving.estimate import ServingEstimate
 
 Words = dict[str, Any]
 
@@ -136,20 +136,20 @@ def _outcome(one: Alternative, catalog: Catalog, *, fit: bool) -> Outcome:
 
 def _best(request: Request, catalog: Catalog) -> Plan:
     """The fastest layout that fits, else the one that misses by least; devices are given, so it is the cheapest too."""
-    from llmplan.planner.search_request import Ask, Wishes
+    from llmplan.planner.search.request import Ask, Wishes
 
     # The best is wanted, whether or not it keeps the limits that the plan has for `--check`.
     ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
     found: Sequence[Estimate]
     if request.options.workload == "serve":
-        from llmplan.planner.search_serving import search_serving
-        from llmplan.planner.search_serving_request import serving_question
+        from llmplan.planner.search.serving import search_serving
+        from llmplan.planner.search.serving_request import serving_question
 
         deployments = search_serving(serving_question(ask, catalog)[0])
         found = deployments.best or deployments.misses
     else:
-        from llmplan.planner.search import search
-        from llmplan.planner.search_request import question
+        from llmplan.planner.search.request import question
+        from llmplan.planner.search.training import search
 
         layouts = search(question(ask, catalog)[0])
         found = layouts.best or layouts.misses

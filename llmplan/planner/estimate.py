@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.formulas.step import model_flops_utilization
-from llmplan.plan.plan import Plan, PlanWarning
 from llmplan.plan.band import Band
+from llmplan.plan.plan import Plan, PlanWarning
 from llmplan.planner import rates as reach
-from llmplan.planner.kernels import layer_flops, model_flops
-from llmplan.planner.memory import Memory, training_memory
-from llmplan.planner.remarks import memory_remarks
-from llmplan.planner.tokens import step_tokens
-from llmplan.planner.training import StepTime, training_time
+from llmplan.planner.training.kernels import layer_flops, model_flops
+from llmplan.planner.training.memory import Memory, training_memory
+from llmplan.planner.training.remarks import memory_remarks
+from llmplan.planner.training.step import StepTime, training_time
+from llmplan.planner.training.tokens import step_tokens
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.planner.bottleneck import Bottleneck
-    from llmplan.planner.economics import Economics
+    from llmplan.planner.economics.summary import Economics
 
 Verdict = Literal["fits", "marginal", "does-not-fit"]
 _NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
@@ -95,7 +95,7 @@ def estimate_run(plan: Plan, catalog: Catalog) -> TrainingEstimate:
     answer = estimate(plan)
     if all(plan.inputs.get(word) is None for word in ("tokens", "steps", "epochs")):
         return answer
-    from llmplan.planner.economics import with_run
+    from llmplan.planner.economics.summary import with_run
 
     return with_run(answer, catalog)
 

@@ -11,7 +11,7 @@ from llmplan.planner.estimate import TrainingEstimate
 if TYPE_CHECKING:
     from llmplan.plan.limits import Limits
     from llmplan.planner.answer import Estimate
-    from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving.estimate import ServingEstimate
 
 DAY = 86400.0
 

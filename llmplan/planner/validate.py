@@ -14,7 +14,7 @@ from llmplan.planner.estimate import Interval, TrainingEstimate
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
-    from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving.estimate import ServingEstimate
 
 GIB = 2.0**30
 GENERIC = "generic"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog import Catalog, numbers
 from llmplan.files import Document
-from llmplan.report.numbers import binary, decimal, duration
+from llmplan.formatting import binary, decimal, duration
 
 if TYPE_CHECKING:
     from rich.console import Console

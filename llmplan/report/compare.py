@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmplan.formatting import count, plain, step_time
 from llmplan.planner.comparison import MEASURES, apart, ratio, reference
 from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.json import estimate_json
-from llmplan.report.numbers import count, plain, step_time
 from llmplan.report.table import degrees
 from llmplan.report.verdict import WORDS
 from llmplan.version import __version__
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmplan.planner.answer import Estimate
     from llmplan.planner.comparison import Outcome
     from llmplan.planner.estimate import Interval
-    from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving.estimate import ServingEstimate
 
 COMPARE = "llmplan.compare/1"
 GIB, DAY, MEGAWATT_HOUR, TONNE = 2.0**30, 86400.0, 3.6e9, 1e3

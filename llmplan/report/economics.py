@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from llmplan.report.numbers import count, decimal, duration, plain
+from llmplan.formatting import count, decimal, duration, plain
 
 if TYPE_CHECKING:
-    from llmplan.planner.cost import Cost, Offer
-    from llmplan.planner.economics import Economics
-    from llmplan.planner.energy import Energy
+    from llmplan.planner.economics.cost import Cost, Offer
+    from llmplan.planner.economics.energy import Energy
+    from llmplan.planner.economics.reliability import Reliability
+    from llmplan.planner.economics.run import Run
+    from llmplan.planner.economics.storage import Storage
+    from llmplan.planner.economics.summary import Economics
     from llmplan.planner.estimate import Interval
-    from llmplan.planner.reliability import Reliability
-    from llmplan.planner.run import Run
-    from llmplan.planner.storage import Storage
 
 DAY, HOUR, MEGAWATT_HOUR, TONNE = 86400.0, 3600.0, 3.6e9, 1e3
 MOST_OFFERS = 4  # lines of a table; JSON has all

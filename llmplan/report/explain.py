@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from llmplan.report.numbers import binary, duration, plain
+from llmplan.formatting import binary, duration, plain
 from llmplan.report.verdict import part_name
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.plan.codes import Code
-    from llmplan.planner.explain import Entry, Explanation, Input, Step
+    from llmplan.planner.explain.walk import Entry, Explanation, Input, Step
 
 EXPLAIN = "llmplan.explain/1"
 _DIGITS = 6

@@ -15,7 +15,7 @@ from llmplan.version import __version__
 if TYPE_CHECKING:
     from llmplan.planner.answer import Estimate
     from llmplan.planner.bottleneck import Bottleneck
-    from llmplan.planner.serving import ServingEstimate
+    from llmplan.planner.serving.estimate import ServingEstimate
 
 ESTIMATE, ESTIMATES = "llmplan.estimate/1", "llmplan.estimates/1"
 

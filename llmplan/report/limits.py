@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from llmplan.report.numbers import binary, count, duration, plain
+from llmplan.formatting import binary, count, duration, plain
 
 if TYPE_CHECKING:
     from llmplan.planner.limits import Kept

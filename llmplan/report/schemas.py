@@ -20,8 +20,8 @@ from llmplan.plan.hardware import Cluster, Device, PriceList
 from llmplan.plan.options import PlanOptions
 from llmplan.plan.spec import ModelSpec
 from llmplan.plan.stack import Stack
-from llmplan.planner.memory import Memory
-from llmplan.planner.training import StepTime
+from llmplan.planner.training.memory import Memory
+from llmplan.planner.training.step import StepTime
 from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAnswer, StorageAnswer
 from llmplan.report.explain_answers import Explained
 from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer

@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.planner.search import HOST, MEMORY, as_good
-from llmplan.planner.search_goal import objective_value
-from llmplan.planner.search_space import REASONS
-from llmplan.report.numbers import binary, count, duration, plain, step_time
+from llmplan.formatting import binary, count, duration, plain, step_time
+from llmplan.planner.search.goal import objective_value
+from llmplan.planner.search.space import REASONS
+from llmplan.planner.search.training import HOST, MEMORY, as_good
 from llmplan.report.verdict import largest_part
 
 if TYPE_CHECKING:
     from llmplan.planner.estimate import TrainingEstimate
-    from llmplan.planner.search import Counts, Found, Search
-    from llmplan.planner.search_advice import Change
-    from llmplan.planner.search_most import Most
+    from llmplan.planner.search.advice import Change
+    from llmplan.planner.search.most import Most
+    from llmplan.planner.search.training import Counts, Found, Search
 
 GIB = 2.0**30
 SHOWN_OF_FRONT = 20

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.plan.layout import Layout
 from llmplan.plan.options import words
-from llmplan.planner.search import as_good
-from llmplan.planner.search_goal import objective_value
+from llmplan.planner.search.goal import objective_value
+from llmplan.planner.search.training import as_good
 from llmplan.report.json import estimate_json
 from llmplan.version import __version__
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llmplan.planner.estimate import TrainingEstimate
-    from llmplan.planner.search import Counts, Found, Search
-    from llmplan.planner.search_advice import Change
-    from llmplan.planner.search_most import Most
-    from llmplan.planner.search_request import Ask
+    from llmplan.planner.search.advice import Change
+    from llmplan.planner.search.most import Most
+    from llmplan.planner.search.request import Ask
+    from llmplan.planner.search.training import Counts, Found, Search
 
 FIT = "llmplan.fit/1"
 _SUBJECT = ("hardware", "devices", "workload", "precision", "seq_len", "global_batch")

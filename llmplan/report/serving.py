@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.report.numbers import binary, count, plain, step_time
+from llmplan.formatting import binary, count, plain, step_time
 from llmplan.report.verdict import WORDS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from llmplan.planner.estimate import Interval
-    from llmplan.planner.serving import ServingEstimate
-    from llmplan.planner.serving_bottleneck import ServingBottleneck
+    from llmplan.planner.serving.bottleneck import ServingBottleneck
+    from llmplan.planner.serving.estimate import ServingEstimate
 
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 _GIB = 2.0**30

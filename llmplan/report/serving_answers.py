@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import create_model
 
-from llmplan.planner.serving_step import Step
+from llmplan.planner.serving.step import Step
 from llmplan.report.answers import Amount, GridAnswer, LimitAnswer, Part
 
 _STEP_PARTS: dict[str, Any] = {field.name: (Amount | None, None) for field in fields(Step)}

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from llmplan.formatting import plain
 from llmplan.report.economics import MEGAWATT_HOUR, known
-from llmplan.report.numbers import plain
 
 if TYPE_CHECKING:
     from llmplan.planner.estimate import Interval
-    from llmplan.planner.serving_economics import PerMillion, ServingEconomics
+    from llmplan.planner.serving.economics import PerMillion, ServingEconomics
 
 KILOWATT_HOUR = 3.6e6
 

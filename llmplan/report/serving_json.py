@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from llmplan.report.economics import known
 
 if TYPE_CHECKING:
-    from llmplan.planner.serving import ServingEstimate
-    from llmplan.planner.serving_bottleneck import ServingBottleneck
-    from llmplan.planner.serving_step import Step
+    from llmplan.planner.serving.bottleneck import ServingBottleneck
+    from llmplan.planner.serving.estimate import ServingEstimate
+    from llmplan.planner.serving.step import Step
 
 
 def serving_result(answer: ServingEstimate) -> dict[str, Any]:

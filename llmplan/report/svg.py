@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llmplan.errors import InputError
+from llmplan.formatting import binary, step_time
 from llmplan.planner.estimate import TrainingEstimate
-from llmplan.report.numbers import binary, step_time
 from llmplan.report.verdict import part_name
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llmplan.formatting import binary, count, decimal, plain, step_time
 from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.bottleneck import bottleneck_lines
-from llmplan.report.numbers import binary, count, decimal, plain, step_time
 from llmplan.report.verdict import WORDS, largest_part, part_name
 
 if TYPE_CHECKING:
     from llmplan.plan.layout import Layout
     from llmplan.planner.answer import Estimate
-    from llmplan.planner.economics import Economics
+    from llmplan.planner.economics.summary import Economics
 
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 NARROW, WIDEST_BAR = 60, 30  # columns

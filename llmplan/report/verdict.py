@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.report.numbers import binary
+from llmplan.formatting import binary
 
 if TYPE_CHECKING:
-    from llmplan.planner.advice import Advice
     from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.planner.training.advice import Advice
 
 WORDS = {"fits": "fits", "marginal": "marginal", "does-not-fit": "does not fit"}
 

@@ -11,7 +11,7 @@ from llmplan.catalog import Catalog, open_catalog
 from llmplan.catalog_check import check_catalog
 from llmplan.errors import InputError
 from llmplan.plan.resolve import plan_from
-from llmplan.planner.economics import Economics
+from llmplan.planner.economics.summary import Economics
 from llmplan.planner.estimate import estimate_run
 
 PLAN: dict[str, Any] = {

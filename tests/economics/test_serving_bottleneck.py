@@ -11,8 +11,8 @@ from llmplan.plan.codes import CODES
 from llmplan.plan.resolve import plan_from
 from llmplan.planner.bottleneck import CAPACITY
 from llmplan.planner.knobs import KNOBS
-from llmplan.planner.serving import ServingEstimate, estimate_serving
-from llmplan.planner.serving_bottleneck import serving_bottleneck
+from llmplan.planner.serving.bottleneck import serving_bottleneck
+from llmplan.planner.serving.estimate import ServingEstimate, estimate_serving
 
 SERVE: dict[str, Any] = {"workload": "serve", "hardware": "h100-sxm-80gb", "devices": 8, "stack": "vllm"}
 PLANS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from llmplan.catalog import open_catalog
 from llmplan.errors import InputError
 from llmplan.plan.resolve import plan_from
 from llmplan.planner.answer import answer_plan
-from llmplan.planner.serving import ServingEstimate
+from llmplan.planner.serving.estimate import ServingEstimate
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 8, "workload": "serve", "stack": "vllm",

@@ -18,13 +18,13 @@ from llmplan.catalog import open_catalog
 from llmplan.plan.codes import CODES
 from llmplan.plan.resolve import plan_from
 from llmplan.planner.estimate import estimate_run
-from llmplan.planner.explain import Explanation, Step, explain
-from llmplan.planner.expressions import expression
-from llmplan.planner.formula_text import formula_text
-from llmplan.planner.memory import Memory
-from llmplan.planner.terms import SERVING_TERMS, TERMS, terms_named
-from llmplan.planner.trace import record
-from llmplan.planner.training import StepTime
+from llmplan.planner.explain.expressions import expression
+from llmplan.planner.explain.formula_text import formula_text
+from llmplan.planner.explain.terms import SERVING_TERMS, TERMS, terms_named
+from llmplan.planner.explain.trace import record
+from llmplan.planner.explain.walk import Explanation, Step, explain
+from llmplan.planner.training.memory import Memory
+from llmplan.planner.training.step import StepTime
 from llmplan.report.explain_answers import Explained
 from llmplan.report.verdict import part_name
 

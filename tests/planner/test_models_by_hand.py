@@ -8,9 +8,9 @@ import pytest
 
 from llmplan import Plan, plan_from
 from llmplan.planner.estimate import training_flops
-from llmplan.planner.kernels import model_flops
-from llmplan.planner.memory import training_memory
-from llmplan.planner.training import training_time
+from llmplan.planner.training.kernels import model_flops
+from llmplan.planner.training.memory import training_memory
+from llmplan.planner.training.step import training_time
 
 EXACT = 1e-12
 

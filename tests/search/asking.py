@@ -4,8 +4,8 @@ from typing import Any
 
 from llmplan.catalog import open_catalog
 from llmplan.plan.request import request
-from llmplan.planner.search import Search
-from llmplan.planner.search_request import Ask, Wishes, question
+from llmplan.planner.search.request import Ask, Wishes, question
+from llmplan.planner.search.training import Search
 
 PLAN = ("model", "hardware", "workload", "seq_len", "global_batch", "stack", "flash_attention", "tokens", "optimizer",
         "sequence_parallel", "offload_optimizer", "lora_rank", "lora_targets", "quantized_base")  # fmt: skip

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from llmplan.catalog import open_catalog
 from llmplan.plan.request import request
-from llmplan.planner.search_deployments import DeploymentSpace, chunks
-from llmplan.planner.search_request import Ask, Wishes
-from llmplan.planner.search_serving import ServingSearch, search_serving, serving_value
-from llmplan.planner.search_serving_request import serving_question
-from llmplan.planner.serving import ServingEstimate, estimate_serving
+from llmplan.planner.search.deployments import DeploymentSpace, chunks
+from llmplan.planner.search.request import Ask, Wishes
+from llmplan.planner.search.serving import ServingSearch, search_serving, serving_value
+from llmplan.planner.search.serving_request import serving_question
+from llmplan.planner.serving.estimate import ServingEstimate, estimate_serving
 
 CLOSE = 1e-12
 LOADS: list[dict[str, Any]] = [

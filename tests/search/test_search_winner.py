@@ -16,8 +16,8 @@ from llmplan.plan.checks import layout_problems
 from llmplan.plan.layout import Layout
 from llmplan.plan.plan import Plan
 from llmplan.planner.estimate import TrainingEstimate, estimate
-from llmplan.planner.search import Search, search
-from llmplan.planner.search_request import Wishes
+from llmplan.planner.search.request import Wishes
+from llmplan.planner.search.training import Search, search
 
 # Small spaces, every dimension of them written out, so that the brute force below needs no knowledge of defaults.
 SPACE: dict[str, Any] = {

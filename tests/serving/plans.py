@@ -6,7 +6,7 @@ from typing import Any
 
 from llmplan.plan.plan import Plan
 from llmplan.plan.resolve import plan_from
-from llmplan.planner.serving import ServingEstimate, estimate_serving
+from llmplan.planner.serving.estimate import ServingEstimate, estimate_serving
 
 LLAMA = {
     "workload": "serve", "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 1, "stack": "vllm",

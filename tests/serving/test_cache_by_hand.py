@@ -7,7 +7,7 @@ import pytest
 from llmplan.plan.layout import Layout
 from llmplan.plan.load_model import load_model
 from llmplan.plan.serving import ServingPolicy
-from llmplan.planner.serving_memory import cache_shape
+from llmplan.planner.serving.memory import cache_shape
 
 BF16 = 2.0
 FREES, KEEPS = ServingPolicy(window_cache="window"), ServingPolicy(window_cache="full")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmplan.planner.serving import BUSIEST
+from llmplan.planner.serving.estimate import BUSIEST
 from tests.serving.plans import answer
 
 

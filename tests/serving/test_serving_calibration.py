@@ -18,7 +18,7 @@ from llmplan.formulas.decode import decode_attention_seconds, touched_experts, w
 from llmplan.formulas.matmul import matmul_seconds
 from llmplan.plan.rows import read_rows
 from llmplan.planner import rates
-from llmplan.planner.serving_step import DECODE_ATTENTION_SHARE, GROUPED_SHARE
+from llmplan.planner.serving.step import DECODE_ATTENTION_SHARE, GROUPED_SHARE
 from llmplan.planner.validate import Result, score, validate
 
 pytest.importorskip("scipy")

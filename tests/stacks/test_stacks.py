@@ -10,7 +10,7 @@ import pytest
 from llmplan.calibration.training import meanings
 from llmplan.catalog import Catalog, open_catalog
 from llmplan.plan.stack import Stack
-from llmplan.planner.training import StackNumbers
+from llmplan.planner.training.step import StackNumbers
 
 MOST = 8
 MEASURED = Path(__file__).parents[1] / "measurements" / "training.csv"

@@ -1,0 +1,1 @@
+"""Every figure walked down to formulas, numbers and sources."""

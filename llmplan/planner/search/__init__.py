@@ -1,0 +1,1 @@
+"""The best layout out of all of them."""

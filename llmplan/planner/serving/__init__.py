@@ -1,0 +1,1 @@
+"""What a deployment holds and how fast it answers."""

@@ -1,0 +1,132 @@
+"""What holds a deployment back: seconds of its steps by resource, and what 10 % more of each would change.
+
+As `llmplan.planner.bottleneck` for training: a step's time is homogeneous in its rates, so the derivatives sum to it;
+every figure comes from estimating the plan again with more of a resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llmplan.plan.codes import warning
+from llmplan.planner.bottleneck import CAPACITY
+from llmplan.planner.knobs import KNOBS, MORE, NUDGE
+from llmplan.planner.serving.estimate import estimate_serving
+from llmplan.planner.serving.loads import decode_step, prefill_step, prefill_tokens
+from llmplan.planner.serving.step import ServingNumbers, deployment
+
+if TYPE_CHECKING:
+    from llmplan.plan.plan import Plan, PlanWarning
+    from llmplan.planner.serving.estimate import ServingEstimate
+
+_ROUNDING = 1e-6  # of a step: gains below it are rounding
+
+
+@dataclass(frozen=True, slots=True)
+class ServingElasticity:
+    """What +10 % of a resource changes, each over what it is now [1]: requests a second, first token, output token.
+
+    capacity: the most requests a second; tpot is None where there is no output.
+    """
+
+    requests: float
+    capacity: float
+    ttft: float
+    tpot: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServingBottleneck:
+    """What holds a deployment back.
+
+    resource: what a request waits for most, `memory_capacity` where it waits for a place;
+    decode, prefill: seconds by resource of a decoding step and of one request's prefill, which sum to it [s].
+    """
+
+    resource: str
+    decode: dict[str, float]
+    prefill: dict[str, float]
+    elasticity: dict[str, ServingElasticity]
+    advice: PlanWarning
+
+
+def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
+    """What holds a deployment back; a dozen more evaluations of it."""
+    here = answer.sequences / answer.replicas
+    steps, nudged = (
+        _steps(answer.plan, here),
+        {n: _steps(knob(answer.plan, 1.0 + NUDGE), here) for n, knob in KNOBS.items()},
+    )
+    decode, prefill = (_shares(steps[kind], {name: one[kind] for name, one in nudged.items()}) for kind in (0, 1))
+    knobs = {**KNOBS, CAPACITY: _more_memory}
+    elasticity = {name: _elasticity(answer, estimate_serving(knob(answer.plan, MORE))) for name, knob in knobs.items()}
+    resource = CAPACITY if answer.queued > 0 else _largest(answer, decode, prefill)
+    return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, decode))
+
+
+def _largest(answer: ServingEstimate, decode: dict[str, float], prefill: dict[str, float]) -> str:
+    """The resource that a request's own device time waits for most: its prefill, and its part of the steps."""
+    work = answer.plan.serving
+    assert work is not None  # the answer is of a serving plan
+    steps = max(work.output_tokens - 1.0, 0.0) / max(answer.sequences / answer.replicas, 1.0)
+    return max(KNOBS, key=lambda name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0))
+
+
+def _steps(plan: Plan, sequences: float) -> tuple[float, float]:
+    """A decoding step with so many sequences, and one request's prefill, of one replica [s]."""
+    work, defaults = plan.serving, plan.stack.serving
+    assert work is not None  # the plan is one of serving
+    assert defaults is not None
+    variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
+    at = deployment(plan, ServingNumbers.of(variant.fitted))
+    prompt = prefill_tokens(work, defaults.policy_of(variant), 1.0)
+    return float(decode_step(at, work, sequences).total), float(prefill_step(at, work, prompt).total)
+
+
+def _shares(step: float, faster: dict[str, float]) -> dict[str, float]:
+    """Seconds of a step by resource: its gains, stretched over what the one-sided differences miss."""
+    gains = {name: (step - after) / NUDGE for name, after in faster.items()}
+    felt = {name: gain for name, gain in gains.items() if gain > step * _ROUNDING}
+    whole = sum(felt.values())
+    return {name: gain * step / whole for name, gain in felt.items()}
+
+
+def _more_memory(plan: Plan, factor: float) -> Plan:
+    memory = plan.device.memory
+    larger = memory.model_copy(update={"capacity": memory.capacity * factor})
+    return replace(plan, device=plan.device.model_copy(update={"memory": larger}))
+
+
+def _elasticity(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
+    return ServingElasticity(
+        requests=after.requests_per_second.value / now.requests_per_second.value,
+        capacity=after.capacity / now.capacity,
+        ttft=after.ttft.value / now.ttft.value,
+        tpot=after.tpot.value / now.tpot.value if now.tpot and after.tpot else None,
+    )
+
+
+def _advice(answer: ServingEstimate, resource: str, decode: dict[str, float]) -> PlanWarning:
+    code, remedy = _REMEDIES[resource]
+    step = sum(decode.values())
+    share = answer.needed.value / answer.usable_bytes if resource == CAPACITY else decode.get(resource, 0.0) / step
+    return warning(code, share=f"{share:.0%}", remedy=remedy(answer))
+
+
+def _about_memory_bandwidth(answer: ServingEstimate) -> str:
+    work = answer.plan.serving
+    assert work is not None  # the answer is of a serving plan
+    narrow = "" if work.weight_precision in ("fp8", "int8", "int4", "nvfp4", "mxfp4") else ", or narrower weights"
+    return f"more requests in flight than {answer.sequences:.3g} share the reading of weights{narrow}"
+
+
+_REMEDIES: dict[str, tuple[str, Callable[[ServingEstimate], str]]] = {
+    CAPACITY: ("LP030", lambda answer: "requests wait for places: a narrower cache (kv_precision), or more devices"),
+    "compute": ("LP031", lambda answer: "narrower inputs (activation_precision), or more or faster devices"),
+    "memory_bandwidth": ("LP032", _about_memory_bandwidth),
+    "scale_up_network": ("LP033", lambda answer: f"a lower tp than {answer.plan.layout.tp}, with more replicas"),
+    "scale_out_network": ("LP034", lambda answer: "a replica that stays inside the domain of one node"),
+    "host": ("LP036", lambda answer: "captured graphs, or more requests in flight for each step"),
+}

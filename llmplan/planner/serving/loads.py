@@ -1,0 +1,202 @@
+"""From steps to what a client sees: static batches, closed loops, saturation, open arrivals.
+
+All figures are of one replica with `sequences` in flight there, until `Answer` puts replicas together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.kv_cache import waves
+from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.queueing import many_server_wait, percentile_95, single_server_wait
+from llmplan.planner.serving.step import Deployment, Step, step
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+    from llmplan.plan.serving import ServingPolicy, ServingWorkload
+
+_BISECTIONS = 24  # of the number in flight on a logarithmic scale: 1e-6 of the range
+_BUSIEST = 0.9  # share of the capacity up to which the planner tells waiting times
+_FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one replica does under a load.
+
+    ttft: mean time to first token [s], steady; burst_ttft: mean when all requests start at once [s];
+    p95_ttft [s]; tpot: time per output token after the first [s]; request: whole request, or the whole static
+    batch [s]; requests_per_second, output_tokens_per_second: of this replica; sequences: in flight and
+    resident [1]; queued: wanted but not resident [1]; decode, prefill: one decode step, and prefill of one
+    request [s].
+    """
+
+    ttft: Num
+    burst_ttft: Num
+    p95_ttft: Num
+    tpot: Num
+    request: Num
+    requests_per_second: Num
+    output_tokens_per_second: Num
+    sequences: Num
+    queued: Num
+    decode: Num
+    prefill: Num
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Decode step and prefill of a request with so many sequences in flight [s]."""
+
+    decode: Num
+    prefill: Num
+
+
+def decode_step(at: Deployment, work: ServingWorkload, sequences: Num) -> Step:
+    """A step that only decodes, half-way through the answers."""
+    context = work.input_tokens + work.output_tokens / 2.0
+    return step(at, sequences, context, 0.0, work.input_tokens)
+
+
+def prefill_step(at: Deployment, work: ServingWorkload, prompt: Num) -> Step:
+    """A step that only reads `prompt` tokens of prompts."""
+    return step(at, 0.0, 0.0, prompt, work.input_tokens)
+
+
+def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) -> Num:
+    """Tokens of prompts in one step when so many requests wait: as many as the engine takes, whole prompts at least
+    where steps are not mixed."""
+    most: Num = float(policy.max_batch_tokens)
+    if not policy.mixed_steps:
+        most = maximum(most, work.input_tokens)
+    return minimum(most, work.input_tokens * maximum(requests, 1.0))
+
+
+def pace(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
+    """Times in continuous batching: requests that end in one step are replaced in the next."""
+    decode = decode_step(at, work, sequences).total
+    arriving = maximum(1.0, sequences / maximum(work.output_tokens, 1.0))
+    prompt = prefill_tokens(work, policy, arriving)
+    if policy.mixed_steps and work.output_tokens > 1.0:
+        context = work.input_tokens + work.output_tokens / 2.0
+        once = step(at, sequences, context, prompt, work.input_tokens).total - decode
+    else:
+        once = prefill_step(at, work, prompt).total
+    return _Pace(decode, once * work.input_tokens / prompt)
+
+
+def static_batch(at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
+    """`batch` sequences start together; what is not resident waits for a place."""
+    here = minimum(batch, resident)
+    prompt = prefill_tokens(work, policy, here)
+    steps = here * work.input_tokens / prompt
+    full = prefill_step(at, work, prompt).total
+    first = full * maximum(steps, 1.0)
+    decode = decode_step(at, work, here).total
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    once = first + more * decode
+    rounds = maximum(batch / here, 1.0) if policy.mixed_steps else waves(batch, here)
+    request = once * rounds
+    return Answer(
+        ttft=first + (rounds - 1.0) * once / 2.0, burst_ttft=first + (rounds - 1.0) * once / 2.0,
+        p95_ttft=first + (rounds - 1.0) * once, tpot=decode, request=request, requests_per_second=batch / request,
+        output_tokens_per_second=batch * work.output_tokens / request, sequences=here, queued=batch - here,
+        decode=decode, prefill=first / here,
+    )  # fmt: skip
+
+
+def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
+    """`batch` requests are kept in flight; those that are not resident wait.
+
+    In the time of one request every other one is prefilled once. The share `prefill_interference` of that
+    falls between its tokens; the rest is met by the burst that starts the loop, whose mean time to first
+    token is `burst_ttft`.
+    """
+    here = minimum(batch, resident)
+    now = pace(at, work, policy, here)
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    others = maximum(here - 1.0, 0.0) * now.prefill
+    between = where(more > 0, at.numbers.prefill_interference, 0.0)
+    cycle = more * now.decode + others + now.prefill
+    tpot = now.decode + between * others / maximum(more, 1.0)
+    queued = batch - here
+    wait = cycle * queued / here
+    alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
+    own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens)))
+    outside = at.numbers.request_seconds
+    ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
+    burst = outside + wait + own + others / 2.0
+    # what writes nothing answers when its batch is done
+    ttft, burst = where(more > 0, ttft, outside + wait + cycle), where(more > 0, burst, outside + wait + cycle)
+    rate = here / cycle
+    return Answer(
+        ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, wait + own + others), tpot=tpot,
+        request=outside + batch / rate, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
+        sequences=here, queued=queued, decode=now.decode, prefill=now.prefill,
+    )  # fmt: skip
+
+
+def capacity(at: Deployment, work: ServingWorkload, policy: ServingPolicy, resident: Num) -> Num:
+    """Requests a second of a replica with every place taken [1/s]."""
+    return closed_loop(at, work, policy, resident, resident).requests_per_second
+
+
+def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num) -> Answer:
+    """Requests arrive at `rate` a second at this replica, independently of each other.
+
+    The number in flight is the one at which a replica that is kept full completes just as many (Little's
+    law on both sides). A new request waits for the step that runs, for prefills before it, and for a place
+    where nearly all are taken. Near the capacity the wait hangs on a few percent of it, which no prediction
+    has, and beyond it the queue grows without end: from `_BUSIEST` of the capacity on, the times are those
+    at `_BUSIEST` and the least that are to be expected.
+    """
+    most = _rate(at, work, policy, resident)
+    arriving, rate = rate, minimum(rate, _BUSIEST * most)
+    low, high = _FEWEST + 0.0 * rate, resident + 0.0 * rate
+    for _ in range(_BISECTIONS):
+        middle = (low * high) ** 0.5
+        enough = _rate(at, work, policy, middle) >= rate
+        low, high = where(enough, low, middle), where(enough, middle, high)
+    here = high
+    now = pace(at, work, policy, maximum(here, 1.0))
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    busy = minimum(rate * now.prefill, 0.98)
+    tpot = now.decode / (1.0 - busy)
+    alone = step(
+        at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
+    )
+    own = alone.total * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens))
+    # a step runs when the request comes, unless the replica is idle: half of it is left on average
+    residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0
+    wait = single_server_wait(rate, now.prefill) + many_server_wait(more * tpot + own, resident, here / resident)
+    ttft = at.numbers.request_seconds + residual + own + wait
+    done = minimum(arriving, most)
+    return Answer(
+        ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
+        request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
+        sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill,
+    )  # fmt: skip
+
+
+def _rate(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
+    """Requests a second that so many in flight complete [1/s]; below one, a share of the time of one."""
+    now = pace(at, work, policy, maximum(sequences, 1.0))
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    return sequences / (more * now.decode + maximum(sequences, 1.0) * now.prefill)
+
+
+def respond(at: Deployment, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Answer:
+    """What one of so many replicas does under the workload's load; resident: sequences that fit in one [1].
+
+    `batch` and `request_rate` are those of all replicas together and divided evenly.
+    """
+    places = maximum(resident, 1.0)
+    if work.load == "open":
+        assert work.request_rate is not None
+        return open_arrivals(at, work, policy, work.request_rate / copies, places)
+    batch = places if work.load == "saturated" or work.batch is None else maximum(work.batch / copies, 1.0)
+    if work.load == "static":
+        return static_batch(at, work, policy, batch, places)
+    return closed_loop(at, work, policy, batch, places)
