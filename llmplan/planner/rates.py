@@ -33,6 +33,11 @@ class MatmulRate:
     launch: float  # [s]
     element: float  # [bytes]
 
+    def curve(self) -> dict[str, float]:
+        """What `matmul_seconds` takes beside shape and traffic."""
+        names = ("rate", "ramp_k", "tail", "bandwidth", "launch")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True, slots=True)
 class Links:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storage_bandwidth, transfer_seconds
-from llmplan.planner.training.memory import OPTIMIZER_BYTES, adapter_parameters, state_bytes
+from llmplan.planner.training.states import OPTIMIZER_BYTES, adapter_parameters, state_bytes
 
 if TYPE_CHECKING:
     from llmplan.plan.plan import Plan

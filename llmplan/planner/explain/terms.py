@@ -62,7 +62,7 @@ TERMS: dict[str, Term] = {
     "weights_bytes": _memory("weights_bytes", S("divided", "weights"), *_HELD),
     "gradients_bytes": _memory("gradients_bytes", S("divided", "gradients_bytes"), *_HELD),
     "optimizer_states_bytes": _memory("optimizer_states_bytes", S("divided", "states"), *_HELD),
-    "activations_bytes": _memory("activations_bytes", S("kept", "kept"), S("micro_batches_in_flight")),
+    "activations_bytes": _memory("activations_bytes", S("kept_activations"), S("micro_batches_in_flight")),
     "logits_bytes": _memory("logits_bytes", S("logits_bytes")),
     "gathered_bytes": _memory("gathered_bytes", S("gathered"), S("at_loading")),
     "workspace_bytes": _memory("workspace_bytes", numbers=("stack.memory.workspace",)),

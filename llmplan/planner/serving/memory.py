@@ -18,7 +18,7 @@ from llmplan.plan.model import Core, Model
 from llmplan.plan.plan import Plan
 from llmplan.plan.serving import ServingPolicy, ServingWorkload
 from llmplan.planner.serving.precision import WEIGHT_BYTES, expert_bytes
-from llmplan.planner.training.memory import end_parameters, local_parameters
+from llmplan.planner.training.states import end_parameters, local_parameters
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num

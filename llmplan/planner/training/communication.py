@@ -24,7 +24,7 @@ from llmplan.formulas.step import exposed_seconds
 from llmplan.plan.model import Layer
 from llmplan.plan.plan import Plan
 from llmplan.planner.rates import Links
-from llmplan.planner.training.memory import end_parameters, layer_parameters, state_bytes
+from llmplan.planner.training.states import end_parameters, layer_parameters, state_bytes
 from llmplan.planner.training.tokens import micro_tokens
 
 if TYPE_CHECKING:

@@ -39,6 +39,8 @@ ROTARY_PASSES = 1.5
 CAST_PASSES = 2.0
 CAST_ONCE_PASSES = 1.5  # one copy is enough where no gradient of the weight is computed (LoRA)
 _GROUP_PAD = 64.0  # rows: half a 128-row tile lost in each expert's last one
+_ELEMENT = 2.0  # bytes: queries, keys, values and states have 16 bits whatever the products have
+_OUTPUT_BYTES = 2.0  # a product writes 16 bits
 _WGRAD_BYTES = 8.0  # the fp32 accumulator of a weight gradient is read and written
 
 
@@ -88,31 +90,22 @@ def linear_seconds(linear: Linear, tokens: Num, layout: Any, rate: MatmulRate, d
     tokens: of the micro-batch on this device [1].
     """
     n, k = local_shape(linear, layout.tp, layout.ep)
-    curve = {
-        "rate": rate.rate,
-        "ramp_k": rate.ramp_k,
-        "tail": rate.tail,
-        "bandwidth": rate.bandwidth,
-        "launch": rate.launch,
-    }
+    columns, inner = (n, k) if direction == "forward" else (k, n)
+    element, curve = rate.element, rate.curve()
     if not linear.routed:
         if direction == "wgrad":
-            return matmul_seconds(
-                k, n, tokens, traffic=matmul_traffic(k, n, tokens, rate.element, _WGRAD_BYTES), **curve
-            )
-        columns, inner = (n, k) if direction == "forward" else (k, n)
+            return matmul_seconds(k, n, tokens, traffic=matmul_traffic(k, n, tokens, element, _WGRAD_BYTES), **curve)
         return matmul_seconds(
-            tokens, columns, inner, traffic=matmul_traffic(tokens, columns, inner, rate.element, 2.0), **curve
+            tokens, columns, inner, traffic=matmul_traffic(tokens, columns, inner, element, _OUTPUT_BYTES), **curve
         )
     rows = tokens * linear.active / minimum(layout.tp, layout.ep)
     groups = linear.experts / layout.ep
     if direction == "wgrad":
         each = rows / groups
-        traffic = groups * matmul_traffic(k, n, each, rate.element, _WGRAD_BYTES)
+        traffic = groups * matmul_traffic(k, n, each, element, _WGRAD_BYTES)
         return matmul_seconds(groups * k, n, each, traffic=traffic, **curve)
-    columns, inner = (n, k) if direction == "forward" else (k, n)
     touched = minimum(groups, rows)
-    traffic = matmul_traffic(rows, columns, inner, rate.element, 2.0, touched)
+    traffic = matmul_traffic(rows, columns, inner, element, _OUTPUT_BYTES, touched)
     return grouped_matmul_seconds(rows, touched, columns, inner, pad=_GROUP_PAD, traffic=traffic, **curve)
 
 
@@ -123,42 +116,43 @@ def core_seconds(
 
     source_len: tokens of the encoder's sequence, whose keys cross attention reads [1].
     """
-    heads, kv_heads = core.heads / layout.tp, split_parts(layout.tp, float(core.kv_heads))
-    kv_heads = core.kv_heads / kv_heads
-    causal = core.causal and (flash or core.kind == "recurrent")
-    extra = tokens * (
-        core.token_flops / layout.tp + core.pair_flops * attended_tokens(seq_len, None, causal=True) / layout.tp
-    )
+    # An index scores every earlier token, a recurrent core updates its state: both beside any context.
+    beside = core.token_flops + core.pair_flops * attended_tokens(seq_len, None, causal=True)
+    extra = tokens * beside / layout.tp
     if core.kind == "recurrent":
-        traffic = 2.0 * tokens * core.saved_elements / layout.tp
-        once = attention_seconds(
-            extra,
-            traffic,
-            rate=rates.attention,
-            bandwidth=rates.bandwidth,
-            launch=rates.wide.launch,
-            ramp=rates.units_ramp,
-        )
+        traffic = _ELEMENT * tokens * core.saved_elements / layout.tp
+        once = _attention(extra, traffic, rates)
         return once, UNFUSED_BACKWARD * once
+    heads, kv_heads = core.heads / layout.tp, core.kv_heads / split_parts(layout.tp, float(core.kv_heads))
     context = None if core.context is None else float(core.context)
     keys = source_len if core.cross else seq_len
-    attended = attended_tokens(keys, context, causal=causal, chunked=core.chunked)
+    if not flash:
+        attended = attended_tokens(keys, context, causal=False, chunked=core.chunked)
+        return _unfused_seconds(core, tokens, attended, heads, rates)
+    attended = attended_tokens(keys, context, causal=core.causal, chunked=core.chunked)
     work = attention_flops(tokens, attended, heads, core.qk_dim, core.v_dim) + extra
-    traffic = attention_traffic(tokens, tokens * layout.cp, heads, kv_heads, core.qk_dim, core.v_dim, 2.0)
-    scores = 0.0 if flash else score_traffic(tokens, attended, heads, 1.0)
-    curve = {"bandwidth": rates.bandwidth, "launch": rates.wide.launch}
-    if flash:
-        forward = attention_seconds(work, traffic, rate=rates.attention, ramp=rates.units_ramp, **curve)
-        return forward, attention_seconds(
-            FLASH_BACKWARD * work, 2.0 * traffic, rate=rates.attention, ramp=rates.units_ramp, **curve
-        )
-    # Unfused: two batched products (k = head size) and a softmax that streams the scores through memory.
+    traffic = attention_traffic(tokens, tokens * layout.cp, heads, kv_heads, core.qk_dim, core.v_dim, _ELEMENT)
+    return _attention(work, traffic, rates), _attention(FLASH_BACKWARD * work, 2.0 * traffic, rates)
+
+
+def _attention(work: Num, traffic: Num, rates: Rates) -> Num:
+    return attention_seconds(
+        work, traffic, rate=rates.attention, bandwidth=rates.bandwidth, launch=rates.wide.launch, ramp=rates.units_ramp
+    )
+
+
+def _unfused_seconds(core: Core, tokens: Num, attended: Num, heads: Num, rates: Rates) -> tuple[Num, Num]:
+    """Two batched products (inner length: the head's width) and a softmax that streams the scores through memory [s].
+
+    The whole square is computed, also where it is causal.
+    """
     products = matmul_seconds(
         tokens * heads, attended, core.qk_dim, rate=rates.wide.rate, ramp_k=rates.wide.ramp_k, tail=rates.wide.tail,
         traffic=0.0, bandwidth=rates.bandwidth, launch=rates.wide.launch,
     )  # fmt: skip
-    forward = 2.0 * products + scores * SCORE_PASSES_FORWARD / rates.bandwidth
-    return forward, UNFUSED_BACKWARD * 2.0 * products + scores * SCORE_PASSES_BACKWARD / rates.bandwidth
+    scores = score_traffic(tokens, attended, heads, 1.0) / rates.bandwidth
+    forward = 2.0 * products + scores * SCORE_PASSES_FORWARD
+    return forward, UNFUSED_BACKWARD * 2.0 * products + scores * SCORE_PASSES_BACKWARD
 
 
 def elementwise_seconds(layer: Layer, tokens: Num, layout: Any, rates: Rates, passes: float, *, casts: float) -> Num:
@@ -168,9 +162,8 @@ def elementwise_seconds(layer: Layer, tokens: Num, layout: Any, rates: Rates, pa
     """
     copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
     outside = (NORM_PASSES * layer.norms + RESIDUAL_PASSES * layer.residuals) * layer.hidden / copies
-    inside = ACTIVATION_PASSES * layer.activation_elements + ROTARY_PASSES * sum(
-        core.saved_elements for core in layer.cores
-    )
+    saved = sum(core.saved_elements for core in layer.cores)
+    inside = ACTIVATION_PASSES * layer.activation_elements + ROTARY_PASSES * saved
     routed = sum(linear.inputs * linear.active for linear in layer.linears if linear.routed and linear.saves_input)
     moved = outside + inside / layout.tp + 2.0 * routed / layout.tp  # permuting tokens to experts and back
     if casts:

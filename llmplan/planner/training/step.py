@@ -24,7 +24,7 @@ from llmplan.planner.training.communication import (
     tensor_parallel,
 )
 from llmplan.planner.training.kernels import Parts, Rates, choose, layer_seconds, linear_seconds
-from llmplan.planner.training.memory import OPTIMIZER_BYTES, end_parameters, layer_parameters, state_bytes
+from llmplan.planner.training.states import OPTIMIZER_BYTES, end_parameters, layer_parameters, state_bytes
 from llmplan.planner.training.tokens import micro_tokens, sequence
 
 if TYPE_CHECKING:
