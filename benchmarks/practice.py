@@ -6,6 +6,7 @@ used, over the best that is predicted of any layout on the same devices, model, 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -123,15 +124,20 @@ def speed(row: Row, plan: Plan) -> float:
     return plan.workload.global_batch * plan.workload.seq_len / float(measured["step_seconds"]) / plan.devices
 
 
+def document(row: Row) -> str:
+    """Where a row is from, without the line of that document."""
+    return re.sub(r" line \d+$", "", row.cells["source"])
+
+
 def fastest(found: Iterable[tuple[Row, Plan]]) -> list[tuple[Row, Plan]]:
     """The fastest measured run of each setup."""
     best: dict[tuple[object, ...], tuple[Row, Plan]] = {}
     for row, plan in found:
         work = plan.workload
         setup = (
-            row.cells["source"],
+            document(row),
             plan.stack.id,
-            plan.model.name,
+            plan.model,
             plan.device.id,
             plan.devices,
             work.precision,

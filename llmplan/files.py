@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +23,11 @@ from llmplan.errors import Fault, InputError
 MAX_BYTES = 16 * 2**20  # the largest file that anybody plans from is a CSV of a few megabytes
 MAX_NODES = 200_000  # values after aliases are expanded: a YAML bomb passes this at once
 MAX_DEPTH = 60
+SHOWN = 60  # characters of a bad value in a message
+TOO_MANY = "expands to more values than any plan has"
+
+# YAML 1.1 reads 010 as 8 and 1:30 as 90: nobody who plans means that
+_SURPRISING = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -48,17 +55,30 @@ def read_text(path: Path | str) -> str:
     path = Path(path)
     name = str(path)
     try:
-        if path.is_dir():
-            raise InputError(Fault("is a folder, not a file", name))
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(Fault(f"is larger than {MAX_BYTES // 2**20} MiB, too large for a plan", name))
-        raw = path.read_bytes()
+        return decode(_read_bytes(path), name)
     except FileNotFoundError:
         raise InputError(Fault("no such file", name)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(Fault(f"cannot be read: {reason}", name)) from None
-    return decode(raw, name)
+
+
+def _read_bytes(path: Path) -> bytes:
+    """At most one byte more than is allowed; devices, sockets and pipes that nobody writes to are refused."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise InputError(Fault("is a folder, not a file", str(path)))
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+        raise InputError(Fault("is a device, not a file", str(path)))
+    # a pipe (`--plan <(command)`) is a fine source; opened like this, one without a writer ends instead of hanging
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
+        if hasattr(os, "set_blocking"):
+            os.set_blocking(file.fileno(), True)
+        pieces, left = [], MAX_BYTES + 1
+        while left > 0 and (piece := file.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
 
 
 def decode(raw: bytes, name: str) -> str:
@@ -93,7 +113,24 @@ def parse_json(text: str, file: str, first_line: int = 1) -> Document:
         raise InputError(Fault(f"is not valid JSON: {error.msg} (column {error.colno})", file, line)) from None
     except RecursionError:
         raise InputError(Fault("is nested too deeply", file, first_line)) from None
+    except ValueError:
+        raise InputError(Fault("holds a number with too many digits", file, first_line)) from None
+    if _is_too_large(data):
+        raise InputError(Fault(TOO_MANY, file, first_line))
     return Document(data, file, {(): first_line})
+
+
+def _is_too_large(data: Any) -> bool:
+    """Whether there are more values than any plan has."""
+    count, waiting = 0, [data]
+    while waiting:
+        value = waiting.pop()
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        count += 1 + len(children)
+        if count > 2 * MAX_NODES:  # each child is counted with its parent and by itself
+            return True
+        waiting.extend(children)
+    return False
 
 
 def parse_yaml(text: str, file: str) -> list[Document]:
@@ -106,7 +143,8 @@ def parse_yaml(text: str, file: str) -> list[Document]:
         problem = error.problem or error.context or "cannot be parsed"
         raise InputError(Fault(f"is not valid YAML: {problem}", file, mark.line + 1 if mark else None)) from None
     except yaml.YAMLError as error:
-        raise InputError(Fault(f"is not valid YAML: {error}", file)) from None
+        reason = str(error).partition("\n")[0]
+        raise InputError(Fault(f"is not valid YAML: {reason}", file)) from None
     except RecursionError:
         raise InputError(Fault("is nested too deeply", file)) from None
 
@@ -175,7 +213,7 @@ def _build(root: yaml.Node, file: str) -> Document:
         count += 1
         line = node.start_mark.line + 1
         if count > MAX_NODES or len(path) > MAX_DEPTH:
-            raise InputError(Fault("expands to more values than any plan has", file, line))
+            raise InputError(Fault(TOO_MANY, file, line))
         lines.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):
             result: dict[Any, Any] = {}
@@ -190,9 +228,20 @@ def _build(root: yaml.Node, file: str) -> Document:
             return result
         if isinstance(node, yaml.SequenceNode):
             return [build(item, (*path, index)) for index, item in enumerate(node.value)]
-        try:
-            return constructor.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            raise InputError(Fault(f"{node.value!r} cannot be read: {error}", file, line)) from None
+        return _scalar(constructor, node, file)
 
     return Document(build(root, ()), file, lines)
+
+
+def _scalar(constructor: Any, node: yaml.Node, file: str) -> Any:
+    """One value of a YAML text; a fault for what YAML 1.1 would read as another number than is written."""
+    line = node.start_mark.line + 1
+    number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    if number and _SURPRISING.match(node.value):
+        text = f"{node.value[:SHOWN]!r} is no plain number: leave out leading zeros and colons, or quote it"
+        raise InputError(Fault(text, file, line))
+    try:
+        return constructor.construct_object(node)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(Fault(f"{str(node.value)[:SHOWN]!r} cannot be read: {reason}", file, line)) from None

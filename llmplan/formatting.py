@@ -39,7 +39,7 @@ def _scaled(value: float, unit: str, prefixes: tuple[tuple[float, str], ...], di
     factor, prefix = next((pair for pair in prefixes if size >= pair[0] * (1 - 1e-9)), prefixes[-1])
     if value == 0:
         factor, prefix = next(pair for pair in prefixes if pair[0] == 1.0)
-    return f"{value / factor:.{digits}g} {prefix}{unit}".rstrip()
+    return f"{plain(value / factor, digits)} {prefix}{unit}".rstrip()
 
 
 def plain(value: float, digits: int = 3) -> str:

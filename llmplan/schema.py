@@ -16,6 +16,9 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
+MAX_FAULTS = 100  # of one document in one message; nobody reads more
+_BRANCHES = {"constrained-str", "str", "int", "float", "bool"}  # how pydantic calls the branches of a union
+
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
 
@@ -28,11 +31,20 @@ def check(document: Document, spec: type[SpecT]) -> SpecT:
     try:
         return spec.model_validate(document.data)
     except ValidationError as error:
-        raise InputError([_fault(item, document, spec) for item in error.errors(include_url=False)]) from None
+        items = [item for item in error.errors(include_url=False) if not _is_other_branch(item)]
+        faults = [_fault(item, document, spec) for item in items[:MAX_FAULTS]]
+        if len(items) > MAX_FAULTS:
+            faults.append(Fault(f"and {len(items) - MAX_FAULTS} more faults", document.file))
+        raise InputError(faults) from None
+
+
+def _is_other_branch(item: Any) -> bool:
+    """Whether a fault is only that a value is no mapping where text or a mapping may stand: the text's says it."""
+    return item["type"] == "dict_type" and any(str(step).startswith("dict[") for step in item["loc"])
 
 
 def _fault(item: Any, document: Document, spec: type[BaseModel]) -> Fault:
-    path = tuple(item["loc"])
+    path = tuple(step for step in item["loc"] if "[" not in str(step) and step not in _BRANCHES)
     name = ".".join(str(step) for step in path)
     if item["type"] == "extra_forbidden":
         known = _keys_at(spec, path[:-1])

@@ -29,7 +29,7 @@ LISTED = (
     "pp", "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
 )  # fmt: skip
 """Options that take several values here, each an alternative."""
-LISTS = {name: f"One {name.replace('_', ' ')}, or several to compare, with commas." for name in LISTED}
+LISTS = dict.fromkeys(LISTED, "One value, or several to compare, with commas.")
 MOST = 1000
 SUMMARY = "GITHUB_STEP_SUMMARY"
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from llmplan.catalog import open_catalog
-from llmplan.cli.plan_input import read_requests
+from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 from llmplan.plan.limits import Limits
+from llmplan.plan.request import request, requests
 from llmplan.schema import check
 
 if TYPE_CHECKING:
@@ -116,9 +118,9 @@ def _fit(
         "min_mfu": min_mfu, "min_tokens_per_second": min_tokens_per_second,
         "max_cost_per_million": max_cost_per_million,
     })  # fmt: skip
-    wanted = _one_request(plan, {name: value for name, value in given.items() if name not in LISTS})
+    wanted, listed = _one_request(plan, {name: value for name, value in given.items() if name not in LISTS})
     wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
-    ask = Ask(wanted, {name: value for name, value in given.items() if name in LISTS}, wishes)
+    ask = Ask(wanted, {**listed, **{name: value for name, value in given.items() if name in LISTS}}, wishes)
     form = "json" if as_json else output
     if maximize is not None:
         _maximize(ask, maximize, opened, form, write_plan)
@@ -146,11 +148,34 @@ def _limits(given: dict[str, Any]) -> Limits:
                           for fault in error.faults]) from None  # fmt: skip
 
 
-def _one_request(plan: str | None, given: Mapping[str, Any]) -> Request:
-    found, _ = read_requests(plan, given)
-    if len(found) > 1:
-        raise InputError(Fault(f"holds {len(found)} plans; fit searches for one", plan))
-    return found[0]
+def _one_request(plan: str | None, given: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
+    """The request, and the lists and ranges of a plan file, which no single plan can hold."""
+    if plan is None:
+        return request(given), {}
+    documents = plan_documents(plan)
+    if len(documents) > 1 or not isinstance(documents[0].data, dict):
+        found = requests(documents, given)
+        if len(found) > 1:
+            raise InputError(Fault(f"holds {len(found)} plans; fit searches for one", plan))
+        return found[0], {}
+    document = documents[0]
+    listed = {name: value for name, value in document.data.items() if name in LISTS and isinstance(value, (str, list))}
+    rest = {name: value for name, value in document.data.items() if name not in listed}
+    (found_one,) = requests([replace(document, data=rest)], given)
+    return found_one, {name: _listed(document, name, value) for name, value in listed.items()}
+
+
+def _listed(document: Document, name: str, value: Any) -> str:
+    """`[4, 8]`, `4,8` or `1..8` of a plan file as the command line says it."""
+    from llmplan.planner.search.choices import choice
+
+    text = ",".join(map(str, value)) if isinstance(value, list) else value
+    try:
+        choice(name, text)
+    except InputError as error:
+        raise InputError([Fault(fault.message.removeprefix("--"), document.file, document.line((name,)))
+                          for fault in error.faults]) from None  # fmt: skip
+    return text
 
 
 def _two(text: str | None) -> tuple[str, str] | None:

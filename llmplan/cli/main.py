@@ -36,6 +36,7 @@ COMMANDS = {
 }
 ANSWERED, INTERNAL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 DEBUG = "--debug"
+MAX_MESSAGES = 200  # on stderr; nobody reads more
 
 # Typer brings its own copy of Click since 0.26 and the real one before; what both raise is told by its name.
 _USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -119,8 +120,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(*messages: str) -> int:
-    for message in messages:
+    for message in messages[:MAX_MESSAGES]:
         typer.echo(f"error: {_one_line(message)}", err=True)
+    if len(messages) > MAX_MESSAGES:
+        typer.echo(f"error: and {len(messages) - MAX_MESSAGES} more", err=True)
     return BAD_INPUT
 
 

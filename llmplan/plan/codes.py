@@ -125,25 +125,25 @@ CODES: dict[str, Code] = {
     ),
     "LP031": Code(
         "Held back by compute",
-        "matrix units take {share} of the step: {remedy}",
+        "matrix units take {share} of {whole}: {remedy}",
         "Most of the step is matrix products at the rate that kernels reach. That is where a good plan ends up. What "
         "is left is to do less (less recomputation, a narrower precision) or to have more (more or faster devices).",
     ),
     "LP032": Code(
         "Held back by memory bandwidth",
-        "memory traffic takes {share} of the step: {remedy}",
+        "memory traffic takes {share} of {whole}: {remedy}",
         "Norms, residuals, the optimizer and products with few rows move more bytes than they compute. More tokens a "
         "micro-batch and larger pieces of the model a device raise the work done for each byte.",
     ),
     "LP033": Code(
         "Held back by the scale-up network",
-        "links between devices of a domain take {share} of the step: {remedy}",
+        "links between devices of a domain take {share} of {whole}: {remedy}",
         "Tensor and expert parallelism exchange activations in every layer. Their time grows with tokens and hardly "
         "falls with tp, so that a higher tp makes computation shorter and communication not.",
     ),
     "LP034": Code(
         "Held back by the scale-out network",
-        "the network between nodes takes {share} of the step: {remedy}",
+        "the network between nodes takes {share} of {whole}: {remedy}",
         "Gradients and parameters of data parallelism, and whatever parallelism is wider than a node, cross the "
         "slower network. A larger global batch hides more of it; tensor and expert parallelism belong inside a node.",
     ),
@@ -154,7 +154,7 @@ CODES: dict[str, Code] = {
     ),
     "LP036": Code(
         "Held back by the host",
-        "launching work takes {share} of the step: {remedy}",
+        "launching work takes {share} of {whole}: {remedy}",
         "The host launches some dozen operations a layer. Where a layer is done sooner than they are launched, the "
         "device waits. Larger micro-batches, fewer and fused operations, and captured graphs help.",
     ),

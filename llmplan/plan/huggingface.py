@@ -21,6 +21,10 @@ from llmplan.plan.huggingface_quantization import precisions
 from llmplan.plan.spec import ModelSpec
 
 CONFIG, QUANT = "config.json", "hf_quant_config.json"
+ACTIVATION = ("hidden_act", "activation_function", "hidden_activation")
+# activations that no published decoder uses with a gate; those that are used so only beside an RMSNorm (Gemma)
+UNGATED = ("relu2", "squared_relu", "relu")
+UNGATED_WITH_LAYERNORM = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "gelu_pytorch_tanh")
 NEEDED = ("layers", "hidden", "heads", "vocab")
 
 
@@ -79,6 +83,7 @@ def _keys(family: dict[str, Any]) -> dict[str, list[str]]:
 
 def _defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) -> None:
     """Fills what the config leaves out from the family's defaults; the rest is missing, and said so."""
+    _nested_defaults(fields, family, config)
     for field, value in family.get("default", {}).items():
         if field not in fields:
             fields[field] = _default(value, fields)
@@ -91,6 +96,16 @@ def _defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) ->
         if field not in fields and not config.key_of(field):
             key = config.shown(_keys(family).get(field, [field]))
             config.fault(f"key {key} is missing ({field})")
+
+
+def _nested_defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) -> None:
+    """A `text_config` holds only what differs from its configuration class: the class's own shapes, said aloud."""
+    left_out = {name: value for name, value in family.get("nested", {}).items() if name not in fields}
+    if not config.nested or not left_out:
+        return
+    fields |= left_out
+    shown = ", ".join(f"{name} {value}" for name, value in left_out.items())
+    config.warnings.append(f"left out and taken from the configuration class of {config.model_type!r}: {shown}")
 
 
 def _default(value: Any, fields: dict[str, Any]) -> Any:
@@ -140,10 +155,7 @@ def _generic(config: Config) -> dict[str, Any]:
         config.fault(f"model_type {named!r} ({what}) is not known and is no causal language model", "model_type")
         raise InputError(config.faults)
     kind, words = _nearest(config)
-    config.warnings.append(
-        f"model_type {named!r} is not known: read as {words}, with two RMSNorms a layer and without biases that "
-        "the config does not name; check the parameter count"
-    )
+    config.warnings.append(f"model_type {named!r} is not known: read as {words}; check the parameter count")
     return resolve(kind)
 
 
@@ -151,16 +163,23 @@ def _nearest(config: Config) -> tuple[str, str]:
     """The family that an unknown decoder's keys are those of, and what to call it."""
     groups = table()["groups"]
     moe = any(config.data.get(key) for key in groups["moe"]["experts"])
+    plain = "with two RMSNorms a layer and without biases that the config does not name"
     latent = all(config.data.get(key) for key in ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"))
     if latent and moe:
         if all(config.data.get(key) for keys in groups["index"].values() for key in keys):
             return "deepseek_v32", "DeepSeek-V3.2 (latent attention with an index, experts)"
         return "deepseek_v3", "DeepSeek-V3 (latent attention, experts)"
     if latent:
-        return "minicpm3", "a dense decoder with latent attention"
+        return "latent", f"a dense decoder with latent attention, {plain}"
     if moe:
-        return "generic_moe", "a mixture of experts with gated MLPs"
-    return "generic", "a dense decoder with a gated MLP, as Llama"
+        own = any(config.data.get(key) for key in groups["moe"]["expert_ffn_hidden"])
+        width = "" if own else " as wide as intermediate_size"
+        return "generic_moe", f"a mixture of experts with gated MLPs{width}, {plain}"
+    activation = str(next((config.data[key] for key in ACTIVATION if key in config.data), "")).lower()
+    rms = any("rms" in key for key in config.data)
+    if activation in UNGATED or (activation in UNGATED_WITH_LAYERNORM and not rms):
+        return "generic_plain", f"a dense decoder with an MLP without gate ({activation}), as GPT-2, with LayerNorms"
+    return "generic", f"a dense decoder with a gated MLP, as Llama, {plain}"
 
 
 def resolve(kind: str) -> dict[str, Any]:
@@ -170,6 +189,7 @@ def resolve(kind: str) -> dict[str, Any]:
     if parent is None:
         return entry
     merged = resolve(parent)
+    merged.pop("nested", None)  # of one configuration class alone
     for key, value in entry.items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
     # a field that the child reads from the config is no longer fixed by the parent

@@ -127,6 +127,8 @@ class Config:
 
     def _as(self, key: str, value: Any, kind: type) -> Any:
         if kind is int:
+            if isinstance(value, list) and 1 < len(value) == self.layers and all(item == value[0] for item in value):
+                value = value[0]  # a number a layer, and the same in all of them
             whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
             if isinstance(value, bool) or not whole:
                 self.fault(f"{key} must be a whole number, got {_short(value)}", key)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmplan.plan.huggingface_config import Config
+from llmplan.plan.huggingface_encoders import bart, narrow_embedding, t5, xlnet
 from llmplan.plan.patterns import compact
 
 Fields = dict[str, Any]
@@ -34,6 +35,13 @@ def _stablelm(config: Config, fields: Fields) -> Fields:
     parallel = bool(config.value(("use_parallel_residual",), bool))
     norm = "layer" if config.value(("qk_layernorm",), bool) else "none"
     return fields | {"parallel_layers": parallel, "norms_per_layer": 1 if parallel else 2, "qk_norm": norm}
+
+
+def _jais(config: Config, fields: Fields) -> Fields:
+    """SwiGLU as GPT-2 spells it; learned positions unless it has ALiBi."""
+    gated = (config.value(("activation_function",), str) or "gelu") == "swiglu"
+    learned = (config.value(("position_embedding_type",), str) or "learned") == "learned"
+    return fields | {"gated_mlp": gated} | ({} if learned else {"position_rows": None})
 
 
 def _gpt_bigcode(config: Config, fields: Fields) -> Fields:
@@ -128,6 +136,38 @@ def _latent(config: Config, fields: Fields) -> Fields:
         fields = fields | {"router_bias": True}
     # `head_dim` and `num_key_value_heads` of these configs describe other things (rotary width, no cache)
     return fields | {"head_dim": nope + rope, "kv_heads": fields.get("heads")}
+
+
+def _minicpm3(config: Config, fields: Fields) -> Fields:
+    """The width of a value head is that of a plain one, unless it is told."""
+    hidden, heads = fields.get("hidden"), fields.get("heads")
+    width = hidden // heads if hidden and heads else None
+    return _latent(config, {"v_head_dim": width} | fields)
+
+
+def _granite_shared(config: Config, fields: Fields) -> Fields:
+    """An MLP that every token takes stands beside the experts; without experts it is the only one."""
+    shared = config.value(("shared_intermediate_size",), int)
+    if not fields.get("experts"):
+        return fields | {"experts": None, "ffn_hidden": shared, "mlps": "dense", "shared_expert_ffn_hidden": None}
+    return fields | ({"shared_experts": 1} if shared else {})
+
+
+def _hf_olmo(config: Config, fields: Fields) -> Fields:
+    """OLMo's own format gives the width of gate and up together; the norm of OLMo 1 has no weights."""
+    kind = config.value(("activation_type",), str) or "swiglu"
+    norm = config.value(("layer_norm_type",), str) or "default"
+    if kind != "swiglu" or norm != "default":
+        config.fault(f"activation_type {kind!r} with layer_norm_type {norm!r} is not supported for hf_olmo")
+    return _qwen(config, fields)
+
+
+def _hunyuan(config: Config, fields: Fields) -> Fields:
+    """Experts as wide as `moe_intermediate_size`, else as the MLP; `use_mixed_mlp_moe` says whether some are shared."""
+    if config.value(("use_mixed_mlp_moe",), bool) is False:
+        fields = fields | {"shared_experts": 0}
+    flag = config.value(("use_qk_norm",), bool)
+    return fields | ({"qk_norm": "none"} if flag is False else {})
 
 
 def _minimax_m2(config: Config, fields: Fields) -> Fields:
@@ -244,30 +284,11 @@ def _nas_mlp(config: Config, block: dict[str, Any], hidden: int) -> str:
     return f"dense:{-(-width // 256) * 256}"
 
 
-def _narrow_embedding(config: Config, fields: Fields) -> Fields:
-    """ELECTRA and ALBERT: a narrow token table; ELECTRA-base has none, and then no projection."""
-    same = fields.get("embedding_size") == fields.get("hidden") and config.model_type != "albert"
-    if config.model_type == "albert" and (config.value(("inner_group_num",), int) or 1) != 1:
-        config.fault("inner_group_num other than 1 is not supported", "inner_group_num")
-    return fields | ({"embedding_size": None} if same else {})
-
-
-def _xlnet(config: Config, fields: Fields) -> Fields:
-    hidden = fields.get("hidden") or 0
-    return fields | {"layer_extra_parameters": 2 * hidden, "extra_parameters": hidden}  # segments; the mask vector
-
-
-def _t5(config: Config, fields: Fields) -> Fields:
-    """`feed_forward_proj` says whether the MLP is gated; the decoder is as deep as the encoder if not told."""
-    kind = config.value(("feed_forward_proj",), str) or "relu"
-    encoder = fields.get("encoder_layers") or 0
-    decoder = config.value(("num_decoder_layers",), int) or encoder
-    return fields | {"gated_mlp": kind.startswith("gated"), "layers": encoder + decoder}
-
-
 FIXES: dict[str, Callable[[Config, Fields], Fields]] = {
     "qwen": _qwen, "qk_norm_flag": _qk_norm_flag, "stablelm": _stablelm, "gpt_bigcode": _gpt_bigcode,
     "gpt_neo": _gpt_neo, "opt": _opt, "falcon": _falcon, "mpt": _mpt, "dbrx": _dbrx, "latent": _latent,
     "minimax_m2": _minimax_m2, "step": _step, "gemma4": _gemma4, "nemotron_h": _nemotron_h, "bamba": _bamba,
-    "nemotron_nas": _nemotron_nas, "narrow_embedding": _narrow_embedding, "xlnet": _xlnet, "t5": _t5,
+    "nemotron_nas": _nemotron_nas, "narrow_embedding": narrow_embedding, "xlnet": xlnet, "t5": t5,
+    "jais": _jais, "minicpm3": _minicpm3, "granite_shared": _granite_shared, "hunyuan": _hunyuan, "hf_olmo": _hf_olmo,
+    "bart": bart,
 }  # fmt: skip

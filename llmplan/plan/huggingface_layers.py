@@ -130,7 +130,13 @@ def _compressed(config: Config, fields: Fields, layers: int) -> list[str]:
     return [f"compressed:{word}" for word in words]
 
 
+def _listed(config: Config, fields: Fields, layers: int) -> list[str]:
+    config.fault("layer_types is missing: which layers are attention and which are not")
+    return ["full"] * layers
+
+
 _WINDOWS = {
+    "listed": _listed,
     "none": _full, "all": _all, "alternate": _alternate, "every": _every, "qwen": _qwen, "chunks": _chunks,
     "linear_interval": _linear_interval, "attention_list": _attention_list, "compressed": _compressed,
 }  # fmt: skip
@@ -139,7 +145,8 @@ _WINDOWS = {
 def mlps(config: Config, family: Family, fields: Fields) -> Fields:
     """`mlps` of a ModelSpec: which layers have experts."""
     layers, rule = fields.get("layers"), family.get("experts", "none")
-    if rule != "none" and not fields.get("experts") and not family.get("dense_too"):
+    said = config.key_of("experts")  # a family of experts has none only where its config says 0
+    if rule != "none" and not fields.get("experts") and not said and not family.get("dense_too"):
         config.fault("num_local_experts or num_experts is missing: how many experts there are")
     if rule == "none" or not fields.get("experts") or not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
         return {}
@@ -196,7 +203,12 @@ def _experts_ernie(config: Config, layers: int) -> list[bool]:
     return [start <= index <= last and (index + 1) % interval == 0 for index in range(layers)]
 
 
+def _experts_hunyuan(config: Config, layers: int) -> list[bool]:
+    first = config.value(("moe_layer_num_skipped",), int) or 0
+    return [index >= first for index in range(layers)]
+
+
 _EXPERTS = {
-    "all": _experts_all, "first": _experts_first, "sparse_step": _experts_sparse_step,
+    "all": _experts_all, "hunyuan": _experts_hunyuan, "first": _experts_first, "sparse_step": _experts_sparse_step,
     "interleave": _experts_interleave, "ernie": _experts_ernie,
 }  # fmt: skip

@@ -15,7 +15,11 @@ ALGORITHMS = {
     "MXFP4": "mxfp4", "W4A8_MXFP4_FP8": "mxfp4", "INT8": "int8", "INT8_SQ": "int8", "W8A16": "int8",
     "W8A8_SQ_PER_CHANNEL": "int8", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4", "W4A16": "int4", "INT4_AWQ": "int4",
 }  # fmt: skip
-METHODS = {"fp8": "fp8", "fbgemm_fp8": "fp8", "mxfp4": "mxfp4", "gptq": None, "awq": None}
+METHODS = {"fp8": "fp8", "fbgemm_fp8": "fp8", "mxfp4": "mxfp4", "eetq": "int8"}
+# tools that say the bits of their integers, and the keys that do; the end of a name is that of a kernel (gptq_marlin)
+INTEGERS = re.compile(r"(gptq|awq|hqq|(intel/)?auto-round)(_\w+)?\Z")
+INTEGER_BITS = ("bits", "w_bit", "nbits")
+TYPES = {"int4": "int4", "int8": "int8", "float8": "fp8", "fp8": "fp8"}  # quanto's and torchao's words begin so
 BITS = {(8, "float"): "fp8", (4, "float"): "nvfp4", (8, "int"): "int8", (4, "int"): "int4"}
 # the projections of attention, all of them or one: not its norms, not the index
 ATTENTION = re.compile(r"attn(\*|\.\*|$)|attn\.(q|k|v|o|qkv|q_a|q_b|kv_a\w*|kv_b)_proj")
@@ -60,7 +64,9 @@ def _weights(config: Config, told: dict[str, Any], inner: dict[str, Any], has_ex
     precision = ALGORITHMS.get(algorithm) or _method(told)
     if precision is None:
         named = told.get("quant_algo") or told.get("quant_method") or "without a name"
-        config.warnings.append(f"quantization {str(named)[:40]!r} is not known: weights are planned in 16 bits")
+        bits = _integer_bits(told)
+        shown = f"{str(named)[:40]!r}" + (f" with {str(bits)[:40]} bits" if bits else "")
+        config.warnings.append(f"quantization {shown} is not known: weights are planned in 16 bits")
         return {}
     skipped = told.get("exclude_modules") or told.get("ignore") or told.get("modules_to_not_convert") or []
     if has_experts and _skips_attention(skipped, config.layers):
@@ -85,7 +91,18 @@ def _method(told: dict[str, Any]) -> str | None:
     )
     if isinstance(weights, dict):
         return _bits(weights.get("num_bits"), weights.get("type"))
-    return _bits(told.get("bits") or told.get("w_bit"), "int") if method in ("gptq", "awq") else None
+    if method in ("quanto", "torchao"):
+        word = str(told.get("weights") or told.get("quant_type"))
+        return next((precision for name, precision in TYPES.items() if word.startswith(name)), None)
+    return _bits(_integer_bits(told), "int") if INTEGERS.match(method) else None
+
+
+def _integer_bits(told: dict[str, Any]) -> Any:
+    """The bits of integer weights, where the common tools put them."""
+    inner = told.get("quant_config")  # HQQ
+    weights = inner.get("weight_quant_params") if isinstance(inner, dict) else None
+    places = (told, weights if isinstance(weights, dict) else {})
+    return next((place[key] for place in places for key in INTEGER_BITS if place.get(key)), None)
 
 
 def _bits(bits: Any, kind: Any) -> str | None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from llmplan.plan.lowering_attention import attention, compressed, latent_attention
 from llmplan.plan.lowering_mlp import dense, moe
-from llmplan.plan.lowering_parts import Part, norm_parameters
+from llmplan.plan.lowering_parts import Part, norm_parameters, side_by_side
 from llmplan.plan.lowering_recurrent import delta, lightning, mamba2
 from llmplan.plan.model import Layer, Linear, Model, Role
 from llmplan.plan.spec import ModelSpec
 
-RECURRENT = {"delta": delta, "lightning": lightning, "mamba2": mamba2}
+
+def _parallel(spec: ModelSpec) -> Part:
+    """Attention and Mamba-2 on the same input (Falcon-H1)."""
+    return side_by_side(attention(spec, "full", causal=True), mamba2(spec))
+
+
+RECURRENT = {"delta": delta, "lightning": lightning, "mamba2": mamba2, "parallel": _parallel}
 
 
 def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:

@@ -19,6 +19,14 @@ class Part:
     activation_elements: float = 0.0
 
 
+def side_by_side(first: Part, second: Part) -> Part:
+    """Two sublayers that read the same input and are added together, as one."""
+    return Part(
+        f"{first.name}&{second.name}", first.linears + second.linears, first.cores + second.cores,
+        first.extra_parameters + second.extra_parameters, first.activation_elements + second.activation_elements,
+    )  # fmt: skip
+
+
 def needed(*values: int | None) -> tuple[int, ...]:
     """Fields that the ModelSpec has checked to be there for this kind of layer, as plain numbers."""
     return tuple(value or 0 for value in values)

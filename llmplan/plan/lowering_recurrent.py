@@ -81,4 +81,5 @@ def mamba2(spec: ModelSpec) -> Part:
     )  # fmt: skip
     taps = spec.conv_kernel + (1 if spec.conv_bias else 0)
     # decay, skip and step bias a head; the gated norm
-    return Part("mamba2", linears, (core,), taps * convolved + 3 * heads + inner)
+    extra = taps * convolved + 3 * heads + (inner if spec.mamba_norm else 0)
+    return Part("mamba2", linears, (core,), extra)

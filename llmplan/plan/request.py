@@ -31,6 +31,8 @@ class Request:
         for name in names:
             if self.document and name in self.document.data and name not in self.overridden:
                 return Fault(message, self.document.file, self.document.line((name,)))
+        if self.document and not names:  # something that should stand there and does not
+            return Fault(message, self.document.file, self.document.line(()))
         return Fault(message)
 
     def blame(self, error: InputError, name: str) -> list[Fault]:
@@ -86,11 +88,16 @@ def _checked(document: Document) -> PlanOptions:
     data = document.data if isinstance(document.data, dict) else {}
     truths = [name for name, value in data.items() if isinstance(value, bool) and name not in FLAGS]
     known = [name for name in truths if name in PlanOptions.model_fields]
-    if known:
-        got = {name: f"{name}: expected a value, got {str(data[name]).lower()}" for name in known}
-        file = document.file or None
-        raise InputError([Fault(message, file, document.line((name,))) for name, message in got.items()])
-    return check(document, PlanOptions)
+    if not known:
+        return check(document, PlanOptions)
+    got = {name: f"{name}: expected a value, got {str(data[name]).lower()}" for name in known}
+    faults = [Fault(message, document.file or None, document.line((name,))) for name, message in got.items()]
+    rest = {name: value for name, value in data.items() if name not in known}
+    try:
+        check(replace(document, data=rest), PlanOptions)
+    except InputError as error:
+        faults += error.faults
+    raise InputError(faults)
 
 
 def _as_option(message: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmplan.catalog import Catalog, open_catalog
-from llmplan.errors import InputError
+from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 from llmplan.plan.checks import Problem, layout_problems, remarks
 from llmplan.plan.defaults import Open, check_words, count_devices, tell_layout, workload_of
@@ -34,41 +34,38 @@ def plan_from(
     *,
     catalog: Catalog | None = None,
     model: Model | None = None,
-    source: str = "",
 ) -> Plan:
     """A plan from options, as `PlanOptions` or as a mapping in its words; raises InputError with every fault.
 
-    model: a model at hand, instead of the one that the options name; source: as in `resolve`.
+    model: a model at hand, instead of the one that the options name.
 
     `plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8})`
     """
     wanted = Request(options) if isinstance(options, PlanOptions) else request(options)
-    return resolve(wanted, catalog, model, source)
+    return resolve(wanted, catalog, model)
 
 
 def resolve_all(wanted: Iterable[Request], catalog: Catalog | None = None) -> list[Plan]:
     """Every request as a plan; raises InputError with the faults of all of them."""
-    plans, faults = [], []
+    plans: list[Plan] = []
+    faults: dict[Fault, None] = {}  # each once, in their order
     for one in wanted:
         try:
             plans.append(resolve(one, catalog))
         except InputError as error:
-            faults += [fault for fault in error.faults if fault not in faults]
+            faults |= dict.fromkeys(error.faults)
     if faults:
         raise InputError(faults)
     return plans
 
 
-def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None = None, source: str = "") -> Plan:
-    """One request as a plan: checked, complete, and saying what was assumed.
-
-    source: published record that a measured run is from, which may tell the version of its stack.
-    """
+def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None = None) -> Plan:
+    """One request as a plan: checked, complete, and saying what was assumed."""
     draft = Draft(wanted)
     check_words(draft)
     devices = count_devices(draft)
     if draft.options.workload == "serve":
-        return _resolve_serving(draft, catalog or open_catalog(), devices, model, source)
+        return _resolve_serving(draft, catalog or open_catalog(), devices, model)
     base = base_plan(draft, catalog or open_catalog(), model)
     defaults = base.stack.training
     assert defaults is not None  # `base_plan` refuses such stacks
@@ -83,13 +80,13 @@ def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
 
 
-def _resolve_serving(draft: Draft, catalog: Catalog, devices: int, model: Model | None, source: str) -> Plan:
+def _resolve_serving(draft: Draft, catalog: Catalog, devices: int, model: Model | None) -> Plan:
     from llmplan.plan.resolve_serving import resolve_serving
 
     subject = _subject(draft, catalog, model)
     draft.check()
     assert subject is not None  # no fault was found
-    return resolve_serving(draft, subject.model, subject.device, subject.cluster, subject.stack, devices, source)
+    return resolve_serving(draft, subject.model, subject.device, subject.cluster, subject.stack, devices)
 
 
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Plan:
@@ -140,6 +137,8 @@ def _subject(draft: Draft, catalog: Catalog, model: Model | None) -> _Subject | 
     model = model or _model(draft, catalog)
     device, stack = _device(draft, catalog), _stack(draft, catalog)
     cluster = None if device is None else _cluster(draft, catalog, device)
+    if device is None and (said := draft.options.cluster) is not None:
+        draft.read("cluster", lambda: catalog.cluster(said))  # its own faults are told all the same
     if model is None or device is None or cluster is None or stack is None:
         return None
     return _Subject(model, device, cluster, stack)

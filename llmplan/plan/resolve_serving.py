@@ -36,12 +36,10 @@ DEFAULT_BATCH = 32
 """Requests in flight of a closed loop or static batch where none are given."""
 
 
-def resolve_serving(
-    draft: Draft, model: Model, device: Device, cluster: Cluster, stack: Stack, devices: int, source: str = ""
-) -> Plan:
+def resolve_serving(draft: Draft, model: Model, device: Device, cluster: Cluster, stack: Stack, devices: int) -> Plan:
     """The plan of a serving request; raises InputError with every fault.
 
-    The stack of the plan has the one variant that was chosen. source: published record of a measured run.
+    The stack of the plan has the one variant that was chosen.
     """
     said = draft.options
     for name in NOT_FOR_SERVING:
@@ -49,7 +47,7 @@ def resolve_serving(
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft)
     assert stack.serving is not None
-    variant = stack.serving.variant(said.stack_version, load, source)
+    variant = stack.serving.variant(said.stack_version, load)
     if said.stack_version is None or said.stack_version != variant.version:
         draft.assume("stack_version", variant.version, f"the numbers of {stack.id} of {variant.date} are taken")
     policy = stack.serving.policy_of(variant)

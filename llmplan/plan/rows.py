@@ -21,6 +21,7 @@ from llmplan.plan.options import FLAGS, PlanOptions
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.plan import Plan
+    from llmplan.plan.stack import Stack
 
 NEEDED = ("id", "model", "hardware", "workload")
 MEASURED = "measured_"
@@ -124,7 +125,17 @@ def row_plan(row: Row, catalog: Catalog, stack: str) -> Plan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
     from llmplan.plan.resolve import plan_from
 
+    options = row_options(row, stack)
+    version = published_version(row, catalog.stack(stack))
+    if version:
+        options["stack_version"] = version
+    return plan_from(options, catalog=catalog, model=model_from_columns(row.cells, catalog))
+
+
+def published_version(row: Row, stack: Stack) -> str:
+    """The version that the row's publication is known to have run, where the row states none; else nothing."""
+    if row.cells.get("stack_version") or row.cells["workload"] != "serve" or stack.serving is None:
+        return ""
     source = row.cells.get("source", "")
-    return plan_from(
-        row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog), source=source
-    )
+    found = (one.version for one in stack.serving.variants if any(name in source for name in one.published_in))
+    return next(found, "")

@@ -18,6 +18,8 @@ from llmplan.units import Bytes
 Load = Literal["static", "closed", "saturated", "open"]
 Tokens = Annotated[float, Field(ge=1, le=1e9)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+_FIRST_YEAR = 2000
+"""From here on a version's first number is a year: no engine has come so far."""
 
 
 class ServingWorkload(Spec):
@@ -83,8 +85,8 @@ class ServingVariant(Spec):
     """When it was current, YYYY-MM."""
     also: tuple[str, ...] = ()
     """Other words for it in the record."""
-    records: tuple[str, ...] = ()
-    """Published records that are known to be made with it and do not print a version: a part of their name."""
+    published_in: tuple[str, ...] = ()
+    """Publications that ran it without printing its version in each row: part of a row's `source`."""
     loads: tuple[Load, ...] = ()
     """Loads that it was measured under. Without a version the newest variant that was measured under the
     plan's load is taken."""
@@ -107,11 +109,11 @@ class ServingDefaults(Spec):
     """By quantity: `ttft_seconds`, `tpot_seconds`, `output_tokens_per_second`, `request_seconds`, `kv_tokens`,
     `serving_bytes`; with `_unmeasured_hardware` behind it for other devices."""
 
-    def variant(self, version: str | None, load: str, source: str = "") -> ServingVariant:
-        """The variant for a version, else that of a published record, else the newest measured under the load.
+    def variant(self, version: str | None, load: str) -> ServingVariant:
+        """The variant for a version, else the newest measured under the load.
 
         A version that is not listed takes the newest variant that is not newer, of the same name (`MLPerf v5.0`
-        takes `MLPerf v4.1`, `0.9` takes `0.8.0`).
+        takes `MLPerf v4.1`, `0.9` takes `0.8.0`); a year or a date is compared with the variants' dates.
         """
         if len(self.variants) == 1:
             return self.variants[0]
@@ -121,14 +123,12 @@ class ServingDefaults(Spec):
                 if wanted in (one.version.lower(), *(word.lower() for word in one.also)):
                     return one
             word, numbers = version_key(wanted)
-            known = [(version_key(one.version), one) for one in self.variants]
-            alike = [(key[1], one) for key, one in known if key[0] == word and key[1]]
-            if numbers and alike:
-                older = [one for key, one in alike if key <= numbers]
-                return older[-1] if older else alike[0][1]
-        for one in self.variants:
-            if source and any(part in source for part in one.records):
-                return one
+            dated = not word and numbers >= (_FIRST_YEAR,)
+            known = [(version_key(one.date if dated else one.version), one) for one in self.variants]
+            alike = [(key[1][: len(numbers)] if dated else key[1], one) for key, one in known if key[0] == word]
+            if numbers and any(key for key, _ in alike):
+                older = [one for key, one in alike if key and key <= numbers]
+                return older[-1] if older else next(one for key, one in alike if key)
         measured = [one for one in self.variants if load in one.loads]
         return (measured or self.variants)[-1]
 

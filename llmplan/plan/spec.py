@@ -53,8 +53,8 @@ class ModelSpec(Spec):
     """Sets of weights that the layers share (ALBERT 1); default: each layer has its own."""
     mixers: str = "full"
     """What mixes tokens in each layer: `full`, `sliding`, `chunked`, `delta` (gated delta net),
-    `lightning`, `mamba2`, `compressed:<ratio>`, `linear` (a plain matrix) or `none`, as a pattern.
-    `full:<n>` has n kv heads of its own."""
+    `lightning`, `mamba2`, `parallel` (`full` and `mamba2` added together), `compressed:<ratio>`, `linear`
+    (a plain matrix) or `none`, as a pattern. `full:<n>` has n kv heads of its own."""
     mlps: str | None = None
     """`dense`, `moe`, `linear` or `none`, as a pattern; `dense:<n>` has its own width. Default: `moe` after
     `dense_layers` dense ones where there are experts, else `dense`."""
@@ -120,6 +120,8 @@ class ModelSpec(Spec):
     mamba_head_dim: Width | None = None
     mamba_groups: Heads | None = None
     mamba_state: Width | None = None
+    mamba_norm: bool = True
+    """A norm with weights after the gate of `mamba2` layers."""
 
     ffn_hidden: Width | None = None
     """Inner width of one dense MLP."""
@@ -211,7 +213,7 @@ class ModelSpec(Spec):
         return f"{self.dense_layers} x dense, rest moe" if self.dense_layers else "moe"
 
 
-MIXERS = {"full", "sliding", "chunked", "delta", "lightning", "mamba2", "compressed", "linear", "none"}
+MIXERS = {"full", "sliding", "chunked", "delta", "lightning", "mamba2", "parallel", "compressed", "linear", "none"}
 MLPS = {"dense", "moe", "linear", "none"}
 
 # what a kind of layer cannot do without
@@ -220,6 +222,7 @@ _NEEDS = {
     "chunked": ("chunk",),
     "delta": ("linear_key_heads", "linear_value_heads", "linear_key_head_dim", "linear_value_head_dim"),
     "mamba2": ("mamba_heads", "mamba_head_dim", "mamba_groups", "mamba_state"),
+    "parallel": ("mamba_heads", "mamba_head_dim", "mamba_groups", "mamba_state"),
     "compressed": (
         "sliding_window", "q_lora_rank", "output_groups", "output_lora_rank", "index_heads", "index_head_dim",
         "index_topk",

@@ -104,7 +104,8 @@ def busy(plan: Plan, step: float) -> dict[str, float]:
         for other, knob in KNOBS.items():
             if other != name:
                 alone = knob(alone, UNLIMITED)
-        found[name] = _busy_seconds(training_time(alone)) / step
+        share = _busy_seconds(training_time(alone)) / step
+        found[name] = share if share > NUDGE else 0.0  # what "unlimited" leaves of the others
     return found
 
 
@@ -132,7 +133,7 @@ def _roomier(answer: TrainingEstimate) -> Elasticity:
 def _advice(answer: TrainingEstimate, resource: str, share: float) -> PlanWarning:
     """What to do about it, with a code."""
     code, remedy = _REMEDIES[resource]
-    return warning(code, share=f"{share:.0%}", remedy=remedy(answer))
+    return warning(code, share=f"{share:.0%}", whole="the step", remedy=remedy(answer))
 
 
 def _about_compute(answer: TrainingEstimate) -> str:

@@ -95,7 +95,11 @@ def print_table(kind: str, found: list[Row]) -> None:
     for row in found:
         cells = [column.write(row[column.key]) if column.key in row else "-" for column in columns]
         table.add_row(*map(_escaped, cells), style="dim" if row.get("plannable") is False else None)
-    _console().print(table)
+    console = _console()
+    with console.capture() as captured:
+        console.print(table)
+    lines = captured.get().splitlines()
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))  # no spaces up to the last column's width
 
 
 def print_entry(noun: str, document: Document) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formatting import count, plain, step_time
 from llmplan.planner.comparison import MEASURES, apart, ratio, reference
 from llmplan.planner.estimate import TrainingEstimate
+from llmplan.report.economics import electricity, mass
 from llmplan.report.json import estimate_json
 from llmplan.report.table import degrees
 from llmplan.report.verdict import WORDS
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from llmplan.planner.serving.estimate import ServingEstimate
 
 COMPARE = "llmplan.compare/1"
-GIB, DAY, MEGAWATT_HOUR, TONNE = 2.0**30, 86400.0, 3.6e9, 1e3
+GIB, DAY, MEGAWATT_HOUR = 2.0**30, 86400.0, 3.6e9
 SAME = "="
 _COLUMN = 19  # characters that a column of the table wants
 LEGEND = f"{SAME} no difference to the first that is larger than the error bands"
@@ -149,9 +150,15 @@ def _run_cells(answer: TrainingEstimate) -> dict[str, str]:
         "days": plain(run.wall.value / DAY),
         "cost": "?" if cost is None else f"{count(cost.usd)} USD",
         "priced at": "" if cost is None else f"{cost.provider} {cost.date}".strip(),
-        "energy": "?" if energy.joules is None else f"{plain(energy.joules / MEGAWATT_HOUR)} MWh",
-        "CO2e": "?" if energy.carbon is None else f"{plain(energy.carbon / TONNE)} t",
+        "energy": "?" if energy.joules is None else electricity(energy.joules),
+        "CO2e": "?" if energy.carbon is None else mass(energy.carbon),
     }
+
+
+def legend(found: Sequence[Row]) -> list[str]:
+    """What the mark means, where a cell has it."""
+    marked = any(cell.endswith(f" {SAME}") for row in found for cell in row.cells.values())
+    return [LEGEND] if marked else []
 
 
 def columns(found: Sequence[Row]) -> list[str]:
@@ -180,8 +187,8 @@ def print_compare(found: Sequence[Row]) -> None:
             console.print(table)
             if start + each < len(planned):
                 console.print()
-        if planned:
-            console.print(LEGEND)
+        for line in legend(planned):
+            console.print(line)
         for row in found:
             if row.why:
                 console.print(f"{row.name}: {row.why}")

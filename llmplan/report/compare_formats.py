@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmplan.report.compare import LEGEND, Row, columns, compare_json
+from llmplan.report.compare import Row, columns, compare_json, legend
 
 if TYPE_CHECKING:
     from llmplan.planner.comparison import Outcome
@@ -21,7 +21,7 @@ def markdown(found: Sequence[Row]) -> str:
     if planned:
         lines += [_line(["", *heads]), _line(["---", *("---:" for _ in heads)])]
         lines += [_line([row.name, *(row.cells.get(name, "") for name in heads)]) for row in planned]
-        lines += ["", LEGEND]
+        lines += [line for told in legend(planned) for line in ("", told)]
     failed = [row for row in found if row.why]
     lines += [""] if failed and planned else []
     lines += [f"- **{_escaped(row.name)}** {_escaped(row.why)}" for row in failed]
@@ -60,7 +60,7 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
             if all(isinstance(item, str) for item in value):
                 found[name] = "; ".join(value)
         else:
-            found[name] = value
+            found[name] = str(value).lower() if isinstance(value, bool) else value
     return found
 
 

@@ -96,7 +96,8 @@ def economics_lines(found: Economics) -> Iterator[tuple[str, str]]:
     """A word and a line, or an empty word for one that goes on."""
     run, reliability = found.run, found.reliability
     hours = f"{count(run.device_seconds / HOUR)} device-hours"
-    yield "Run", f"{_band(run.wall, DAY, ' d')}, {hours}, for {count(run.tokens)} tokens in {count(run.steps)} steps"
+    unit, name = (DAY, " d") if run.wall.value >= DAY else (HOUR, " h")
+    yield "Run", f"{_band(run.wall, unit, name)}, {hours}, for {count(run.tokens)} tokens in {count(run.steps)} steps"
     every = f"one interruption in {duration(reliability.job_seconds)} ({reliability.rate})"
     if reliability.goodput is None or reliability.checkpoint_seconds is None:
         yield "", f"{every}; what they cost is not known"
@@ -147,15 +148,27 @@ def _where(offer: Offer) -> str:
 
 def _energy_lines(found: Economics) -> Iterator[tuple[str, str]]:
     energy, power = found.energy, found.energy.power
-    apart = "" if energy.embodied is None else f"; making the machines {plain(energy.embodied / TONNE)} t, apart"
+    apart = "" if energy.embodied is None else f"; making the machines {mass(energy.embodied)}, apart"
     if energy.joules is None or energy.carbon is None or power.device_watts is None:
         yield "Energy", f"not known{apart}"
         return
     host = "" if not power.node_watts else f" + {plain(power.node_watts)} W a node"
     made = f"{plain(power.device_watts)} W a device{host}, PUE {power.pue:g}"
-    yield "Energy", f"{plain(energy.joules / MEGAWATT_HOUR)} MWh: {made}"
+    yield "Energy", f"{electricity(energy.joules)}: {made}"
     grams = plain(energy.grid.intensity * MEGAWATT_HOUR)
-    yield "Carbon", f"{plain(energy.carbon / TONNE)} t CO2e at {grams} g/kWh ({energy.grid.name}){apart}"
+    yield "Carbon", f"{mass(energy.carbon)} CO2e at {grams} g/kWh ({energy.grid.name}){apart}"
+
+
+def electricity(joules: float) -> str:
+    """Energy in the unit that a meter would show."""
+    if joules < MEGAWATT_HOUR:
+        return f"{plain(joules / MEGAWATT_HOUR * 1e3)} kWh"
+    return f"{plain(joules / MEGAWATT_HOUR)} MWh"
+
+
+def mass(kilograms: float) -> str:
+    """Tonnes, or kilograms where there is less than one."""
+    return f"{plain(kilograms)} kg" if kilograms < TONNE else f"{plain(kilograms / TONNE)} t"
 
 
 def _storage_lines(storage: Storage) -> Iterator[tuple[str, str]]:

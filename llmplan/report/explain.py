@@ -51,6 +51,8 @@ def _explanation(one: Explanation, told: set[str]) -> Iterator[str]:
     yield f"{part_name(one.term)} = {_amount(one.value, one.unit)}{_handy(one)}"
     if one.expression:
         yield f"  = {one.expression}"
+    for name, value in one.values.items():
+        yield f"    {name} {plain(value, _DIGITS)}"
     for path, value in one.numbers.items():
         yield f"  {path} {plain(value, _DIGITS)}"
     for step in one.steps:

@@ -49,6 +49,8 @@ class TermAnswer(Part):
     value: Number
     expression: str
     """How the planner puts it together."""
+    values: dict[str, Number]
+    """The numbers behind the names in it."""
     numbers: dict[str, Number]
     """Catalogue numbers that it is, by path."""
     steps: list[StepAnswer]

@@ -42,6 +42,10 @@ def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
             console.print()
             console.print(Text("The best that fits with its whole band:"))
             _print_ranked(console, asked, [found.sure])
+        if found.sure is None:
+            console.print()
+            sized = f" on {found.best[0].plan.devices} devices" if asked.first_size else ""
+            console.print(Text(f"Nothing{sized} fits with its whole band; --surely searches for what does."))
         if asked.pareto is not None:
             console.print()
             _print_front(console, asked, found.pareto)
@@ -184,13 +188,17 @@ def removed_lines(asked: Search, counts: Counts) -> list[str]:
     lines = []
     for reason, number in counts.removed.most_common():
         if number:
-            text = texts.get(reason) or f"they miss --{reason.replace('_', '-')} {_limit(limits[reason])}".rstrip()
+            text = (
+                texts.get(reason) or f"they miss --{reason.replace('_', '-')} {_limit(reason, limits[reason])}".rstrip()
+            )
             lines.append(f"  {number} of {counts.considered}: {text}")
     return lines
 
 
-def _limit(value: Any) -> str:
-    return "" if value is True else f"{value:g}"
+def _limit(name: str, value: Any) -> str:
+    if value is True:
+        return ""
+    return binary(value, 3) if name == "max_memory" else f"{value:g}"
 
 
 def nothing_lines(asked: Search, found: Found, changes: Sequence[Change]) -> list[str]:
@@ -220,9 +228,17 @@ def _miss(asked: Search, one: TrainingEstimate) -> str:
         memory = f"{binary(one.peak.value, 3)} of {binary(one.usable_bytes, 3)}"
         return f"{where}: {memory}, {binary(over, 3)} too much; the largest part is {largest_part(one)}"
     late = asked.goal.longest_steps(one.plan, one.plan.devices)
-    broken = [f"{name.replace('_', '-')} ({plain(one.step.value / most)} times too slow)"
-              for name, most in late.items() if one.step.value > most]  # fmt: skip
-    return f"{where}: fits, {step_time(one.step.value)} a step; misses {', '.join(broken) or 'the memory band'}"
+    broken = []
+    for name, most in late.items():
+        if one.step.value > most:
+            much = "dear" if name == "max_cost" else "slow"
+            broken.append(f"{name.replace('_', '-')} ({plain(one.step.value / most)} times too {much})")
+    allowed = asked.goal.limits.max_memory
+    if allowed is not None and one.peak.value > allowed:
+        broken.append(f"max-memory ({binary(one.peak.value, 3)} of {binary(allowed, 3)})")
+    if asked.goal.surely and one.verdict != "fits":
+        broken.append(f"surely (the memory band reaches {binary(one.peak.high, 3)} of {binary(one.usable_bytes, 3)})")
+    return f"{where}: fits, {step_time(one.step.value)} a step; misses {', '.join(broken)}"
 
 
 def most_line(found: Most) -> str:
@@ -239,4 +255,4 @@ def most_line(found: Most) -> str:
         return text
     if found.beyond is None or found.beyond_peak is None:
         return f"{text}: the global batch allows no more" if found.word == "micro_batch" else text
-    return f"{text}; {found.beyond} would need {binary(found.beyond_peak)} of {usable}"
+    return f"{text}; {found.beyond} would need {binary(found.beyond_peak)}, and {usable} are usable"

@@ -119,17 +119,19 @@ def _load_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
     rate = answer.requests_per_second
     yield "requests", f"{plain(rate.value)} a second; at most {plain(answer.capacity)} with every place taken"
     share = f"{plain(answer.sequences)} in flight, {answer.load:.0%} of "
-    yield "in use", share + ("the capacity" if answer.replicas_needed is not None else "the places")
+    used = share + ("the capacity" if answer.replicas_needed is not None else "the places")
+    yield "in use", used if answer.stable else f"{used}: unstable at this rate, the queue grows without end"
     if answer.replicas_needed is not None:
         needed = str(answer.replicas_needed) if answer.replicas_needed else "no number reaches the targets"
         yield "replicas needed", f"{needed} (of {answer.replica_devices} devices each; the plan has {answer.replicas})"
-    yield from _bottleneck_rows(answer.bottleneck)
+    yield from _bottleneck_rows(answer.bottleneck, writes=answer.tpot is not None)
 
 
-def _bottleneck_rows(found: ServingBottleneck) -> Iterator[tuple[str, str]]:
+def _bottleneck_rows(found: ServingBottleneck, *, writes: bool) -> Iterator[tuple[str, str]]:
     """What holds requests back, what each step waits for, and what a tenth more would bring."""
     yield "held back by", f"{found.resource.replace('_', ' ')}; {found.advice.message} ({found.advice.code})"
-    for name, seconds in (("a decoding step", found.decode), ("a prefill", found.prefill)):
+    steps = (("a decoding step", found.decode), ("a prefill", found.prefill))
+    for name, seconds in steps if writes else steps[1:]:
         whole = sum(seconds.values())
         waits = sorted(seconds.items(), key=lambda item: -item[1])
         yield f"{name} waits for", ", ".join(f"{n.replace('_', ' ')} {value / whole:.0%}" for n, value in waits)

@@ -19,8 +19,11 @@ COLORS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999", "#80b8d8", "#f2cf80",
     "#80ceb9", "#e5bcd3", "#eaae80",
 )  # fmt: skip
-WIDTH, LEFT, BAR, ROW, LINE, FONT = 960, 220, 22, 34, 18, 13  # pixels
+WIDTH, BAR, ROW, LINE, FONT = 960, 22, 34, 18, 13  # pixels
+LETTER = 7.6  # pixels of a letter of that font, on average
 _MARGIN = 16
+_VALUE = 80  # pixels of a value beside its bar
+_LONGEST = 40  # letters of a name that are written
 _LEAST_SHARE = 0.001  # of the widest bar: less than a pixel is not drawn
 
 
@@ -59,12 +62,13 @@ def _chart(title: str, bars: Sequence[Bar], write: Callable[[float], str], top: 
     names = list(dict.fromkeys(name for _, parts, _ in bars for name in parts))
     colors = {name: COLORS[number % len(COLORS)] for number, name in enumerate(names)}
     most = max((max(sum(parts.values()), limit or 0.0) for _, parts, limit in bars), default=1.0) or 1.0
-    room = WIDTH - LEFT - 120
+    left = 2 * _MARGIN + LETTER * min(_LONGEST, max((len(name) for name, _, _ in bars), default=0))
+    room = WIDTH - left - _VALUE - _MARGIN
     lines = [_text(_MARGIN, top + FONT, title, weight="bold")]
     y = top + LINE + 8
     for name, parts, limit in bars:
         lines.append(_text(_MARGIN, y + BAR - 7, name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"))
-        x = float(LEFT)
+        x = left
         for part, value in parts.items():
             width = room * value / most
             if width >= room * _LEAST_SHARE:
@@ -73,25 +77,23 @@ def _chart(title: str, bars: Sequence[Bar], write: Callable[[float], str], top: 
                     f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colors[part]}">{tip}</rect>'
                 )
             x += width
-        lines.append(_text(x + 6, y + BAR - 7, write(sum(parts.values()))))
+        at = x if limit is None else left + room * limit / most
+        beside = at if x <= at <= x + _VALUE else x  # not across the line
+        lines.append(_text(beside + 6, y + BAR - 7, write(sum(parts.values()))))
         if limit is not None:
-            at = LEFT + room * limit / most
             lines.append(
                 f'<line x1="{at:.1f}" y1="{y - 3}" x2="{at:.1f}" y2="{y + BAR + 3}" stroke="#000000" stroke-width="2"/>'
             )
         y += ROW
-    x, y = _MARGIN, y + 4
+    x, y = float(_MARGIN), y + 4
     for part in names:
-        width = 22 + 8 * len(part_name(part))
+        width = 32 + LETTER * len(part_name(part))
         if x + width > WIDTH - _MARGIN:
-            x, y = _MARGIN, y + LINE
-        lines.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{colors[part]}"/>')
+            x, y = float(_MARGIN), y + LINE
+        lines.append(f'<rect x="{x:.1f}" y="{y}" width="12" height="12" fill="{colors[part]}"/>')
         lines.append(_text(x + 16, y + 11, part_name(part)))
         x += width
     return lines, y + LINE + _MARGIN
-
-
-_LONGEST = 30  # letters of a name that fit left of the bars
 
 
 def _text(x: float, y: float, text: str, weight: str = "normal") -> str:

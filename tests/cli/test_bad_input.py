@@ -92,6 +92,16 @@ FILES: list[tuple[str, bytes, list[str]]] = [
     ("bomb", b"a: &a [1,1,1,1,1,1,1,1,1]\n" + b"".join(
         b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((98 + i, 98 + i) + (97 + i,) * 9) for i in range(12)
     ), ["expands to more values than any plan has"]),
+    ("all the rest too", b"tp: yes\npp: 1.5\nhardware: [a]\n", [":1: tp:", ":2: pp:", ":3: hardware:"]),
+    ("model of two kinds", b"model: [a]\nhardware: test-gpu\n", ["plan.yaml:1: model: input should be a valid string"]),
+    ("octal", GOOD.encode() + b"devices: 010\n", ["plan.yaml:3: '010' is no plain number"]),
+    ("sexagesimal", GOOD.encode() + b"devices: 1:30\n", ["plan.yaml:3: '1:30' is no plain number"]),
+    ("nothing there", b"tp: 1\n", ["plan.yaml:1: model is missing", "plan.yaml:1: hardware is missing"]),
+    ("look-ups", b"model: no-such\nhardware: no-such\ncluster: no-such\nstack: no-such\n", [
+        ":1: unknown model", ":2: unknown hardware", ":3: unknown cluster", ":4: unknown stack",
+    ]),
+    ("thousands", b"".join(b"k%d: 1\n" % i for i in range(5000)), ["plan.yaml:1: unknown key", "and 4900 more faults"]),
+    ("digits", b'{"model": "small.yaml", "devices": ' + b"9" * 5000 + b"}", ["plan.yaml:1: '99999"]),
     ("nested", b"[" * 5000 + b"]" * 5000, ["plan.yaml"]),
 ]  # fmt: skip
 
@@ -114,6 +124,39 @@ def test_broken_json_names_its_line(llmplan: Llmplan, here: Path) -> None:
     run = llmplan("estimate", "--plan", "plan.json")
     assert run.code == 2
     assert run.err.startswith("error: plan.json:2: is not valid JSON")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"devices": ' + "9" * 5000 + "}", "plan.json:1: holds a number with too many digits"),
+        ("[" + "1," * 500_000 + "1]", "plan.json:1: expands to more values than any plan has"),
+        ("[" + "null," * 300 + "null]", "and 101 more"),
+    ],
+    ids=["digits", "values", "faults"],
+)
+def test_json_without_bounds(llmplan: Llmplan, here: Path, content: str, expected: str) -> None:
+    (here / "plan.json").write_text(content)
+    run = llmplan("estimate", "--plan", "plan.json")
+    assert (run.code, run.out) == (2, "")
+    assert expected in run.err
+
+
+def test_what_is_no_file_neither_hangs_nor_fills_memory(llmplan: Llmplan, here: Path) -> None:
+    assert "/dev/zero: is a device, not a file" in llmplan("estimate", "--plan", "/dev/zero").err
+    os.mkfifo(here / "pipe.yaml")  # nobody writes to it
+    assert "pipe.yaml: holds no plan" in llmplan("estimate", "--plan", "pipe.yaml").err
+    (here / "a.yaml").symlink_to("b.yaml")
+    (here / "b.yaml").symlink_to("a.yaml")
+    assert "a.yaml: cannot be read" in llmplan("estimate", "--plan", "a.yaml").err
+
+
+def test_a_pipe_is_a_plan_file(llmplan: Llmplan) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, GOOD.encode())
+    os.close(writing)
+    assert llmplan("estimate", "--plan", f"/dev/fd/{reading}").code == 0
+    os.close(reading)
 
 
 def test_all_faults_of_all_plans_at_once(llmplan: Llmplan, here: Path) -> None:

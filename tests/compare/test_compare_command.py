@@ -184,6 +184,14 @@ def test_markdown_is_a_table_and_escapes_names(llmplan: Llmplan, here: Path) -> 
     assert len({line.replace("\\|", "").count("|") for line in lines[:4]}) == 1
 
 
+def test_the_mark_is_explained_where_it_stands(compare: Llmplan) -> None:
+    """A smaller model is faster beyond the error; the same plan twice is not."""
+    for form in ("table", "markdown"):
+        assert "= no difference" not in compare("--model", "gpt2,llama-3.1-8b", "--hardware", "h100", "--devices", "8",
+                                                "--format", form).out  # fmt: skip
+        assert "= no difference" in compare(*BASE, "--hardware", "h100,h100-sxm-80gb", "--format", form).out
+
+
 def test_csv_has_the_numbers_of_json(compare: Llmplan) -> None:
     words = (*RUN, "--hardware", HARDWARE + ",hanguang-800")
     found = results(compare(*words, "--json"))
@@ -191,7 +199,7 @@ def test_csv_has_the_numbers_of_json(compare: Llmplan) -> None:
     assert [row["name"] for row in rows] == [one["name"] for one in found]
     for row, one in zip(rows[:-1], found[:-1], strict=True):
         assert float(row["result.time.step_seconds"]) == one["result"]["time"]["step_seconds"]
-        assert row["result.fits"] == str(one["result"]["fits"])
+        assert row["result.fits"] == str(one["result"]["fits"]).lower()
     assert rows[-1]["problems"]
     assert rows[-1]["result.time.step_seconds"] == ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,13 @@ def test_a_deployment_has_no_step_to_draw(llmplan: Llmplan, monkeypatch: pytest.
     monkeypatch.delenv("LLMPLAN_CATALOG")
     words = ("--model", "llama-3.1-8b", "--hardware", "h100", "--workload", "serve", "--format", "svg")
     assert llmplan("estimate", *words).code == 2
+
+
+def test_no_value_stands_across_the_line_of_what_is_usable() -> None:
+    """A bar that ends just before the line has its value behind the line."""
+    answer = estimate(plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "tp": 1, "pp": 1}))
+    nearly = replace(answer, usable_bytes=1.02 * answer.peak.value)
+    root = ET.fromstring(svg([("one", nearly)]))
+    (line,) = root.iter(f"{NAMESPACE}line")
+    value = next(text for text in root.iter(f"{NAMESPACE}text") if text.text and text.text.endswith("GiB"))
+    assert float(value.attrib["x"]) > float(line.attrib["x1"])

@@ -72,7 +72,12 @@ def test_all_faults_at_once_with_their_lines() -> None:
         ({"layer_types": ["sliding_attention"] * 4}, "sliding_window is missing"),
         ({"kv_lora_rank": 512}, "'kv_lora_rank' is not known"),
         ({"ssm_state_size": 128}, "'ssm_state_size' is not known"),
-        ({"model_type": "falcon_h1"}, "side by side"),
+        ({"model_type": "falcon_h1"}, "mamba_heads is missing"),
+        ({"model_type": "granitemoehybrid", "num_local_experts": 0}, "layer_types is missing"),
+        ({"model_type": "siglip_text_model"}, "an encoder of captions"),
+        ({"model_type": "nobody", "num_key_value_heads": [8, 8, 4, 8]}, "must be a whole number, got [8, 8, 4, 8]"),
+        ({"model_type": "nobody", "use_cla": True}, "use_cla"),
+        ({"model_type": "bart", "encoder_attention_heads": 4, "decoder_attention_heads": 8}, "encoder_attention_heads"),
         ({"model_type": "jamba"}, "Mamba-1"),
         ({"model_type": 7}, "model_type must be text"),
         ({"quantization_config": [1]}, "quantization_config must be an object"),
@@ -89,7 +94,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
         ({"model_type": "gemma4", "hidden_size_per_layer_input": 256}, "hidden_size_per_layer_input"),
         ({"model_type": "nobody", "architectures": ["NobodyForMaskedLM"]}, "no causal language model"),
         ({"model_type": "nobody", "mamba_d_state": 16}, "mamba_d_state"),
-        ({"model_type": "nobody", "num_experts": 8, "num_experts_per_tok": 2}, "expert_ffn_hidden is missing"),
         ({"model_type": "nobody", "moe_every": 2}, "moe_every"),
     ],
 )
@@ -216,7 +220,57 @@ def test_unknown_type_with_latent_attention_is_read_like_deepseek() -> None:
 
 def test_cross_attention_to_images_is_refused() -> None:
     text = dict(LLAMA, model_type="mllama_text_model", cross_attention_layers=[1, 3])
-    assert "cross_attention_layers" in faults(model_type="mllama", text_config=text, hidden_size="absent")
+    assert "cross-attention to the image" in faults(model_type="mllama", text_config=text, hidden_size="absent")
+    assert "cross_attention_layers" in faults(model_type="nobody", cross_attention_layers=[1, 3])
+
+
+def test_unknown_decoder_without_a_gate() -> None:
+    spec, warnings = read(model_type="nobody", hidden_act="relu2")
+    assert (spec.gated_mlp, spec.norm) == (False, "layernorm")
+    assert "without gate (relu2)" in warnings[0]
+    assert not read(model_type="nobody", hidden_act="gelu")[0].gated_mlp
+    assert read(model_type="nobody", hidden_act="gelu", rms_norm_eps=1e-6)[0].gated_mlp
+
+
+def test_unknown_experts_without_a_width_of_their_own() -> None:
+    spec, warnings = read(model_type="nobody", num_experts=8, num_experts_per_tok=2)
+    assert spec.expert_ffn_hidden == spec.ffn_hidden
+    assert "as wide as intermediate_size" in warnings[0]
+
+
+def test_a_text_config_may_leave_out_what_its_class_says() -> None:
+    text = {"model_type": "mistral", "hidden_size": 5120, "num_hidden_layers": 40, "head_dim": 128}
+    spec, warnings = spec_of_config(
+        parse_config(json.dumps({"model_type": "llava", "text_config": text}), "config.json")
+    )
+    assert (spec.hidden, spec.heads, spec.kv_heads, spec.ffn_hidden) == (5120, 32, 8, 14336)
+    assert "heads 32" in warnings[1]
+    with pytest.raises(InputError, match="num_attention_heads"):
+        spec_of_config(parse_config(json.dumps(text), "config.json"))
+
+
+def test_a_number_a_layer_that_is_always_the_same() -> None:
+    assert read(model_type="nobody", num_key_value_heads=[4, 4, 4, 4])[0].kv_heads == 4
+
+
+@pytest.mark.parametrize(
+    ("quantization", "precision"),
+    [
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4}}}, "int4"),
+        ({"quant_method": "gptq_marlin", "bits": 8}, "int8"),
+        ({"quant_method": "auto-round", "bits": 4}, "int4"),
+        ({"quant_method": "eetq", "weights": "int8"}, "int8"),
+        ({"quant_method": "quanto", "weights": "float8"}, "fp8"),
+        ({"quant_method": "torchao", "quant_type": "int4_weight_only"}, "int4"),
+    ],
+)
+def test_words_of_quantization_tools(quantization: dict[str, Any], precision: str) -> None:
+    spec, warnings = read(quantization_config=quantization)
+    assert (spec.weight_precision, warnings) == (precision, ())
+
+
+def test_bits_that_no_precision_has_are_said() -> None:
+    assert "'gptq' with 3 bits is not known" in read(quantization_config={"quant_method": "gptq", "bits": 3})[1][0]
 
 
 def test_nemotron_h_in_words() -> None:

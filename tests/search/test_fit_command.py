@@ -237,3 +237,36 @@ def test_a_plan_file_is_searched_from(llmplan: Command, here: Path) -> None:
     assert {one["inputs"]["tp"] for one in found["results"]} == {4}
     wider = answer(llmplan("fit", "--plan", "plan.yaml", "--tp", "1..4", "--json"))
     assert wider["search"]["considered"] > found["search"]["considered"]
+
+
+@pytest.mark.parametrize("written", ["tp: [1, 2]", "tp: 1,2", "tp: 1..2"])
+def test_a_plan_file_may_hold_lists_and_ranges(llmplan: Command, here: Path, written: str) -> None:
+    (here / "open.yaml").write_text(f"model: small.yaml\nhardware: h100\ndevices: [4, 8]\n{written}\n")
+    asked = llmplan("fit", "--plan", "open.yaml", "--json")
+    words = ("--model", "small.yaml", "--hardware", "h100", "--devices", "4,8", "--tp", "1,2")
+    plain = llmplan("fit", *words, "--json")
+    assert asked.code == plain.code == 0
+    assert json.loads(asked.out)["results"] == json.loads(plain.out)["results"]
+    one = llmplan("fit", "--plan", "open.yaml", "--tp", "2", "--json")
+    assert {found["inputs"]["tp"] for found in json.loads(one.out)["results"]} == {2}
+
+
+def test_a_wrong_list_of_a_plan_file_is_told_with_its_line(llmplan: Command, here: Path) -> None:
+    (here / "open.yaml").write_text("model: small.yaml\nhardware: h100\ndevices: 8\ntp: 4..2\n")
+    run = llmplan("fit", "--plan", "open.yaml")
+    assert run.code == 2
+    assert "open.yaml:4: tp: '4..2' is an empty range" in run.err
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (("--max-memory", "1 GiB"), "misses max-memory ("),
+        (("--max-cost", "1 USD", "--tokens", "1e12"), "times too dear"),
+    ],
+)
+def test_the_nearest_misses_say_which_limit(llmplan: Command, limit: tuple[str, ...], said: str) -> None:
+    words = ("--model", "small.yaml", "--hardware", "h100", "--devices", "8", "--price", "2 USD/h")
+    run = llmplan("fit", *words, *limit)
+    assert run.code == 3
+    assert said in run.err

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from llmplan.planner.serving.estimate import BUSIEST
+from llmplan.planner.serving.estimate import BUSIEST, estimate_serving
 from tests.serving.plans import answer
 
 
@@ -52,8 +54,36 @@ def test_a_static_batch_that_does_not_fit_runs_in_waves() -> None:
     fits, more = int(sized.resident), int(sized.resident) + 1
     one = answer(load="static", batch=fits, stack="fastertransformer", input_tokens=4096)
     two = answer(load="static", batch=more, stack="fastertransformer", input_tokens=4096)
+    twice = answer(load="static", batch=2 * fits, stack="fastertransformer", input_tokens=4096)
     assert two.queued == 1
-    assert two.request.value == pytest.approx(2 * one.request.value)
+    assert two.request.value == pytest.approx(one.request.value + sized.request.value)
+    assert twice.request.value == pytest.approx(2 * one.request.value)
+    assert one.ttft.value < two.ttft.value < twice.ttft.value
+    assert twice.ttft.value == pytest.approx(one.ttft.value + one.request.value / 2)
+
+
+def test_more_bandwidth_is_no_slower_with_short_answers() -> None:
+    """Prefill has more steps than there are tokens to write: what it shares with decoding is bounded."""
+    slow = answer(model="gpt-oss-120b", load="saturated", batch=None, input_tokens=1000, output_tokens=2)
+    memory = slow.plan.device.memory
+    wider = slow.plan.device.model_copy(
+        update={"memory": memory.model_copy(update={"bandwidth": 1.1 * memory.bandwidth})}
+    )
+    fast = estimate_serving(replace(slow.plan, device=wider))
+    assert fast.requests_per_second.value >= slow.requests_per_second.value
+
+
+def test_what_only_reads_answers_later_under_more_load() -> None:
+    rates = (1.0, 50.0, 100.0, 150.0, 200.0)
+    found = [answer(**open_load(rate, model="bert-large-uncased", output_tokens=1)) for rate in rates]
+    times = [one.ttft.value for one in found]
+    assert all(one.stable for one in found)
+    assert times == sorted(times)
+
+
+def test_the_first_token_is_never_after_the_last() -> None:
+    found = answer(batch=7, input_tokens=1, output_tokens=2)
+    assert found.ttft.value <= found.request.value
 
 
 def open_load(rate: float, **changes: object) -> dict[str, object]:

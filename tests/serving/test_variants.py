@@ -32,10 +32,12 @@ def test_without_a_version_the_newest_measured_under_the_load(load: str, taken: 
     assert serving("tensorrt-llm").variant(None, load).version == taken
 
 
-def test_a_published_record_tells_its_version() -> None:
-    engine = serving("vllm")
-    assert engine.variant(None, "static", "Mutinifni/splitwise-sim data/perf_model.csv").version == "0.2"
-    assert engine.variant("0.12.0", "static", "Mutinifni/splitwise-sim data/perf_model.csv").version == "0.12"
+@pytest.mark.parametrize(
+    ("date", "taken"),
+    [("2023-11", "0.2"), ("2023", "0.2"), ("2024-07-01", "0.5"), ("2019", "0.2"), ("2027-01", "0.12")],
+)
+def test_a_date_takes_what_was_current(date: str, taken: str) -> None:
+    assert serving("vllm").variant(date, "static").version == taken
 
 
 def test_a_variant_changes_only_what_it_says() -> None:

@@ -56,6 +56,7 @@ def _headline(answer: TrainingEstimate) -> Any:
 
 
 S = Selector
+_LAYERS = S("stage_layers", "share")  # what is shown of a layer is done for each of the stage
 _HELD = (S("layer_parameters", "held"), S("end_parameters"), S("state_bytes"))
 
 TERMS: dict[str, Term] = {
@@ -68,18 +69,18 @@ TERMS: dict[str, Term] = {
     "workspace_bytes": _memory("workspace_bytes", numbers=("stack.memory.workspace",)),
     "overhead_bytes": _memory("overhead_bytes", numbers=("stack.memory.fragmentation",)),
     "context_bytes": _memory("context_bytes", numbers=("stack.memory.context",)),
-    "matmul_seconds": _time("matmul_seconds", S("linear_seconds")),
-    "attention_seconds": _time("attention_seconds", S("core_seconds")),
-    "elementwise_seconds": _time("elementwise_seconds", S("elementwise_seconds"), S("elementwise_bytes")),
+    "matmul_seconds": _time("matmul_seconds", _LAYERS, S("linear_seconds")),
+    "attention_seconds": _time("attention_seconds", _LAYERS, S("core_seconds")),
+    "elementwise_seconds": _time("elementwise_seconds", _LAYERS, S("elementwise_seconds"), S("elementwise_bytes")),
     "recompute_seconds": _time(
-        "recompute_seconds", S("linear_seconds", "forward"), S("core_seconds"), S("elementwise_seconds")
+        "recompute_seconds", _LAYERS, S("linear_seconds", "forward"), S("core_seconds"), S("elementwise_seconds")
     ),
     "host_seconds": _time(
-        "host_seconds", S("host_bound_seconds"), S("layer_operations"), numbers=("stack.fitted.step_seconds",)
+        "host_seconds", _LAYERS, S("host_bound_seconds"), S("layer_operations"), numbers=("stack.fitted.step_seconds",)
     ),
-    "tensor_parallel_seconds": _time("tensor_parallel_seconds", S("tensor_parallel"), S("reduce", "joined")),
-    "context_parallel_seconds": _time("context_parallel_seconds", S("context_parallel")),
-    "expert_parallel_seconds": _time("expert_parallel_seconds", S("expert_parallel")),
+    "tensor_parallel_seconds": _time("tensor_parallel_seconds", _LAYERS, S("tensor_parallel"), S("reduce", "sums")),
+    "context_parallel_seconds": _time("context_parallel_seconds", _LAYERS, S("context_parallel")),
+    "expert_parallel_seconds": _time("expert_parallel_seconds", _LAYERS, S("expert_parallel")),
     "pipeline_transfer_seconds": _time("pipeline_transfer_seconds", S("pipeline_transfer")),
     "pipeline_bubble_seconds": _time("pipeline_bubble_seconds", S("bubble_seconds")),
     "data_parallel_seconds": _time("data_parallel_seconds", S("data_parallel")),

@@ -25,7 +25,7 @@ _PLUMBING = ("llmplan.formulas.numeric", "llmplan.planner.explain.trace", "llmpl
 
 @dataclass(slots=True)
 class Call:
-    """One call; target: the name that the caller gives its result, where it does."""
+    """One call; target: the name that the caller gives its result, where it does; variables: the planner's own."""
 
     function: str
     module: str
@@ -33,6 +33,7 @@ class Call:
     target: str
     result: Any = None
     calls: list[Call] = field(default_factory=list)
+    variables: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_formula(self) -> bool:
@@ -61,7 +62,10 @@ def record(run: Callable[[], T]) -> tuple[T, Call]:
             stack[-1][1].calls.append(call)
             stack.append((frame, call))
         elif event == "return" and stack[-1][0] is frame:
-            stack.pop()[1].result = argument
+            call = stack.pop()[1]
+            call.result = argument
+            if not call.is_formula:
+                call.variables = dict(frame.f_locals)
 
     before = sys.getprofile()
     sys.setprofile(hook)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.plan.facilities import EnergyTable, ReliabilityTable
 from llmplan.planner.answer import answer_plan
-from llmplan.planner.explain.expressions import expression
+from llmplan.planner.explain.expressions import Expression, expression
 from llmplan.planner.explain.formula_text import formula_text
 from llmplan.planner.explain.origins import Origins
 from llmplan.planner.explain.terms import Selector, terms_of
@@ -53,12 +53,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One figure; expression: how the planner puts it together; numbers: catalogue numbers that it is, by path."""
+    """One figure.
+
+    expression: how the planner puts it together; values: the numbers behind the names in it; numbers: catalogue
+    numbers that it is, by path.
+    """
 
     term: str
     unit: str
     value: float
     expression: str
+    values: dict[str, float]
     numbers: dict[str, float]
     steps: tuple[Step, ...]
 
@@ -106,7 +111,15 @@ def _explained(name: str, answer: Estimate, root: Call, origins: Origins) -> Exp
     calls = [call for selector in term.calls for call in _select(scope, selector) or _select(root, selector)]
     steps = tuple(_steps(calls, origins))
     numbers = {path: _number(answer.plan, path) for path in term.numbers}
-    return Explanation(name, term.unit, float(value), expression(name), numbers, steps)
+    made = expression(name)
+    values = made.numbers(_variables(made, name, float(value), root))
+    return Explanation(name, term.unit, float(value), made.text, values, numbers, steps)
+
+
+def _variables(made: Expression, name: str, value: float, root: Call) -> dict[str, Any]:
+    """The variables of the call that made the figure."""
+    calls = (call for call in root.walk() if call.function == made.function)
+    return next((call.variables for call in calls if getattr(call.result, name, None) == value), {})
 
 
 def _scope(name: str, value: float, root: Call) -> Call:

@@ -154,9 +154,12 @@ class _Run:
         yield from self.question.goal.masks(scores, devices)
 
     def _miss(self, scores: Scores, devices: int) -> None:
-        """Offers layouts by what they miss: memory first, then the tightest limit."""
-        over = np.maximum(scores.peak - _usable(scores.plan), 0.0)
-        longest = self.question.goal.longest_steps(scores.plan, devices)
+        """Offers layouts by what they miss: memory and limits of it first, then the tightest other limit."""
+        goal = self.question.goal
+        over = np.maximum(scores.peak * (_high(scores.plan) if goal.surely else 1.0) - _usable(scores.plan), 0.0)
+        if goal.limits.max_memory is not None:
+            over = np.maximum(over, scores.peak - goal.limits.max_memory)
+        longest = goal.longest_steps(scores.plan, devices)
         late = np.maximum(scores.step / min(longest.values()), 1.0) if longest else np.ones_like(scores.step)
         self.misses.offer(scores.make, np.arange(len(over)), [over, late, scores.step])
 

@@ -62,16 +62,25 @@ def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
     decode, prefill = (_shares(steps[kind], {name: one[kind] for name, one in nudged.items()}) for kind in (0, 1))
     knobs = {**KNOBS, CAPACITY: _more_memory}
     elasticity = {name: _elasticity(answer, estimate_serving(knob(answer.plan, MORE))) for name, knob in knobs.items()}
-    resource = CAPACITY if answer.queued > 0 else _largest(answer, decode, prefill)
-    return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, decode))
+    own = _request(answer, decode, prefill)
+    resource = CAPACITY if answer.queued > 0 and _memory_bound(answer) else max(own, key=lambda name: own[name])
+    return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, own))
 
 
-def _largest(answer: ServingEstimate, decode: dict[str, float], prefill: dict[str, float]) -> str:
-    """The resource that a request's own device time waits for most: its prefill, and its part of the steps."""
+def _request(answer: ServingEstimate, decode: dict[str, float], prefill: dict[str, float]) -> dict[str, float]:
+    """A request's own device time by resource: its prefill, and its part of the steps [s]."""
     work = answer.plan.serving
     assert work is not None  # the answer is of a serving plan
     steps = max(work.output_tokens - 1.0, 0.0) / max(answer.sequences / answer.replicas, 1.0)
-    return max(KNOBS, key=lambda name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0))
+    return {name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0) for name in KNOBS}
+
+
+def _memory_bound(answer: ServingEstimate) -> bool:
+    """Whether it is the cache that has no more places, not the engine's limit on sequences."""
+    defaults = answer.plan.stack.serving
+    assert defaults is not None  # the plan is one of serving
+    (variant,) = defaults.variants  # the one that was chosen
+    return answer.resident / answer.replicas < defaults.policy_of(variant).max_sequences
 
 
 def _steps(plan: Plan, sequences: float) -> tuple[float, float]:
@@ -108,18 +117,26 @@ def _elasticity(now: ServingEstimate, after: ServingEstimate) -> ServingElastici
     )
 
 
-def _advice(answer: ServingEstimate, resource: str, decode: dict[str, float]) -> PlanWarning:
+def _advice(answer: ServingEstimate, resource: str, own: dict[str, float]) -> PlanWarning:
     code, remedy = _REMEDIES[resource]
-    step = sum(decode.values())
-    share = answer.needed.value / answer.usable_bytes if resource == CAPACITY else decode.get(resource, 0.0) / step
-    return warning(code, share=f"{share:.0%}", remedy=remedy(answer))
+    if resource == CAPACITY:
+        share = float(answer.memory.peak_bytes) / answer.usable_bytes
+    else:
+        share = own[resource] / sum(own.values())
+    return warning(code, share=f"{share:.0%}", whole="a request's device time", remedy=remedy(answer))
 
 
 def _about_memory_bandwidth(answer: ServingEstimate) -> str:
     work = answer.plan.serving
     assert work is not None  # the answer is of a serving plan
-    narrow = "" if work.weight_precision in ("fp8", "int8", "int4", "nvfp4", "mxfp4") else ", or narrower weights"
-    return f"more requests in flight than {answer.sequences:.3g} share the reading of weights{narrow}"
+    remedies = []
+    if answer.sequences < answer.resident:
+        remedies.append(f"more requests in flight than {answer.sequences:.3g} share the reading of weights")
+    else:
+        remedies.append("every place is taken: a narrower cache (kv_precision) makes more of them")
+    if work.weight_precision not in ("fp8", "int8", "int4", "nvfp4", "mxfp4"):
+        remedies.append("narrower weights")
+    return ", or ".join(remedies)
 
 
 _REMEDIES: dict[str, tuple[str, Callable[[ServingEstimate], str]]] = {

@@ -75,36 +75,52 @@ def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) 
 
 
 def pace(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
-    """Times in continuous batching: requests that end in one step are replaced in the next."""
+    """Times in continuous batching: requests that end in one step are replaced in the next.
+
+    A prefill that shares a step costs what it adds to it. There are no more decoding steps to share than tokens
+    of an answer: with long prompts and short answers the rest of the prefill has steps of its own.
+    """
     decode = decode_step(at, work, sequences).total
     arriving = maximum(1.0, sequences / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
+    once = prefill_step(at, work, prompt).total
     if policy.mixed_steps and work.output_tokens > 1.0:
         context = work.input_tokens + work.output_tokens / 2.0
-        once = step(at, sequences, context, prompt, work.input_tokens).total - decode
-    else:
-        once = prefill_step(at, work, prompt).total
+        added = step(at, sequences, context, prompt, work.input_tokens).total - decode
+        chunks = sequences * work.input_tokens / prompt
+        shared = minimum(1.0, (work.output_tokens - 1.0) / chunks)
+        once = shared * added + (1.0 - shared) * once
     return _Pace(decode, once * work.input_tokens / prompt)
 
 
 def static_batch(at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
-    """`batch` sequences start together; what is not resident waits for a place."""
+    """`batch` sequences start together; what is not resident waits for a place.
+
+    Sequences of one length end together, so the batch runs in waves, the last of what is left over.
+    """
     here = minimum(batch, resident)
-    prompt = prefill_tokens(work, policy, here)
-    steps = here * work.input_tokens / prompt
-    full = prefill_step(at, work, prompt).total
-    first = full * maximum(steps, 1.0)
-    decode = decode_step(at, work, here).total
+    full = waves(batch, here) - 1.0
+    rest = batch - full * here
+    first, decode = _wave(at, work, policy, here)
+    last_first, last_decode = _wave(at, work, policy, rest)
     more = maximum(work.output_tokens - 1.0, 0.0)
     once = first + more * decode
-    rounds = maximum(batch / here, 1.0) if policy.mixed_steps else waves(batch, here)
-    request = once * rounds
+    request = full * once + last_first + more * last_decode
+    # wave i waits for i waves; the shares of sequences in full waves and in the last one weigh the mean
+    last = rest / batch
+    ttft = (1.0 - last) * (first + maximum(full - 1.0, 0.0) * once / 2.0) + last * (last_first + full * once)
     return Answer(
-        ttft=first + (rounds - 1.0) * once / 2.0, burst_ttft=first + (rounds - 1.0) * once / 2.0,
-        p95_ttft=first + (rounds - 1.0) * once, tpot=decode, request=request, requests_per_second=batch / request,
-        output_tokens_per_second=batch * work.output_tokens / request, sequences=here, queued=batch - here,
-        decode=decode, prefill=first / here,
+        ttft=ttft, burst_ttft=ttft, p95_ttft=maximum(first, full * once + last_first), tpot=decode, request=request,
+        requests_per_second=batch / request, output_tokens_per_second=batch * work.output_tokens / request,
+        sequences=here, queued=batch - here, decode=decode, prefill=first / here,
     )  # fmt: skip
+
+
+def _wave(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> tuple[Num, Num]:
+    """Prefill of so many sequences, and one decoding step of them [s]."""
+    prompt = prefill_tokens(work, policy, sequences)
+    steps = maximum(sequences * work.input_tokens / prompt, 1.0)
+    return prefill_step(at, work, prompt).total * steps, decode_step(at, work, sequences).total
 
 
 def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
@@ -131,9 +147,11 @@ def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, ba
     # what writes nothing answers when its batch is done
     ttft, burst = where(more > 0, ttft, outside + wait + cycle), where(more > 0, burst, outside + wait + cycle)
     rate = here / cycle
+    request = outside + batch / rate
+    ttft, burst = minimum(ttft, request), minimum(burst, request)  # the first token is not after the last
     return Answer(
-        ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, wait + own + others), tpot=tpot,
-        request=outside + batch / rate, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
+        ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, minimum(outside + wait + own + others, request)), tpot=tpot,
+        request=request, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
         sequences=here, queued=queued, decode=now.decode, prefill=now.prefill,
     )  # fmt: skip
 
@@ -168,9 +186,12 @@ def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, 
         at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
     )
     own = alone.total * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens))
+    # where nothing is written, all that waits is read in the next batch: no queue of single prefills
+    own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
+    queue = where(more > 0, single_server_wait(rate, now.prefill), 0.0)
     # a step runs when the request comes, unless the replica is idle: half of it is left on average
     residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0
-    wait = single_server_wait(rate, now.prefill) + many_server_wait(more * tpot + own, resident, here / resident)
+    wait = queue + many_server_wait(more * tpot + own, resident, here / resident)
     ttft = at.numbers.request_seconds + residual + own + wait
     done = minimum(arriving, most)
     return Answer(
