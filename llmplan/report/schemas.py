@@ -26,6 +26,7 @@ from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAns
 from llmplan.report.explain_answers import Explained
 from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer
 from llmplan.report.serving_answers import ServingResult
+from llmplan.report.validation_answers import Validation
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -243,6 +244,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "compare": Comparison,
     "explain": Explained,
     "fit": Fit,
+    "validation": Validation,
     "model": ModelSpec,
     "device": Device,
     "cluster": Cluster,
@@ -250,7 +252,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "prices": PriceList,
 }
 """What `llmplan schema` knows, by name."""
-WRITTEN = ("estimate", "estimates", "compare", "explain", "fit")
+WRITTEN = ("estimate", "estimates", "compare", "explain", "fit", "validation")
 
 
 def json_schema(name: str) -> dict[str, Any]:

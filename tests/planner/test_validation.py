@@ -16,6 +16,7 @@ from llmplan.plan.rows import Row, read_rows
 from llmplan.planner.estimate import Interval
 from llmplan.planner.validate import Result, predict_row, score, validate, weighted_quantile
 from llmplan.report.validation import validation_json
+from llmplan.report.validation_answers import Validation
 
 HEADER = "id,source,workload,stack,model,hardware,devices,seq_len,global_batch,measured_tokens_per_second_per_device"
 ROW = "a,paper,pretrain,nemo,llama-3.1-8b,h100,8,4096,64,11000"
@@ -251,3 +252,14 @@ class TestCommand:
         run = llmplan("validate", str(here / "nothing.csv"))
         assert (run.code, run.out) == (2, "")
         assert "nothing.csv" in run.err
+
+
+def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
+    lines = (Path(__file__).parents[1] / "measurements" / "training.csv").read_text(encoding="utf-8").splitlines()
+    unheard_of = "twin-" + lines[1].replace("megatron-lm-2022", "unheard-of", 1)  # planned as generic, with a remark
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join([*lines[:12], unheard_of]) + "\n", encoding="utf-8")
+    answer = validation_json(validate(read_rows(few), open_catalog()))
+    checked = Validation.model_validate(answer)
+    assert len(checked.rows) == answer["summary"]["rows"] == 12
+    assert checked.rows[-1].remarks
