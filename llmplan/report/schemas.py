@@ -194,6 +194,8 @@ class Fit(Answer):
     search: SearchAnswer | None = None
     results: list[FitResult | Estimate]
     """Best first; none where nothing does."""
+    simplest: Estimate | None = None
+    """Less model parallelism than the best, and within 2 % of it in the objective."""
     surely_fits: Estimate | None = None
     """Where the best is marginal: the best whose whole memory band fits."""
     pareto: FrontAnswer | None = None

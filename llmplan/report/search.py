@@ -14,7 +14,7 @@ from rich.text import Text
 from llmplan.formatting import binary, count, duration, plain, step_time
 from llmplan.planner.search.goal import objective_value
 from llmplan.planner.search.space import REASONS
-from llmplan.planner.search.training import HOST, MEMORY, as_good
+from llmplan.planner.search.training import HOST, MEMORY, NEAR, as_good
 from llmplan.report.verdict import largest_part
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
         console.print(_subject(asked))
         console.print()
         _print_ranked(console, asked, found.best)
+        if found.simple is not None:
+            console.print()
+            console.print(Text(f"The simplest within {NEAR:.0%} of the best:"))
+            _print_ranked(console, asked, [found.simple])
         if found.sure is not None and found.best[0].verdict != "fits":
             console.print()
             console.print(Text("The best that fits with its whole band:"))

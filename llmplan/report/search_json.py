@@ -38,6 +38,8 @@ def fit_json(ask: Ask, asked: Search, found: Found, told: tuple[str, ...], chang
         "search": counts_json(found.counts),
         "results": results(asked, found),
     }
+    if found.simple is not None:
+        answer["simplest"] = estimate_json(found.simple)
     if found.best and found.sure is not None and found.best[0].verdict != "fits":
         answer["surely_fits"] = estimate_json(found.sure)
     if asked.pareto is not None:

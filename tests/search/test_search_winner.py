@@ -131,3 +131,34 @@ def _with_more(plan: Plan, what: str, factor: float) -> Plan:
     peak = {name: value * factor for name, value in device.peak.items()} if what == "peak" else device.peak
     device = device.model_copy(update={"memory": memory, "scale_up": up, "peak": peak})
     return replace(plan, device=device, cluster=cluster)
+
+
+@pytest.mark.parametrize(
+    ("model", "devices"), [("llama-3.1-8b", "16"), ("llama-2-13b", "16,24"), ("llama-2-13b", "24")]
+)
+def test_simplest_is_the_least_parallel_of_those_near_the_best(model: str, devices: str) -> None:
+    wanted = small(model, "h100", devices, 24, Wishes(top=1))
+    fitting = [one for one in brute_force(wanted) if one.fits]
+    best = max(one.tokens_per_second.value for one in fitting)
+    # Ranked by the time that a token takes: 2 % more of it.
+    near = [one for one in fitting if 1 / one.tokens_per_second.value <= 1.02 / best]
+    found = search(wanted)
+    least = min(parallel(one) for one in near)
+    if found.simple is None:
+        assert parallel(found.best[0]) == least
+    else:
+        assert parallel(found.simple) == least < parallel(found.best[0])
+        alike = [one for one in near if parallel(one) == least]
+        assert found.simple.tokens_per_second.value == max(one.tokens_per_second.value for one in alike)
+
+
+def parallel(one: TrainingEstimate) -> int:
+    layout = one.plan.layout
+    return layout.tp * layout.pp * layout.cp
+
+
+def test_no_simplest_of_the_fewest_devices() -> None:
+    """Any layout of as many devices is near by that objective, however slow it is."""
+    for objective, shown in (("throughput", True), ("devices", False)):
+        wanted = small("llama-2-13b", "h100", "24", 24, Wishes(objective=objective, top=1))
+        assert (search(wanted).simple is not None) is shown, objective

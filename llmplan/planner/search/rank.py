@@ -65,6 +65,41 @@ class Best:
         return self.found[: self.count]
 
 
+@dataclass(slots=True)
+class Simplest:
+    """The best layout of each degree of model parallelism among those near the best of all.
+
+    `near` is far inside the error of any prediction: whoever finds a simpler layout there gives nothing away.
+    """
+
+    near: float
+    found: dict[int, Candidate] = field(default_factory=dict)
+
+    def offer(self, make: Make, index: Any, key: Any, parallel: Any, best: float) -> None:
+        """Takes in the layouts at `index`; key: what they are ranked by; parallel: devices that share one model."""
+        within = key <= self._limit(best)
+        index, key, parallel = index[within], key[within], parallel[within]
+        for degree in np.unique(parallel):
+            places = np.flatnonzero(parallel == degree)
+            place = places[np.argmin(key[places])]
+            held = self.found.get(int(degree))
+            if held is None or float(key[place]) < held.key[0]:
+                self.found[int(degree)] = Candidate(*make(int(index[place])), (float(key[place]),))
+
+    def than(self, winner: Candidate) -> Candidate | None:
+        """The one of the least model parallelism that is near the winner, where it has less than that."""
+        limit = self._limit(winner.key[0])
+        near = [degree for degree, one in self.found.items() if one.key[0] <= limit]
+        degree = min(near, default=None)
+        layout = winner.layout
+        if degree is None or degree >= layout.tp * layout.pp * layout.cp:
+            return None
+        return self.found[degree]
+
+    def _limit(self, best: float) -> float:
+        return best + abs(best) * self.near
+
+
 def first(keys: list[Any], count: int) -> Any:
     """Places of the `count` smallest by the keys in turn; where the last are equal in all keys, any of them.
 

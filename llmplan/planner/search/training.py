@@ -16,11 +16,13 @@ from llmplan.plan.plan import Plan
 from llmplan.planner.estimate import TrainingEstimate, estimate_run, interval
 from llmplan.planner.search.choices import Choices
 from llmplan.planner.search.goal import Goal
-from llmplan.planner.search.rank import Best, Candidate, Front
+from llmplan.planner.search.rank import Best, Candidate, Front, Simplest
 from llmplan.planner.search.scores import Scores, evaluate
 from llmplan.planner.search.space import Space
 
 MISSES = 3  # shown where nothing is found
+NEAR = 0.02  # of the objective: a fraction of any stack's band
+OF_SPEED = ("throughput", "time", "cost", "latency")  # near in one of these is near in speed; of the others it is not
 MEMORY, HOST = "memory", "host-memory"
 """Reasons that only the estimate gives, beside those of `search_space.REASONS` and the names of limits."""
 
@@ -42,12 +44,15 @@ class Found:
     """Answer of a search.
 
     best: what was asked for, best first; sure: the best of those whose whole memory band fits;
+    simple: one of less model parallelism than the best that is as good to within `NEAR`, if there is one, and the
+    objective is one `OF_SPEED`;
     pareto: the front of two objectives in the order of the first;
     misses: where nothing was found, the layouts that miss by least, the best first.
     """
 
     best: tuple[TrainingEstimate, ...]
     sure: TrainingEstimate | None
+    simple: TrainingEstimate | None
     pareto: tuple[TrainingEstimate, ...]
     misses: tuple[TrainingEstimate, ...]
     counts: Counts
@@ -79,7 +84,7 @@ def search(question: Search) -> Found:
     for base in question.bases:
         question.goal.check(base, question.devices[-1])
     start = time.perf_counter()
-    run = _Run(question, Best(question.top), Best(1), Best(MISSES), Front(), Counts())
+    run = _Run(question, Best(question.top), Best(1), Best(MISSES), Simplest(NEAR), Front(), Counts())
     for devices in question.devices:
         run.size(devices)
         if question.first_size and run.best.found:
@@ -88,8 +93,11 @@ def search(question: Search) -> Found:
     catalog = question.goal.market.catalog
     misses = () if run.best.found else estimates(run.misses.winners(), catalog)
     sure = next(iter(estimates(run.sure.winners(), catalog)), None)
+    of_speed = question.goal.objective in OF_SPEED
+    simpler = run.simplest.than(run.best.found[0]) if of_speed and run.best.found else None
+    simple = None if simpler is None else estimates([simpler], catalog)[0]
     front = estimates(run.front.found, catalog)
-    return Found(estimates(run.best.winners(), catalog), sure, front, misses, run.counts)
+    return Found(estimates(run.best.winners(), catalog), sure, simple, front, misses, run.counts)
 
 
 def estimates(found: Sequence[Candidate], catalog: Catalog) -> tuple[TrainingEstimate, ...]:
@@ -111,6 +119,7 @@ class _Run:
     best: Best
     sure: Best
     misses: Best
+    simplest: Simplest
     front: Front
     counts: Counts
 
@@ -138,7 +147,11 @@ class _Run:
         index = np.flatnonzero(kept)
         self.counts.kept += len(index)
         if len(index):
-            self.best.offer(scores.make, index, goal.keys(scores, devices, index))
+            keys = goal.keys(scores, devices, index)
+            self.best.offer(scores.make, index, keys)
+            layouts = scores.layouts
+            parallel = np.broadcast_to(layouts.tp * layouts.pp * layouts.cp, layouts.shape).reshape(-1)[index]
+            self.simplest.offer(scores.make, index, keys[0], parallel, self.best.found[0].key[0])
             certain = index[scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)]
             self.sure.offer(scores.make, certain, goal.keys(scores, devices, certain))
             if question.pareto is not None:
