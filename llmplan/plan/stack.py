@@ -68,6 +68,9 @@ class TrainingDefaults(Spec):
     recompute_copies: float = 1.0
     """Times that a recomputed layer's activations stand in memory while it is differentiated: 2 where their
     gradients stand beside them."""
+    gathered_unit: Literal["layer", "matrix"] = "layer"
+    """What stands whole at once under ZeRO-3: a layer (an FSDP unit), or a matrix where each is gathered as it is
+    used (DeepSpeed's submodules, XLA's all-gather before a product)."""
     logits_bytes: float = 8.0
     """Bytes of a logit at the peak, all copies: 4 fp32 and 4 its gradient."""
     logits_chunk: int = 0

@@ -123,3 +123,12 @@ def test_published_days_of_gpt3() -> None:
     assert round(days) == 34
     tokens = BATCH * S
     assert training_flops(plan()) / tokens == pytest.approx(6 * 175e9, rel=0.02)
+
+
+@pytest.mark.parametrize(("stack", "unit"), [("torchtitan", 12 * H * H + 13 * H), ("maxtext", 4 * H * H + 4 * H)])
+def test_gathered_under_zero_3(stack: str, unit: int) -> None:
+    """FSDP gathers layers, XLA matrices (the first of the feed-forward with its bias): two, a gradient, the tables."""
+    words = {"devices": 256, "tp": 1, "pp": 1, "vp": 1, "zero": 3, "sequence_parallel": False, "global_batch": 256}
+    memory = training_memory(plan(**words, stack=stack, recompute="full"))
+    first = V * H + S * H
+    assert memory.gathered_bytes == pytest.approx(2 * (2 * unit + max(first - unit, 0) + unit), rel=EXACT)

@@ -15,13 +15,20 @@ from llmplan.formulas.states import expert_parts, sharded_bytes
 from llmplan.plan.plan import Plan
 from llmplan.planner.rates import ELEMENT_BYTES
 from llmplan.planner.training.activations import Kept, kept_activations
-from llmplan.planner.training.states import OPTIMIZER_BYTES, Held, end_parameters, layer_parameters, state_bytes
+from llmplan.planner.training.states import (
+    OPTIMIZER_BYTES,
+    Held,
+    end_parameters,
+    largest_matrix,
+    layer_parameters,
+    state_bytes,
+)
 from llmplan.planner.training.tokens import micro_tokens
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
-_PARAMETERS_AT_ONCE = 2.0  # layers whose gathered parameters stand at once under ZeRO-3: the current and the next
+_PARAMETERS_AT_ONCE = 2.0  # units whose gathered parameters stand at once under ZeRO-3: the current and the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +70,16 @@ class Memory:
 
 
 def _gathered(plan: Plan, held: Held) -> Num:
-    """Parameters gathered for the running layer under ZeRO-3, and its gradients before they are reduced [bytes]."""
-    layout = plan.layout
-    layers = stage_layers(float(plan.model.layer_count), layout.pp, layout.vp)
-    one = (held.dense + held.expert) / layers
+    """Parameters gathered for the running unit under ZeRO-3, and its gradients before they are reduced [bytes].
+
+    The unit is a layer, or the largest matrix where the stack gathers them one by one.
+    """
+    layout, defaults = plan.layout, plan.stack.training
+    assert defaults is not None
+    if defaults.gathered_unit == "matrix":
+        one = largest_matrix(plan)
+    else:
+        one = (held.dense + held.expert) / stage_layers(float(plan.model.layer_count), layout.pp, layout.vp)
     first, last = end_parameters(plan)
     unit = maximum(one, maximum(first, last))
     trained = (held.dense_trained + held.expert_trained) / (held.dense + held.expert)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import minimum, where
+from llmplan.formulas.numeric import maximum, minimum, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts, lora_parameters, split_parts
 from llmplan.plan.model import Layer, Linear
@@ -84,6 +84,15 @@ def layer_parameters(plan: Plan) -> Held:
         adapters = adapter_parameters(layer, plan)
         dense, expert, trained = dense + count * (rest + adapters), expert + count * banks, trained + count * adapters
     return Held(dense, expert, trained, 0.0) if frozen else Held(dense, expert, dense, expert)
+
+
+def largest_matrix(plan: Plan) -> Num:
+    """Parameters of the largest matrix (or bank of experts) of any layer on one device [1]."""
+    largest: Num = 0.0
+    for layer in plan.model.layers:
+        for linear in layer.linears:
+            largest = maximum(largest, local_parameters(linear, plan.layout))
+    return largest
 
 
 def end_parameters(plan: Plan) -> tuple[Num, Num]:
