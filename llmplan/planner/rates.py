@@ -8,6 +8,9 @@ from llmplan.errors import Fault, InputError
 from llmplan.plan.hardware import Cluster, Device, MatmulEfficiency
 
 TILE_AREA = 128.0 * 128.0  # output elements that one compute unit works on at a time
+ATTENTION_RAMP = 2e9
+"""FLOPs lost while an attention kernel fills the chip: half of a wave of 128 x 128 blocks over some hundred units at
+128 wide heads."""
 ELEMENT_BYTES = {
     "fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.03125, "int8": 1.0, "nvfp4": 0.5625,
     "mxfp4": 0.53125, "int4": 0.5, "nf4": 0.51586914,

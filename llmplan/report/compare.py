@@ -12,8 +12,7 @@ from llmplan.planner.comparison import MEASURES, apart, ratio, reference
 from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.economics import electricity, mass
 from llmplan.report.json import estimate_json
-from llmplan.report.table import degrees
-from llmplan.report.verdict import WORDS
+from llmplan.report.verdict import WORDS, degrees
 from llmplan.version import __version__
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from llmplan.formatting import binary, count, duration, plain, step_time
 from llmplan.planner.search.goal import objective_value
 from llmplan.planner.search.space import REASONS
 from llmplan.planner.search.training import HOST, MEMORY, NEAR, as_good
-from llmplan.report.verdict import largest_part
+from llmplan.report.verdict import degrees, largest_part
 
 if TYPE_CHECKING:
     from llmplan.planner.estimate import TrainingEstimate
@@ -89,8 +89,7 @@ def _subject(asked: Search) -> Text:
 def layout_text(one: TrainingEstimate) -> str:
     """`tp 4 pp 8 dp 16`: degrees above one, and dp."""
     layout = one.plan.layout
-    names = [name for name in ("tp", "pp", "vp", "cp", "ep") if getattr(layout, name) > 1]
-    return " ".join(f"{name} {getattr(layout, name)}" for name in [*names, "dp"])
+    return " ".join([*degrees(layout), f"dp {layout.dp}"])
 
 
 def extras_text(one: TrainingEstimate) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmplan.formatting import binary, count, plain, step_time
-from llmplan.report.verdict import WORDS
+from llmplan.report.verdict import COLORS, WORDS, degrees, model_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from llmplan.planner.serving.bottleneck import ServingBottleneck
     from llmplan.planner.serving.estimate import ServingEstimate
 
-COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 _GIB = 2.0**30
 _FELT = 0.0005  # gains below a twentieth of a percent round to nothing
 
@@ -69,14 +68,11 @@ def serving_no(answer: ServingEstimate) -> Iterator[str]:
 def _header(answer: ServingEstimate) -> list[Text]:
     plan, layout, work = answer.plan, answer.plan.layout, answer.plan.serving
     assert work is not None
-    size = count(plan.model.parameters)
-    if plan.model.active_parameters != plan.model.parameters:
-        size += f", {count(plan.model.active_parameters)} active"
     first = Text.assemble(
-        (plan.model.name, "bold"), f" ({size}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
+        (plan.model.name, "bold"), f" ({model_size(plan.model)}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
         f" in {plan.cluster.id}, {plan.stack.id} {answer.version}",
     )  # fmt: skip
-    degrees = [f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "cp", "ep") if getattr(layout, name) > 1]
+    parallel = degrees(layout, ("tp", "pp", "cp", "ep"))
     precisions = f"weights {work.weight_precision}, inputs {work.activation_precision}, cache {work.kv_precision}"
     amount = {"open": f"{work.request_rate or 0:g} requests/s", "saturated": "as many as fit"}
     load = f"{work.load} load of {amount.get(work.load, f'{work.batch} requests')}"
@@ -84,7 +80,7 @@ def _header(answer: ServingEstimate) -> list[Text]:
     if answer.tpot is not None:
         lengths += f", {work.output_tokens:g} out"
     copies = f"{answer.replicas} replica{'s' if answer.replicas > 1 else ''}"
-    return [first, Text(" x ".join([*degrees, copies]) + f"; {precisions}"), Text(f"serve; {load}, {lengths}")]
+    return [first, Text(" x ".join([*parallel, copies]) + f"; {precisions}"), Text(f"serve; {load}, {lengths}")]
 
 
 def _memory_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:

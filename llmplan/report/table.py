@@ -10,17 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.formatting import binary, count, decimal, plain, step_time
+from llmplan.formatting import binary, decimal, plain, step_time
 from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.bottleneck import bottleneck_lines
-from llmplan.report.verdict import WORDS, largest_part, part_name
+from llmplan.report.verdict import COLORS, WORDS, degrees, largest_part, model_size, part_name
 
 if TYPE_CHECKING:
-    from llmplan.plan.layout import Layout
     from llmplan.planner.answer import Estimate
     from llmplan.planner.economics.summary import Economics
 
-COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 NARROW, WIDEST_BAR = 60, 30  # columns
 
 
@@ -60,11 +58,8 @@ def _print_training(console: Console, answer: TrainingEstimate) -> None:
 def _header(answer: TrainingEstimate) -> list[Text]:
     """Model and hardware; layout and workload."""
     plan, layout, work = answer.plan, answer.plan.layout, answer.plan.workload
-    size = count(plan.model.parameters)
-    if plan.model.active_parameters != plan.model.parameters:
-        size += f", {count(plan.model.active_parameters)} active"
     first = Text.assemble(
-        (plan.model.name, "bold"), f" ({size}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
+        (plan.model.name, "bold"), f" ({model_size(plan.model)}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
         f" in {plan.cluster.id}, {plan.stack.id} stack",
     )  # fmt: skip
     words = [
@@ -76,11 +71,6 @@ def _header(answer: TrainingEstimate) -> list[Text]:
     batch = f"{work.global_batch} x {work.seq_len} tokens a step, micro-batch {layout.micro_batch}"
     third = f"{work.workload}{adapters} in {work.precision}, {work.optimizer}; {batch}"
     return [first, Text("; ".join(words)), Text(third)]
-
-
-def degrees(layout: Layout) -> list[str]:
-    """Degrees of parallelism that are more than one."""
-    return [f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "vp", "cp", "ep") if getattr(layout, name) > 1]
 
 
 def _print_memory(console: Console, answer: TrainingEstimate) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from llmplan.formatting import binary
+from llmplan.formatting import binary, count
 
 if TYPE_CHECKING:
+    from llmplan.plan.layout import Layout
+    from llmplan.plan.model import Model
     from llmplan.planner.estimate import TrainingEstimate
     from llmplan.planner.training.advice import Advice
 
 WORDS = {"fits": "fits", "marginal": "marginal", "does-not-fit": "does not fit"}
+COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 
 
 def verdict_line(answer: TrainingEstimate) -> str:
@@ -30,6 +33,17 @@ def largest_part(answer: TrainingEstimate) -> str:
     """The name of the part of the memory that takes most."""
     parts = answer.memory.parts()
     return part_name(max(parts, key=lambda part: float(parts[part])))
+
+
+def degrees(layout: Layout, names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep")) -> list[str]:
+    """Degrees of parallelism that are more than one."""
+    return [f"{name} {getattr(layout, name)}" for name in names if getattr(layout, name) > 1]
+
+
+def model_size(model: Model) -> str:
+    """`70.6B`, or `671B, 37.6B active` where a token does not use all of them."""
+    size = count(model.parameters)
+    return size if model.active_parameters == model.parameters else f"{size}, {count(model.active_parameters)} active"
 
 
 def part_name(key: str) -> str:
@@ -51,7 +65,5 @@ def advice_lines(found: Iterable[Advice]) -> Iterator[str]:
 
 def _layout(advice: Advice) -> str:
     layout = advice.plan.layout
-    degrees = " ".join(
-        f"{name} {getattr(layout, name)}" for name in ("tp", "pp", "cp", "ep", "dp") if getattr(layout, name) > 1
-    )
-    return f"{degrees or 'one device'}, zero {layout.zero}, recompute {layout.recompute}"
+    parallel = " ".join(degrees(layout, ("tp", "pp", "cp", "ep", "dp")))
+    return f"{parallel or 'one device'}, zero {layout.zero}, recompute {layout.recompute}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,26 +14,12 @@ import pytest
 from llmplan import __version__
 from llmplan.plan.options import PlanOptions
 from llmplan.report.schemas import Estimate, Estimates
+from tests.cli.answers import golden, result
 
 Llmplan = Callable[..., Any]
-GOLDEN = Path(__file__).parent / "golden"
 BASE = ("estimate", "--model", "small.yaml", "--hardware", "test-gpu")
 LARGE = ("estimate", "--model", "llama-3.1-70b", "--hardware", "test-gpu", "--devices", "8")
 PLAN = "model: small.yaml\nhardware: test-gpu\ndevices: 8\nseq_len: 2048\nglobal_batch: 64\n"
-
-
-def golden(name: str, text: str) -> None:
-    """Compares with the stored output; LLMPLAN_UPDATE_GOLDEN=1 stores it anew."""
-    path = GOLDEN / name
-    if os.environ.get("LLMPLAN_UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
-
-
-def result(run: Any) -> dict[str, Any]:
-    assert run.code == 0, run.err
-    answer: dict[str, Any] = json.loads(run.out)
-    return answer
 
 
 def test_table_is_as_stored(llmplan: Llmplan) -> None:

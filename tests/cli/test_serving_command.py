@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,28 +12,14 @@ import pytest
 from llmplan.plan.options import PlanOptions
 from llmplan.report.schemas import Estimate
 from llmplan.report.serving_answers import ServingResult
+from tests.cli.answers import golden, result
 
 Llmplan = Callable[..., Any]
-GOLDEN = Path(__file__).parent / "golden"
 BASE = (
     "estimate", "--model", "small.yaml", "--hardware", "test-gpu", "--stack", "test-serving", "--workload", "serve",
     "--input-tokens", "1024", "--output-tokens", "256",
 )  # fmt: skip
 CLOSED = (*BASE, "--load", "closed", "--batch", "32")
-
-
-def golden(name: str, text: str) -> None:
-    """Compares with the stored output; LLMPLAN_UPDATE_GOLDEN=1 stores it anew."""
-    path = GOLDEN / name
-    if os.environ.get("LLMPLAN_UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
-
-
-def result(run: Any) -> dict[str, Any]:
-    assert run.code == 0, run.err
-    answer: dict[str, Any] = json.loads(run.out)
-    return answer
 
 
 def test_table_is_as_stored(llmplan: Llmplan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,17 @@ def _embodied(plan: Plan, table: EnergyTable, seconds: float, nodes: float) -> f
     if each is None and host.node_embodied is not None and host.device_embodied is not None:
         each = host.node_embodied + plan.cluster.devices_per_node * host.device_embodied
     return None if each is None else float(embodied_carbon(each, nodes, seconds, table.lifetime))
+
+
+def assumed_power(plan: Plan, power: Power, grid: Grid, remark: str = "") -> Iterator[str]:
+    """Power, building and grid that were filled in, a sentence each; remark: more about the device's power."""
+    said = plan.inputs
+    if said.get("device_power") is None:
+        yield f"device_power {power.device_watts:g} W: {power.device_source}{remark}"
+    if said.get("pue") is None:
+        yield f"pue {power.pue:g}: {power.pue_source}"
+    if said.get("grid") is None:
+        yield f"grid {grid.intensity * 3.6e9:g} gCO2e/kWh: {grid.name}, none was named"
 
 
 def missing_power(plan: Plan, power: Power) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmplan.formatting import decimal, duration
 from llmplan.plan.codes import warning
 from llmplan.planner.economics.cost import Cost, cost_of
-from llmplan.planner.economics.energy import Energy, energy_of
+from llmplan.planner.economics.energy import Energy, assumed_power, energy_of
 from llmplan.planner.economics.reliability import Reliability, reliability_of
 from llmplan.planner.economics.run import Run, run_of, run_tokens
 from llmplan.planner.economics.storage import Storage, storage_of
@@ -60,17 +60,11 @@ def economics(answer: TrainingEstimate, catalog: Catalog) -> Economics | None:
 
 def _assumptions(plan: Plan, reliability: Reliability, energy: Energy) -> Iterator[str]:
     """What was filled in for the run, a sentence each."""
-    said, power = plan.inputs, energy.power
-    if said.get("mtbf") is None:
+    if plan.inputs.get("mtbf") is None:
         hours = reliability.device_seconds / 3600
         yield f"mtbf {hours:.0f} h a device: as {reliability.rate}"
-    if power.device_watts is not None:
-        if said.get("device_power") is None:
-            yield f"device_power {power.device_watts:g} W: {power.device_source}"
-        if said.get("pue") is None:
-            yield f"pue {power.pue:g}: {power.pue_source}"
-        if said.get("grid") is None:
-            yield f"grid {energy.grid.intensity * 3.6e9:g} gCO2e/kWh: {energy.grid.name}, none was named"
+    if energy.power.device_watts is not None:
+        yield from assumed_power(plan, energy.power, energy.grid)
 
 
 def _warnings(

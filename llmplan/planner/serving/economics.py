@@ -12,7 +12,7 @@ from llmplan.formulas.energy import energy_per_million, facility_energy, it_ener
 from llmplan.plan.codes import warning
 from llmplan.plan.facilities import EnergyTable
 from llmplan.planner.economics.cost import Cost, cost_of
-from llmplan.planner.economics.energy import Power, grid_of, missing_power, power_of
+from llmplan.planner.economics.energy import Power, assumed_power, grid_of, missing_power, power_of
 from llmplan.planner.economics.storage import node_count
 from llmplan.planner.estimate import Interval
 
@@ -86,7 +86,7 @@ def with_economics(answer: ServingEstimate, catalog: Catalog) -> ServingEstimate
     found = ServingEconomics(
         cost, power, grid, watts, share, million(share, work.input_tokens),
         million(1.0 - share, work.output_tokens) if writes else None, _api(answer, usd),
-        tuple(_assumptions(plan, power, grid, watts)),
+        () if watts is None else tuple(assumed_power(plan, power, grid, "; decoding draws less")),
     )  # fmt: skip
     assumed = replace(plan, assumptions=plan.assumptions + found.assumptions)
     warnings = answer.warnings + tuple(warning("LP042", message=text) for text in _unknown(plan, cost, power))
@@ -136,18 +136,6 @@ def _api(answer: ServingEstimate, usd: float | None) -> Api | None:
     tokens = work.input_tokens + work.output_tokens
     rate = float(break_even_rate(usd, a_request / tokens * _MILLION)) / tokens
     return Api(price[0], price[1], hourly, rate, rate / answer.capacity, usd < hourly)
-
-
-def _assumptions(plan: Plan, power: Power, grid: Grid, watts: float | None) -> Iterator[str]:
-    said = plan.inputs
-    if watts is None:
-        return
-    if said.get("device_power") is None:
-        yield f"device_power {power.device_watts:g} W: {power.device_source}; decoding draws less"
-    if said.get("pue") is None:
-        yield f"pue {power.pue:g}: {power.pue_source}"
-    if said.get("grid") is None:
-        yield f"grid {grid.intensity * 3.6e9:g} gCO2e/kWh: {grid.name}, none was named"
 
 
 def _unknown(plan: Plan, cost: Cost, power: Power) -> Iterator[str]:

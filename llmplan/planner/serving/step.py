@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Bool, Num
     from llmplan.plan.plan import Plan
 
-_ATTENTION_RAMP = 2e9  # FLOPs lost while an attention kernel fills the chip: half a wave of 128 x 128 blocks
 _SMALL_TILE = 8.0  # rows: half of the 16-row tile that grouped products take where each expert has few rows
 _LARGE_TILE = 64.0  # rows: half of the 128-row tile that they take where each has many
 GROUPED_SHARE = 0.75
@@ -220,7 +219,7 @@ def _prefill_attention(at: Deployment, mixer: Mixer, prompt: Num, length: Num) -
         work = extra + attention_flops(prompt, attended, mixer.heads, mixer.pair_width, 0.0)
     traffic = 2.0 * prompt * mixer.prefill_elements
     return attention_seconds(
-        work, traffic, rate=at.attention, bandwidth=at.stream, launch=at.wide.launch, ramp=_ATTENTION_RAMP
+        work, traffic, rate=at.attention, bandwidth=at.stream, launch=at.wide.launch, ramp=reach.ATTENTION_RAMP
     )
 
 

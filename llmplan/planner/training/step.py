@@ -34,7 +34,6 @@ LOW_PRECISIONS = ("fp8", "mxfp8", "nvfp4", "int8")
 # Cross entropy in fp32: logits read for maximum and sum, written as probabilities, read and written as gradient.
 _LOSS_PASSES, _LOSS_BYTES = 6.0, 4.0
 _ROUTING_OPERATIONS = 12.0
-_ATTENTION_RAMP = 2e9  # FLOPs: half of a wave of 128 x 128 blocks over some hundred units at 128 wide heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ def training_rates(plan: Plan, numbers: StackNumbers) -> Rates:
         wide=reach.matmul_rate(plan.device, wide_precision, share),
         attention=reach.attention_rate(plan.device, numbers.attention_efficiency * kept, kernel),
         bandwidth=reach.stream_bandwidth(plan.device),
-        units_ramp=_ATTENTION_RAMP,
+        units_ramp=reach.ATTENTION_RAMP,
     )
 
 
