@@ -77,7 +77,7 @@ def predict(run: Run, numbers: Numbers) -> dict[str, float]:
     """What the planner says of a run with these numbers."""
     work = run.plan.serving
     assert work is not None
-    at = deployment(run.plan, ServingNumbers.of(numbers), run.shapes)
+    at = deployment(run.plan, run.policy, ServingNumbers.of(numbers), run.shapes)
     answer = respond(at, work, run.policy, float(run.plan.layout.dp), run.memory.resident)
     return {
         "ttft_seconds": float(answer.ttft), "tpot_seconds": float(answer.tpot),

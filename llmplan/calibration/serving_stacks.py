@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from llmplan.files import read_documents
 from llmplan.plan.band import Band
 from llmplan.plan.stack import Number
 
-ONLY_OWN = ("layer_seconds", "request_seconds", "prefill_interference")
+ONLY_OWN = ("layer_seconds", "request_seconds", "group_seconds", "stream_seconds", "prefill_interference")
 """Numbers whose prior is never drawn from other stacks: they tell of one engine's host, server and scheduler."""
 SHARED = ("low_precision_efficiency",)
 """Numbers that a variant draws from all stacks, not its own: kernels in few bits changed from version to version."""
@@ -99,14 +101,19 @@ def left_out(
     runs: Sequence[Run], key: Callable[[Run], str], meaning: Mapping[str, Number], start: Fitted
 ) -> dict[str, dict[str, float]]:
     """Log of predicted over measured of every run, by a fit that has not seen any run with its key."""
-    found: dict[str, dict[str, float]] = {}
-    for value, part in grouped(runs, key).items():
-        rest = [run for run in runs if key(run) != value]
-        touched = {run.stack for run in part}
-        fitted = fit_stacks(rest, meaning, start, touched)
-        for run in part:
-            found[run.id] = log_ratios(run, fitted.of(run))
-    return found
+    parts = grouped(runs, key)
+    rests = [[run for run in runs if key(run) != value] for value in parts]
+    with ProcessPoolExecutor() as pool:
+        one = partial(_unseen, meaning=meaning, start=start)
+        return {name: ratios for found in pool.map(one, parts.values(), rests) for name, ratios in found.items()}
+
+
+def _unseen(
+    part: Sequence[Run], rest: Sequence[Run], meaning: Mapping[str, Number], start: Fitted
+) -> dict[str, dict[str, float]]:
+    """Log of predicted over measured of some runs, by a fit on others."""
+    fitted = fit_stacks(rest, meaning, start, {run.stack for run in part})
+    return {run.id: log_ratios(run, fitted.of(run)) for run in part}
 
 
 def residuals(runs: Sequence[Run], ratios: Ratios, quantity: str) -> Residuals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import log2, soft_maximum, where
+from llmplan.formulas.numeric import log2, maximum, minimum, soft_maximum, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -36,6 +36,20 @@ def weighted_traffic(m: Num, n: Num, k: Num, weight_bytes: Num, input_bytes: Num
     16.0
     """
     return weight_bytes * sets * k * n + input_bytes * m * k + 2.0 * m * n
+
+
+def repeated_reads(readers: Num, memory: Num, cache: Num) -> Num:
+    """Factor on the traffic of a cache that is read anew for each of its readers [1].
+
+    min(r, max(1, r x memory / cache)): the first reader brings it from memory, the next ones take turns at the
+    cache of the chip, which is faster; they cost nothing until together they outlast memory.
+    readers: r, query heads of one cached head [1]; memory, cache: rates of either [bytes/s].
+    Ignored: what has left the chip's cache before the next reader comes.
+
+    >>> repeated_reads(4.0, 2e12, 4e12), repeated_reads(4.0, 1e12, 8e12), repeated_reads(1.0, 4e12, 2e12)
+    (2.0, 1.0, 1.0)
+    """
+    return minimum(readers, maximum(1.0, readers * memory / cache))
 
 
 def decode_attention_seconds(traffic: Num, flops: Num, *, bandwidth: Num, rate: Num, latency: Num) -> Num:

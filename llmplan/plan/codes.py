@@ -97,14 +97,14 @@ CODES: dict[str, Code] = {
         "Unstable at this rate",
         "unstable at this rate: {rate} requests a second arrive and {capacity} can be served, so the queue grows "
         "without end",
-        "The times that are given are those at 90 % of the capacity. More replicas, fewer tokens or a faster layout "
+        "The times that are given are those at 93 % of the capacity. More replicas, fewer tokens or a faster layout "
         "are needed; `replicas_needed` says how many.",
     ),
     "LP022": Code(
         "Close to capacity",
         "the rate takes {load} of the capacity, which is itself only known within its band: waiting may be far longer",
-        "Beyond 90 % of the capacity the time to first token hangs on single percents of it. The times that are given "
-        "are those at 90 %, and the least to expect.",
+        "Beyond 93 % of the capacity the time to first token hangs on single percents of it. The times that are given "
+        "are those at 93 %, and the least to expect.",
     ),
     "LP023": Code(
         "Target missed",

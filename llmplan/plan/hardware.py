@@ -100,6 +100,8 @@ class Efficiency(Spec):
     """Of the datasheet bandwidth that attention of one new token a sequence to a large cache reaches."""
     decode_attention_latency: Annotated[Seconds, Field(ge=0)] | None = None
     """Fixed time of that kernel."""
+    repeated_read_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    """At which decoding attention reads again, from the cache on the chip, what another thread block has read."""
     small_reduce_latency: Annotated[Seconds, Field(ge=0)] | None = None
     """Time of an all-reduce of a few KiB over eight devices with kernels made for it."""
     source: str | None = None

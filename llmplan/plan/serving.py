@@ -16,6 +16,7 @@ from llmplan.schema import Spec
 from llmplan.units import Bytes
 
 Load = Literal["static", "closed", "saturated", "open"]
+CacheReads = Literal["shared", "shared_16_bit", "shared_by_8", "each"]
 Tokens = Annotated[float, Field(ge=1, le=1e9)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 _FIRST_YEAR = 2000
@@ -70,6 +71,11 @@ class ServingPolicy(Spec):
     reserve: Literal["whole", "mean"] = "mean"
     """Whether a sequence is let in when its whole length fits, or grows into what is free: then the
     mean length over its life counts."""
+    cache_reads: CacheReads = "shared"
+    """How often decoding attention reads a cached element where several query heads share it. `shared`: once for
+    all of them; `shared_16_bit`: once, but a cache of 8 bits once for each query head; `shared_by_8`: once
+    where eight share it, else once for each; `each`: once for each query head, as kernels made for one key and
+    value head a query head do."""
     mixed_steps: bool = True
     """Whether prefill shares a step with decoding (chunked prefill, in-flight batching)."""
     low_precision_kv: StoragePrecision | None = None

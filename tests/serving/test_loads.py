@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from llmplan.planner.serving.estimate import BUSIEST, estimate_serving
+from llmplan.planner.serving.estimate import LOADED, estimate_serving
 from tests.serving.plans import answer
 
 
@@ -121,9 +121,9 @@ def test_too_high_a_rate_is_called_unstable() -> None:
     assert found.replicas_needed is not None
     # so many replicas take the rate, one less would be loaded beyond what is advised
     assert (
-        found.replicas_needed * found.capacity * BUSIEST
+        found.replicas_needed * found.capacity * LOADED
         >= 1000.0
-        > (found.replicas_needed - 1) * found.capacity * BUSIEST
+        > (found.replicas_needed - 1) * found.capacity * LOADED
     )
 
 
@@ -137,6 +137,23 @@ def test_replicas_meet_the_targets_and_one_less_does_not() -> None:
     assert enough.answers
     less = answer(**open_load(60.0, devices=needed - 1, dp=needed - 1, tp=1, **target))
     assert not less.answers
+
+
+def test_replicas_behind_one_front_end_wait_for_it() -> None:
+    """The same rate a replica: first tokens come later behind the front end that more replicas share."""
+    one = answer(**open_load(20.0, stack_version="MLPerf v4.1"))
+    eight = answer(**open_load(160.0, stack_version="MLPerf v4.1", devices=8, dp=8, tp=1))
+    assert eight.tpot is not None
+    assert one.tpot is not None
+    assert eight.tpot.value == one.tpot.value
+    assert eight.sequences == pytest.approx(8 * one.sequences)
+    assert eight.ttft.value > one.ttft.value
+
+
+def test_a_target_that_the_front_end_misses_needs_no_replicas() -> None:
+    """More replicas answer no sooner where the one front end takes the time."""
+    busy = answer(**open_load(5000.0, stack_version="MLPerf v4.1", max_ttft=0.3))
+    assert busy.replicas_needed == 0
 
 
 def test_a_target_that_no_number_of_replicas_meets() -> None:

@@ -9,12 +9,13 @@ import sys
 import numpy as np
 import pytest
 
+from llmplan.plan.serving import ServingPolicy
 from llmplan.planner.serving.step import Deployment, ServingNumbers, deployment, step
 from tests.serving.plans import plan
 
 
 def deployed(**changes: object) -> Deployment:
-    return deployment(plan(**changes), ServingNumbers())
+    return deployment(plan(**changes), ServingPolicy(), ServingNumbers())
 
 
 def total(at: Deployment, *arguments: float) -> float:
@@ -65,6 +66,33 @@ def test_windows_bound_the_cache_that_is_read() -> None:
     near, far = total(at, 16.0, 1024.0, 0.0, 100.0), total(at, 16.0, 16384.0, 0.0, 100.0)
     full = 10 * 2 * 16 * 128 * 2 * 16 * (16384 - 1024) / at.cache_bandwidth  # only ten layers read more
     assert far - near == pytest.approx(full, rel=0.2)
+
+
+def reads(words: str, **changes: object) -> Deployment:
+    return deployment(plan(**changes), ServingPolicy(cache_reads=words), ServingNumbers())
+
+
+def test_a_cache_that_is_not_shared_is_read_again() -> None:
+    """Llama 3.1 8B has four query heads to a cached one: at most four times the time of attention."""
+    load = (64.0, 4096.0, 0.0, 1024.0)
+    once, each = (step(reads(words), *load) for words in ("shared", "each"))
+    again = float(each.attention_seconds) / float(once.attention_seconds)
+    at = reads("each")
+    assert again == pytest.approx(4.0 * at.cache_bandwidth / at.again_bandwidth, rel=0.1)
+    assert float(each.matmul_seconds) == float(once.matmul_seconds)
+
+
+def test_who_shares_a_cache() -> None:
+    load = (64.0, 4096.0, 0.0, 1024.0)
+    narrow = {"kv_precision": "fp8"}
+    eight = {"model": "llama-2-70b", "devices": 8, "tp": 8}
+    for words, changes, shared in (
+        ("shared_16_bit", {}, True), ("shared_16_bit", narrow, False),
+        ("shared_by_8", {}, False), ("shared_by_8", eight, True), ("each", eight, False),
+        ("each", {"model": "llama-2-7b"}, True), ("each", {"model": "deepseek-v3-671b"}, True),
+    ):  # fmt: skip
+        once, found = total(reads("shared", **changes), *load), total(reads(words, **changes), *load)
+        assert (found == once) is shared, (words, changes)
 
 
 def test_narrow_weights_are_read_faster() -> None:

@@ -167,7 +167,7 @@ def deploy(plan: Plan, rows: list[Row]) -> Deployments:
     many = plan.with_layout(layouts)
     if batch.any():
         work = work.model_copy(update={"batch": batch})
-    memory, at = serving_memory(many, policy), deployment(many, ServingNumbers.of(variant.fitted))
+    memory, at = serving_memory(many, policy), deployment(many, policy, ServingNumbers.of(variant.fitted))
     places = np.maximum(memory.resident, 1.0)
     answer = respond(at, work, policy, dp, places)
     most = capacity(at, work, policy, places) * dp

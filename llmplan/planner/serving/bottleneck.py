@@ -89,8 +89,9 @@ def _steps(plan: Plan, sequences: float) -> tuple[float, float]:
     assert work is not None  # the plan is one of serving
     assert defaults is not None
     variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
-    at = deployment(plan, ServingNumbers.of(variant.fitted))
-    prompt = prefill_tokens(work, defaults.policy_of(variant), 1.0)
+    policy = defaults.policy_of(variant)
+    at = deployment(plan, policy, ServingNumbers.of(variant.fitted))
+    prompt = prefill_tokens(work, policy, 1.0)
     return float(decode_step(at, work, sequences).total), float(prefill_step(at, work, prompt).total)
 
 

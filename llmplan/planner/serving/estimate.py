@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmplan.formulas.queueing import replicas, utilisation
 from llmplan.plan.codes import warning
 from llmplan.planner.estimate import Interval, Verdict, verdict
-from llmplan.planner.serving.loads import capacity, decode_step, prefill_step, prefill_tokens, respond
+from llmplan.planner.serving.loads import BUSIEST, capacity, decode_step, prefill_step, prefill_tokens, respond
 from llmplan.planner.serving.memory import ServingMemory, serving_memory
 from llmplan.planner.serving.step import Deployment, ServingNumbers, Step, deployment
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmplan.planner.serving.bottleneck import ServingBottleneck
     from llmplan.planner.serving.economics import ServingEconomics
 
-BUSIEST = 0.9
+LOADED = 0.9
 """Share of a replica's capacity to which `replicas` loads it: beyond it waiting hangs on single percents."""
 _BISECTIONS = 14  # of the rate a replica can take within the targets: a ten-thousandth of the range
 
@@ -99,7 +99,7 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
     policy = defaults.policy_of(variant)
     numbers = ServingNumbers.of(variant.fitted)
     memory = serving_memory(plan, policy)
-    at = deployment(plan, numbers)
+    at = deployment(plan, policy, numbers)
     copies = plan.layout.dp
     places = max(float(memory.resident), 1.0)
     answer = respond(at, work, policy, float(copies), places)
@@ -162,10 +162,11 @@ def _replicas(at: Deployment, work: ServingWorkload, policy: ServingPolicy, plac
     """
     if work.request_rate is None:
         return None
-    most *= BUSIEST
+    wanted, opened = work.request_rate, work.model_copy(update={"load": "open"})
+    most *= LOADED
 
     def keeps(rate: float) -> bool:
-        one = respond(at, work.model_copy(update={"load": "open", "request_rate": rate}), policy, 1.0, places)
+        one = respond(at, opened, policy, max(1.0, wanted / rate), places)  # the others share its front end
         return not list(_missed(work, float(one.ttft), float(one.tpot)))
 
     if (work.max_ttft is not None or work.max_tpot is not None) and not keeps(most):
@@ -176,7 +177,7 @@ def _replicas(at: Deployment, work: ServingWorkload, policy: ServingPolicy, plac
             middle = (low * high) ** 0.5
             low, high = (middle, high) if keeps(middle) else (low, middle)
         most = low
-    return int(replicas(work.request_rate, most))
+    return int(replicas(wanted, most))
 
 
 def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from llmplan.plan.serving import ServingPolicy, ServingWorkload
 
 _BISECTIONS = 24  # of the number in flight on a logarithmic scale: 1e-6 of the range
-_BUSIEST = 0.9  # share of the capacity up to which the planner tells waiting times
+BUSIEST = 0.93
+"""Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
+the median, of what the same machines wrote offline (tests/measurements/serving.csv)."""
 _FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 
 
@@ -123,7 +125,9 @@ def _wave(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequence
     return prefill_step(at, work, prompt).total * steps, decode_step(at, work, sequences).total
 
 
-def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
+def closed_loop(
+    at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0
+) -> Answer:
     """`batch` requests are kept in flight; those that are not resident wait.
 
     In the time of one request every other one is prefilled once. The share `prefill_interference` of that
@@ -141,7 +145,7 @@ def closed_loop(at: Deployment, work: ServingWorkload, policy: ServingPolicy, ba
     wait = cycle * queued / here
     alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
     own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens)))
-    outside = at.numbers.request_seconds
+    outside = _outside(at, here * copies)
     ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
     burst = outside + wait + own + others / 2.0
     # what writes nothing answers when its batch is done
@@ -161,17 +165,19 @@ def capacity(at: Deployment, work: ServingWorkload, policy: ServingPolicy, resid
     return closed_loop(at, work, policy, resident, resident).requests_per_second
 
 
-def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num) -> Answer:
+def open_arrivals(
+    at: Deployment, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num, copies: Num = 1.0
+) -> Answer:
     """Requests arrive at `rate` a second at this replica, independently of each other.
 
     The number in flight is the one at which a replica that is kept full completes just as many (Little's
     law on both sides). A new request waits for the step that runs, for prefills before it, and for a place
     where nearly all are taken. Near the capacity the wait hangs on a few percent of it, which no prediction
-    has, and beyond it the queue grows without end: from `_BUSIEST` of the capacity on, the times are those
-    at `_BUSIEST` and the least that are to be expected.
+    has, and beyond it the queue grows without end: from `BUSIEST` of the capacity on, the times are those
+    at `BUSIEST` and the least that are to be expected.
     """
     most = _rate(at, work, policy, resident)
-    arriving, rate = rate, minimum(rate, _BUSIEST * most)
+    arriving, rate = rate, minimum(rate, BUSIEST * most)
     low, high = _FEWEST + 0.0 * rate, resident + 0.0 * rate
     for _ in range(_BISECTIONS):
         middle = (low * high) ** 0.5
@@ -192,13 +198,20 @@ def open_arrivals(at: Deployment, work: ServingWorkload, policy: ServingPolicy, 
     # a step runs when the request comes, unless the replica is idle: half of it is left on average
     residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0
     wait = queue + many_server_wait(more * tpot + own, resident, here / resident)
-    ttft = at.numbers.request_seconds + residual + own + wait
+    ttft = _outside(at, here * copies) + residual + own + wait
     done = minimum(arriving, most)
     return Answer(
         ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
         request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
         sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill,
     )  # fmt: skip
+
+
+def _outside(at: Deployment, sequences: Num) -> Num:
+    """Time of a request outside the engines, with so many in flight behind the one front end [s]."""
+    numbers = at.numbers
+    several = where(at.tp * at.pp > 1, numbers.group_seconds, 0.0)
+    return numbers.request_seconds + several + numbers.stream_seconds * sequences
 
 
 def _rate(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
@@ -216,8 +229,8 @@ def respond(at: Deployment, work: ServingWorkload, policy: ServingPolicy, copies
     places = maximum(resident, 1.0)
     if work.load == "open":
         assert work.request_rate is not None
-        return open_arrivals(at, work, policy, work.request_rate / copies, places)
+        return open_arrivals(at, work, policy, work.request_rate / copies, places, copies)
     batch = places if work.load == "saturated" or work.batch is None else maximum(work.batch / copies, 1.0)
     if work.load == "static":
         return static_batch(at, work, policy, batch, places)
-    return closed_loop(at, work, policy, batch, places)
+    return closed_loop(at, work, policy, batch, places, copies)

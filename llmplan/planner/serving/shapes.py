@@ -47,7 +47,8 @@ class Mixer:
 
     heads [1]; pair_width: qk_dim + v_dim of a head in prefill [1]; decode_width: the same in decoding,
     where latent attention works on the latents [1]; cache: elements a token read in decoding and within
-    `window` [1]; index: elements a token read whatever the window [1]; token_flops, pair_flops [FLOP];
+    `window` [1]; sharers: query heads that share a cached one [1]; index: elements a token read whatever the
+    window [1]; token_flops, pair_flops [FLOP];
     query_elements, key_elements: a token's, read or written by prefill [1]; state_bytes: read and written a step.
     """
 
@@ -62,6 +63,7 @@ class Mixer:
     pair_width: float
     decode_width: float
     cache: Num
+    sharers: Num
     index: Num
     token_flops: Num
     pair_flops: Num
@@ -172,7 +174,8 @@ def _mixer(core: Core, count: float, layout: Any, phase: Phase) -> Mixer:
         chunked=core.chunked, window=None if window is None else float(window), heads=heads,
         pair_width=float(core.qk_dim + core.v_dim),
         decode_width=2.0 * growing if latent else float(core.qk_dim + core.v_dim),
-        cache=growing / parts, index=core.index_elements * core.cache_ratio / parts,
+        cache=growing / parts, sharers=1.0 if latent else heads * parts / max(core.cache_heads, 1),
+        index=core.index_elements * core.cache_ratio / parts,
         token_flops=core.token_flops / layout.tp, pair_flops=core.pair_flops / layout.tp,
         prefill_elements=(2.0 * core.heads * core.qk_dim + core.kv_heads * (core.qk_dim + core.v_dim)) / layout.tp,
         state_bytes=2.0 * core.state_elements * core.state_bytes / parts,

@@ -16,7 +16,13 @@ from llmplan.formulas.collectives import (
     members_in_domain,
     send_seconds,
 )
-from llmplan.formulas.decode import decode_attention_seconds, reduce_latency, touched_experts, weighted_traffic
+from llmplan.formulas.decode import (
+    decode_attention_seconds,
+    reduce_latency,
+    repeated_reads,
+    touched_experts,
+    weighted_traffic,
+)
 from llmplan.formulas.matmul import matmul_seconds
 from llmplan.formulas.numeric import log2, maximum, minimum, where
 from llmplan.planner import rates as reach
@@ -26,6 +32,7 @@ from llmplan.planner.serving.shapes import Mixer, Product, Shapes, shapes
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Bool, Num
     from llmplan.plan.plan import Plan
+    from llmplan.plan.serving import CacheReads, ServingPolicy
 
 _SMALL_TILE = 8.0  # rows: half of the 16-row tile that grouped products take where each expert has few rows
 _LARGE_TILE = 64.0  # rows: half of the 128-row tile that they take where each has many
@@ -33,6 +40,8 @@ GROUPED_SHARE = 0.75
 """Rate of large grouped products over plain ones [1]: median of 400 measured mixture-of-experts layers of 1,024
 tokens and more on A100, H100, H200 and B200 (vLLM's fused kernels, ai-dynamo/aiconfigurator systems/data)."""
 DECODE_ATTENTION_SHARE = 0.5  # of the rate of prefill: queries of one token fill matrix tiles badly
+_TWO_BYTES = 2.0  # of an element in 16 bits
+_EIGHT = 8.0  # query heads to a cached one in Llama 2 70B, for which the first such kernels were made
 _EXCHANGE_BYTES = 1.5  # of an element sent to experts in 8 bits and back in 16, on average
 
 
@@ -49,6 +58,8 @@ class ServingNumbers:
     communication_factor: float = 1.0
     prefill_interference: float = 1.0
     request_seconds: float = 0.0
+    group_seconds: float = 0.0
+    stream_seconds: float = 0.0
 
     @classmethod
     def of(cls, fitted: dict[str, float]) -> ServingNumbers:
@@ -71,6 +82,8 @@ class Deployment:
     stream: float  # [bytes/s]
     cache_bandwidth: float  # [bytes/s]
     cache_latency: float  # [s]
+    cache_reads: CacheReads
+    again_bandwidth: float  # [bytes/s]
     links: reach.Links
     reduce_latency: float  # [s], eight devices
     tp: Num
@@ -104,8 +117,8 @@ class Step:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def deployment(plan: Plan, numbers: ServingNumbers, built: Shapes | None = None) -> Deployment:
-    """The replica of a plan with a variant's numbers; built: its shapes, where they are at hand."""
+def deployment(plan: Plan, policy: ServingPolicy, numbers: ServingNumbers, built: Shapes | None = None) -> Deployment:
+    """The replica of a plan under a variant's policy and numbers; built: its shapes, where they are at hand."""
     work = plan.serving
     assert work is not None
     device = plan.device
@@ -129,6 +142,7 @@ def deployment(plan: Plan, numbers: ServingNumbers, built: Shapes | None = None)
         stream=reach.stream_bandwidth(device),
         cache_bandwidth=device.memory.bandwidth * fraction * numbers.memory_efficiency,
         cache_latency=measured.decode_attention_latency or 0.0,
+        cache_reads=policy.cache_reads, again_bandwidth=measured.repeated_read_bandwidth or device.memory.bandwidth,
         links=links,
         reduce_latency=measured.small_reduce_latency or links.scale_up_latency,
         tp=plan.layout.tp * 1.0, pp=plan.layout.pp * 1.0, ep=plan.layout.ep * 1.0, numbers=numbers,
@@ -228,7 +242,8 @@ def _decode_attention(at: Deployment, mixer: Mixer, decoding: Num, context: Num,
     encoder-decoder only what was written."""
     seen = _seen(mixer, context, length)
     attended = seen if mixer.window is None else minimum(seen, mixer.window)
-    traffic = decoding * (at.kv_bytes * (mixer.cache * attended + mixer.index * seen) + mixer.state_bytes)
+    cache = _reads(at, mixer) * mixer.cache * attended
+    traffic = decoding * (at.kv_bytes * (cache + mixer.index * seen) + mixer.state_bytes)
     flops = decoding * (2.0 * attended * mixer.heads * mixer.decode_width + mixer.token_flops + mixer.pair_flops * seen)
     return decode_attention_seconds(
         traffic,
@@ -237,6 +252,15 @@ def _decode_attention(at: Deployment, mixer: Mixer, decoding: Num, context: Num,
         rate=at.attention * DECODE_ATTENTION_SHARE,
         latency=at.cache_latency,
     )
+
+
+def _reads(at: Deployment, mixer: Mixer) -> Num:
+    """Factor on the time to read the cache, where not all query heads of a group share one reading [1]."""
+    narrow = at.kv_bytes < _TWO_BYTES
+    if at.cache_reads == "shared" or (at.cache_reads == "shared_16_bit" and not narrow):
+        return 1.0
+    again = repeated_reads(mixer.sharers, at.cache_bandwidth, at.again_bandwidth)
+    return where(mixer.sharers == _EIGHT, 1.0, again) if at.cache_reads == "shared_by_8" else again
 
 
 def _seen(mixer: Mixer, context: Num, length: Num) -> Num:
