@@ -17,6 +17,7 @@ types:
 docs:
 	$(PYTHON) -m llmplan schema --write docs/schemas
 	$(PYTHON) -m llmplan.calibration accuracy
+	$(PYTHON) -m llmplan.calibration serving-accuracy
 	$(PYTHON) benchmarks/practice.py
 	LLMPLAN_UPDATE_DOCS=1 $(PYTHON) -m pytest tests/docs
 

@@ -31,15 +31,17 @@ _NOTES = """
 ## What is known of the worst
 
 - Open loads (MLPerf Server) differ by a third between submitters of like devices at the same rate, and their layouts
-  and lengths of prompts are not printed: the least tensor parallelism that leaves room for a cache is taken. H100 that
-  serve Llama 2 70B at 9.9 requests a second a device answer in 0.22 s at one submitter, at 8.8 in 0.39 s at another: no
-  formula of the columns comes nearer than that.
+  and lengths of prompts are not printed: the least tensor parallelism that leaves room for a cache is taken. Times
+  rise steeply where a server nears what it can do at most: two that ran at 0.99 of what they wrote offline answered in
+  0.39 s, others like them at 0.84 to 0.94 in 0.21 to 0.30 s, and no planner knows a capacity to such percents. H100 NVL
+  under TensorRT-LLM is the farthest off, 0.14 s at one maker and 0.26 s at another whose machine did less.
 - Rows of Splitwise do not print their engine's version; the catalogue knows it from the paper (`published_in` of vLLM
   0.2). Without that the newest variant measured under static batches (2024) is taken, and whole requests are off by
   43 % at the 90th percentile.
 - vLLM of 2023 is known from one model; without it, its left-out rows are predicted with the numbers of later engines.
 - SGLang is known from one model too: its left-out rows are predicted with the numbers of all stacks.
-- vLLM of 2024 with an 8-bit cache decoded at half the speed of its 16-bit one; the planner expects it to be faster.
+- Splitwise's prefills of more than 2,048 tokens at tp 4 and tp 8 take up to 1.7 times what their pieces of 2,048 take;
+  no cause for it was found, and they are predicted up to 35 % too fast.
 - JetStream on one chip with eight replicas (gemma-2b) gives a third of eight times one chip's rate.
 """
 

@@ -66,8 +66,9 @@ class ServingPolicy(Spec):
     """Sequences that one replica works on at once."""
     block_tokens: Count = 16
     """Tokens of a block of paged cache."""
-    window_cache: Literal["full", "window"] = "window"
-    """What layers with a sliding window reserve: all tokens, or those inside the window."""
+    window_cache: Literal["ignored", "full", "window"] = "window"
+    """What layers with a sliding window do. `window`: they keep the tokens inside it; `full`: they keep all and
+    attend to those inside it; `ignored`: they keep all and attend to all, as if the model had none."""
     reserve: Literal["whole", "mean"] = "mean"
     """Whether a sequence is let in when its whole length fits, or grows into what is free: then the
     mean length over its life counts."""

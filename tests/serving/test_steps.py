@@ -68,6 +68,18 @@ def test_windows_bound_the_cache_that_is_read() -> None:
     assert far - near == pytest.approx(full, rel=0.2)
 
 
+def test_windows_that_an_engine_ignores_bound_nothing() -> None:
+    words = {"model": "mistral-7b-v0.1"}
+    bound, ignored = (
+        deployment(plan(**words), ServingPolicy(window_cache=policy), ServingNumbers())
+        for policy in ("full", "ignored")
+    )
+    for load in ((16.0, 16384.0, 0.0, 16000.0), (0.0, 0.0, 16384.0, 16384.0)):
+        assert total(ignored, *load) > 1.1 * total(bound, *load)
+    inside = (16.0, 2048.0, 1024.0, 2048.0)
+    assert total(ignored, *inside) == total(bound, *inside)
+
+
 def reads(words: str, **changes: object) -> Deployment:
     return deployment(plan(**changes), ServingPolicy(cache_reads=words), ServingNumbers())
 

@@ -83,6 +83,7 @@ class Deployment:
     cache_bandwidth: float  # [bytes/s]
     cache_latency: float  # [s]
     cache_reads: CacheReads
+    windows: bool  # whether layers with a sliding window attend to no more than it
     again_bandwidth: float  # [bytes/s]
     links: reach.Links
     reduce_latency: float  # [s], eight devices
@@ -142,7 +143,8 @@ def deployment(plan: Plan, policy: ServingPolicy, numbers: ServingNumbers, built
         stream=reach.stream_bandwidth(device),
         cache_bandwidth=device.memory.bandwidth * fraction * numbers.memory_efficiency,
         cache_latency=measured.decode_attention_latency or 0.0,
-        cache_reads=policy.cache_reads, again_bandwidth=measured.repeated_read_bandwidth or device.memory.bandwidth,
+        cache_reads=policy.cache_reads, windows=policy.window_cache != "ignored",
+        again_bandwidth=measured.repeated_read_bandwidth or device.memory.bandwidth,
         links=links,
         reduce_latency=measured.small_reduce_latency or links.scale_up_latency,
         tp=plan.layout.tp * 1.0, pp=plan.layout.pp * 1.0, ep=plan.layout.ep * 1.0, numbers=numbers,
@@ -229,7 +231,9 @@ def _prefill_attention(at: Deployment, mixer: Mixer, prompt: Num, length: Num) -
     extra = prompt * (mixer.token_flops + mixer.pair_flops * length / 2.0)
     work = extra
     if not mixer.recurrent:
-        attended = attended_tokens(length, mixer.window, causal=mixer.causal, chunked=mixer.chunked)
+        attended = attended_tokens(
+            length, mixer.window if at.windows else None, causal=mixer.causal, chunked=mixer.chunked
+        )
         work = extra + attention_flops(prompt, attended, mixer.heads, mixer.pair_width, 0.0)
     traffic = 2.0 * prompt * mixer.prefill_elements
     return attention_seconds(
@@ -241,7 +245,7 @@ def _decode_attention(at: Deployment, mixer: Mixer, decoding: Num, context: Num,
     """One new token a sequence against its cache; cross-attention reads the prompt's, self-attention of an
     encoder-decoder only what was written."""
     seen = _seen(mixer, context, length)
-    attended = seen if mixer.window is None else minimum(seen, mixer.window)
+    attended = minimum(seen, mixer.window) if at.windows and mixer.window is not None else seen
     cache = _reads(at, mixer) * mixer.cache * attended
     traffic = decoding * (at.kv_bytes * (cache + mixer.index * seen) + mixer.state_bytes)
     flops = decoding * (2.0 * attended * mixer.heads * mixer.decode_width + mixer.token_flops + mixer.pair_flops * seen)
