@@ -4,6 +4,7 @@
     answer = estimate(plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}))
     answer.fits, answer.step.value, answer.mfu
 
+and `estimate_serving` for a plan of the workload `serve`.
 Names are loaded when they are first used: importing the package costs nothing.
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from llmplan.plan.plan import Plan
     from llmplan.plan.resolve import plan_from
     from llmplan.planner.estimate import TrainingEstimate, estimate
+    from llmplan.planner.serving.estimate import ServingEstimate, estimate_serving
     from llmplan.report.json import estimate_json
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "InputError",
     "Plan",
     "PlanOptions",
+    "ServingEstimate",
     "TrainingEstimate",
     "__version__",
     "estimate",
     "estimate_json",
+    "estimate_serving",
     "load_model",
     "plan_from",
 ]
@@ -40,9 +44,11 @@ _HOMES = {
     "InputError": "llmplan.errors",
     "Plan": "llmplan.plan.plan",
     "PlanOptions": "llmplan.plan.options",
+    "ServingEstimate": "llmplan.planner.serving.estimate",
     "TrainingEstimate": "llmplan.planner.estimate",
     "estimate": "llmplan.planner.estimate",
     "estimate_json": "llmplan.report.json",
+    "estimate_serving": "llmplan.planner.serving.estimate",
     "load_model": "llmplan.plan.load_model",
     "plan_from": "llmplan.plan.resolve",
 }

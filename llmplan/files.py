@@ -23,6 +23,7 @@ from llmplan.errors import Fault, InputError
 MAX_BYTES = 16 * 2**20  # the largest file that anybody plans from is a CSV of a few megabytes
 MAX_NODES = 200_000  # values after aliases are expanded: a YAML bomb passes this at once
 MAX_DEPTH = 60
+_DEPTH_OF_STACK = 5000  # collections within each other that libyaml's composer surely manages
 SHOWN = 60  # characters of a bad value in a message
 TOO_MANY = "expands to more values than any plan has"
 
@@ -136,6 +137,7 @@ def _is_too_large(data: Any) -> bool:
 def parse_yaml(text: str, file: str) -> list[Document]:
     """Every document of a YAML text (JSON is YAML too), with the line of each key."""
     try:
+        _refuse_depth(text, file)
         nodes = list(yaml.compose_all(text, Loader=_Loader))
         return [_build(node, file) for node in nodes if node is not None]
     except yaml.MarkedYAMLError as error:
@@ -147,6 +149,26 @@ def parse_yaml(text: str, file: str) -> list[Document]:
         raise InputError(Fault(f"is not valid YAML: {reason}", file)) from None
     except RecursionError:
         raise InputError(Fault("is nested too deeply", file)) from None
+
+
+def _refuse_depth(text: str, file: str) -> None:
+    """An InputError where collections stand too deep in each other: libyaml's composer recurses until the stack ends.
+
+    Only a text of that many brackets, or with lines that long, can be so deep; parsing it in events is safe and slow.
+    """
+    longest = max(map(len, text.splitlines()), default=0)
+    if longest + text.count("[") + text.count("{") < _DEPTH_OF_STACK:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InputError(
+                    Fault("is nested too deeply", file, event.start_mark.line + 1 if event.start_mark else None)
+                )
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def read_documents(path: Path | str) -> list[Document]:

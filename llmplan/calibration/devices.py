@@ -17,7 +17,7 @@ from llmplan.calibration.stacks import weights
 from llmplan.plan.plan import Plan
 from llmplan.planner.training.step import training_time
 
-_TRIED = np.round(np.arange(0.5, 1.001, 0.01), 2)
+_TRIED = np.round(np.arange(0.3, 1.001, 0.01), 2)
 _OUTLIER = 0.1
 _WRITTEN = "output_tokens_per_second"
 
@@ -39,7 +39,8 @@ def main() -> None:
         print(f"{device}: {len(runs)} runs, sustained_fraction {now} now, {_TRIED[int(np.argmin(losses))]} fits best")
     served: dict[str, list[Deployed]] = defaultdict(list)
     for one in read_runs(MEASUREMENTS):
-        if _WRITTEN in one.measured:
+        assert one.plan.serving is not None
+        if _WRITTEN in one.measured and one.plan.serving.load != "open":  # there the rate is given, not found
             served[one.plan.device.id].append(one)
     for device, deployed in sorted(served.items()):
         losses = [serving_loss(deployed, float(value)) for value in _TRIED]

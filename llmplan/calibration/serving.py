@@ -12,11 +12,12 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from llmplan import catalog
+from llmplan.files import read_documents
 from llmplan.plan.plan import Plan
 from llmplan.plan.rows import Row, read_rows, row_plan
 from llmplan.plan.serving import ServingPolicy
 from llmplan.plan.stack import Number
-from llmplan.planner.serving.loads import respond
+from llmplan.planner.serving.loads import busy_replicas, respond
 from llmplan.planner.serving.memory import ServingMemory, serving_memory
 from llmplan.planner.serving.shapes import Shapes, shapes
 from llmplan.planner.serving.step import ServingNumbers, deployment
@@ -54,6 +55,12 @@ class Run:
         return self.group[1]
 
 
+def meanings() -> dict[str, Number]:
+    """What the numbers mean, from the catalogue."""
+    data: Any = read_documents(catalog.builtin("stacks").parent / "numbers.yaml")[0].data
+    return {name: Number(**item) for name, item in data["serving"].items()}
+
+
 def read_runs(path: Path) -> list[Run]:
     """The rows of a file in the format of the measurements, each under its own stack."""
     opened = catalog.open_catalog()
@@ -78,11 +85,12 @@ def predict(run: Run, numbers: Numbers) -> dict[str, float]:
     work = run.plan.serving
     assert work is not None
     at = deployment(run.plan, run.policy, ServingNumbers.of(numbers), run.shapes)
-    answer = respond(at, work, run.policy, float(run.plan.layout.dp), run.memory.resident)
+    copies = float(run.plan.layout.dp)
+    answer = respond(at, work, run.policy, copies, run.memory.resident)
     return {
         "ttft_seconds": float(answer.ttft), "tpot_seconds": float(answer.tpot),
         "request_seconds": float(answer.request),
-        "output_tokens_per_second": float(answer.output_tokens_per_second) * run.plan.layout.dp,
+        "output_tokens_per_second": float(answer.output_tokens_per_second) * float(busy_replicas(work, copies)),
     }  # fmt: skip
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llmplan.calibration.serving import MEASUREMENTS, QUANTITIES
-from llmplan.catalog import open_catalog
-from llmplan.plan.rows import read_rows
+from llmplan.calibration.serving import MEASUREMENTS, QUANTITIES, meanings
+from llmplan.catalog import Catalog, open_catalog
+from llmplan.plan.rows import read_rows, row_plan
 from llmplan.planner.estimate import Interval
+from llmplan.planner.serving.estimate import serving_interval
 from llmplan.planner.validate import Result, Score, score, validate
 
 DOCUMENT = Path("docs/accuracy-serving.md")
@@ -45,6 +46,14 @@ _NOTES = """
 - JetStream on one chip with eight replicas (gemma-2b) gives a third of eight times one chip's rate.
 """
 
+_AT_BOUNDS = """
+## Fitted numbers at an end of their range
+
+There the rows ask for more than the number's meaning allows: what it stands for is not all that they differ in.
+
+"""
+_NEAR = 0.02  # of a bound
+
 
 def main() -> None:
     """Writes the document."""
@@ -59,23 +68,45 @@ def document() -> str:
     parts = [_TOP]
     for quantity in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second", "request_seconds"):
         parts.append(f"\n## {_TITLES[quantity]}\n\n{_table(results, unseen, quantity)}")
-    return "".join([*parts, _NOTES])
+    return "".join([*parts, _NOTES, _AT_BOUNDS, *_at_bounds()])
+
+
+def _at_bounds() -> Iterator[str]:
+    """A line for each fitted number that sits at an end of its range."""
+    meaning = meanings()
+    opened = open_catalog()
+    for name in opened.ids("stacks"):
+        serving = opened.stack(name).serving
+        for variant in serving.variants if serving else ():
+            for number, value in variant.fitted.items():
+                low, high = meaning[number].range
+                if value >= high * (1.0 - _NEAR) or 0 < value <= low * (1.0 + _NEAR):
+                    yield f"- {name} {variant.version}: {number} {value:g} of {low:g} to {high:g}\n"
 
 
 def left_out(results: Sequence[Result]) -> list[Result]:
     """The results with what numbers fitted on other models predict, in the same bands."""
     with LEFT_OUT.open(newline="", encoding="utf-8") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
-    found = []
+    found, opened = [], open_catalog()
     for result in results:
         moved = {}
         for name, value in result.predicted.items():
             text = rows.get(result.row.id, {}).get(name)
-            if text:
+            if text and name == "output_tokens_per_second" and result.row.cells["load"] == "open":
+                moved[name] = _delivered(result, float(text), opened)
+            elif text:
                 factor = float(text) / value.value
                 moved[name] = Interval(value.value * factor, value.low * factor, value.high * factor)
         found.append(replace(result, predicted=moved))
     return found
+
+
+def _delivered(result: Result, value: float, opened: Catalog) -> Interval:
+    """Tokens a second under an open load with that prediction: what arrives bounds it, as in `estimate`."""
+    plan = row_plan(result.row, opened, result.row.cells["stack"])
+    can, told = serving_interval(plan, "output_tokens_per_second", value), result.predicted["output_tokens_per_second"]
+    return Interval(value, min(told.low, can.low), min(told.high, can.high))
 
 
 def write_left_out(ratios: dict[str, dict[str, float]], measured: dict[str, dict[str, float]]) -> None:

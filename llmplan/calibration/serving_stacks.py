@@ -11,16 +11,24 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from llmplan import catalog
 from llmplan.calibration.bands import Residuals, band
-from llmplan.calibration.serving import MEASUREMENTS, QUANTITIES, Numbers, Run, fit, log_ratios, read_runs, weights
+from llmplan.calibration.serving import (
+    MEASUREMENTS,
+    QUANTITIES,
+    Numbers,
+    Run,
+    fit,
+    log_ratios,
+    meanings,
+    read_runs,
+    weights,
+)
 from llmplan.calibration.serving_accuracy import write_left_out
 from llmplan.calibration.serving_files import write_serving
-from llmplan.files import read_documents
 from llmplan.plan.band import Band
 from llmplan.plan.stack import Number
 
@@ -51,12 +59,6 @@ def names(run: Run) -> tuple[str, ...]:
     serving = run.plan.stack.serving
     assert serving is not None
     return tuple(serving.variants[0].fitted)
-
-
-def meanings() -> dict[str, Number]:
-    """What the numbers mean, from the catalogue."""
-    data: Any = read_documents(catalog.builtin("stacks").parent / "numbers.yaml")[0].data
-    return {name: Number(**item) for name, item in data["serving"].items()}
 
 
 def fit_stacks(

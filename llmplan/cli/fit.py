@@ -87,7 +87,7 @@ def _fit(
     min_output_tokens_per_second: Annotated[
         float | None, typer.Option(min=0.0, metavar="NUMBER", help="Served by all devices.", rich_help_panel=LIMITS)
     ] = None,
-    max_cost_per_million: Annotated[str | None, _limit("Of a million output tokens.", "USD")] = None,
+    max_cost_per_million: Annotated[str | None, _limit("Of a million output tokens, prompts included.", "USD")] = None,
     surely: Annotated[
         bool, typer.Option("--surely", help="The whole error band of the memory must fit.", rich_help_panel=LIMITS)
     ] = False,

@@ -38,18 +38,22 @@ def weighted_traffic(m: Num, n: Num, k: Num, weight_bytes: Num, input_bytes: Num
     return weight_bytes * sets * k * n + input_bytes * m * k + 2.0 * m * n
 
 
-def repeated_reads(readers: Num, memory: Num, cache: Num) -> Num:
-    """Factor on the traffic of a cache that is read anew for each of its readers [1].
+def repeated_reads_bandwidth(readers: Num, memory: Num, on_chip: Num) -> Num:
+    """Rate at which a key-value cache is gone through when each of its readers reads it anew [bytes/s].
 
-    min(r, max(1, r x memory / cache)): the first reader brings it from memory, the next ones take turns at the
-    cache of the chip, which is faster; they cost nothing until together they outlast memory.
-    readers: r, query heads of one cached head [1]; memory, cache: rates of either [bytes/s].
-    Ignored: what has left the chip's cache before the next reader comes.
+    max(memory / r, min(memory, on_chip / r)): the first reader brings the bytes from memory and the others find
+    them in the chip's own cache, one after another; at worst each brings them from memory again. The paged
+    attention kernel of early vLLM moves eight times the bytes of its cache through the chip's where eight query
+    heads share a cached one (vLLM issues 1880 and 15351).
+    readers: r, query heads of one cached head [1]; memory, on_chip: rates of either [bytes/s]. Ignored: how much
+    the chip's cache holds, which hurts where readers of one head run far apart.
 
-    >>> repeated_reads(4.0, 2e12, 4e12), repeated_reads(4.0, 1e12, 8e12), repeated_reads(1.0, 4e12, 2e12)
-    (2.0, 1.0, 1.0)
+    >>> repeated_reads_bandwidth(4.0, 2e12, 4e12) / 1e12, repeated_reads_bandwidth(4.0, 1e12, 8e12) / 1e12
+    (1.0, 1.0)
+    >>> repeated_reads_bandwidth(1.0, 4e12, 2e12) / 1e12
+    4.0
     """
-    return minimum(readers, maximum(1.0, readers * memory / cache))
+    return maximum(memory / readers, minimum(memory, on_chip / readers))
 
 
 def decode_attention_seconds(traffic: Num, flops: Num, *, bandwidth: Num, rate: Num, latency: Num) -> Num:

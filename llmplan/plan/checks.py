@@ -95,7 +95,7 @@ def remarks(plan: Plan) -> tuple[PlanWarning, ...]:
         *(warning("LP011", message=message) for message in plan.model.warnings),
         *_layout_remarks(plan),
         *_length_remarks(plan),
-        *_stack_remarks(plan),
+        *stack_remarks(plan),
     )
 
 
@@ -130,7 +130,10 @@ def _length_remarks(plan: Plan) -> Iterator[PlanWarning]:
         yield warning("LP004" if learned else "LP003", seq_len=seq_len, limit=limit, model=plan.model.name)
 
 
-def _stack_remarks(plan: Plan) -> Iterator[PlanWarning]:
+def stack_remarks(plan: Plan) -> Iterator[PlanWarning]:
+    """Whether the stack is for this workload and this device."""
     stack, workload = plan.stack, plan.workload.workload
     if workload not in stack.workloads:
         yield warning("LP009", stack=stack.id, known=", ".join(stack.workloads), workload=workload)
+    if stack.vendors and plan.device.vendor not in stack.vendors:
+        yield warning("LP013", stack=stack.id, known=" and ".join(stack.vendors), vendor=plan.device.vendor)

@@ -87,6 +87,12 @@ CODES: dict[str, Code] = {
         "offloaded optimizer states take {needed} of host memory a node, and cluster {cluster} has {have}",
         "Offloading moves optimizer states to the host. They have to fit there too.",
     ),
+    "LP013": Code(
+        "Stack not made for this device",
+        "stack {stack} runs on devices of {known}, not of {vendor}: this cannot be run as planned",
+        "The software's documentation names the makers of the devices that it runs on. The estimate goes on as if it "
+        "ran on this one, with numbers measured elsewhere; name a stack that does.",
+    ),
     "LP020": Code(
         "More requests than places",
         "at most {resident} requests are resident at once, {queued} wait for a place",

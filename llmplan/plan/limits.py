@@ -34,7 +34,7 @@ class Limits(Spec):
     max_tpot: Annotated[Seconds, Least] | None = None
     """Time per output token."""
     max_cost_per_million: Annotated[Usd, Least] | None = None
-    """Of a million output tokens."""
+    """Of a million output tokens, the reading of their prompts included."""
 
 
 def read_limits(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from llmplan.plan.checks import layout_problems
+from llmplan.plan.checks import layout_problems, stack_remarks
 from llmplan.plan.codes import warning
 from llmplan.plan.defaults import has_precision
 from llmplan.plan.draft import Draft
@@ -20,6 +20,7 @@ from llmplan.plan.serving_defaults import (
     LOW_PRECISIONS,
     activation_precision,
     first_with_room,
+    has_room,
     kv_precision,
     layouts,
     lengths,
@@ -48,9 +49,12 @@ def resolve_serving(draft: Draft, model: Model, device: Device, cluster: Cluster
     load, batch = _load(draft)
     assert stack.serving is not None
     variant = stack.serving.variant(said.stack_version, load)
-    if said.stack_version is None or said.stack_version != variant.version:
-        draft.assume("stack_version", variant.version, f"the numbers of {stack.id} of {variant.date} are taken")
+    if said.stack_version != variant.version:
+        asked = "" if said.stack_version is None else f", for {said.stack_version[:40]!r} is not in the catalogue"
+        draft.assume("stack_version", variant.version, f"the numbers of {stack.id} of {variant.date} are taken{asked}")
     policy = stack.serving.policy_of(variant)
+    if policy.window_cache == "ignored" and any(core.cache_window for layer in model.layers for core in layer.cores):
+        draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {variant.version} does unless told to")
     work = _workload(draft, model, device, policy, load, batch)
     draft.check()
     chosen = stack.model_copy(update={"serving": stack.serving.model_copy(update={"variants": (variant,)})})
@@ -101,9 +105,13 @@ def _workload(
     weights = said.weight_precision or weight_precision(model, device)
     activations = said.activation_precision or activation_precision(weights, device)
     cache = said.kv_precision or kv_precision(model, activations, policy, device)
-    for name, value in (("weight_precision", weights), ("activation_precision", activations), ("kv_precision", cache)):
+    for name, value, why in (
+        ("weight_precision", weights, "as the model was released, where the device can"),
+        ("activation_precision", activations, "what goes with such weights on this device"),
+        ("kv_precision", cache, "the model's, else what the stack takes with such inputs, else 16 bits"),
+    ):
         if getattr(said, name) is None:
-            draft.assume(name, value, "as the model was released, on this device and stack")
+            draft.assume(name, value, why)
     if model.expert_precision and weights not in LOW_PRECISIONS:
         draft.assumptions.append(f"experts {model.expert_precision}: as the model was released")
     if activations in LOW_PRECISIONS and not has_precision(device, activations):
@@ -126,6 +134,8 @@ def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
 
     said = draft.options
     given = {name: getattr(said, name) for name in SERVING_DEGREES if getattr(said, name) is not None}
+    if given.get("cp", 1) > 1:
+        draft.fault("cp: engines do not divide one sequence over devices in this planner; use tp, pp, ep and dp", "cp")
     assert plan.serving is not None
     if "tp" in given or "pp" in given or "dp" in given:
         known = 1
@@ -138,12 +148,16 @@ def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
             draft.assume(missing, rest, "what the devices leave")
         return Layout(**given)
     heads = [core.heads for layer in plan.model.layers for core in layer.cores]
-    tried = [one for one in layouts(devices // given.get("cp", 1)) if all(count % one.tp == 0 for count in heads)]
+    tried = layouts(devices, heads, plan.model.layer_count)
     usable = plan.device.memory.capacity - plan.device.memory.reserved
     held = [float(weight_bytes(plan.with_layout(one), plan.serving)) for one in tried]
-    found = tried[first_with_room(held, usable)].model_copy(update=given)
+    index = first_with_room(held, usable)
+    found = tried[index].model_copy(update=given)
     if devices > 1:
-        draft.assume("tp", found.tp, "the least at which weights leave room for a cache; the rest are replicas (dp)")
+        why = "the least" if has_room(held[index], usable) else "no layout of these devices is one"
+        draft.assume("tp", found.tp, f"{why} at which weights leave room for a cache; the rest are replicas (dp)")
+    if found.pp > 1:
+        draft.assume("pp", found.pp, "tp alone, a power of two that divides devices and heads, leaves no room")
     return found
 
 
@@ -162,5 +176,4 @@ def serving_remarks(plan: Plan) -> Iterator[PlanWarning]:
     length = work.input_tokens + (work.output_tokens if model.architecture == "decoder" else 0.0)
     if model.max_context is not None and length > model.max_context:
         yield warning("LP003", seq_len=f"{length:g}", limit=model.max_context, model=model.name)
-    if "serve" not in plan.stack.workloads:
-        yield warning("LP009", stack=plan.stack.id, known=", ".join(plan.stack.workloads), workload="serve")
+    yield from stack_remarks(plan)

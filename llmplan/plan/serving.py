@@ -16,7 +16,7 @@ from llmplan.schema import Spec
 from llmplan.units import Bytes
 
 Load = Literal["static", "closed", "saturated", "open"]
-CacheReads = Literal["shared", "shared_16_bit", "shared_by_8", "each"]
+CacheReads = Literal["shared", "shared_16_bit", "each"]
 Tokens = Annotated[float, Field(ge=1, le=1e9)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 _FIRST_YEAR = 2000
@@ -73,10 +73,12 @@ class ServingPolicy(Spec):
     """Whether a sequence is let in when its whole length fits, or grows into what is free: then the
     mean length over its life counts."""
     cache_reads: CacheReads = "shared"
-    """How often decoding attention reads a cached element where several query heads share it. `shared`: once for
-    all of them; `shared_16_bit`: once, but a cache of 8 bits once for each query head; `shared_by_8`: once
-    where eight share it, else once for each; `each`: once for each query head, as kernels made for one key and
-    value head a query head do."""
+    """How often decoding attention reads a cached element that several query heads of a device share. `shared`: once
+    for all of them; `shared_16_bit`: once, but a cache of 8 bits once for each; `each`: once for each, as
+    kernels do that were made for one key and value head a query head."""
+    shared_groups: tuple[Annotated[float, Field(ge=1)], ...] = ()
+    """With `each`: numbers of query heads to a cached one for which there are kernels that read once, counted on one
+    device after tensor parallelism."""
     mixed_steps: bool = True
     """Whether prefill shares a step with decoding (chunked prefill, in-flight batching)."""
     low_precision_kv: StoragePrecision | None = None
@@ -90,6 +92,10 @@ class ServingVariant(Spec):
     """As its makers write it; a plan's `stack_version` is compared with it number by number."""
     date: str
     """When it was current, YYYY-MM."""
+    since: str | None = None
+    """The first version that it stands for, where that is older than the one that was measured."""
+    since_date: str | None = None
+    """The same as a date, YYYY-MM."""
     also: tuple[str, ...] = ()
     """Other words for it in the record."""
     published_in: tuple[str, ...] = ()
@@ -131,8 +137,11 @@ class ServingDefaults(Spec):
                     return one
             word, numbers = version_key(wanted)
             dated = not word and numbers >= (_FIRST_YEAR,)
-            known = [(version_key(one.date if dated else one.version), one) for one in self.variants]
-            alike = [(key[1][: len(numbers)] if dated else key[1], one) for key, one in known if key[0] == word]
+            alike = [
+                (version_key(_first(one, dated=dated))[1][: len(numbers) if dated else None], one)
+                for one in self.variants
+                if version_key(one.version)[0] == word  # a date never means an engine as tuned for a benchmark
+            ]
             if numbers and any(key for key, _ in alike):
                 older = [one for key, one in alike if key and key <= numbers]
                 return older[-1] if older else next(one for key, one in alike if key)
@@ -144,6 +153,13 @@ class ServingDefaults(Spec):
         if variant.policy is None:
             return self.policy
         return self.policy.model_copy(update=variant.policy.model_dump(exclude_unset=True))
+
+
+def _first(variant: ServingVariant, *, dated: bool) -> str:
+    """The first version or date that a variant stands for."""
+    if dated:
+        return variant.since_date or variant.date
+    return variant.since or variant.version
 
 
 def version_key(text: str) -> tuple[str, tuple[int, ...]]:

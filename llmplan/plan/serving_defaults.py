@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llmplan.plan.hardware import Device
 from llmplan.plan.layout import Layout
 from llmplan.plan.model import Model
@@ -54,9 +56,18 @@ def lengths(input_tokens: float | None, output_tokens: float | None) -> tuple[fl
     return input_tokens or CHAT_TOKENS, output_tokens or CHAT_TOKENS
 
 
-def layouts(devices: int) -> list[Layout]:
-    """Layouts to try, the least tensor parallelism first: powers of two that divide the devices."""
-    return [Layout(tp=1 << bit, dp=devices >> bit) for bit in range(devices.bit_length()) if devices % (1 << bit) == 0]
+def layouts(devices: int, heads: Iterable[int], layers: int) -> list[Layout]:
+    """Layouts to try: the least tensor parallelism first, a power of two that divides devices and heads; then, with
+    the most of it, stages of a pipeline."""
+    counts = (devices, *heads)
+    tensor = [1 << bit for bit in range(devices.bit_length()) if all(count % (1 << bit) == 0 for count in counts)]
+    most = tensor[-1]
+    rest = devices // most
+    stages = [pp for pp in range(2, min(rest, layers) + 1) if rest % pp == 0]
+    return [
+        *(Layout(tp=tp, dp=devices // tp) for tp in tensor),
+        *(Layout(tp=most, pp=pp, dp=rest // pp) for pp in stages),
+    ]
 
 
 def first_with_room(weights: list[float], usable: float) -> int:
@@ -64,6 +75,9 @@ def first_with_room(weights: list[float], usable: float) -> int:
 
     weights, usable: of one device [bytes].
     """
-    return next(
-        (index for index, held in enumerate(weights) if held <= (1.0 - ROOM_FOR_CACHE) * usable), len(weights) - 1
-    )
+    return next((index for index, held in enumerate(weights) if has_room(held, usable)), len(weights) - 1)
+
+
+def has_room(weights: float, usable: float) -> bool:
+    """Whether weights leave room for a cache; weights, usable: of one device [bytes]."""
+    return weights <= (1.0 - ROOM_FOR_CACHE) * usable

@@ -124,6 +124,8 @@ class Stack(Spec):
     aliases: tuple[str, ...] = ()
     version: str = ""
     workloads: tuple[WorkloadKind, ...]
+    vendors: tuple[str, ...] = ()
+    """Makers of the devices that it runs on, where its documentation names them; empty = not known."""
     training: TrainingDefaults | None = None
     layouts: StackLayouts = StackLayouts()
     memory: MemoryModel

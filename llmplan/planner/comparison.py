@@ -90,9 +90,9 @@ def _carbon(answer: TrainingEstimate) -> Interval | None:
     return Interval(carbon, energy.low * each, energy.high * each)
 
 
-def _tokens(answer: ServingEstimate) -> PerMillion | None:
-    """A million output tokens; input tokens where there is no output."""
-    return None if answer.economics is None else answer.economics.output or answer.economics.input
+def _requests(answer: ServingEstimate) -> PerMillion | None:
+    """The same work everywhere: requests of the plan's lengths in all, not the share of their input or output."""
+    return None if answer.economics is None else answer.economics.request
 
 
 def _devices(answer: Estimate) -> Interval:
@@ -114,11 +114,11 @@ MEASURES: dict[str, Measure] = {
     "days": Measure(
         lambda answer: answer.economics.run.wall if answer.economics else None, None, less=True, whole_run=True
     ),
-    "cost": Measure(_cost, lambda answer: getattr(_tokens(answer), "usd", None), less=True, whole_run=True),
-    "energy": Measure(_energy, lambda answer: getattr(_tokens(answer), "joules", None), less=True, whole_run=True),
-    "carbon": Measure(_carbon, lambda answer: getattr(_tokens(answer), "carbon", None), less=True, whole_run=True),
+    "cost": Measure(_cost, lambda answer: getattr(_requests(answer), "usd", None), less=True, whole_run=True),
+    "energy": Measure(_energy, lambda answer: getattr(_requests(answer), "joules", None), less=True, whole_run=True),
+    "carbon": Measure(_carbon, lambda answer: getattr(_requests(answer), "carbon", None), less=True, whole_run=True),
 }  # fmt: skip
-"""What `--by` takes: of a training, the run; of a deployment, a million output tokens."""
+"""What `--by` takes: of a training, the run; of a deployment, requests of the plan's lengths."""
 
 
 def compare(alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool = False) -> list[Outcome]:

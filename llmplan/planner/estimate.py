@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from llmplan.errors import Fault, InputError
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.plan.band import Band
 from llmplan.plan.plan import Plan, PlanWarning
@@ -71,7 +72,9 @@ class TrainingEstimate:
 
 
 def estimate(plan: Plan) -> TrainingEstimate:
-    """Estimates one plan; raises InputError where device, stack and precision do not go together."""
+    """Estimates one training; raises InputError for a plan of serving, and where its parts do not go together."""
+    if plan.serving is not None:
+        raise InputError(Fault("the workload is serve: `estimate_serving` estimates it"))
     memory, time = training_memory(plan), training_time(plan)
     device, workload = plan.device, plan.workload
     peak = interval(float(memory.peak_bytes), plan, "peak_bytes")

@@ -27,8 +27,11 @@ def _more_compute(plan: Plan, factor: float) -> Plan:
 
 
 def _more_memory_bandwidth(plan: Plan, factor: float) -> Plan:
-    memory = plan.device.memory
-    return _device(plan, memory=memory.model_copy(update={"bandwidth": memory.bandwidth * factor}))
+    """Faster memory, and the cache on the chip before it, from which some kernels read again."""
+    memory, efficiency = plan.device.memory, plan.device.efficiency
+    on_chip = efficiency.repeated_read_bandwidth
+    changed = efficiency.model_copy(update={"repeated_read_bandwidth": on_chip * factor if on_chip else None})
+    return _device(plan, efficiency=changed, memory=memory.model_copy(update={"bandwidth": memory.bandwidth * factor}))
 
 
 def _more_scale_up(plan: Plan, factor: float) -> Plan:

@@ -78,11 +78,12 @@ def _goodput(answer: TrainingEstimate) -> float | None:
 
 
 def _cost_per_million(answer: ServingEstimate) -> float | None:
-    """Of output tokens; of input tokens where there is no output."""
-    if answer.economics is None:
+    """All that a deployment costs over the output tokens that it writes; over input tokens where there are none."""
+    work = answer.plan.serving
+    if answer.economics is None or answer.economics.request.usd is None or work is None:
         return None
-    usd = (answer.economics.output or answer.economics.input).usd
-    return usd.value if usd else None
+    tokens = work.output_tokens if answer.economics.output else work.input_tokens
+    return answer.economics.request.usd.value / tokens
 
 
 SERVING: dict[str, Callable[[ServingEstimate], float | None]] = {

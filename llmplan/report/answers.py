@@ -72,6 +72,10 @@ class OfferAnswer(Part):
     devices_per_instance: int
     instances: Amount
     """A part of one where slices of all sizes are sold at one price a chip."""
+    devices_used: int
+    """By the plan."""
+    devices_billed: int
+    """That the instances hold: more than are used where they are billed whole."""
     usd: Amount
     low_usd: Amount
     high_usd: Amount
@@ -89,6 +93,10 @@ class CostAnswer(Part):
     usd_per_hour: Amount | None = None
     devices_per_instance: int | None = None
     instances: Amount | None = None
+    devices_used: int | None = None
+    """By the plan."""
+    devices_billed: int | None = None
+    """That the instances hold: more than are used where they are billed whole."""
     usd: Amount | None = None
     low_usd: Amount | None = None
     high_usd: Amount | None = None
@@ -118,7 +126,7 @@ class EnergyAnswer(Part):
     device_watts: Amount | None = None
     device_watts_source: str
     node_watts: Amount | None = None
-    """Of a node beside its devices."""
+    """Of a whole node beside its devices, which share it: a plan takes devices / devices_per_node of it."""
     node_watts_source: str
     pue: Amount
     pue_source: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formatting import count, plain, step_time
 from llmplan.planner.comparison import MEASURES, apart, ratio, reference
 from llmplan.planner.estimate import TrainingEstimate
-from llmplan.report.economics import electricity, mass
+from llmplan.report.economics import electricity, mass, part_used
 from llmplan.report.json import estimate_json
 from llmplan.report.verdict import WORDS, degrees
 from llmplan.version import __version__
@@ -18,11 +18,14 @@ from llmplan.version import __version__
 if TYPE_CHECKING:
     from llmplan.planner.answer import Estimate
     from llmplan.planner.comparison import Outcome
+    from llmplan.planner.economics.cost import Offer
     from llmplan.planner.estimate import Interval
+    from llmplan.planner.serving.economics import ServingEconomics
     from llmplan.planner.serving.estimate import ServingEstimate
 
 COMPARE = "llmplan.compare/1"
-GIB, DAY, MEGAWATT_HOUR = 2.0**30, 86400.0, 3.6e9
+GIB, DAY, KILOWATT_HOUR, GRAMS = 2.0**30, 86400.0, 3.6e6, 1e3  # grams in a kilogram
+_THOUSANDS = 1e3  # thousands in a million
 SAME = "="
 _COLUMN = 19  # characters that a column of the table wants
 LEGEND = f"{SAME} no difference to the first that is larger than the error bands"
@@ -62,17 +65,27 @@ def _result(number: int, one: Outcome, first: Estimate | None) -> dict[str, Any]
 
 
 def rows(outcomes: Sequence[Outcome], by: str | None) -> list[Row]:
-    """Rows of text, all with the same columns; those of the whole run only where there is one."""
+    """Rows of text, all with the same columns; those of the whole run only where there is one.
+
+    Devices billed are told where some alternative does not use all of its own.
+    """
     first = reference(outcomes)
     trainings = [one.answer for one in outcomes if isinstance(one.answer, TrainingEstimate)]
     whole_run = any(one.economics for one in trainings)
+    offers = [_headline(one.answer) for one in outcomes if one.answer is not None]
+    billed = any(part_used(offer) for offer in offers if offer is not None)
     found = []
     for one in outcomes:
         if one.answer is None or first is None:
             found.append(Row(one.name, {}, "; ".join(one.problems)))
             continue
-        found.append(Row(one.name, {**_cells(one.answer, whole_run=whole_run), **_against(first, one.answer, by)}))
+        cells = _cells(one.answer, whole_run=whole_run, billed=billed)
+        found.append(Row(one.name, {**cells, **_against(first, one.answer, by)}))
     return found
+
+
+def _headline(answer: Estimate) -> Offer | None:
+    return answer.economics.cost.headline if answer.economics else None
 
 
 def _against(first: Estimate, answer: Estimate, by: str | None) -> dict[str, str]:
@@ -85,8 +98,11 @@ def _against(first: Estimate, answer: Estimate, by: str | None) -> dict[str, str
     return {f"x {name}": f"{value:.2f}{' ' + SAME if same else ''}"}
 
 
-def _cells(answer: Estimate, *, whole_run: bool) -> dict[str, str]:
+def _cells(answer: Estimate, *, whole_run: bool, billed: bool) -> dict[str, str]:
+    offer = _headline(answer)
     head = {"devices": str(answer.plan.devices)}
+    if billed:
+        head["devices billed"] = "?" if offer is None else str(offer.devices_billed)
     if isinstance(answer, TrainingEstimate):
         return {**head, **_training_cells(answer), **(_run_cells(answer) if whole_run else {})}
     return {**head, **_serving_cells(answer)}
@@ -107,8 +123,7 @@ def _training_cells(answer: TrainingEstimate) -> dict[str, str]:
 
 
 def _serving_cells(answer: ServingEstimate) -> dict[str, str]:
-    found, rate, tpot = answer.economics, answer.output_tokens_per_second, answer.tpot
-    million = None if found is None else found.output or found.input
+    rate, tpot = answer.output_tokens_per_second, answer.tpot
     return {
         "layout": " ".join([*degrees(answer.plan.layout), f"{answer.replicas} replicas"]),
         "stack": f"{answer.plan.stack.id} {answer.version}",
@@ -120,9 +135,19 @@ def _serving_cells(answer: ServingEstimate) -> dict[str, str]:
         "tokens/s": "" if rate is None else plain(rate.value),
         "requests/s": plain(answer.requests_per_second.value),
         "bottleneck": answer.bottleneck.resource.replace("_", " "),
-        "USD/M tokens": _value(million.usd if million else None, 1.0),
-        "kWh/M tokens": _value(million.joules if million else None, MEGAWATT_HOUR / 1e3),
-        "g CO2e/M tokens": _value(million.carbon if million else None, 1e-3),
+        **(_price_cells(answer.economics) if answer.economics else {}),
+    }
+
+
+def _price_cells(found: ServingEconomics) -> dict[str, str]:
+    """What requests take in all, and the two shares of their price."""
+    each = found.request
+    return {
+        "USD/1k requests": _value(each.usd, _THOUSANDS),
+        "USD/M input tokens": _value(found.input.usd, 1.0),
+        **({"USD/M output tokens": _value(found.output.usd, 1.0)} if found.output else {}),
+        "kWh/1k requests": _value(each.joules, _THOUSANDS * KILOWATT_HOUR),
+        "g CO2e/1k requests": _value(each.carbon, _THOUSANDS / GRAMS),
     }
 
 

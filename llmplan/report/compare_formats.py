@@ -64,7 +64,7 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-_TOLD = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost", "USD/M tokens")
+_TOLD = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost", "devices billed", "USD/1k requests")
 
 
 def github_lines(found: Sequence[Row], outcomes: Sequence[Outcome]) -> list[str]:

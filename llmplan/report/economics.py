@@ -10,7 +10,7 @@ from llmplan.formatting import count, decimal, duration, plain
 
 if TYPE_CHECKING:
     from llmplan.planner.economics.cost import Cost, Offer
-    from llmplan.planner.economics.energy import Energy
+    from llmplan.planner.economics.energy import Energy, Power
     from llmplan.planner.economics.reliability import Reliability
     from llmplan.planner.economics.run import Run
     from llmplan.planner.economics.storage import Storage
@@ -139,11 +139,16 @@ def _offer(offer: Offer) -> str:
 def _where(offer: Offer) -> str:
     if not offer.date:
         return f"{plain(offer.usd_per_device_hour)} USD/h a device, as given"
-    number = plain(offer.instances)
-    return (
-        f"{number} x {offer.instance} at {plain(offer.usd_per_hour, 5)} USD/h ({offer.provider}, {offer.region}, "
-        f"{offer.kind}, {offer.date})"
-    )
+    words = [*part_used(offer), offer.provider, offer.region, offer.kind, offer.date]
+    return f"{plain(offer.instances)} x {offer.instance} at {plain(offer.usd_per_hour, 5)} USD/h ({', '.join(words)})"
+
+
+def part_used(offer: Offer) -> list[str]:
+    """How many of the devices that are billed the plan uses, where not all."""
+    if offer.devices_billed == offer.devices_used:
+        return []
+    used = f"{offer.devices_used} {'is' if offer.devices_used == 1 else 'are'} used"
+    return [f"{offer.devices_billed} devices of which {used}"]
 
 
 def _energy_lines(found: Economics) -> Iterator[tuple[str, str]]:
@@ -152,11 +157,15 @@ def _energy_lines(found: Economics) -> Iterator[tuple[str, str]]:
     if energy.joules is None or energy.carbon is None or power.device_watts is None:
         yield "Energy", f"not known{apart}"
         return
-    host = "" if not power.node_watts else f" + {plain(power.node_watts)} W a node"
-    made = f"{plain(power.device_watts)} W a device{host}, PUE {power.pue:g}"
-    yield "Energy", f"{electricity(energy.joules)}: {made}"
+    yield "Energy", f"{electricity(energy.joules)}: {drawn(power)}"
     grams = plain(energy.grid.intensity * MEGAWATT_HOUR)
     yield "Carbon", f"{mass(energy.carbon)} CO2e at {grams} g/kWh ({energy.grid.name}){apart}"
+
+
+def drawn(power: Power) -> str:
+    """What the power is made of; that of the device is known."""
+    host = f" + {plain(power.node_watts)} W a node shared by {power.node_devices}" if power.node_watts else ""
+    return f"{plain(power.device_watts or 0.0)} W a device{host}, PUE {power.pue:g}"
 
 
 def electricity(joules: float) -> str:

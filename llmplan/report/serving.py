@@ -92,7 +92,15 @@ def _memory_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
         tokens = answer.kv_tokens
         yield "cache holds", f"{count(tokens.value)} tokens, {count(tokens.low)}-{count(tokens.high)}, all devices"
         yield "resident at once", f"{plain(answer.resident, 6)} requests of these lengths"
-        yield "longest sequence", f"{count(float(answer.memory.longest))} tokens"
+        yield "longest sequence", _longest(answer)
+
+
+def _longest(answer: ServingEstimate) -> str:
+    """What has room, or what the model takes where that is less."""
+    room, limit = float(answer.memory.longest), answer.plan.model.max_context
+    if limit is not None and room > limit:
+        return f"{count(limit)} tokens, the model's limit"
+    return f"{count(room)} tokens"
 
 
 def _latency_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
@@ -118,7 +126,11 @@ def _load_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
     used = share + ("the capacity" if answer.replicas_needed is not None else "the places")
     yield "in use", used if answer.stable else f"{used}: unstable at this rate, the queue grows without end"
     if answer.replicas_needed is not None:
-        needed = str(answer.replicas_needed) if answer.replicas_needed else "no number reaches the targets"
+        needed = (
+            str(answer.replicas_needed)
+            if answer.replicas_needed
+            else "no number behind one front end reaches the targets"
+        )
         yield "replicas needed", f"{needed} (of {answer.replica_devices} devices each; the plan has {answer.replicas})"
     yield from _bottleneck_rows(answer.bottleneck, writes=answer.tpot is not None)
 

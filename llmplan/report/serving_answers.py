@@ -116,7 +116,8 @@ class LoadAnswer(Part):
 
 
 class ServingTimeAnswer(Part):
-    """One decoding step, and one prefill of a request, of a replica, in seconds by part."""
+    """One decoding step, and one prefill, of a replica, in seconds by part: of one request, or of all in flight where
+    nothing is written."""
 
     decode_step_seconds: Amount
     decode_parts: StepParts
@@ -150,7 +151,7 @@ class ServingBottleneckAnswer(Part):
     decode_parts: dict[str, Amount]
     """Seconds of a decoding step by resource; they sum to it."""
     prefill_parts: dict[str, Amount]
-    """The same of one request's prefill."""
+    """The same of one prefill."""
     elasticity: dict[str, ServingElasticityAnswer]
     """By resource."""
     advice: AdviceAnswer
@@ -177,7 +178,7 @@ class ServingCostAnswer(Part):
     input_share: Amount
     """Of a request's device time that its prompt takes: how cost and energy are divided."""
     usd_per_hour: Amount | None = None
-    """Of all devices."""
+    """Of all instances."""
     provider: str | None = None
     instance: str | None = None
     region: str | None = None
@@ -185,33 +186,51 @@ class ServingCostAnswer(Part):
     date: str | None = None
     source: str | None = None
     instances: Amount | None = None
+    devices_used: int | None = None
+    """By the plan."""
+    devices_billed: int | None = None
+    """That the instances hold: more than are used where they are billed whole."""
+    request_usd_per_million: Amount | None = None
+    """A million requests of the plan's lengths, input and output together: what alternatives are ranked by."""
+    request_usd_per_million_low: Amount | None = None
+    request_usd_per_million_high: Amount | None = None
     input_usd_per_million: Amount | None = None
+    """A million input tokens with their share alone, input_share of a request's cost."""
     input_usd_per_million_low: Amount | None = None
     input_usd_per_million_high: Amount | None = None
     output_usd_per_million: Amount | None = None
+    """A million output tokens with the rest of it."""
     output_usd_per_million_low: Amount | None = None
     output_usd_per_million_high: Amount | None = None
     api: ApiAnswer | None = None
 
 
 class ServingEnergyAnswer(Part):
-    """Energy and carbon for a million tokens; left out where the power of the device is not known."""
+    """Energy and carbon for a million requests or tokens, shared as the cost is; left out where no power is known."""
 
     watts: Amount | None = None
-    """Of all devices with hosts and building."""
+    """Of all devices with their share of hosts and building."""
     device_watts: Amount | None = None
     device_watts_source: str
     node_watts: Amount | None = None
+    """Of a whole node beside its devices, which share it: a plan takes devices / devices_per_node of it."""
     node_watts_source: str
     pue: Amount
     pue_source: str
     grid: GridAnswer
+    request_joules_per_million: Amount | None = None
+    request_joules_per_million_low: Amount | None = None
+    request_joules_per_million_high: Amount | None = None
     input_joules_per_million: Amount | None = None
     input_joules_per_million_low: Amount | None = None
     input_joules_per_million_high: Amount | None = None
     output_joules_per_million: Amount | None = None
     output_joules_per_million_low: Amount | None = None
     output_joules_per_million_high: Amount | None = None
+    request_co2e_kilograms_per_million: Amount | None = None
+    """Location based."""
+    request_co2e_kilograms_per_million_low: Amount | None = None
+    request_co2e_kilograms_per_million_high: Amount | None = None
     input_co2e_kilograms_per_million: Amount | None = None
     """Location based."""
     input_co2e_kilograms_per_million_low: Amount | None = None

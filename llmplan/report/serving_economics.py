@@ -7,22 +7,25 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formatting import plain
-from llmplan.report.economics import MEGAWATT_HOUR, known
+from llmplan.report.economics import MEGAWATT_HOUR, drawn, known, part_used
 
 if TYPE_CHECKING:
     from llmplan.planner.estimate import Interval
     from llmplan.planner.serving.economics import PerMillion, ServingEconomics
 
 KILOWATT_HOUR = 3.6e6
+THOUSAND, MILLION = 1e3, 1e6
 
 
 def serving_economics_json(found: ServingEconomics) -> dict[str, Any]:
     """`result.cost` and `result.energy` of a serving estimate; what is not known is left out."""
-    head, parts = found.cost.headline, [("input", found.input), ("output", found.output)]
+    head = found.cost.headline
+    parts = [("request", found.request), ("input", found.input), ("output", found.output)]
     cost: dict[str, Any] = {"input_share": found.input_share}
     if head is not None:
         cost |= {"usd_per_hour": head.usd, "provider": head.provider, "instance": head.instance, "region": head.region,
-                 "kind": head.kind, "date": head.date, "source": head.source, "instances": head.instances}  # fmt: skip
+                 "kind": head.kind, "date": head.date, "source": head.source, "instances": head.instances,
+                 "devices_used": head.devices_used, "devices_billed": head.devices_billed}  # fmt: skip
     energy: dict[str, Any] = {
         "watts": found.watts,
         "device_watts": found.power.device_watts, "device_watts_source": found.power.device_source,
@@ -52,20 +55,16 @@ def serving_economics_rows(found: ServingEconomics) -> Iterator[tuple[str, str]]
     if head is None:
         yield "cost", "not known"
     else:
-        where = (
-            "as given"
-            if not head.date
-            else f"{plain(head.instances)} x {head.instance}, {head.provider}, {head.region}, {head.date}"
-        )
-        yield "cost", f"{plain(head.usd)} USD/h ({where})"
+        instances = f"{plain(head.instances)} x {head.instance}"
+        words = [instances, *part_used(head), head.provider, head.region, head.date] if head.date else ["as given"]
+        yield "cost", f"{plain(head.usd)} USD/h ({', '.join(words)})"
+    yield "a thousand requests", _amounts(found.request, THOUSAND)
     for name, one in (("input", found.input), ("output", found.output)):
         if one is not None:
-            yield f"a million {name} tokens", _million(one)
+            yield f"a million {name} tokens", _amounts(one, MILLION)
     if found.watts is not None:
-        yield (
-            "",
-            f"{plain(found.watts / 1e3)} kW, {found.grid.name}, {plain(found.grid.intensity * MEGAWATT_HOUR)} g/kWh",
-        )
+        grid = f"{found.grid.name}, {plain(found.grid.intensity * MEGAWATT_HOUR)} g/kWh"
+        yield "", f"{plain(found.watts / 1e3)} kW ({drawn(found.power)}); {grid}"
     api = found.api
     if api is None:
         return
@@ -77,10 +76,13 @@ def serving_economics_rows(found: ServingEconomics) -> Iterator[tuple[str, str]]
     yield "interface", line
 
 
-def _million(one: PerMillion) -> str:
-    parts = []
+def _amounts(one: PerMillion, number: float) -> str:
+    """Money and energy of so many."""
+    part, parts = number / MILLION, []
     if one.usd is not None:
-        parts.append(f"{plain(one.usd.value)} USD, {plain(one.usd.low)}-{plain(one.usd.high)}")
+        usd = one.usd
+        parts.append(f"{plain(usd.value * part)} USD, {plain(usd.low * part)}-{plain(usd.high * part)}")
     if one.joules is not None and one.carbon is not None:
-        parts.append(f"{plain(one.joules.value / KILOWATT_HOUR)} kWh, {plain(one.carbon.value * 1e3)} g CO2e")
+        grams = one.carbon.value * part * 1e3
+        parts.append(f"{plain(one.joules.value * part / KILOWATT_HOUR)} kWh, {plain(grams)} g CO2e")
     return "; ".join(parts) or "not known"

@@ -103,6 +103,8 @@ FILES: list[tuple[str, bytes, list[str]]] = [
     ("thousands", b"".join(b"k%d: 1\n" % i for i in range(5000)), ["plan.yaml:1: unknown key", "and 4900 more faults"]),
     ("digits", b'{"model": "small.yaml", "devices": ' + b"9" * 5000 + b"}", ["plan.yaml:1: '99999"]),
     ("nested", b"[" * 5000 + b"]" * 5000, ["plan.yaml"]),
+    ("nested very deep", b"[" * 100_000, ["plan.yaml:1: is nested too deeply"]),
+    ("lists in lists", b"- " * 100_000, ["plan.yaml:1: is nested too deeply"]),
 ]  # fmt: skip
 
 

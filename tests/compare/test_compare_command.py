@@ -45,12 +45,51 @@ def test_every_number_is_that_of_estimate(compare: Llmplan, llmplan: Llmplan, he
 
 def test_serving_too(compare: Llmplan, llmplan: Llmplan, here: Path) -> None:
     words = ("--model", "llama-3.1-8b", "--workload", "serve", "--devices", "8", "--batch", "32", "--stack", "vllm")
-    found = results(compare(*words, "--hardware", "a100-sxm-80gb,h100-sxm-80gb", "--by", "cost", "--json"))
-    for one in found:
+    for one in results(compare(*words, "--hardware", "a100-sxm-80gb,h100-sxm-80gb", "--by", "cost", "--json")):
         (here / "plan.json").write_text(json.dumps(one["inputs"]))
         assert one["result"] == json.loads(llmplan("estimate", "--plan", "plan.json", "--json").out)["result"]
-    assert found[0]["result"]["cost"]["output_usd_per_million"] <= found[1]["result"]["cost"]["output_usd_per_million"]
-    assert "USD/M tokens" in compare(*words, "--hardware", "a100-sxm-80gb,h100-sxm-80gb").out
+
+
+def cells(table: str) -> dict[str, list[str]]:
+    """The rows of a comparison's table, by their name."""
+    return {name: rest.split() for name, _, rest in (line.partition("  ") for line in table.splitlines())}
+
+
+@pytest.mark.parametrize(("by", "row"), [("cost", "USD"), ("energy", "kWh"), ("carbon", "g CO2e")])
+def test_serving_ranks_by_the_whole_request(compare: Llmplan, here: Path, by: str, row: str) -> None:
+    """At half of the price and power an A100 writes cheaper, reads dearer, and these requests read."""
+    plan = (
+        "model: llama-3.1-8b\nworkload: serve\ndevices: 1\nload: static\nbatch: 8\ninput_tokens: 4000\n"
+        "output_tokens: 32\nhardware: "
+    )
+    (here / "reads.yaml").write_text(f"{plan}h100-sxm-80gb\nprice: 3 USD/h\ndevice_power: 1050 W\n")
+    (here / "writes.yaml").write_text(f"{plan}a100-sxm-80gb\nprice: 1.5 USD/h\ndevice_power: 450 W\n")
+    words = ("--plan", "writes.yaml", "--plan", "reads.yaml", "--by", by)
+    first, second = results(compare(*words, "--json"))
+    part, key = {
+        "cost": ("cost", "usd"), "energy": ("energy", "joules"), "carbon": ("energy", "co2e_kilograms"),
+    }[by]  # fmt: skip
+    request, output = ([one["result"][part][f"{name}_{key}_per_million"] for one in (first, second)]
+                       for name in ("request", "output"))  # fmt: skip
+    assert (first["name"], second["name"]) == ("reads", "writes")
+    assert request[0] < request[1]
+    assert output[0] > output[1]
+    assert second["ratios"][by] == pytest.approx(request[1] / request[0])
+    shown = cells(compare(*words).out)[f"{row}/1k requests"]
+    assert [float(cell) for cell in shown] == sorted(float(cell) for cell in shown)
+
+
+def test_what_is_billed_and_not_used_is_shown(compare: Llmplan) -> None:
+    """One H100 is sold alone, an A100 of this kind by eight."""
+    words = ("--model", "llama-3.1-8b", "--workload", "serve", "--batch", "16", "--hardware", "a100,h100")
+    found = results(compare(*words, "--devices", "1", "--json"))
+    assert [one["result"]["cost"]["devices_billed"] for one in found] == [8, 1]
+    assert cells(compare(*words, "--devices", "1").out)["devices billed"] == ["8", "1"]
+    assert "devices billed 8" in compare(*words, "--devices", "1", "--format", "github").out
+    assert "devices billed" not in compare(*words, "--devices", "8").out
+    lora = ("--model", "llama-3.1-8b", "--workload", "lora", "--seq-len", "2048", "--global-batch", "8")
+    trained = compare(*lora, "--tokens", "1e9", "--hardware", "a100,h100,xeon-8480", "--devices", "1").out
+    assert cells(trained)["devices billed"] == ["8", "1", "?"]
 
 
 def test_fit_is_never_slower_than_the_layout_that_is_chosen_without(compare: Llmplan) -> None:

@@ -105,3 +105,22 @@ def test_accuracy_is_fresh(monkeypatch: pytest.MonkeyPatch, update: bool) -> Non
     if update:
         DOCUMENT.write_text(text, encoding="utf-8")
     assert DOCUMENT.read_text(encoding="utf-8") == text
+
+
+def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages() -> None:
+    """Training: median and share inside the band; serving: the four medians, in the order of the sentence."""
+    rows = re.search(r"left out of the fit \|[^|]*\|([^|]*)\|[^|]*\|[^|]*\|([^|]*)\|", _text("accuracy.md"))
+    assert rows is not None
+    tables = re.findall(
+        r"^## ([^\n]*)\n\n.*?^\| all (?:\|[^|]*){4}\|([^|]*)\|", _text("accuracy-serving.md"), re.M | re.S
+    )
+    order = ["Time per output token", "Time to first token", "Output tokens a second", "Whole request, or static batch"]
+    medians = [dict(tables)[title] for title in order]
+    said = re.search(r"On models that were left out.*?Errors by stack", (ROOT / "README.md").read_text("utf-8"), re.S)
+    assert said is not None
+    shown = re.findall(r"([\d.]+) %", said[0].replace("the 80 % band", ""))
+    assert shown == [figure.strip().rstrip("%") for figure in (*rows.groups(), *medians)]
+
+
+def _text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from llmplan.errors import InputError
 from llmplan.plan.resolve import plan_from
 from llmplan.planner.economics.summary import Economics
 from llmplan.planner.estimate import estimate_run
+from llmplan.report.economics import economics_json, economics_lines
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 16, "tp": 2, "pp": 1, "seq_len": 4096,
@@ -91,6 +92,7 @@ def test_a_given_price_is_taken_by_the_device_hour() -> None:
     assert found.cost.headline is not None
     assert found.cost.headline.usd == pytest.approx(2.0 * found.run.device_seconds / HOUR)
     assert found.cost.offers == (found.cost.headline,)
+    assert found.cost.headline.devices_billed == 16
 
 
 def test_catalogue_prices_are_shown_with_date_and_source_and_the_cheapest_on_demand_counts() -> None:
@@ -103,6 +105,15 @@ def test_catalogue_prices_are_shown_with_date_and_source_and_the_cheapest_on_dem
     assert all(offer.devices_per_instance >= 8 for offer in cost.offers)  # 16 devices are two whole nodes
 
 
+def test_devices_that_are_billed_and_not_used_are_told() -> None:
+    found = economics(hardware="a100-sxm-80gb", devices=12, tp=None, global_batch=96, workload="lora")
+    offer = found.cost.headline
+    assert offer is not None
+    assert (offer.instances, offer.devices_used, offer.devices_billed) == (2, 12, 16)
+    assert "(16 devices of which 12 are used, AWS" in dict(economics_lines(found))["Cost"]
+    assert {one["devices_billed"] for one in economics_json(found)["cost"]["offers"]} == {16}
+
+
 def test_energy_is_devices_and_hosts_times_the_building() -> None:
     found = economics(pue=1.5, device_power="600 W")
     power, run = found.energy.power, found.run
@@ -110,6 +121,14 @@ def test_energy_is_devices_and_hosts_times_the_building() -> None:
     watts = 16 * 600 + 2 * 1200
     assert found.energy.it_joules == pytest.approx(watts * run.wall.value)
     assert found.energy.joules == pytest.approx(1.5 * watts * run.wall.value)
+
+
+def test_a_part_of_a_node_takes_a_part_of_its_host_and_of_its_making() -> None:
+    found = economics(devices=2, tp=None, pue=1.0, device_power="600 W")
+    assert found.energy.joules == pytest.approx((2 * 600 + 1200 / 4) * found.run.wall.value)
+    years = found.run.wall.value / (3 * 365.25 * 86400)
+    assert found.energy.embodied == pytest.approx(7884 / 4 * years)
+    assert "600 W a device + 1200 W a node shared by 8, PUE 1" in dict(economics_lines(found))["Energy"]
 
 
 def test_carbon_follows_the_grid_and_embodied_is_apart() -> None:
@@ -143,6 +162,7 @@ def test_a_slice_of_a_torus_is_priced_by_the_chip() -> None:
     offer = economics(hardware="tpu-v5p", tp=None, pp=None).cost.headline
     assert offer is not None
     assert offer.instances == pytest.approx(16 / offer.devices_per_instance)
+    assert offer.devices_billed == 16
     assert offer.usd_per_device_hour == pytest.approx(4.2, rel=0.01)
 
 

@@ -20,6 +20,18 @@ PLANS: dict[str, dict[str, Any]] = {
     "experts over nodes": {**SERVE, "model": "deepseek-v3-671b", "devices": 16, "tp": 8, "pp": 2, "batch": 256},
     "open": {**SERVE, "model": "llama-3.1-8b", "hardware": "l4", "devices": 2, "load": "open", "request_rate": 1},
     "saturated": {**SERVE, "model": "mixtral-8x7b", "hardware": "a100-sxm-80gb", "devices": 4, "load": "saturated"},
+    "cache read again": {
+        **SERVE,
+        "model": "llama-3.1-8b",
+        "hardware": "a100-sxm-80gb",
+        "devices": 1,
+        "stack": "tensorrt-llm",
+        "stack_version": "0.5.0",
+        "load": "static",
+        "batch": 64,
+        "input_tokens": 4096,
+        "output_tokens": 512,
+    },
     "prefill alone": {**SERVE, "model": "llama-3.1-8b", "batch": 8, "input_tokens": 8000, "output_tokens": 1},
 }
 
@@ -37,17 +49,23 @@ def test_shares_sum_to_the_steps(answer: ServingEstimate) -> None:
 
 
 def test_the_knobs_hold_every_rate_and_every_fixed_time(answer: ServingEstimate) -> None:
-    """With all of them ten times as fast a prefill is ten times as short."""
+    """With all of them ten times as fast a step is ten times as short."""
     plan = answer.plan
     for knob in KNOBS.values():
         plan = knob(plan, 10.0)
-    assert float(estimate_serving(plan).prefill.total) == pytest.approx(float(answer.prefill.total) / 10)
+    faster = estimate_serving(plan)
+    assert float(faster.prefill.total) == pytest.approx(float(answer.prefill.total) / 10)
+    if answer.plan.serving is not None and answer.plan.serving.load in ("static", "closed"):  # of as many sequences
+        assert float(faster.decode.total) == pytest.approx(float(answer.decode.total) / 10)
 
 
 def test_elasticities_are_estimates_of_changed_plans(answer: ServingEstimate) -> None:
     device = answer.plan.device
-    faster = device.memory.model_copy(update={"bandwidth": 1.1 * device.memory.bandwidth})
-    changed = estimate_serving(replace(answer.plan, device=device.model_copy(update={"memory": faster})))
+    memory = device.memory.model_copy(update={"bandwidth": 1.1 * device.memory.bandwidth})
+    on_chip = 1.1 * (device.efficiency.repeated_read_bandwidth or 0.0)
+    efficiency = device.efficiency.model_copy(update={"repeated_read_bandwidth": on_chip})
+    faster = device.model_copy(update={"memory": memory, "efficiency": efficiency})
+    changed = estimate_serving(replace(answer.plan, device=faster))
     found = serving_bottleneck(answer).elasticity["memory_bandwidth"]
     assert found.requests == changed.requests_per_second.value / answer.requests_per_second.value
     assert found.ttft == changed.ttft.value / answer.ttft.value

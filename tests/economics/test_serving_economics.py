@@ -8,9 +8,15 @@ import pytest
 
 from llmplan.catalog import open_catalog
 from llmplan.errors import InputError
+from llmplan.plan.request import request
 from llmplan.plan.resolve import plan_from
 from llmplan.planner.answer import answer_plan
+from llmplan.planner.limits import limits_kept
+from llmplan.planner.search.request import Ask, Wishes
+from llmplan.planner.search.serving import serving_value
+from llmplan.planner.search.serving_request import serving_question
 from llmplan.planner.serving.estimate import ServingEstimate
+from llmplan.report.serving_economics import serving_economics_json, serving_economics_rows
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 8, "workload": "serve", "stack": "vllm",
@@ -35,6 +41,19 @@ def test_input_and_output_together_cost_what_the_devices_do() -> None:
     assert found.output.usd is not None
     hourly = rate * HOUR * (1000 * found.input.usd.value + 200 * found.output.usd.value) / MILLION
     assert hourly == pytest.approx(8 * 3.0)
+    assert found.request.usd is not None
+    assert rate * HOUR * found.request.usd.value / MILLION == pytest.approx(8 * 3.0)
+    assert found.request.usd.low < found.request.usd.value < found.request.usd.high
+
+
+def test_a_limit_on_the_cost_of_output_holds_the_reading_of_prompts_too() -> None:
+    """As `fit` counts it: what the devices cost over the tokens that are written."""
+    answer = serve(limits={"max_cost_per_million": 1000})
+    (kept,) = limits_kept(answer)
+    written = answer.requests_per_second.value * 200 * HOUR / MILLION
+    assert kept.value == pytest.approx(8 * 3.0 / written)
+    question = serving_question(Ask(request(PLAN), {}, Wishes(objective="cost")), open_catalog())[0]
+    assert serving_value(question, "cost", answer) == {"usd_per_million_output_tokens": pytest.approx(kept.value)}
 
 
 def test_energy_and_carbon_sum_the_same_way() -> None:
@@ -48,6 +67,37 @@ def test_energy_and_carbon_sum_the_same_way() -> None:
     watts = rate * (1000 * found.input.joules.value + 200 * found.output.joules.value) / MILLION
     assert watts == pytest.approx(1.3 * (8 * 700 + 1200)) == found.watts
     assert found.output.carbon.value == pytest.approx(found.output.joules.value * found.grid.intensity)
+    assert found.request.joules is not None
+    assert rate * found.request.joules.value / MILLION == pytest.approx(found.watts)
+
+
+@pytest.mark.parametrize(("devices", "watts"), [(1, 700 + 150), (2, 1400 + 300), (12, 12 * 700 + 1800)])
+def test_devices_of_a_node_share_its_host(devices: int, watts: float) -> None:
+    found = serve(devices=devices, pue=1.0).economics
+    assert found is not None
+    assert found.watts == pytest.approx(watts)
+
+
+def test_a_request_that_writes_nothing_costs_what_its_input_does() -> None:
+    found = serve(model="bert-base-uncased", stack=None, input_tokens=400, output_tokens=None).economics
+    assert found is not None
+    assert found.output is None
+    assert found.input.usd is not None
+    assert found.request.usd is not None
+    assert found.request.usd.value == pytest.approx(400 * found.input.usd.value)
+
+
+def test_instances_that_hold_more_than_is_used_say_so() -> None:
+    answer = serve(hardware="a100-sxm-80gb", devices=2, price=None)
+    found = answer.economics
+    assert found is not None
+    assert found.cost.headline is not None
+    assert (found.cost.headline.devices_used, found.cost.headline.devices_billed) == (2, 8)
+    assert serving_economics_json(found)["cost"]["devices_billed"] == 8
+    assert "1 x p4de.24xlarge, 8 devices of which 2 are used, AWS" in dict(serving_economics_rows(found))["cost"]
+    whole = serve(hardware="a100-sxm-80gb", price=None).economics
+    assert whole is not None
+    assert "of which" not in dict(serving_economics_rows(whole))["cost"]
 
 
 def test_output_tokens_cost_more_than_input_tokens() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import llmplan
-from llmplan import InputError, Plan, PlanOptions, estimate, estimate_json, plan_from
+from llmplan import InputError, Plan, PlanOptions, estimate, estimate_json, estimate_serving, plan_from
 
 
 def test_every_public_name_is_there() -> None:
@@ -21,6 +21,18 @@ def test_a_plan_and_its_estimate() -> None:
     answer = estimate(plan)
     assert answer.fits
     assert estimate_json(answer)["inputs"]["hardware"] == "h100-sxm-80gb"
+
+
+def test_a_deployment_and_its_estimate() -> None:
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 1}
+    plan = plan_from(PlanOptions(**words, workload="serve"))
+    answer = estimate_serving(plan)
+    assert answer.fits
+    assert estimate_json(answer)["inputs"]["workload"] == "serve"
+    with pytest.raises(InputError, match="estimate_serving"):
+        estimate(plan)
+    with pytest.raises(InputError, match="`estimate`"):
+        estimate_serving(plan_from(PlanOptions(**words)))
 
 
 def test_bad_input_is_one_exception_with_all_faults() -> None:

@@ -23,6 +23,13 @@ LOADS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+ENGINES = [
+    ("vllm", None), ("sglang", None), ("tensorrt-llm", None), ("generic", None), ("vllm", "0.2"),
+    ("vllm", "MLPerf v4.1"),
+    ("tensorrt-llm", "0.5.0"), ("tensorrt-llm", "0.8.0"), ("tensorrt-llm", "MLPerf v4.1"),
+]  # fmt: skip
+
+
 def asked(wishes: Wishes, given: dict[str, Any] | None = None, **words: Any) -> ServingSearch:
     plain = {"workload": "serve", "input_tokens": 1200, "output_tokens": 200, **words}
     return serving_question(Ask(request(plain), given or {}, wishes), open_catalog())[0]
@@ -39,18 +46,19 @@ def everything(question: ServingSearch) -> list[ServingEstimate]:
     return found
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     model=st.sampled_from(["llama-3.1-8b", "llama-3.1-70b", "mixtral-8x7b-v0.1", "deepseek-v3-671b", "gemma-3-27b"]),
     hardware=st.sampled_from(["h100", "a100-sxm-40gb", "h200-sxm-141gb"]),
     devices=st.sampled_from(["8", "12", "4,16"]),
     load=st.sampled_from(LOADS),
-    stack=st.sampled_from(["vllm", "sglang", "tensorrt-llm", "generic"]),
+    engine=st.sampled_from(ENGINES),
 )
 def test_array_path_equals_scalar_path(
-    model: str, hardware: str, devices: str, load: dict[str, Any], stack: str
+    model: str, hardware: str, devices: str, load: dict[str, Any], engine: tuple[str, str | None]
 ) -> None:
-    question = asked(Wishes(), {"devices": devices}, model=model, hardware=hardware, stack=stack, **load)
+    words = {"model": model, "hardware": hardware, "stack": engine[0], "stack_version": engine[1], **load}
+    question = asked(Wishes(), {"devices": devices}, **words)
     (base,) = question.bases
     for many in chunks(DeploymentSpace(base, question.devices, None, question.choices)):
         for index in range(0, len(many.rows), 7):
@@ -61,6 +69,9 @@ def test_array_path_equals_scalar_path(
             assert many.capacity[index] == pytest.approx(alone.capacity, rel=CLOSE)
             assert many.answer.ttft[index] == pytest.approx(alone.ttft.value, rel=CLOSE)
             assert many.answer.request[index] == pytest.approx(alone.request.value, rel=CLOSE)
+            if alone.output_tokens_per_second is not None and "request_rate" not in load:
+                written = many.output_tokens_per_second[index]
+                assert written == pytest.approx(alone.output_tokens_per_second.value, rel=CLOSE)
             if alone.tpot is not None:
                 assert many.answer.tpot[index] == pytest.approx(alone.tpot.value, rel=CLOSE)
 

@@ -11,6 +11,7 @@ from llmplan.planner.serving.memory import cache_shape
 
 BF16 = 2.0
 FREES, KEEPS = ServingPolicy(window_cache="window"), ServingPolicy(window_cache="full")
+IGNORES = ServingPolicy(window_cache="ignored")
 
 
 def test_llama_8b_has_grouped_queries() -> None:
@@ -42,7 +43,8 @@ def test_gemma_3_frees_what_leaves_its_windows() -> None:
     assert cache.growing == full * each
     assert cache.windows == ((52 * each, 1024.0),)
     assert cache.bytes(8192.0) == 10 * each * 8192 + 52 * each * 1024
-    assert cache_shape(load_model("gemma-3-27b"), Layout(), BF16, KEEPS).bytes(8192.0) == 62 * each * 8192
+    for policy in (KEEPS, IGNORES):
+        assert cache_shape(load_model("gemma-3-27b"), Layout(), BF16, policy).bytes(8192.0) == 62 * each * 8192
 
 
 def test_gpt_oss_alternates() -> None:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from llmplan.plan.codes import CODES
 from llmplan.planner.serving.estimate import LOADED, estimate_serving
+from llmplan.planner.serving.loads import BUSIEST
 from tests.serving.plans import answer
 
 
@@ -127,6 +129,22 @@ def test_too_high_a_rate_is_called_unstable() -> None:
     )
 
 
+def test_no_limit_on_the_first_token_is_met_by_a_queue_without_end() -> None:
+    found = answer(**open_load(1000.0, max_ttft=10.0))
+    assert found.ttft.value < 10.0
+    assert [name for name, _, _ in found.missed] == ["ttft"]
+    assert "LP023" not in [one.code for one in found.warnings]  # LP021 says more
+
+
+def test_what_arrives_bounds_what_is_written() -> None:
+    quiet = answer(**open_load(3.0)).requests_per_second
+    assert (quiet.low, quiet.value, quiet.high) == pytest.approx((2.97, 3.0, 3.03))
+    most = answer(**open_load(3.0)).capacity
+    near = answer(**open_load(0.95 * most)).requests_per_second
+    assert near.low < 0.9 * near.value
+    assert near.high == pytest.approx(1.01 * near.value)
+
+
 def test_replicas_meet_the_targets_and_one_less_does_not() -> None:
     target = {"max_tpot": 0.012}
     found = answer(**open_load(60.0, **target))
@@ -148,6 +166,46 @@ def test_replicas_behind_one_front_end_wait_for_it() -> None:
     assert eight.tpot.value == one.tpot.value
     assert eight.sequences == pytest.approx(8 * one.sequences)
     assert eight.ttft.value > one.ttft.value
+
+
+def test_a_closed_loop_waits_for_its_front_end_too() -> None:
+    one = answer(batch=64, stack_version="MLPerf v4.1")
+    eight = answer(batch=512, devices=8, dp=8, tp=1, stack_version="MLPerf v4.1")
+    assert eight.tpot == one.tpot
+    assert eight.ttft.value > 2 * one.ttft.value
+
+
+def test_replicas_without_a_request_are_idle() -> None:
+    one, many = answer(batch=1), answer(batch=1, devices=8, dp=8, tp=1)
+    assert many.sequences == one.sequences == 1
+    assert many.requests_per_second == one.requests_per_second
+    assert many.ttft == one.ttft
+    assert many.load == pytest.approx(one.load / 8)
+
+
+def test_several_devices_know_of_a_request_later() -> None:
+    """MLPerf servers of TensorRT-LLM answered later on replicas of two devices: by a fitted number alone."""
+    words = {"stack": "tensorrt-llm", "stack_version": "MLPerf v4.1", **open_load(1.0)}
+    known = answer(**words).plan.stack.serving
+    assert known is not None
+    later = known.variants[0].fitted["group_seconds"]
+    assert later > 0
+    pair = answer(**words, devices=2, tp=2)
+    numbers = {name: value for name, value in known.variants[0].fitted.items() if name != "group_seconds"}
+    variant = known.variants[0].model_copy(update={"fitted": numbers})
+    serving = known.model_copy(update={"variants": (variant,)})
+    stack = pair.plan.stack.model_copy(update={"serving": serving})
+    assert pair.ttft.value == pytest.approx(estimate_serving(replace(pair.plan, stack=stack)).ttft.value + later)
+
+
+def test_times_are_told_up_to_the_busiest_share() -> None:
+    most = answer(**open_load(1.0)).capacity
+    near, at, beyond = (
+        answer(**open_load(share * most)).ttft.value for share in (BUSIEST - 0.02, BUSIEST, BUSIEST + 0.05)
+    )
+    assert near < at == pytest.approx(beyond)
+    for code in ("LP021", "LP022"):
+        assert f"{BUSIEST:.0%}".replace("%", " %") in CODES[code].doc
 
 
 def test_a_target_that_the_front_end_misses_needs_no_replicas() -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from llmplan import catalog
-from llmplan.calibration.serving import MEASUREMENTS, fit, predict, read_runs
+from llmplan.calibration.serving import MEASUREMENTS, fit, meanings, predict, read_runs
 from llmplan.calibration.serving_accuracy import DOCUMENT, document, left_out
 from llmplan.calibration.serving_kernels import columns, small_reduce_latency
-from llmplan.calibration.serving_stacks import meanings
+from llmplan.calibration.serving_stacks import fit_stacks
+from llmplan.calibration.serving_stacks import left_out as fit_left_out
 from llmplan.formulas.decode import decode_attention_seconds, touched_experts, weighted_traffic
 from llmplan.formulas.matmul import matmul_seconds
 from llmplan.plan.rows import read_rows
@@ -99,6 +100,25 @@ def test_the_fit_finds_the_numbers_that_made_its_rows(monkeypatch: pytest.Monkey
     for run in exact:
         rate = predict(run, found)["output_tokens_per_second"]
         assert rate == pytest.approx(run.measured["output_tokens_per_second"], rel=0.03)
+
+
+def test_what_is_left_out_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is all wrong moves its own model's fit, and not the one that predicts it."""
+    monkeypatch.chdir(ROOT)
+    runs = [run for run in read_runs(MEASUREMENTS) if run.stack == "gpt-fast"]
+    wrong = [
+        replace(run, measured={name: 100.0 * value for name, value in run.measured.items()})
+        if run.model == "llama-2-7b"
+        else run
+        for run in runs
+    ]
+    start = fit_stacks(runs, meanings())
+    right = fit_left_out(runs, lambda run: run.model, meanings(), start)
+    other = fit_left_out(wrong, lambda run: run.model, meanings(), start)
+    for run in runs:
+        if run.model == "llama-2-7b":
+            for name, ratio in right[run.id].items():
+                assert other[run.id][name] == pytest.approx(ratio - np.log(100.0), abs=1e-6)
 
 
 TARGETS = {  # median, 90th percentile, median left out

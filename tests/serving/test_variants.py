@@ -33,8 +33,23 @@ def test_without_a_version_the_newest_measured_under_the_load(load: str, taken: 
 
 
 @pytest.mark.parametrize(
+    ("version", "taken"), [("0.4.2", "0.2"), ("0.7.3", "0.5"), ("0.8.0", "0.12"), ("0.11", "0.12")]
+)
+def test_a_variant_stands_for_versions_before_it_since_the_engine_was_rewritten(version: str, taken: str) -> None:
+    assert serving("vllm").variant(version, "static").version == taken
+
+
+@pytest.mark.parametrize(
     ("date", "taken"),
-    [("2023-11", "0.2"), ("2023", "0.2"), ("2024-07-01", "0.5"), ("2019", "0.2"), ("2027-01", "0.12")],
+    [
+        ("2023-11", "0.2"),
+        ("2023", "0.2"),
+        ("2024-07-01", "0.5"),
+        ("2019", "0.2"),
+        ("2027-01", "0.12"),
+        ("2024-10", "0.5"),
+        ("2025-06", "0.12"),
+    ],
 )
 def test_a_date_takes_what_was_current(date: str, taken: str) -> None:
     assert serving("vllm").variant(date, "static").version == taken

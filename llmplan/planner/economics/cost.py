@@ -22,7 +22,8 @@ class Offer:
     """One price, and the run at it.
 
     usd_per_hour: of one instance [USD/h]; instances: needed, a part of a slice where slices of all sizes are sold
-    at one price a chip [1]; usd: of the run, with its band [USD].
+    at one price a chip [1]; devices_used: by the plan [1]; devices_billed: that the instances hold [1]; usd: of the
+    run, with its band [USD].
     """
 
     provider: str
@@ -34,6 +35,8 @@ class Offer:
     usd_per_hour: float
     devices_per_instance: int
     instances: float
+    devices_used: int
+    devices_billed: int
     usd: float
     low_usd: float
     high_usd: float
@@ -56,7 +59,7 @@ def cost_of(plan: Plan, wall: Interval, catalog: Catalog) -> Cost:
     """Cost of holding the plan's devices for `wall` [s].
 
     The headline is the price that was given, else the cheapest on-demand one; spot instances are taken away
-    and reserved ones are bought for longer than a run.
+    and reserved ones are bought for longer than a run. Instances are billed whole, with devices that are not used.
     """
     given = plan.inputs.get("price")
     if given is not None:
@@ -95,7 +98,10 @@ def _offer(
 ) -> Offer:  # fmt: skip
     count = plan.devices / each if _by_the_chip(plan, each) else float(instances(float(plan.devices), float(each)))
     usd, low, high = (float(run_cost(seconds, count, usd_per_hour)) for seconds in (wall.value, wall.low, wall.high))
-    return Offer(provider, instance, region, kind, date, source, usd_per_hour, each, count, usd, low, high)
+    return Offer(
+        provider, instance, region, kind, date, source, usd_per_hour, each, count, plan.devices, round(count * each),
+        usd, low, high,
+    )  # fmt: skip
 
 
 def _by_the_chip(plan: Plan, each: int) -> bool:

@@ -11,7 +11,6 @@ from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.formulas.carbon import embodied_carbon, operational_carbon
 from llmplan.formulas.energy import facility_energy, it_energy
 from llmplan.plan.facilities import EnergyTable, Grid, Host
-from llmplan.planner.economics.storage import node_count
 from llmplan.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -22,12 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What a plan's machines draw; device_watts, node_watts [W], None where nothing was published; pue [1]."""
+    """What a plan's machines draw.
+
+    device_watts: of one device [W]; node_watts: of one node beside its devices [W]; None where nothing was published;
+    node_devices: that share a node [1]; pue [1].
+    """
 
     device_watts: float | None
     device_source: str
     node_watts: float | None
     node_source: str
+    node_devices: int
     pue: float
     pue_source: str
 
@@ -55,15 +59,26 @@ def energy_of(plan: Plan, wall: Interval, catalog: Catalog) -> Energy:
     """Energy of a plan that runs for `wall` [s]; InputError for an unknown grid."""
     table = catalog.table("energy", EnergyTable)
     power, grid = power_of(plan, table), grid_of(plan, table)
-    nodes, missing = node_count(plan), missing_power(plan, power)
-    embodied = _embodied(plan, table, wall.value, nodes)
-    if power.device_watts is None:
+    embodied, missing = _embodied(plan, table, wall.value), missing_power(plan, power)
+    watts = it_watts(plan, power)
+    if watts is None:
         return Energy(power, grid, None, None, None, None, None, embodied, missing)
-    watts = float(it_energy(1.0, float(plan.devices), power.device_watts, nodes, power.node_watts or 0.0))
     whole = float(facility_energy(watts, power.pue))
     carbon = float(operational_carbon(whole * wall.value, grid.intensity))
     low, high = whole * wall.low, whole * wall.high
     return Energy(power, grid, watts * wall.value, whole * wall.value, low, high, carbon, embodied, missing)
+
+
+def it_watts(plan: Plan, power: Power) -> float | None:
+    """What the plan's devices draw with their share of their hosts [W]; None where the device's power is not known."""
+    if power.device_watts is None:
+        return None
+    return float(it_energy(1.0, float(plan.devices), power.device_watts, _nodes(plan), power.node_watts or 0.0))
+
+
+def _nodes(plan: Plan) -> float:
+    """Nodes that the plan's devices fill, the last in part [1]: devices of a node share its host evenly."""
+    return plan.devices / plan.cluster.devices_per_node
 
 
 def power_of(plan: Plan, table: EnergyTable) -> Power:
@@ -85,7 +100,7 @@ def power_of(plan: Plan, table: EnergyTable) -> Power:
         pue, pue_source = said["pue"], "given"
     elif pue is None:
         pue, pue_source = table.pue, f"stands in: cluster {cluster.id} says none"
-    return Power(watts, source, node, node_source, float(pue), pue_source)
+    return Power(watts, source, node, node_source, cluster.devices_per_node, float(pue), pue_source)
 
 
 def grid_of(plan: Plan, table: EnergyTable) -> Grid:
@@ -108,12 +123,12 @@ def grid_of(plan: Plan, table: EnergyTable) -> Grid:
         ) from None
 
 
-def _embodied(plan: Plan, table: EnergyTable, seconds: float, nodes: float) -> float | None:
-    """Embodied carbon of the run [kg]: of the cluster's nodes, or of such servers and devices."""
+def _embodied(plan: Plan, table: EnergyTable, seconds: float) -> float | None:
+    """Embodied carbon of the run [kg]: its share of the cluster's nodes, or of such servers and devices."""
     each, host = plan.cluster.embodied, table.hosts.get(plan.device.kind, Host())
     if each is None and host.node_embodied is not None and host.device_embodied is not None:
         each = host.node_embodied + plan.cluster.devices_per_node * host.device_embodied
-    return None if each is None else float(embodied_carbon(each, nodes, seconds, table.lifetime))
+    return None if each is None else float(embodied_carbon(each, _nodes(plan), seconds, table.lifetime))
 
 
 def assumed_power(plan: Plan, power: Power, grid: Grid, remark: str = "") -> Iterator[str]:

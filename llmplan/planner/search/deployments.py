@@ -122,8 +122,11 @@ class Deployments:
         """Of all devices; what they could deliver, where requests come at a rate [1/s]."""
         work = self.plan.serving
         assert work is not None
-        delivered = self.answer.output_tokens_per_second * self.rows[:, 3]
-        return self.capacity * work.output_tokens if work.load == "open" else delivered
+        if work.load == "open":
+            return self.capacity * work.output_tokens
+        copies, batch = self.rows[:, 3], self.rows[:, 4]
+        busy = np.where(batch > 0, np.minimum(copies, batch), copies)  # `busy_replicas`
+        return self.answer.output_tokens_per_second * busy
 
     def make(self, index: int) -> tuple[Plan, Layout]:
         """Plan and layout at an index."""

@@ -112,11 +112,9 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
         raise InputError(
             Fault("--maximize batch looks for the requests in flight: leave out --batch and --request-rate")
         )
-    extra = (
-        {"batch": 1}
-        if word == "batch" or ("batch" not in ask.given and ask.wanted.options.request_rate is None)
-        else {}
-    )
+    said = ask.wanted.options
+    fixed = "batch" in ask.given or said.request_rate is not None or said.load in ("saturated", "open")
+    extra = {} if fixed and word != "batch" else {"batch": 1}
     plan = _fixed(ask, word, catalog, **extra)
 
     def at(value: int) -> Plan:

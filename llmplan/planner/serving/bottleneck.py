@@ -14,7 +14,7 @@ from llmplan.plan.codes import warning
 from llmplan.planner.bottleneck import CAPACITY
 from llmplan.planner.knobs import KNOBS, MORE, NUDGE
 from llmplan.planner.serving.estimate import estimate_serving
-from llmplan.planner.serving.loads import decode_step, prefill_step, prefill_tokens
+from llmplan.planner.serving.loads import busy_replicas, decode_step, prefill_step, prefill_tokens, read_together
 from llmplan.planner.serving.step import ServingNumbers, deployment
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ServingBottleneck:
     """What holds a deployment back.
 
     resource: what a request waits for most, `memory_capacity` where it waits for a place;
-    decode, prefill: seconds by resource of a decoding step and of one request's prefill, which sum to it [s].
+    decode, prefill: seconds by resource of a decoding step and of one prefill, which sum to it [s].
     """
 
     resource: str
@@ -54,7 +54,9 @@ class ServingBottleneck:
 
 def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
     """What holds a deployment back; a dozen more evaluations of it."""
-    here = answer.sequences / answer.replicas
+    work = answer.plan.serving
+    assert work is not None  # the answer is of a serving plan
+    here = answer.sequences / float(busy_replicas(work, float(answer.replicas)))
     steps, nudged = (
         _steps(answer.plan, here),
         {n: _steps(knob(answer.plan, 1.0 + NUDGE), here) for n, knob in KNOBS.items()},
@@ -71,7 +73,8 @@ def _request(answer: ServingEstimate, decode: dict[str, float], prefill: dict[st
     """A request's own device time by resource: its prefill, and its part of the steps [s]."""
     work = answer.plan.serving
     assert work is not None  # the answer is of a serving plan
-    steps = max(work.output_tokens - 1.0, 0.0) / max(answer.sequences / answer.replicas, 1.0)
+    together = answer.sequences / float(busy_replicas(work, float(answer.replicas)))
+    steps = max(work.output_tokens - 1.0, 0.0) / max(together, 1.0)
     return {name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0) for name in KNOBS}
 
 
@@ -84,14 +87,14 @@ def _memory_bound(answer: ServingEstimate) -> bool:
 
 
 def _steps(plan: Plan, sequences: float) -> tuple[float, float]:
-    """A decoding step with so many sequences, and one request's prefill, of one replica [s]."""
+    """A decoding step with so many sequences, and the prefill of what is read together, of one replica [s]."""
     work, defaults = plan.serving, plan.stack.serving
     assert work is not None  # the plan is one of serving
     assert defaults is not None
     variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
     policy = defaults.policy_of(variant)
     at = deployment(plan, policy, ServingNumbers.of(variant.fitted))
-    prompt = prefill_tokens(work, policy, 1.0)
+    prompt = prefill_tokens(work, policy, read_together(work, sequences))
     return float(decode_step(at, work, sequences).total), float(prefill_step(at, work, prompt).total)
 
 

@@ -1,4 +1,4 @@
-"""What a deployment costs, draws and emits for a million tokens, at its load; and against a list of prices."""
+"""What a deployment costs, draws and emits by request and token, at its load; and against a list of prices."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.carbon import operational_carbon
 from llmplan.formulas.cost import break_even_rate, cost_per_million
-from llmplan.formulas.energy import energy_per_million, facility_energy, it_energy
+from llmplan.formulas.energy import energy_per_million, facility_energy
 from llmplan.plan.codes import warning
 from llmplan.plan.facilities import EnergyTable
 from llmplan.planner.economics.cost import Cost, cost_of
-from llmplan.planner.economics.energy import Power, assumed_power, grid_of, missing_power, power_of
-from llmplan.planner.economics.storage import node_count
+from llmplan.planner.economics.energy import Power, assumed_power, grid_of, it_watts, missing_power, power_of
 from llmplan.planner.estimate import Interval
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ _MILLION = 1e6
 
 @dataclass(frozen=True, slots=True)
 class PerMillion:
-    """A million input or output tokens; usd [USD], joules [J], carbon [kg]; None where not known."""
+    """A million requests, input or output tokens; usd [USD], joules [J], carbon [kg]; None where not known."""
 
     usd: Interval | None
     joules: Interval | None
@@ -55,13 +54,18 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class ServingEconomics:
-    """A deployment's money and energy; input_share: of a request's device time that its prompt takes [1]."""
+    """A deployment's money and energy.
+
+    input_share: of a request's device time that its prompt takes [1]; request: requests of the plan's lengths, in all;
+    input, output: their tokens, each with its share of that.
+    """
 
     cost: Cost
     power: Power
     grid: Grid
     watts: float | None
     input_share: float
+    request: PerMillion
     input: PerMillion
     output: PerMillion | None
     api: Api | None
@@ -79,12 +83,12 @@ def with_economics(answer: ServingEstimate, catalog: Catalog) -> ServingEstimate
     assert work is not None  # `answer` is of a serving plan
     usd = cost.headline.usd if cost.headline else None
 
-    def million(part: float, tokens: float) -> PerMillion:
-        return _per_million(answer.requests_per_second, tokens, part, usd, watts, grid.intensity)
+    def million(part: float, each: float) -> PerMillion:
+        return _per_million(answer.requests_per_second, each, part, usd, watts, grid.intensity)
 
     writes = work.output_tokens > 1.0
     found = ServingEconomics(
-        cost, power, grid, watts, share, million(share, work.input_tokens),
+        cost, power, grid, watts, share, million(1.0, 1.0), million(share, work.input_tokens),
         million(1.0 - share, work.output_tokens) if writes else None, _api(answer, usd),
         () if watts is None else tuple(assumed_power(plan, power, grid, "; decoding draws less")),
     )  # fmt: skip
@@ -104,10 +108,10 @@ def input_share(answer: ServingEstimate) -> float:
 
 
 def _per_million(
-    requests: Interval, tokens: float, share: float, usd: float | None, watts: float | None, intensity: float
+    requests: Interval, each: float, share: float, usd: float | None, watts: float | None, intensity: float
 ) -> PerMillion:
-    """Of so many tokens a request that take `share` of its time; the band is that of the requests."""
-    rates = [max(rate, 1e-30) * tokens for rate in (requests.value, requests.high, requests.low)]
+    """A million of what a request has `each` of, which take `share` of its time; the band is that of the requests."""
+    rates = [max(rate, 1e-30) * each for rate in (requests.value, requests.high, requests.low)]
     money = None if usd is None else Interval(*(float(cost_per_million(usd * share, rate)) for rate in rates))
     if watts is None:
         return PerMillion(money, None, None)
@@ -117,12 +121,9 @@ def _per_million(
 
 
 def _watts(plan: Plan, power: Power) -> float | None:
-    """What the deployment draws with its hosts and building [W]."""
-    if power.device_watts is None:
-        return None
-    nodes = node_count(plan)
-    machines = it_energy(1.0, float(plan.devices), power.device_watts, nodes, power.node_watts or 0.0)
-    return float(facility_energy(machines, power.pue))
+    """What the deployment draws with its share of hosts and building [W]."""
+    machines = it_watts(plan, power)
+    return None if machines is None else float(facility_energy(machines, power.pue))
 
 
 def _api(answer: ServingEstimate, usd: float | None) -> Api | None:

@@ -6,10 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from llmplan.errors import Fault, InputError
 from llmplan.formulas.queueing import replicas, utilisation
 from llmplan.plan.codes import warning
 from llmplan.planner.estimate import Interval, Verdict, verdict
-from llmplan.planner.serving.loads import BUSIEST, capacity, decode_step, prefill_step, prefill_tokens, respond
+from llmplan.planner.serving.loads import (
+    BUSIEST,
+    busy_replicas,
+    capacity,
+    decode_step,
+    prefill_step,
+    prefill_tokens,
+    read_together,
+    respond,
+)
 from llmplan.planner.serving.memory import ServingMemory, serving_memory
 from llmplan.planner.serving.step import Deployment, ServingNumbers, Step, deployment
 
@@ -21,7 +31,8 @@ if TYPE_CHECKING:
     from llmplan.planner.serving.economics import ServingEconomics
 
 LOADED = 0.9
-"""Share of a replica's capacity to which `replicas` loads it: beyond it waiting hangs on single percents."""
+"""Share of a replica's capacity to which `replicas` loads it: a tenth is left for what the capacity may be off."""
+_RATE_ERROR = 0.01  # of a given request rate, and of lengths that are means
 _BISECTIONS = 14  # of the rate a replica can take within the targets: a ten-thousandth of the range
 
 
@@ -91,16 +102,17 @@ class ServingEstimate:
 
 
 def estimate_serving(plan: Plan) -> ServingEstimate:
-    """Estimates one serving plan; raises InputError where device, stack and precisions do not go together."""
+    """Estimates one deployment; raises InputError for a plan of training, and where its parts do not go together."""
     work, defaults = plan.serving, plan.stack.serving
-    assert work is not None
-    assert defaults is not None
+    if work is None or defaults is None:
+        raise InputError(Fault("the workload is not serve: `estimate` estimates a training"))
     variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
     policy = defaults.policy_of(variant)
     numbers = ServingNumbers.of(variant.fitted)
     memory = serving_memory(plan, policy)
     at = deployment(plan, policy, numbers)
     copies = plan.layout.dp
+    busy = float(busy_replicas(work, float(copies)))
     places = max(float(memory.resident), 1.0)
     answer = respond(at, work, policy, float(copies), places)
     most = float(capacity(at, work, policy, places))
@@ -108,11 +120,14 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
     room = usable * (work.memory_fraction or policy.memory_fraction if policy.memory_fraction_of == "total" else 1.0)
     needed = serving_interval(plan, "serving_bytes", float(memory.needed_bytes))
     each = None if work.request_rate is None else work.request_rate / copies
-    load = float(utilisation(each, most)) if each is not None else float(answer.sequences) / places
+    load = float(utilisation(each, most)) if each is not None else float(answer.sequences) * busy / (places * copies)
     stable = each is None or each < most
     writes = work.output_tokens > 1.0
-    limits = _missed(work, float(answer.ttft), float(answer.tpot))
-    rate = serving_interval(plan, "output_tokens_per_second", float(answer.output_tokens_per_second) * copies)
+    # a queue that grows without end meets no limit on the first token
+    limits = _missed(work, float(answer.ttft) if stable else float("inf"), float(answer.tpot))
+    rate = serving_interval(plan, "output_tokens_per_second", float(answer.output_tokens_per_second) * busy)
+    if work.request_rate is not None:
+        rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
     found = ServingEstimate(
         plan=plan, version=variant.version, memory=memory, needed=needed, usable_bytes=room,
         capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
@@ -126,9 +141,10 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
         kv_tokens=serving_interval(plan, "kv_tokens", float(memory.kv_tokens)) if float(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
         replica_devices=plan.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
-        sequences=float(answer.sequences) * copies, queued=float(answer.queued) * copies,
+        sequences=float(answer.sequences) * busy, queued=float(answer.queued) * busy,
         resident=float(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
-        prefill=prefill_step(at, work, prefill_tokens(work, policy, 1.0)), missed=tuple(limits), warnings=(),
+        prefill=prefill_step(at, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
+        missed=tuple(limits), warnings=(),
     )  # fmt: skip
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
 
@@ -141,6 +157,13 @@ def serving_interval(plan: Plan, quantity: str, value: float) -> Interval:
     if plan.device.id not in plan.stack.serving.hardware:
         band = bands.get(f"{quantity}_unmeasured_hardware", band)
     return Interval(value, value * band.low, value * band.high) if band else Interval(value, value, value)
+
+
+def _delivered(plan: Plan, offered: float, capacity: float) -> Interval:
+    """What is written where requests come at a rate: all that is asked for, or as much as can be; rates in tokens/s."""
+    can = serving_interval(plan, "output_tokens_per_second", capacity)
+    low, high = offered * (1.0 - _RATE_ERROR), offered * (1.0 + _RATE_ERROR)
+    return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
 
 
 def _scaled(value: Interval, factor: float) -> Interval:
@@ -191,7 +214,8 @@ def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     elif found.fits and work.request_rate is not None and found.load > BUSIEST:
         yield warning("LP022", load=f"{found.load:.0%}")
     for name, value, limit in found.missed:
-        yield warning("LP023", name=name, value=f"{value:.3g}", limit=f"{limit:g}")
+        if value < float("inf"):  # else LP021 has said it
+            yield warning("LP023", name=name, value=f"{value:.3g}", limit=f"{limit:g}")
     longest = float(found.memory.longest)
     if found.fits and work.input_tokens + work.output_tokens > longest:
         yield warning("LP024", longest=round(longest))

@@ -76,6 +76,11 @@ def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) 
     return minimum(most, work.input_tokens * maximum(requests, 1.0))
 
 
+def read_together(work: ServingWorkload, sequences: Num) -> Num:
+    """Requests whose prompts are read at once [1]: all in flight where nothing is written, else one at a time."""
+    return maximum(sequences, 1.0) if work.output_tokens <= 1.0 else 1.0
+
+
 def pace(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
     """Times in continuous batching: requests that end in one step are replaced in the next.
 
@@ -221,16 +226,21 @@ def _rate(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequence
     return sequences / (more * now.decode + maximum(sequences, 1.0) * now.prefill)
 
 
+def busy_replicas(work: ServingWorkload, copies: Num) -> Num:
+    """How many of so many replicas have a request at all [1]: a batch of fewer leaves the rest idle."""
+    return copies if work.batch is None else minimum(copies, work.batch)
+
+
 def respond(at: Deployment, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Answer:
-    """What one of so many replicas does under the workload's load; resident: sequences that fit in one [1].
+    """What one busy of so many replicas does under the workload's load; resident: sequences that fit in one [1].
 
     `batch` and `request_rate` are those of all replicas together and divided evenly.
     """
-    places = maximum(resident, 1.0)
+    places, busy = maximum(resident, 1.0), busy_replicas(work, copies)
     if work.load == "open":
         assert work.request_rate is not None
-        return open_arrivals(at, work, policy, work.request_rate / copies, places, copies)
-    batch = places if work.load == "saturated" or work.batch is None else maximum(work.batch / copies, 1.0)
+        return open_arrivals(at, work, policy, work.request_rate / busy, places, busy)
+    batch = places if work.load == "saturated" or work.batch is None else work.batch / busy
     if work.load == "static":
         return static_batch(at, work, policy, batch, places)
-    return closed_loop(at, work, policy, batch, places, copies)
+    return closed_loop(at, work, policy, batch, places, busy)

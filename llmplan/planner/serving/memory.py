@@ -156,7 +156,7 @@ def workspace_bytes(plan: Plan, policy: ServingPolicy) -> Num:
 def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0) -> CacheShape:
     """Cache of a sequence on the fullest device; element: bytes of one element; prompt: tokens read first [1].
 
-    A layer with a window keeps the window, or every token where the engine's policy is `full`.
+    A layer with a window keeps the window, or every token where the engine's policy is `full` or `ignored`.
     Heads are divided over tp; where there are fewer heads, or one latent for all (MLA), they are copied.
     The decoder of an encoder-decoder caches the prompt for cross-attention, and for its own what it has written.
     """

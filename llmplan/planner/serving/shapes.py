@@ -47,8 +47,9 @@ class Mixer:
 
     heads [1]; pair_width: qk_dim + v_dim of a head in prefill [1]; decode_width: the same in decoding,
     where latent attention works on the latents [1]; cache: elements a token read in decoding and within
-    `window` [1]; sharers: query heads that share a cached one [1]; index: elements a token read whatever the
-    window [1]; token_flops, pair_flops [FLOP];
+    `window` [1]; sliding: whether that is a sliding window, which an engine may ignore; sharers: query heads of
+    this device to each cached one [1]; index: elements a token read whatever the window [1];
+    token_flops, pair_flops [FLOP];
     query_elements, key_elements: a token's, read or written by prefill [1]; state_bytes: read and written a step.
     """
 
@@ -59,6 +60,7 @@ class Mixer:
     cross: bool
     chunked: bool
     window: float | None
+    sliding: bool
     heads: Num
     pair_width: float
     decode_width: float
@@ -171,7 +173,8 @@ def _mixer(core: Core, count: float, layout: Any, phase: Phase) -> Mixer:
     heads = core.heads / layout.tp
     return Mixer(
         count=count, phase=phase, recurrent=core.kind == "recurrent", causal=core.causal, cross=core.cross,
-        chunked=core.chunked, window=None if window is None else float(window), heads=heads,
+        chunked=core.chunked, window=None if window is None else float(window),
+        sliding=core.cache_window is not None and not core.chunked, heads=heads,
         pair_width=float(core.qk_dim + core.v_dim),
         decode_width=2.0 * growing if latent else float(core.qk_dim + core.v_dim),
         cache=growing / parts, sharers=1.0 if latent else heads * parts / max(core.cache_heads, 1),

@@ -19,7 +19,7 @@ from llmplan.formulas.collectives import (
 from llmplan.formulas.decode import (
     decode_attention_seconds,
     reduce_latency,
-    repeated_reads,
+    repeated_reads_bandwidth,
     touched_experts,
     weighted_traffic,
 )
@@ -32,7 +32,7 @@ from llmplan.planner.serving.shapes import Mixer, Product, Shapes, shapes
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Bool, Num
     from llmplan.plan.plan import Plan
-    from llmplan.plan.serving import CacheReads, ServingPolicy
+    from llmplan.plan.serving import ServingPolicy
 
 _SMALL_TILE = 8.0  # rows: half of the 16-row tile that grouped products take where each expert has few rows
 _LARGE_TILE = 64.0  # rows: half of the 128-row tile that they take where each has many
@@ -40,8 +40,6 @@ GROUPED_SHARE = 0.75
 """Rate of large grouped products over plain ones [1]: median of 400 measured mixture-of-experts layers of 1,024
 tokens and more on A100, H100, H200 and B200 (vLLM's fused kernels, ai-dynamo/aiconfigurator systems/data)."""
 DECODE_ATTENTION_SHARE = 0.5  # of the rate of prefill: queries of one token fill matrix tiles badly
-_TWO_BYTES = 2.0  # of an element in 16 bits
-_EIGHT = 8.0  # query heads to a cached one in Llama 2 70B, for which the first such kernels were made
 _EXCHANGE_BYTES = 1.5  # of an element sent to experts in 8 bits and back in 16, on average
 
 
@@ -82,9 +80,10 @@ class Deployment:
     stream: float  # [bytes/s]
     cache_bandwidth: float  # [bytes/s]
     cache_latency: float  # [s]
-    cache_reads: CacheReads
+    shares_reads: bool  # whether all query heads of a group share one reading of the cache
+    shared_groups: tuple[float, ...]  # if not: sizes of groups that do [1]
     windows: bool  # whether layers with a sliding window attend to no more than it
-    again_bandwidth: float  # [bytes/s]
+    on_chip_bandwidth: float  # [bytes/s]
     links: reach.Links
     reduce_latency: float  # [s], eight devices
     tp: Num
@@ -131,6 +130,7 @@ def deployment(plan: Plan, policy: ServingPolicy, numbers: ServingNumbers, built
     measured = device.efficiency
     fraction = measured.decode_attention_fraction or measured.memory_fraction or 1.0
     links = reach.links(device, plan.cluster)
+    narrow = WEIGHT_BYTES[work.kv_precision] < reach.ELEMENT_BYTES["bf16"]
     return Deployment(
         shapes=built or shapes(plan.model, plan.layout),
         low=reach.matmul_rate(device, compute, share),
@@ -143,8 +143,9 @@ def deployment(plan: Plan, policy: ServingPolicy, numbers: ServingNumbers, built
         stream=reach.stream_bandwidth(device),
         cache_bandwidth=device.memory.bandwidth * fraction * numbers.memory_efficiency,
         cache_latency=measured.decode_attention_latency or 0.0,
-        cache_reads=policy.cache_reads, windows=policy.window_cache != "ignored",
-        again_bandwidth=measured.repeated_read_bandwidth or device.memory.bandwidth,
+        shares_reads=policy.cache_reads == "shared" or (policy.cache_reads == "shared_16_bit" and not narrow),
+        shared_groups=policy.shared_groups, windows=policy.window_cache != "ignored",
+        on_chip_bandwidth=measured.repeated_read_bandwidth or 0.0,  # unknown: every reader reads memory
         links=links,
         reduce_latency=measured.small_reduce_latency or links.scale_up_latency,
         tp=plan.layout.tp * 1.0, pp=plan.layout.pp * 1.0, ep=plan.layout.ep * 1.0, numbers=numbers,
@@ -231,9 +232,7 @@ def _prefill_attention(at: Deployment, mixer: Mixer, prompt: Num, length: Num) -
     extra = prompt * (mixer.token_flops + mixer.pair_flops * length / 2.0)
     work = extra
     if not mixer.recurrent:
-        attended = attended_tokens(
-            length, mixer.window if at.windows else None, causal=mixer.causal, chunked=mixer.chunked
-        )
+        attended = attended_tokens(length, _window(at, mixer), causal=mixer.causal, chunked=mixer.chunked)
         work = extra + attention_flops(prompt, attended, mixer.heads, mixer.pair_width, 0.0)
     traffic = 2.0 * prompt * mixer.prefill_elements
     return attention_seconds(
@@ -245,26 +244,32 @@ def _decode_attention(at: Deployment, mixer: Mixer, decoding: Num, context: Num,
     """One new token a sequence against its cache; cross-attention reads the prompt's, self-attention of an
     encoder-decoder only what was written."""
     seen = _seen(mixer, context, length)
-    attended = minimum(seen, mixer.window) if at.windows and mixer.window is not None else seen
-    cache = _reads(at, mixer) * mixer.cache * attended
-    traffic = decoding * (at.kv_bytes * (cache + mixer.index * seen) + mixer.state_bytes)
+    window = _window(at, mixer)
+    attended = seen if window is None else minimum(seen, window)
+    traffic = decoding * (at.kv_bytes * (mixer.cache * attended + mixer.index * seen) + mixer.state_bytes)
     flops = decoding * (2.0 * attended * mixer.heads * mixer.decode_width + mixer.token_flops + mixer.pair_flops * seen)
     return decode_attention_seconds(
         traffic,
         flops,
-        bandwidth=at.cache_bandwidth,
+        bandwidth=_cache_bandwidth(at, mixer),
         rate=at.attention * DECODE_ATTENTION_SHARE,
         latency=at.cache_latency,
     )
 
 
-def _reads(at: Deployment, mixer: Mixer) -> Num:
-    """Factor on the time to read the cache, where not all query heads of a group share one reading [1]."""
-    narrow = at.kv_bytes < _TWO_BYTES
-    if at.cache_reads == "shared" or (at.cache_reads == "shared_16_bit" and not narrow):
-        return 1.0
-    again = repeated_reads(mixer.sharers, at.cache_bandwidth, at.again_bandwidth)
-    return where(mixer.sharers == _EIGHT, 1.0, again) if at.cache_reads == "shared_by_8" else again
+def _cache_bandwidth(at: Deployment, mixer: Mixer) -> Num:
+    """Rate at which the cache is read, where not all query heads of a group share one reading [bytes/s]."""
+    if at.shares_reads:
+        return at.cache_bandwidth
+    apart = repeated_reads_bandwidth(mixer.sharers, at.cache_bandwidth, at.on_chip_bandwidth)
+    for group in at.shared_groups:
+        apart = where(mixer.sharers == group, at.cache_bandwidth, apart)
+    return apart
+
+
+def _window(at: Deployment, mixer: Mixer) -> float | None:
+    """Tokens that the layer attends to at most, under an engine that may ignore sliding windows [1]."""
+    return None if mixer.sliding and not at.windows else mixer.window
 
 
 def _seen(mixer: Mixer, context: Num, length: Num) -> Num:

@@ -1,0 +1,59 @@
+"""What a serving plan takes where nothing is said, and what it says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmplan.errors import InputError
+from llmplan.plan.layout import Layout
+from llmplan.plan.plan import Plan
+from tests.serving.plans import plan
+
+SEVENTY = {"model": "llama-3.1-70b", "batch": 8}
+"""Weights of 131 GiB in 16 bits: two H100 hold them, and leave no room for a cache."""
+
+
+@pytest.mark.parametrize(
+    ("devices", "degrees"),
+    [(3, (1, 3, 1)), (4, (4, 1, 1)), (5, (1, 5, 1)), (6, (2, 3, 1)), (8, (4, 1, 2)), (12, (4, 1, 3))],
+)
+def test_the_least_layout_with_room(devices: int, degrees: tuple[int, int, int]) -> None:
+    """Tensor parallelism first, stages where it alone does not do."""
+    layout = plan(**SEVENTY, devices=devices).layout
+    assert (layout.tp, layout.pp, layout.dp) == degrees
+
+
+def test_where_nothing_has_room_it_says_so() -> None:
+    found = plan(**SEVENTY, devices=2)
+    assert found.layout == Layout(tp=2)
+    assert "no layout of these devices" in " ".join(found.assumptions)
+    assert "the least at which" in " ".join(plan(**SEVENTY, devices=8).assumptions)
+
+
+def test_one_sequence_is_not_divided() -> None:
+    with pytest.raises(InputError, match="cp: "):
+        plan(devices=2, cp=2)
+
+
+def codes(found: Plan) -> list[str]:
+    return [one.code for one in found.warnings]
+
+
+def test_software_for_other_devices_is_warned_of() -> None:
+    assert "LP013" in codes(plan(stack="tensorrt-llm", hardware="mi300x"))
+    assert "LP013" in codes(plan(stack="jetstream"))
+    assert "LP013" not in codes(plan(stack="tensorrt-llm"))
+    assert "LP013" not in codes(plan(stack="vllm", hardware="mi300x"))
+
+
+def test_a_version_that_is_not_known_is_said() -> None:
+    told = " ".join(plan(stack_version="banana").assumptions)
+    assert "'banana' is not in the catalogue" in told
+    assert "not in the catalogue" not in " ".join(plan().assumptions)
+
+
+def test_a_window_that_is_not_applied_is_said() -> None:
+    old = plan(model="mistral-7b-v0.1", stack="tensorrt-llm", stack_version="0.17")
+    assert "sliding windows: not applied" in " ".join(old.assumptions)
+    new = plan(model="mistral-7b-v0.1", stack="tensorrt-llm", stack_version="1.0")
+    assert "sliding windows" not in " ".join(new.assumptions)
