@@ -72,7 +72,7 @@ def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, 
     from llmplan.cli.plan_input import read_requests
     from llmplan.plan.options import words
     from llmplan.plan.resolve import resolve
-    from llmplan.planner.explain.terms import terms_named
+    from llmplan.planner.explain.terms import terms_named, why_nothing
     from llmplan.planner.explain.walk import entries, explain
     from llmplan.report.explain import explain_json, print_explanations
     from llmplan.report.json import dumps
@@ -85,9 +85,7 @@ def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, 
     names = terms_named(term, resolved)
     answer, found = explain(resolved, opened, names)
     if not found:
-        raise InputError(
-            f"{names[0]} of this plan is not known: it takes the run's length (--tokens), a price or a power"
-        )
+        raise InputError(why_nothing(names[0], resolved))
     if form == "json":
         typer.echo(dumps(explain_json(found, entries(resolved), words(answer.plan))))
     else:

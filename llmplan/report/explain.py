@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -13,10 +14,12 @@ from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.plan.codes import Code
-    from llmplan.planner.explain.walk import Entry, Explanation, Input, Step
+    from llmplan.planner.explain.steps import Input, Step
+    from llmplan.planner.explain.walk import Entry, Explanation
 
 EXPLAIN = "llmplan.explain/1"
 _DIGITS = 6
+_COMPUTED = re.compile(r" [-+*/] ")
 
 
 def explain_json(found: Iterable[Explanation], entries: Iterable[Entry], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -66,20 +69,23 @@ def _handy(one: Explanation) -> str:
 
 
 def _step(step: Step, depth: int, told: set[str]) -> Iterator[str]:
-    """A call: its result; the first time also its formula, its sources and what the arguments mean."""
+    """A call: its result, and the expression of it; the first time what it says, its sources, what arguments mean."""
     pad = "  " * depth
     times = f", {step.times} times" if step.times > 1 else ""
-    yield f"{pad}{step.function}{_words(step)} = {_result(step)}{times}"
+    code = step.formula if step.formula.startswith("= ") else ""
+    yield f"{pad}{step.function}{_words(step)} = {_result(step)}{times}{' ' + code if code else ''}"
+    texts = [text for text in (step.says, step.formula) if text and text not in (*told, code)]
     first = step.function not in told
-    told.add(step.function)
+    told.update((step.function, *texts))
+    yield from (f"{pad}    {text}" for text in texts)
     if first:
-        yield from (f"{pad}    {text}" for text in (step.says, step.formula) if text)
         yield from (f"{pad}    source: {text}" for text in step.references if text not in step.says + step.formula)
+    below = {one.function for one in step.steps}
     for given in step.inputs:
-        if not isinstance(given.value, str):
+        if not isinstance(given.value, str) and given.name.strip("_()") not in below:
             yield f"{pad}    {_input(given, first=first)}"
-    for below in step.steps:
-        yield from _step(below, depth + 1, told)
+    for one in step.steps:
+        yield from _step(one, depth + 1, told)
 
 
 def _words(step: Step) -> str:
@@ -89,7 +95,8 @@ def _words(step: Step) -> str:
 
 def _input(given: Input, *, first: bool) -> str:
     assert not isinstance(given.value, str)
-    meaning = f"  {given.meaning}" if first and given.meaning else ""
+    computed = _COMPUTED.search(given.origin)  # the formula's word for it may say too much: a share of a price
+    meaning = f"  {given.meaning}" if first and given.meaning and not computed else ""
     origin = f"  <- {given.origin}" if given.origin else ""
     return f"{given.name} {_amount(given.value, given.unit)}{meaning}{origin}"
 

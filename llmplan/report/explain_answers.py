@@ -24,12 +24,15 @@ class InputAnswer(Part):
 
 
 class StepAnswer(Part):
-    """One call: what it says of itself, what went in, what came out, and the calls that it made."""
+    """One call: what it says of itself, what went in, what came out, and the calls that it made.
+
+    Or, of a deployment, one variable of the planner: its name is the `function`."""
 
     function: str
     module: str
     says: str
     formula: str
+    """In words; after `= `, the expression that stands in the code, whose numbers are the `inputs` and the `steps`."""
     unit: str
     """Of the result."""
     inputs: list[InputAnswer]

@@ -61,7 +61,7 @@ def formula_text(function: Callable[..., Any]) -> FormulaText:
     arguments = tuple(Argument(name, *described.get(name, ("", ""))) for name in names)
     sentences = _SENTENCE.split("\n\n".join([says, *more]))
     told = (_before_arguments(sentence.strip(), names) for sentence in sentences)
-    references = tuple(sentence for sentence in told if _SOURCE.search(sentence))
+    references = tuple(sentence.rstrip(":") for sentence in told if _SOURCE.search(sentence))
     unit = units[-1] if units else ""
     return FormulaText(function.__name__, function.__module__, says, formula, unit, arguments, references)
 

@@ -27,8 +27,6 @@ class Origins:
             "cluster": plan.cluster, "stack.fitted": stack.fitted, "stack.memory": stack.memory,
             "stack.training": stack.training,
         }  # fmt: skip
-        if plan.serving is not None:
-            parts |= {"serving": plan.serving, "stack.serving": stack.serving}
         for name, part in parts.items():
             self.add_all(name, part)
 

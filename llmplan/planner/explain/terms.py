@@ -27,7 +27,8 @@ class Selector:
 class Term:
     """A figure: its unit, how to read it off an answer, the calls that make it, catalogue numbers that are it.
 
-    within: what the call gave in which to look, where there are several alike.
+    within: what the call gave in which to look, where there are several alike; made: the figure in the variables of a
+    function of the planner.
     """
 
     unit: str
@@ -35,6 +36,15 @@ class Term:
     calls: tuple[Selector, ...] = ()
     numbers: tuple[str, ...] = ()
     within: Callable[[Any], Any] | None = None
+    made: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An expression in the variables of a function of the planner."""
+
+    function: str
+    expression: str
 
 
 def _memory(part: str, *calls: Selector, numbers: tuple[str, ...] = ()) -> Term:
@@ -105,11 +115,21 @@ TERMS: dict[str, Term] = {
 """Every part of memory and time (a test holds it), and the figures of the whole run."""
 
 
-def _served(unit: str, value: Callable[[Any], Any], *functions: str) -> Term:
-    return Term(unit, value, tuple(Selector(name) for name in functions))
+def _served(unit: str, value: Callable[[Any], Any], expression: str, *functions: str) -> Term:
+    """A figure of a deployment, as `estimate_serving` has it; functions: what is told beside it."""
+    calls = tuple(Selector(name) for name in functions)
+    return Term(unit, value, calls, made=Place("estimate_serving", expression))
 
 
-def _million(part: str, unit: str, figure: str, *functions: str) -> Term:
+def _step(which: str) -> Term:
+    """One step of an engine; None for decoding where nothing is decoded."""
+    return Term(
+        "s", lambda answer: getattr(answer, which).total if which == "prefill" or answer.tpot else None,
+        (Selector("step"),), within=lambda answer: getattr(answer, which),
+    )  # fmt: skip
+
+
+def _million(part: str, unit: str, figure: str, variable: str) -> Term:
     """A figure of a million input or output tokens; None where it is not known."""
 
     def tokens(answer: Any) -> Any:
@@ -119,30 +139,55 @@ def _million(part: str, unit: str, figure: str, *functions: str) -> Term:
         found = getattr(tokens(answer), figure, None)
         return None if found is None else float(found.value)
 
-    return Term(unit, value, tuple(Selector(name) for name in functions), within=tokens)
+    made = Place("_per_million", f"{variable}.value")
+    return Term(f"{unit} per million {part} tokens", value, within=tokens, made=made)
 
 
-_LOAD = ("respond",)
+def _value(answer: Any, figure: str) -> float | None:
+    """The middle of an interval of an answer; None where there is none."""
+    found = getattr(answer, figure)
+    return None if found is None else float(found.value)
+
+
 SERVING_TERMS: dict[str, Term] = {
-    "weights_bytes": _served("bytes", lambda answer: answer.memory.weights_bytes, "weight_bytes"),
+    "weights_bytes": _served("bytes", lambda answer: answer.memory.weights_bytes, "memory.weights_bytes"),
     "kv_cache_bytes": _served(
-        "bytes", lambda answer: answer.memory.kv_cache_bytes,
-        "room", "cache_shape", "block_tokens", "sequence_bytes", "resident_sequences",
+        "bytes", lambda answer: answer.memory.kv_cache_bytes, "memory.kv_cache_bytes",
+        "cache_shape", "block_tokens", "sequence_bytes", "resident_sequences",
     ),
-    "activations_bytes": _served("bytes", lambda answer: answer.memory.activations_bytes, "workspace_bytes"),
-    "overhead_bytes": Term("bytes", lambda answer: answer.memory.overhead_bytes, numbers=("stack.memory.context",)),
-    "decode_step_seconds": _served("s", lambda answer: answer.decode.total, "decode_step"),
-    "prefill_seconds": _served("s", lambda answer: answer.prefill.total, "prefill_step"),
-    "ttft_seconds": _served("s", lambda answer: answer.ttft.value, *_LOAD),
-    "tpot_seconds": _served("s", lambda answer: answer.tpot.value if answer.tpot else None, *_LOAD),
-    "request_seconds": _served("s", lambda answer: answer.request.value, *_LOAD),
-    "requests_per_second": _served("1/s", lambda answer: answer.requests_per_second.value, *_LOAD),
-    "input_cost": _million("input", "USD", "usd", "cost_per_million"),
-    "output_cost": _million("output", "USD", "usd", "cost_per_million"),
-    "output_energy": _million("output", "J", "joules", "energy_per_million"),
-    "output_carbon": _million("output", "kg", "carbon", "operational_carbon"),
+    "activations_bytes": _served("bytes", lambda answer: answer.memory.activations_bytes, "memory.activations_bytes"),
+    "overhead_bytes": _served("bytes", lambda answer: answer.memory.overhead_bytes, "memory.overhead_bytes"),
+    "decode_step_seconds": _step("decode"),
+    "prefill_seconds": _step("prefill"),
+    "ttft_seconds": _served("s", lambda answer: _value(answer, "ttft"), "answer.ttft"),
+    "tpot_seconds": _served("s", lambda answer: _value(answer, "tpot"), "answer.tpot"),
+    "request_seconds": _served("s", lambda answer: _value(answer, "request"), "answer.request"),
+    "requests_per_second": _served(
+        "1/s", lambda answer: _value(answer, "requests_per_second"), "rate.value * (1.0 / work.output_tokens)"
+    ),
+    "output_tokens_per_second": _served(
+        "1/s", lambda answer: _value(answer, "output_tokens_per_second"), "rate.value"
+    ),
+    "input_cost": _million("input", "USD", "usd", "money"),
+    "output_cost": _million("output", "USD", "usd", "money"),
+    "output_energy": _million("output", "J", "joules", "joules"),
+    "output_carbon": _million("output", "kg CO2e", "carbon", "carbon"),
 }  # fmt: skip
 """The parts of a deployment's memory, its times, and what a million tokens take."""
+
+_OF_OUTPUT = ("decode_step_seconds", "tpot_seconds", *(name for name in SERVING_TERMS if name.startswith("output_")))
+
+
+def why_nothing(name: str, plan: Plan) -> str:
+    """Why a term of a plan has no value."""
+    work = plan.serving
+    if work is None:
+        return f"{name} of this plan is not known: it takes the run's length (--tokens), a price or a power"
+    if name in _OF_OUTPUT and plan.model.architecture == "encoder":
+        return f"{name} does not apply: {plan.model.name} is an encoder and writes no tokens"
+    if name in _OF_OUTPUT and work.output_tokens <= 1:
+        return f"{name} does not apply: answers of one token have none to decode (--output-tokens)"
+    return f"{name} of this plan is not known: it takes a price (--price) or a power (--device-power)"
 
 
 def terms_of(plan: Plan) -> dict[str, Term]:

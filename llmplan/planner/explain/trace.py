@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, TypeVar
 
-from llmplan.planner.explain.call_site import target_of
+from llmplan.planner.explain.call_site import Span, span_of, target_of
 
 T = TypeVar("T")
 
@@ -23,14 +23,19 @@ FORMULAS, PLANNER = "llmplan.formulas.", "llmplan.planner."
 _PLUMBING = ("llmplan.formulas.numeric", "llmplan.planner.explain.trace", "llmplan.planner.explain.call_site")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
-    """One call; target: the name that the caller gives its result, where it does; variables: the planner's own."""
+    """One call; target: the name that the caller gives its result, where it does; variables: the planner's own.
+
+    site: where it stands in the caller's file; caller: the recorded call that made it.
+    """
 
     function: str
     module: str
     arguments: dict[str, Any]
     target: str
+    site: Span | None = None
+    caller: Call | None = field(default=None, repr=False)
     result: Any = None
     calls: list[Call] = field(default_factory=list)
     variables: dict[str, Any] = field(default_factory=dict)
@@ -58,7 +63,7 @@ def record(run: Callable[[], T]) -> tuple[T, Call]:
 
     def hook(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and threading.get_ident() == here and _wanted(frame):
-            call = _call(frame)
+            call = _call(frame, stack[-1][1])
             stack[-1][1].calls.append(call)
             stack.append((frame, call))
         elif event == "return" and stack[-1][0] is frame:
@@ -85,9 +90,10 @@ def _wanted(frame: FrameType) -> bool:
     return not name.startswith(("<", "__")) and frame.f_code.co_varnames[:1] not in (("self",), ("cls",))
 
 
-def _call(frame: FrameType) -> Call:
+def _call(frame: FrameType, caller: Call) -> Call:
     code = frame.f_code
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     arguments = {name: frame.f_locals[name] for name in names if name in frame.f_locals}
-    target = target_of(frame.f_back) if frame.f_back is not None else ""
-    return Call(code.co_name, frame.f_globals["__name__"], arguments, target)
+    site = span_of(frame.f_back) if frame.f_back is not None else None
+    target = target_of(frame.f_back.f_code, site) if frame.f_back is not None else ""
+    return Call(code.co_name, frame.f_globals["__name__"], arguments, target, site, caller)

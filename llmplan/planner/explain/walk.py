@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmplan.plan.facilities import EnergyTable, ReliabilityTable
 from llmplan.planner.answer import answer_plan
+from llmplan.planner.estimate import TrainingEstimate
 from llmplan.planner.explain.expressions import Expression, expression
-from llmplan.planner.explain.formula_text import formula_text
+from llmplan.planner.explain.figures import figure
+from llmplan.planner.explain.made import Made
 from llmplan.planner.explain.origins import Origins
-from llmplan.planner.explain.terms import Selector, terms_of
+from llmplan.planner.explain.steps import Step, steps_of
+from llmplan.planner.explain.terms import SERVING_TERMS, TERMS, Selector, Term
+from llmplan.planner.explain.things import Things
 from llmplan.planner.explain.trace import Call, record
 
 if TYPE_CHECKING:
     from llmplan.catalog import Catalog
     from llmplan.plan.plan import Plan
     from llmplan.planner.answer import Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A number that was put in; unit, meaning: from the formula; origin: where the number is from."""
-
-    name: str
-    value: float | str
-    unit: str
-    meaning: str
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One call: what it says of itself, what went in, what came out, and the calls that it made.
-
-    times: how often the same call was made; result: a number, or numbers by name.
-    """
-
-    function: str
-    module: str
-    says: str
-    formula: str
-    unit: str
-    inputs: tuple[Input, ...]
-    result: float | dict[str, float]
-    references: tuple[str, ...]
-    times: int
-    steps: tuple[Step, ...]
+    from llmplan.planner.serving.estimate import ServingEstimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +56,16 @@ class Entry:
 def explain(plan: Plan, catalog: Catalog, terms: Sequence[str]) -> tuple[Estimate, list[Explanation]]:
     """The estimate of a plan, and each of its terms explained; those that are nothing are left out unless alone."""
     answer, root = record(lambda: answer_plan(plan, catalog))
-    origins = Origins(plan)
+    tables: dict[str, Any] = {}
     if answer.economics is not None:
-        origins.add_all("energy.yaml", catalog.table("energy", EnergyTable))
-        origins.add_all("reliability.yaml", catalog.table("reliability", ReliabilityTable))
-    for call in root.walk():
-        origins.add_result(f"{call.function.lstrip('_')}()", call.result)
-    found = [_explained(name, answer, root, origins) for name in terms]
+        tables["energy.yaml"] = catalog.table("energy", EnergyTable)
+        tables["reliability.yaml"] = catalog.table("reliability", ReliabilityTable)
+    if isinstance(answer, TrainingEstimate):
+        origins = _origins(plan, tables, root)
+        found = [_trained(name, answer, root, origins) for name in terms]
+    else:
+        things = Things(_parts_of(answer, root) | tables, _terms_below(answer), root)
+        found = [_served(name, answer, root, things) for name in terms]
     return answer, [one for one in found if one is not None and (one.value != 0 or len(terms) == 1)]
 
 
@@ -102,18 +80,71 @@ def entries(plan: Plan) -> list[Entry]:
     return found
 
 
-def _explained(name: str, answer: Estimate, root: Call, origins: Origins) -> Explanation | None:
-    term = terms_of(answer.plan)[name]
+def _origins(plan: Plan, tables: Mapping[str, Any], root: Call) -> Origins:
+    """Where numbers of a training are from."""
+    origins = Origins(plan)
+    for name, table in tables.items():
+        origins.add_all(name, table)
+    for call in root.walk():
+        origins.add_result(f"{call.function.lstrip('_')}()", call.result)
+    return origins
+
+
+def _trained(name: str, answer: TrainingEstimate, root: Call, origins: Origins) -> Explanation | None:
+    """A figure of a training."""
+    term = TERMS[name]
     value = term.value(answer)
     if value is None:
         return None
     scope = _scope(name, float(value), root) if term.within is None else _giving(term.within(answer), root)
-    calls = [call for selector in term.calls for call in _select(scope, selector) or _select(root, selector)]
-    steps = tuple(_steps(calls, origins))
+    steps = tuple(steps_of(_calls(term, scope, root), lambda _, argument, given: origins.of(argument, given)))
     numbers = {path: _number(answer.plan, path) for path in term.numbers}
     made = expression(name)
     values = made.numbers(_variables(made, name, float(value), root))
     return Explanation(name, term.unit, float(value), made.text, values, numbers, steps)
+
+
+def _served(name: str, answer: ServingEstimate, root: Call, things: Things) -> Explanation | None:
+    """A figure of a deployment."""
+    term = SERVING_TERMS[name]
+    value = term.value(answer)
+    if value is None:
+        return None
+    result = None if term.within is None else term.within(answer)
+    steps = tuple(steps_of(_calls(term, _giving(result, root), root), things.origin))
+    if term.made is None:
+        parts: dict[str, float] = {} if result is None else result.parts()
+        return Explanation(name, term.unit, float(value), " + ".join(parts), parts, {}, steps)
+    node = ast.parse(term.made.expression, mode="eval").body
+    calls = (call for call in root.walk() if call.function == term.made.function)
+    at = Made(next(call for call in calls if result is None or call.result is result), node)
+    text, values, step = figure(at, float(value), term.unit, things)
+    return Explanation(name, term.unit, float(value), text, values, {}, (step, *steps))
+
+
+def _parts_of(answer: ServingEstimate, root: Call) -> dict[str, Any]:
+    """What a deployment's numbers are read from, by name: the parts of its plan, and a figure of its own."""
+    made = next(call.variables for call in root.walk() if call.function == "estimate_serving")
+    plan = answer.plan
+    return {
+        "serving": plan.serving, "layout": plan.layout, "model": plan.model, "device": plan.device,
+        "cluster": plan.cluster, "stack.serving.fitted": made["numbers"], "stack.serving.policy": made["policy"],
+        "stack": plan.stack, "requests_per_second": answer.requests_per_second,
+    }  # fmt: skip
+
+
+def _terms_below(answer: ServingEstimate) -> dict[str, Any]:
+    """Terms that other terms of a deployment are made of, with the results that they stand for."""
+    memory = answer.memory
+    found = {
+        "weights_bytes": memory.weights_bytes, "activations_bytes": memory.activations_bytes,
+        "prefill_seconds": answer.prefill,
+    }  # fmt: skip
+    return found if answer.tpot is None else found | {"decode_step_seconds": answer.decode}
+
+
+def _calls(term: Term, scope: Call, root: Call) -> list[Call]:
+    return [call for selector in term.calls for call in _select(scope, selector) or _select(root, selector)]
 
 
 def _variables(made: Expression, name: str, value: float, root: Call) -> dict[str, Any]:
@@ -144,63 +175,6 @@ def _select(call: Call, selector: Selector) -> list[Call]:
         else:
             found += _select(one, selector)
     return found
-
-
-def _steps(calls: Iterable[Call], origins: Origins) -> Iterator[Step]:
-    """Calls as steps, those that are alike as one."""
-    alike: dict[tuple[Any, ...], list[Call]] = {}
-    for call in calls:
-        if not call.calls and not isinstance(call.result, (int, float)) and not _result(call.result):
-            continue  # gives words or nothing: no number to follow
-        key = (call.function, repr(_inputs_plain(call)), repr(call.result))
-        alike.setdefault(key, []).append(call)
-    for same in alike.values():
-        yield _step(same[0], len(same), origins)
-
-
-def _step(call: Call, times: int, origins: Origins) -> Step:
-    function = getattr(
-        sys.modules[call.module], call.function, None
-    )  # a function inside another has no text of its own
-    text = formula_text(function) if callable(function) else None
-    meaning = {one.name: (one.unit, one.meaning) for one in text.arguments} if text else {}
-    inputs = tuple(
-        Input(name, value, *meaning.get(name, ("", "")), origins.of(name, value)) for name, value in _inputs_plain(call)
-    )
-    return Step(
-        function=call.function.lstrip("_"), module=call.module, says=text.says if text else "",
-        formula=text.formula if text else "", unit=text.unit if text else "", inputs=inputs,
-        result=_result(call.result), references=text.references if text else (),
-        times=times, steps=tuple(_steps(call.calls, origins)),
-    )  # fmt: skip
-
-
-def _inputs_plain(call: Call) -> list[tuple[str, float | str]]:
-    """Arguments that are numbers, words, or things with a name."""
-    found: list[tuple[str, float | str]] = []
-    for name, value in call.arguments.items():
-        if isinstance(value, bool):
-            found.append((name, str(value).lower()))
-        elif isinstance(value, (int, float)):
-            found.append((name, float(value)))
-        elif isinstance(value, str):
-            found.append((name, value))
-        elif isinstance(getattr(value, "name", None), str) and name not in ("plan", "model"):
-            found.append((name, value.name))
-    return found
-
-
-def _result(result: Any) -> float | dict[str, float]:
-    """A number, or the numbers of a tuple or dataclass by name."""
-    if isinstance(result, (int, float)):
-        return float(result)
-    if is_dataclass(result) and not isinstance(result, type):
-        pairs = {field.name: getattr(result, field.name) for field in fields(result)}
-    elif isinstance(result, tuple):
-        pairs = {str(number): value for number, value in enumerate(result, 1)}
-    else:
-        pairs = {}
-    return {name: float(value) for name, value in pairs.items() if isinstance(value, (int, float))}
 
 
 def _number(plan: Plan, path: str) -> float:
