@@ -9,6 +9,7 @@ import typer
 
 from llmplan.catalog import open_catalog
 from llmplan.cli.plan_options import CatalogFolders
+from llmplan.errors import Fault, InputError
 
 app = typer.Typer(add_completion=False)
 
@@ -35,9 +36,11 @@ def validate(
         from llmplan.report.validation import validation_json
 
         typer.echo(dumps(validation_json(results)))
-        return
-    from rich.console import Console
+    else:
+        from rich.console import Console
 
-    from llmplan.report.validation import print_summary, print_validation
+        from llmplan.report.validation import print_summary, print_validation
 
-    (print_summary if summary else print_validation)(Console(), results)
+        (print_summary if summary else print_validation)(Console(), results)
+    if all(result.skipped is not None for result in results):
+        raise InputError(Fault("none of its rows can be planned; what is printed says why of each", str(file)))

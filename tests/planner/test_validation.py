@@ -242,6 +242,14 @@ class TestCommand:
         predicted = json.loads(run.out)["rows"][0]["predicted"]
         assert all(math.isfinite(value) for value in predicted.values())
 
+    def test_a_file_of_which_nothing_can_be_planned_is_bad_input(self, llmplan: Callable[..., Any], here: Path) -> None:
+        path = written(here, HEADER, ROW.replace(",8,", ",abc,"))
+        for words in ((), ("--json",)):
+            run = llmplan("validate", str(path), *words)
+            assert run.code == 2
+            assert "none of its rows can be planned" in run.err
+            assert "valid integer" in run.out  # each row is told all the same
+
     def test_faults_are_told_with_their_lines(self, llmplan: Callable[..., Any], here: Path) -> None:
         path = written(here, HEADER, ROW, ROW)
         run = llmplan("validate", str(path))
