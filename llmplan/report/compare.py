@@ -92,6 +92,8 @@ def _against(first: Estimate, answer: Estimate, by: str | None) -> dict[str, str
     name = by or "throughput"
     measure = MEASURES[name]
     value = ratio(measure, first, answer)
+    if not isinstance(answer, TrainingEstimate) and not (first.fits and answer.fits):
+        return {f"x {name}": ""}
     if value is None:
         return {f"x {name}": "?"}
     same = answer is not first and not apart(measure, first, answer)
@@ -123,12 +125,20 @@ def _training_cells(answer: TrainingEstimate) -> dict[str, str]:
 
 
 def _serving_cells(answer: ServingEstimate) -> dict[str, str]:
-    rate, tpot = answer.output_tokens_per_second, answer.tpot
-    return {
+    head = {
         "layout": " ".join([*degrees(answer.plan.layout), f"{answer.replicas} replicas"]),
         "stack": f"{answer.plan.stack.id} {answer.version}",
         "memory": f"{plain(answer.needed.value / GIB)} of {plain(answer.usable_bytes / GIB)} GiB",
         "fits": WORDS[answer.verdict] if answer.stable else f"{WORDS[answer.verdict]}, falls behind",
+    }
+    figures = _serving_figures(answer)
+    # what does not hold one request serves nothing
+    return head | (figures if answer.fits else dict.fromkeys(figures, ""))
+
+
+def _serving_figures(answer: ServingEstimate) -> dict[str, str]:
+    rate, tpot = answer.output_tokens_per_second, answer.tpot
+    return {
         "first token": step_time(answer.ttft.value),
         "per token": "" if tpot is None else step_time(tpot.value),
         "request": step_time(answer.request.value),

@@ -277,3 +277,13 @@ def test_the_table_keeps_to_its_width(compare: Llmplan, monkeypatch: pytest.Monk
     assert run.code == 0
     assert max(len(line) for line in run.out.splitlines()) <= int(columns)
     assert "bottleneck" in run.out
+
+
+def test_what_does_not_hold_one_request_shows_no_speed(compare: Llmplan) -> None:
+    words = ("--model", "llama-3.1-70b", "--hardware", "h100,a10", "--devices", "2", "--workload", "serve")
+    table = compare(*words, "--load", "saturated", "--format", "markdown").out
+    head, _, holds, does_not = ([cell.strip() for cell in line.split("|")] for line in table.splitlines()[:4])
+    assert does_not[head.index("fits")] == "does not fit"
+    for name in ("first token", "tokens/s", "USD/1k requests", "x throughput"):
+        assert holds[head.index(name)]
+        assert not does_not[head.index(name)]
