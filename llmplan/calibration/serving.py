@@ -12,7 +12,6 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from llmplan import catalog
-from llmplan.files import read_documents
 from llmplan.plan.plan import Plan
 from llmplan.plan.rows import Row, read_rows, row_plan
 from llmplan.plan.serving import ServingPolicy
@@ -53,12 +52,6 @@ class Run:
     def model(self) -> str:
         """The model's label."""
         return self.group[1]
-
-
-def meanings() -> dict[str, Number]:
-    """What the numbers mean, from the catalogue."""
-    data: Any = read_documents(catalog.builtin("stacks").parent / "numbers.yaml")[0].data
-    return {name: Number(**item) for name, item in data["serving"].items()}
 
 
 def read_runs(path: Path) -> list[Run]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llmplan.calibration.serving import MEASUREMENTS, QUANTITIES, meanings
+from llmplan.calibration.meanings import meanings
+from llmplan.calibration.serving import MEASUREMENTS, QUANTITIES
 from llmplan.catalog import Catalog, open_catalog
 from llmplan.plan.rows import read_rows, row_plan
 from llmplan.planner.estimate import Interval
@@ -73,7 +74,7 @@ def document() -> str:
 
 def _at_bounds() -> Iterator[str]:
     """A line for each fitted number that sits at an end of its range."""
-    meaning = meanings()
+    meaning = meanings("serving")
     opened = open_catalog()
     for name in opened.ids("stacks"):
         serving = opened.stack(name).serving

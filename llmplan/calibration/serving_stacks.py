@@ -16,6 +16,7 @@ import numpy as np
 
 from llmplan import catalog
 from llmplan.calibration.bands import Residuals, band
+from llmplan.calibration.meanings import meanings
 from llmplan.calibration.serving import (
     MEASUREMENTS,
     QUANTITIES,
@@ -23,7 +24,6 @@ from llmplan.calibration.serving import (
     Run,
     fit,
     log_ratios,
-    meanings,
     read_runs,
     weights,
 )
@@ -143,7 +143,7 @@ def bands_of(stack: str | None, runs: Sequence[Run], models: Ratios, hardware: R
 
 def main() -> None:
     """Fits and writes every serving stack, and stores what numbers without a row's model predict for it."""
-    runs, meaning = read_runs(MEASUREMENTS), meanings()
+    runs, meaning = read_runs(MEASUREMENTS), meanings("serving")
     fitted = fit_stacks(runs, meaning)
     models = left_out(runs, lambda run: run.model, meaning, fitted)
     hardware = left_out(runs, lambda run: run.plan.device.id, meaning, fitted)

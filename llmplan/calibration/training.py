@@ -12,11 +12,12 @@ import numpy as np
 
 from llmplan import catalog
 from llmplan.calibration.bands import Residuals, band, joined
+from llmplan.calibration.meanings import meanings
 from llmplan.calibration.runs import MEASUREMENTS, STANDS_ON, Run, runs_of
 from llmplan.calibration.stack_files import render, rewrite
 from llmplan.calibration.stacks import Meaning, Numbers, fit, left_out, predict, weights
 from llmplan.plan.band import Band
-from llmplan.plan.stack import Number, Stack
+from llmplan.plan.stack import Stack
 from llmplan.planner.training.memory import training_memory
 from llmplan.planner.validate import GENERIC, GIB
 
@@ -37,14 +38,9 @@ class Fit:
     memory: Residuals | None
 
 
-def meanings() -> Meaning:
-    """What the numbers of training stacks mean, from `numbers.yaml`."""
-    return {name: Number.model_validate(item) for name, item in catalog.numbers("training").items()}
-
-
 def main(names: Sequence[str]) -> None:
     """Fits the named stacks, or all that train; bands are pooled over all of them, so all are fitted either way."""
-    meaning = meanings()
+    meaning = meanings("training")
     ids = [name for name in catalog.ids("stacks") if catalog.stack(name).training is not None]
     fits = {name: fit_stack(name, meaning) for name in ids}
     for name, one in fits.items():

@@ -12,6 +12,7 @@ from llmplan.planner.comparison import MEASURES, apart, ratio, reference
 from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.economics import electricity, mass, part_used
 from llmplan.report.json import estimate_json
+from llmplan.report.serving_economics import KILOWATT_HOUR
 from llmplan.report.verdict import WORDS, degrees
 from llmplan.version import __version__
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from llmplan.planner.serving.estimate import ServingEstimate
 
 COMPARE = "llmplan.compare/1"
-GIB, DAY, KILOWATT_HOUR, GRAMS = 2.0**30, 86400.0, 3.6e6, 1e3  # grams in a kilogram
+GIB, DAY, GRAMS = 2.0**30, 86400.0, 1e3  # grams in a kilogram
 _THOUSANDS = 1e3  # thousands in a million
 SAME = "="
 _COLUMN = 19  # characters that a column of the table wants

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from llmplan import catalog
-from llmplan.calibration.serving import MEASUREMENTS, fit, meanings, predict, read_runs
+from llmplan.calibration.meanings import meanings
+from llmplan.calibration.serving import MEASUREMENTS, fit, predict, read_runs
 from llmplan.calibration.serving_accuracy import DOCUMENT, document, left_out
 from llmplan.calibration.serving_kernels import columns, small_reduce_latency
 from llmplan.calibration.serving_stacks import fit_stacks
@@ -95,7 +96,7 @@ def test_the_fit_finds_the_numbers_that_made_its_rows(monkeypatch: pytest.Monkey
         replace(run, measured={"output_tokens_per_second": predict(run, made)["output_tokens_per_second"]})
         for run in runs
     ]
-    found = fit(exact, priors, meanings())
+    found = fit(exact, priors, meanings("serving"))
     assert found["memory_efficiency"] == pytest.approx(0.8, rel=0.05)
     for run in exact:
         rate = predict(run, found)["output_tokens_per_second"]
@@ -112,9 +113,9 @@ def test_what_is_left_out_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         else run
         for run in runs
     ]
-    start = fit_stacks(runs, meanings())
-    right = fit_left_out(runs, lambda run: run.model, meanings(), start)
-    other = fit_left_out(wrong, lambda run: run.model, meanings(), start)
+    start = fit_stacks(runs, meanings("serving"))
+    right = fit_left_out(runs, lambda run: run.model, meanings("serving"), start)
+    other = fit_left_out(wrong, lambda run: run.model, meanings("serving"), start)
     for run in runs:
         if run.model == "llama-2-7b":
             for name, ratio in right[run.id].items():

@@ -14,9 +14,9 @@ import pytest
 from llmplan import catalog
 from llmplan.calibration import kernels
 from llmplan.calibration.bands import Residuals, band, joined
+from llmplan.calibration.meanings import meanings
 from llmplan.calibration.runs import runs_of
 from llmplan.calibration.stacks import fit, predict, weighted_quantile, weights
-from llmplan.calibration.training import meanings
 
 TESTS = Path(__file__).parents[1]
 GEMM = TESTS / "microbenchmarks" / "gemm.csv"
@@ -71,7 +71,7 @@ def test_stored_numbers_are_what_a_fit_gives() -> None:
     stack = catalog.stack("megatron-lm-2022")
     runs = [run for run in runs_of("megatron-lm-2022", RUNS) if run.seconds]
     assert len(runs) == 8
-    found = fit(runs, meanings(), stack)
+    found = fit(runs, meanings("training"), stack)
     assert found == pytest.approx(dict(stack.fitted), rel=0.01)  # stored to three digits, of which 0.0026 has two
     errors = [abs(predict(run, found, stack) / (run.seconds or 0) - 1) for run in runs]
     assert sum(errors) / 8 < 0.036
@@ -82,7 +82,7 @@ def test_a_fit_finds_the_number_that_made_the_runs() -> None:
     stack = catalog.stack("megatron-lm-2022")
     truth = dict(stack.fitted) | {"matmul_efficiency": 0.8}
     runs = [replace(run, seconds=predict(run, truth, stack)) for run in runs_of("megatron-lm-2022", RUNS)]
-    found = fit(runs, meanings(), stack)
+    found = fit(runs, meanings("training"), stack)
     assert (
         abs(found["matmul_efficiency"] - 0.8) < abs(found["matmul_efficiency"] - stack.fitted["matmul_efficiency"]) / 5
     )

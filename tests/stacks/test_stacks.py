@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.calibration.training import meanings
+from llmplan.calibration.meanings import meanings
 from llmplan.catalog import Catalog, open_catalog
 from llmplan.plan.stack import Stack
 from llmplan.planner.training.step import StackNumbers
@@ -48,19 +48,19 @@ def test_numbers_are_few(stack: Stack) -> None:
 
 
 def test_numbers_mean_something_to_the_planner(stack: Stack) -> None:
-    assert names(stack) <= set(meanings())
+    assert names(stack) <= set(meanings("training"))
     assert names(stack) <= set(StackNumbers.__dataclass_fields__)
 
 
 def test_numbers_are_plausible(stack: Stack) -> None:
     for values in (stack.fitted, *(item.fitted for item in stack.variants)):
         for name, value in values.items():
-            low, high = meanings()[name].range
+            low, high = meanings("training")[name].range
             assert low <= value <= high, name
 
 
 def test_priors_lie_inside_their_ranges() -> None:
-    for name, number in meanings().items():
+    for name, number in meanings("training").items():
         low, high = number.range
         assert low < number.prior < high, name
         assert number.unit, name

@@ -17,7 +17,7 @@ from llmplan.planner.search.choices import OPEN, Choice, Choices
 from llmplan.planner.search.layouts import Layouts
 from llmplan.planner.search.space import divisors
 from llmplan.planner.serving.estimate import serving_interval
-from llmplan.planner.serving.loads import Answer, capacity, respond
+from llmplan.planner.serving.loads import Answer, busy_replicas, capacity, respond
 from llmplan.planner.serving.memory import ServingMemory, serving_memory
 from llmplan.planner.serving.step import ServingNumbers, deployment
 
@@ -111,6 +111,7 @@ class Deployments:
     rows: Any
     memory: ServingMemory
     answer: Answer
+    busy: Any
     capacity: Any
     devices: Any
     fits: Any
@@ -124,9 +125,7 @@ class Deployments:
         assert work is not None
         if work.load == "open":
             return self.capacity * work.output_tokens
-        copies, batch = self.rows[:, 3], self.rows[:, 4]
-        busy = np.where(batch > 0, np.minimum(copies, batch), copies)  # `busy_replicas`
-        return self.answer.output_tokens_per_second * busy
+        return self.answer.output_tokens_per_second * self.busy
 
     def make(self, index: int) -> tuple[Plan, Layout]:
         """Plan and layout at an index."""
@@ -179,5 +178,13 @@ def deploy(plan: Plan, rows: list[Row]) -> Deployments:
     needed = memory.needed_bytes + 0.0 * dp
     high = serving_interval(plan, "serving_bytes", 1.0).high
     return Deployments(
-        plan, table, memory, answer, most, tp * pp * dp, needed <= usable * share, needed * high <= usable * share
+        plan,
+        table,
+        memory,
+        answer,
+        busy_replicas(work, dp),
+        most,
+        tp * pp * dp,
+        needed <= usable * share,
+        needed * high <= usable * share,
     )

@@ -14,7 +14,7 @@ from llmplan.plan.codes import warning
 from llmplan.planner.bottleneck import CAPACITY
 from llmplan.planner.knobs import KNOBS, MORE, NUDGE
 from llmplan.planner.serving.estimate import estimate_serving
-from llmplan.planner.serving.loads import busy_replicas, decode_step, prefill_step, prefill_tokens, read_together
+from llmplan.planner.serving.loads import decode_step, prefill_step, prefill_tokens, read_together
 from llmplan.planner.serving.step import ServingNumbers, deployment
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class ServingBottleneck:
 
 def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
     """What holds a deployment back; a dozen more evaluations of it."""
-    work = answer.plan.serving
-    assert work is not None  # the answer is of a serving plan
-    here = answer.sequences / float(busy_replicas(work, float(answer.replicas)))
+    here = answer.together
     steps, nudged = (
         _steps(answer.plan, here),
         {n: _steps(knob(answer.plan, 1.0 + NUDGE), here) for n, knob in KNOBS.items()},
@@ -73,8 +71,7 @@ def _request(answer: ServingEstimate, decode: dict[str, float], prefill: dict[st
     """A request's own device time by resource: its prefill, and its part of the steps [s]."""
     work = answer.plan.serving
     assert work is not None  # the answer is of a serving plan
-    together = answer.sequences / float(busy_replicas(work, float(answer.replicas)))
-    steps = max(work.output_tokens - 1.0, 0.0) / max(together, 1.0)
+    steps = max(work.output_tokens - 1.0, 0.0) / max(answer.together, 1.0)
     return {name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0) for name in KNOBS}
 
 

@@ -101,7 +101,7 @@ def input_share(answer: ServingEstimate) -> float:
     """Share of a request's device time that its prompt takes [1]: a prefill against its part of decoding steps."""
     work = answer.plan.serving
     assert work is not None
-    together = max(answer.sequences / answer.replicas, 1.0)
+    together = max(answer.together, 1.0)
     prefill = float(answer.prefill.total)
     decode = float(answer.decode.total) * max(work.output_tokens - 1.0, 0.0) / together
     return prefill / (prefill + decode) if prefill + decode > 0 else 1.0

@@ -89,6 +89,13 @@ class ServingEstimate:
         return self.needed.value <= self.usable_bytes
 
     @property
+    def together(self) -> float:
+        """Sequences in flight in each replica that has any [1]."""
+        work = self.plan.serving
+        assert work is not None
+        return self.sequences / float(busy_replicas(work, float(self.replicas)))
+
+    @property
     def bottleneck(self) -> ServingBottleneck:
         """What holds the deployment back: worked out on each call, by estimating changed plans."""
         from llmplan.planner.serving.bottleneck import serving_bottleneck

@@ -26,6 +26,7 @@ from llmplan.formulas.decode import (
 from llmplan.formulas.matmul import matmul_seconds
 from llmplan.formulas.numeric import log2, maximum, minimum, where
 from llmplan.planner import rates as reach
+from llmplan.planner.fitted import Fitted
 from llmplan.planner.serving.precision import LOW, WEIGHT_BYTES, expert_bytes
 from llmplan.planner.serving.shapes import Mixer, Product, Shapes, shapes
 
@@ -44,7 +45,7 @@ _EXCHANGE_BYTES = 1.5  # of an element sent to experts in 8 bits and back in 16,
 
 
 @dataclass(frozen=True, slots=True)
-class ServingNumbers:
+class ServingNumbers(Fitted):
     """A variant's fitted numbers, neutral where it has none. Meanings: `numbers.yaml`, `serving`."""
 
     compute_efficiency: float = 1.0
@@ -58,11 +59,6 @@ class ServingNumbers:
     request_seconds: float = 0.0
     group_seconds: float = 0.0
     stream_seconds: float = 0.0
-
-    @classmethod
-    def of(cls, fitted: dict[str, float]) -> ServingNumbers:
-        """From the values of a catalogue entry."""
-        return cls(**{f.name: fitted[f.name] for f in fields(cls) if f.name in fitted})
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from llmplan.formulas.step import elementwise_bytes, host_bound_seconds, optimiz
 from llmplan.plan.model import Layer, Linear
 from llmplan.plan.plan import Plan
 from llmplan.planner import rates as reach
+from llmplan.planner.fitted import Fitted
 from llmplan.planner.training.communication import (
     context_parallel,
     data_parallel,
@@ -37,7 +38,7 @@ _ROUTING_OPERATIONS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class StackNumbers:
+class StackNumbers(Fitted):
     """A stack's fitted numbers for training, neutral where it has none. Meanings stand in its catalogue entry."""
 
     matmul_efficiency: float = 1.0
@@ -50,12 +51,6 @@ class StackNumbers:
     straggler_loss: float = 0.0
     scale_out_efficiency: float = 1.0
     step_seconds: float = 0.0
-
-    @classmethod
-    def of(cls, plan: Plan) -> StackNumbers:
-        """The numbers of the plan's stack."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in plan.stack.fitted.items() if name in known})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +119,7 @@ def training_rates(plan: Plan, numbers: StackNumbers) -> Rates:
 
 def training_time(plan: Plan, numbers: StackNumbers | None = None) -> StepTime:
     """Step time by part, for every layout of the plan; numbers: the stack's unless given."""
-    numbers = numbers or StackNumbers.of(plan)
+    numbers = numbers or StackNumbers.of(plan.stack.fitted)
     layout = plan.layout
     rates, links = training_rates(plan, numbers), reach.links(plan.device, plan.cluster, numbers.scale_out_efficiency)
     micro_batches = plan.workload.global_batch / (layout.dp * layout.micro_batch)
