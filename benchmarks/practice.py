@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from llmplan.catalog import Catalog, open_catalog
+from llmplan.answer.rows import Row, read_rows, row_plan
+from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.plan.layout import Layout
-from llmplan.plan.plan import Plan
-from llmplan.plan.rows import Row, read_rows, row_plan
-from llmplan.planner.estimate import TrainingEstimate, estimate
-from llmplan.planner.search.choices import Choice, Choices
-from llmplan.planner.search.goal import Goal
-from llmplan.planner.search.terms import Market
-from llmplan.planner.search.training import Search, search
+from llmplan.search.choices import Choice, Choices
+from llmplan.search.goal import Goal
+from llmplan.search.terms import Market
+from llmplan.search.training import Search, search
+from llmplan.setup.layout import Layout
+from llmplan.setup.plan import Plan
+from llmplan.training.estimate import TrainingEstimate, estimate
 
 ROOT = Path(__file__).parents[1]
 RUNS, PAGE = ROOT / "tests" / "measurements" / "training.csv", ROOT / "docs" / "published-practice.md"

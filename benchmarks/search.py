@@ -14,14 +14,14 @@ from itertools import islice
 
 import numpy as np
 
-from llmplan.catalog import open_catalog
-from llmplan.plan.request import request
-from llmplan.planner.search.request import Ask, Wishes, question
-from llmplan.planner.search.scores import evaluate
-from llmplan.planner.search.space import Space
-from llmplan.planner.search.training import Search, search
-from llmplan.planner.training.memory import training_memory
-from llmplan.planner.training.step import training_time
+from llmplan.catalog.catalog import open_catalog
+from llmplan.search.request import Ask, Wishes, question
+from llmplan.search.scores import evaluate
+from llmplan.search.space import Space
+from llmplan.search.training import Search, search
+from llmplan.setup.request import request
+from llmplan.training.step import training_time
+from llmplan.work.memory import training_memory
 
 # name, model, hardware, devices, sequence, global batch, further choices; from a thousand layouts to ten million
 SPACES = [

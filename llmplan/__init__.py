@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from llmplan.catalog.load_model import load_model
     from llmplan.errors import Fault, InputError
-    from llmplan.plan.load_model import load_model
-    from llmplan.plan.options import PlanOptions
-    from llmplan.plan.plan import Plan
-    from llmplan.plan.resolve import plan_from
-    from llmplan.planner.estimate import TrainingEstimate, estimate
-    from llmplan.planner.serving.estimate import ServingEstimate, estimate_serving
     from llmplan.report.json import estimate_json
+    from llmplan.serving.estimate import ServingEstimate, estimate_serving
+    from llmplan.setup.options import PlanOptions
+    from llmplan.setup.plan import Plan
+    from llmplan.training.estimate import TrainingEstimate, estimate
+    from llmplan.training.resolve import plan_from
 
 __all__ = [
     "Fault",
@@ -42,15 +42,15 @@ __all__ = [
 _HOMES = {
     "Fault": "llmplan.errors",
     "InputError": "llmplan.errors",
-    "Plan": "llmplan.plan.plan",
-    "PlanOptions": "llmplan.plan.options",
-    "ServingEstimate": "llmplan.planner.serving.estimate",
-    "TrainingEstimate": "llmplan.planner.estimate",
-    "estimate": "llmplan.planner.estimate",
+    "Plan": "llmplan.setup.plan",
+    "PlanOptions": "llmplan.setup.options",
+    "ServingEstimate": "llmplan.serving.estimate",
+    "TrainingEstimate": "llmplan.training.estimate",
+    "estimate": "llmplan.training.estimate",
     "estimate_json": "llmplan.report.json",
-    "estimate_serving": "llmplan.planner.serving.estimate",
-    "load_model": "llmplan.plan.load_model",
-    "plan_from": "llmplan.plan.resolve",
+    "estimate_serving": "llmplan.serving.estimate",
+    "load_model": "llmplan.catalog.load_model",
+    "plan_from": "llmplan.training.resolve",
 }
 
 

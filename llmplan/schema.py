@@ -16,6 +16,15 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
+class Source(Spec):
+    """Where figures come from."""
+
+    what: str
+    """Which figures (or `all`)."""
+    where: str
+    """Title, repository with commit, or address."""
+
+
 MAX_FAULTS = 100  # of one document in one message; nobody reads more
 _BRANCHES = {"constrained-str", "str", "int", "float", "bool"}  # how pydantic calls the branches of a union
 

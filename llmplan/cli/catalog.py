@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmplan.catalog import KINDS, SHOWN, Catalog, builtin, normal, open_catalog, printable
+from llmplan.catalog.catalog import KINDS, SHOWN, Catalog, builtin, normal, open_catalog, printable
 from llmplan.errors import InputError, did_you_mean
 
 app = typer.Typer(help="List, show and check devices, clusters, stacks, prices and models.", no_args_is_help=True)
@@ -32,7 +32,7 @@ def list_entries(
     kind = _kind(kind)
     found = rows(open_catalog(catalog or ()), kind)
     if as_json:
-        _write({"schema": "llmplan.catalog-list/1", "kind": kind, "entries": found})
+        _write({"schema": "llmplan.catalog.catalog-list/1", "kind": kind, "entries": found})
     else:
         print_table(kind, found)
 
@@ -51,7 +51,7 @@ def show_entry(
     kinds = [_kind(kind)] if kind else _kinds_with(opened, name)
     if as_json:
         entries = [_entry(opened, each, name) for each in kinds]
-        _write({"schema": "llmplan.catalog-show/1", "entries": entries})
+        _write({"schema": "llmplan.catalog.catalog-show/1", "entries": entries})
         return
     for each in kinds:
         print_entry(KINDS[each], opened.entry_document(each, name))
@@ -65,7 +65,7 @@ def check_entries(
     ] = False,
 ) -> None:
     """Check every entry: schema, units, dense against sparse, link directions, dates, sources, references."""
-    from llmplan import catalog_check
+    from llmplan.catalog import check as catalog_check
 
     if write_aliases:
         for kind in KINDS:

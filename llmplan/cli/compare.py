@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmplan.catalog import open_catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import holds_many, plan_documents
 from llmplan.cli.plan_options import CatalogFolders, plan_options
 from llmplan.errors import Fault, InputError
-from llmplan.plan.request import request, requests
+from llmplan.setup.request import request, requests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmplan.catalog import Catalog
-    from llmplan.plan.request import Request
-    from llmplan.planner.comparison import Alternative, Outcome
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.search.comparison import Alternative, Outcome
+    from llmplan.setup.request import Request
 
 LISTED = (
     "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp",
@@ -75,7 +75,7 @@ def _compare(
 
     llmplan compare --model llama-3.1-70b --hardware a100,h100,h200 --devices 64 --tokens 2e12 --fit --by cost
     """
-    from llmplan.planner.comparison import compare, ranked
+    from llmplan.search.comparison import compare, ranked
 
     opened = open_catalog(catalog or ())
     wanted = list(_alternatives(plan or [], given, opened))
@@ -87,7 +87,7 @@ def _compare(
 
 def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catalog) -> Iterator[Alternative]:
     """Every plan with every combination of the lists; InputError for names that no catalogue knows."""
-    from llmplan.planner.comparison import Alternative
+    from llmplan.search.comparison import Alternative
 
     lists = {name: _items(name, given[name]) for name in LISTED if name in given}
     _check_names(lists, catalog)
@@ -126,7 +126,7 @@ def _exists(text: str) -> bool:
 
 def _check_names(lists: Mapping[str, list[str]], catalog: Catalog) -> None:
     """A name that nothing has is a slip of the keyboard, not an alternative."""
-    from llmplan.plan.load_model import load_model
+    from llmplan.catalog.load_model import load_model
 
     faults: list[Fault] = []
     finders: dict[str, Callable[[str], object]] = {
@@ -175,8 +175,8 @@ def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:
         typer.echo(formats.csv_text(outcomes, by), nl=False)
         return
     if output == "svg":
-        from llmplan.planner.estimate import TrainingEstimate
         from llmplan.report.svg import svg
+        from llmplan.training.estimate import TrainingEstimate
 
         trainings = [(one.name, one.answer) for one in outcomes if isinstance(one.answer, TrainingEstimate)]
         if not trainings:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmplan.catalog import open_catalog
+from llmplan.answer.answer import answer_plan
+from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
-from llmplan.plan.resolve import resolve_all
-from llmplan.planner.answer import answer_plan
+from llmplan.training.resolve import resolve_all
 
 if TYPE_CHECKING:
-    from llmplan.catalog import Catalog
-    from llmplan.plan.request import Request
-    from llmplan.planner.answer import Estimate
-    from llmplan.planner.estimate import TrainingEstimate
+    from llmplan.answer.answer import Estimate
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.setup.request import Request
+    from llmplan.training.estimate import TrainingEstimate
 
 THE_ANSWER_IS_NO = 3
 
@@ -76,10 +76,10 @@ def _write(answers: list[Estimate], output: str, *, many: bool) -> None:
 
 def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) -> bool:
     """Whether every plan fits and keeps its limits; on stderr, what does not and what would."""
-    from llmplan.planner.estimate import TrainingEstimate
-    from llmplan.planner.limits import limits_kept
+    from llmplan.answer.limits import limits_kept
     from llmplan.report.limits import missed_lines
     from llmplan.report.serving import serving_no
+    from llmplan.training.estimate import TrainingEstimate
 
     passes = all(answer.fits for answer in answers)
     for number, (one, answer) in enumerate(zip(wanted, answers, strict=True), 1):
@@ -100,8 +100,8 @@ def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) ->
 
 def _say_what_would_fit(one: Request, answer: TrainingEstimate, prefix: str, catalog: Catalog) -> None:
     """On stderr: by how much the plan misses, and the smallest changes that make it fit."""
-    from llmplan.planner.training.advice import what_would_fit
     from llmplan.report.verdict import advice_lines, verdict_line
+    from llmplan.training.advice import what_would_fit
 
     typer.echo(prefix + verdict_line(answer), err=True)
     for line in advice_lines(what_would_fit(one, answer.plan, catalog)):

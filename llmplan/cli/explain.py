@@ -46,9 +46,9 @@ def _explain(
 
 
 def _code(name: str, form: str) -> None:
-    from llmplan.plan.codes import CODES
     from llmplan.report.explain import code_text
     from llmplan.report.json import dumps
+    from llmplan.setup.codes import CODES
 
     wanted = name.strip().upper()
     if wanted != "CODES" and wanted not in CODES:
@@ -68,14 +68,14 @@ def _code(name: str, form: str) -> None:
 
 
 def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, form: str) -> None:
-    from llmplan.catalog import open_catalog
+    from llmplan.answer.explain.terms import terms_named, why_nothing
+    from llmplan.answer.explain.walk import entries, explain
+    from llmplan.catalog.catalog import open_catalog
     from llmplan.cli.plan_input import read_requests
-    from llmplan.plan.options import words
-    from llmplan.plan.resolve import resolve
-    from llmplan.planner.explain.terms import terms_named, why_nothing
-    from llmplan.planner.explain.walk import entries, explain
     from llmplan.report.explain import explain_json, print_explanations
     from llmplan.report.json import dumps
+    from llmplan.setup.options import words
+    from llmplan.training.resolve import resolve
 
     opened = open_catalog(catalog or ())
     requests, _ = read_requests(plan, given)

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmplan.catalog import open_catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
-from llmplan.plan.limits import Limits
-from llmplan.plan.request import request, requests
 from llmplan.schema import check
+from llmplan.setup.limits import Limits
+from llmplan.setup.request import request, requests
 
 if TYPE_CHECKING:
-    from llmplan.catalog import Catalog
-    from llmplan.plan.request import Request
-    from llmplan.planner.search.advice import Change
-    from llmplan.planner.search.request import Ask
-    from llmplan.planner.search.training import Found, Search
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.search.advice import Change
+    from llmplan.search.request import Ask
+    from llmplan.search.training import Found, Search
+    from llmplan.setup.request import Request
 
 THE_ANSWER_IS_NO = 3
 SEARCH, LIMITS, OUTPUT = "Search", "Limits", "Output"
@@ -110,7 +110,7 @@ def _fit(
 
     llmplan fit --model llama-3.1-70b --hardware h100 --devices 64 --workload pretrain --seq-len 8192 --global-batch 512
     """
-    from llmplan.planner.search.request import Ask, Wishes
+    from llmplan.search.request import Ask, Wishes
 
     opened = open_catalog(catalog or ())
     limits = _limits({
@@ -167,7 +167,7 @@ def _one_request(plan: str | None, given: Mapping[str, Any]) -> tuple[Request, d
 
 def _listed(document: Document, name: str, value: Any) -> str:
     """`[4, 8]`, `4,8` or `1..8` of a plan file as the command line says it."""
-    from llmplan.planner.search.choices import choice
+    from llmplan.search.choices import choice
 
     text = ",".join(map(str, value)) if isinstance(value, list) else value
     try:
@@ -180,7 +180,7 @@ def _listed(document: Document, name: str, value: Any) -> str:
 
 def _two(text: str | None) -> tuple[str, str] | None:
     """`throughput,devices` as two objectives."""
-    from llmplan.planner.search.goal import OBJECTIVES
+    from llmplan.search.goal import OBJECTIVES
 
     if text is None:
         return None
@@ -192,9 +192,9 @@ def _two(text: str | None) -> tuple[str, str] | None:
 
 
 def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> None:
-    from llmplan.planner.search.advice import what_would_do
-    from llmplan.planner.search.request import question
-    from llmplan.planner.search.training import search
+    from llmplan.search.advice import what_would_do
+    from llmplan.search.request import question
+    from llmplan.search.training import search
 
     asked, told = question(ask, catalog)
     found = search(asked)
@@ -211,11 +211,11 @@ def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> N
 
 
 def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least_rate: float | None) -> None:
-    from llmplan.planner.search.advice import what_would_serve
-    from llmplan.planner.search.serving import search_serving
-    from llmplan.planner.search.serving_request import serving_question
     from llmplan.report import search_serving as report
     from llmplan.report.json import dumps
+    from llmplan.search.advice import what_would_serve
+    from llmplan.search.serving import search_serving
+    from llmplan.search.serving_request import serving_question
 
     asked, told = serving_question(ask, catalog, least_rate)
     found = search_serving(asked)
@@ -238,8 +238,8 @@ def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least
 
 
 def _maximize(ask: Ask, what: str, catalog: Catalog, form: str, write_plan: Path | None) -> None:
-    from llmplan.planner.search.most import most
     from llmplan.report.search import most_line
+    from llmplan.search.most import most
 
     found = most(ask, what, catalog)
     if form == "table":
@@ -284,7 +284,7 @@ def _write(ask: Ask, asked: Search, found: Found, told: tuple[str, ...], changes
 
 def _write_plan(path: Path, plan: Any) -> None:
     from llmplan.files import to_yaml, write_text
-    from llmplan.plan.options import words
+    from llmplan.setup.options import words
 
     said = words(plan)
     model = said["model"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import MAX_BYTES, Document, decode, parse_documents, read_documents
-from llmplan.plan.request import Request, request, requests
+from llmplan.setup.request import Request, request, requests
 
 STDIN = "standard input"
 

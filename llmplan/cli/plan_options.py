@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
-from llmplan.plan.options import FLAGS, PlanOptions
+from llmplan.setup.options import FLAGS, PlanOptions
 
 PlanFile = Annotated[
     str | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmplan.catalog import open_catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_options import CatalogFolders
 from llmplan.errors import Fault, InputError
 
@@ -27,8 +27,8 @@ def validate(
 
     llmplan validate tests/measurements/training.csv
     """
-    from llmplan.plan.rows import read_rows
-    from llmplan.planner.validate import validate as predict
+    from llmplan.answer.rows import read_rows
+    from llmplan.answer.validate import validate as predict
 
     results = predict(read_rows(file), open_catalog(catalog or ()))
     if as_json:

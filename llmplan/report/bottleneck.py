@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmplan.planner.bottleneck import Bottleneck
+    from llmplan.answer.bottleneck import Bottleneck
 
 _SHOWN = 0.005  # shares below half a percent round to nothing
 _FELT = 0.0005  # gains below a twentieth of a percent do

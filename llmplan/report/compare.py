@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formatting import count, plain, step_time
-from llmplan.planner.comparison import MEASURES, apart, ratio, reference
-from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.economics import electricity, mass, part_used
 from llmplan.report.json import estimate_json
 from llmplan.report.serving_economics import KILOWATT_HOUR
 from llmplan.report.verdict import WORDS, degrees
+from llmplan.search.comparison import MEASURES, apart, ratio, reference
+from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
-    from llmplan.planner.answer import Estimate
-    from llmplan.planner.comparison import Outcome
-    from llmplan.planner.economics.cost import Offer
-    from llmplan.planner.estimate import Interval
-    from llmplan.planner.serving.economics import ServingEconomics
-    from llmplan.planner.serving.estimate import ServingEstimate
+    from llmplan.answer.answer import Estimate
+    from llmplan.answer.economics.cost import Offer
+    from llmplan.answer.economics.serving import ServingEconomics
+    from llmplan.search.comparison import Outcome
+    from llmplan.serving.estimate import ServingEstimate
+    from llmplan.training.estimate import Interval
 
 COMPARE = "llmplan.compare/1"
 GIB, DAY, GRAMS = 2.0**30, 86400.0, 1e3  # grams in a kilogram

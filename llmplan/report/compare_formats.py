@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.report.compare import Row, columns, compare_json, legend
 
 if TYPE_CHECKING:
-    from llmplan.planner.comparison import Outcome
+    from llmplan.search.comparison import Outcome
 
 
 def markdown(found: Sequence[Row]) -> str:

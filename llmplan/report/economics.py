@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formatting import count, decimal, duration, plain
 
 if TYPE_CHECKING:
-    from llmplan.planner.economics.cost import Cost, Offer
-    from llmplan.planner.economics.energy import Energy, Power
-    from llmplan.planner.economics.reliability import Reliability
-    from llmplan.planner.economics.run import Run
-    from llmplan.planner.economics.storage import Storage
-    from llmplan.planner.economics.summary import Economics
-    from llmplan.planner.estimate import Interval
+    from llmplan.answer.economics.cost import Cost, Offer
+    from llmplan.answer.economics.energy import Energy, Power
+    from llmplan.answer.economics.reliability import Reliability
+    from llmplan.answer.economics.run import Run
+    from llmplan.answer.economics.storage import Storage
+    from llmplan.answer.economics.summary import Economics
+    from llmplan.training.estimate import Interval
 
 DAY, HOUR, MEGAWATT_HOUR, TONNE = 86400.0, 3600.0, 3.6e9, 1e3
 MOST_OFFERS = 4  # lines of a table; JSON has all

@@ -13,9 +13,9 @@ from llmplan.report.verdict import part_name
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
-    from llmplan.plan.codes import Code
-    from llmplan.planner.explain.steps import Input, Step
-    from llmplan.planner.explain.walk import Entry, Explanation
+    from llmplan.answer.explain.steps import Input, Step
+    from llmplan.answer.explain.walk import Entry, Explanation
+    from llmplan.setup.codes import Code
 
 EXPLAIN = "llmplan.explain/1"
 _DIGITS = 6

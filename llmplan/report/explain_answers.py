@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llmplan.plan.options import PlanOptions
 from llmplan.report.answers import Part
+from llmplan.setup.options import PlanOptions
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 

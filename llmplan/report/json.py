@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from llmplan.plan.options import words
-from llmplan.planner.estimate import TrainingEstimate
+from llmplan.setup.options import words
+from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
-    from llmplan.planner.answer import Estimate
-    from llmplan.planner.bottleneck import Bottleneck
-    from llmplan.planner.serving.estimate import ServingEstimate
+    from llmplan.answer.answer import Estimate
+    from llmplan.answer.bottleneck import Bottleneck
+    from llmplan.serving.estimate import ServingEstimate
 
 ESTIMATE, ESTIMATES = "llmplan.estimate/1", "llmplan.estimates/1"
 
@@ -61,7 +61,7 @@ def _training_result(answer: TrainingEstimate) -> dict[str, Any]:
 
         result |= economics_json(answer.economics)
     if plan.inputs.get("limits") is not None:
-        from llmplan.planner.limits import limits_kept
+        from llmplan.answer.limits import limits_kept
         from llmplan.report.limits import limits_json
 
         result["limits"] = limits_json(limits_kept(answer))

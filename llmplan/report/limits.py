@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formatting import binary, count, duration, plain
 
 if TYPE_CHECKING:
-    from llmplan.planner.limits import Kept
+    from llmplan.answer.limits import Kept
 
 TONNE, MEGAWATT_HOUR = 1e3, 3.6e9
 

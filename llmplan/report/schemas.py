@@ -16,17 +16,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from llmplan.plan.hardware import Cluster, Device, PriceList
-from llmplan.plan.options import PlanOptions
-from llmplan.plan.spec import ModelSpec
-from llmplan.plan.stack import Stack
-from llmplan.planner.training.memory import Memory
-from llmplan.planner.training.step import StepTime
+from llmplan.machine.hardware import Cluster, Device, PriceList
+from llmplan.model.spec import ModelSpec
 from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAnswer, StorageAnswer
 from llmplan.report.explain_answers import Explained
 from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer
 from llmplan.report.serving_answers import ServingResult
 from llmplan.report.validation_answers import Validation
+from llmplan.setup.options import PlanOptions
+from llmplan.software.stack import Stack
+from llmplan.training.step import StepTime
+from llmplan.work.memory import Memory
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -12,16 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from llmplan.formatting import binary, count, duration, plain, step_time
-from llmplan.planner.search.goal import objective_value
-from llmplan.planner.search.space import REASONS
-from llmplan.planner.search.training import HOST, MEMORY, NEAR, as_good
 from llmplan.report.verdict import degrees, largest_part
+from llmplan.search.goal import objective_value
+from llmplan.search.space import REASONS
+from llmplan.search.training import HOST, MEMORY, NEAR, as_good
 
 if TYPE_CHECKING:
-    from llmplan.planner.estimate import TrainingEstimate
-    from llmplan.planner.search.advice import Change
-    from llmplan.planner.search.most import Most
-    from llmplan.planner.search.training import Counts, Found, Search
+    from llmplan.search.advice import Change
+    from llmplan.search.most import Most
+    from llmplan.search.training import Counts, Found, Search
+    from llmplan.training.estimate import TrainingEstimate
 
 GIB = 2.0**30
 SHOWN_OF_FRONT = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmplan.plan.options import PlanOptions
 from llmplan.report.answers import Amount, Part
+from llmplan.setup.options import PlanOptions
 
 
 class SearchAnswer(Part):

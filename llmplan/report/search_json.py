@@ -6,21 +6,21 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from llmplan.plan.layout import Layout
-from llmplan.plan.options import words
-from llmplan.planner.search.goal import objective_value
-from llmplan.planner.search.training import as_good
 from llmplan.report.json import estimate_json
+from llmplan.search.goal import objective_value
+from llmplan.search.training import as_good
+from llmplan.setup.layout import Layout
+from llmplan.setup.options import words
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llmplan.planner.estimate import TrainingEstimate
-    from llmplan.planner.search.advice import Change
-    from llmplan.planner.search.most import Most
-    from llmplan.planner.search.request import Ask
-    from llmplan.planner.search.training import Counts, Found, Search
+    from llmplan.search.advice import Change
+    from llmplan.search.most import Most
+    from llmplan.search.request import Ask
+    from llmplan.search.training import Counts, Found, Search
+    from llmplan.training.estimate import TrainingEstimate
 
 FIT = "llmplan.fit/1"
 _SUBJECT = ("hardware", "devices", "workload", "precision", "seq_len", "global_batch")

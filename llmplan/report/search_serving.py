@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from llmplan.formatting import binary, count, duration, plain, step_time
-from llmplan.plan.options import SERVING_DEGREES, words
-from llmplan.planner.search.serving import LOAD, PLACES, as_good_serving, serving_value
-from llmplan.planner.search.space import REASONS
-from llmplan.planner.search.training import MEMORY
 from llmplan.report.json import estimate_json
 from llmplan.report.search import GIB, print_rows, printed, searched
 from llmplan.report.search_json import FIT, counts_json
+from llmplan.search.serving import LOAD, PLACES, as_good_serving, serving_value
+from llmplan.search.space import REASONS
+from llmplan.search.training import MEMORY
+from llmplan.setup.options import SERVING_DEGREES, words
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
-    from llmplan.planner.search.advice import Change
-    from llmplan.planner.search.request import Ask
-    from llmplan.planner.search.serving import ServingFound, ServingSearch
-    from llmplan.planner.serving.estimate import ServingEstimate
+    from llmplan.search.advice import Change
+    from llmplan.search.request import Ask
+    from llmplan.search.serving import ServingFound, ServingSearch
+    from llmplan.serving.estimate import ServingEstimate
 
 _REASONS = {MEMORY: "they need more memory than a device has", LOAD: "they do not keep up with the request rate",
             PLACES: "they have fewer places than requests in flight"}  # fmt: skip

@@ -14,9 +14,9 @@ from llmplan.report.verdict import COLORS, WORDS, degrees, model_size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from llmplan.planner.estimate import Interval
-    from llmplan.planner.serving.bottleneck import ServingBottleneck
-    from llmplan.planner.serving.estimate import ServingEstimate
+    from llmplan.answer.serving_bottleneck import ServingBottleneck
+    from llmplan.serving.estimate import ServingEstimate
+    from llmplan.training.estimate import Interval
 
 _GIB = 2.0**30
 _FELT = 0.0005  # gains below a twentieth of a percent round to nothing

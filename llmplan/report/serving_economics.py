@@ -10,8 +10,8 @@ from llmplan.formatting import plain
 from llmplan.report.economics import MEGAWATT_HOUR, drawn, known, part_used
 
 if TYPE_CHECKING:
-    from llmplan.planner.estimate import Interval
-    from llmplan.planner.serving.economics import PerMillion, ServingEconomics
+    from llmplan.answer.economics.serving import PerMillion, ServingEconomics
+    from llmplan.training.estimate import Interval
 
 KILOWATT_HOUR = 3.6e6
 THOUSAND, MILLION = 1e3, 1e6

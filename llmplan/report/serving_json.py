@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from llmplan.report.economics import known
 
 if TYPE_CHECKING:
-    from llmplan.planner.serving.bottleneck import ServingBottleneck
-    from llmplan.planner.serving.estimate import ServingEstimate
-    from llmplan.planner.serving.step import Step
+    from llmplan.answer.serving_bottleneck import ServingBottleneck
+    from llmplan.serving.estimate import ServingEstimate
+    from llmplan.serving.step import Step
 
 
 def serving_result(answer: ServingEstimate) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def serving_result(answer: ServingEstimate) -> dict[str, Any]:
             "longest_tokens": float(answer.memory.longest), "precision": answer.plan.serving.kv_precision,
         }  # fmt: skip
     if answer.plan.inputs.get("limits") is not None:
-        from llmplan.planner.limits import limits_kept
+        from llmplan.answer.limits import limits_kept
         from llmplan.report.limits import limits_json
 
         result["limits"] = limits_json(limits_kept(answer))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from llmplan.errors import InputError
 from llmplan.formatting import binary, step_time
-from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.verdict import part_name
+from llmplan.training.estimate import TrainingEstimate
 
 if TYPE_CHECKING:
-    from llmplan.planner.answer import Estimate
+    from llmplan.answer.answer import Estimate
 
 Bar = tuple[str, dict[str, float], float | None]
 # Okabe & Ito 2008: colours that people with any colour vision tell apart; then lighter ones of them.

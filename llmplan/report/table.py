@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from llmplan.formatting import binary, decimal, plain, step_time
-from llmplan.planner.estimate import TrainingEstimate
 from llmplan.report.bottleneck import bottleneck_lines
 from llmplan.report.verdict import COLORS, WORDS, degrees, largest_part, model_size, part_name
+from llmplan.training.estimate import TrainingEstimate
 
 if TYPE_CHECKING:
-    from llmplan.planner.answer import Estimate
-    from llmplan.planner.economics.summary import Economics
+    from llmplan.answer.answer import Estimate
+    from llmplan.answer.economics.summary import Economics
 
 NARROW, WIDEST_BAR = 60, 30  # columns
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmplan.planner.validate import Result, score
+from llmplan.answer.validate import Result, score
 from llmplan.version import __version__
 
 if TYPE_CHECKING:

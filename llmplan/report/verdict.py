@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from llmplan.formatting import binary, count
 
 if TYPE_CHECKING:
-    from llmplan.plan.layout import Layout
-    from llmplan.plan.model import Model
-    from llmplan.planner.estimate import TrainingEstimate
-    from llmplan.planner.training.advice import Advice
+    from llmplan.model.model import Model
+    from llmplan.setup.layout import Layout
+    from llmplan.training.advice import Advice
+    from llmplan.training.estimate import TrainingEstimate
 
 WORDS = {"fits": "fits", "marginal": "marginal", "does-not-fit": "does not fit"}
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmplan import catalog
-from llmplan.catalog import Catalog, builtin, open_catalog
+from llmplan.catalog import catalog
+from llmplan.catalog.catalog import Catalog, builtin, open_catalog
 from llmplan.errors import InputError
 from llmplan.files import Document, read_documents
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.catalog import KINDS, Catalog, builtin, collect_aliases, read_index
-from llmplan.catalog_check import check_catalog, write_aliases
+from llmplan.catalog.catalog import KINDS, Catalog, builtin, collect_aliases, read_index
+from llmplan.catalog.check import check_catalog, write_aliases
 from llmplan.errors import Fault
 
 TOMORROW = (date.today() + timedelta(days=1)).isoformat()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmplan.catalog import KINDS, builtin
+from llmplan.catalog.catalog import KINDS, builtin
 from llmplan.cli.catalog import app
 from llmplan.errors import InputError
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from llmplan import __version__
-from llmplan.plan.options import PlanOptions
 from llmplan.report.schemas import Estimate, Estimates
+from llmplan.setup.options import PlanOptions
 from tests.cli.answers import golden, result
 
 Llmplan = Callable[..., Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from llmplan.plan.options import PlanOptions
 from llmplan.report.schemas import Estimate
 from llmplan.report.serving_answers import ServingResult
+from llmplan.setup.options import PlanOptions
 from tests.cli.answers import golden, result
 
 Llmplan = Callable[..., Any]

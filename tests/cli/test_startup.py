@@ -11,11 +11,11 @@ HEAVY = {
     "numpy",
     "rich",
     "scipy",
-    "llmplan.planner.training.advice",
+    "llmplan.training.advice",
     "llmplan.report.table",
-    "llmplan.plan.huggingface",
+    "llmplan.model.huggingface",
 }
-HEAVY |= {f"llmplan.planner.{name}" for name in ("economics", "comparison", "explain", "search")}
+HEAVY |= {"llmplan.answer.economics", "llmplan.answer.explain", "llmplan.search"}
 
 
 def imported(here: Path, *arguments: str) -> set[str]:
@@ -30,13 +30,13 @@ def imported(here: Path, *arguments: str) -> set[str]:
 
 def test_json_of_one_plan_imports_neither_numpy_nor_rich(here: Path) -> None:
     modules = imported(here, "estimate", "--model", "small.yaml", "--hardware", "test-gpu", "--devices", "8", "--json")
-    assert "llmplan.planner.training.step" in modules  # the list is one
+    assert "llmplan.training.step" in modules  # the list is one
     assert modules & HEAVY == set()
 
 
 def test_version_imports_next_to_nothing(here: Path) -> None:
     modules = imported(here, "--version")
-    assert not any(name.startswith(("llmplan.plan", "yaml", "numpy", "rich")) for name in modules)
+    assert not any(name.startswith(("llmplan.setup", "yaml", "numpy", "rich")) for name in modules)
 
 
 def test_the_package_itself_costs_nothing(here: Path) -> None:

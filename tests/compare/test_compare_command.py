@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmplan.planner.comparison import MEASURES
 from llmplan.report.schemas import Comparison
+from llmplan.search.comparison import MEASURES
 
 Llmplan = Callable[..., Any]
 HARDWARE = "a100-sxm-80gb,h100-sxm-80gb,tpu-v5p,xeon-8480"

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from pages import ROOT
 
-from llmplan.plan.codes import CODES
-from llmplan.plan.limits import Limits
-from llmplan.plan.options import FLAGS, PlanOptions
-from llmplan.plan.rows import BESIDE
+from llmplan.answer.rows import BESIDE
 from llmplan.report.schemas import field_texts, json_schema
+from llmplan.setup.codes import CODES
+from llmplan.setup.limits import Limits
+from llmplan.setup.options import FLAGS, PlanOptions
 
 TAKES = {
     "array": "list, with commas between",
@@ -37,7 +37,7 @@ the exit code. A code keeps its meaning for ever; a new warning takes a new numb
 braces are filled in.
 
 `llmplan explain LP010` prints one paragraph of this page, which is made from
-[`llmplan/plan/codes.py`](../llmplan/plan/codes.py); `make docs` writes it anew.
+[`llmplan/setup/codes.py`](../llmplan/setup/codes.py); `make docs` writes it anew.
 """
 
 

@@ -99,7 +99,7 @@ def test_accuracy_is_fresh(monkeypatch: pytest.MonkeyPatch, update: bool) -> Non
     monkeypatch.chdir(ROOT)  # it reads measurements and notes of the checkout
     monkeypatch.delenv("LLMPLAN_CATALOG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(ROOT / "none"))
-    from llmplan.calibration.accuracy import DOCUMENT, document
+    from llmplan.calibrate.accuracy import DOCUMENT, document
 
     text = document()
     if update:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from llmplan.plan.codes import CODES
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.bottleneck import BUBBLE, CAPACITY, STRAGGLERS, busy, shares
-from llmplan.planner.estimate import TrainingEstimate, estimate
-from llmplan.planner.knobs import KNOBS, MORE
-from llmplan.planner.training.step import training_time
+from llmplan.answer.bottleneck import BUBBLE, CAPACITY, STRAGGLERS, busy, shares
+from llmplan.answer.knobs import KNOBS, MORE
+from llmplan.setup.codes import CODES
+from llmplan.training.estimate import TrainingEstimate, estimate
+from llmplan.training.resolve import plan_from
+from llmplan.training.step import training_time
 
 H100: dict[str, Any] = {"hardware": "h100-sxm-80gb", "tp": 2, "pp": 1}
 PLANS: dict[str, dict[str, Any]] = {

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from llmplan.catalog import open_catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.carbon import operational_carbon
 from llmplan.formulas.checkpoint import checkpoint_bytes, transfer_seconds
 from llmplan.formulas.energy import facility_energy, it_energy
 from llmplan.formulas.reliability import checkpoint_interval, device_interval, goodput, job_interval
-from llmplan.plan.facilities import EnergyTable, ReliabilityTable
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.estimate import TrainingEstimate, estimate_run
+from llmplan.machine.facilities import EnergyTable, ReliabilityTable
+from llmplan.training.estimate import TrainingEstimate, estimate_run
+from llmplan.training.resolve import plan_from
 from llmplan.units import parse_quantity
 
 HOUR, DAY, MWH, TONNE = 3600.0, 86400.0, 3.6e9, 1e3

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from llmplan.catalog import Catalog, open_catalog
-from llmplan.catalog_check import check_catalog
+from llmplan.answer.economics.summary import Economics
+from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.catalog.check import check_catalog
 from llmplan.errors import InputError
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.economics.summary import Economics
-from llmplan.planner.estimate import estimate_run
 from llmplan.report.economics import economics_json, economics_lines
+from llmplan.training.estimate import estimate_run
+from llmplan.training.resolve import plan_from
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 16, "tp": 2, "pp": 1, "seq_len": 4096,

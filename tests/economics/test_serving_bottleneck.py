@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from llmplan.plan.codes import CODES
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.bottleneck import CAPACITY
-from llmplan.planner.knobs import KNOBS
-from llmplan.planner.serving.bottleneck import serving_bottleneck
-from llmplan.planner.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.answer.bottleneck import CAPACITY
+from llmplan.answer.knobs import KNOBS
+from llmplan.answer.serving_bottleneck import serving_bottleneck
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.setup.codes import CODES
+from llmplan.training.resolve import plan_from
 
 SERVE: dict[str, Any] = {"workload": "serve", "hardware": "h100-sxm-80gb", "devices": 8, "stack": "vllm"}
 PLANS: dict[str, dict[str, Any]] = {

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from llmplan.catalog import open_catalog
+from llmplan.answer.answer import answer_plan
+from llmplan.answer.limits import limits_kept
+from llmplan.catalog.catalog import open_catalog
 from llmplan.errors import InputError
-from llmplan.plan.request import request
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.answer import answer_plan
-from llmplan.planner.limits import limits_kept
-from llmplan.planner.search.request import Ask, Wishes
-from llmplan.planner.search.serving import serving_value
-from llmplan.planner.search.serving_request import serving_question
-from llmplan.planner.serving.estimate import ServingEstimate
 from llmplan.report.serving_economics import serving_economics_json, serving_economics_rows
+from llmplan.search.request import Ask, Wishes
+from llmplan.search.serving import serving_value
+from llmplan.search.serving_request import serving_question
+from llmplan.serving.estimate import ServingEstimate
+from llmplan.setup.request import request
+from llmplan.training.resolve import plan_from
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 8, "workload": "serve", "stack": "vllm",

@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 
 import llmplan.formulas
-from llmplan.catalog import open_catalog
-from llmplan.plan.codes import CODES
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.estimate import estimate_run
-from llmplan.planner.explain.expressions import expression
-from llmplan.planner.explain.formula_text import formula_text
-from llmplan.planner.explain.terms import SERVING_TERMS, TERMS, terms_named
-from llmplan.planner.explain.trace import record
-from llmplan.planner.explain.walk import Explanation, Step, explain
-from llmplan.planner.training.memory import Memory
-from llmplan.planner.training.step import StepTime
+from llmplan.answer.explain.expressions import expression
+from llmplan.answer.explain.formula_text import formula_text
+from llmplan.answer.explain.terms import SERVING_TERMS, TERMS, terms_named
+from llmplan.answer.explain.trace import record
+from llmplan.answer.explain.walk import Explanation, Step, explain
+from llmplan.catalog.catalog import open_catalog
 from llmplan.report.explain_answers import Explained
 from llmplan.report.verdict import part_name
+from llmplan.setup.codes import CODES
+from llmplan.training.estimate import estimate_run
+from llmplan.training.resolve import plan_from
+from llmplan.training.step import StepTime
+from llmplan.work.memory import Memory
 
 Llmplan = Callable[..., Any]
 FLAGS = "bool"

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from llmplan.catalog import open_catalog
+from llmplan.answer.explain.definitions import definitions, element
+from llmplan.answer.explain.steps import Step
+from llmplan.answer.explain.terms import SERVING_TERMS
+from llmplan.answer.explain.trace import PLANNER
+from llmplan.answer.explain.walk import Explanation, explain
+from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas import carbon, cost, energy, kv_cache, numeric, pipeline, queueing, states
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.explain.definitions import definitions, element
-from llmplan.planner.explain.steps import Step
-from llmplan.planner.explain.terms import SERVING_TERMS
-from llmplan.planner.explain.walk import Explanation, explain
 from llmplan.report.explain import print_explanations
+from llmplan.training.resolve import plan_from
 
 Llmplan = Callable[..., Any]
 WORDS = {"model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 1, "workload": "serve", "stack": "vllm",
@@ -88,7 +89,7 @@ def worked_out(text: str, shown: Mapping[str, Any], below: tuple[Step, ...]) -> 
     for step in below:
         if isinstance(step.result, dict):
             known[step.function] = lambda *_, result=step.result: SimpleNamespace(total=sum(result.values()))
-        elif step.module.startswith("llmplan.planner"):
+        elif step.module.startswith(PLANNER):
             known.setdefault(step.function, lambda *_, result=step.result: result)
     nodes = list(ast.walk(ast.parse(text)))
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
@@ -130,7 +131,7 @@ def test_nothing_of_a_training_is_told(explained: Explained) -> None:
     steps = [step for one in found.values() for step in walk(one.steps)]
     origins = {given.origin for step in steps for given in step.inputs}
     assert not [origin for origin in origins if origin.startswith(("workload", "stack.training", "stack.fitted"))]
-    assert {step.module for step in steps if "training" in step.module} <= {"llmplan.planner.training.states"}
+    assert {step.module for step in steps if "training" in step.module} <= {"llmplan.work.states"}
     assert {"local_parameters", "first", "last", "split_parts"} >= {
         step.function for step in steps if "training" in step.module and step.function not in ("tied_copy", "bias")
     }

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from llmplan.catalog import open_catalog
-from llmplan.plan.rows import Row, read_rows, row_plan
-from llmplan.planner.estimate import TrainingEstimate, estimate
-from llmplan.planner.validate import Result, validate
+from llmplan.answer.rows import Row, read_rows, row_plan
+from llmplan.answer.validate import Result, validate
+from llmplan.catalog.catalog import open_catalog
+from llmplan.training.estimate import TrainingEstimate, estimate
 
 FOLDER = Path(__file__).parent
 RUNS, LEFT_OUT, TOLERANCES = FOLDER / "training.csv", FOLDER / "training_left_out.csv", FOLDER / "tolerances.csv"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.plan.load_model import load_model
-from llmplan.plan.model import Model
+from llmplan.catalog.load_model import load_model
+from llmplan.model.model import Model
 
 FOLDER = Path(__file__).parent / "hf_configs"
 CONFIGS = sorted(path for path in FOLDER.glob("*_config.json") if not path.name.endswith("_hf_quant_config.json"))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from llmplan.files import read_documents
-from llmplan.plan.huggingface import spec_of_config
-from llmplan.plan.huggingface_config import parse_config
-from llmplan.plan.lowering import lower
-from llmplan.plan.model import Model
+from llmplan.model.huggingface import spec_of_config
+from llmplan.model.huggingface_config import parse_config
+from llmplan.model.lowering import lower
+from llmplan.model.model import Model
 
 TEXT = {"architectures": ["SomeForCausalLM"]}
 

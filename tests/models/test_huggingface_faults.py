@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmplan.catalog.load_model import load_model
 from llmplan.errors import InputError
-from llmplan.plan.huggingface import spec_of_config
-from llmplan.plan.huggingface_config import parse_config
-from llmplan.plan.load_model import load_model
-from llmplan.plan.spec import ModelSpec
+from llmplan.model.huggingface import spec_of_config
+from llmplan.model.huggingface_config import parse_config
+from llmplan.model.spec import ModelSpec
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from llmplan.plan.load_model import load_model
-from llmplan.plan.lowering import lower
-from llmplan.plan.model import Layer, Linear, Model
-from llmplan.plan.spec import ModelSpec
+from llmplan.catalog.load_model import load_model
+from llmplan.model.lowering import lower
+from llmplan.model.model import Layer, Linear, Model
+from llmplan.model.spec import ModelSpec
 
 
 def linears(layer: Layer) -> dict[str, Linear]:

@@ -6,11 +6,11 @@ from functools import cache
 
 import pytest
 
-from llmplan.catalog import builtin, collect_aliases, entry_files, open_catalog, read_entry
-from llmplan.plan.load_model import load_model
-from llmplan.plan.lowering import lower
-from llmplan.plan.model import Model
-from llmplan.plan.spec import ModelSpec, model_spec
+from llmplan.catalog.catalog import builtin, collect_aliases, entry_files, open_catalog, read_entry
+from llmplan.catalog.load_model import load_model
+from llmplan.model.lowering import lower
+from llmplan.model.model import Model
+from llmplan.model.spec import ModelSpec, model_spec
 
 IDS = [path.stem for path in entry_files(builtin("models"))]
 # Published sizes are often cut, or rounded to the next fine name: gpt-neox-20b has 20.6, falcon-40b 41.3,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from llmplan.catalog.load_model import load_model, model_from_columns
 from llmplan.errors import InputError
 from llmplan.files import parse_yaml
-from llmplan.plan.load_model import load_model, model_from_columns
-from llmplan.plan.spec import model_spec
+from llmplan.model.spec import model_spec
 
 MINIMAL = """\
 layers: 4

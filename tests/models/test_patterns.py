@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmplan.plan.patterns import compact, expand
+from llmplan.model.patterns import compact, expand
 
 
 @given(st.lists(st.sampled_from(["full", "sliding", "delta", "dense:512"]), min_size=1, max_size=60))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import llmplan
-from llmplan.plan.codes import CODES, Code
+from llmplan.setup.codes import CODES, Code
 
 SOURCES = "".join(path.read_text() for path in Path(llmplan.__file__).parent.rglob("*.py") if path.name != "codes.py")
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmplan.catalog import Catalog
+from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.plan.options import FLAGS, PlanOptions, words
-from llmplan.plan.plan import Plan
-from llmplan.plan.resolve import plan_from
-from llmplan.planner.estimate import estimate
+from llmplan.setup.options import FLAGS, PlanOptions, words
+from llmplan.setup.plan import Plan
+from llmplan.training.estimate import estimate
+from llmplan.training.resolve import plan_from
 
 MODEL = {
     "name": "small", "layers": 12, "hidden": 1024, "heads": 16, "kv_heads": 4, "head_dim": 64, "ffn_hidden": 4096,

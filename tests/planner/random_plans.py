@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from llmplan import InputError, Plan, plan_from
-from llmplan.catalog import Catalog, open_catalog
-from llmplan.plan.hardware import Device
-from llmplan.plan.layout import Layout
+from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.machine.hardware import Device
+from llmplan.setup.layout import Layout
 
 MODELS = (
     "llama-3.1-8b", "llama-3.1-70b", "gpt3-6.7b", "gpt2-xl", "mixtral-8x7b", "qwen3-30b-a3b", "bert-large-uncased",

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from llmplan.catalog import Catalog, open_catalog
+from llmplan.answer.rows import Row, read_rows
+from llmplan.answer.validate import Result, predict_row, score, validate, weighted_quantile
+from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.plan.rows import Row, read_rows
-from llmplan.planner.estimate import Interval
-from llmplan.planner.validate import Result, predict_row, score, validate, weighted_quantile
 from llmplan.report.validation import validation_json
 from llmplan.report.validation_answers import Validation
+from llmplan.training.estimate import Interval
 
 HEADER = "id,source,workload,stack,model,hardware,devices,seq_len,global_batch,measured_tokens_per_second_per_device"
 ROW = "a,paper,pretrain,nemo,llama-3.1-8b,h100,8,4096,64,11000"

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from llmplan import estimate, plan_from
-from llmplan.plan.plan import Plan
-from llmplan.plan.stack import Band
-from llmplan.planner.estimate import Interval, interval, verdict
+from llmplan.setup.plan import Plan
+from llmplan.software.stack import Band
+from llmplan.training.estimate import Interval, interval, verdict
 
 GIB = 2.0**30
 

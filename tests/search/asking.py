@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.catalog import open_catalog
-from llmplan.plan.request import request
-from llmplan.planner.search.request import Ask, Wishes, question
-from llmplan.planner.search.training import Search
+from llmplan.catalog.catalog import open_catalog
+from llmplan.search.request import Ask, Wishes, question
+from llmplan.search.training import Search
+from llmplan.setup.request import request
 
 PLAN = ("model", "hardware", "workload", "seq_len", "global_batch", "stack", "flash_attention", "tokens", "optimizer",
         "sequence_parallel", "offload_optimizer", "lora_rank", "lora_targets", "quantized_base")  # fmt: skip

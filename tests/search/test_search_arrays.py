@@ -12,12 +12,12 @@ from asking import asked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmplan.plan.checks import layout_problems
-from llmplan.planner.estimate import estimate
-from llmplan.planner.search.scores import evaluate
-from llmplan.planner.search.space import CHUNK, Space
-from llmplan.planner.training.memory import training_memory
-from llmplan.planner.training.step import training_time
+from llmplan.search.scores import evaluate
+from llmplan.search.space import CHUNK, Space
+from llmplan.setup.checks import layout_problems
+from llmplan.training.estimate import estimate
+from llmplan.training.step import training_time
+from llmplan.work.memory import training_memory
 
 CLOSE = 1e-12
 MODELS = ["llama-3.1-8b", "gpt3-175b", "mixtral-8x22b-v0.1", "deepseek-v3-671b", "gemma-2-27b", "bert-large-uncased",

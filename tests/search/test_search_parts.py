@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmplan.errors import InputError
-from llmplan.planner.search.choices import Choice, choice, choices
-from llmplan.planner.search.rank import first, front
-from llmplan.planner.search.request import Wishes, sizes
-from llmplan.planner.search.training import search
+from llmplan.search.choices import Choice, choice, choices
+from llmplan.search.rank import first, front
+from llmplan.search.request import Wishes, sizes
+from llmplan.search.training import search
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmplan.catalog import open_catalog
-from llmplan.plan.request import request
-from llmplan.planner.search.deployments import DeploymentSpace, chunks
-from llmplan.planner.search.request import Ask, Wishes
-from llmplan.planner.search.serving import ServingSearch, search_serving, serving_value
-from llmplan.planner.search.serving_request import serving_question
-from llmplan.planner.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.catalog.catalog import open_catalog
+from llmplan.search.deployments import DeploymentSpace, chunks
+from llmplan.search.request import Ask, Wishes
+from llmplan.search.serving import ServingSearch, search_serving, serving_value
+from llmplan.search.serving_request import serving_question
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.setup.request import request
 
 CLOSE = 1e-12
 LOADS: list[dict[str, Any]] = [

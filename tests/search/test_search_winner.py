@@ -12,12 +12,12 @@ from asking import asked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmplan.plan.checks import layout_problems
-from llmplan.plan.layout import Layout
-from llmplan.plan.plan import Plan
-from llmplan.planner.estimate import TrainingEstimate, estimate
-from llmplan.planner.search.request import Wishes
-from llmplan.planner.search.training import Search, search
+from llmplan.search.request import Wishes
+from llmplan.search.training import Search, search
+from llmplan.setup.checks import layout_problems
+from llmplan.setup.layout import Layout
+from llmplan.setup.plan import Plan
+from llmplan.training.estimate import TrainingEstimate, estimate
 
 # Small spaces, every dimension of them written out, so that the brute force below needs no knowledge of defaults.
 SPACE: dict[str, Any] = {

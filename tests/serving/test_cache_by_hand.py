@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from llmplan.plan.layout import Layout
-from llmplan.plan.load_model import load_model
-from llmplan.plan.serving import ServingPolicy
-from llmplan.planner.serving.memory import cache_shape
+from llmplan.catalog.load_model import load_model
+from llmplan.serving.memory import cache_shape
+from llmplan.setup.layout import Layout
+from llmplan.software.engine import ServingPolicy
 
 BF16 = 2.0
 FREES, KEEPS = ServingPolicy(window_cache="window"), ServingPolicy(window_cache="full")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llmplan.errors import InputError
-from llmplan.plan.layout import Layout
-from llmplan.plan.plan import Plan
+from llmplan.setup.layout import Layout
+from llmplan.setup.plan import Plan
 from tests.serving.plans import plan
 
 SEVENTY = {"model": "llama-3.1-70b", "batch": 8}

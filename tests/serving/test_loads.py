@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from llmplan.plan.codes import CODES
-from llmplan.planner.serving.estimate import LOADED, estimate_serving
-from llmplan.planner.serving.loads import BUSIEST
+from llmplan.serving.estimate import LOADED, estimate_serving
+from llmplan.serving.loads import BUSIEST
+from llmplan.setup.codes import CODES
 from tests.serving.plans import answer
 
 

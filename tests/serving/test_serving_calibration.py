@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmplan import catalog
-from llmplan.calibration.meanings import meanings
-from llmplan.calibration.serving import MEASUREMENTS, fit, predict, read_runs
-from llmplan.calibration.serving_accuracy import DOCUMENT, document, left_out
-from llmplan.calibration.serving_kernels import columns, small_reduce_latency
-from llmplan.calibration.serving_stacks import fit_stacks
-from llmplan.calibration.serving_stacks import left_out as fit_left_out
+from llmplan.answer.rows import read_rows
+from llmplan.answer.validate import Result, score, validate
+from llmplan.calibrate.meanings import meanings
+from llmplan.calibrate.serving import MEASUREMENTS, fit, predict, read_runs
+from llmplan.calibrate.serving_accuracy import DOCUMENT, document, left_out
+from llmplan.calibrate.serving_kernels import columns, small_reduce_latency
+from llmplan.calibrate.serving_stacks import fit_stacks
+from llmplan.calibrate.serving_stacks import left_out as fit_left_out
+from llmplan.catalog import catalog
 from llmplan.formulas.decode import decode_attention_seconds, touched_experts, weighted_traffic
 from llmplan.formulas.matmul import matmul_seconds
-from llmplan.plan.rows import read_rows
-from llmplan.planner import rates
-from llmplan.planner.serving.step import DECODE_ATTENTION_SHARE, GROUPED_SHARE
-from llmplan.planner.validate import Result, score, validate
+from llmplan.machine import rates
+from llmplan.serving.step import DECODE_ATTENTION_SHARE, GROUPED_SHARE
 
 pytest.importorskip("scipy")
 ROOT = Path(__file__).parents[2]

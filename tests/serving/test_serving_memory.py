@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmplan.plan.serving import ServingPolicy
-from llmplan.planner.serving.memory import cache_shape, serving_memory, weight_bytes
+from llmplan.serving.memory import cache_shape, serving_memory, weight_bytes
+from llmplan.software.engine import ServingPolicy
 from tests.serving.plans import answer, plan
 
 GIB = 2.0**30

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from llmplan.plan.serving import ServingPolicy
-from llmplan.planner.serving.step import Deployment, ServingNumbers, deployment, step
+from llmplan.serving.step import Deployment, ServingNumbers, deployment, step
+from llmplan.software.engine import ServingPolicy
 from tests.serving.plans import plan
 
 
@@ -154,8 +154,8 @@ def test_parts_sum_to_the_step() -> None:
 
 def test_one_plan_never_imports_numpy() -> None:
     code = (
-        "import sys; from llmplan.plan.resolve import plan_from;"
-        "from llmplan.planner.serving.estimate import estimate_serving;"
+        "import sys; from llmplan.training.resolve import plan_from;"
+        "from llmplan.serving.estimate import estimate_serving;"
         "estimate_serving(plan_from({'workload': 'serve', 'model': 'mixtral-8x7b', 'hardware': 'h100', 'devices': 2,"
         "'load': 'open', 'request_rate': 2, 'max_ttft': 0.5})); assert 'numpy' not in sys.modules"
     )

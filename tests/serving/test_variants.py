@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmplan.catalog import stack
-from llmplan.plan.serving import ServingDefaults
+from llmplan.catalog.catalog import stack
+from llmplan.software.engine import ServingDefaults
 
 
 def serving(name: str) -> ServingDefaults:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmplan import catalog
-from llmplan.calibration import kernels
-from llmplan.calibration.bands import Residuals, band, joined
-from llmplan.calibration.meanings import meanings
-from llmplan.calibration.runs import runs_of
-from llmplan.calibration.stacks import fit, predict, weighted_quantile, weights
+from llmplan.calibrate import kernels
+from llmplan.calibrate.bands import Residuals, band, joined
+from llmplan.calibrate.meanings import meanings
+from llmplan.calibrate.runs import runs_of
+from llmplan.calibrate.stacks import fit, predict, weighted_quantile, weights
+from llmplan.catalog import catalog
 
 TESTS = Path(__file__).parents[1]
 GEMM = TESTS / "microbenchmarks" / "gemm.csv"

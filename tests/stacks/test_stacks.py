@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.calibration.meanings import meanings
-from llmplan.catalog import Catalog, open_catalog
-from llmplan.plan.stack import Stack
-from llmplan.planner.training.step import StackNumbers
+from llmplan.calibrate.meanings import meanings
+from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.software.stack import Stack
+from llmplan.training.step import StackNumbers
 
 MOST = 8
 MEASURED = Path(__file__).parents[1] / "measurements" / "training.csv"

@@ -1,0 +1,1 @@
+"""What is derived from an estimate: bottleneck, economics, limits, explanation, validation."""

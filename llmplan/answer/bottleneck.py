@@ -1,0 +1,207 @@
+"""What a step waits for: seconds by resource, how busy each is, and what 10 % more of it would change.
+
+A step's time is made of work divided by rates, so it is homogeneous: with every rate doubled it
+halves. By Euler's theorem the step time is then the sum over resources of -dT/d(ln rate), and that
+derivative is the share that a resource really has: a product bound by memory counts there, and
+traffic that hides behind computation counts nowhere. Every figure here comes from estimating the
+plan again with a changed device, cluster or stack; none is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.answer.knobs import KNOBS, MORE, NUDGE, UNLIMITED
+from llmplan.setup.codes import warning
+from llmplan.training.step import StepTime, training_time
+from llmplan.work.memory import training_memory
+
+if TYPE_CHECKING:
+    from llmplan.setup.plan import Plan, PlanWarning
+    from llmplan.training.estimate import TrainingEstimate
+
+BUBBLE, STRAGGLERS, CAPACITY, STORAGE = "pipeline_bubble", "stragglers", "memory_capacity", "storage"
+_RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Elasticity:
+    """What +10 % of a resource changes: the new step [s], speed against now [1], and whether the plan then fits."""
+
+    step_seconds: float
+    speedup: float
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """What holds a plan back.
+
+    resource: what most of the step waits for, `memory_capacity` where the plan does not fit, `storage` where data are
+    read slower than they are used;
+    seconds: of the step by resource, which sum to it [s]; used: share of each resource's capacity that is in
+    use (of the step's time, of the usable memory) [1]; elasticity: by resource; advice: what to do about it.
+    """
+
+    resource: str
+    seconds: dict[str, float]
+    used: dict[str, float]
+    elasticity: dict[str, Elasticity]
+    advice: PlanWarning
+
+    def share(self, resource: str) -> float:
+        """Share of the step that waits for a resource [1]."""
+        return self.seconds.get(resource, 0.0) / sum(self.seconds.values())
+
+
+def bottleneck(answer: TrainingEstimate) -> Bottleneck:
+    """What holds an estimate's plan back; some fifteen more evaluations of its step."""
+    plan, step = answer.plan, answer.step.value
+    seconds = shares(plan, answer.time)
+    used = {**busy(plan, step), "compute": answer.hfu, CAPACITY: answer.peak.value / answer.usable_bytes}
+    elasticity = {
+        name: Elasticity(after := float(training_time(knob(plan, MORE)).step_seconds), step / after, answer.fits)
+        for name, knob in KNOBS.items()
+    }
+    elasticity[CAPACITY] = _roomier(answer)
+    load = answer.economics.storage.load if answer.economics else None
+    if load is not None:
+        used[STORAGE] = load
+        elasticity[STORAGE] = Elasticity(step, min(MORE, max(1.0, load)), answer.fits)  # the step itself reads nothing
+    resource = max(seconds, key=lambda name: seconds[name])
+    resource = CAPACITY if not answer.fits else STORAGE if load is not None and load > 1 else resource
+    share = used[resource] if resource in (CAPACITY, STORAGE) else seconds[resource] / step
+    return Bottleneck(resource, seconds, used, elasticity, _advice(answer, resource, share))
+
+
+def shares(plan: Plan, time: StepTime) -> dict[str, float]:
+    """Seconds of the step by resource [s]; they sum to the step.
+
+    The bubble and the wait for stragglers are their own; the rest is divided by what it would gain.
+    """
+    rest = _busy_seconds(time)
+    gains = {name: _gain(plan, knob, rest) for name, knob in KNOBS.items()}
+    # The derivatives are one-sided differences, true to 10^-6; what is left of that is spread over them.
+    scale = rest / sum(gains.values())
+    found = {name: gain * scale for name, gain in gains.items() if gain > 0}
+    own = {BUBBLE: float(time.pipeline_bubble_seconds), STRAGGLERS: float(time.straggler_seconds)}
+    return {**found, **{name: value for name, value in own.items() if value > 0}}
+
+
+def _gain(plan: Plan, knob: Callable[[Plan, float], Plan], rest: float) -> float:
+    """-dT/d(ln rate) of one resource [s], 0 where it is within rounding."""
+    gain = (rest - _busy_seconds(training_time(knob(plan, 1.0 + NUDGE)))) / NUDGE
+    return gain if gain > rest * NUDGE else 0.0
+
+
+def busy(plan: Plan, step: float) -> dict[str, float]:
+    """Share of the step in which each resource works, hidden or not [1]: its time with all others unlimited."""
+    found = {}
+    for name in KNOBS:
+        alone = plan
+        for other, knob in KNOBS.items():
+            if other != name:
+                alone = knob(alone, UNLIMITED)
+        share = _busy_seconds(training_time(alone)) / step
+        found[name] = share if share > NUDGE else 0.0  # what "unlimited" leaves of the others
+    return found
+
+
+def _busy_seconds(time: StepTime) -> float:
+    return float(time.step_seconds - time.pipeline_bubble_seconds - time.straggler_seconds)
+
+
+def _roomier(answer: TrainingEstimate) -> Elasticity:
+    """With 10 % more memory: whether the plan fits, and the step with the least recomputation that fits then."""
+    step, room = answer.step.value, answer.usable_bytes + (MORE - 1.0) * answer.capacity_bytes
+    fits = answer.peak.value <= room
+    if not fits or answer.plan.layout.recompute == "none":
+        return Elasticity(step, 1.0, fits)
+    now = after = step
+    for recompute in _RECOMPUTE[: _RECOMPUTE.index(answer.plan.layout.recompute)]:
+        less = answer.plan.with_layout(answer.plan.layout.model_copy(update={"recompute": recompute}))
+        peak, seconds = float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
+        now, after = (
+            (min(now, seconds) if peak <= answer.usable_bytes else now),
+            (min(after, seconds) if peak <= room else after),
+        )
+    return Elasticity(step * after / now, now / after, fits)
+
+
+def _advice(answer: TrainingEstimate, resource: str, share: float) -> PlanWarning:
+    """What to do about it, with a code."""
+    code, remedy = _REMEDIES[resource]
+    return warning(code, share=f"{share:.0%}", whole="the step", remedy=remedy(answer))
+
+
+def _about_compute(answer: TrainingEstimate) -> str:
+    layout, again = answer.plan.layout, answer.hfu - answer.mfu
+    if layout.recompute != "none" and answer.mfu > 0:
+        return f"recompute {layout.recompute} adds {again / answer.mfu:.0%} to the work; less of it, if memory allows"
+    return "more or faster devices, or a narrower precision; little else helps"
+
+
+def _about_memory_bandwidth(answer: TrainingEstimate) -> str:
+    layout = answer.plan.layout
+    if layout.tp > 1:
+        return f"a lower tp than {layout.tp} or a larger micro-batch than {layout.micro_batch} makes larger products"
+    return f"a larger micro-batch than {layout.micro_batch}, fused kernels, or memory that is faster"
+
+
+def _about_scale_up(answer: TrainingEstimate) -> str:
+    layout = answer.plan.layout
+    if layout.tp > 1 and layout.tp >= layout.ep:
+        return f"a lower tp than {layout.tp}, or more tokens a micro-batch to hide communication"
+    return (
+        f"a lower ep than {layout.ep}"
+        if layout.ep > 1
+        else "a larger global batch, so that gradients are exchanged less often"
+    )
+
+
+def _about_scale_out(answer: TrainingEstimate) -> str:
+    layout, domain = answer.plan.layout, answer.plan.device.scale_up.domain
+    wide = [f"{name} {value}" for name, value in (("tp", layout.tp), ("ep", layout.ep)) if value > domain]
+    if wide:
+        return f"keep {' and '.join(wide)} inside the domain of {domain} devices"
+    if layout.zero == 3:
+        return "zero 1 or 2 with pipeline stages moves parameters less often than zero 3"
+    return "a larger global batch, so that gradients are exchanged less often"
+
+
+def _about_bubble(answer: TrainingEstimate) -> str:
+    layout, batch = answer.plan.layout, answer.plan.workload.global_batch
+    rounds = batch // (layout.dp * layout.micro_batch)
+    return f"{rounds} micro-batches for pp {layout.pp} x vp {layout.vp}: raise vp or the global batch, or lower pp"
+
+
+def _about_host(answer: TrainingEstimate) -> str:
+    larger = f"a larger micro-batch than {answer.plan.layout.micro_batch}"
+    return f"kernels are too small for the host to keep up: {larger}, or graphs"
+
+
+def _about_stragglers(answer: TrainingEstimate) -> str:
+    return f"the slowest of {answer.plan.devices} devices sets the pace: find and replace slow nodes"
+
+
+def _about_capacity(answer: TrainingEstimate) -> str:
+    return "--check says which changes would make it fit"
+
+
+def _about_storage(answer: TrainingEstimate) -> str:
+    return f"faster storage than that of {answer.plan.cluster.id}, or data that are kept on the nodes"
+
+
+_REMEDIES: dict[str, tuple[str, Callable[[TrainingEstimate], str]]] = {
+    CAPACITY: ("LP030", _about_capacity),
+    "compute": ("LP031", _about_compute),
+    "memory_bandwidth": ("LP032", _about_memory_bandwidth),
+    "scale_up_network": ("LP033", _about_scale_up),
+    "scale_out_network": ("LP034", _about_scale_out),
+    BUBBLE: ("LP035", _about_bubble),
+    "host": ("LP036", _about_host),
+    STRAGGLERS: ("LP037", _about_stragglers),
+    STORAGE: ("LP038", _about_storage),
+}

@@ -1,0 +1,1 @@
+"""Money, energy, carbon, storage and reliability of a run or a deployment."""

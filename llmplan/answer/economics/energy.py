@@ -1,0 +1,152 @@
+"""Energy of a run and what it emits: devices, hosts, building, grid; making the machines apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.catalog.catalog import normal
+from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.formulas.carbon import embodied_carbon, operational_carbon
+from llmplan.formulas.energy import facility_energy, it_energy
+from llmplan.machine.facilities import EnergyTable, Grid, Host
+from llmplan.units import parse_quantity
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.setup.plan import Plan
+    from llmplan.training.estimate import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What a plan's machines draw.
+
+    device_watts: of one device [W]; node_watts: of one node beside its devices [W]; None where nothing was published;
+    node_devices: that share a node [1]; pue [1].
+    """
+
+    device_watts: float | None
+    device_source: str
+    node_watts: float | None
+    node_source: str
+    node_devices: int
+    pue: float
+    pue_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy and carbon of a run; None where the power of the device is not known.
+
+    it_joules: at the machines; joules: with the building [J]; low, high: by the band of the time [J]; carbon: of the
+    electricity, location based [kg]; embodied: share of making the machines [kg]; missing: what is not counted.
+    """
+
+    power: Power
+    grid: Grid
+    it_joules: float | None
+    joules: float | None
+    low_joules: float | None
+    high_joules: float | None
+    carbon: float | None
+    embodied: float | None
+    missing: tuple[str, ...]
+
+
+def energy_of(plan: Plan, wall: Interval, catalog: Catalog) -> Energy:
+    """Energy of a plan that runs for `wall` [s]; InputError for an unknown grid."""
+    table = catalog.table("energy", EnergyTable)
+    power, grid = power_of(plan, table), grid_of(plan, table)
+    embodied, missing = _embodied(plan, table, wall.value), missing_power(plan, power)
+    watts = it_watts(plan, power)
+    if watts is None:
+        return Energy(power, grid, None, None, None, None, None, embodied, missing)
+    whole = float(facility_energy(watts, power.pue))
+    carbon = float(operational_carbon(whole * wall.value, grid.intensity))
+    low, high = whole * wall.low, whole * wall.high
+    return Energy(power, grid, watts * wall.value, whole * wall.value, low, high, carbon, embodied, missing)
+
+
+def it_watts(plan: Plan, power: Power) -> float | None:
+    """What the plan's devices draw with their share of their hosts [W]; None where the device's power is not known."""
+    if power.device_watts is None:
+        return None
+    return float(it_energy(1.0, float(plan.devices), power.device_watts, _nodes(plan), power.node_watts or 0.0))
+
+
+def _nodes(plan: Plan) -> float:
+    """Nodes that the plan's devices fill, the last in part [1]: devices of a node share its host evenly."""
+    return plan.devices / plan.cluster.devices_per_node
+
+
+def power_of(plan: Plan, table: EnergyTable) -> Power:
+    """What the machines draw, and where each figure is from."""
+    said, device, cluster = plan.inputs, plan.device, plan.cluster
+    host = table.hosts.get(device.kind, Host())
+    if said.get("device_power") is not None:
+        watts, source = said["device_power"], "given"
+    elif device.power.load is not None:
+        watts, source = device.power.load, f"measured under load ({device.id})"
+    else:
+        watts, source = device.power.tdp, f"nameplate of {device.id}" if device.power.tdp else "not known"
+    node, node_source = cluster.node_power, f"cluster {cluster.id}"
+    if node is None:
+        node = host.node_power
+        node_source = f"what a server of {device.kind} devices draws" if node is not None else "not known"
+    pue, pue_source = cluster.pue, f"cluster {cluster.id}"
+    if said.get("pue") is not None:
+        pue, pue_source = said["pue"], "given"
+    elif pue is None:
+        pue, pue_source = table.pue, f"stands in: cluster {cluster.id} says none"
+    return Power(watts, source, node, node_source, cluster.devices_per_node, float(pue), pue_source)
+
+
+def grid_of(plan: Plan, table: EnergyTable) -> Grid:
+    """The grid that was named (id, name or amount), else the one that stands in."""
+    said = plan.inputs.get("grid")
+    if said is None:
+        return table.grids[table.grid]
+    wanted = normal(said)
+    by_name = {normal(grid.name): grid for grid in table.grids.values()}
+    found = table.grids.get(wanted) or by_name.get(wanted)
+    if found is not None:
+        return found
+    try:
+        return Grid(name="as given", intensity=parse_quantity(said, "kg/J"))
+    except ValueError:
+        hint = did_you_mean(wanted, [*table.grids, *by_name])
+        known = ", ".join(table.grids)
+        raise InputError(
+            Fault(f"grid: unknown {said[:60]!r}{hint}; there are {known}, or an amount (57 gCO2e/kWh)")
+        ) from None
+
+
+def _embodied(plan: Plan, table: EnergyTable, seconds: float) -> float | None:
+    """Embodied carbon of the run [kg]: its share of the cluster's nodes, or of such servers and devices."""
+    each, host = plan.cluster.embodied, table.hosts.get(plan.device.kind, Host())
+    if each is None and host.node_embodied is not None and host.device_embodied is not None:
+        each = host.node_embodied + plan.cluster.devices_per_node * host.device_embodied
+    return None if each is None else float(embodied_carbon(each, _nodes(plan), seconds, table.lifetime))
+
+
+def assumed_power(plan: Plan, power: Power, grid: Grid, remark: str = "") -> Iterator[str]:
+    """Power, building and grid that were filled in, a sentence each; remark: more about the device's power."""
+    said = plan.inputs
+    if said.get("device_power") is None:
+        yield f"device_power {power.device_watts:g} W: {power.device_source}{remark}"
+    if said.get("pue") is None:
+        yield f"pue {power.pue:g}: {power.pue_source}"
+    if said.get("grid") is None:
+        yield f"grid {grid.intensity * 3.6e9:g} gCO2e/kWh: {grid.name}, none was named"
+
+
+def missing_power(plan: Plan, power: Power) -> tuple[str, ...]:
+    """What is not counted because nobody published it, in sentences."""
+    found = []
+    if power.device_watts is None:
+        found.append(f"no power of {plan.device.id} was published: no energy and no carbon (--device-power gives it)")
+    if power.node_watts is None and power.device_watts is not None:
+        found.append(f"what a host of {plan.device.id} draws is not known and not counted")
+    return tuple(found)

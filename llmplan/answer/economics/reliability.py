@@ -1,0 +1,72 @@
+"""Interruptions of a run: how often, how often to save, how much of the time is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.formulas.reliability import checkpoint_interval, device_interval, goodput, job_interval
+from llmplan.machine.facilities import ReliabilityTable
+from llmplan.units import parse_quantity
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.setup.plan import Plan
+
+_STANDSTILL = 1e-3  # share of progress below which a run that takes months takes centuries
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How a run fares with interruptions.
+
+    rate: what the rate is from; source: of it; device_seconds, job_seconds: mean time between interruptions of one
+    device and of the job [s]; restart_seconds: from an interruption until training goes on [s];
+    checkpoint_seconds: best time between checkpoints [s], goodput: share of the wall time that becomes progress
+    [1], both None where the time to write a checkpoint is not known.
+    advances: whether there is progress worth the name.
+    """
+
+    rate: str
+    source: str
+    device_seconds: float
+    job_seconds: float
+    restart_seconds: float
+    checkpoint_seconds: float | None
+    goodput: float | None
+
+    @property
+    def advances(self) -> bool:
+        """Whether interruptions leave time between them in which the run gets on."""
+        return self.goodput is None or self.goodput > _STANDSTILL
+
+
+def reliability_of(plan: Plan, write_seconds: float | None, catalog: Catalog) -> Reliability:
+    """Reliability of a plan whose checkpoints take `write_seconds`; InputError for an unknown `mtbf`."""
+    table = catalog.table("reliability", ReliabilityTable)
+    name, source, device = _rate(plan, table)
+    job = float(job_interval(device, float(plan.devices)))
+    if write_seconds is None:
+        return Reliability(name, source, device, job, table.restart, None, None)
+    work = float(checkpoint_interval(write_seconds, job))
+    share = float(goodput(work, write_seconds, table.restart, job)) if work > 0 else 1.0
+    return Reliability(name, source, device, job, table.restart, work, share)
+
+
+def _rate(plan: Plan, table: ReliabilityTable) -> tuple[str, str, float]:
+    """Name, source and mean time between interruptions of one device [s]."""
+    said = plan.inputs.get("mtbf")
+    wanted = said.strip().lower() if said else table.default
+    if wanted in table.rates:
+        rate = table.rates[wanted]
+        return rate.name, rate.source, float(device_interval(rate.devices, rate.period, rate.interruptions))
+    try:
+        seconds = parse_quantity(wanted, "s")
+        if seconds < 1:
+            raise ValueError(f"{said!r} is less than a second")
+    except ValueError as error:
+        known = ", ".join(table.rates)
+        hint = did_you_mean(wanted, table.rates)
+        raise InputError(Fault(f"mtbf: {error}, nor one of the rates {known}{hint}")) from None
+    return "as given", "mtbf", seconds

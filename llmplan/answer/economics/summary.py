@@ -1,0 +1,93 @@
+"""What a whole run takes: time, money, energy, carbon, storage, and what interruptions do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llmplan.answer.economics.cost import Cost, cost_of
+from llmplan.answer.economics.energy import Energy, assumed_power, energy_of
+from llmplan.answer.economics.reliability import Reliability, reliability_of
+from llmplan.answer.economics.run import Run, run_of, run_tokens
+from llmplan.answer.economics.storage import Storage, storage_of
+from llmplan.formatting import decimal, duration
+from llmplan.setup.codes import warning
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.setup.plan import Plan, PlanWarning
+    from llmplan.training.estimate import TrainingEstimate
+
+_MUCH = 0.05  # share of a run that checkpoints may take before it is worth a warning
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """A run, part by part, and what is worth knowing about it."""
+
+    run: Run
+    storage: Storage
+    reliability: Reliability
+    cost: Cost
+    energy: Energy
+    assumptions: tuple[str, ...]
+    warnings: tuple[PlanWarning, ...]
+
+
+def with_run(answer: TrainingEstimate, catalog: Catalog) -> TrainingEstimate:
+    """The estimate with its run and what was assumed for it, where the length of the run was said."""
+    found = economics(answer, catalog)
+    if found is None:
+        return answer
+    plan = replace(answer.plan, assumptions=answer.plan.assumptions + found.assumptions)
+    return replace(answer, plan=plan, warnings=answer.warnings + found.warnings, economics=found)
+
+
+def economics(answer: TrainingEstimate, catalog: Catalog) -> Economics | None:
+    """The run of an estimate's plan; None where its length was not said. Raises InputError for unknown words."""
+    plan, tokens = answer.plan, run_tokens(answer.plan)
+    if tokens is None:
+        return None
+    storage = storage_of(answer, tokens)
+    reliability = reliability_of(plan, storage.write_seconds, catalog)
+    share = reliability.goodput if reliability.advances else None
+    run = run_of(answer, tokens, share, max(1.0, storage.load or 1.0))
+    cost, energy = cost_of(plan, run.wall, catalog), energy_of(plan, run.wall, catalog)
+    warnings = tuple(_warnings(plan, storage, reliability, cost, energy))
+    return Economics(run, storage, reliability, cost, energy, tuple(_assumptions(plan, reliability, energy)), warnings)
+
+
+def _assumptions(plan: Plan, reliability: Reliability, energy: Energy) -> Iterator[str]:
+    """What was filled in for the run, a sentence each."""
+    if plan.inputs.get("mtbf") is None:
+        hours = reliability.device_seconds / 3600
+        yield f"mtbf {hours:.0f} h a device: as {reliability.rate}"
+    if energy.power.device_watts is not None:
+        yield from assumed_power(plan, energy.power, energy.grid)
+
+
+def _warnings(
+    plan: Plan, storage: Storage, reliability: Reliability, cost: Cost, energy: Energy
+) -> Iterator[PlanWarning]:
+    if storage.holds_back and storage.read_bandwidth is not None:
+        needed, have = decimal(storage.data_bandwidth, "B/s", 3), decimal(storage.read_bandwidth, "B/s", 3)
+        yield warning("LP040", needed=needed, cluster=plan.cluster.id, have=have)
+    if storage.write_seconds is None:
+        message = (
+            f"cluster {plan.cluster.id} has no storage entry: the run is counted without checkpoints and interruptions"
+        )
+        yield warning("LP042", message=message)
+    elif not reliability.advances:
+        every, restart = duration(reliability.job_seconds), duration(reliability.restart_seconds)
+        yield warning("LP043", every=every, restart=restart)
+    elif reliability.checkpoint_seconds is not None:
+        share = storage.write_seconds / (storage.write_seconds + reliability.checkpoint_seconds)
+        if share > _MUCH:
+            size, seconds = decimal(storage.checkpoint_bytes, "B", 3), duration(storage.write_seconds)
+            yield warning("LP041", size=size, seconds=seconds, share=f"{share:.0%}")
+    if cost.headline is None:
+        other = f" on demand, only {len(cost.offers)} other" if cost.offers else ""
+        yield warning("LP042", message=f"no price of {plan.device.id} is in the catalogue{other} (--price gives one)")
+    for sentence in energy.missing:
+        yield warning("LP042", message=sentence)

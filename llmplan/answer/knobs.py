@@ -1,0 +1,107 @@
+"""The plan with more of one resource: what elasticities and shares are worked out with.
+
+Together the knobs hold every rate and every fixed time of a step, of training and of serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmplan.setup.plan import Plan
+    from llmplan.software.stack import Stack
+
+MORE = 1.1
+"""How much more of a resource an elasticity is about: +10 %."""
+NUDGE = 1e-6
+"""Relative step of the derivatives: far above rounding (1e-16), far below a kink's width."""
+UNLIMITED = 1e9
+"""Times as much of a resource as makes it cost nothing."""
+
+
+def _more_compute(plan: Plan, factor: float) -> Plan:
+    peak = {precision: rate * factor for precision, rate in plan.device.peak.items()}
+    return _device(plan, peak=peak)
+
+
+def _more_memory_bandwidth(plan: Plan, factor: float) -> Plan:
+    """Faster memory, and the cache on the chip before it, from which some kernels read again."""
+    memory, efficiency = plan.device.memory, plan.device.efficiency
+    on_chip = efficiency.repeated_read_bandwidth
+    changed = efficiency.model_copy(update={"repeated_read_bandwidth": on_chip * factor if on_chip else None})
+    return _device(plan, efficiency=changed, memory=memory.model_copy(update={"bandwidth": memory.bandwidth * factor}))
+
+
+def _more_scale_up(plan: Plan, factor: float) -> Plan:
+    """Faster links between the devices of a domain: rate up, latency down; the host's where they have none."""
+    device = plan.device
+    latency, small = (
+        device.efficiency.link_latency or plan.cluster.fabric.latency,
+        device.efficiency.small_reduce_latency,
+    )
+    shorter = {"link_latency": latency / factor, "small_reduce_latency": small / factor if small else None}
+    efficiency = device.efficiency.model_copy(update=shorter)
+    link = device.scale_up.model_copy(update={"bandwidth": device.scale_up.bandwidth * factor})
+    changed = _device(plan, efficiency=efficiency, scale_up=link)
+    return changed if _linked(plan) else _more_host_link(changed, factor)
+
+
+def _more_scale_out(plan: Plan, factor: float) -> Plan:
+    """A faster fabric between nodes: rate up, latency down; the scale-up link keeps its own latency."""
+    fabric, efficiency = plan.cluster.fabric, plan.device.efficiency
+    kept = efficiency.model_copy(update={"link_latency": efficiency.link_latency or fabric.latency})
+    faster = {"bandwidth": fabric.bandwidth * factor, "latency": fabric.latency / factor}
+    cluster = plan.cluster.model_copy(update={"fabric": fabric.model_copy(update=faster)})
+    return replace(_device(plan, efficiency=kept), cluster=cluster)
+
+
+def _faster_host(plan: Plan, factor: float) -> Plan:
+    """A faster host: less time a launched operation, a kernel and a step, and a faster link to its memory."""
+    efficiency = plan.device.efficiency
+    curves = {name: one.model_copy(update={"launch": one.launch / factor}) for name, one in efficiency.matmul.items()}
+    shorter = {"matmul": curves, "decode_attention_latency": (efficiency.decode_attention_latency or 0.0) / factor}
+    changed = _device(plan, efficiency=efficiency.model_copy(update=shorter))
+    changed = replace(changed, stack=_less_host_time(plan.stack, factor))
+    return _more_host_link(changed, factor) if _linked(plan) else changed
+
+
+def _less_host_time(stack: Stack, factor: float) -> Stack:
+    """The stack with shorter times of the host: those of its fitted numbers that are seconds."""
+
+    def shorter(fitted: dict[str, float]) -> dict[str, float]:
+        return {name: value / factor if name.endswith("_seconds") else value for name, value in fitted.items()}
+
+    changes: dict[str, Any] = {"fitted": shorter(stack.fitted)}
+    if stack.serving is not None:
+        variants = tuple(one.model_copy(update={"fitted": shorter(one.fitted)}) for one in stack.serving.variants)
+        changes["serving"] = stack.serving.model_copy(update={"variants": variants})
+    return stack.model_copy(update=changes)
+
+
+KNOBS: dict[str, Callable[[Plan, float], Plan]] = {
+    "compute": _more_compute,
+    "memory_bandwidth": _more_memory_bandwidth,
+    "scale_up_network": _more_scale_up,
+    "scale_out_network": _more_scale_out,
+    "host": _faster_host,
+}
+"""Resource to the plan with that much more of it. Together they hold every rate and every fixed time of a step."""
+
+
+def _linked(plan: Plan) -> bool:
+    return plan.device.scale_up.topology != "none" and plan.device.scale_up.bandwidth > 0
+
+
+def _more_host_link(plan: Plan, factor: float) -> Plan:
+    link = plan.device.host_link
+    return (
+        plan
+        if link is None
+        else _device(plan, host_link=link.model_copy(update={"bandwidth": link.bandwidth * factor}))
+    )
+
+
+def _device(plan: Plan, **changes: Any) -> Plan:
+    return replace(plan, device=plan.device.model_copy(update=changes))

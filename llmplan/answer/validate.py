@@ -1,0 +1,149 @@
+"""Predictions beside measurements: one row, and how far off all of them are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llmplan.answer.answer import answer_plan
+from llmplan.answer.rows import Row, published_version, row_plan
+from llmplan.errors import InputError
+from llmplan.training.estimate import Interval, TrainingEstimate
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.serving.estimate import ServingEstimate
+
+GIB = 2.0**30
+GENERIC = "generic"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row with what was predicted for it; units are in the names.
+
+    skipped: why it could not be planned, else None; remarks: what was assumed that the row does not say.
+    """
+
+    row: Row
+    predicted: dict[str, Interval] = field(default_factory=dict)
+    fits: bool | None = None
+    skipped: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How far predictions of one quantity are off, groups weighing equally.
+
+    rows: compared; median, p90: of |predicted / measured - 1| [1]; bias: median of predicted / measured - 1 [1];
+    inside: share of measurements within the band [1].
+    """
+
+    rows: int
+    median: float
+    p90: float
+    bias: float
+    inside: float
+
+
+def validate(rows: Iterable[Row], catalog: Catalog) -> list[Result]:
+    """A result for every row, in their order; a row that cannot be planned says why."""
+    return [predict_row(row, catalog) for row in rows]
+
+
+def predict_row(row: Row, catalog: Catalog) -> Result:
+    """The prediction for one row, or the reason why there is none."""
+    try:
+        stack, remarks = _stack(row, catalog)
+        answer = answer_plan(row_plan(row, catalog, stack), catalog)
+    except InputError as error:
+        return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
+    except ValueError as error:
+        return Result(row, skipped=f"line {row.line}: {error}")
+    if not isinstance(answer, TrainingEstimate):
+        return Result(row, serving_quantities(answer), answer.fits, None, remarks)
+    return Result(row, training_quantities(answer, row.cells.get("memory_kind", "")), answer.fits, None, remarks)
+
+
+def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:
+    """The catalogue's name for the row's stack, or the generic one and a remark that says so."""
+    named = row.cells.get("stack", "")
+    if not named:
+        return GENERIC, ("no stack is named: planned as generic",)
+    try:
+        stack = catalog.stack(named)
+    except InputError:
+        return GENERIC, (f"stack {named!r} is not in the catalogue: planned as generic",)
+    serves = row.cells["workload"] == "serve"
+    if (stack.serving if serves else stack.training) is None:
+        verb = "serve" if serves else "train"
+        return GENERIC, (f"stack {named!r} does not {verb}: planned as generic",)
+    version = published_version(row, stack)
+    return stack.id, (f"stack_version {version}: known of this publication",) if version else ()
+
+
+def serving_quantities(answer: ServingEstimate) -> dict[str, Interval]:
+    """Predicted quantities of a deployment under the names of the measured columns."""
+    found = {
+        "ttft_seconds": answer.ttft, "tpot_seconds": answer.tpot, "request_seconds": answer.request,
+        "output_tokens_per_second": answer.output_tokens_per_second, "kv_tokens": answer.kv_tokens,
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def training_quantities(answer: TrainingEstimate, memory_kind: str) -> dict[str, Interval]:
+    """Predicted quantities under the names of the measured columns.
+
+    memory_kind: how the source measured memory. PyTorch's `allocated` and `reserved` do not see the process's
+    context; `nvidia-smi` does; where it is `unknown` or empty, what the framework reserved is compared.
+    """
+    devices = answer.plan.devices
+    rate = answer.tokens_per_second
+    held = {"allocated": answer.memory.allocated_bytes, "nvidia-smi": answer.memory.peak_bytes}
+    memory = float(held.get(memory_kind, answer.memory.reserved_bytes)) / GIB
+    share = memory / answer.peak.value
+    return {
+        "step_seconds": answer.step,
+        "tokens_per_second_per_device": Interval(rate.value / devices, rate.low / devices, rate.high / devices),
+        "peak_memory_gib": Interval(memory, answer.peak.low * share, answer.peak.high * share),
+    }
+
+
+def score(results: Sequence[Result], quantity: str) -> Score | None:
+    """The score of one quantity over the rows that measured and predicted it; None where there is none."""
+    compared = []
+    for result in results:
+        measured = result.row.measured().get(quantity) if result.predicted else None
+        if measured and quantity in result.predicted:
+            compared.append((result, float(measured), result.predicted[quantity]))
+    if not compared:
+        return None
+    sizes = Counter(result.row.group for result, _, _ in compared)
+    weights = [1.0 / sizes[result.row.group] for result, _, _ in compared]
+    errors = [predicted.value / measured - 1.0 for _, measured, predicted in compared]
+    inside = sum(w for w, (_, m, p) in zip(weights, compared, strict=True) if p.low <= m <= p.high)
+    return Score(
+        rows=len(compared),
+        median=weighted_quantile([abs(error) for error in errors], weights, 0.5),
+        p90=weighted_quantile([abs(error) for error in errors], weights, 0.9),
+        bias=weighted_quantile(errors, weights, 0.5),
+        inside=inside / sum(weights),
+    )
+
+
+def weighted_quantile(values: Sequence[float], weights: Sequence[float], share: float) -> float:
+    """The smallest value with at least `share` of the weight at or below it [as values].
+
+    >>> weighted_quantile([3.0, 1.0, 2.0], [1.0, 1.0, 1.0], 0.5)
+    2.0
+    """
+    pairs = sorted(zip(values, weights, strict=True))
+    wanted, total = share * sum(weights), 0.0
+    for value, weight in pairs:
+        total += weight
+        if total >= wanted:
+            return value
+    return pairs[-1][0]

@@ -1,5 +1,0 @@
-"""Fits the catalogue's numbers on measurements; used by maintainers, never by an estimate.
-
-`python -m llmplan.calibration kernels` fits devices on microbenchmarks,
-`python -m llmplan.calibration stacks` fits stacks on published runs. Needs the `calibrate` extra.
-"""

@@ -1,0 +1,1 @@
+"""Finds, reads and checks catalogue entries."""

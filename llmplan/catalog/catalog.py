@@ -1,0 +1,285 @@
+"""Finds and loads catalogue entries: devices, clusters, stacks, prices and models, by id or alias.
+
+One YAML file is one entry and the file's name is its id, so an id costs one file. An alias
+(`h100`) costs one more: `aliases.yaml` beside the built-in entries maps alias to id. Folders of
+the user have no such index; they are small, and their entries are read for aliases instead.
+
+Order of precedence: folders given by `--catalog`, `LLMPLAN_CATALOG`, the user's config folder,
+the built-in catalogue. The first folder that knows a name wins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.files import Document, read_documents
+from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
+from llmplan.schema import check
+from llmplan.software.stack import Stack
+
+# kind (a folder) -> what a person calls one of it
+KINDS = {
+    "devices": "hardware",
+    "clusters": "cluster",
+    "stacks": "stack",
+    "prices": "price list",
+    "models": "model",
+}
+ENVIRONMENT = "LLMPLAN_CATALOG"
+ALIASES = "aliases"
+SHOWN = 80  # characters of a wrong name that an error repeats
+ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}\Z")
+"""An id is a file name and nothing else: no separator, no leading dot, no NUL."""
+
+EntryT = TypeVar("EntryT", bound=BaseModel)
+
+
+def normal(name: str) -> str:
+    """A name as ids are written: lower case, `-` for spaces and `_`.
+
+    >>> normal(" H100 SXM_80GB")
+    'h100-sxm-80gb'
+    """
+    return re.sub(r"[\s_]+", "-", name.strip().lower())
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Folders to look in, the strongest first, and what was read from them."""
+
+    folders: tuple[Path, ...]
+    """Folders of the user; each has subfolders `devices`, `clusters`, ..."""
+    _read: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def directories(self, kind: str) -> list[Path]:
+        """Where entries of `kind` may stand, the strongest first."""
+        return [*(folder / kind for folder in self.folders), builtin(kind)]
+
+    def find(self, kind: str, name: str) -> Path:
+        """The file of the entry that `name` (id or alias) means; an InputError if there is none."""
+        wanted = normal(name)
+        for directory in self.directories(kind):
+            path = directory / f"{wanted}.yaml"
+            if ID.match(wanted) and wanted != ALIASES and _is_file(path):
+                return path
+            target = self.aliases(directory).get(wanted)
+            if target is not None:
+                return directory / f"{target}.yaml"
+        shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+        near = did_you_mean(wanted[:SHOWN], self.names(kind))
+        listing = f"`llmplan catalog list{'' if kind == 'devices' else f' {kind}'}` shows all"
+        raise InputError(f'unknown {KINDS[kind]} "{printable(shown)}"{near} ({listing})')
+
+    def aliases(self, directory: Path) -> dict[str, str]:
+        """Alias to id of one directory: from its index, or from the entries where it has none."""
+        key = ("aliases", directory)
+        if key not in self._read:
+            index = directory / f"{ALIASES}.yaml"
+            self._read[key] = read_index(index) if _is_file(index) else collect_aliases(directory)
+        result: dict[str, str] = self._read[key]
+        return result
+
+    def ids(self, kind: str) -> list[str]:
+        """Ids of all entries of a kind, sorted."""
+        return sorted({path.stem for directory in self.directories(kind) for path in entry_files(directory)})
+
+    def names(self, kind: str) -> list[str]:
+        """Ids and aliases of all entries of a kind, sorted."""
+        aliases = (alias for directory in self.directories(kind) for alias in self.aliases(directory))
+        return sorted({*self.ids(kind), *aliases})
+
+    def entry_document(self, kind: str, name: str) -> Document:
+        """The parsed file of one entry; its id is `Path(document.file).stem`."""
+        return read_entry(self.find(kind, name))
+
+    def device(self, name: str) -> Device:
+        """The device that `name` means, its `efficiency` filled up: from its `like` device, then from its kind."""
+        device = self._entry("devices", name, Device)
+        return device.model_copy(update={"efficiency": self._efficiency(device, (device.id,))})
+
+    def _efficiency(self, device: Device, seen: tuple[str, ...]) -> Efficiency:
+        own = device.efficiency
+        if own.like is None:
+            other = self._kind_efficiency(device.kind)
+        elif own.like in seen:
+            raise InputError(f"devices {' -> '.join((*seen, own.like))} are measured like each other")
+        else:
+            other = self._efficiency(self._entry("devices", own.like, Device), (*seen, own.like))
+        filled = {name: getattr(own, name) for name in own.model_fields_set}
+        return other.model_copy(update={**filled, "matmul": {**other.matmul, **own.matmul}})
+
+    def _kind_efficiency(self, kind: str) -> Efficiency:
+        path = builtin("devices").parent / "efficiency.yaml"
+        if path not in self._read:
+            self._read[path] = read_entry(path)
+        document: Document = self._read[path]
+        return check(Document(document.data[kind], document.file, {(): document.line((kind,)) or 1}), Efficiency)
+
+    def cluster(self, name: str) -> Cluster:
+        """The cluster that `name` means."""
+        return self._entry("clusters", name, Cluster)
+
+    def stack(self, name: str) -> Stack:
+        """The software stack that `name` means."""
+        return self._entry("stacks", name, Stack)
+
+    def prices(self) -> tuple[PriceList, ...]:
+        """All price lists; one of the user replaces the built-in one of the same id."""
+        return tuple(self._entry("prices", name, PriceList) for name in self.ids("prices"))
+
+    def table(self, name: str, spec: type[EntryT]) -> EntryT:
+        """A file that is one table, such as `energy.yaml`: the user's whole one, else the built-in one."""
+        own = [path for folder in self.folders if _is_file(path := folder / f"{name}.yaml")]
+        path = [*own, builtin("devices").parent / f"{name}.yaml"][0]
+        if path not in self._read:
+            self._read[path] = check(read_entry(path), spec)
+        entry: EntryT = self._read[path]
+        return entry
+
+    def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
+        path = self.find(kind, name)
+        if path not in self._read:
+            self._read[path] = load(path, spec)
+        entry: EntryT = self._read[path]
+        return entry
+
+
+def load(path: Path, spec: type[EntryT]) -> EntryT:
+    """One file as one checked entry with its id; an InputError with every fault and its line."""
+    return check(read_entry(path), spec).model_copy(update={"id": path.stem})
+
+
+def read_entry(path: Path) -> Document:
+    """The one document of an entry's file."""
+    documents = read_documents(path)
+    if len(documents) != 1:
+        raise InputError(Fault("is empty" if not documents else "holds more than one entry", str(path)))
+    return documents[0]
+
+
+def entry_files(directory: Path) -> list[Path]:
+    """Files of a directory that are entries, sorted; none where there is no directory."""
+    try:
+        names = sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(Fault(f"cannot be read: {error.strerror}", str(directory))) from None
+    return [directory / name for name in names if name.endswith(".yaml") and name != f"{ALIASES}.yaml"]
+
+
+def collect_aliases(directory: Path) -> dict[str, str]:
+    """Alias to id as the entries of a directory themselves say; an InputError if two claim one."""
+    found: dict[str, str] = {}
+    for path in entry_files(directory):
+        document = read_entry(path)
+        aliases = document.data.get("aliases", []) if isinstance(document.data, dict) else []
+        for alias in aliases if isinstance(aliases, list) else []:
+            name = normal(str(alias))
+            if found.setdefault(name, path.stem) != path.stem:
+                message = f"alias {name!r} is already one of {found[name]}"
+                raise InputError(Fault(message, document.file, document.line(("aliases",))))
+    return dict(sorted(found.items()))
+
+
+def builtin(kind: str) -> Path:
+    """The directory of built-in entries: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "hardware_catalog"
+    return (inside if inside.is_dir() else package.parent / "hardware_catalog") / kind
+
+
+def open_catalog(extra: Iterable[Path | str] = ()) -> Catalog:
+    """The catalogue of this process: `extra` folders (`--catalog`), then those of the environment."""
+    named = [(Path(folder), "--catalog") for folder in extra]
+    listed = os.environ.get(ENVIRONMENT, "")
+    named += [(Path(folder), ENVIRONMENT) for folder in listed.split(os.pathsep) if folder]
+    for folder, origin in named:
+        if "\0" in str(folder) or not folder.is_dir():
+            raise InputError(f'{origin}: no such folder "{printable(str(folder))}"')
+    config = _config_folder()
+    folders = [folder for folder, _ in named] + ([config] if config.is_dir() else [])
+    return _catalog(tuple(folders))
+
+
+@lru_cache(maxsize=8)
+def _catalog(folders: tuple[Path, ...]) -> Catalog:
+    return Catalog(folders)
+
+
+def _config_folder() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return Path(base) / "llmplan" / "catalog"
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Alias to id as an `aliases.yaml` says; an InputError if it names what cannot be an id."""
+    document = read_entry(path)
+    data = document.data if isinstance(document.data, dict) else {}
+    wrong = [alias for alias, target in data.items() if not (isinstance(target, str) and ID.match(target))]
+    if wrong or not isinstance(document.data, dict):
+        message = f"alias {wrong[0]!r} names no id" if wrong else "is not a mapping of alias to id"
+        raise InputError(Fault(message, document.file, document.line(tuple(wrong[:1]))))
+    return data
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long for the file system, a NUL
+        return False
+
+
+def printable(text: str) -> str:
+    """Text that is safe on a terminal: what does not print is written as an escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def device(name: str) -> Device:
+    """The device that `name` means in the default catalogue."""
+    return open_catalog().device(name)
+
+
+def cluster(name: str) -> Cluster:
+    """The cluster that `name` means in the default catalogue."""
+    return open_catalog().cluster(name)
+
+
+def stack(name: str) -> Stack:
+    """The stack that `name` means in the default catalogue."""
+    return open_catalog().stack(name)
+
+
+def prices() -> tuple[PriceList, ...]:
+    """All price lists of the default catalogue."""
+    return open_catalog().prices()
+
+
+def entry_document(kind: str, name: str) -> Document:
+    """The parsed file of one entry of the default catalogue (models are read this way)."""
+    return open_catalog().entry_document(kind, name)
+
+
+def ids(kind: str) -> list[str]:
+    """Ids of all entries of a kind in the default catalogue, sorted."""
+    return open_catalog().ids(kind)
+
+
+def numbers(section: str) -> dict[str, Any]:
+    """What the fitted numbers of stacks mean for `training` or `serving`: unit, meaning, range, by name."""
+    found: dict[str, Any] = read_entry(builtin("stacks").parent / "numbers.yaml").data[section]
+    return found
+
+
+def find(kind: str, name: str) -> Path:
+    """The file of an entry of the default catalogue, by id or alias."""
+    return open_catalog().find(kind, name)

@@ -1,0 +1,179 @@
+"""Where a model comes from: an id of the catalogue, a file or folder, or the columns of a CSV row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmplan.errors import Fault, InputError
+from llmplan.files import Document, read_documents, read_text
+from llmplan.model.lowering import lower
+from llmplan.model.model import Model
+from llmplan.model.spec import ModelSpec, model_spec
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+
+CONFIG = "config.json"
+
+
+def load_model(text: str, catalog: Catalog | None = None) -> Model:
+    """A model by catalogue id or alias, by the path of a config.json or its folder, or of a model file.
+
+    What looks like a path (a separator, or a suffix .json, .yaml, .yml) is one; anything else is looked
+    up in the catalogue first, and then as a file. InputError with every fault otherwise.
+    """
+    if _is_path(text):
+        return lower(*_from_path(Path(text)))
+    if os.path.exists(text) and not _known(text, catalog):
+        return lower(*_from_path(Path(text)))
+    return lower(_entry(text, catalog))
+
+
+def _is_path(text: str) -> bool:
+    separators = {os.sep, os.altsep, "/"} - {None}
+    return any(mark in text for mark in separators if mark) or text.lower().endswith((".json", ".yaml", ".yml"))
+
+
+def _from_path(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:
+    if "\0" in str(path):
+        raise InputError("a path cannot hold a NUL character")
+    if path.is_dir() and not (path / CONFIG).is_file():
+        raise InputError(Fault(f"no {CONFIG} in this folder", str(path)))
+    if path.is_dir() or path.suffix.lower() == ".json":
+        return _from_json(path)
+    return _from_yaml(path), ()
+
+
+def _from_json(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:
+    """A Hugging Face config, or a model file that happens to be written as JSON."""
+    from llmplan.model.huggingface import read_config
+    from llmplan.model.huggingface_config import parse_config
+
+    if path.is_file():
+        document = parse_config(read_text(path), str(path))
+        if "hidden" in document.data and "layers" in document.data:
+            return _named(model_spec(document), path.stem), ()
+    return read_config(path)
+
+
+def _from_yaml(path: Path) -> ModelSpec:
+    documents = read_documents(path)
+    if len(documents) != 1:
+        raise InputError(Fault("holds more than one model" if documents else "is empty", str(path)))
+    return _named(model_spec(documents[0]), path.stem)
+
+
+def _named(spec: ModelSpec, name: str) -> ModelSpec:
+    return spec if spec.name else spec.model_copy(update={"name": name})
+
+
+def _open(catalog: Catalog | None) -> Catalog:
+    from llmplan.catalog.catalog import open_catalog
+
+    return catalog if catalog is not None else open_catalog()
+
+
+def _known(name: str, catalog: Catalog | None) -> bool:
+    try:
+        _open(catalog).find("models", name)
+    except InputError:
+        return False
+    return True
+
+
+def _entry(name: str, catalog: Catalog | None) -> ModelSpec:
+    document = _open(catalog).entry_document("models", name)
+    spec = model_spec(document)
+    return _named(spec.model_copy(update={"id": Path(document.file).stem}), Path(document.file).stem)
+
+
+INTEGERS = (
+    "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "experts", "experts_per_token",
+    "expert_ffn_hidden", "shared_experts", "dense_layers", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim",
+    "qk_rope_head_dim", "v_head_dim",
+)  # fmt: skip
+FLAGS = ("gated_mlp", "tied_embeddings")
+COLUMNS = ("model", "architecture", *INTEGERS, *FLAGS)
+"""Columns of a measurement row that describe the model."""
+
+# What a row that names no catalogued model leaves unsaid: the usual companions of its MLP.
+GATED_LIKE = {"norm": "rmsnorm"}
+PLAIN_LIKE = {"norm": "layernorm", "qkv_bias": True, "attention_out_bias": True, "mlp_bias": True}
+ENCODER_LIKE = PLAIN_LIKE | {"final_norm": False, "embedding_norm": True, "head": False}
+
+
+def model_from_columns(row: Mapping[str, str], catalog: Catalog | None = None) -> Model:
+    """The model of one CSV row: shape columns win over the catalogue entry of `model`; empty cells come from it.
+
+    Where the model is not in the catalogue: empty kv_heads = heads, head_dim = hidden / heads, ffn_hidden = 4 x
+    hidden without a gate; an MLP with a
+    gate has RMSNorm, no biases and untied tables, one without has LayerNorm, biases and tied tables.
+    """
+    cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
+    given = _parsed(cells)
+    name = cells["model"]
+    warnings: tuple[str, ...] = ()
+    if name and _known(name, catalog):
+        fields = _entry(name, catalog).model_dump(exclude_unset=True) | given
+        if given.get("dense_layers") or {"layers", "experts"} & given.keys():
+            fields = _without_stale_patterns(fields, given)
+    else:
+        fields = _assumed(given) | {"name": name}
+        warnings = (f"model {name or '(unnamed)'!r} is not in the catalogue: norms and biases follow from gated_mlp",)
+    return lower(model_spec(Document(fields, name or "model columns")), warnings)
+
+
+def _parsed(cells: Mapping[str, str]) -> dict[str, Any]:
+    """The cells that are filled, as numbers and truth values; an InputError names every bad one."""
+    faults: list[Fault] = []
+    given: dict[str, Any] = {}
+    for name in INTEGERS:
+        text = cells[name]
+        if text:
+            try:
+                given[name] = int(float(text)) if float(text).is_integer() else int(text)
+            except (ValueError, OverflowError):
+                faults.append(Fault(f"{name}: {text[:40]!r} is not a whole number"))
+    for name in FLAGS:
+        text = cells[name].lower()
+        if text in ("true", "false"):
+            given[name] = text == "true"
+        elif text:
+            faults.append(Fault(f"{name}: {text[:40]!r} is neither true nor false"))
+    if cells["architecture"]:
+        given["architecture"] = cells["architecture"]
+    if faults:
+        raise InputError(faults)
+    return given
+
+
+def _without_stale_patterns(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """A row of fewer layers or other experts drops an entry's pattern that no longer fits."""
+    from llmplan.model.patterns import expand
+
+    for key in ("mixers", "mlps", "blocks"):
+        try:
+            expand(fields.get(key) or "full", int(fields["layers"]))
+        except ValueError:
+            fields.pop(key, None)
+    if given.get("dense_layers"):
+        fields.pop("mlps", None)
+    return fields
+
+
+def _assumed(given: dict[str, Any]) -> dict[str, Any]:
+    """The stated rule for what a row of an unknown model leaves open."""
+    gated = given.get("gated_mlp")
+    encoder = given.get("architecture") == "encoder"
+    like = ENCODER_LIKE if encoder else GATED_LIKE if gated else PLAIN_LIKE
+    fields: dict[str, Any] = {**like, "tied_embeddings": not gated, **given}
+    if fields.get("heads"):
+        fields.setdefault("kv_heads", fields["heads"])
+        if fields.get("hidden") and fields["hidden"] % fields["heads"] == 0:
+            fields.setdefault("head_dim", fields["hidden"] // fields["heads"])
+    if fields.get("hidden") and not gated and not fields.get("experts"):
+        fields.setdefault("ffn_hidden", 4 * fields["hidden"])
+    return fields

@@ -1,0 +1,1 @@
+"""What devices, links and buildings are, and what kernels and collectives reach on them."""

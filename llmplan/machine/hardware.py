@@ -1,0 +1,215 @@
+"""Catalogue types of hardware: a device, the cluster that it stands in, a price.
+
+Each class is the schema of one YAML file; the docstring under a field is its documentation
+and goes into the JSON Schema. SI base units inside, units as text in the files.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from llmplan.schema import Source, Spec
+from llmplan.units import Bytes, BytesPerSecond, FlopPerSecond, Kilogram, Seconds, UsdPerHour, Watts
+
+Precision = Literal[
+    "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "mxfp8", "int8", "fp6", "mxfp6", "nvfp4", "mxfp4", "int4"
+]
+Topology = Literal["switch", "mesh", "torus-2d", "torus-3d", "pairs", "none"]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Memory(Spec):
+    """Memory of one device."""
+
+    type: str
+    capacity: Annotated[Bytes, Field(gt=0)]
+    """What the driver reports; HBM is binary by nature, so an '80 GB' part holds 80 GiB."""
+    reserved: Bytes = 0.0
+    """Taken by driver, context and ECC before any framework starts; usable = capacity - reserved."""
+    bandwidth: Annotated[BytesPerSecond, Field(gt=0)]
+
+
+class ScaleUp(Spec):
+    """The fast links between devices: NVLink, ICI, XGMI."""
+
+    link: str
+    bandwidth: BytesPerSecond = 0.0
+    """One direction, all links of a device together (NVLink 4: 450 GB/s); a torus: all its links together."""
+    domain: Annotated[int, Field(ge=1)]
+    """Devices that reach each other over it (8 in an HGX board, 72 in NVL72, a whole TPU slice)."""
+    topology: Topology
+    links: Annotated[int, Field(ge=1)] | None = None
+    """Links of a device, where collectives use them one by one (torus, mesh)."""
+
+
+class HostLink(Spec):
+    """The link between a device and its host."""
+
+    link: str
+    bandwidth: Annotated[BytesPerSecond, Field(gt=0)]
+    """One direction."""
+
+
+class MatmulEfficiency(Spec):
+    """What measured matrix products make of the datasheet; arguments of `formulas.matmul.matmul_seconds`."""
+
+    peak_fraction: Fraction
+    """Share of the dense peak that a large product reaches."""
+    ramp_k: Annotated[float, Field(ge=0, le=4096)] = 0.0
+    """Inner length lost in filling and draining a tile's pipeline [1]."""
+    tail: Annotated[float, Field(ge=0, le=8)] = 0.0
+    """Share of a wave of 128 x 128 tiles over all compute units that stands idle in the last wave [1]."""
+    memory_fraction: Fraction = 0.8
+    """Share of the memory bandwidth that a product bound by memory reaches."""
+    launch: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Fixed time of a kernel."""
+
+
+class Efficiency(Spec):
+    """Measured behaviour of kernels and links on this device. What is absent is taken from `like`
+    or from the family's defaults, and the estimate says so."""
+
+    like: str | None = None
+    """Id of a device whose measured efficiencies stand in for missing ones."""
+    matmul: dict[Precision, MatmulEfficiency] = {}
+    attention_fraction: Fraction | None = None
+    """Of the bf16 peak that a long causal flash attention reaches, forward."""
+    flash_2_fraction: Fraction | None = None
+    """The same for FlashAttention-2, where newer kernels reach more."""
+    sustained_fraction: Fraction = 1.0
+    """Of the rates of kernels measured alone that is kept in continuous work, when power limits the clock."""
+    memory_fraction: Fraction | None = None
+    """Of the datasheet bandwidth that streaming kernels reach."""
+    link_fraction: Fraction | None = None
+    """Of the scale-up link rate that large collectives reach (bus bandwidth)."""
+    link_latency: Annotated[Seconds, Field(ge=0)] | None = None
+    """Fixed time of a collective in the scale-up domain."""
+    decode_attention_fraction: Fraction | None = None
+    """Of the datasheet bandwidth that attention of one new token a sequence to a large cache reaches."""
+    decode_attention_latency: Annotated[Seconds, Field(ge=0)] | None = None
+    """Fixed time of that kernel."""
+    repeated_read_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    """At which decoding attention reads again, from the cache on the chip, what another thread block has read."""
+    small_reduce_latency: Annotated[Seconds, Field(ge=0)] | None = None
+    """Time of an all-reduce of a few KiB over eight devices with kernels made for it."""
+    source: str | None = None
+
+
+class Power(Spec):
+    """Power of one device."""
+
+    tdp: Annotated[Watts, Field(gt=0)] | None = None
+    """Nameplate of one device."""
+    load: Annotated[Watts, Field(gt=0)] | None = None
+    """Measured mean under training load, where published."""
+
+
+class Device(Spec):
+    """One accelerator (or a CPU socket): `hardware_catalog/devices/<id>.yaml`."""
+
+    id: str = ""
+    """The file's name; not written in the file."""
+    name: str
+    vendor: str
+    kind: Literal["gpu", "tpu", "cpu", "npu", "fpga"]
+    architecture: str
+    form_factor: str = ""
+    release: Annotated[int, Field(ge=2010, le=2030)]
+    aliases: tuple[str, ...] = ()
+    memory: Memory
+    peak: dict[Precision, FlopPerSecond]
+    """Dense FLOP/s by precision of the matrix units (fp32: of the vector units)."""
+    sparse_peak: dict[Precision, FlopPerSecond] = {}
+    """With structured sparsity; never used by the planner, kept to tell the two apart."""
+    unsupported: tuple[Precision, ...] = ()
+    fp8_ratio: Positive = 2.0
+    """Peak of fp8 over bf16 as the vendor states it, where it is not 2."""
+    compute_units: Annotated[int, Field(ge=1)] | None = None
+    """SMs, compute units, tensor cores: what a matrix product's tiles are spread over."""
+    cache: Bytes | None = None
+    scale_up: ScaleUp
+    host_link: HostLink | None = None
+    power: Power = Power()
+    cluster: str | None = None
+    """Id of the cluster that it usually stands in."""
+    efficiency: Efficiency = Efficiency()
+    plannable: bool = True
+    why_not_plannable: str = ""
+    notes: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
+    """Fields whose source could not be read again."""
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    date: str
+    """When the figures were checked, YYYY-MM-DD."""
+
+
+class Fabric(Spec):
+    """The network between nodes."""
+
+    link: str
+    bandwidth: BytesPerSecond
+    """One direction, for each device (a DGX H100: 400 Gb/s = 50 GB/s)."""
+    latency: Annotated[Seconds, Field(ge=0)]
+    link_fraction: Fraction = 0.85
+    """Of that rate that large collectives between nodes reach."""
+    topology: Literal["fat-tree", "dragonfly", "torus", "ethernet"] = "fat-tree"
+
+
+class Storage(Spec):
+    """Where checkpoints and data stand."""
+
+    kind: str
+    read: BytesPerSecond
+    """For each node."""
+    write: BytesPerSecond
+    shared_read: BytesPerSecond | None = None
+    """Most that the whole file system gives, where it is known."""
+    shared_write: BytesPerSecond | None = None
+
+
+class Cluster(Spec):
+    """A node and what joins nodes: `hardware_catalog/clusters/<id>.yaml`."""
+
+    id: str = ""
+    name: str
+    aliases: tuple[str, ...] = ()
+    devices_per_node: Annotated[int, Field(ge=1)]
+    host_memory: Bytes | None = None
+    fabric: Fabric
+    storage: Storage | None = None
+    node_power: Watts | None = None
+    """Host, fans and switches of a node beside its devices, under load."""
+    pue: Annotated[float, Field(ge=1, le=3)] | None = None
+    embodied: Kilogram | None = None
+    """Embodied carbon of one node with its devices."""
+    notes: tuple[str, ...] = ()
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    date: str
+
+
+class Price(Spec):
+    """What one instance costs: an item of `hardware_catalog/prices/<provider>.yaml`."""
+
+    instance: str
+    device: str
+    devices: Annotated[int, Field(ge=1)]
+    region: str
+    kind: Literal["on-demand", "spot", "reserved"] = "on-demand"
+    price: Annotated[UsdPerHour, Field(gt=0)]
+    """Of the whole instance."""
+    date: str
+    source: str
+    notes: str = ""
+
+
+class PriceList(Spec):
+    """Prices of one provider: `hardware_catalog/prices/<provider>.yaml`."""
+
+    id: str = ""
+    provider: str
+    prices: tuple[Price, ...]
+    date: str
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]

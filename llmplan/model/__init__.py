@@ -1,0 +1,1 @@
+"""A model as the formulas see it, and the ways in which one is described."""

@@ -1,0 +1,164 @@
+"""From the flat description of a model to groups of equal layers: `lower(spec) -> Model`.
+
+Every count of parameters comes out of here, so the rules are those of the released checkpoints:
+what a norm, a bias or a token table holds. What stands inside a layer is put together in
+`lowering_attention`, `lowering_recurrent` and `lowering_mlp`; this module orders layers and ends.
+"""
+
+from __future__ import annotations
+
+from llmplan.model.lowering_attention import attention, compressed, latent_attention
+from llmplan.model.lowering_mlp import dense, moe
+from llmplan.model.lowering_parts import Part, norm_parameters, side_by_side
+from llmplan.model.lowering_recurrent import delta, lightning, mamba2
+from llmplan.model.model import Layer, Linear, Model, Role
+from llmplan.model.spec import ModelSpec
+
+
+def _parallel(spec: ModelSpec) -> Part:
+    """Attention and Mamba-2 on the same input (Falcon-H1)."""
+    return side_by_side(attention(spec, "full", causal=True), mamba2(spec))
+
+
+RECURRENT = {"delta": delta, "lightning": lightning, "mamba2": mamba2, "parallel": _parallel}
+
+
+def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
+    """The model as the formulas see it.
+
+    Equal layers become one group, in the order of their first appearance. MTP layers are left out.
+    """
+    groups: dict[tuple[str, str, Role], int] = {}
+    for index, (mixer, mlp) in enumerate(zip(spec.mixer_of_layers(), spec.mlp_of_layers(), strict=True)):
+        key = (mixer, mlp, _role(spec, index))
+        groups[key] = groups.get(key, 0) + 1
+    layers = tuple(_layer(spec, *key, count) for key, count in groups.items())
+    return Model(
+        name=spec.name or spec.id or spec.family or "model",
+        family=spec.family,
+        architecture=spec.architecture,
+        hidden=spec.hidden,
+        vocab=spec.vocab,
+        layers=layers,
+        embedding_parameters=spec.vocab * (spec.embedding_size or spec.hidden),
+        head_parameters=_head_parameters(spec),
+        position_parameters=_front_parameters(spec),
+        final_parameters=_final_parameters(spec),
+        tied_embeddings=spec.tied_embeddings,
+        head=spec.head,
+        max_context=spec.max_context,
+        weight_precision=spec.weight_precision,
+        expert_precision=spec.expert_precision,
+        kv_precision=spec.kv_precision,
+        warnings=warnings,
+    )
+
+
+def _role(spec: ModelSpec, index: int) -> Role:
+    if spec.architecture == "decoder":
+        return "decoder"
+    return "encoder" if spec.architecture == "encoder" or index < spec.encoder_layers else "decoder"
+
+
+def _layer(spec: ModelSpec, mixer: str, mlp: str, role: Role, count: int) -> Layer:
+    """One group of equal layers."""
+    parts = [part for part in (_mixer(spec, mixer, role), _cross(spec, role), _mlp(spec, mlp)) if part is not None]
+    norms = _norms(spec, mixer, mlp, role)
+    streams = spec.hyper_connections
+    hyper = [_hyper_connection(spec, part.name) for part in parts] if streams > 1 else []
+    copies = None if spec.unique_layers is None else max(1, count * spec.unique_layers // spec.layers)
+    extra = sum(part.extra_parameters for part in parts) + norms * norm_parameters(spec, spec.hidden)
+    # a hyper-connection has a bias a output and three scales beside its matrix (arXiv 2512.24880)
+    extra += len(hyper) * (streams * (2 + streams) + 3) + spec.layer_extra_parameters
+    return Layer(
+        kind="+".join(part.name for part in parts if part.name != "cross") or "none",
+        count=count,
+        hidden=spec.hidden,
+        linears=tuple(linear for part in parts for linear in part.linears) + tuple(hyper),
+        cores=tuple(core for part in parts for core in part.cores),
+        role=role,
+        weight_copies=copies,
+        extra_parameters=extra,
+        norms=norms,
+        activation_elements=sum(part.activation_elements for part in parts),
+        residuals=(1 if spec.parallel_layers and len(parts) > 1 else len(parts)) * streams,
+    )
+
+
+def _mixer(spec: ModelSpec, word: str, role: Role) -> Part | None:
+    kind, _, number = word.partition(":")
+    causal = role == "decoder"
+    if kind == "none":
+        return None
+    if kind == "linear":
+        return Part("linear", (Linear("mixer", spec.hidden, spec.hidden, "none"),))
+    if kind in RECURRENT:
+        return RECURRENT[kind](spec)
+    if kind == "compressed":
+        return compressed(spec, int(number or 0))
+    if spec.is_mla:
+        return latent_attention(spec, kind, causal)
+    return attention(spec, kind, causal, int(number) if number else None)
+
+
+def _cross(spec: ModelSpec, role: Role) -> Part | None:
+    """The second attention of a decoder that reads an encoder."""
+    if spec.architecture != "encoder-decoder" or role == "encoder":
+        return None
+    return attention(spec, "full", causal=False, cross=True)
+
+
+def _mlp(spec: ModelSpec, word: str) -> Part | None:
+    kind, _, number = word.partition(":")
+    if kind == "none":
+        return None
+    if kind == "linear":
+        return Part("linear", (Linear("mlp", spec.hidden, spec.hidden, "none"),))
+    if kind == "moe":
+        return moe(spec)
+    return dense(spec, int(number) if number else spec.ffn_hidden or 0)
+
+
+def _norms(spec: ModelSpec, mixer: str, mlp: str, role: Role) -> int:
+    """Norms of a layer: half of them where it has only attention or only an MLP, half more with cross-attention."""
+    sublayers = (mixer != "none") + (mlp != "none")
+    norms = spec.norms_per_layer * sublayers // 2
+    if sublayers == 1:
+        norms = max(norms, 1)
+    return norms + (spec.norms_per_layer // 2 if spec.architecture == "encoder-decoder" and role == "decoder" else 0)
+
+
+def _hyper_connection(spec: ModelSpec, name: str) -> Linear:
+    """Weights that collapse, expand and mix n residual streams, from all of them: n x hidden to n (n + 2)."""
+    streams = spec.hyper_connections
+    return Linear(f"hyper_{name}", streams * spec.hidden, streams * (2 + streams))
+
+
+def _head_parameters(spec: ModelSpec) -> int:
+    if not spec.head:
+        return 0
+    width = spec.embedding_size or spec.hidden
+    return (0 if spec.tied_embeddings else spec.vocab * width) + (spec.vocab if spec.head_bias else 0)
+
+
+def _front_parameters(spec: ModelSpec) -> int:
+    """Positions, token types, embedding norm and projection, relative-position tables."""
+    # An encoder's tables all have the embedding's width (ALBERT, ELECTRA); OPT-350m's positions have hidden.
+    width = (spec.embedding_size or spec.hidden) if spec.architecture == "encoder" else spec.hidden
+    total = (spec.position_rows + spec.token_types) * width
+    total += norm_parameters(spec, width) if spec.embedding_norm else 0
+    if spec.embedding_size is not None:
+        total += spec.embedding_size * spec.hidden + (spec.hidden if spec.architecture == "encoder" else 0)
+    stacks = 2 if spec.architecture == "encoder-decoder" else 1
+    return total + stacks * spec.relative_position_rows * spec.heads + spec.extra_parameters
+
+
+def _final_parameters(spec: ModelSpec) -> int:
+    """The last norm of each stack, pooler, way out of a narrow embedding, collapse of the residual streams."""
+    stacks = 2 if spec.architecture == "encoder-decoder" else 1
+    total = stacks * norm_parameters(spec, spec.hidden) if spec.final_norm else 0
+    total += spec.hidden * (spec.hidden + 1) if spec.pooler else 0
+    if spec.embedding_size is not None and spec.architecture == "decoder":
+        total += spec.embedding_size * spec.hidden
+    streams = spec.hyper_connections
+    return total + (streams * streams * spec.hidden + streams + 1 if streams > 1 else 0)

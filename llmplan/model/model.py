@@ -1,0 +1,196 @@
+"""A model as the formulas see it: groups of equal layers, each a list of matrices and what mixes tokens.
+
+Every architecture, from GPT-2 to hybrids of linear attention and experts, is lowered to this
+(`llmplan.model.lowering`), so that parameters, FLOPs, activations, cache and kernel shapes all
+come from one description. Nothing here is a fact about a particular model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Split = Literal["column", "row", "none"]
+CoreKind = Literal["softmax", "recurrent"]
+Role = Literal["encoder", "decoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A weight matrix, or a bank of equal ones (experts), that tokens are multiplied with.
+
+    name: what it is called, unique in its layer: `q`, `kv`, `out`, `up`, `down`, `router`, ...
+    inputs, outputs: its shape [1]; a token costs 2 x inputs x outputs x active FLOPs.
+    split: how tensor parallelism divides it: `column` its outputs, `row` its inputs, `none` copies it.
+    split_limit: most parts it can be cut into (the kv heads of a kv projection); 0 = no limit.
+    bias: outputs more parameters (divided with a column split, copied with a row split).
+    experts: matrices held; active: how many of them one token passes. Both 1 outside a routed bank.
+    saves_input: whether its input is kept for the backward pass; False where the input is
+        the one of the matrix listed before it (q and kv, gate and up read one tensor).
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    split: Split = "none"
+    split_limit: int = 0
+    bias: bool = False
+    experts: int = 1
+    active: int = 1
+    saves_input: bool = True
+
+    @property
+    def routed(self) -> bool:
+        """Whether it is a bank of experts of which a token takes some."""
+        return self.experts > 1
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases held by all experts together [1]."""
+        return self.experts * (self.inputs * self.outputs + self.bias * self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What mixes tokens: softmax attention of any kind, or a recurrent state (linear attention, Mamba).
+
+    kind: `softmax` compares a token with its context; `recurrent` keeps a state of fixed size.
+    heads: query heads [1]; kv_heads: heads with keys and values of their own.
+    qk_dim, v_dim: width of a query/key and of a value head [1].
+    causal: whether a token sees only the tokens before it (halves the work).
+    context: most tokens that one token is compared with (sliding window, chunk, top-k); None = all.
+    chunked: the context is the token's own fixed chunk (Llama 4), not a window that slides.
+    cross: keys and values come from the encoder's output.
+    cache_elements: elements cached for a token [1]: 2 x kv_heads x head_dim, or MLA's 576.
+    cache_heads: parts that the cache can be cut into over tensor parallelism (1 for MLA: copied).
+    cache_window: tokens after which cached ones may be dropped; None = all are kept.
+    cache_ratio: cached entries a token (1; 1/4 where entries are compressed by 4).
+    index_elements: those of `cache_elements` that are read for every token before, whatever `context`
+        says: the keys of an index, compressed entries that are all attended to [1].
+    state_elements: elements of the state of a sequence that does not grow [1].
+    state_bytes: bytes of one of them; recurrences are kept in 32 bits.
+    token_flops: FLOPs a token of a recurrent core, or of an index that selects the context, beside
+        the products with keys and values [FLOP].
+    pair_flops: FLOPs for each pair of a token and any token before it, whatever `context` says (the
+        index of sparse attention scores every pair) [FLOP].
+    saved_elements: elements a token kept for the backward pass beside inputs of matrices [1]:
+        queries, keys, values (and the convolved inputs of recurrent cores).
+    scores: whether a softmax over the context exists (it is kept where flash attention is off).
+    """
+
+    kind: CoreKind
+    heads: int
+    kv_heads: int
+    qk_dim: int
+    v_dim: int
+    causal: bool = True
+    context: int | None = None
+    chunked: bool = False
+    cross: bool = False
+    cache_elements: float = 0.0
+    cache_heads: int = 1
+    cache_window: int | None = None
+    cache_ratio: float = 1.0
+    index_elements: float = 0.0
+    state_elements: float = 0.0
+    state_bytes: float = 4.0
+    token_flops: float = 0.0
+    pair_flops: float = 0.0
+    saved_elements: float = 0.0
+    scores: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """`count` equal layers.
+
+    kind: a short name for people, such as `attention+mlp`, `sliding+moe`, `mamba2`, `mlp`.
+    weight_copies: how many sets of weights the `count` layers hold (1 where ALBERT shares one).
+    linears: its matrices in the order of the computation; cores: what mixes tokens (T5's decoder has two).
+    extra_parameters: norms, convolutions, router biases, ...: copied over tensor parallelism [1].
+    norms: how many times the hidden vector is normalised (each reads and writes it).
+    activation_elements: elements a token at the MLP's non-linearity, for all active experts
+        together: 2 x width with a gate, 1 x without [1].
+    mlp_split: whether those elements are divided by tensor parallelism.
+    residuals: additions to the residual stream (2 for attention and MLP; 1 where they run in parallel).
+    """
+
+    kind: str
+    count: int
+    hidden: int
+    linears: tuple[Linear, ...]
+    cores: tuple[Core, ...] = ()
+    role: Role = "decoder"
+    weight_copies: int | None = None
+    extra_parameters: int = 0
+    norms: int = 2
+    activation_elements: float = 0.0
+    residuals: int = 2
+
+    @property
+    def copies(self) -> int:
+        """Sets of weights held [1]."""
+        return self.count if self.weight_copies is None else self.weight_copies
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of one layer [1]."""
+        return self.extra_parameters + sum(linear.parameters for linear in self.linears)
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters of one layer that a token passes [1]."""
+        idle = sum(linear.parameters * (linear.experts - linear.active) // linear.experts for linear in self.linears)
+        return self.parameters - idle
+
+    @property
+    def expert_parameters(self) -> int:
+        """Parameters of one layer that stand in routed experts [1]."""
+        return sum(linear.parameters for linear in self.linears if linear.routed)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A whole model: embeddings, groups of layers in their order, head.
+
+    embedding_parameters: token table; position_parameters: learned positions, token types and
+        what else stands before the first layer; final_parameters: after the last (norm, pooler, ...).
+    head_parameters: the output matrix, 0 where it is the token table (tied) or there is none.
+    head: whether logits over the vocabulary are computed (an encoder under a task head has none).
+    weight_precision: of the released weights, where the config says it (fp8, nvfp4, ...); None = bf16.
+    """
+
+    name: str
+    family: str
+    architecture: Literal["decoder", "encoder", "encoder-decoder"]
+    hidden: int
+    vocab: int
+    layers: tuple[Layer, ...]
+    embedding_parameters: int
+    head_parameters: int
+    position_parameters: int = 0
+    final_parameters: int = 0
+    tied_embeddings: bool = False
+    head: bool = True
+    max_context: int | None = None
+    weight_precision: str | None = None
+    expert_precision: str | None = None
+    kv_precision: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def layer_count(self) -> int:
+        """Layers, all groups together [1]."""
+        return sum(layer.count for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters that are stored [1]."""
+        ends = self.embedding_parameters + self.position_parameters + self.final_parameters + self.head_parameters
+        return ends + sum(layer.copies * layer.parameters for layer in self.layers)
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token passes: all but the experts it is not routed to [1]."""
+        idle = sum(layer.copies * (layer.parameters - layer.active_parameters) for layer in self.layers)
+        return self.parameters - idle

@@ -1,1 +1,0 @@
-"""Plans: their vocabulary, their types, and how files and options become one."""

@@ -1,1 +1,0 @@
-"""Composes formulas into answers; knows plans, knows nothing of the screen."""

@@ -1,1 +1,0 @@
-"""Every figure walked down to formulas, numbers and sources."""

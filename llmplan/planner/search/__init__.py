@@ -1,1 +1,0 @@
-"""The best layout out of all of them."""

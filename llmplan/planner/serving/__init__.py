@@ -1,1 +1,0 @@
-"""What a deployment holds and how fast it answers."""

@@ -1,0 +1,1 @@
+"""The best layouts out of all of them."""

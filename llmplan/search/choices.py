@@ -1,0 +1,119 @@
+"""What a search may choose: for each dimension one value, a list, a range, or everything that is legal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.setup.layout import Recompute, StoragePrecision, TrainingPrecision
+from llmplan.setup.options import FLAGS
+
+STORED = get_args(StoragePrecision)
+WORDS = {
+    "recompute": get_args(Recompute), "precision": get_args(TrainingPrecision), "weight_precision": STORED,
+    "kv_precision": STORED,
+}  # fmt: skip
+DIMENSIONS = (
+    "devices", "tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch", "sequence_parallel", "recompute",
+    "offload_optimizer", "precision",
+)  # fmt: skip
+"""Words of a training plan that a search may leave open."""
+SERVING_DIMENSIONS = ("devices", "tp", "pp", "ep", "dp", "batch", "weight_precision", "kv_precision")
+"""The same of a serving plan."""
+MOST = {"zero": 3, "micro_batch": 10**9}
+MOST_DEGREE = 1_000_000
+_RANGE = re.compile(r"\s*(\d*)\s*\.\.\s*(\d*)\s*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Values that a dimension may take.
+
+    values: exactly these, sorted, legal or not; None = whatever is legal between low and high.
+    """
+
+    values: tuple[Any, ...] | None = None
+    low: int = 0
+    high: int = 10**9
+
+    @property
+    def pinned(self) -> bool:
+        """Whether there is nothing to choose."""
+        return self.values is not None and len(self.values) == 1
+
+    def among(self, candidates: Iterable[Any]) -> tuple[Any, ...]:
+        """The listed values, or those of the candidates that lie in the range."""
+        if self.values is not None:
+            return self.values
+        return tuple(value for value in candidates if self.low <= value <= self.high)
+
+
+OPEN = Choice()
+Choices = Mapping[str, Choice]
+
+
+def choices(given: Mapping[str, Any]) -> dict[str, Choice]:
+    """A choice for each dimension that is given, from text (`4,8`, `1..16`) or plain values; raises all faults."""
+    faults: list[Fault] = []
+    found: dict[str, Choice] = {}
+    for name, value in given.items():
+        try:
+            found[name] = choice(name, value)
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def choice(name: str, value: Any) -> Choice:
+    """One dimension's choice.
+
+    >>> choice("tp", "8,4").values, choice("pp", "1..16").high
+    ((4, 8), 16)
+    """
+    if name in FLAGS:
+        return Choice((bool(value),))
+    if isinstance(value, str):
+        return _words(name, value) if name in WORDS else _numbers(name, value)
+    return Choice(tuple(value) if isinstance(value, (list, tuple)) else (value,))
+
+
+def _words(name: str, text: str) -> Choice:
+    known = WORDS[name]
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part not in known:
+            raise InputError(
+                f"{_option(name)}: {part[:40]!r} is none of {', '.join(known)}{did_you_mean(part[:40], known)}"
+            )
+    return Choice(tuple(word for word in known if word in parts))
+
+
+def _numbers(name: str, text: str) -> Choice:
+    between = _RANGE.match(text)
+    if between and (between[1] or between[2]):
+        low, high = (_number(name, part, text) if part else None for part in between.groups())
+        found = Choice(low=low or 0, high=MOST.get(name, MOST_DEGREE) if high is None else high)
+        if found.low > found.high:
+            raise InputError(f"{_option(name)}: {text!r} is an empty range")
+        return Choice(tuple(range(found.low, found.high + 1))) if name == "zero" else found
+    return Choice(tuple(sorted({_number(name, part, text) for part in text.split(",")})))
+
+
+def _number(name: str, part: str, text: str) -> int:
+    least, most = 0 if name == "zero" else 1, MOST.get(name, MOST_DEGREE)
+    part = part.strip()
+    if not (part.isascii() and part.isdigit()) or len(part) > len(str(most)) or not least <= int(part) <= most:
+        raise InputError(
+            f"{_option(name)}: expected a number from {least} to {most}, a list (4,8) or a range (1..16), "
+            f"got {text[:60]!r}"
+        )
+    return int(part)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

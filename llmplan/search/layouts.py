@@ -1,0 +1,91 @@
+"""Many layouts at once: arrays with the names of `Layout`, which the formulas take as they take one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from llmplan.setup.layout import Layout
+
+ROWS = ("tp", "pp", "vp", "cp", "ep", "dp", "micro_batch")
+RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Layouts:
+    """Layouts as open axes: degrees run along the last axis, the rest along one axis each, and all broadcast.
+
+    Kernels depend on the degrees alone, so they are computed once for all of zero x recompute x ...: only the
+    last sums run over every layout. Shape: (offload, zero, sequence_parallel, recompute, rows).
+    """
+
+    tp: Any
+    pp: Any
+    vp: Any
+    cp: Any
+    ep: Any
+    dp: Any
+    zero: Any
+    sequence_parallel: Any
+    micro_batch: Any
+    recompute: Any
+    offload_optimizer: Any
+
+    @property
+    def devices(self) -> Any:
+        """Devices that each layout takes [1], along the rows."""
+        return self.tp * self.pp * self.cp * self.dp
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The broadcast shape."""
+        return np.broadcast_shapes(*(np.shape(getattr(self, field.name)) for field in fields(self)))
+
+    def at(self, index: int) -> Layout:
+        """The layout at a flat index of the broadcast shape, as a plan takes it."""
+        place = np.unravel_index(index, self.shape)
+        found: dict[str, Any] = {}
+        for field in fields(self):
+            values = getattr(self, field.name)
+            own = place[len(place) - values.ndim :]
+            found[field.name] = values[tuple(min(i, n - 1) for i, n in zip(own, values.shape, strict=True))].item()
+        return Layout(**{name: int(value) if isinstance(value, float) else value for name, value in found.items()})
+
+
+def open_layouts(
+    rows: dict[str, Any],
+    zero: Sequence[int],
+    divided: Sequence[bool],
+    recompute: Sequence[str],
+    offload: Sequence[bool],
+) -> Layouts:
+    """Every row of degrees with every combination of the other words.
+
+    rows: float arrays of one length, one for each of `ROWS`.
+    """
+
+    def axis(values: Sequence[Any], place: int) -> Any:
+        kind = float if isinstance(values[0], int) and not isinstance(values[0], bool) else None
+        return np.array(values, dtype=kind).reshape(-1, *[1] * place)
+
+    return Layouts(
+        **rows, recompute=axis(recompute, 1), sequence_parallel=axis(divided, 2), zero=axis(zero, 3),
+        offload_optimizer=axis(offload, 4),
+    )  # fmt: skip
+
+
+def complexity(layout: Layout, devices_per_node: float) -> tuple[float, ...]:
+    """What makes one layout less simple than another, the weightiest first.
+
+    Devices, model parallelism, nodes that it crosses, then virtual stages, experts, sharding, recomputation.
+    """
+    parallel = layout.tp * layout.pp * layout.cp
+    nodes = -(-layout.tp * layout.cp // devices_per_node)
+    return (
+        layout.devices, parallel, nodes, layout.vp * layout.ep, layout.offload_optimizer, layout.zero,
+        RECOMPUTE.index(layout.recompute), layout.sequence_parallel, layout.micro_batch,
+        layout.tp, layout.pp, layout.ep,
+    )  # fmt: skip

@@ -1,0 +1,133 @@
+"""The most of one quantity that fits at a fixed layout: micro-batch or sequence length, batch or context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llmplan.answer.answer import answer_plan
+from llmplan.catalog.catalog import Catalog
+from llmplan.errors import Fault, InputError
+from llmplan.search.choices import choices
+from llmplan.search.request import Ask
+from llmplan.serving.estimate import estimate_serving
+from llmplan.setup.checks import remarks
+from llmplan.setup.plan import Plan
+from llmplan.training.estimate import estimate_run, interval
+from llmplan.training.resolve import resolve
+from llmplan.work.memory import training_memory
+
+if TYPE_CHECKING:
+    from llmplan.answer.answer import Estimate
+
+LARGEST = 10**9
+"""Where the search ends, the largest count that a plan may hold [1]."""
+IN_SERVING = {"batch": "batch", "context": "input_tokens", "seq-len": "input_tokens"}
+IN_TRAINING = {"micro-batch": "micro_batch", "batch": "micro_batch", "seq-len": "seq_len", "context": "seq_len"}
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """Answer: the largest value that fits and its estimate, and the first that does not.
+
+    word: what was maximised; value [1], None where not even the least fits (the estimate is of the least then);
+    beyond: the next value [1], None where there is none; beyond_peak: memory that it would need [bytes], None
+    where it is not memory alone that decides.
+    """
+
+    word: str
+    value: int | None
+    estimate: Estimate
+    beyond: int | None
+    beyond_peak: float | None
+
+
+def most(ask: Ask, what: str, catalog: Catalog) -> Most:
+    """The most of `what` that fits at the layout of the request; a key of `IN_TRAINING` or `IN_SERVING`."""
+    if ask.wanted.options.workload == "serve":
+        return _most_served(ask, what, catalog)
+    word = IN_TRAINING[what]
+    plan = _fixed(ask, word, catalog, **({word: 1} if word == "micro_batch" else {}))
+    at, step, end = _ladder(plan, word, batch_given=ask.wanted.options.global_batch is not None)
+    value = _largest(lambda number: _fits(at(number * step), sure=ask.wishes.surely), end)
+    shown = at(max(value, 1) * step)
+    beyond = (value + 1) * step if value < end else None
+    peak = None if beyond is None else float(training_memory(at(beyond)).peak_bytes)
+    answer = estimate_run(replace(shown, warnings=remarks(shown)), catalog)
+    return Most(word, value * step if value else None, answer, beyond, peak)
+
+
+def _fixed(ask: Ask, word: str, catalog: Catalog, **least: int) -> Plan:
+    """The plan at the least of the word, its layout as given or chosen by default."""
+    given = {name: one for name, one in choices(ask.given).items() if name != word}
+    many = [f"--{name.replace('_', '-')}" for name, one in given.items() if not one.pinned]
+    if many or ask.wishes.max_devices is not None:
+        raise InputError(Fault(f"--maximize wants one layout: {', '.join(many) or '--max-devices'} leaves it open"))
+    said = {name: one.values[0] for name, one in given.items() if one.values}
+    return resolve(ask.wanted.changed(**said, **least), catalog)
+
+
+def _ladder(plan: Plan, word: str, *, batch_given: bool) -> tuple[Callable[[int], Plan], int, int]:
+    """A plan for each value, the step between values, and the most steps."""
+    layout, work = plan.layout, plan.workload
+    if word == "seq_len":
+        step = 2 * layout.cp if layout.cp > 1 else 1
+        return lambda value: replace(plan, workload=work.model_copy(update={"seq_len": value})), step, LARGEST // step
+    rounds = work.global_batch // (layout.dp * layout.micro_batch)
+
+    def with_micro_batch(value: int) -> Plan:
+        batch = work.global_batch if batch_given else layout.dp * value * rounds
+        return replace(
+            plan, layout=layout.model_copy(update={"micro_batch": value}),
+            workload=work.model_copy(update={"global_batch": batch}),
+        )  # fmt: skip
+
+    return with_micro_batch, 1, work.global_batch // layout.dp if batch_given else LARGEST // (layout.dp * rounds)
+
+
+def _fits(plan: Plan, *, sure: bool) -> bool:
+    peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
+    return (peak.high if sure else peak.value) <= plan.device.memory.capacity - plan.device.memory.reserved
+
+
+def _largest(fits: Callable[[int], bool], end: int) -> int:
+    """The largest number from 1 to end that fits, 0 for none; what does not fit, does not fit with more."""
+    low, high = 0, 1
+    while high <= end and fits(high):
+        low, high = high, 2 * high
+    high = min(high, end + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
+    """The most requests in flight, or the longest prompt, that have places in memory and meet the targets."""
+    if what not in IN_SERVING:
+        raise InputError(Fault(f"--maximize {what} goes with training; a served model has {', '.join(IN_SERVING)}"))
+    word = IN_SERVING[what]
+    if word == "batch" and (ask.wanted.options.request_rate is not None or "batch" in ask.given):
+        raise InputError(
+            Fault("--maximize batch looks for the requests in flight: leave out --batch and --request-rate")
+        )
+    said = ask.wanted.options
+    fixed = "batch" in ask.given or said.request_rate is not None or said.load in ("saturated", "open")
+    extra = {} if fixed and word != "batch" else {"batch": 1}
+    plan = _fixed(ask, word, catalog, **extra)
+
+    def at(value: int) -> Plan:
+        assert plan.serving is not None
+        return replace(plan, serving=plan.serving.model_copy(update={word: value}))
+
+    value = _largest(lambda number: _answers(at(number)), LARGEST)
+    return Most(
+        word, value or None, answer_plan(at(max(value, 1)), catalog), value + 1 if value < LARGEST else None, None
+    )
+
+
+def _answers(plan: Plan) -> bool:
+    """Whether everything in flight has a place, and the targets and the request rate are met."""
+    one = estimate_serving(plan)
+    return one.answers and one.queued <= 0 and one.resident >= 1

@@ -1,0 +1,151 @@
+"""The best of many: the first by several keys in turn, and the Pareto front of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmplan.search.layouts import complexity
+
+if TYPE_CHECKING:
+    from llmplan.setup.layout import Layout
+    from llmplan.setup.plan import Plan
+
+DIGITS = 9
+"""Digits that two values must share to be equal: what rounding in another order of sums may change lies behind."""
+SPARE = 16
+"""Layouts kept beside those that were asked for, so that ties at the end are resolved by simplicity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A layout that is in the race; key: what it is ranked by, less is better."""
+
+    plan: Plan
+    layout: Layout
+    key: tuple[float, ...]
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Sorts by the keys, equals by simplicity, and the rest by the layout itself: never by chance."""
+        simple = complexity(self.layout, float(self.plan.cluster.devices_per_node))
+        same = tuple(float(f"{value:.{DIGITS}g}") for value in self.key)
+        return (*same, *simple, self.layout.vp, self.plan.workload.precision, repr(self.plan.serving))
+
+
+Make = Callable[[int], "tuple[Plan, Layout]"]
+"""A plan and its layout from an index into arrays."""
+
+
+@dataclass(slots=True)
+class Best:
+    """The first `count` candidates of all that were offered."""
+
+    count: int
+    found: list[Candidate] = field(default_factory=list)
+
+    def offer(self, make: Make, index: Any, keys: list[Any]) -> None:
+        """Takes in the layouts at `index`; keys: arrays as long as it, in the order that they count."""
+        if len(self.found) >= self.count + SPARE:
+            worst = self.found[-1].key[0]
+            near = keys[0] <= worst + abs(worst) * 10.0**-DIGITS
+            index, keys = index[near], [key[near] for key in keys]
+        if not len(index):
+            return
+        for place in first(keys, self.count + SPARE):
+            self.found.append(Candidate(*make(int(index[place])), tuple(float(values[place]) for values in keys)))
+        self.found.sort(key=lambda one: one.order)
+        del self.found[self.count + SPARE :]
+
+    def winners(self) -> list[Candidate]:
+        """The first `count`, best first."""
+        return self.found[: self.count]
+
+
+@dataclass(slots=True)
+class Simplest:
+    """The best layout of each degree of model parallelism among those near the best of all.
+
+    `near` is far inside the error of any prediction: whoever finds a simpler layout there gives nothing away.
+    """
+
+    near: float
+    found: dict[int, Candidate] = field(default_factory=dict)
+
+    def offer(self, make: Make, index: Any, key: Any, parallel: Any, best: float) -> None:
+        """Takes in the layouts at `index`; key: what they are ranked by; parallel: devices that share one model."""
+        within = key <= self._limit(best)
+        index, key, parallel = index[within], key[within], parallel[within]
+        for degree in np.unique(parallel):
+            places = np.flatnonzero(parallel == degree)
+            place = places[np.argmin(key[places])]
+            held = self.found.get(int(degree))
+            if held is None or float(key[place]) < held.key[0]:
+                self.found[int(degree)] = Candidate(*make(int(index[place])), (float(key[place]),))
+
+    def than(self, winner: Candidate) -> Candidate | None:
+        """The one of the least model parallelism that is near the winner, where it has less than that."""
+        limit = self._limit(winner.key[0])
+        near = [degree for degree, one in self.found.items() if one.key[0] <= limit]
+        degree = min(near, default=None)
+        layout = winner.layout
+        if degree is None or degree >= layout.tp * layout.pp * layout.cp:
+            return None
+        return self.found[degree]
+
+    def _limit(self, best: float) -> float:
+        return best + abs(best) * self.near
+
+
+def first(keys: list[Any], count: int) -> Any:
+    """Places of the `count` smallest by the keys in turn; where the last are equal in all keys, any of them.
+
+    >>> sorted(first([np.array([3.0, 1.0, 2.0, 1.0])], 2).tolist())
+    [1, 3]
+    """
+    places = np.arange(len(keys[0]))
+    sure: list[Any] = []
+    for key in keys:
+        room = count - sum(len(part) for part in sure)
+        if len(places) <= room:
+            break
+        values = key[places]
+        cut = np.partition(values, room - 1)[room - 1]
+        sure.append(places[values < cut])
+        places = places[values == cut]
+    room = count - sum(len(part) for part in sure)
+    return np.concatenate([*sure, places[: max(0, room)]])
+
+
+@dataclass(slots=True)
+class Front:
+    """Candidates that no other one beats in both of two objectives."""
+
+    found: list[Candidate] = field(default_factory=list)
+
+    def offer(self, make: Make, index: Any, a: Any, b: Any) -> None:
+        """Takes in the layouts at `index` with their values in both objectives."""
+        fresh = [Candidate(*make(int(index[i])), (float(a[i]), float(b[i]))) for i in front(a, b)]
+        together = sorted([*self.found, *fresh], key=lambda one: one.order)
+        self.found = []
+        for one in together:
+            least = self.found[-1].key[1] if self.found else np.inf
+            if one.key[1] < least - abs(least) * 10.0**-DIGITS or not self.found:
+                self.found.append(one)
+
+
+def front(a: Any, b: Any) -> Any:
+    """Places that are not beaten in both (less is better), in the order of a.
+
+    >>> front(np.array([1.0, 2.0, 3.0]), np.array([5.0, 6.0, 4.0])).tolist()
+    [0, 2]
+    """
+    if not len(a):
+        return np.arange(0)
+    order = np.lexsort((b, a))
+    least = np.minimum.accumulate(b[order])
+    better = np.concatenate([[True], least[1:] < least[:-1]])
+    return order[better]

@@ -1,0 +1,167 @@
+"""From what a user asked `fit` to a search: sizes, choices, one plan for each precision, and what was assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llmplan.catalog.catalog import Catalog
+from llmplan.errors import Fault, InputError
+from llmplan.search.choices import DIMENSIONS, OPEN, SERVING_DIMENSIONS, Choice, Choices, choices
+from llmplan.search.goal import Goal
+from llmplan.search.space import LEAST_PIECE, MOST_MICRO_BATCH
+from llmplan.search.terms import Market
+from llmplan.search.training import Search
+from llmplan.setup.draft import Draft
+from llmplan.setup.limits import Limits
+from llmplan.setup.options import PlanOptions
+from llmplan.setup.plan import Plan
+from llmplan.setup.request import Request
+from llmplan.training.defaults import ROUNDS, check_words
+from llmplan.training.resolve import base_plan
+
+SEARCHED = {*DIMENSIONS, *SERVING_DIMENSIONS}
+EVERY_NODE = 16
+"""Numbers of nodes that are tried one by one; above, powers of two and one and a half times them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What `fit` is asked beside the plan's own words.
+
+    objective: None = devices where max_devices is given, else throughput; limits: win over those of the plan;
+    surely: the whole memory band must fit; try_offload: with and without optimizer states in host memory.
+    """
+
+    objective: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    surely: bool = False
+    max_devices: int | None = None
+    top: int = 5
+    pareto: tuple[str, str] | None = None
+    try_offload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request, the dimensions that it leaves to choose from (as text or values), and wishes."""
+
+    wanted: Request
+    given: Mapping[str, Any] = field(default_factory=dict)
+    wishes: Wishes = field(default_factory=Wishes)
+
+    def words(self) -> dict[str, Any]:
+        """What was asked, as it was said, in the order of the vocabulary."""
+        said = {**self.wanted.options.said(), **self.given}
+        plain = {
+            name: value.model_dump(exclude_none=True) if name == "limits" else value for name, value in said.items()
+        }
+        return {name: plain[name] for name in PlanOptions.model_fields if name in plain}
+
+    def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
+        """The same with other words; None opens a dimension."""
+        inside = {name: value for name, value in words.items() if name not in SEARCHED or value is None}
+        given = {
+            name: value for name, value in {**self.given, **words}.items() if name in SEARCHED and value is not None
+        }
+        return Ask(self.wanted.changed(**inside), given, replace(self.wishes, **wishes))
+
+
+def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
+    """The search that answers, and the sentences about what was assumed; raises InputError with every fault."""
+    wishes, open_ = ask.wishes, opened(ask, DIMENSIONS, "workload serve")
+    if wishes.try_offload:
+        open_["offload_optimizer"] = Choice((False, True))
+    rest = ask.wanted.changed(**dict.fromkeys(DIMENSIONS))
+    drafts = [Draft(rest.changed(precision=word)) for word in open_.get("precision", OPEN).values or (None,)]
+    bases = [_base(draft, catalog) for draft in drafts]
+    devices = sizes(open_.get("devices"), wishes.max_devices, bases[0].cluster.devices_per_node)
+    batch = ask.wanted.options.global_batch or ROUNDS * devices[-1]
+    bases = [replace(base, workload=base.workload.model_copy(update={"global_batch": batch})) for base in bases]
+    objective, named = objective_of(wishes)
+    told = [*drafts[0].assumptions, *_told(ask, open_, bases[0], devices), *named]
+    limits = (ask.wanted.options.limits or Limits()).model_copy(update=wishes.limits.model_dump(exclude_none=True))
+    goal = Goal(Market(catalog), objective, limits, wishes.surely, wishes.pareto or ())
+    return Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto), tuple(told)
+
+
+def opened(ask: Ask, dimensions: tuple[str, ...], foreign: str) -> dict[str, Choice]:
+    """A choice for each dimension that was given; raises InputError for one that goes with something `foreign`."""
+    said = {name: value for name, value in ask.wanted.options.said().items() if name in dimensions}
+    wrong = [name for name in ask.given if name not in dimensions]
+    if wrong:
+        raise InputError([Fault(f"--{name.replace('_', '-')} goes with {foreign}") for name in wrong])
+    return choices({**said, **ask.given})
+
+
+def objective_of(wishes: Wishes) -> tuple[str, list[str]]:
+    """The objective, and a sentence where it was not named."""
+    if wishes.objective is not None:
+        return wishes.objective, []
+    objective = "throughput" if wishes.max_devices is None else "devices"
+    return objective, [f"objective {objective}: none was named"]
+
+
+def _base(draft: Draft, catalog: Catalog) -> Plan:
+    check_words(draft)
+    return base_plan(draft, catalog)
+
+
+def _told(ask: Ask, open_: Choices, base: Plan, devices: tuple[int, ...]) -> Iterator[str]:
+    """What was filled in, and where an open dimension ends before what is legal."""
+    if open_.get("devices", OPEN).values is None:
+        yield (
+            f"devices: powers of two inside a node of {base.cluster.devices_per_node}, every number of nodes up to "
+            f"{EVERY_NODE}, then powers of two and one and a half times them"
+        )
+    if ask.wanted.options.global_batch is None:
+        batch = base.workload.global_batch
+        yield f"global_batch {batch}: {ROUNDS} sequences for each of {devices[-1]} devices"
+    yield from _limits_told(open_, base)
+
+
+def _limits_told(open_: Choices, base: Plan) -> Iterator[str]:
+    """Where open dimensions end."""
+    known = base.stack.layouts
+    one = [name for name in known.one if name not in open_]
+    if one or known.zero or known.recompute:
+        words = [f"{', '.join(one)} 1"] if one else []
+        words += [f"zero {', '.join(map(str, known.zero))}"] if known.zero and "zero" not in open_ else []
+        words += [f"recompute {', '.join(known.recompute)}"] if known.recompute and "recompute" not in open_ else []
+        yield f"layouts: what {base.stack.id} can run ({'; '.join(words) or 'as given'})"
+    if open_.get("micro_batch", OPEN).values is None:
+        yield f"micro_batch: divisors of the global batch up to {MOST_MICRO_BATCH}"
+    if open_.get("cp", OPEN).values is None and base.workload.seq_len >= 2 * LEAST_PIECE:
+        yield f"cp: leaves a device at least {LEAST_PIECE} tokens of a sequence"
+
+
+def sizes(devices: Choice | None, most: int | None, per_node: int) -> tuple[int, ...]:
+    """Numbers of devices to try, ascending."""
+    if devices is not None and most is not None:
+        raise InputError(Fault("--devices and --max-devices exclude each other"))
+    if devices is None and most is None:
+        raise InputError(
+            Fault("devices are missing: --devices N, or --max-devices N for the smallest cluster that does it")
+        )
+    if devices is not None and devices.values is not None:
+        return tuple(devices.values)
+    low, high = (1, most) if devices is None else (max(1, devices.low), devices.high)
+    assert high is not None
+    found = {n for n in _usual(per_node, high) if low <= n <= high}  # a larger limit never tries fewer sizes
+    return tuple(sorted(found)) or (high,)
+
+
+def _usual(per_node: int, most: int) -> Iterator[int]:
+    """Powers of two inside a node, then whole nodes."""
+    inside = 1
+    while inside < min(per_node, most + 1):
+        yield inside
+        inside *= 2
+    for nodes in range(1, EVERY_NODE + 1):
+        yield nodes * per_node
+    nodes = EVERY_NODE
+    while nodes * per_node <= most:
+        yield nodes * per_node
+        yield nodes * per_node * 3 // 2
+        nodes *= 2

@@ -1,0 +1,48 @@
+"""Many layouts in, their memory and time out: the formulas of a single plan, on arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llmplan.search.layouts import Layouts
+from llmplan.setup.layout import Layout
+from llmplan.setup.plan import Plan
+from llmplan.training.step import StepTime, training_time
+from llmplan.work.memory import Memory, training_memory
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Estimates of many layouts of one plan; arrays of the layouts' shape, flattened.
+
+    peak: of the fullest device [bytes]; host: of a node [bytes]; step: seconds; fits: the verdict of `estimate`.
+    """
+
+    plan: Plan
+    layouts: Layouts
+    memory: Memory
+    time: StepTime
+    peak: Any
+    host: Any
+    step: Any
+    fits: Any
+
+    def make(self, index: int) -> tuple[Plan, Layout]:
+        """Plan and layout at a flat index."""
+        return self.plan, self.layouts.at(index)
+
+
+def evaluate(plan: Plan, layouts: Layouts) -> Scores:
+    """Memory with its parts, step time with its parts and the verdict of every layout."""
+    many, shape = plan.with_layout(layouts), layouts.shape
+    memory, time = training_memory(many), training_time(many)
+
+    def flat(values: Any) -> Any:
+        return np.broadcast_to(values, shape).reshape(-1)
+
+    peak = flat(memory.peak_bytes)
+    usable = plan.device.memory.capacity - plan.device.memory.reserved
+    return Scores(plan, layouts, memory, time, peak, memory.host_bytes, flat(time.step_seconds), peak <= usable)

@@ -1,0 +1,79 @@
+"""From what a user asked `fit` about a served model to a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from llmplan.catalog.catalog import Catalog
+from llmplan.errors import Fault, InputError
+from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
+from llmplan.search.deployments import BATCHES
+from llmplan.search.request import Ask, objective_of, opened, sizes
+from llmplan.search.serving import ServingSearch
+from llmplan.search.terms import Market
+from llmplan.setup.plan import Plan
+from llmplan.training.resolve import resolve
+
+TARGETS = ("max_ttft", "max_tpot")
+KNOWN = (*TARGETS, "max_cost_per_million")
+"""Limits that a search of deployments can keep."""
+
+
+def serving_question(
+    ask: Ask, catalog: Catalog, least_rate: float | None = None
+) -> tuple[ServingSearch, tuple[str, ...]]:
+    """The search that answers, and the sentences about what was assumed; raises InputError with every fault.
+
+    least_rate: output tokens a second, of all devices [1/s].
+    """
+    wishes, open_ = ask.wishes, opened(ask, SERVING_DIMENSIONS, "training, and the workload is serve")
+    numbers = sizes(open_.get("devices"), wishes.max_devices, 1)
+    limits = _limits(ask)
+    bases = tuple(_bases(ask, open_, {name: limits[name] for name in TARGETS if name in limits}, catalog))
+    objective, named = objective_of(wishes)
+    asked = ServingSearch(
+        bases, numbers, wishes.max_devices, open_, objective, Market(catalog), wishes.top, wishes.pareto, least_rate,
+        limits.get("max_cost_per_million"), wishes.surely,
+    )  # fmt: skip
+    _check_prices(asked)
+    told = [line for line in bases[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))]
+    if asked.opens_batch:
+        told.append(f"batch: powers of two up to {BATCHES[-1]}")
+    return asked, (*told, *named)
+
+
+def _limits(ask: Ask) -> dict[str, Any]:
+    """Limits of the plan, and those of the command line over them; faults for those that are not of serving."""
+    said = ask.wanted.options.limits
+    limits = {**(said.model_dump(exclude_none=True) if said else {}), **ask.wishes.limits.model_dump(exclude_none=True)}
+    unknown = [name for name in limits if name not in KNOWN]
+    if unknown:
+        raise InputError([Fault(f"{name} is no limit of serving; there are {', '.join(KNOWN)}") for name in unknown])
+    return limits
+
+
+def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) -> Iterator[Plan]:
+    """The plan on one device for each pair of precisions; its own layout is not used."""
+    single: dict[str, Any] = {"devices": 1, "tp": 1, "pp": 1, "dp": 1, "cp": None, "ep": None}
+    batch = open_.get("batch", OPEN).values
+    if batch:
+        single["batch"] = batch[0]
+    for weights in open_.get("weight_precision", OPEN).values or (None,):
+        for cache in open_.get("kv_precision", OPEN).values or (None,):
+            wanted = ask.wanted.changed(**single, weight_precision=weights, kv_precision=cache)
+            plan = resolve(wanted, catalog)
+            assert plan.serving is not None
+            inputs = {name: value for name, value in plan.inputs.items() if name not in single}
+            yield replace(plan, inputs=inputs, serving=plan.serving.model_copy(update=targets))
+
+
+def _check_prices(asked: ServingSearch) -> None:
+    """Raises InputError where cost is asked for and cannot be told."""
+    money = "cost" in (asked.objective, *(asked.pareto or ())) or asked.most_cost is not None
+    base = asked.bases[0]
+    if money and asked.market.hourly(base, asked.devices[-1]) is None:
+        raise InputError(
+            f"no on-demand price of {base.device.id} is in the catalogue: its cost cannot be told (--price gives one)"
+        )

@@ -1,0 +1,50 @@
+"""What so many devices cost an hour, and how much longer than its steps a run takes there: known without a layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llmplan.answer.economics.cost import cost_of
+from llmplan.setup.layout import Layout
+from llmplan.training.estimate import Interval, estimate_run
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.setup.plan import Plan
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """usd_per_hour: of all devices [USD/h], None = not known; stretch: wall time over the time of the steps [1]."""
+
+    usd_per_hour: float | None
+    stretch: float
+
+
+@dataclass(slots=True)
+class Market:
+    """Terms by number of devices, looked up once each: price, checkpoints and interruptions know no layout."""
+
+    catalog: Catalog
+    _known: dict[tuple[int, str], Terms] = field(default_factory=dict)
+    _hourly: dict[int, float | None] = field(default_factory=dict)
+
+    def hourly(self, plan: Plan, devices: int) -> float | None:
+        """Price of so many of the plan's devices [USD/h]; None where none is known."""
+        if devices not in self._hourly:
+            offer = cost_of(plan.with_layout(Layout(dp=devices)), Interval(HOUR, HOUR, HOUR), self.catalog).headline
+            self._hourly[devices] = None if offer is None else offer.usd
+        return self._hourly[devices]
+
+    def terms(self, plan: Plan, devices: int) -> Terms:
+        """Terms of the plan's hardware and run on so many devices, as `estimate` has them."""
+        key = devices, plan.workload.precision  # which changes the size of a checkpoint
+        if key not in self._known:
+            probe = plan.with_layout(Layout(dp=devices))
+            run = estimate_run(probe, self.catalog).economics
+            stretch = 1.0 if run is None else run.run.wall.value / run.run.work.value
+            self._known[key] = Terms(self.hourly(plan, devices), stretch)
+        return self._known[key]

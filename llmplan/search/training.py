@@ -1,0 +1,203 @@
+"""The best layouts out of all of them: every legal one is estimated, what fits and keeps the limits is ranked."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from llmplan.catalog.catalog import Catalog
+from llmplan.search.choices import Choices
+from llmplan.search.goal import Goal
+from llmplan.search.rank import Best, Candidate, Front, Simplest
+from llmplan.search.scores import Scores, evaluate
+from llmplan.search.space import Space
+from llmplan.setup.checks import remarks
+from llmplan.setup.plan import Plan
+from llmplan.training.estimate import TrainingEstimate, estimate_run, interval
+
+MISSES = 3  # shown where nothing is found
+NEAR = 0.02  # of the objective: a fraction of any stack's band
+OF_SPEED = ("throughput", "time", "cost", "latency")  # near in one of these is near in speed; of the others it is not
+MEMORY, HOST = "memory", "host-memory"
+"""Reasons that only the estimate gives, beside those of `search_space.REASONS` and the names of limits."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Layouts in numbers: considered >= legal = evaluated >= fitting >= kept [1]; why the others went; seconds."""
+
+    considered: int = 0
+    legal: int = 0
+    fitting: int = 0
+    kept: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Answer of a search.
+
+    best: what was asked for, best first; sure: the best of those whose whole memory band fits;
+    simple: one of less model parallelism than the best that is as good to within `NEAR`, if there is one, and the
+    objective is one `OF_SPEED`;
+    pareto: the front of two objectives in the order of the first;
+    misses: where nothing was found, the layouts that miss by least, the best first.
+    """
+
+    best: tuple[TrainingEstimate, ...]
+    sure: TrainingEstimate | None
+    simple: TrainingEstimate | None
+    pareto: tuple[TrainingEstimate, ...]
+    misses: tuple[TrainingEstimate, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A question to `search`.
+
+    bases: the plan without a layout, once for each precision; devices: sizes to try, ascending;
+    pareto: two objectives, or none; first_size: stop at the first size with an answer.
+    """
+
+    bases: tuple[Plan, ...]
+    devices: tuple[int, ...]
+    choices: Choices
+    goal: Goal
+    top: int = 1
+    pareto: tuple[str, str] | None = None
+
+    @property
+    def first_size(self) -> bool:
+        """Whether a larger size can be no answer once a smaller one is."""
+        return self.goal.objective == "devices" and self.pareto is None
+
+
+def search(question: Search) -> Found:
+    """Estimates every legal layout of every size and precision; memory is bounded by the chunks."""
+    for base in question.bases:
+        question.goal.check(base, question.devices[-1])
+    start = time.perf_counter()
+    run = _Run(question, Best(question.top), Best(1), Best(MISSES), Simplest(NEAR), Front(), Counts())
+    for devices in question.devices:
+        run.size(devices)
+        if question.first_size and run.best.found:
+            break
+    run.counts.seconds = time.perf_counter() - start
+    catalog = question.goal.market.catalog
+    misses = () if run.best.found else estimates(run.misses.winners(), catalog)
+    sure = next(iter(estimates(run.sure.winners(), catalog)), None)
+    of_speed = question.goal.objective in OF_SPEED
+    simpler = run.simplest.than(run.best.found[0]) if of_speed and run.best.found else None
+    simple = None if simpler is None else estimates([simpler], catalog)[0]
+    front = estimates(run.front.found, catalog)
+    return Found(estimates(run.best.winners(), catalog), sure, simple, front, misses, run.counts)
+
+
+def estimates(found: Sequence[Candidate], catalog: Catalog) -> tuple[TrainingEstimate, ...]:
+    """Each as `estimate` gives it, alone and to the last digit."""
+    return tuple(estimate_run(plan_of(one), catalog) for one in found)
+
+
+def plan_of(one: Candidate) -> Plan:
+    """The plan of a candidate, with the warnings that its layout earns."""
+    plan = one.plan.with_layout(one.layout)
+    return replace(plan, warnings=remarks(plan))
+
+
+@dataclass(slots=True)
+class _Run:
+    """A search on its way."""
+
+    question: Search
+    best: Best
+    sure: Best
+    misses: Best
+    simplest: Simplest
+    front: Front
+    counts: Counts
+
+    def size(self, devices: int) -> None:
+        """All layouts on so many devices."""
+        for base in self.question.bases:
+            space = Space(base, devices, self.question.choices)
+            for layouts in space.chunks():
+                self.chunk(evaluate(base, layouts), devices)
+            self.counts.considered += space.considered
+            self.counts.legal += space.legal
+            self.counts.removed.update(space.removed)
+
+    def chunk(self, scores: Scores, devices: int) -> None:
+        """Counts, and offers what is kept; while nothing is, what misses by least."""
+        question, goal = self.question, self.question.goal
+        kept = scores.fits
+        for reason, passes in self._verdicts(scores, devices):
+            left = kept & passes
+            self.counts.removed[reason] += int(np.count_nonzero(kept) - np.count_nonzero(left))
+            kept = left
+        fitting = int(np.count_nonzero(scores.fits))
+        self.counts.removed[MEMORY] += len(scores.fits) - fitting
+        self.counts.fitting += fitting
+        index = np.flatnonzero(kept)
+        self.counts.kept += len(index)
+        if len(index):
+            keys = goal.keys(scores, devices, index)
+            self.best.offer(scores.make, index, keys)
+            layouts = scores.layouts
+            parallel = np.broadcast_to(layouts.tp * layouts.pp * layouts.cp, layouts.shape).reshape(-1)[index]
+            self.simplest.offer(scores.make, index, keys[0], parallel, self.best.found[0].key[0])
+            certain = index[scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)]
+            self.sure.offer(scores.make, certain, goal.keys(scores, devices, certain))
+            if question.pareto is not None:
+                a, b = (goal.value(name, scores, devices, index) for name in question.pareto)
+                self.front.offer(scores.make, index, a, b)
+        elif not self.best.found:
+            self._miss(scores, devices)
+
+    def _verdicts(self, scores: Scores, devices: int) -> Iterator[tuple[str, Any]]:
+        have = scores.plan.cluster.host_memory
+        if have is not None and np.any(scores.host > have):
+            yield HOST, np.broadcast_to(scores.host <= have, scores.layouts.shape).reshape(-1)
+        yield from self.question.goal.masks(scores, devices)
+
+    def _miss(self, scores: Scores, devices: int) -> None:
+        """Offers layouts by what they miss: memory and limits of it first, then the tightest other limit."""
+        goal = self.question.goal
+        over = np.maximum(scores.peak * (_high(scores.plan) if goal.surely else 1.0) - _usable(scores.plan), 0.0)
+        if goal.limits.max_memory is not None:
+            over = np.maximum(over, scores.peak - goal.limits.max_memory)
+        longest = goal.longest_steps(scores.plan, devices)
+        late = np.maximum(scores.step / min(longest.values()), 1.0) if longest else np.ones_like(scores.step)
+        self.misses.offer(scores.make, np.arange(len(over)), [over, late, scores.step])
+
+
+def _usable(plan: Plan) -> float:
+    return plan.device.memory.capacity - plan.device.memory.reserved
+
+
+def _high(plan: Plan) -> float:
+    """The upper end of the memory band, over the prediction [1]."""
+    return interval(1.0, plan, "peak_bytes").high
+
+
+def as_good(goal: Goal, winner: TrainingEstimate, one: TrainingEstimate) -> bool:
+    """Whether the error bands of the two overlap in what the objective is about."""
+    if goal.objective == "memory-headroom":
+        return one.peak.low <= winner.peak.high
+    if goal.objective == "devices" and one.plan.devices != winner.plan.devices:
+        return False
+    if goal.objective not in ("cost", "time"):
+        return one.step.low <= winner.step.high
+    terms, first = (goal.market.terms(each.plan, each.plan.devices) for each in (one, winner))
+    ratio = terms.stretch / first.stretch
+    if goal.objective == "cost":
+        assert terms.usd_per_hour is not None  # `Goal.check` refuses it
+        assert first.usd_per_hour is not None
+        ratio *= terms.usd_per_hour / first.usd_per_hour
+    return one.step.low * ratio <= winner.step.high

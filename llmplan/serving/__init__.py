@@ -1,0 +1,1 @@
+"""Serving: plan, engine iteration, loads, estimate."""

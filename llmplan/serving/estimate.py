@@ -1,0 +1,228 @@
+"""One serving plan in, one estimate out: what fits, how fast it answers, how much load it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llmplan.errors import Fault, InputError
+from llmplan.formulas.queueing import replicas, utilisation
+from llmplan.serving.loads import (
+    BUSIEST,
+    busy_replicas,
+    capacity,
+    decode_step,
+    prefill_step,
+    prefill_tokens,
+    read_together,
+    respond,
+)
+from llmplan.serving.memory import ServingMemory, serving_memory
+from llmplan.serving.step import Deployment, ServingNumbers, Step, deployment
+from llmplan.setup.codes import warning
+from llmplan.training.estimate import Interval, Verdict, verdict
+
+if TYPE_CHECKING:
+    from llmplan.answer.economics.serving import ServingEconomics
+    from llmplan.answer.serving_bottleneck import ServingBottleneck
+    from llmplan.setup.plan import Plan, PlanWarning
+    from llmplan.software.band import Band
+    from llmplan.software.engine import ServingPolicy, ServingWorkload
+
+LOADED = 0.9
+"""Share of a replica's capacity to which `replicas` loads it: a tenth is left for what the capacity may be off."""
+_RATE_ERROR = 0.01  # of a given request rate, and of lengths that are means
+_BISECTIONS = 14  # of the rate a replica can take within the targets: a ten-thousandth of the range
+
+
+@dataclass(frozen=True, slots=True)
+class ServingEstimate:
+    """Answer for `serve`; SI base units; intervals are the 80 % bands.
+
+    version: of the stack, whose numbers were taken; needed: bytes of the fullest device with one request of
+    the plan's lengths; peak: the same with all of the cache that the engine sets aside [bytes];
+    ttft: mean time to first token, steady; burst_ttft: mean when all requests come at once; p95_ttft; tpot: per
+    output token after the first; request: a whole request, or static batch [s]. tpot is None without output.
+    output_tokens_per_second, requests_per_second: of all devices [1/s].
+    capacity: requests a second of all devices with every place taken [1/s]; load: share of it in use, by
+    `request_rate` or by places [1]; stable: whether it keeps up with the load.
+    replicas, replica_devices: copies that the plan has, and devices of each [1]; replicas_needed: for the
+    request rate and the targets [1], None without a rate, 0 where no number reaches the targets.
+    sequences: in flight and resident; queued: waiting for a place; resident: places; all devices [1].
+    missed: targets that are not met, as (name, value, limit); economics: what its tokens cost, where it was asked for.
+    """
+
+    plan: Plan
+    version: str
+    memory: ServingMemory
+    needed: Interval
+    usable_bytes: float
+    capacity_bytes: float
+    verdict: Verdict
+    ttft: Interval
+    burst_ttft: Interval
+    p95_ttft: Interval
+    tpot: Interval | None
+    request: Interval
+    output_tokens_per_second: Interval | None
+    requests_per_second: Interval
+    kv_tokens: Interval | None
+    capacity: float
+    load: float
+    stable: bool
+    replicas: int
+    replica_devices: int
+    replicas_needed: int | None
+    sequences: float
+    queued: float
+    resident: float
+    decode: Step
+    prefill: Step
+    missed: tuple[tuple[str, float, float], ...]
+    warnings: tuple[PlanWarning, ...]
+    economics: ServingEconomics | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether weights and one request of these lengths fit."""
+        return self.needed.value <= self.usable_bytes
+
+    @property
+    def together(self) -> float:
+        """Sequences in flight in each replica that has any [1]."""
+        work = self.plan.serving
+        assert work is not None
+        return self.sequences / float(busy_replicas(work, float(self.replicas)))
+
+    @property
+    def bottleneck(self) -> ServingBottleneck:
+        """What holds the deployment back: worked out on each call, by estimating changed plans."""
+        from llmplan.answer.serving_bottleneck import serving_bottleneck
+
+        return serving_bottleneck(self)
+
+    @property
+    def answers(self) -> bool:
+        """Whether it fits, keeps up and meets its targets."""
+        return self.fits and self.stable and not self.missed
+
+
+def estimate_serving(plan: Plan) -> ServingEstimate:
+    """Estimates one deployment; raises InputError for a plan of training, and where its parts do not go together."""
+    work, defaults = plan.serving, plan.stack.serving
+    if work is None or defaults is None:
+        raise InputError(Fault("the workload is not serve: `estimate` estimates a training"))
+    variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
+    policy = defaults.policy_of(variant)
+    numbers = ServingNumbers.of(variant.fitted)
+    memory = serving_memory(plan, policy)
+    at = deployment(plan, policy, numbers)
+    copies = plan.layout.dp
+    busy = float(busy_replicas(work, float(copies)))
+    places = max(float(memory.resident), 1.0)
+    answer = respond(at, work, policy, float(copies), places)
+    most = float(capacity(at, work, policy, places))
+    usable = plan.device.memory.capacity - plan.device.memory.reserved
+    room = usable * (work.memory_fraction or policy.memory_fraction if policy.memory_fraction_of == "total" else 1.0)
+    needed = serving_interval(plan, "serving_bytes", float(memory.needed_bytes))
+    each = None if work.request_rate is None else work.request_rate / copies
+    load = float(utilisation(each, most)) if each is not None else float(answer.sequences) * busy / (places * copies)
+    stable = each is None or each < most
+    writes = work.output_tokens > 1.0
+    # a queue that grows without end meets no limit on the first token
+    limits = _missed(work, float(answer.ttft) if stable else float("inf"), float(answer.tpot))
+    rate = serving_interval(plan, "output_tokens_per_second", float(answer.output_tokens_per_second) * busy)
+    if work.request_rate is not None:
+        rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
+    found = ServingEstimate(
+        plan=plan, version=variant.version, memory=memory, needed=needed, usable_bytes=room,
+        capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
+        ttft=serving_interval(plan, "ttft_seconds", float(answer.ttft)),
+        burst_ttft=serving_interval(plan, "ttft_seconds", float(answer.burst_ttft)),
+        p95_ttft=serving_interval(plan, "ttft_seconds", float(answer.p95_ttft)),
+        tpot=serving_interval(plan, "tpot_seconds", float(answer.tpot)) if writes else None,
+        request=serving_interval(plan, "request_seconds", float(answer.request)),
+        output_tokens_per_second=rate if writes else None,
+        requests_per_second=_scaled(rate, 1.0 / work.output_tokens),
+        kv_tokens=serving_interval(plan, "kv_tokens", float(memory.kv_tokens)) if float(memory.kv_tokens) > 0 else None,
+        capacity=most * copies, load=load, stable=stable, replicas=copies,
+        replica_devices=plan.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
+        sequences=float(answer.sequences) * busy, queued=float(answer.queued) * busy,
+        resident=float(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
+        prefill=prefill_step(at, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
+        missed=tuple(limits), warnings=(),
+    )  # fmt: skip
+    return replace(found, warnings=(*plan.warnings, *_remarks(found)))
+
+
+def serving_interval(plan: Plan, quantity: str, value: float) -> Interval:
+    """The value with the stack's band for that quantity, the wider one on hardware it was not measured on."""
+    assert plan.stack.serving is not None
+    bands = plan.stack.serving.bands
+    band: Band | None = bands.get(quantity)
+    if plan.device.id not in plan.stack.serving.hardware:
+        band = bands.get(f"{quantity}_unmeasured_hardware", band)
+    return Interval(value, value * band.low, value * band.high) if band else Interval(value, value, value)
+
+
+def _delivered(plan: Plan, offered: float, capacity: float) -> Interval:
+    """What is written where requests come at a rate: all that is asked for, or as much as can be; rates in tokens/s."""
+    can = serving_interval(plan, "output_tokens_per_second", capacity)
+    low, high = offered * (1.0 - _RATE_ERROR), offered * (1.0 + _RATE_ERROR)
+    return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
+
+
+def _scaled(value: Interval, factor: float) -> Interval:
+    return Interval(value.value * factor, value.low * factor, value.high * factor)
+
+
+def _missed(work: ServingWorkload, ttft: float, tpot: float) -> Iterator[tuple[str, float, float]]:
+    """Targets that the figures do not meet."""
+    if work.max_ttft is not None and ttft > work.max_ttft:
+        yield "ttft", ttft, work.max_ttft
+    if work.max_tpot is not None and work.output_tokens > 1.0 and tpot > work.max_tpot:
+        yield "tpot", tpot, work.max_tpot
+
+
+def _replicas(at: Deployment, work: ServingWorkload, policy: ServingPolicy, places: float, most: float) -> int | None:
+    """Copies of one replica that serve the request rate within the targets; 0 where none do.
+
+    The largest rate of one replica within the targets is found by bisection: more load answers later.
+    """
+    if work.request_rate is None:
+        return None
+    wanted, opened = work.request_rate, work.model_copy(update={"load": "open"})
+    most *= LOADED
+
+    def keeps(rate: float) -> bool:
+        one = respond(at, opened, policy, max(1.0, wanted / rate), places)  # the others share its front end
+        return not list(_missed(work, float(one.ttft), float(one.tpot)))
+
+    if (work.max_ttft is not None or work.max_tpot is not None) and not keeps(most):
+        low, high = most * 1e-4, most
+        if not keeps(low):
+            return 0
+        for _ in range(_BISECTIONS):
+            middle = (low * high) ** 0.5
+            low, high = (middle, high) if keeps(middle) else (low, middle)
+        most = low
+    return int(replicas(wanted, most))
+
+
+def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
+    """What the numbers say that should be known."""
+    work = found.plan.serving
+    assert work is not None
+    if found.fits and found.queued > 0:
+        yield warning("LP020", resident=round(found.resident), queued=round(found.queued))
+    if found.fits and not found.stable:
+        yield warning("LP021", rate=f"{work.request_rate:g}", capacity=f"{found.capacity:.3g}")
+    elif found.fits and work.request_rate is not None and found.load > BUSIEST:
+        yield warning("LP022", load=f"{found.load:.0%}")
+    for name, value, limit in found.missed:
+        if value < float("inf"):  # else LP021 has said it
+            yield warning("LP023", name=name, value=f"{value:.3g}", limit=f"{limit:g}")
+    longest = float(found.memory.longest)
+    if found.fits and work.input_tokens + work.output_tokens > longest:
+        yield warning("LP024", longest=round(longest))

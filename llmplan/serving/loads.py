@@ -1,0 +1,246 @@
+"""From steps to what a client sees: static batches, closed loops, saturation, open arrivals.
+
+All figures are of one replica with `sequences` in flight there, until `Answer` puts replicas together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.kv_cache import waves
+from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.queueing import many_server_wait, percentile_95, single_server_wait
+from llmplan.serving.step import Deployment, Step, step
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+    from llmplan.software.engine import ServingPolicy, ServingWorkload
+
+_BISECTIONS = 24  # of the number in flight on a logarithmic scale: 1e-6 of the range
+BUSIEST = 0.93
+"""Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
+the median, of what the same machines wrote offline (tests/measurements/serving.csv)."""
+_FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one replica does under a load.
+
+    ttft: mean time to first token [s], steady; burst_ttft: mean when all requests start at once [s];
+    p95_ttft [s]; tpot: time per output token after the first [s]; request: whole request, or the whole static
+    batch [s]; requests_per_second, output_tokens_per_second: of this replica; sequences: in flight and
+    resident [1]; queued: wanted but not resident [1]; decode, prefill: one decode step, and prefill of one
+    request [s].
+    """
+
+    ttft: Num
+    burst_ttft: Num
+    p95_ttft: Num
+    tpot: Num
+    request: Num
+    requests_per_second: Num
+    output_tokens_per_second: Num
+    sequences: Num
+    queued: Num
+    decode: Num
+    prefill: Num
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Decode step and prefill of a request with so many sequences in flight [s]."""
+
+    decode: Num
+    prefill: Num
+
+
+def decode_step(at: Deployment, work: ServingWorkload, sequences: Num) -> Step:
+    """A step that only decodes, half-way through the answers."""
+    context = work.input_tokens + work.output_tokens / 2.0
+    return step(at, sequences, context, 0.0, work.input_tokens)
+
+
+def prefill_step(at: Deployment, work: ServingWorkload, prompt: Num) -> Step:
+    """A step that only reads `prompt` tokens of prompts."""
+    return step(at, 0.0, 0.0, prompt, work.input_tokens)
+
+
+def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) -> Num:
+    """Tokens of prompts in one step when so many requests wait: as many as the engine takes, whole prompts at least
+    where steps are not mixed."""
+    most: Num = float(policy.max_batch_tokens)
+    if not policy.mixed_steps:
+        most = maximum(most, work.input_tokens)
+    return minimum(most, work.input_tokens * maximum(requests, 1.0))
+
+
+def read_together(work: ServingWorkload, sequences: Num) -> Num:
+    """Requests whose prompts are read at once [1]: all in flight where nothing is written, else one at a time."""
+    return maximum(sequences, 1.0) if work.output_tokens <= 1.0 else 1.0
+
+
+def pace(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
+    """Times in continuous batching: requests that end in one step are replaced in the next.
+
+    A prefill that shares a step costs what it adds to it. There are no more decoding steps to share than tokens
+    of an answer: with long prompts and short answers the rest of the prefill has steps of its own.
+    """
+    decode = decode_step(at, work, sequences).total
+    arriving = maximum(1.0, sequences / maximum(work.output_tokens, 1.0))
+    prompt = prefill_tokens(work, policy, arriving)
+    once = prefill_step(at, work, prompt).total
+    if policy.mixed_steps and work.output_tokens > 1.0:
+        context = work.input_tokens + work.output_tokens / 2.0
+        added = step(at, sequences, context, prompt, work.input_tokens).total - decode
+        chunks = sequences * work.input_tokens / prompt
+        shared = minimum(1.0, (work.output_tokens - 1.0) / chunks)
+        once = shared * added + (1.0 - shared) * once
+    return _Pace(decode, once * work.input_tokens / prompt)
+
+
+def static_batch(at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
+    """`batch` sequences start together; what is not resident waits for a place.
+
+    Sequences of one length end together, so the batch runs in waves, the last of what is left over.
+    """
+    here = minimum(batch, resident)
+    full = waves(batch, here) - 1.0
+    rest = batch - full * here
+    first, decode = _wave(at, work, policy, here)
+    last_first, last_decode = _wave(at, work, policy, rest)
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    once = first + more * decode
+    request = full * once + last_first + more * last_decode
+    # wave i waits for i waves; the shares of sequences in full waves and in the last one weigh the mean
+    last = rest / batch
+    ttft = (1.0 - last) * (first + maximum(full - 1.0, 0.0) * once / 2.0) + last * (last_first + full * once)
+    return Answer(
+        ttft=ttft, burst_ttft=ttft, p95_ttft=maximum(first, full * once + last_first), tpot=decode, request=request,
+        requests_per_second=batch / request, output_tokens_per_second=batch * work.output_tokens / request,
+        sequences=here, queued=batch - here, decode=decode, prefill=first / here,
+    )  # fmt: skip
+
+
+def _wave(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> tuple[Num, Num]:
+    """Prefill of so many sequences, and one decoding step of them [s]."""
+    prompt = prefill_tokens(work, policy, sequences)
+    steps = maximum(sequences * work.input_tokens / prompt, 1.0)
+    return prefill_step(at, work, prompt).total * steps, decode_step(at, work, sequences).total
+
+
+def closed_loop(
+    at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0
+) -> Answer:
+    """`batch` requests are kept in flight; those that are not resident wait.
+
+    In the time of one request every other one is prefilled once. The share `prefill_interference` of that
+    falls between its tokens; the rest is met by the burst that starts the loop, whose mean time to first
+    token is `burst_ttft`.
+    """
+    here = minimum(batch, resident)
+    now = pace(at, work, policy, here)
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    others = maximum(here - 1.0, 0.0) * now.prefill
+    between = where(more > 0, at.numbers.prefill_interference, 0.0)
+    cycle = more * now.decode + others + now.prefill
+    tpot = now.decode + between * others / maximum(more, 1.0)
+    queued = batch - here
+    wait = cycle * queued / here
+    alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
+    own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens)))
+    outside = _outside(at, here * copies)
+    ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
+    burst = outside + wait + own + others / 2.0
+    # what writes nothing answers when its batch is done
+    ttft, burst = where(more > 0, ttft, outside + wait + cycle), where(more > 0, burst, outside + wait + cycle)
+    rate = here / cycle
+    request = outside + batch / rate
+    ttft, burst = minimum(ttft, request), minimum(burst, request)  # the first token is not after the last
+    return Answer(
+        ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, minimum(outside + wait + own + others, request)), tpot=tpot,
+        request=request, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
+        sequences=here, queued=queued, decode=now.decode, prefill=now.prefill,
+    )  # fmt: skip
+
+
+def capacity(at: Deployment, work: ServingWorkload, policy: ServingPolicy, resident: Num) -> Num:
+    """Requests a second of a replica with every place taken [1/s]."""
+    return closed_loop(at, work, policy, resident, resident).requests_per_second
+
+
+def open_arrivals(
+    at: Deployment, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num, copies: Num = 1.0
+) -> Answer:
+    """Requests arrive at `rate` a second at this replica, independently of each other.
+
+    The number in flight is the one at which a replica that is kept full completes just as many (Little's
+    law on both sides). A new request waits for the step that runs, for prefills before it, and for a place
+    where nearly all are taken. Near the capacity the wait hangs on a few percent of it, which no prediction
+    has, and beyond it the queue grows without end: from `BUSIEST` of the capacity on, the times are those
+    at `BUSIEST` and the least that are to be expected.
+    """
+    most = _rate(at, work, policy, resident)
+    arriving, rate = rate, minimum(rate, BUSIEST * most)
+    low, high = _FEWEST + 0.0 * rate, resident + 0.0 * rate
+    for _ in range(_BISECTIONS):
+        middle = (low * high) ** 0.5
+        enough = _rate(at, work, policy, middle) >= rate
+        low, high = where(enough, low, middle), where(enough, middle, high)
+    here = high
+    now = pace(at, work, policy, maximum(here, 1.0))
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    busy = minimum(rate * now.prefill, 0.98)
+    tpot = now.decode / (1.0 - busy)
+    alone = step(
+        at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
+    )
+    own = alone.total * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens))
+    # where nothing is written, all that waits is read in the next batch: no queue of single prefills
+    own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
+    queue = where(more > 0, single_server_wait(rate, now.prefill), 0.0)
+    # a step runs when the request comes, unless the replica is idle: half of it is left on average
+    residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0
+    wait = queue + many_server_wait(more * tpot + own, resident, here / resident)
+    ttft = _outside(at, here * copies) + residual + own + wait
+    done = minimum(arriving, most)
+    return Answer(
+        ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
+        request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
+        sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill,
+    )  # fmt: skip
+
+
+def _outside(at: Deployment, sequences: Num) -> Num:
+    """Time of a request outside the engines, with so many in flight behind the one front end [s]."""
+    numbers = at.numbers
+    several = where(at.tp * at.pp > 1, numbers.group_seconds, 0.0)
+    return numbers.request_seconds + several + numbers.stream_seconds * sequences
+
+
+def _rate(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
+    """Requests a second that so many in flight complete [1/s]; below one, a share of the time of one."""
+    now = pace(at, work, policy, maximum(sequences, 1.0))
+    more = maximum(work.output_tokens - 1.0, 0.0)
+    return sequences / (more * now.decode + maximum(sequences, 1.0) * now.prefill)
+
+
+def busy_replicas(work: ServingWorkload, copies: Num) -> Num:
+    """How many of so many replicas have a request at all [1]: a batch of fewer leaves the rest idle."""
+    return copies if work.batch is None else minimum(copies, work.batch)
+
+
+def respond(at: Deployment, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Answer:
+    """What one busy of so many replicas does under the workload's load; resident: sequences that fit in one [1].
+
+    `batch` and `request_rate` are those of all replicas together and divided evenly.
+    """
+    places, busy = maximum(resident, 1.0), busy_replicas(work, copies)
+    if work.load == "open":
+        assert work.request_rate is not None
+        return open_arrivals(at, work, policy, work.request_rate / busy, places, busy)
+    batch = places if work.load == "saturated" or work.batch is None else work.batch / busy
+    if work.load == "static":
+        return static_batch(at, work, policy, batch, places)
+    return closed_loop(at, work, policy, batch, places, busy)

@@ -1,0 +1,179 @@
+"""The serving part of a plan: load, lengths, precisions, layout and the stack's variant, with every default told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from llmplan.machine.hardware import Cluster, Device
+from llmplan.model.model import Model
+from llmplan.serving.defaults import (
+    LOW_PRECISIONS,
+    activation_precision,
+    first_with_room,
+    has_room,
+    kv_precision,
+    layouts,
+    lengths,
+    weight_precision,
+)
+from llmplan.setup.checks import layout_problems, stack_remarks
+from llmplan.setup.codes import warning
+from llmplan.setup.draft import Draft
+from llmplan.setup.layout import Layout, Workload
+from llmplan.setup.options import SERVING_DEGREES
+from llmplan.setup.plan import Plan, PlanWarning
+from llmplan.software.engine import ServingPolicy, ServingWorkload
+from llmplan.software.stack import Stack
+from llmplan.training.defaults import has_precision
+
+NOT_FOR_SERVING = (
+    "precision", "seq_len", "target_len", "global_batch", "optimizer", "flash_attention", "zero", "vp", "micro_batch",
+    "recompute", "sequence_parallel", "offload_optimizer", "tokens", "steps", "epochs", "dataset_tokens",
+)  # fmt: skip
+"""Words of training."""
+DEFAULT_BATCH = 32
+"""Requests in flight of a closed loop or static batch where none are given."""
+
+
+def resolve_serving(draft: Draft, model: Model, device: Device, cluster: Cluster, stack: Stack, devices: int) -> Plan:
+    """The plan of a serving request; raises InputError with every fault.
+
+    The stack of the plan has the one variant that was chosen.
+    """
+    said = draft.options
+    for name in NOT_FOR_SERVING:
+        if getattr(said, name) is not None:
+            draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
+    load, batch = _load(draft)
+    assert stack.serving is not None
+    variant = stack.serving.variant(said.stack_version, load)
+    if said.stack_version != variant.version:
+        asked = "" if said.stack_version is None else f", for {said.stack_version[:40]!r} is not in the catalogue"
+        draft.assume("stack_version", variant.version, f"the numbers of {stack.id} of {variant.date} are taken{asked}")
+    policy = stack.serving.policy_of(variant)
+    if policy.window_cache == "ignored" and any(core.cache_window for layer in model.layers for core in layer.cores):
+        draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {variant.version} does unless told to")
+    work = _workload(draft, model, device, policy, load, batch)
+    draft.check()
+    chosen = stack.model_copy(update={"serving": stack.serving.model_copy(update={"variants": (variant,)})})
+    plan = Plan(
+        model, device, cluster, Layout(), Workload(workload="serve"), chosen, serving=work, inputs=said.said(),
+    )  # fmt: skip
+    plan = plan.with_layout(_layout(draft, plan, devices))
+    for message, names in layout_problems(
+        model, plan.layout, plan.workload.model_copy(update={"global_batch": plan.layout.dp})
+    ):
+        draft.fault(message, *names)
+    draft.check()
+    return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
+
+
+def _load(draft: Draft) -> tuple[str, int | None]:
+    """The load and its batch; faults where the words contradict each other."""
+    said = draft.options
+    load: str | None = said.load
+    if load is None:
+        load = "open" if said.request_rate is not None else "closed"
+        draft.assume("load", load, "a request rate was given" if load == "open" else "none was named")
+    if load == "open" and said.request_rate is None:
+        draft.fault("request_rate is missing: load open is requests that arrive at a rate", "load")
+    if load != "open" and said.request_rate is not None:
+        draft.fault(f"request_rate goes with load open, and the load is {load}", "request_rate", "load")
+    if load in ("open", "saturated") and said.batch is not None:
+        draft.fault(f"batch goes with load static or closed, and the load is {load}", "batch", "load")
+    if load in ("static", "closed") and said.batch is None:
+        draft.assume("batch", DEFAULT_BATCH, "none was given")
+        return load, DEFAULT_BATCH
+    return load, said.batch
+
+
+def _workload(
+    draft: Draft, model: Model, device: Device, policy: ServingPolicy, load: str, batch: int | None
+) -> ServingWorkload:
+    said = draft.options
+    inputs, outputs = lengths(said.input_tokens, said.output_tokens)
+    if model.architecture == "encoder":
+        if said.output_tokens is not None and said.output_tokens > 1:
+            draft.fault(f"output_tokens: {model.name} is an encoder and writes none", "output_tokens", "model")
+        outputs = 1.0
+    if said.input_tokens is None:
+        draft.assume("input_tokens", f"{inputs:g}", "a chat's, as none was given")
+    if said.output_tokens is None and model.architecture != "encoder":
+        draft.assume("output_tokens", f"{outputs:g}", "a chat's, as none was given")
+    weights = said.weight_precision or weight_precision(model, device)
+    activations = said.activation_precision or activation_precision(weights, device)
+    cache = said.kv_precision or kv_precision(model, activations, policy, device)
+    for name, value, why in (
+        ("weight_precision", weights, "as the model was released, where the device can"),
+        ("activation_precision", activations, "what goes with such weights on this device"),
+        ("kv_precision", cache, "the model's, else what the stack takes with such inputs, else 16 bits"),
+    ):
+        if getattr(said, name) is None:
+            draft.assume(name, value, why)
+    if model.expert_precision and weights not in LOW_PRECISIONS:
+        draft.assumptions.append(f"experts {model.expert_precision}: as the model was released")
+    if activations in LOW_PRECISIONS and not has_precision(device, activations):
+        have = ", ".join(device.peak)
+        draft.fault(
+            f"{device.id} has no {activations} matrix products; it has {have}", "activation_precision", "hardware"
+        )
+    words: dict[str, Any] = {
+        "load": load, "batch": batch, "request_rate": said.request_rate,
+        "input_tokens": inputs, "output_tokens": outputs,
+        "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
+        "memory_fraction": said.memory_fraction, "max_ttft": said.max_ttft, "max_tpot": said.max_tpot,
+    }  # fmt: skip
+    return ServingWorkload(**words)
+
+
+def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
+    """The layout that was given, or the least tensor parallelism at which weights leave room for a cache."""
+    from llmplan.serving.memory import weight_bytes
+
+    said = draft.options
+    given = {name: getattr(said, name) for name in SERVING_DEGREES if getattr(said, name) is not None}
+    if given.get("cp", 1) > 1:
+        draft.fault("cp: engines do not divide one sequence over devices in this planner; use tp, pp, ep and dp", "cp")
+    assert plan.serving is not None
+    if "tp" in given or "pp" in given or "dp" in given:
+        known = 1
+        for name in ("tp", "pp", "cp", "dp"):
+            known *= given.get(name, 1)
+        rest = max(1, devices // known)
+        missing = next((name for name in ("dp", "tp") if name not in given), None)
+        if missing is not None and rest > 1:
+            given[missing] = rest
+            draft.assume(missing, rest, "what the devices leave")
+        return Layout(**given)
+    heads = [core.heads for layer in plan.model.layers for core in layer.cores]
+    tried = layouts(devices, heads, plan.model.layer_count)
+    usable = plan.device.memory.capacity - plan.device.memory.reserved
+    held = [float(weight_bytes(plan.with_layout(one), plan.serving)) for one in tried]
+    index = first_with_room(held, usable)
+    found = tried[index].model_copy(update=given)
+    if devices > 1:
+        why = "the least" if has_room(held[index], usable) else "no layout of these devices is one"
+        draft.assume("tp", found.tp, f"{why} at which weights leave room for a cache; the rest are replicas (dp)")
+    if found.pp > 1:
+        draft.assume("pp", found.pp, "tp alone, a power of two that divides devices and heads, leaves no room")
+    return found
+
+
+def serving_remarks(plan: Plan) -> Iterator[PlanWarning]:
+    """What is allowed and should be known before any number is."""
+    layout, model, work = plan.layout, plan.model, plan.serving
+    assert work is not None
+    for message in model.warnings:
+        yield warning("LP011", message=message)
+    kv_heads = min((c.kv_heads for x in model.layers for c in x.cores if c.kind == "softmax"), default=0)
+    if kv_heads and layout.tp > kv_heads and any(x.split_limit for layer in model.layers for x in layer.linears):
+        yield warning("LP001", tp=layout.tp, kv_heads=kv_heads, copies=-(-layout.tp // kv_heads))
+    scale_up = plan.device.scale_up
+    if layout.tp > scale_up.domain and scale_up.topology != "none":
+        yield warning("LP005", tp=layout.tp, domain=scale_up.domain, link=scale_up.link)
+    length = work.input_tokens + (work.output_tokens if model.architecture == "decoder" else 0.0)
+    if model.max_context is not None and length > model.max_context:
+        yield warning("LP003", seq_len=f"{length:g}", limit=model.max_context, model=model.name)
+    yield from stack_remarks(plan)

@@ -1,0 +1,1 @@
+"""The vocabulary of a plan, and what is common to plans of training and of serving."""

@@ -1,0 +1,139 @@
+"""What must hold between a layout, a workload and a model: contradictions and remarks, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmplan.model.model import Linear, Model
+from llmplan.setup.codes import warning
+from llmplan.setup.layout import Layout, Workload
+from llmplan.setup.plan import Plan, PlanWarning
+
+Problem = tuple[str, tuple[str, ...]]
+"""A sentence, and the words of the plan that it is about."""
+
+
+def layout_problems(model: Model, layout: Layout, workload: Workload) -> list[Problem]:
+    """Why this layout cannot run this model, every reason with its numbers; none where it can."""
+    return [
+        *tensor_problems(model, layout.tp, layout.ep),
+        *stage_problems(model, layout),
+        *expert_problems(model, layout),
+        *batch_problems(layout, workload),
+    ]
+
+
+def tensor_problems(model: Model, tp: int, ep: int) -> Iterator[Problem]:
+    """That tp divides heads and widths."""
+    heads = sorted({core.heads for layer in model.layers for core in layer.cores})
+    for count in heads:
+        if count % tp:
+            yield f"tp {tp} does not divide the {count} attention heads of {model.name}", ("tp", "model")
+    if any(count % tp for count in heads):
+        return
+    for linear in (linear for layer in model.layers for linear in layer.linears):
+        side = linear.outputs if linear.split == "column" else linear.inputs
+        parts = _parts(linear, tp, ep)
+        if linear.split != "none" and side % parts:
+            yield f"tp {tp} does not divide the width {side} of matrix {linear.name!r} of {model.name}", ("tp", "model")
+            return
+
+
+def _parts(linear: Linear, tp: int, ep: int) -> int:
+    """Parts that one matrix is cut into."""
+    if linear.routed:
+        return max(1, tp // ep)
+    return min(tp, linear.split_limit) if linear.split_limit else tp
+
+
+_ENDS = 2  # embedding and head may take a layer's place each, as in Megatron-Core's account of pipeline splits
+
+
+def stage_problems(model: Model, layout: Layout) -> Iterator[Problem]:
+    """That there are layers for all (virtual) stages."""
+    stages = layout.pp * layout.vp
+    if layout.pp > 1 and stages > model.layer_count + _ENDS:
+        yield (
+            f"pp {layout.pp} x vp {layout.vp} = {stages} stages, but {model.name} has {model.layer_count} layers",
+            ("pp", "vp", "model"),
+        )
+
+
+def expert_problems(model: Model, layout: Layout) -> Iterator[Problem]:
+    """That ep divides the experts and the devices that share a stage."""
+    if layout.ep == 1:
+        return
+    banks = sorted({linear.experts for layer in model.layers for linear in layer.linears if linear.routed})
+    if not banks:
+        yield f"ep {layout.ep}, but {model.name} has no experts", ("ep", "model")
+    for experts in banks:
+        if experts % layout.ep:
+            yield f"ep {layout.ep} does not divide the {experts} experts of {model.name}", ("ep", "model")
+    group = layout.dp * layout.cp * layout.tp
+    if group % layout.ep:
+        shape = f"dp {layout.dp} x cp {layout.cp} x tp {layout.tp} = {group}"
+        yield f"ep {layout.ep} does not divide {shape}", ("ep", "devices")
+
+
+def batch_problems(layout: Layout, workload: Workload) -> Iterator[Problem]:
+    """That the global batch divides into micro-batches and the sequence into pieces."""
+    at_once = layout.dp * layout.micro_batch
+    if workload.global_batch % at_once:
+        shape = f"dp {layout.dp} x micro_batch {layout.micro_batch} = {at_once}"
+        yield f"global_batch {workload.global_batch} is not a multiple of {shape}", ("global_batch", "micro_batch")
+    if layout.cp > 1 and workload.seq_len % (2 * layout.cp):
+        yield (
+            f"seq_len {workload.seq_len} is not a multiple of 2 x cp {layout.cp} = {2 * layout.cp}, "
+            "the pieces that context parallelism cuts it into",
+            ("seq_len", "cp"),
+        )
+
+
+def remarks(plan: Plan) -> tuple[PlanWarning, ...]:
+    """What is allowed and should be known."""
+    return (
+        *(warning("LP011", message=message) for message in plan.model.warnings),
+        *_layout_remarks(plan),
+        *_length_remarks(plan),
+        *stack_remarks(plan),
+    )
+
+
+def _layout_remarks(plan: Plan) -> Iterator[PlanWarning]:
+    layout, model = plan.layout, plan.model
+    cores = [core for layer in model.layers for core in layer.cores if core.kind == "softmax"]
+    kv_heads = min((core.kv_heads for core in cores), default=0)
+    if kv_heads and layout.tp > kv_heads and any(x.split_limit for layer in model.layers for x in layer.linears):
+        yield warning("LP001", tp=layout.tp, kv_heads=kv_heads, copies=-(-layout.tp // kv_heads))
+    scale_up = plan.device.scale_up
+    if layout.tp > scale_up.domain and scale_up.topology != "none":
+        yield warning("LP005", tp=layout.tp, domain=scale_up.domain, link=scale_up.link)
+    if layout.pp == 1:
+        if layout.vp > 1:
+            yield warning("LP006", vp=layout.vp)
+        return
+    stages = layout.pp * layout.vp
+    if model.layer_count % stages:
+        yield warning("LP002", layers=model.layer_count, stages=stages, pp=layout.pp, vp=layout.vp)
+    micro_batches = plan.workload.global_batch // (layout.dp * layout.micro_batch)
+    if micro_batches < layout.pp:
+        yield warning("LP008", micro_batches=micro_batches, pp=layout.pp)
+    elif layout.vp > 1 and micro_batches % layout.pp:
+        yield warning("LP007", micro_batches=micro_batches, pp=layout.pp, vp=layout.vp)
+
+
+def _length_remarks(plan: Plan) -> Iterator[PlanWarning]:
+    limit, seq_len = plan.model.max_context, plan.workload.seq_len
+    if limit is not None and seq_len > limit:
+        # a table of learned positions has at least one row a position
+        learned = plan.model.position_parameters >= limit * plan.model.hidden
+        yield warning("LP004" if learned else "LP003", seq_len=seq_len, limit=limit, model=plan.model.name)
+
+
+def stack_remarks(plan: Plan) -> Iterator[PlanWarning]:
+    """Whether the stack is for this workload and this device."""
+    stack, workload = plan.stack, plan.workload.workload
+    if workload not in stack.workloads:
+        yield warning("LP009", stack=stack.id, known=", ".join(stack.workloads), workload=workload)
+    if stack.vendors and plan.device.vendor not in stack.vendors:
+        yield warning("LP013", stack=stack.id, known=" and ".join(stack.vendors), vendor=plan.device.vendor)

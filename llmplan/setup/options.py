@@ -1,0 +1,200 @@
+"""The vocabulary: every word that a plan may hold, as an option (`--seq-len`) and as a key (`seq_len`).
+
+One field is one line: its type, its help, its panel. The command line's options, the keys of a plan
+file and the JSON Schema (`llmplan schema plan`) all come from it. No field has a default other
+than None, "not said": what is filled in is decided, and told, by `llmplan.training.resolve`.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from llmplan.schema import Spec
+from llmplan.setup.layout import (
+    Count,
+    Degree,
+    Optimizer,
+    QuantizedBase,
+    Recompute,
+    StoragePrecision,
+    TrainingPrecision,
+    WorkloadKind,
+)
+from llmplan.setup.limits import LimitsField
+from llmplan.software.engine import Load, ServingWorkload
+from llmplan.software.engine import Tokens as RequestTokens
+from llmplan.units import Seconds, UsdPerHour, Watts, parse_quantity
+
+if TYPE_CHECKING:
+    from llmplan.setup.plan import Plan
+
+SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
+RUN = "The whole run"
+SERVING = "Serving"
+
+
+def _option(text: str, panel: str, metavar: str = "") -> Any:
+    """A field that nobody has to give; `metavar` names its value in the help where the type does not."""
+    return Field(default=None, description=text, json_schema_extra={"x-panel": panel, "x-metavar": metavar})
+
+
+def _names(value: Any) -> Any:
+    """`q,kv` as a list of two."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def read_api_price(value: Any) -> Any:
+    """`0.5,1.5` as prices of input and output; one price is both."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    prices = [parse_quantity(part.strip() if isinstance(part, str) else part, "USD") for part in parts]
+    if len(prices) not in (1, 2) or min(prices) < 0 or max(prices) <= 0:
+        raise ValueError(f"{str(value)[:60]!r} is not one or two prices of a million tokens, such as '0.5,1.5'")
+    return prices[0], prices[-1]
+
+
+Zero = Annotated[int, Field(ge=0, le=3)]
+Tokens = Annotated[float, Field(gt=0, le=1e18)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
+Prices = Annotated[
+    tuple[float, float], BeforeValidator(read_api_price, json_schema_input_type=str | float | list[float])
+]
+Epochs = Annotated[float, Field(gt=0, le=1e6)]
+Rate = Annotated[float, Field(gt=0, le=1e9)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Target = Annotated[Seconds, Field(gt=0)]
+Price = Annotated[UsdPerHour, Field(gt=0)]
+Pue = Annotated[float, Field(ge=1, le=3)]
+Power = Annotated[Watts, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class PlanOptions(Spec):
+    """One plan in the words of the user; None (an empty value) is the same as leaving a word out."""
+
+    model: Text | dict[str, Any] | None = _option(
+        "Catalogue id, path of a Hugging Face config.json (or its folder) or of a model file; in a plan file "
+        "also the model itself, as a mapping.",
+        SUBJECT, "ID|PATH",
+    )  # fmt: skip
+    hardware: Text | None = _option("Device: catalogue id or alias (h100, a100-sxm-80gb, tpu-v5p).", SUBJECT, "ID")
+    cluster: Text | None = _option("Node and fabric; default: what the device usually stands in.", SUBJECT, "ID")
+    devices: Degree | None = _option("Devices of the whole run.", SUBJECT)
+    devices_per_node: Degree | None = _option("Devices in a node, instead of the cluster's.", SUBJECT)
+    stack: Text | None = _option("Software that runs it; default: generic, with a wider band.", SUBJECT, "ID")
+    stack_version: Text | None = _option("Its version, for the record.", SUBJECT, "TEXT")
+
+    tp: Degree | None = _option("Tensor parallelism; default: the smallest that fits.", LAYOUT)
+    pp: Degree | None = _option("Pipeline stages; default: the fewest that fit.", LAYOUT)
+    vp: Degree | None = _option("Virtual stages a device (interleaved schedule); default 1.", LAYOUT)
+    cp: Degree | None = _option("Context parallelism; default 1.", LAYOUT)
+    ep: Degree | None = _option("Expert parallelism: divides dp x cp x tp, takes no devices of its own.", LAYOUT)
+    dp: Degree | None = _option("Data parallelism = devices / (tp x pp x cp).", LAYOUT)
+    zero: Zero | None = _option(
+        "Sharded over dp: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters (FSDP).", LAYOUT
+    )
+    sequence_parallel: bool | None = _option("Norms and residuals divided over tp too.", LAYOUT)
+    micro_batch: Count | None = _option("Sequences a micro-batch.", LAYOUT)
+    recompute: Recompute | None = _option("Activations computed again in the backward pass.", LAYOUT)
+    offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
+
+    workload: WorkloadKind | None = _option("What is run; default pretrain.", TRAINING)
+    precision: TrainingPrecision | None = _option("Of the matrix products.", TRAINING)
+    seq_len: Count | None = _option("Tokens a sequence.", TRAINING)
+    target_len: Count | None = _option("Tokens of the decoder's sequence, for encoder-decoder models.", TRAINING)
+    global_batch: Count | None = _option("Sequences a step, all devices.", TRAINING)
+    optimizer: Optimizer | None = _option("Optimizer.", TRAINING)
+    flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
+
+    load: Load | None = _option(
+        "How requests come: a batch at once, a closed loop of `batch`, as many as fit, or `request_rate` a second.",
+        SERVING,
+    )
+    batch: Count | None = _option("Requests in flight, over all devices.", SERVING)
+    request_rate: Rate | None = _option("Requests a second, for an open load.", SERVING, "NUMBER")
+    input_tokens: RequestTokens | None = _option("Tokens of a prompt, on average.", SERVING, "NUMBER")
+    output_tokens: RequestTokens | None = _option("Tokens of an answer, on average.", SERVING, "NUMBER")
+    weight_precision: StoragePrecision | None = _option("Of the weights; default: as released.", SERVING)
+    activation_precision: StoragePrecision | None = _option("Of the inputs of matrix products.", SERVING)
+    kv_precision: StoragePrecision | None = _option("Of the key-value cache.", SERVING)
+    memory_fraction: Share | None = _option("Share of memory, in the stack's own meaning.", SERVING, "NUMBER")
+    max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
+    max_tpot: Target | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
+
+    tokens: Tokens | None = _option("Tokens of the whole run: days, cost, energy, storage (15e12).", RUN, "NUMBER")
+    steps: Count | None = _option("Steps of the whole run, instead of tokens.", RUN)
+    epochs: Epochs | None = _option("Passes over the data set, instead of tokens.", RUN, "NUMBER")
+    dataset_tokens: Tokens | None = _option("Tokens of the data set; default: those of the run.", RUN, "NUMBER")
+    price: Price | None = _option("What a device costs an hour, instead of catalogue prices (2.5 USD/h).", RUN, "USD/H")
+    grid: Text | None = _option("Where electricity comes from: usa, fra, ..., or '57 gCO2e/kWh'.", RUN, "ID|AMOUNT")
+    pue: Pue | None = _option("Energy of the building over that of its machines.", RUN, "NUMBER")
+    device_power: Power | None = _option("What a device draws under load, instead of the catalogue's.", RUN, "WATTS")
+    mtbf: Text | None = _option(
+        "Mean time between interruptions of one device: '50000 h', or a published rate (llama-3).", RUN, "TIME|ID"
+    )
+    api_price: Prices | None = _option(
+        "What an interface asks for a million input and output tokens, to compare with (0.5,1.5 USD).",
+        SERVING,
+        "USD,USD",
+    )
+    limits: LimitsField | None = _option("Limits for --check: 'max_days=60, min_mfu=0.35'.", RUN, "LIST")
+
+    lora_rank: Count | None = _option("Rank of the adapters.", FINE_TUNING)
+    lora_targets: Names | None = _option("Matrices with adapters: q,kv,out,up,gate,down.", FINE_TUNING, "NAMES")
+    quantized_base: QuantizedBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
+
+    def said(self) -> dict[str, Any]:
+        """What was given, and nothing else."""
+        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+
+
+FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention"})
+"""Fields that are true or false (a test holds this to the annotations)."""
+RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
+"""Words about the whole run, which change no step: they stay as they were said."""
+MONEY_WORDS = ("price", "grid", "pue", "device_power", "api_price")
+"""Of those, what a deployment knows too, and its own."""
+
+
+def words(plan: "Plan") -> dict[str, Any]:
+    """A resolved plan in the vocabulary, complete: given back as a plan file it is the same plan."""
+    if plan.serving is not None:
+        return _serving_words(plan, plan.serving)
+    said, layout, workload = plan.inputs, plan.layout, plan.workload
+    result: dict[str, Any] = {
+        "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
+        "devices": plan.devices, "devices_per_node": plan.cluster.devices_per_node, "stack": plan.stack.id,
+        "stack_version": said.get("stack_version"),
+        **{name: said.get(name) for name in RUN_WORDS},
+        **{name: getattr(layout, name) for name in type(layout).model_fields},
+        **{name: getattr(workload, name) for name in type(workload).model_fields},
+    }  # fmt: skip
+    if workload.workload != "lora":
+        result |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
+    _add_limits(result, said)
+    order = [name for name in PlanOptions.model_fields if name in result]
+    return {name: list(v) if isinstance(v := result[name], tuple) else v for name in order if result[name] is not None}
+
+
+SERVING_DEGREES = ("tp", "pp", "cp", "ep", "dp")
+"""Words of a layout that mean something in serving."""
+
+
+def _serving_words(plan: "Plan", work: ServingWorkload) -> dict[str, Any]:
+    said, layout = plan.inputs, plan.layout
+    result: dict[str, Any] = {
+        "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
+        "devices": plan.devices, "devices_per_node": plan.cluster.devices_per_node, "stack": plan.stack.id,
+        "stack_version": said.get("stack_version"), "workload": "serve",
+        **{name: getattr(layout, name) for name in SERVING_DEGREES},
+        **{name: getattr(work, name) for name in type(work).model_fields},
+    }  # fmt: skip
+    result |= {name: said.get(name) for name in MONEY_WORDS}
+    if said.get("api_price") is not None:
+        result["api_price"] = list(said["api_price"])
+    _add_limits(result, said)
+    return {name: result[name] for name in PlanOptions.model_fields if result.get(name) is not None}
+
+
+def _add_limits(result: dict[str, Any], said: dict[str, Any]) -> None:
+    if said.get("limits") is not None:
+        result["limits"] = said["limits"].model_dump(exclude_none=True)

@@ -1,0 +1,135 @@
+"""One plan in, one estimate out: memory, verdict, step time, throughput, utilisation, with bands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from llmplan.errors import Fault, InputError
+from llmplan.formulas.step import model_flops_utilization
+from llmplan.machine import rates as reach
+from llmplan.setup.plan import Plan, PlanWarning
+from llmplan.software.band import Band
+from llmplan.training.remarks import memory_remarks
+from llmplan.training.step import StepTime, training_time
+from llmplan.work.kernels import layer_flops, model_flops
+from llmplan.work.memory import Memory, training_memory
+from llmplan.work.tokens import step_tokens
+
+if TYPE_CHECKING:
+    from llmplan.answer.bottleneck import Bottleneck
+    from llmplan.answer.economics.summary import Economics
+    from llmplan.catalog.catalog import Catalog
+
+Verdict = Literal["fits", "marginal", "does-not-fit"]
+_NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A predicted value and the ends of its 80 % band."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEstimate:
+    """Answer for `pretrain`, `finetune` and `lora`; SI base units.
+
+    peak: memory of the fullest device [bytes]; usable: what that device offers [bytes]; step: seconds;
+    tokens_per_second: of all devices; model_flops: of one step, without recomputation [FLOP];
+    mfu, hfu: of the dense peak of the workload's precision [1]; economics: the whole run, where its length was said.
+    """
+
+    plan: Plan
+    memory: Memory
+    peak: Interval
+    usable_bytes: float
+    capacity_bytes: float
+    verdict: Verdict
+    time: StepTime
+    step: Interval
+    tokens_per_second: Interval
+    model_flops: float
+    mfu: float
+    hfu: float
+    warnings: tuple[PlanWarning, ...]
+    economics: Economics | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the predicted peak, not the end of its band, is within what is usable."""
+        return self.peak.value <= self.usable_bytes
+
+    @property
+    def bottleneck(self) -> Bottleneck:
+        """What holds the plan back: worked out on each call, by estimating changed plans."""
+        from llmplan.answer.bottleneck import bottleneck
+
+        return bottleneck(self)
+
+
+def estimate(plan: Plan) -> TrainingEstimate:
+    """Estimates one training; raises InputError for a plan of serving, and where its parts do not go together."""
+    if plan.serving is not None:
+        raise InputError(Fault("the workload is serve: `estimate_serving` estimates it"))
+    memory, time = training_memory(plan), training_time(plan)
+    device, workload = plan.device, plan.workload
+    peak = interval(float(memory.peak_bytes), plan, "peak_bytes")
+    usable = device.memory.capacity - device.memory.reserved
+    step = interval(float(time.step_seconds), plan, "step_seconds")
+    tokens = step_tokens(plan)
+    per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
+    flops = training_flops(plan)
+    top = reach.peak_flops(device, workload.precision)
+    mfu = model_flops_utilization(flops, step.value, float(plan.devices), top)
+    return TrainingEstimate(
+        plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
+        verdict=verdict(peak, usable), time=time, step=step, tokens_per_second=per_second, model_flops=flops,
+        mfu=float(mfu), hfu=float(mfu) * (1.0 + recomputed_flops(plan) / flops),
+        warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, float(memory.host_bytes))),
+    )  # fmt: skip
+
+
+def estimate_run(plan: Plan, catalog: Catalog) -> TrainingEstimate:
+    """As `estimate`, and where the length of the run was said, with what the run takes."""
+    answer = estimate(plan)
+    if all(plan.inputs.get(word) is None for word in ("tokens", "steps", "epochs")):
+        return answer
+    from llmplan.answer.economics.summary import with_run
+
+    return with_run(answer, catalog)
+
+
+def training_flops(plan: Plan) -> float:
+    """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
+    return model_flops(plan) * (2.0 if plan.workload.workload == "lora" else 3.0)
+
+
+def recomputed_flops(plan: Plan) -> float:
+    """FLOPs of one step that are computed a second time in the backward pass, all devices [FLOP]."""
+    products, mixing = layer_flops(plan)
+    defaults, recompute = plan.stack.training, plan.layout.recompute
+    if recompute == "full":
+        return products + mixing
+    if recompute == "selective" and defaults is not None:
+        return products * defaults.selective_share + (0.0 if plan.workload.flash_attention else mixing)
+    return 0.0
+
+
+def interval(value: float, plan: Plan, quantity: str) -> Interval:
+    """The value with the stack's 80 % band for that quantity, the wider one on hardware it was not measured on."""
+    bands = plan.stack.bands
+    band = bands.get(quantity, _NO_BAND)
+    if plan.device.id not in plan.stack.hardware:
+        band = bands.get(f"{quantity}_unmeasured_hardware", band)
+    return Interval(value, value * band.low, value * band.high)
+
+
+def verdict(peak: Interval, usable: float) -> Verdict:
+    """`fits` or `does-not-fit` where the whole band says so, `marginal` where the limit lies inside it."""
+    if peak.high <= usable:
+        return "fits"
+    return "does-not-fit" if peak.low > usable else "marginal"

@@ -1,0 +1,25 @@
+"""Warnings about an answer, which only the numbers can give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from llmplan.formatting import binary
+from llmplan.setup.codes import warning
+
+if TYPE_CHECKING:
+    from llmplan.setup.plan import Plan, PlanWarning
+    from llmplan.training.estimate import Interval
+
+
+def memory_remarks(plan: Plan, peak: Interval, usable: float, host_bytes: float) -> Iterator[PlanWarning]:
+    """That the limit lies inside the band, and that the host's memory does not hold what is moved there.
+
+    peak, usable: of the device [bytes]; host_bytes: of a node [bytes].
+    """
+    if peak.low <= usable < peak.high:
+        yield warning("LP010", peak=binary(peak.value, 3), usable=binary(usable, 3), high=binary(peak.high, 3))
+    have = plan.cluster.host_memory
+    if have is not None and host_bytes > have:
+        yield warning("LP012", needed=binary(host_bytes, 3), cluster=plan.cluster.id, have=binary(have, 3))

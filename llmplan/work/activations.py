@@ -1,0 +1,98 @@
+"""Activations that one device keeps for the backward pass.
+
+All functions take a plan whose layout holds numbers, or arrays that broadcast against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.activations import layer_activation_bytes, score_bytes
+from llmplan.formulas.attention import attended_tokens
+from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.states import expert_parts
+from llmplan.machine.rates import ELEMENT_BYTES
+from llmplan.model.model import Layer
+from llmplan.setup.plan import Plan
+from llmplan.work.states import layers_on_stage, lora_targets
+from llmplan.work.tokens import micro_tokens, saved_elements, sequence, source_share
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+
+def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True) -> Num:
+    """Activations that one layer keeps for one micro-batch [bytes]; scores: keep those of unfused attention."""
+    layout, workload = plan.layout, plan.workload
+    defaults = plan.stack.training
+    assert defaults is not None
+    # A frozen matrix needs its input for an adapter's gradient only; quantized ones keep it all the same
+    # (bitsandbytes' MatMul4Bit saves both operands).
+    frozen = workload.workload == "lora" and workload.quantized_base is None
+    targets = lora_targets(plan)
+    tokens = micro_tokens(plan, layer)
+    copied: Num = float(layer.norms * layer.hidden) * defaults.norm_saves
+    divided: Num = layer.activation_elements * defaults.activation_saves
+    routed_tokens = tokens / minimum(layout.tp, layout.ep)
+    routed: Num = 0.0
+    narrow = min(ELEMENT_BYTES[workload.precision] / 2.0, 1.0) if defaults.narrow_inputs else 1.0
+    for linear in layer.linears:
+        if not linear.saves_input or (frozen and linear.name not in targets and not linear.routed):
+            continue
+        if linear.routed:
+            routed = routed + narrow * linear.active * linear.inputs / where(
+                linear.split == "row", expert_parts(layout.tp, layout.ep) / layout.ep, 1.0
+            )
+        elif linear.split == "row":
+            divided = divided + linear.inputs * narrow
+        else:
+            copied = copied + linear.inputs * narrow
+    kept_scores: Num = 0.0
+    for core in layer.cores:
+        divided = divided + saved_elements(core, source_share(plan, layer))
+        if core.scores and core.kind == "softmax" and not workload.flash_attention and scores:
+            keys = float(workload.seq_len) if core.cross else sequence(plan, layer)
+            attended = attended_tokens(keys, core.context, causal=False)
+            kept_scores = kept_scores + score_bytes(
+                tokens, attended, core.heads, layout.tp, 5.0 if defaults.dropout else 2.0
+            )
+    masks = float(layer.residuals * layer.hidden) if defaults.dropout else 0.0
+    element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
+    sequence_parallel = 1.0 * layout.sequence_parallel
+    dense = layer_activation_bytes(tokens, copied, divided, masks, kept_scores, layout.tp, sequence_parallel, element)
+    return dense + routed_tokens * routed * element
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Activations of the fullest stage: for each micro-batch in flight, and once [bytes]."""
+
+    each: Num
+    once: Num
+
+
+def kept_activations(plan: Plan) -> Kept:
+    """Activations by the recomputation chosen: what is kept, and what the layer computed again takes meanwhile."""
+    layout, workload, model = plan.layout, plan.workload, plan.model
+    defaults = plan.stack.training
+    assert defaults is not None
+    element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
+    copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
+    whole: Num = 0.0
+    selective: Num = 0.0
+    border: Num = 0.0
+    largest: Num = 0.0
+    dropped: Num = 0.0
+    for layer in model.layers:
+        count = layers_on_stage(plan, layer) * (layer.count / layer.copies)
+        full = activation_bytes_per_layer(plan, layer)
+        kept = activation_bytes_per_layer(plan, layer, scores=False) * (1.0 - defaults.selective_share)
+        whole, selective = whole + count * full, selective + count * kept
+        border = border + count * micro_tokens(plan, layer) * layer.hidden * element / copies
+        largest, dropped = maximum(largest, full), maximum(dropped, full - kept)
+    embeddings = micro_tokens(plan, model.layers[0]) * model.hidden * element / copies
+    is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
+    again = defaults.recompute_copies * where(is_full, largest, where(is_selective, dropped, 0.0))
+    each = where(is_full, border, where(is_selective, selective, whole))
+    return Kept(each, again + embeddings)

@@ -1,0 +1,178 @@
+"""Memory of training on one device: the fullest pipeline stage, part by part.
+
+All functions take a plan whose layout holds numbers, or arrays that broadcast against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from llmplan.formulas.activations import logits_bytes
+from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
+from llmplan.formulas.states import expert_parts, sharded_bytes
+from llmplan.machine.rates import ELEMENT_BYTES
+from llmplan.setup.plan import Plan
+from llmplan.work.activations import Kept, kept_activations
+from llmplan.work.states import (
+    OPTIMIZER_BYTES,
+    Held,
+    end_parameters,
+    largest_matrix,
+    layer_parameters,
+    state_bytes,
+)
+from llmplan.work.tokens import micro_tokens
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+_PARAMETERS_AT_ONCE = 2.0  # units whose gathered parameters stand at once under ZeRO-3: the current and the next
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on the fullest device, by part; every field a number or an array [bytes]."""
+
+    weights_bytes: Num
+    gradients_bytes: Num
+    optimizer_states_bytes: Num
+    activations_bytes: Num
+    logits_bytes: Num
+    gathered_bytes: Num
+    workspace_bytes: Num
+    overhead_bytes: Num
+    context_bytes: Num
+    host_bytes: Num = 0.0
+
+    @property
+    def allocated_bytes(self) -> Num:
+        """What the framework's allocator hands out at the peak."""
+        return (
+            self.weights_bytes + self.gradients_bytes + self.optimizer_states_bytes + self.activations_bytes
+            + self.logits_bytes + self.gathered_bytes + self.workspace_bytes
+        )  # fmt: skip
+
+    @property
+    def reserved_bytes(self) -> Num:
+        """With what its blocks waste."""
+        return self.allocated_bytes + self.overhead_bytes
+
+    @property
+    def peak_bytes(self) -> Num:
+        """What the device must hold: reserved and the process's context."""
+        return self.reserved_bytes + self.context_bytes
+
+    def parts(self) -> dict[str, Num]:
+        """Parts that sum to `peak_bytes`."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "host_bytes"}
+
+
+def _gathered(plan: Plan, held: Held) -> Num:
+    """Parameters gathered for the running unit under ZeRO-3, and its gradients before they are reduced [bytes].
+
+    The unit is a layer, or the largest matrix where the stack gathers them one by one.
+    """
+    layout, defaults = plan.layout, plan.stack.training
+    assert defaults is not None
+    if defaults.gathered_unit == "matrix":
+        one = largest_matrix(plan)
+    else:
+        one = (held.dense + held.expert) / stage_layers(float(plan.model.layer_count), layout.pp, layout.vp)
+    first, last = end_parameters(plan)
+    unit = maximum(one, maximum(first, last))
+    trained = (held.dense_trained + held.expert_trained) / (held.dense + held.expert)
+    bytes_each = ELEMENT_BYTES["bf16"] * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
+    return where(layout.zero >= 3, bytes_each, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What all stages are made from: parameters of the fullest one's layers, activations, gathered parameters."""
+
+    held: Held
+    kept: Kept
+    gathered: Num
+
+
+def training_memory(plan: Plan) -> Memory:
+    """Memory of the fullest device, for every layout of the plan.
+
+    With pipeline parallelism the first stage (embedding, most micro-batches in flight), one in the middle and the
+    last (head, logits, one in flight) are compared and the largest is returned part by part.
+    """
+    layout, workload, model = plan.layout, plan.workload, plan.model
+    defaults, fixed = plan.stack.training, plan.stack.memory
+    assert defaults is not None
+    held = layer_parameters(plan)
+    first, last = end_parameters(plan)
+    micro_batches = workload.global_batch / (layout.dp * layout.micro_batch)
+    alone = layout.pp == 1
+    logits: Num = 0.0
+    if model.head:
+        tokens = micro_tokens(plan)
+        tokens = minimum(tokens, defaults.logits_chunk * 1.0) if defaults.logits_chunk else tokens
+        logits = logits_bytes(tokens, model.vocab, layout.tp, defaults.logits_bytes)
+    base = _Base(held, kept_activations(plan), _gathered(plan, held))
+    layers = float(model.layer_count)
+    less = end_stage_layers(layers, layout.pp, layout.vp) / stage_layers(layers, layout.pp, layout.vp)
+    in_flight = micro_batches_in_flight(layout.pp, layout.vp, micro_batches)
+    behind = micro_batches_in_flight(maximum(layout.pp - 1.0, 1.0), layout.vp, micro_batches)
+    at_first = _stage(plan, base, less, where(alone, first + last, first), in_flight, where(alone, logits, 0.0))
+    at_middle = _stage(plan, base, where(layout.pp > 2, 1.0, 0.0), 0.0, behind, 0.0)
+    at_last = _stage(plan, base, less, where(alone, first + last, last), minimum(in_flight, layout.vp * 1.0), logits)
+    stage = _pick(at_first.allocated_bytes >= at_last.allocated_bytes, at_first, at_last)
+    stage = _pick(stage.allocated_bytes >= at_middle.allocated_bytes, stage, at_middle)
+    if fixed.loads_unsharded:
+        stage = replace(stage, gathered_bytes=_at_loading(plan, held, first + last, stage))
+    stage = replace(stage, workspace_bytes=fixed.workspace, context_bytes=fixed.context)
+    return replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation)
+
+
+def _at_loading(plan: Plan, held: Held, ends: Num, stage: Memory) -> Num:
+    """Gathered bytes, raised where loading the whole model onto a device takes more than training its shard."""
+    whole = (held.dense + held.expert + ends) * ELEMENT_BYTES["bf16"]
+    rest = stage.allocated_bytes - stage.gathered_bytes
+    more = whole + stage.weights_bytes - rest
+    return where(plan.layout.zero >= 3, maximum(stage.gathered_bytes, more), stage.gathered_bytes)
+
+
+def _pick(choose: Any, a: Memory, b: Memory) -> Memory:
+    names = [field.name for field in fields(Memory)]
+    return Memory(**{name: where(choose, getattr(a, name), getattr(b, name)) for name in names})
+
+
+def _stage(plan: Plan, base: _Base, share: Num, ends: Num, in_flight: Num, logits: Num) -> Memory:
+    """Model states and activations of a stage with `ends` parameters beside its share of the fullest one's layers."""
+    held = Held(*(getattr(base.held, field.name) * share for field in fields(Held)))
+    layout, workload = plan.layout, plan.workload
+    defaults = plan.stack.training
+    assert defaults is not None
+    frozen = workload.workload == "lora"
+    weight, gradient, master = state_bytes(plan)
+    frozen_weight = ELEMENT_BYTES[workload.quantized_base] if frozen and workload.quantized_base else weight
+    adapters = held.dense_trained if frozen else 0.0
+    trained_dense = adapters if frozen else held.dense + ends
+    dp = layout.dp * layout.cp * 1.0
+    expert_dp = maximum(1.0, dp * layout.tp / expert_parts(layout.tp, layout.ep))
+
+    def divided(dense: Num, expert: Num, each: float, stage: int) -> Num:
+        shards, expert_shards = where(layout.zero >= stage, dp, 1.0), where(layout.zero >= stage, expert_dp, 1.0)
+        return sharded_bytes(dense, each, shards) + sharded_bytes(expert, each, expert_shards)
+
+    weights = divided(held.dense - adapters, held.expert, frozen_weight, 3) + divided(ends + adapters, 0.0, weight, 3)
+    states = divided(trained_dense, held.expert_trained, OPTIMIZER_BYTES[workload.optimizer] + master, 1)
+    offloaded = 1.0 * layout.offload_optimizer
+    return Memory(
+        weights_bytes=weights,
+        gradients_bytes=divided(trained_dense, held.expert_trained, gradient, 2),
+        optimizer_states_bytes=states * (1.0 - offloaded),
+        activations_bytes=base.kept.each * share * in_flight + base.kept.once,
+        logits_bytes=logits,
+        gathered_bytes=base.gathered,
+        workspace_bytes=0.0,
+        overhead_bytes=0.0,
+        context_bytes=0.0,
+        host_bytes=states * offloaded * plan.cluster.devices_per_node,
+    )

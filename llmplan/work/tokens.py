@@ -1,0 +1,44 @@
+"""How many tokens a layer sees: encoder and decoder of one model may have sequences of different lengths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmplan.model.model import Core, Layer, Linear
+from llmplan.setup.plan import Plan
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+
+def sequence(plan: Plan, layer: Layer | None = None) -> float:
+    """Tokens of a sequence in a layer, or (None) at the head [1]: target_len in a decoder that has an encoder."""
+    workload = plan.workload
+    decodes = plan.model.architecture == "encoder-decoder" and (layer is None or layer.role == "decoder")
+    return float(workload.target_len or workload.seq_len) if decodes else float(workload.seq_len)
+
+
+def micro_tokens(plan: Plan, layer: Layer | None = None) -> Num:
+    """Tokens of one micro-batch on one device, in a layer or at the head, before sequence parallelism [1]."""
+    return plan.layout.micro_batch * sequence(plan, layer) / plan.layout.cp
+
+
+def source_share(plan: Plan, layer: Layer) -> float:
+    """Tokens of the encoder's sequence for each one of the layer's own [1]: 1 where both are as long."""
+    return float(plan.workload.seq_len) / sequence(plan, layer)
+
+
+def linear_share(linear: Linear, source: Num) -> Num:
+    """Tokens that pass a matrix for each one of its layer [1]: keys of cross attention are made of the source's."""
+    return source if linear.name == "cross_kv" else 1.0
+
+
+def saved_elements(core: Core, source: float) -> float:
+    """Elements that a core keeps for each token of its layer [1]; cross attention's keys are the source's."""
+    more = (source - 1.0) * core.kv_heads * (core.qk_dim + core.v_dim) if core.cross else 0.0
+    return core.saved_elements + more
+
+
+def step_tokens(plan: Plan) -> float:
+    """Tokens that one step trains on, all devices: global_batch x seq_len [1]; a target adds none."""
+    return float(plan.workload.global_batch) * plan.workload.seq_len
