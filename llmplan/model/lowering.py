@@ -11,7 +11,7 @@ from llmplan.model.lowering_attention import attention, compressed, latent_atten
 from llmplan.model.lowering_mlp import dense, moe
 from llmplan.model.lowering_parts import Part, norm_parameters, side_by_side
 from llmplan.model.lowering_recurrent import delta, lightning, mamba2
-from llmplan.model.model import Layer, Linear, Model, Role
+from llmplan.model.model import Layer, Linear, Model, Side
 from llmplan.model.spec import ModelSpec
 
 
@@ -28,9 +28,9 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
 
     Equal layers become one group, in the order of their first appearance. MTP layers are left out.
     """
-    groups: dict[tuple[str, str, Role], int] = {}
+    groups: dict[tuple[str, str, Side], int] = {}
     for index, (mixer, mlp) in enumerate(zip(spec.mixer_of_layers(), spec.mlp_of_layers(), strict=True)):
-        key = (mixer, mlp, _role(spec, index))
+        key = (mixer, mlp, _side(spec, index))
         groups[key] = groups.get(key, 0) + 1
     layers = tuple(_layer(spec, *key, count) for key, count in groups.items())
     return Model(
@@ -54,16 +54,16 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
     )
 
 
-def _role(spec: ModelSpec, index: int) -> Role:
+def _side(spec: ModelSpec, index: int) -> Side:
     if spec.architecture == "decoder":
         return "decoder"
     return "encoder" if spec.architecture == "encoder" or index < spec.encoder_layers else "decoder"
 
 
-def _layer(spec: ModelSpec, mixer: str, mlp: str, role: Role, count: int) -> Layer:
+def _layer(spec: ModelSpec, mixer: str, mlp: str, side: Side, count: int) -> Layer:
     """One group of equal layers."""
-    parts = [part for part in (_mixer(spec, mixer, role), _cross(spec, role), _mlp(spec, mlp)) if part is not None]
-    norms = _norms(spec, mixer, mlp, role)
+    parts = [part for part in (_mixer(spec, mixer, side), _cross(spec, side), _mlp(spec, mlp)) if part is not None]
+    norms = _norms(spec, mixer, mlp, side)
     streams = spec.hyper_connections
     hyper = [_hyper_connection(spec, part.name) for part in parts] if streams > 1 else []
     copies = None if spec.unique_layers is None else max(1, count * spec.unique_layers // spec.layers)
@@ -76,7 +76,7 @@ def _layer(spec: ModelSpec, mixer: str, mlp: str, role: Role, count: int) -> Lay
         hidden=spec.hidden,
         linears=tuple(linear for part in parts for linear in part.linears) + tuple(hyper),
         cores=tuple(core for part in parts for core in part.cores),
-        role=role,
+        side=side,
         weight_copies=copies,
         extra_parameters=extra,
         norms=norms,
@@ -85,13 +85,13 @@ def _layer(spec: ModelSpec, mixer: str, mlp: str, role: Role, count: int) -> Lay
     )
 
 
-def _mixer(spec: ModelSpec, word: str, role: Role) -> Part | None:
+def _mixer(spec: ModelSpec, word: str, side: Side) -> Part | None:
     kind, _, number = word.partition(":")
-    causal = role == "decoder"
+    causal = side == "decoder"
     if kind == "none":
         return None
     if kind == "linear":
-        return Part("linear", (Linear("mixer", spec.hidden, spec.hidden, "none"),))
+        return Part("linear", (Linear("mixer", "projection", spec.hidden, spec.hidden, "none"),))
     if kind in RECURRENT:
         return RECURRENT[kind](spec)
     if kind == "compressed":
@@ -101,9 +101,9 @@ def _mixer(spec: ModelSpec, word: str, role: Role) -> Part | None:
     return attention(spec, kind, causal, int(number) if number else None)
 
 
-def _cross(spec: ModelSpec, role: Role) -> Part | None:
+def _cross(spec: ModelSpec, side: Side) -> Part | None:
     """The second attention of a decoder that reads an encoder."""
-    if spec.architecture != "encoder-decoder" or role == "encoder":
+    if spec.architecture != "encoder-decoder" or side == "encoder":
         return None
     return attention(spec, "full", causal=False, cross=True)
 
@@ -113,25 +113,25 @@ def _mlp(spec: ModelSpec, word: str) -> Part | None:
     if kind == "none":
         return None
     if kind == "linear":
-        return Part("linear", (Linear("mlp", spec.hidden, spec.hidden, "none"),))
+        return Part("linear", (Linear("mlp", "projection", spec.hidden, spec.hidden, "none"),))
     if kind == "moe":
         return moe(spec)
     return dense(spec, int(number) if number else spec.ffn_hidden or 0)
 
 
-def _norms(spec: ModelSpec, mixer: str, mlp: str, role: Role) -> int:
+def _norms(spec: ModelSpec, mixer: str, mlp: str, side: Side) -> int:
     """Norms of a layer: half of them where it has only attention or only an MLP, half more with cross-attention."""
     sublayers = (mixer != "none") + (mlp != "none")
     norms = spec.norms_per_layer * sublayers // 2
     if sublayers == 1:
         norms = max(norms, 1)
-    return norms + (spec.norms_per_layer // 2 if spec.architecture == "encoder-decoder" and role == "decoder" else 0)
+    return norms + (spec.norms_per_layer // 2 if spec.architecture == "encoder-decoder" and side == "decoder" else 0)
 
 
 def _hyper_connection(spec: ModelSpec, name: str) -> Linear:
     """Weights that collapse, expand and mix n residual streams, from all of them: n x hidden to n (n + 2)."""
     streams = spec.hyper_connections
-    return Linear(f"hyper_{name}", streams * spec.hidden, streams * (2 + streams))
+    return Linear(f"hyper_{name}", "hyper_connection", streams * spec.hidden, streams * (2 + streams))
 
 
 def _head_parameters(spec: ModelSpec) -> int:

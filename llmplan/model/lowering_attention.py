@@ -18,16 +18,27 @@ def attention(spec: ModelSpec, kind: str, causal: bool, kv_heads: int | None = N
     # keys and values of cross-attention read the encoder's output, which its last norm has kept already
     kv_outputs = (1 if shared else 2) * kv * dim
     linears = [
-        Linear(f"{prefix}q", spec.hidden, heads * dim, "column", heads, spec.qkv_bias),
-        Linear(f"{prefix}kv", spec.hidden, kv_outputs, "column", kv, spec.qkv_bias, saves_input=False),
+        Linear(f"{prefix}q", "attention_in", spec.hidden, heads * dim, "column", heads, spec.qkv_bias),
+        Linear(
+            f"{prefix}kv",
+            "cross_kv" if cross else "attention_in",
+            spec.hidden,
+            kv_outputs,
+            "column",
+            kv,
+            spec.qkv_bias,
+            saves_input=False,
+        ),
     ]
     if spec.relative_projection:
         # projects positions, not tokens: counted as if every token had one, as at batch 1
-        linears.append(Linear("relative", spec.hidden, heads * dim, "column", heads, saves_input=False))
+        linears.append(Linear("relative", "attention_in", spec.hidden, heads * dim, "column", heads, saves_input=False))
     if spec.attention_gate != "none":
         width = heads * (dim if spec.attention_gate == "element" else 1)
-        linears.append(Linear("attention_gate", spec.hidden, width, "column", heads, saves_input=False))
-    linears.append(Linear(f"{prefix}out", heads * dim, spec.hidden, "row", heads, spec.attention_out_bias))
+        linears.append(Linear("attention_gate", "attention_in", spec.hidden, width, "column", heads, saves_input=False))
+    linears.append(
+        Linear(f"{prefix}out", "attention_out", heads * dim, spec.hidden, "row", heads, spec.attention_out_bias)
+    )
     name = {"full": "attention"}.get(kind, kind)
     core = _core(spec, kind, (heads, kv, dim), causal, cross)
     return Part("cross" if cross else name, tuple(linears), (core,), _attention_extras(spec, heads, kv, dim))
@@ -72,9 +83,9 @@ def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
     window = spec.sliding_window if kind == "sliding" else None
     linears = _low_rank_queries(spec, heads * qk_dim)
     linears += [
-        Linear("kv_a", hidden, latent, bias=spec.qkv_bias, saves_input=False),
-        Linear("kv_b", rank, heads * (nope + v_dim), "column", heads),
-        Linear("out", heads * v_dim, hidden, "row", heads, spec.attention_out_bias),
+        Linear("kv_a", "attention_in", hidden, latent, bias=spec.qkv_bias, saves_input=False),
+        Linear("kv_b", "attention_in", rank, heads * (nope + v_dim), "column", heads),
+        Linear("out", "attention_out", heads * v_dim, hidden, "row", heads, spec.attention_out_bias),
     ]
     index = _index(spec, hidden)
     core = Core(
@@ -90,10 +101,10 @@ def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
 
 def _low_rank_queries(spec: ModelSpec, outputs: int) -> list[Linear]:
     if spec.q_lora_rank is None:
-        return [Linear("q", spec.hidden, outputs, "column", spec.heads, spec.qkv_bias)]
+        return [Linear("q", "attention_in", spec.hidden, outputs, "column", spec.heads, spec.qkv_bias)]
     return [
-        Linear("q_a", spec.hidden, spec.q_lora_rank, bias=spec.qkv_bias),
-        Linear("q_b", spec.q_lora_rank, outputs, "column", spec.heads),
+        Linear("q_a", "attention_in", spec.hidden, spec.q_lora_rank, bias=spec.qkv_bias),
+        Linear("q_b", "attention_in", spec.q_lora_rank, outputs, "column", spec.heads),
     ]
 
 
@@ -102,9 +113,9 @@ def _index(spec: ModelSpec, hidden: int) -> Part:
     if spec.index_heads is None or spec.index_head_dim is None or spec.q_lora_rank is None:
         return Part("index", ())
     linears = (
-        Linear("index_q", spec.q_lora_rank, spec.index_heads * spec.index_head_dim, saves_input=False),
-        Linear("index_k", hidden, spec.index_head_dim, saves_input=False),
-        Linear("index_weights", hidden, spec.index_heads, saves_input=False),
+        Linear("index_q", "index", spec.q_lora_rank, spec.index_heads * spec.index_head_dim, saves_input=False),
+        Linear("index_k", "index", hidden, spec.index_head_dim, saves_input=False),
+        Linear("index_weights", "index", hidden, spec.index_heads, saves_input=False),
     )
     return Part("index", linears, extra_parameters=2 * spec.index_head_dim)  # its key norm is a LayerNorm
 
@@ -126,10 +137,10 @@ def compressed(spec: ModelSpec, ratio: int) -> Part:
     groups, rank, q_rank = needed(spec.output_groups, spec.output_lora_rank, spec.q_lora_rank)
     linears = _low_rank_queries(spec, heads * dim)
     linears += [
-        Linear("kv", hidden, dim, saves_input=False),
+        Linear("kv", "attention_in", hidden, dim, saves_input=False),
         # block-diagonal: each group of heads has its own matrix, so its rows are heads x head_dim / groups
-        Linear("out_a", heads * dim // groups, groups * rank, "column", groups),
-        Linear("out", groups * rank, hidden, "row", groups),
+        Linear("out_a", "attention_out", heads * dim // groups, groups * rank, "column", groups),
+        Linear("out", "attention_out", groups * rank, hidden, "row", groups),
     ]
     window = Core(
         "softmax", heads, 1, dim, dim, context=spec.sliding_window, cache_elements=float(dim), cache_heads=1,
@@ -153,8 +164,8 @@ def _compressor(spec: ModelSpec, ratio: int) -> tuple[Part, Core]:
     selected = ratio == SELECTED_RATIO
     series = 2 if selected else 1  # overlapping windows: every token gives to two entries
     linears = [
-        Linear("compress_kv", hidden, series * dim, saves_input=False),
-        Linear("compress_gate", hidden, series * dim, saves_input=False),
+        Linear("compress_kv", "attention_in", hidden, series * dim, saves_input=False),
+        Linear("compress_gate", "attention_in", hidden, series * dim, saves_input=False),
     ]
     extra = ratio * series * dim + dim  # a bias a position in the window; the entry's norm
     if not selected:
@@ -165,10 +176,10 @@ def _compressor(spec: ModelSpec, ratio: int) -> tuple[Part, Core]:
         )  # fmt: skip
         return Part("compressor", tuple(linears), extra_parameters=extra), core
     linears += [
-        Linear("index_kv", hidden, series * index_dim, saves_input=False),
-        Linear("index_gate", hidden, series * index_dim, saves_input=False),
-        Linear("index_q", q_rank, index_heads * index_dim, saves_input=False),
-        Linear("index_weights", hidden, index_heads, saves_input=False),
+        Linear("index_kv", "index", hidden, series * index_dim, saves_input=False),
+        Linear("index_gate", "index", hidden, series * index_dim, saves_input=False),
+        Linear("index_q", "index", q_rank, index_heads * index_dim, saves_input=False),
+        Linear("index_weights", "index", hidden, index_heads, saves_input=False),
     ]
     core = Core(
         "softmax", spec.heads, 1, dim, dim, context=spec.index_topk, cache_elements=float(dim + index_dim),

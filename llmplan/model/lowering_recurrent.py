@@ -26,10 +26,10 @@ def delta(spec: ModelSpec) -> Part:
     values = heads * value_dim
     convolved = 2 * limit * key_dim + values
     linears = (
-        Linear("linear_qkv", spec.hidden, convolved, "column", limit),
-        Linear("linear_gate", spec.hidden, values, "column", limit, saves_input=False),
-        Linear("linear_decay", spec.hidden, 2 * heads, "column", limit, saves_input=False),
-        Linear("out", values, spec.hidden, "row", limit),
+        Linear("linear_qkv", "recurrent_in", spec.hidden, convolved, "column", limit),
+        Linear("linear_gate", "recurrent_in", spec.hidden, values, "column", limit, saves_input=False),
+        Linear("linear_decay", "recurrent_in", spec.hidden, 2 * heads, "column", limit, saves_input=False),
+        Linear("out", "recurrent_out", values, spec.hidden, "row", limit),
     )
     state = float(heads * key_dim * value_dim)
     core = Core(
@@ -49,9 +49,9 @@ def lightning(spec: ModelSpec) -> Part:
     heads, dim = spec.heads, spec.head_dim
     width = heads * dim
     linears = (
-        Linear("linear_qkv", spec.hidden, 3 * width, "column", heads),
-        Linear("linear_gate", spec.hidden, width, "column", heads, saves_input=False),
-        Linear("out", width, spec.hidden, "row", heads),
+        Linear("linear_qkv", "recurrent_in", spec.hidden, 3 * width, "column", heads),
+        Linear("linear_gate", "recurrent_in", spec.hidden, width, "column", heads, saves_input=False),
+        Linear("out", "recurrent_out", width, spec.hidden, "row", heads),
     )
     state = float(heads * dim * dim)
     core = Core(
@@ -68,8 +68,8 @@ def mamba2(spec: ModelSpec) -> Part:
     inner = heads * head_dim
     convolved = inner + 2 * limit * state_size
     linears = (
-        Linear("mamba_in", spec.hidden, inner + convolved + heads, "column", limit),
-        Linear("out", inner, spec.hidden, "row", limit),
+        Linear("mamba_in", "recurrent_in", spec.hidden, inner + convolved + heads, "column", limit),
+        Linear("out", "recurrent_out", inner, spec.hidden, "row", limit),
     )
     state = float(inner * state_size)
     core = Core(

@@ -12,14 +12,31 @@ from typing import Literal
 
 Split = Literal["column", "row", "none"]
 CoreKind = Literal["softmax", "recurrent"]
-Role = Literal["encoder", "decoder"]
+Side = Literal["encoder", "decoder"]
+Role = Literal[
+    "attention_in", "attention_out", "cross_kv", "index", "recurrent_in", "recurrent_out",
+    "mlp_in", "mlp_out", "expert_in", "expert_out", "shared_in", "shared_out", "shared_gate",
+    "router", "hyper_connection", "projection", "head",
+]  # fmt: skip
+"""What a matrix is for. `in`: reads the layer's input (or what a low rank made of it); `out`: writes its output.
+
+attention, recurrent: queries, keys, values and gates of what mixes tokens, and the way back.
+cross_kv: keys and values of cross-attention, made of the encoder's tokens.
+index: chooses the tokens that sparse attention looks at.
+expert: routed, of which a token takes some; shared: an expert of all tokens, shared_gate its weight.
+projection: any other, such as the way into and out of the narrow width of latent experts.
+"""
+WIDE: tuple[Role, ...] = ("router", "hyper_connection")
+MLP_OUT: tuple[Role, ...] = ("mlp_out", "expert_out", "shared_out")
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
     """A weight matrix, or a bank of equal ones (experts), that tokens are multiplied with.
 
-    name: what it is called, unique in its layer: `q`, `kv`, `out`, `up`, `down`, `router`, ...
+    name: what people call it, unique in its layer: `q`, `kv`, `out`, `up`, `down`, `router`, ...
+        LoRA targets and messages say it; formulas go by the role.
+    role: what it is for.
     inputs, outputs: its shape [1]; a token costs 2 x inputs x outputs x active FLOPs.
     split: how tensor parallelism divides it: `column` its outputs, `row` its inputs, `none` copies it.
     split_limit: most parts it can be cut into (the kv heads of a kv projection); 0 = no limit.
@@ -30,6 +47,7 @@ class Linear:
     """
 
     name: str
+    role: Role
     inputs: int
     outputs: int
     split: Split = "none"
@@ -38,6 +56,16 @@ class Linear:
     experts: int = 1
     active: int = 1
     saves_input: bool = True
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is kept and multiplied in 16 bits where the others have fewer: small, and decides for many."""
+        return self.role in WIDE
+
+    @property
+    def shared(self) -> bool:
+        """Whether it belongs to an expert that all tokens take beside the routed ones."""
+        return self.role in ("shared_in", "shared_out", "shared_gate")
 
     @property
     def routed(self) -> bool:
@@ -107,6 +135,7 @@ class Layer:
     kind: a short name for people, such as `attention+mlp`, `sliding+moe`, `mamba2`, `mlp`.
     weight_copies: how many sets of weights the `count` layers hold (1 where ALBERT shares one).
     linears: its matrices in the order of the computation; cores: what mixes tokens (T5's decoder has two).
+    side: the stack it stands in, where a model has an encoder and a decoder.
     extra_parameters: norms, convolutions, router biases, ...: copied over tensor parallelism [1].
     norms: how many times the hidden vector is normalised (each reads and writes it).
     activation_elements: elements a token at the MLP's non-linearity, for all active experts
@@ -120,12 +149,17 @@ class Layer:
     hidden: int
     linears: tuple[Linear, ...]
     cores: tuple[Core, ...] = ()
-    role: Role = "decoder"
+    side: Side = "decoder"
     weight_copies: int | None = None
     extra_parameters: int = 0
     norms: int = 2
     activation_elements: float = 0.0
     residuals: int = 2
+
+    @property
+    def has_mlp(self) -> bool:
+        """Whether it has an MLP or a bank of experts."""
+        return any(linear.role in MLP_OUT for linear in self.linears)
 
     @property
     def copies(self) -> int:

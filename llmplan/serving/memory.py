@@ -134,7 +134,7 @@ def weight_bytes(plan: Plan, work: ServingWorkload) -> Num:
     for layer in model.layers:
         held: Num = layer.extra_parameters * wide
         for linear in layer.linears:
-            each = expert if linear.routed else wide if linear.name == "router" else narrow
+            each = expert if linear.routed else wide if linear.wide else narrow
             held = held + local_parameters(linear, layout) * each
         total = total + fullest * (layer.copies / model.layer_count) * held
     first, last = end_parameters(plan)

@@ -124,7 +124,7 @@ def shapes(model: Model, layout: Any) -> Shapes:
 def _phase(model: Model, layer: Layer) -> Phase:
     if model.architecture != "encoder-decoder":
         return "both"
-    return "prefill" if layer.role == "encoder" else "decode"
+    return "prefill" if layer.side == "encoder" else "decode"
 
 
 def _products(layer: Layer, layout: Any, phase: Phase, has_encoder: bool) -> list[Product]:
@@ -132,7 +132,7 @@ def _products(layer: Layer, layout: Any, phase: Phase, has_encoder: bool) -> lis
     found: list[tuple[Linear, Product]] = []
     for linear in layer.linears:
         one = _product(linear, float(layer.count), layout, phase)
-        if has_encoder and linear.name == "cross_kv":  # of the encoder's output, once a request
+        if has_encoder and linear.role == "cross_kv":  # of the encoder's output, once a request
             found.append((linear, _product(linear, float(layer.count), layout, "prefill")))
             continue
         last = found[-1] if found else None
@@ -157,7 +157,7 @@ def _joined(a: Product, b: Product) -> Product:
 def _product(linear: Linear, count: float, layout: Any, phase: Phase) -> Product:
     n, k = local_shape(linear, layout.tp, layout.ep)
     if not linear.routed:
-        return Product(n, k, count, phase, wide=linear.name == "router" or linear.name.startswith("hyper_"))
+        return Product(n, k, count, phase, wide=linear.wide)
     shared = minimum(layout.tp, layout.ep) * 1.0
     return Product(
         n, k, count, phase, rows=linear.active / shared, experts=float(linear.experts), active=float(linear.active),
@@ -191,9 +191,8 @@ def _small_work(layer: Layer, layout: Any) -> tuple[Num, float, float, float]:
     inside = ACTIVATION_PASSES * layer.activation_elements + ROTARY_PASSES * sum(x.saved_elements for x in layer.cores)
     routed = sum(x.inputs * x.active for x in layer.linears if x.routed and x.saves_input)
     moved = outside + (inside + 2.0 * routed) / layout.tp
-    mlp = any(x.name.endswith("down") for x in layer.linears)
     has_bank = any(x.routed for x in layer.linears)
     # a norm each, rotation with the write into the cache, the non-linearity, choice and permutation of experts
-    kernels = float(layer.norms + len(layer.cores) + mlp + 2 * has_bank)
-    sublayers = min(float(max(layer.residuals, 1)), float(len(layer.cores) + mlp))
+    kernels = float(layer.norms + len(layer.cores) + layer.has_mlp + 2 * has_bank)
+    sublayers = min(float(max(layer.residuals, 1)), float(len(layer.cores) + layer.has_mlp))
     return moved, kernels, sublayers, 2.0 * has_bank

@@ -220,7 +220,7 @@ def _ends(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers) -
     lookup = elementwise_bytes(tokens, float(model.hidden), 4.0) / rates.bandwidth
     if not model.head:
         return Parts(elementwise=lookup), 0.0
-    head = Linear("head", model.hidden, model.vocab, "column")
+    head = Linear("head", "head", model.hidden, model.vocab, "column")
     products: Num = 0.0
     for direction in ("forward", "dgrad") if plan.workload.workload == "lora" else ("forward", "dgrad", "wgrad"):
         products = products + linear_seconds(head, tokens, layout, rates.wide, direction)

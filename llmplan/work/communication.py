@@ -53,7 +53,7 @@ def tensor_parallel(plan: Plan, layer: Layer, links: Links, exposed: float, toke
     Shared experts join the reduction of the routed ones.
     """
     layout = plan.layout
-    rows = sum(1 for x in layer.linears if x.split == "row" and not x.routed and not x.name.startswith("shared"))
+    rows = sum(1 for x in layer.linears if x.split == "row" and not x.routed and not x.shared)
     if any(x.routed for x in layer.linears):
         rows += 1
     times = rows * (2.0 + where(layout.recompute == "full", 1.0, 0.0))

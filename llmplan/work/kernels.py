@@ -193,7 +193,7 @@ def layer_seconds(
     forward: Num = 0.0
     backward: Num = 0.0
     for linear in layer.linears:
-        rate = rates.wide if linear.name == "router" else rates.low
+        rate = rates.wide if linear.wide else rates.low
         rows = tokens * linear_share(linear, source_len / seq_len)
         forward = forward + linear_seconds(linear, rows, layout, rate, "forward")
         backward = backward + linear_seconds(linear, rows, layout, rate, "dgrad")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def sequence(plan: Plan, layer: Layer | None = None) -> float:
     """Tokens of a sequence in a layer, or (None) at the head [1]: target_len in a decoder that has an encoder."""
     workload = plan.workload
-    decodes = plan.model.architecture == "encoder-decoder" and (layer is None or layer.role == "decoder")
+    decodes = plan.model.architecture == "encoder-decoder" and (layer is None or layer.side == "decoder")
     return float(workload.target_len or workload.seq_len) if decodes else float(workload.seq_len)
 
 
@@ -30,7 +30,7 @@ def source_share(plan: Plan, layer: Layer) -> float:
 
 def linear_share(linear: Linear, source: Num) -> Num:
     """Tokens that pass a matrix for each one of its layer [1]: keys of cross attention are made of the source's."""
-    return source if linear.name == "cross_kv" else 1.0
+    return source if linear.role == "cross_kv" else 1.0
 
 
 def saved_elements(core: Core, source: float) -> float:

@@ -134,7 +134,7 @@ def test_shared_layers_hold_one_set_of_weights_and_do_the_work_of_all() -> None:
 
 def test_encoder_decoder_has_cross_attention_in_the_decoder() -> None:
     encoder, decoder = load_model("t5-small").layers
-    assert (encoder.role, decoder.role) == ("encoder", "decoder")
+    assert (encoder.side, decoder.side) == ("encoder", "decoder")
     assert [core.causal for core in encoder.cores] == [False]
     assert [(core.causal, core.cross) for core in decoder.cores] == [(True, False), (False, True)]
     assert (encoder.norms, decoder.norms) == (2, 3)
@@ -154,7 +154,7 @@ def test_llama4_attends_within_chunks() -> None:
 
 def test_hyper_connections_widen_the_residual_stream() -> None:
     layer = load_model("deepseek-v4-flash").layers[0]
-    hyper = [linear for linear in layer.linears if linear.name.startswith("hyper_")]
+    hyper = [linear for linear in layer.linears if linear.role == "hyper_connection"]
     assert [(linear.inputs, linear.outputs) for linear in hyper] == [(4 * 4096, 24)] * 2
 
 

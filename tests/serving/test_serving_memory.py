@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_an_encoder_decoder_caches_the_prompt_once_and_its_output() -> None:
     found = answer(model="t5-large", input_tokens=512, output_tokens=128)
     model = found.plan.model
-    decoders = sum(layer.count for layer in model.layers if layer.role == "decoder")
+    decoders = sum(layer.count for layer in model.layers if layer.side == "decoder")
     each = 2 * 16 * 64 * 2  # keys and values of 16 heads of 64 in 16 bits
     per_request = decoders * each * (512 + 128 / 2)  # cross-attention has the prompt, self-attention half the answer
     assert per_request == 24 * 4096 * 576
