@@ -6,7 +6,6 @@ used, over the best that is predicted of any layout on the same devices, model, 
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -25,17 +24,17 @@ from llmplan.setup.plan import Plan
 from llmplan.training.estimate import TrainingEstimate, estimate
 
 ROOT = Path(__file__).parents[1]
-RUNS, PAGE = ROOT / "tests" / "measurements" / "training.csv", ROOT / "docs" / "published-practice.md"
+RUNS, PAGE = ROOT / "hardware_catalog" / "measurements" / "training.csv", ROOT / "docs" / "published-practice.md"
 LEAST_DEVICES, NEAR = 64, 0.9
 HEADER = """# Published practice
 
-Made by `python benchmarks/practice.py` from `tests/measurements/training.csv`; not written by hand.
+Made by `python benchmarks/practice.py` from `hardware_catalog/measurements/training.csv`; not written by hand.
 
 A planner that finds the best layout should find about the layouts that people who measured came to. For every
 published run of {least} devices and more this page compares two predictions: the throughput of the layout that was
 really used, and the best throughput of any layout that fits with its whole memory band (`fit --surely`), on the same
 devices, with the same model, sequence, batch, precision and software stack, among what that stack can run (`layouts:`
-in its catalogue entry). Where one source measured several layouts of one setup (same model, devices, precision and
+in its catalogue entry). Where one publication measured several layouts of one setup (same model, devices, precision and
 sequence), the fastest measured one is what practice came to; the others are steps on the way.
 
 {summary}
@@ -124,18 +123,13 @@ def speed(row: Row, plan: Plan) -> float:
     return plan.workload.global_batch * plan.workload.seq_len / float(measured["step_seconds"]) / plan.devices
 
 
-def document(row: Row) -> str:
-    """Where a row is from, without the line of that document."""
-    return re.sub(r" line \d+$", "", row.cells["source"])
-
-
 def fastest(found: Iterable[tuple[Row, Plan]]) -> list[tuple[Row, Plan]]:
     """The fastest measured run of each setup."""
     best: dict[tuple[object, ...], tuple[Row, Plan]] = {}
     for row, plan in found:
         work = plan.workload
         setup = (
-            document(row),
+            row.publication,
             plan.stack.id,
             plan.model,
             plan.device.id,

@@ -37,7 +37,10 @@ class InputError(Exception):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Text to append to an error about an unknown word: the nearest known ones, or nothing."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Text to append to an error about an unknown word: the nearest known ones, or nothing.
+
+    likeness: how alike they must be, between 0 and 1 (`difflib.SequenceMatcher.ratio`).
+    """
+    near = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=likeness)
     return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -1,7 +1,8 @@
 """A CSV of measured runs, one a row: reads it, and makes the plan of a row.
 
 The columns are the words of the options, with what was measured beside them; `docs/measurements.md`
-lists them. An empty cell means the stack's default. Shape columns win over the model's id.
+lists them. An empty cell means the stack's default. Shape columns win over the model's id. A column that is
+neither is kept and read by nobody.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmplan.catalog.load_model import COLUMNS, model_from_columns
 from llmplan.errors import Fault, InputError, did_you_mean
@@ -21,12 +24,26 @@ from llmplan.setup.options import FLAGS, PlanOptions
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.setup.plan import Plan
-    from llmplan.software.stack import Stack
 
 NEEDED = ("id", "model", "hardware", "workload")
 MEASURED = "measured_"
-BESIDE = ("id", "source", "memory_kind", "notes")
+BESIDE = ("id", "publication", "source", "memory_kind", "length_spread", "speculation", "disaggregated", "notes")
 """Columns that describe neither the plan nor a measurement."""
+UNPLANNED = {"speculation": ("", "none"), "disaggregated": ("", "false")}
+"""What changes a deployment in a way that has no formula yet: column -> cells that say that it was not done."""
+_PLACE = re.compile(r"( lines? \d[\d, -]*| id=\S+|#L\d+(-L?\d+)?)$")
+"""The place within a document at the end of a source: line numbers, a row's id."""
+_MISSPELT = 0.8
+"""Likeness from which a column that nothing reads is probably a misspelt one and not a word of its own [1]."""
+
+
+class Group(NamedTuple):
+    """Rows that share one vote: what one publication measured of one stack, model and device."""
+
+    publication: str
+    stack: str
+    model: str
+    hardware: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +59,15 @@ class Row:
         return self.cells["id"]
 
     @property
-    def group(self) -> tuple[str, str, str]:
-        """Source, model and hardware: rows of one group share a vote."""
-        return self.cells.get("source", ""), self.cells["model"], self.cells["hardware"]
+    def publication(self) -> str:
+        """The document of the measuring effort; where the row names none, its source without the place in it."""
+        return self.cells.get("publication", "") or _PLACE.sub("", self.cells.get("source", ""))
+
+    @property
+    def group(self) -> Group:
+        """The rows that it shares a vote with."""
+        cells = self.cells
+        return Group(self.publication, cells.get("stack", ""), cells["model"], cells["hardware"])
 
     def measured(self) -> dict[str, float | bool]:
         """What was measured, without the prefix; only cells that are filled."""
@@ -56,20 +79,28 @@ class Row:
 
 
 def read_rows(path: Path | str) -> list[Row]:
-    """Every row of a CSV; an InputError for a header that is missing words or has unknown ones, or a torn row."""
+    """Every row of a CSV; an InputError for a header that lacks words, for a torn row, for measured cells of no use."""
     text, name = read_text(path), str(path)
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="", restval=None)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     faults: list[Fault] = []
     rows: list[Row] = []
     try:
-        faults += _header_faults(reader.fieldnames or (), name)
+        header = next(reader, [])
+        faults += [Fault(f"column {word!r} is missing", name, 1) for word in NEEDED if word not in header]
         seen: set[str] = set()
         for cells in reader if not faults else ():
             line = reader.line_num
-            if "" in cells or None in cells.values():
-                faults.append(Fault(f"row has {'more' if '' in cells else 'fewer'} cells than the header", name, line))
+            if not cells:
                 continue
-            row = Row({key: value.strip() for key, value in cells.items()}, line)
+            if len(cells) != len(header):
+                faults.append(
+                    Fault(
+                        f"row has {'more' if len(cells) > len(header) else 'fewer'} cells than the header", name, line
+                    )
+                )
+                continue
+            row = Row(dict(zip(header, (cell.strip() for cell in cells), strict=True)), line)
+            faults += _contradictions(header, cells, name, line)
             if not row.id or row.id in seen:
                 faults.append(Fault(f"id {row.id!r} {'stands twice' if row.id else 'is empty'}", name, line))
             faults += _measured_faults(row, name)
@@ -82,6 +113,21 @@ def read_rows(path: Path | str) -> list[Row]:
     if faults:
         raise InputError(faults)
     return rows
+
+
+def unread_columns(rows: Sequence[Row]) -> list[str]:
+    """Columns that no plan and no comparison reads, each with the nearest words that would be read."""
+    known = {*PlanOptions.model_fields, *COLUMNS, *BESIDE}
+    names = [name for name in rows[0].cells if name not in known and not name.startswith(MEASURED)] if rows else []
+    return [f"{name!r}{did_you_mean(name, known, _MISSPELT)}" for name in names]
+
+
+def _contradictions(header: Sequence[str], cells: Sequence[str], file: str, line: int) -> list[Fault]:
+    """A column that stands twice is no fault as long as both say the same."""
+    first: dict[str, str] = {}
+    pairs = zip(header, cells, strict=True)
+    twice = [name for name, cell in pairs if first.setdefault(name, cell).strip() != cell.strip()]
+    return [Fault(f"column {name!r} stands twice, with different cells", file, line) for name in twice]
 
 
 def _measured_faults(row: Row, file: str) -> list[Fault]:
@@ -100,18 +146,6 @@ def _measured_faults(row: Row, file: str) -> list[Fault]:
     return faults
 
 
-def _header_faults(header: Any, file: str) -> list[Fault]:
-    known = {*PlanOptions.model_fields, *COLUMNS, *BESIDE}
-    faults = [Fault(f"column {name!r} is missing", file, 1) for name in NEEDED if name not in header]
-    faults += [
-        Fault(f"unknown column {name!r}{did_you_mean(name, known)}", file, 1)
-        for name in header
-        if name not in known and not name.startswith(MEASURED)
-    ]
-    twice = sorted({name for name in header if list(header).count(name) > 1})
-    return faults + [Fault(f"column {name!r} stands twice", file, 1) for name in twice]
-
-
 def row_options(row: Row, stack: str) -> dict[str, Any]:
     """The words of the row that the options know, as values; `stack` instead of the row's own."""
     said: dict[str, Any] = {}
@@ -125,17 +159,7 @@ def row_plan(row: Row, catalog: Catalog, stack: str) -> Plan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
     from llmplan.training.resolve import plan_from
 
-    options = row_options(row, stack)
-    version = published_version(row, catalog.stack(stack))
-    if version:
-        options["stack_version"] = version
-    return plan_from(options, catalog=catalog, model=model_from_columns(row.cells, catalog))
-
-
-def published_version(row: Row, stack: Stack) -> str:
-    """The version that the row's publication is known to have run, where the row states none; else nothing."""
-    if row.cells.get("stack_version") or row.cells["workload"] != "serve" or stack.serving is None:
-        return ""
-    source = row.cells.get("source", "")
-    found = (one.version for one in stack.serving.variants if any(name in source for name in one.published_in))
-    return next(found, "")
+    for name, without in UNPLANNED.items():
+        if (said := row.cells.get(name, "")).lower() not in without:
+            raise InputError(f"{name} {said}: deployments of that kind cannot be planned yet")
+    return plan_from(row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog))

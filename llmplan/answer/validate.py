@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from llmplan.answer.answer import answer_plan
-from llmplan.answer.rows import Row, published_version, row_plan
+from llmplan.answer.rows import Row, row_plan
 from llmplan.errors import InputError
 from llmplan.training.estimate import Interval, TrainingEstimate
 
@@ -81,8 +81,7 @@ def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:
     if (stack.serving if serves else stack.training) is None:
         verb = "serve" if serves else "train"
         return GENERIC, (f"stack {named!r} does not {verb}: planned as generic",)
-    version = published_version(row, stack)
-    return stack.id, (f"stack_version {version}: known of this publication",) if version else ()
+    return stack.id, ()
 
 
 def serving_quantities(answer: ServingEstimate) -> dict[str, Interval]:

@@ -6,20 +6,16 @@ WHAT: kernels, devices, stacks, serving, accuracy or serving-accuracy.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
-GEMM = Path("tests/microbenchmarks/gemm.csv")
 
 
 def main(arguments: list[str]) -> int:
     """Runs one calibration; returns the exit code."""
     if arguments[:1] == ["kernels"]:
-        from llmplan.calibrate import kernels
+        from llmplan.calibrate import kernels, serving_kernels
+        from llmplan.calibrate.microbenchmarks import FOLDER
 
-        kernels.main(GEMM)
-        from llmplan.calibrate import serving_kernels
-
-        serving_kernels.main(GEMM.parent)
+        kernels.main(FOLDER)
+        serving_kernels.main(FOLDER)
     elif arguments[:1] == ["devices"]:
         from llmplan.calibrate import devices
 

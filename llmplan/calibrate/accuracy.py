@@ -21,9 +21,9 @@ RATE, PEAK = "tokens_per_second_per_device", "peak_memory_gib"
 _WORST = 15
 _TOP = """# Accuracy
 
-Made by `python -m llmplan.calibrate accuracy` from `tests/measurements/`; a test holds it fresh. Errors are
-|predicted / measured - 1|; rows of one source, model and hardware share one vote. `llmplan validate FILE.csv`
-gives the same figures for runs of your own.
+Made by `python -m llmplan.calibrate accuracy` from `hardware_catalog/measurements/`; a test holds it fresh.
+Errors are |predicted / measured - 1|; rows of one publication, stack, model and hardware share one vote.
+`llmplan validate FILE.csv` gives the same figures for runs of your own.
 """
 
 
@@ -42,7 +42,7 @@ def document() -> str:
     parts = [
         _TOP,
         "## Training throughput\n\n"
-        + _table("", {"fitted rows": (results, RATE), "rows of models left out of the fit": (unseen, RATE)}),
+        + _table("", {"all rows": (results, RATE), "rows of models left out of the fit": (unseen, RATE)}),
         "\n### By stack\n\n" + _by("stack", results, unseen, lambda result: result.row.cells["stack"]),
         "\n### By hardware\n\n" + _by("hardware", results, unseen, lambda result: result.row.cells["hardware"]),
         "\n### By workload\n\n" + _by("workload", results, unseen, lambda result: result.row.cells["workload"]),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
 
+from llmplan.calibrate.microbenchmarks import products
 from llmplan.catalog import catalog
 from llmplan.formulas.matmul import matmul_seconds, matmul_traffic
 from llmplan.machine.hardware import Device, MatmulEfficiency
@@ -21,17 +20,6 @@ _LOW = (0.1, 0.0, 0.0, 0.3, 0.0)
 _HIGH = (1.0, 2000.0, 5.0, 1.0, 3e-5)
 _SCALE = (0.1, 50.0, 0.1, 0.1, 1e-6)
 _OUTLIER = 0.1  # residuals of log time beyond this weigh linearly (soft L1)
-
-Rows = dict[tuple[str, str], "np.ndarray[Any, np.dtype[np.float64]]"]
-
-
-def read_rows(path: Path) -> Rows:
-    """(hardware, precision) -> array of rows (m, n, k, seconds) [1, 1, 1, s]."""
-    rows = defaultdict(list)
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            rows[row["hardware"], row["precision"]].append([float(row[key]) for key in ("m", "n", "k", "seconds")])
-    return {key: np.array(value) for key, value in rows.items()}
 
 
 def predict(device: Device, precision: str, curve: MatmulEfficiency, m: Any, n: Any, k: Any) -> Any:
@@ -46,7 +34,7 @@ def predict(device: Device, precision: str, curve: MatmulEfficiency, m: Any, n: 
 
 def fit(device: Device, precision: str, rows: Any) -> tuple[MatmulEfficiency, float, float]:
     """The curve that fits the rows best, and the median and 90th percentile of its relative error [1]."""
-    m, n, k, seconds = rows.T
+    m, n, k, seconds = rows
 
     def residuals(values: Any) -> Any:
         curve = MatmulEfficiency(**dict(zip(_NAMES, map(float, values), strict=True)))
@@ -60,10 +48,13 @@ def fit(device: Device, precision: str, rows: Any) -> tuple[MatmulEfficiency, fl
     return curve, float(np.median(errors)), float(np.quantile(errors, 0.9))
 
 
-def main(path: Path) -> None:
-    """Prints the `matmul:` block of every device that the file measures."""
-    for (hardware, precision), rows in sorted(read_rows(path).items()):
-        curve, median, p90 = fit(catalog.device(hardware), precision, rows)
-        print(f"# {hardware}, {len(rows)} shapes: median error {median:.1%}, 90th percentile {p90:.1%}")
+def main(folder: Path) -> None:
+    """Prints the `matmul:` block of every device that was measured, by the precisions that it has a peak of."""
+    for (hardware, precision), rows in sorted(products(folder).items()):
+        device = catalog.device(hardware)
+        if precision not in device.peak:
+            continue
+        curve, median, p90 = fit(device, precision, rows)
+        print(f"# {hardware}, {rows.shape[1]} shapes: median error {median:.1%}, 90th percentile {p90:.1%}")
         values = curve.model_dump() | {"launch": f"{curve.launch * 1e6:.2f} us"}
         print(f"    {precision}: {{{', '.join(f'{key}: {value}' for key, value in values.items())}}}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmplan.answer.rows import Row, read_rows, row_plan
+from llmplan.answer.rows import Group, Row, read_rows, row_plan
 from llmplan.answer.validate import GENERIC
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.setup.plan import Plan
 
-MEASUREMENTS = Path("tests/measurements/training.csv")
+MEASUREMENTS = Path("hardware_catalog/measurements/training.csv")
 # A stack without rows of its own, and the stacks built on it whose rows stand in.
 STANDS_ON = {"megatron-core": ("nemo", "megatron-bridge")}
 
@@ -21,7 +21,7 @@ class Run:
     """A measured run: its plan, what was measured, and the group that it shares a vote with.
 
     seconds: of a step [s], None where only memory was measured; peak_gib: [GiB], None where it was not;
-    memory_kind: how memory was measured; group: source, model, hardware.
+    memory_kind: how memory was measured; group: publication, stack, model, hardware.
     """
 
     id: str
@@ -30,14 +30,14 @@ class Run:
     peak_gib: float | None
     memory_kind: str
     recompute_stated: bool
-    group: tuple[str, str, str]
+    group: Group
     stack: str
     version: str
 
     @property
     def model(self) -> str:
         """The model's label."""
-        return self.group[1]
+        return self.group.model
 
 
 def load_runs(path: Path = MEASUREMENTS) -> list[Run]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from llmplan.answer.rows import Row, read_rows, row_plan
+from llmplan.answer.rows import Group, Row, read_rows, row_plan
 from llmplan.catalog import catalog
 from llmplan.serving.loads import busy_replicas, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
@@ -21,7 +21,7 @@ from llmplan.setup.plan import Plan
 from llmplan.software.engine import ServingPolicy
 from llmplan.software.stack import Number
 
-MEASUREMENTS = Path("tests/measurements/serving.csv")
+MEASUREMENTS = Path("hardware_catalog/measurements/serving.csv")
 QUANTITIES = ("ttft_seconds", "tpot_seconds", "output_tokens_per_second", "request_seconds")
 _OUTLIER = 0.1  # residuals of a log ratio beyond this weigh linearly (soft L1), so that no single row decides
 _RIDGE = 0.003  # weight of the priors against one group of rows
@@ -41,7 +41,7 @@ class Run:
     shapes: Shapes
     memory: ServingMemory
     measured: dict[str, float]
-    group: tuple[str, str, str]
+    group: Group
 
     @property
     def stack(self) -> str:
@@ -51,7 +51,7 @@ class Run:
     @property
     def model(self) -> str:
         """The model's label."""
-        return self.group[1]
+        return self.group.model
 
 
 def read_runs(path: Path) -> list[Run]:

@@ -25,9 +25,9 @@ _TITLES = {
 }
 _TOP = """# Accuracy of serving
 
-Made by `python -m llmplan.calibrate serving-accuracy` from `tests/measurements/`; a test holds it fresh. Errors are
-|predicted / measured - 1|; rows of one source, model and hardware share one vote. "Left out" are predictions of numbers
-fitted without any row of the row's model. The 80 % bands are drawn from those.
+Made by `python -m llmplan.calibrate serving-accuracy` from `hardware_catalog/measurements/`; a test holds it fresh.
+Errors are |predicted / measured - 1|; rows of one publication, stack, model and hardware share one vote. "Left out"
+are predictions of numbers fitted without any row of the row's model. The 80 % bands are drawn from those.
 """
 _NOTES = """
 ## What is known of the worst
@@ -37,9 +37,7 @@ _NOTES = """
   rise steeply where a server nears what it can do at most: two that ran at 0.99 of what they wrote offline answered in
   0.39 s, others like them at 0.84 to 0.94 in 0.21 to 0.30 s, and no planner knows a capacity to such percents. H100 NVL
   under TensorRT-LLM is the farthest off, 0.14 s at one maker and 0.26 s at another whose machine did less.
-- Rows of Splitwise do not print their engine's version; the catalogue knows it from the paper (`published_in` of vLLM
-  0.2). Without that the newest variant measured under static batches (2024) is taken, and whole requests are off by
-  43 % at the 90th percentile.
+- Splitwise does not print its engine's version; the rows have it from the date of the paper (vLLM 0.2).
 - vLLM of 2023 is known from one model; without it, its left-out rows are predicted with the numbers of later engines.
 - SGLang is known from one model too: its left-out rows are predicted with the numbers of all stacks.
 - Splitwise's prefills of more than 2,048 tokens at tp 4 and tp 8 take up to 1.7 times what their pieces of 2,048 take;

@@ -46,8 +46,8 @@ def write_serving(stack: str, runs: Sequence[Run], numbers: Mapping[str, Numbers
 
 
 def sources(runs: Sequence[Run]) -> list[str]:
-    """The files that the rows came from, with how many rows; the parts of one benchmark round together."""
-    counts = Counter(run.group[0].partition(" id=")[0].partition("/results/")[0] for run in runs)
+    """The publications that the rows came from, with how many rows."""
+    counts = Counter(run.group.publication for run in runs)
     return [f"{source}: {rows} rows" for source, rows in sorted(counts.items())]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
 
+from llmplan.calibrate.microbenchmarks import Arrays, all_reduces, decode_attention
 from llmplan.catalog import catalog
 from llmplan.formulas.collectives import all_reduce_seconds
 from llmplan.formulas.decode import decode_attention_seconds, reduce_latency
@@ -19,15 +18,6 @@ from llmplan.serving.step import DECODE_ATTENTION_SHARE
 
 _OUTLIER = 0.1  # residuals of log time beyond this weigh linearly (soft L1)
 _SMALL = 2**18  # bytes up to which an all-reduce counts as small
-
-
-def columns(path: Path, keys: tuple[str, ...], names: tuple[str, ...]) -> dict[tuple[str, ...], Any]:
-    """Rows of a CSV file as arrays, by the values of `keys`: one column a name."""
-    rows = defaultdict(list)
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            rows[tuple(row[key] for key in keys)].append([float(row[name]) for name in names])
-    return {key: np.array(value).T for key, value in rows.items()}
 
 
 def fit_decode_attention(hardware: str, precision: str, data: Any) -> tuple[float, float, float]:
@@ -64,14 +54,18 @@ def small_reduce_latency(hardware: str, data: Any) -> float:
     return float(np.median(found))
 
 
+def reduces_of(measured: Arrays, hardware: str) -> Any:
+    """All-reduces of a device, all libraries together: devices [1], bytes [B], seconds [s]."""
+    return np.concatenate([rows for (device, _), rows in measured.items() if device == hardware], axis=1)
+
+
 def main(folder: Path) -> None:
     """Prints the efficiency fields of every device that the files in `folder` measure."""
-    names = ("batch", "context", "heads", "kv_heads", "head_dim", "seconds")
-    shapes = columns(folder / "decode_attention.csv", ("hardware", "kv_precision"), names)
-    for (hardware, precision), data in shapes.items():
+    for (hardware, precision), data in decode_attention(folder).items():
         fraction, latency, error = fit_decode_attention(hardware, precision, data)
         found = f"decode_attention_fraction {fraction:.2f}, decode_attention_latency {latency * 1e6:.1f} us"
         print(f"{hardware} {precision}: {found}; median error {error:.1%}")
-    sizes = columns(folder / "all_reduce.csv", ("hardware",), ("devices", "bytes", "seconds"))
-    for (hardware,), data in sizes.items():
-        print(f"{hardware}: small_reduce_latency {small_reduce_latency(hardware, data) * 1e6:.1f} us")
+    measured = all_reduces(folder)
+    for hardware in sorted({device for device, _ in measured}):
+        latency = small_reduce_latency(hardware, reduces_of(measured, hardware))
+        print(f"{hardware}: small_reduce_latency {latency * 1e6:.1f} us")

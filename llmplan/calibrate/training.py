@@ -121,12 +121,12 @@ def _bands(one: Fit, models: Residuals, hardware: Residuals, memory: Residuals) 
 
 
 def _sources(runs: Sequence[Run]) -> list[str]:
-    """The sources of the rows and how many there are of each; the file that holds them where they are many."""
-    counts = Counter(run.group[0].split(" line ")[0] for run in runs)
+    """The publications of the rows and how many rows of each; the file that holds them where they are many."""
+    counts = Counter(run.group.publication for run in runs)
     most = 12
     lines = [f"{source.replace(chr(34), chr(39))}: {count} rows" for source, count in counts.most_common(most)]
     if len(counts) > most:
-        lines.append(f"and {len(counts) - most} more sources in {MEASUREMENTS}")
+        lines.append(f"and {len(counts) - most} more publications in {MEASUREMENTS}")
     return lines or ["nothing: numbers of the generic stack"]
 
 

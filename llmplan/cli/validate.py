@@ -25,12 +25,15 @@ def validate(
 ) -> None:
     """Predict every run of a CSV and say how far off the predictions are.
 
-    llmplan validate tests/measurements/training.csv
+    llmplan validate hardware_catalog/measurements/training.csv
     """
-    from llmplan.answer.rows import read_rows
+    from llmplan.answer.rows import read_rows, unread_columns
     from llmplan.answer.validate import validate as predict
 
-    results = predict(read_rows(file), open_catalog(catalog or ()))
+    rows = read_rows(file)
+    if unread := unread_columns(rows):
+        typer.echo(f"warning: {file}:1: columns that nothing reads: {', '.join(unread)}", err=True)
+    results = predict(rows, open_catalog(catalog or ()))
     if as_json:
         from llmplan.report.json import dumps
         from llmplan.report.validation import validation_json

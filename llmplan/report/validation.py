@@ -95,7 +95,9 @@ def print_validation(console: Console, results: Sequence[Result]) -> None:
         console.print(
             f"skipped {result.row.id} (line {result.row.line}): {result.skipped}", highlight=False, markup=False
         )
-    console.print(f"{len(results)} rows, {len(skipped)} skipped; groups of source, model and hardware weigh equally")
+    console.print(
+        f"{len(results)} rows, {len(skipped)} skipped; groups of publication, stack, model and hardware weigh equally"
+    )
 
 
 def print_summary(console: Console, results: Sequence[Result]) -> None:

@@ -10,7 +10,7 @@ from llmplan.report.answers import Amount, Part
 
 
 class ScoreAnswer(Part):
-    """How far predictions of one quantity are off; rows of one source, model and hardware share one vote."""
+    """How far predictions of one quantity are off; rows of one publication, stack, model and hardware share a vote."""
 
     rows: int
     median: Amount

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BISECTIONS = 24  # of the number in flight on a logarithmic scale: 1e-6 of the range
 BUSIEST = 0.93
 """Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
-the median, of what the same machines wrote offline (tests/measurements/serving.csv)."""
+the median, of what the same machines wrote offline (hardware_catalog/measurements/serving.csv)."""
 _FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 
 

@@ -19,7 +19,7 @@ Recompute = Literal["none", "selective", "full"]
 TrainingPrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "int8"]
 Optimizer = Literal["adam", "adamw", "adam-8bit", "sgd", "momentum", "lamb", "adafactor", "lion", "muon"]
 WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
-QuantizedBase = Literal["nf4", "int8", "int4"]
+QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
 StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
 
 

@@ -98,8 +98,6 @@ class ServingVariant(Spec):
     """The same as a date, YYYY-MM."""
     also: tuple[str, ...] = ()
     """Other words for it in the record."""
-    published_in: tuple[str, ...] = ()
-    """Publications that ran it without printing its version in each row: part of a row's `source`."""
     loads: tuple[Load, ...] = ()
     """Loads that it was measured under. Without a version the newest variant that was measured under the
     plan's load is taken."""

@@ -28,8 +28,9 @@ def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True)
     defaults = plan.stack.training
     assert defaults is not None
     # A frozen matrix needs its input for an adapter's gradient only; quantized ones keep it all the same
-    # (bitsandbytes' MatMul4Bit saves both operands).
-    frozen = workload.workload == "lora" and workload.quantized_base is None
+    # (bitsandbytes' MatMul4Bit saves both operands), but those of 8-bit floats do not (Transformer Engine's
+    # linear saves the input where the weight trains).
+    frozen = workload.workload == "lora" and workload.quantized_base in (None, "fp8")
     targets = lora_targets(plan)
     tokens = micro_tokens(plan, layer)
     copied: Num = float(layer.norms * layer.hidden) * defaults.norm_saves

@@ -29,13 +29,13 @@ def update() -> bool:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of docs/examples, with `docs` and `tests` reachable by the paths that they have in the repository.
+    """A copy of docs/examples, with `docs` and `hardware_catalog` reachable as they are in the repository.
 
     Its name is what a config.json in it is called by.
     """
     folder = tmp_path / "my-model"
     shutil.copytree(EXAMPLES, folder)
-    for name in ("docs", "tests"):
+    for name in ("docs", "hardware_catalog"):
         (folder / name).symlink_to(ROOT / name, target_is_directory=True)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("LLMPLAN_CATALOG", raising=False)

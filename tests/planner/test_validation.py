@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmplan.answer.rows import Row, read_rows
+from llmplan.answer.rows import Row, read_rows, unread_columns
 from llmplan.answer.validate import Result, predict_row, score, validate, weighted_quantile
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
@@ -43,19 +43,26 @@ class TestFile:
     def test_rows_with_their_lines(self, tmp_path: Path) -> None:
         rows = read_rows(written(tmp_path, HEADER, ROW, ROW.replace("a,", "b,", 1)))
         assert [(row.id, row.line) for row in rows] == [("a", 2), ("b", 3)]
-        assert rows[0].group == ("paper", "llama-3.1-8b", "h100")
+        assert rows[0].group == ("paper", "nemo", "llama-3.1-8b", "h100")
         assert rows[0].measured() == {"tokens_per_second_per_device": 11000.0}
 
-    def test_unknown_column(self, tmp_path: Path) -> None:
-        found = faults(written(tmp_path, HEADER.replace("seq_len", "seqlen"), ROW))
-        assert found == ["1: unknown column 'seqlen'; did you mean seq_len?"]
+    def test_a_column_that_nothing_reads_is_kept_and_named(self, tmp_path: Path) -> None:
+        rows = read_rows(written(tmp_path, HEADER.replace("seq_len", "seqlen") + ",cluster_owner", ROW + ",us"))
+        assert unread_columns(rows) == ["'seqlen'; did you mean seq_len?", "'cluster_owner'"]
+        assert rows[0].cells["cluster_owner"] == "us"
+
+    def test_columns_beside_the_plan_are_known(self, tmp_path: Path) -> None:
+        words = ("publication", "length_spread", "speculation", "disaggregated", "memory_kind", "notes")
+        assert unread_columns(read_rows(written(tmp_path, ",".join((HEADER, *words)), ROW + 6 * ","))) == []
 
     def test_missing_columns_are_all_named(self, tmp_path: Path) -> None:
         found = faults(written(tmp_path, "source,workload", "paper,pretrain"))
         assert found == [f"1: column {name!r} is missing" for name in ("id", "model", "hardware")]
 
     def test_column_that_stands_twice(self, tmp_path: Path) -> None:
-        assert faults(written(tmp_path, HEADER + ",devices", ROW + ",8")) == ["1: column 'devices' stands twice"]
+        assert read_rows(written(tmp_path, HEADER + ",devices", ROW + ",8"))[0].cells["devices"] == "8"
+        found = faults(written(tmp_path, HEADER + ",devices", ROW + ",16"))
+        assert found == ["2: column 'devices' stands twice, with different cells"]
 
     @pytest.mark.parametrize(("cells", "word"), [(ROW + ",1", "more"), (ROW.rpartition(",")[0], "fewer")])
     def test_torn_row(self, tmp_path: Path, cells: str, word: str) -> None:
@@ -91,6 +98,26 @@ def row(**cells: str) -> Row:
     return Row(dict(zip(HEADER.split(","), ROW.split(","), strict=True)) | cells, 2)
 
 
+class TestGroup:
+    """Rows that share a vote: of one publication, stack, model and device."""
+
+    def test_the_publication_wins_over_the_source(self) -> None:
+        said = row(publication="owner/repository", source="owner/repository logs/a.txt line 7")
+        assert said.group == ("owner/repository", "nemo", "llama-3.1-8b", "h100")
+
+    @pytest.mark.parametrize(
+        "place", ["", " line 12", " lines 12-14", " id=20250114_llama", "#L12", "#L12-L14"]
+    )  # fmt: skip
+    def test_places_within_a_document_are_no_publications(self, place: str) -> None:
+        assert row(source=f"owner/repository README.md @0123abc{place}").publication == (
+            "owner/repository README.md @0123abc"
+        )
+
+    def test_a_source_keeps_its_numbers(self) -> None:
+        for source in ("arXiv 2205.05198, table 5", "MLPerf v4.1 line-up", "paper (line 3 of table 2)"):
+            assert row(source=source).publication == source
+
+
 class TestRow:
     def test_prediction(self, catalog: Catalog) -> None:
         found = predict_row(row(), catalog)
@@ -108,6 +135,8 @@ class TestRow:
             ({"global_batch": "3", "tp": "1", "pp": "1"}, "global_batch 3"),
             ({"model": "no-such-model"}, "no-such-model"),
             ({"workload": "dream"}, "workload"),
+            ({"speculation": "mtp"}, "speculation mtp"),
+            ({"disaggregated": "true"}, "disaggregated true"),
         ],
     )
     def test_a_row_that_cannot_be_planned_says_why(self, catalog: Catalog, cells: dict[str, str], reason: str) -> None:
@@ -229,6 +258,13 @@ class TestJson:
 
 
 class TestCommand:
+    def test_columns_that_nothing_reads_are_one_warning(self, llmplan: Callable[..., Any], here: Path) -> None:
+        path = written(here, HEADER + ",rack,seqlen", ROW + ",7,")
+        run = llmplan("validate", str(path), "--json")
+        assert run.code == 0
+        assert run.err == f"warning: {path}:1: columns that nothing reads: 'rack', 'seqlen'; did you mean seq_len?\n"
+        assert json.loads(run.out)["rows"][0]["skipped"] is None
+
     def test_table(self, llmplan: Callable[..., Any], here: Path) -> None:
         run = llmplan("validate", str(written(here, HEADER, ROW, ROW.replace("a,", "b,", 1).replace(",8,", ",abc,"))))
         assert run.code == 0
@@ -263,7 +299,8 @@ class TestCommand:
 
 
 def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
-    lines = (Path(__file__).parents[1] / "measurements" / "training.csv").read_text(encoding="utf-8").splitlines()
+    measured = Path(__file__).parents[2] / "hardware_catalog" / "measurements" / "training.csv"
+    lines = measured.read_text(encoding="utf-8").splitlines()
     unheard_of = "twin-" + lines[1].replace(",bert-nvidia-pt,", ",unheard-of,")  # planned as generic, with a remark
     few = tmp_path / "few.csv"
     few.write_text("\n".join([*lines[:12], unheard_of]) + "\n", encoding="utf-8")

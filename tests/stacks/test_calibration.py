@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,13 +12,13 @@ import pytest
 from llmplan.calibrate import kernels
 from llmplan.calibrate.bands import Residuals, band, joined
 from llmplan.calibrate.meanings import meanings
+from llmplan.calibrate.microbenchmarks import Arrays, products
 from llmplan.calibrate.runs import runs_of
 from llmplan.calibrate.stacks import fit, predict, weighted_quantile, weights
 from llmplan.catalog import catalog
 
-TESTS = Path(__file__).parents[1]
-GEMM = TESTS / "microbenchmarks" / "gemm.csv"
-RUNS = TESTS / "measurements" / "training.csv"
+CATALOGUE = Path(__file__).parents[2] / "hardware_catalog"
+RUNS = CATALOGUE / "measurements" / "training.csv"
 
 pytest.importorskip("scipy")
 
@@ -30,18 +28,15 @@ POOR_KERNELS = {("b200-sxm-180gb", "fp8"): 0.34}
 
 
 @cache
-def shapes() -> dict[tuple[str, str], list[tuple[float, float, float, float]]]:
-    found = defaultdict(list)
-    with GEMM.open(newline="") as file:
-        for row in csv.DictReader(file):
-            shape = (float(row["m"]), float(row["n"]), float(row["k"]), float(row["seconds"]))
-            found[row["hardware"], row["precision"]].append(shape)
-    return dict(found)
+def shapes() -> Arrays:
+    """Products in precisions that the device has a peak of."""
+    measured = products(CATALOGUE / "microbenchmarks")
+    return {key: rows for key, rows in measured.items() if key[1] in catalog.device(key[0]).peak}
 
 
 def test_kernels_were_measured_on_several_devices() -> None:
     assert len(shapes()) >= 4
-    assert all(len(rows) > 200 for rows in shapes().values())
+    assert all(rows.shape[1] > 200 for rows in shapes().values())
 
 
 @pytest.mark.parametrize(("hardware", "precision"), sorted(shapes()))
@@ -49,7 +44,7 @@ def test_curve_of_the_device_reproduces_its_kernels(hardware: str, precision: st
     """Median error at most 9 %, by the curve written out here."""
     device = catalog.device(hardware)
     curve = device.efficiency.matmul[precision]  # type: ignore[index]
-    m, n, k, seconds = np.array(shapes()[hardware, precision]).T
+    m, n, k, seconds = shapes()[hardware, precision]
     element = {"bf16": 2.0, "fp8": 1.0, "nvfp4": 0.5 + 1 / 16}[precision]  # nvfp4: an 8-bit scale for 16 elements
     wave = (device.compute_units or 0) * 128 * 128
     rate = device.peak[precision] * POOR_KERNELS.get((hardware, precision), curve.peak_fraction)  # type: ignore[index]
@@ -62,7 +57,7 @@ def test_curve_of_the_device_reproduces_its_kernels(hardware: str, precision: st
 def test_curve_is_what_a_fit_gives() -> None:
     device = catalog.device("a100-sxm-80gb")
     stored = device.efficiency.matmul["bf16"]
-    found, median, _ = kernels.fit(device, "bf16", np.array(shapes()["a100-sxm-80gb", "bf16"]))
+    found, median, _ = kernels.fit(device, "bf16", shapes()["a100-sxm-80gb", "bf16"])
     assert found.model_dump() == pytest.approx(stored.model_dump(), rel=0.002)  # stored to three digits
     assert median <= 0.09
 

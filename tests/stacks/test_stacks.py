@@ -13,7 +13,7 @@ from llmplan.software.stack import Stack
 from llmplan.training.step import StackNumbers
 
 MOST = 8
-MEASURED = Path(__file__).parents[1] / "measurements" / "training.csv"
+MEASURED = Path(__file__).parents[2] / "hardware_catalog" / "measurements" / "training.csv"
 
 
 @cache
