@@ -6,12 +6,14 @@ data mean; `llmplan.schema` checks that.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,10 @@ MAX_BYTES = 16 * 2**20  # the largest file that anybody plans from is a CSV of a
 MAX_NODES = 200_000  # values after aliases are expanded: a YAML bomb passes this at once
 MAX_DEPTH = 60
 _DEPTH_OF_STACK = 5000  # collections within each other that libyaml's composer surely manages
+_EVENTS_READ_AGAIN = 50_000  # about a second; a broken file that is longer keeps what libyaml says of it
 SHOWN = 60  # characters of a bad value in a message
 TOO_MANY = "expands to more values than any plan has"
+TOO_DEEP = "is nested too deeply"
 
 # YAML 1.1 reads 010 as 8 and 1:30 as 90: nobody who plans means that
 _SURPRISING = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
@@ -113,7 +117,7 @@ def parse_json(text: str, file: str, first_line: int = 1) -> Document:
         line = first_line + error.lineno - 1
         raise InputError(Fault(f"is not valid JSON: {error.msg} (column {error.colno})", file, line)) from None
     except RecursionError:
-        raise InputError(Fault("is nested too deeply", file, first_line)) from None
+        raise InputError(Fault(TOO_DEEP, file, first_line)) from None
     except ValueError:
         raise InputError(Fault("holds a number with too many digits", file, first_line)) from None
     if _is_too_large(data):
@@ -137,10 +141,14 @@ def _is_too_large(data: Any) -> bool:
 def parse_yaml(text: str, file: str) -> list[Document]:
     """Every document of a YAML text (JSON is YAML too), with the line of each key."""
     try:
-        _refuse_depth(text, file)
+        if _may_exhaust_the_stack(text):
+            _refuse_depth(yaml.parse(text, Loader=_Loader), file)
         nodes = list(yaml.compose_all(text, Loader=_Loader))
         return [_build(node, file) for node in nodes if node is not None]
     except yaml.MarkedYAMLError as error:
+        # newer libyaml stops at a depth of its own, in words of its own; it looks ahead, and so may stop before it
+        # hands out the events that show the depth, which the loader in Python never does
+        _refuse_depth(itertools.islice(yaml.parse(text, Loader=yaml.SafeLoader), _EVENTS_READ_AGAIN), file)
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "cannot be parsed"
         raise InputError(Fault(f"is not valid YAML: {problem}", file, mark.line + 1 if mark else None)) from None
@@ -148,27 +156,29 @@ def parse_yaml(text: str, file: str) -> list[Document]:
         reason = str(error).partition("\n")[0]
         raise InputError(Fault(f"is not valid YAML: {reason}", file)) from None
     except RecursionError:
-        raise InputError(Fault("is nested too deeply", file)) from None
+        raise InputError(Fault(TOO_DEEP, file)) from None
 
 
-def _refuse_depth(text: str, file: str) -> None:
-    """An InputError where collections stand too deep in each other: libyaml's composer recurses until the stack ends.
+def _may_exhaust_the_stack(text: str) -> bool:
+    """Whether collections may stand so deep in each other that libyaml's composer, which recurses, runs out of stack.
 
-    Only a text of that many brackets, or with lines that long, can be so deep; parsing it in events is safe and slow.
+    Only a text of that many brackets, or with lines that long, can be so deep.
     """
     longest = max(map(len, text.splitlines()), default=0)
-    if longest + text.count("[") + text.count("{") < _DEPTH_OF_STACK:
-        return
+    return longest + text.count("[") + text.count("{") >= _DEPTH_OF_STACK
+
+
+def _refuse_depth(events: Iterable[Any], file: str) -> None:
+    """An InputError where collections stand deeper in each other than any plan's; other faults are left to the caller.
+
+    Events come one by one, without recursion.
+    """
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
+    with contextlib.suppress(yaml.YAMLError):
+        for event in events:
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                raise InputError(
-                    Fault("is nested too deeply", file, event.start_mark.line + 1 if event.start_mark else None)
-                )
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+                raise InputError(Fault(TOO_DEEP, file, event.start_mark.line + 1 if event.start_mark else None))
 
 
 def read_documents(path: Path | str) -> list[Document]:
@@ -234,8 +244,10 @@ def _build(root: yaml.Node, file: str) -> Document:
         nonlocal count
         count += 1
         line = node.start_mark.line + 1
-        if count > MAX_NODES or len(path) > MAX_DEPTH:
+        if count > MAX_NODES:
             raise InputError(Fault(TOO_MANY, file, line))
+        if len(path) > MAX_DEPTH:
+            raise InputError(Fault(TOO_DEEP, file, line))
         lines.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):
             result: dict[Any, Any] = {}

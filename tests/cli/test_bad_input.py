@@ -102,9 +102,14 @@ FILES: list[tuple[str, bytes, list[str]]] = [
     ]),
     ("thousands", b"".join(b"k%d: 1\n" % i for i in range(5000)), ["plan.yaml:1: unknown key", "and 4900 more faults"]),
     ("digits", b'{"model": "small.yaml", "devices": ' + b"9" * 5000 + b"}", ["plan.yaml:1: '99999"]),
-    ("nested", b"[" * 5000 + b"]" * 5000, ["plan.yaml"]),
+    ("no character of YAML", b"model: {\x01\n", ["plan.yaml: is not valid YAML"]),
+    ("no character of YAML in a list", b"[" * 5000 + b"\x01", ["plan.yaml: is not valid YAML"]),
+    ("nested", b"a: " + b"[" * 61 + b"]" * 61, ["plan.yaml:1: is nested too deeply"]),
+    ("nested deep", b"[" * 5000 + b"]" * 5000, ["plan.yaml:1: is nested too deeply"]),
     ("nested very deep", b"[" * 100_000, ["plan.yaml:1: is nested too deeply"]),
-    ("lists in lists", b"- " * 100_000, ["plan.yaml:1: is nested too deeply"]),
+    ("lists in lists", b"- " * 2000 + b"1", ["plan.yaml:1: is nested too deeply"]),
+    ("lists in lists without end", b"- " * 100_000, ["plan.yaml:1: is nested too deeply"]),
+    ("keys in keys", b"".join(b" " * i + b"a:\n" for i in range(1500)), ["plan.yaml:61: is nested too deeply"]),
 ]  # fmt: skip
 
 

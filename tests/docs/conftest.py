@@ -79,6 +79,6 @@ def _in_shell(text: str, folder: Path) -> tuple[int, str]:
     program.chmod(0o755)
     path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
-        ["sh", "-c", text], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}, timeout=60
+        ["sh", "-c", text], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
     )
     return done.returncode, done.stdout + done.stderr

@@ -195,7 +195,7 @@ FOLDER = Path(__file__).parent / "hf_configs"
 REAL = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*_config.json")) if path.stat().st_size < 4000]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(base=st.sampled_from(REAL), data=st.data())
 def test_no_value_makes_anything_but_a_model_or_an_input_error(base: dict[str, Any], data: st.DataObject) -> None:
     """Real configs with two values replaced by anything."""

@@ -201,13 +201,13 @@ def told(said: dict[str, Any], catalog: Catalog) -> None:
     assert all(fault.message for fault in refused.faults)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(said=st.fixed_dictionaries({}, optional=SENSIBLE))
 def test_likely_options_are_planned_or_refused(catalog: Catalog, said: dict[str, Any]) -> None:
     told({"model": "llama-3.1-8b", "hardware": "h100"} | said, catalog)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(said=OPTIONS)
 def test_any_options_are_planned_or_refused(catalog: Catalog, said: dict[str, Any]) -> None:
     told(BASE | said, catalog)

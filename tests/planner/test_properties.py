@@ -20,7 +20,7 @@ from llmplan.work.memory import Memory, training_memory
 
 ROUNDING = 1 + 1e-9
 CHECKS = [HealthCheck.filter_too_much, HealthCheck.too_slow]
-few = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=CHECKS)
+few = settings(max_examples=40, suppress_health_check=CHECKS)
 
 
 def peak(plan: Plan) -> float:

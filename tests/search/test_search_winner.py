@@ -53,7 +53,7 @@ def small(model: str, hardware: str, devices: str, batch: int, wishes: Wishes | 
                  global_batch=batch, **SPACE)  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(
     model=st.sampled_from(["llama-3.1-8b", "mixtral-8x7b-v0.1", "gpt2-xl", "llama-2-13b"]),
     hardware=st.sampled_from(["h100", "a100-sxm-40gb", "h200-sxm-141gb"]),
@@ -92,7 +92,7 @@ def best_step(question: Search) -> float:
     return found[0].step.value if found else float("inf")
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     model=st.sampled_from(["llama-3.1-70b", "mixtral-8x22b-v0.1", "gpt3-175b", "llama-3.1-8b"]),
     hardware=st.sampled_from(["h100", "a100-sxm-40gb", "a100-sxm-80gb", "gb200"]),
