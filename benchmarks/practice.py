@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
+from llmplan.answer.resolve import Plan
 from llmplan.answer.rows import Row, read_rows, row_plan
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
@@ -20,7 +21,6 @@ from llmplan.search.goal import Goal
 from llmplan.search.terms import Market
 from llmplan.search.training import Search, search
 from llmplan.setup.layout import Layout
-from llmplan.setup.plan import Plan
 from llmplan.training.estimate import TrainingEstimate, estimate
 
 ROOT = Path(__file__).parents[1]

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from llmplan.answer.resolve import Plan, plan_from
     from llmplan.catalog.load_model import load_model
     from llmplan.errors import Fault, InputError
     from llmplan.report.json import estimate_json
     from llmplan.serving.estimate import ServingEstimate, estimate_serving
     from llmplan.setup.options import PlanOptions
-    from llmplan.setup.plan import Plan
     from llmplan.training.estimate import TrainingEstimate, estimate
-    from llmplan.training.resolve import plan_from
 
 __all__ = [
     "Fault",
@@ -42,7 +41,7 @@ __all__ = [
 _HOMES = {
     "Fault": "llmplan.errors",
     "InputError": "llmplan.errors",
-    "Plan": "llmplan.setup.plan",
+    "Plan": "llmplan.answer.resolve",
     "PlanOptions": "llmplan.setup.options",
     "ServingEstimate": "llmplan.serving.estimate",
     "TrainingEstimate": "llmplan.training.estimate",
@@ -50,7 +49,7 @@ _HOMES = {
     "estimate_json": "llmplan.report.json",
     "estimate_serving": "llmplan.serving.estimate",
     "load_model": "llmplan.catalog.load_model",
-    "plan_from": "llmplan.training.resolve",
+    "plan_from": "llmplan.answer.resolve",
 }
 
 

@@ -19,8 +19,9 @@ from llmplan.training.step import StepTime, training_time
 from llmplan.work.memory import training_memory
 
 if TYPE_CHECKING:
-    from llmplan.setup.plan import Plan, PlanWarning
+    from llmplan.setup.plan import PlanWarning
     from llmplan.training.estimate import TrainingEstimate
+    from llmplan.training.plan import TrainingPlan
 
 BUBBLE, STRAGGLERS, CAPACITY, STORAGE = "pipeline_bubble", "stragglers", "memory_capacity", "storage"
 _RECOMPUTE = ("none", "selective", "full")
@@ -76,7 +77,7 @@ def bottleneck(answer: TrainingEstimate) -> Bottleneck:
     return Bottleneck(resource, seconds, used, elasticity, _advice(answer, resource, share))
 
 
-def shares(plan: Plan, time: StepTime) -> dict[str, float]:
+def shares(plan: TrainingPlan, time: StepTime) -> dict[str, float]:
     """Seconds of the step by resource [s]; they sum to the step.
 
     The bubble and the wait for stragglers are their own; the rest is divided by what it would gain.
@@ -90,13 +91,13 @@ def shares(plan: Plan, time: StepTime) -> dict[str, float]:
     return {**found, **{name: value for name, value in own.items() if value > 0}}
 
 
-def _gain(plan: Plan, knob: Callable[[Plan, float], Plan], rest: float) -> float:
+def _gain(plan: TrainingPlan, knob: Callable[[TrainingPlan, float], TrainingPlan], rest: float) -> float:
     """-dT/d(ln rate) of one resource [s], 0 where it is within rounding."""
     gain = (rest - _busy_seconds(training_time(knob(plan, 1.0 + NUDGE)))) / NUDGE
     return gain if gain > rest * NUDGE else 0.0
 
 
-def busy(plan: Plan, step: float) -> dict[str, float]:
+def busy(plan: TrainingPlan, step: float) -> dict[str, float]:
     """Share of the step in which each resource works, hidden or not [1]: its time with all others unlimited."""
     found = {}
     for name in KNOBS:

@@ -5,13 +5,11 @@ Together the knobs hold every rate and every fixed time of a step, of training a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from llmplan.setup.plan import Plan
-    from llmplan.software.stack import Stack
+from llmplan.serving.plan import ServingPlan
 
 MORE = 1.1
 """How much more of a resource an elasticity is about: +10 %."""
@@ -21,12 +19,12 @@ UNLIMITED = 1e9
 """Times as much of a resource as makes it cost nothing."""
 
 
-def _more_compute(plan: Plan, factor: float) -> Plan:
+def _more_compute(plan: Any, factor: float) -> Any:
     peak = {precision: rate * factor for precision, rate in plan.device.peak.items()}
     return _device(plan, peak=peak)
 
 
-def _more_memory_bandwidth(plan: Plan, factor: float) -> Plan:
+def _more_memory_bandwidth(plan: Any, factor: float) -> Any:
     """Faster memory, and the cache on the chip before it, from which some kernels read again."""
     memory, efficiency = plan.device.memory, plan.device.efficiency
     on_chip = efficiency.repeated_read_bandwidth
@@ -34,7 +32,7 @@ def _more_memory_bandwidth(plan: Plan, factor: float) -> Plan:
     return _device(plan, efficiency=changed, memory=memory.model_copy(update={"bandwidth": memory.bandwidth * factor}))
 
 
-def _more_scale_up(plan: Plan, factor: float) -> Plan:
+def _more_scale_up(plan: Any, factor: float) -> Any:
     """Faster links between the devices of a domain: rate up, latency down; the host's where they have none."""
     device = plan.device
     latency, small = (
@@ -48,7 +46,7 @@ def _more_scale_up(plan: Plan, factor: float) -> Plan:
     return changed if _linked(plan) else _more_host_link(changed, factor)
 
 
-def _more_scale_out(plan: Plan, factor: float) -> Plan:
+def _more_scale_out(plan: Any, factor: float) -> Any:
     """A faster fabric between nodes: rate up, latency down; the scale-up link keeps its own latency."""
     fabric, efficiency = plan.cluster.fabric, plan.device.efficiency
     kept = efficiency.model_copy(update={"link_latency": efficiency.link_latency or fabric.latency})
@@ -57,30 +55,26 @@ def _more_scale_out(plan: Plan, factor: float) -> Plan:
     return replace(_device(plan, efficiency=kept), cluster=cluster)
 
 
-def _faster_host(plan: Plan, factor: float) -> Plan:
+def _faster_host(plan: Any, factor: float) -> Any:
     """A faster host: less time a launched operation, a kernel and a step, and a faster link to its memory."""
     efficiency = plan.device.efficiency
     curves = {name: one.model_copy(update={"launch": one.launch / factor}) for name, one in efficiency.matmul.items()}
     shorter = {"matmul": curves, "decode_attention_latency": (efficiency.decode_attention_latency or 0.0) / factor}
     changed = _device(plan, efficiency=efficiency.model_copy(update=shorter))
-    changed = replace(changed, stack=_less_host_time(plan.stack, factor))
+    if isinstance(plan, ServingPlan):
+        changed = replace(changed, engine=replace(plan.engine, fitted=_shorter(plan.engine.fitted, factor)))
+    else:
+        fitted = _shorter(plan.stack.fitted, factor)
+        changed = replace(changed, stack=plan.stack.model_copy(update={"fitted": fitted}))
     return _more_host_link(changed, factor) if _linked(plan) else changed
 
 
-def _less_host_time(stack: Stack, factor: float) -> Stack:
-    """The stack with shorter times of the host: those of its fitted numbers that are seconds."""
-
-    def shorter(fitted: dict[str, float]) -> dict[str, float]:
-        return {name: value / factor if name.endswith("_seconds") else value for name, value in fitted.items()}
-
-    changes: dict[str, Any] = {"fitted": shorter(stack.fitted)}
-    if stack.serving is not None:
-        variants = tuple(one.model_copy(update={"fitted": shorter(one.fitted)}) for one in stack.serving.variants)
-        changes["serving"] = stack.serving.model_copy(update={"variants": variants})
-    return stack.model_copy(update=changes)
+def _shorter(fitted: Mapping[str, float], factor: float) -> dict[str, float]:
+    """Shorter times of the host: those of the fitted numbers that are seconds."""
+    return {name: value / factor if name.endswith("_seconds") else value for name, value in fitted.items()}
 
 
-KNOBS: dict[str, Callable[[Plan, float], Plan]] = {
+KNOBS: dict[str, Callable[[Any, float], Any]] = {
     "compute": _more_compute,
     "memory_bandwidth": _more_memory_bandwidth,
     "scale_up_network": _more_scale_up,
@@ -90,11 +84,11 @@ KNOBS: dict[str, Callable[[Plan, float], Plan]] = {
 """Resource to the plan with that much more of it. Together they hold every rate and every fixed time of a step."""
 
 
-def _linked(plan: Plan) -> bool:
-    return plan.device.scale_up.topology != "none" and plan.device.scale_up.bandwidth > 0
+def _linked(plan: Any) -> bool:
+    return bool(plan.device.scale_up.topology != "none" and plan.device.scale_up.bandwidth > 0)
 
 
-def _more_host_link(plan: Plan, factor: float) -> Plan:
+def _more_host_link(plan: Any, factor: float) -> Any:
     link = plan.device.host_link
     return (
         plan
@@ -103,5 +97,5 @@ def _more_host_link(plan: Plan, factor: float) -> Plan:
     )
 
 
-def _device(plan: Plan, **changes: Any) -> Plan:
+def _device(plan: Any, **changes: Any) -> Any:
     return replace(plan, device=plan.device.model_copy(update=changes))

@@ -40,7 +40,7 @@ class Kept:
 
 def limits_kept(answer: Estimate) -> tuple[Kept, ...]:
     """Every limit of the plan, in the order in which they are described; none where it has none."""
-    limits: Limits | None = answer.plan.inputs.get("limits")
+    limits: Limits | None = answer.plan.options.limits
     if limits is None:
         return ()
     figures: dict[str, Callable[[Any], float | None]]
@@ -79,8 +79,8 @@ def _goodput(answer: TrainingEstimate) -> float | None:
 
 def _cost_per_million(answer: ServingEstimate) -> float | None:
     """All that a deployment costs over the output tokens that it writes; over input tokens where there are none."""
-    work = answer.plan.serving
-    if answer.economics is None or answer.economics.request.usd is None or work is None:
+    work = answer.plan.workload
+    if answer.economics is None or answer.economics.request.usd is None:
         return None
     tokens = work.output_tokens if answer.economics.output else work.input_tokens
     return answer.economics.request.usd.value / tokens

@@ -22,8 +22,8 @@ from llmplan.files import read_text
 from llmplan.setup.options import FLAGS, PlanOptions
 
 if TYPE_CHECKING:
+    from llmplan.answer.resolve import Plan
     from llmplan.catalog.catalog import Catalog
-    from llmplan.setup.plan import Plan
 
 NEEDED = ("id", "model", "hardware", "workload")
 MEASURED = "measured_"
@@ -157,7 +157,7 @@ def row_options(row: Row, stack: str) -> dict[str, Any]:
 
 def row_plan(row: Row, catalog: Catalog, stack: str) -> Plan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
-    from llmplan.training.resolve import plan_from
+    from llmplan.answer.resolve import plan_from
 
     for name, without in UNPLANNED.items():
         if (said := row.cells.get(name, "")).lower() not in without:

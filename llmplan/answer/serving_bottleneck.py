@@ -19,7 +19,8 @@ from llmplan.setup.codes import warning
 
 if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
-    from llmplan.setup.plan import Plan, PlanWarning
+    from llmplan.serving.plan import ServingPlan
+    from llmplan.setup.plan import PlanWarning
 
 _ROUNDING = 1e-6  # of a step: gains below it are rounding
 
@@ -69,28 +70,20 @@ def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
 
 def _request(answer: ServingEstimate, decode: dict[str, float], prefill: dict[str, float]) -> dict[str, float]:
     """A request's own device time by resource: its prefill, and its part of the steps [s]."""
-    work = answer.plan.serving
-    assert work is not None  # the answer is of a serving plan
+    work = answer.plan.workload
     steps = max(work.output_tokens - 1.0, 0.0) / max(answer.together, 1.0)
     return {name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0) for name in KNOBS}
 
 
 def _memory_bound(answer: ServingEstimate) -> bool:
     """Whether it is the cache that has no more places, not the engine's limit on sequences."""
-    defaults = answer.plan.stack.serving
-    assert defaults is not None  # the plan is one of serving
-    (variant,) = defaults.variants  # the one that was chosen
-    return answer.resident / answer.replicas < defaults.policy_of(variant).max_sequences
+    return answer.resident / answer.replicas < answer.plan.engine.policy.max_sequences
 
 
-def _steps(plan: Plan, sequences: float) -> tuple[float, float]:
+def _steps(plan: ServingPlan, sequences: float) -> tuple[float, float]:
     """A decoding step with so many sequences, and the prefill of what is read together, of one replica [s]."""
-    work, defaults = plan.serving, plan.stack.serving
-    assert work is not None  # the plan is one of serving
-    assert defaults is not None
-    variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
-    policy = defaults.policy_of(variant)
-    at = deployment(plan, policy, ServingNumbers.of(variant.fitted))
+    work, policy = plan.workload, plan.engine.policy
+    at = deployment(plan, policy, ServingNumbers.of(plan.engine.fitted))
     prompt = prefill_tokens(work, policy, read_together(work, sequences))
     return float(decode_step(at, work, sequences).total), float(prefill_step(at, work, prompt).total)
 
@@ -103,7 +96,7 @@ def _shares(step: float, faster: dict[str, float]) -> dict[str, float]:
     return {name: gain * step / whole for name, gain in felt.items()}
 
 
-def _more_memory(plan: Plan, factor: float) -> Plan:
+def _more_memory(plan: ServingPlan, factor: float) -> ServingPlan:
     memory = plan.device.memory
     larger = memory.model_copy(update={"capacity": memory.capacity * factor})
     return replace(plan, device=plan.device.model_copy(update={"memory": larger}))
@@ -128,8 +121,7 @@ def _advice(answer: ServingEstimate, resource: str, own: dict[str, float]) -> Pl
 
 
 def _about_memory_bandwidth(answer: ServingEstimate) -> str:
-    work = answer.plan.serving
-    assert work is not None  # the answer is of a serving plan
+    work = answer.plan.workload
     remedies = []
     if answer.sequences < answer.resident:
         remedies.append(f"more requests in flight than {answer.sequences:.3g} share the reading of weights")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from llmplan.answer.answer import answer_plan
 from llmplan.answer.rows import Row, row_plan
 from llmplan.errors import InputError
-from llmplan.training.estimate import Interval, TrainingEstimate
+from llmplan.software.band import Interval
+from llmplan.training.estimate import TrainingEstimate
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog

@@ -13,7 +13,7 @@ from llmplan.calibrate.runs import MEASUREMENTS
 from llmplan.calibrate.training import LEFT_OUT
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.training.estimate import Interval
+from llmplan.software.band import Interval
 
 DOCUMENT = Path("docs/accuracy.md")
 NOTES = Path("docs/accuracy-notes.md")

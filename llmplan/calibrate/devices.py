@@ -14,7 +14,7 @@ from llmplan.calibrate.serving import MEASUREMENTS, log_ratios, read_runs
 from llmplan.calibrate.serving import Run as Deployed
 from llmplan.calibrate.serving import weights as serving_weights
 from llmplan.calibrate.stacks import weights
-from llmplan.setup.plan import Plan
+from llmplan.search.rank import PlanT
 from llmplan.training.step import training_time
 
 _TRIED = np.round(np.arange(0.3, 1.001, 0.01), 2)
@@ -39,8 +39,7 @@ def main() -> None:
         print(f"{device}: {len(runs)} runs, sustained_fraction {now} now, {_TRIED[int(np.argmin(losses))]} fits best")
     served: dict[str, list[Deployed]] = defaultdict(list)
     for one in read_runs(MEASUREMENTS):
-        assert one.plan.serving is not None
-        if _WRITTEN in one.measured and one.plan.serving.load != "open":  # there the rate is given, not found
+        if _WRITTEN in one.measured and one.plan.workload.load != "open":  # there the rate is given, not found
             served[one.plan.device.id].append(one)
     for device, deployed in sorted(served.items()):
         losses = [serving_loss(deployed, float(value)) for value in _TRIED]
@@ -48,7 +47,7 @@ def main() -> None:
         print(f"{device}: {len(deployed)} deployments, sustained_fraction {now} now, {best} fits best")
 
 
-def kept(plan: Plan, sustained: float) -> Plan:
+def kept(plan: PlanT, sustained: float) -> PlanT:
     """The plan on a device that keeps that fraction of its kernels' rates."""
     efficiency = plan.device.efficiency.model_copy(update={"sustained_fraction": sustained})
     return replace(plan, device=plan.device.model_copy(update={"efficiency": efficiency}))
@@ -68,8 +67,7 @@ def serving_loss(runs: Sequence[Deployed], sustained: float) -> float:
     votes, errors = serving_weights(runs), []
     for run in runs:
         moved = replace(run, plan=kept(run.plan, sustained))
-        assert run.plan.stack.serving is not None
-        errors.append(log_ratios(moved, run.plan.stack.serving.variants[0].fitted)[_WRITTEN])
+        errors.append(log_ratios(moved, dict(run.plan.engine.fitted))[_WRITTEN])
     return _soft(errors, [votes[run.id, _WRITTEN] for run in runs])
 
 

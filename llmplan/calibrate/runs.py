@@ -9,7 +9,7 @@ from llmplan.answer.rows import Group, Row, read_rows, row_plan
 from llmplan.answer.validate import GENERIC
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 
 MEASUREMENTS = Path("hardware_catalog/measurements/training.csv")
 # A stack without rows of its own, and the stacks built on it whose rows stand in.
@@ -25,7 +25,7 @@ class Run:
     """
 
     id: str
-    plan: Plan
+    plan: TrainingPlan
     seconds: float | None
     peak_gib: float | None
     memory_kind: str
@@ -71,6 +71,8 @@ def _run(row: Row, catalog: Catalog, stack: str) -> Run | None:
     try:
         plan = row_plan(row, catalog, stack)
     except InputError:
+        return None
+    if not isinstance(plan, TrainingPlan):
         return None
     rate, peak = measured.get("tokens_per_second_per_device"), measured.get("peak_memory_gib")
     tokens = float(plan.workload.global_batch) * plan.workload.seq_len

@@ -13,11 +13,12 @@ from scipy.optimize import least_squares
 
 from llmplan.answer.rows import Group, Row, read_rows, row_plan
 from llmplan.catalog import catalog
+from llmplan.errors import InputError
 from llmplan.serving.loads import busy_replicas, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
+from llmplan.serving.plan import ServingPlan
 from llmplan.serving.shapes import Shapes, shapes
 from llmplan.serving.step import ServingNumbers, deployment
-from llmplan.setup.plan import Plan
 from llmplan.software.engine import ServingPolicy
 from llmplan.software.stack import Number
 
@@ -35,7 +36,7 @@ class Run:
     """A measured row: its plan, what an engine's variant makes of it, what was measured."""
 
     id: str
-    plan: Plan
+    plan: ServingPlan
     variant: str
     policy: ServingPolicy
     shapes: Shapes
@@ -63,20 +64,19 @@ def read_runs(path: Path) -> list[Run]:
 def run_of(row: Row, opened: catalog.Catalog) -> Run:
     """One row as a run; what it leaves out is filled in as for a user."""
     plan = row_plan(row, opened, row.cells["stack"])
-    assert plan.stack.serving is not None
-    variant = plan.stack.serving.variants[0]
-    policy = plan.stack.serving.policy_of(variant)
+    if not isinstance(plan, ServingPlan):
+        raise InputError(f"{row.id} is no deployment")
+    engine = plan.engine
     measured = {name: float(value) for name, value in row.measured().items() if name in QUANTITIES}
     return Run(
-        id=row.id, plan=plan, variant=variant.version, policy=policy, shapes=shapes(plan.model, plan.layout),
-        memory=serving_memory(plan, policy), measured=measured, group=row.group,
+        id=row.id, plan=plan, variant=engine.version, policy=engine.policy, shapes=shapes(plan.model, plan.layout),
+        memory=serving_memory(plan, engine.policy), measured=measured, group=row.group,
     )  # fmt: skip
 
 
 def predict(run: Run, numbers: Numbers) -> dict[str, float]:
     """What the planner says of a run with these numbers."""
-    work = run.plan.serving
-    assert work is not None
+    work = run.plan.workload
     at = deployment(run.plan, run.policy, ServingNumbers.of(numbers), run.shapes)
     copies = float(run.plan.layout.dp)
     answer = respond(at, work, run.policy, copies, run.memory.resident)

@@ -13,7 +13,8 @@ from llmplan.calibrate.meanings import meanings
 from llmplan.calibrate.serving import MEASUREMENTS, QUANTITIES
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.serving.estimate import serving_interval
-from llmplan.training.estimate import Interval
+from llmplan.serving.plan import ServingPlan
+from llmplan.software.band import Interval
 
 DOCUMENT = Path("docs/accuracy-serving.md")
 LEFT_OUT = Path("tests/measurements/serving_left_out.csv")
@@ -104,6 +105,7 @@ def left_out(results: Sequence[Result]) -> list[Result]:
 def _delivered(result: Result, value: float, opened: Catalog) -> Interval:
     """Tokens a second under an open load with that prediction: what arrives bounds it, as in `estimate`."""
     plan = row_plan(result.row, opened, result.row.cells["stack"])
+    assert isinstance(plan, ServingPlan)
     can, told = serving_interval(plan, "output_tokens_per_second", value), result.predicted["output_tokens_per_second"]
     return Interval(value, min(told.low, can.low), min(told.high, can.high))
 

@@ -56,9 +56,7 @@ class Fitted:
 
 def names(run: Run) -> tuple[str, ...]:
     """Numbers that the run's variant has."""
-    serving = run.plan.stack.serving
-    assert serving is not None
-    return tuple(serving.variants[0].fitted)
+    return tuple(run.plan.engine.fitted)
 
 
 def fit_stacks(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmplan.answer.answer import answer_plan
+from llmplan.answer.resolve import resolve_all
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
-from llmplan.training.resolve import resolve_all
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
@@ -92,16 +92,15 @@ def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) ->
             _say_what_would_fit(one, answer, prefix, catalog)
         found = limits_kept(answer)
         passes = passes and all(limit.kept for limit in found)
-        workload = "serve" if answer.plan.serving is not None else answer.plan.workload.workload
-        for line in missed_lines(found, workload):
+        for line in missed_lines(found, answer.plan.kind):
             typer.echo(prefix + line, err=True)
     return passes
 
 
 def _say_what_would_fit(one: Request, answer: TrainingEstimate, prefix: str, catalog: Catalog) -> None:
     """On stderr: by how much the plan misses, and the smallest changes that make it fit."""
+    from llmplan.answer.advice import what_would_fit
     from llmplan.report.verdict import advice_lines, verdict_line
-    from llmplan.training.advice import what_would_fit
 
     typer.echo(prefix + verdict_line(answer), err=True)
     for line in advice_lines(what_would_fit(one, answer.plan, catalog)):

@@ -42,7 +42,7 @@ def _explain(
     elif plan is None and not given:
         raise InputError("nothing to explain: name a code (LP012; `codes` lists them), or a plan and --term")
     else:
-        _terms(given, plan, term or "all", catalog, form)
+        raise InputError("figures cannot be explained")
 
 
 def _code(name: str, form: str) -> None:
@@ -65,31 +65,6 @@ def _code(name: str, form: str) -> None:
         typer.echo("\n".join(f"{one}  {c.title}" for one, c in chosen.items()))
     else:
         typer.echo(code_text(wanted, CODES[wanted]), nl=False)
-
-
-def _terms(given: Mapping[str, Any], plan: str | None, term: str, catalog: Any, form: str) -> None:
-    from llmplan.answer.explain.terms import terms_named, why_nothing
-    from llmplan.answer.explain.walk import entries, explain
-    from llmplan.catalog.catalog import open_catalog
-    from llmplan.cli.plan_input import read_requests
-    from llmplan.report.explain import explain_json, print_explanations
-    from llmplan.report.json import dumps
-    from llmplan.setup.options import words
-    from llmplan.training.resolve import resolve
-
-    opened = open_catalog(catalog or ())
-    requests, _ = read_requests(plan, given)
-    if len(requests) > 1:
-        raise InputError(Fault(f"holds {len(requests)} plans; explain takes one", plan))
-    resolved = resolve(requests[0], opened)
-    names = terms_named(term, resolved)
-    answer, found = explain(resolved, opened, names)
-    if not found:
-        raise InputError(why_nothing(names[0], resolved))
-    if form == "json":
-        typer.echo(dumps(explain_json(found, entries(resolved), words(answer.plan))))
-    else:
-        print_explanations(found, entries(resolved))
 
 
 app.command("explain")(plan_options(_explain))

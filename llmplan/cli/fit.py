@@ -284,9 +284,8 @@ def _write(ask: Ask, asked: Search, found: Found, told: tuple[str, ...], changes
 
 def _write_plan(path: Path, plan: Any) -> None:
     from llmplan.files import to_yaml, write_text
-    from llmplan.setup.options import words
 
-    said = words(plan)
+    said = plan.words()
     model = said["model"]
     if isinstance(model, str) and Path(model).exists():
         said["model"] = str(Path(model).resolve())  # the plan file may be read from another folder

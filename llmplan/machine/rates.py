@@ -63,6 +63,16 @@ def peak_flops(device: Device, precision: str) -> float:
     raise InputError(Fault(f"{device.id} has no {precision} matrix products; it has {have}"))
 
 
+def has_precision(device: Device, precision: str) -> bool:
+    """Whether the device multiplies matrices in that precision itself."""
+    if precision in device.unsupported:
+        return False
+    try:
+        return peak_flops(device, precision) > 0
+    except InputError:
+        return False
+
+
 def matmul_rate(device: Device, precision: str, share: float = 1.0) -> MatmulRate:
     """Rates of matrix products in `precision`; share: what the stack reaches of the measured kernels [1]."""
     peak = peak_flops(device, precision)

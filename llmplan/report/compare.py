@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmplan.answer.bottleneck import bottleneck
+from llmplan.answer.serving_bottleneck import serving_bottleneck
 from llmplan.formatting import count, plain, step_time
 from llmplan.report.economics import electricity, mass, part_used
 from llmplan.report.json import estimate_json
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.serving import ServingEconomics
     from llmplan.search.comparison import Outcome
     from llmplan.serving.estimate import ServingEstimate
-    from llmplan.training.estimate import Interval
+    from llmplan.software.band import Interval
 
 COMPARE = "llmplan.compare/1"
 GIB, DAY, GRAMS = 2.0**30, 86400.0, 1e3  # grams in a kilogram
@@ -145,7 +147,7 @@ def _serving_figures(answer: ServingEstimate) -> dict[str, str]:
         "request": step_time(answer.request.value),
         "tokens/s": "" if rate is None else plain(rate.value),
         "requests/s": plain(answer.requests_per_second.value),
-        "bottleneck": answer.bottleneck.resource.replace("_", " "),
+        "bottleneck": serving_bottleneck(answer).resource.replace("_", " "),
         **(_price_cells(answer.economics) if answer.economics else {}),
     }
 
@@ -172,7 +174,7 @@ def _more(answer: TrainingEstimate) -> list[str]:
 
 
 def _bottleneck(answer: TrainingEstimate) -> str:
-    found = answer.bottleneck
+    found = bottleneck(answer)
     share = found.used[found.resource] if found.resource not in found.seconds else found.share(found.resource)
     return f"{found.resource.replace('_', ' ')} {share:.0%}"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.run import Run
     from llmplan.answer.economics.storage import Storage
     from llmplan.answer.economics.summary import Economics
-    from llmplan.training.estimate import Interval
+    from llmplan.software.band import Interval
 
 DAY, HOUR, MEGAWATT_HOUR, TONNE = 86400.0, 3600.0, 3.6e9, 1e3
 MOST_OFFERS = 4  # lines of a table; JSON has all

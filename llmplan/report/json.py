@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from llmplan.setup.options import words
+from llmplan.answer.bottleneck import bottleneck
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__
 
@@ -26,7 +26,7 @@ def estimate_json(answer: Estimate) -> dict[str, Any]:
     return {
         "schema": ESTIMATE,
         "llmplan_version": __version__,
-        "inputs": words(plan),
+        "inputs": plan.words(),
         "assumptions": list(plan.assumptions),
         "result": _training_result(answer) if isinstance(answer, TrainingEstimate) else _serving_result(answer),
         "warnings": [{"code": one.code, "message": one.message} for one in answer.warnings],
@@ -54,13 +54,13 @@ def _training_result(answer: TrainingEstimate) -> dict[str, Any]:
         "time": _time(answer),
         "mfu": answer.mfu,
         "hfu": answer.hfu,
-        "bottleneck": _bottleneck(answer.bottleneck),
+        "bottleneck": _bottleneck(bottleneck(answer)),
     }
     if answer.economics is not None:
         from llmplan.report.economics import economics_json
 
         result |= economics_json(answer.economics)
-    if plan.inputs.get("limits") is not None:
+    if plan.options.limits is not None:
         from llmplan.answer.limits import limits_kept
         from llmplan.report.limits import limits_json
 

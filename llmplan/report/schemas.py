@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.model.spec import ModelSpec
 from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAnswer, StorageAnswer
-from llmplan.report.explain_answers import Explained
 from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer
 from llmplan.report.serving_answers import ServingResult
 from llmplan.report.validation_answers import Validation
@@ -244,7 +243,6 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "estimate": Estimate,
     "estimates": Estimates,
     "compare": Comparison,
-    "explain": Explained,
     "fit": Fit,
     "validation": Validation,
     "model": ModelSpec,
@@ -254,7 +252,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "prices": PriceList,
 }
 """What `llmplan schema` knows, by name."""
-WRITTEN = ("estimate", "estimates", "compare", "explain", "fit", "validation")
+WRITTEN = ("estimate", "estimates", "compare", "fit", "validation")
 
 
 def json_schema(name: str) -> dict[str, Any]:

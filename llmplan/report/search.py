@@ -247,7 +247,7 @@ def _miss(asked: Search, one: TrainingEstimate) -> str:
 def most_line(found: Most) -> str:
     """`micro_batch 6 is the most that fits; 7 would need 81.2 GiB of 79.1 GiB`."""
     usable = binary(found.estimate.usable_bytes)
-    serving = found.estimate.plan.serving is not None
+    serving = found.estimate.plan.workload is not None
     if found.value is None:
         return (
             f"not even {found.word} 1 {'does' if serving else 'fits'} at this layout; {usable} of a device are usable"

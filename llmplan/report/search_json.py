@@ -6,11 +6,11 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from llmplan.answer.bottleneck import bottleneck
 from llmplan.report.json import estimate_json
 from llmplan.search.goal import objective_value
 from llmplan.search.training import as_good
 from llmplan.setup.layout import Layout
-from llmplan.setup.options import words
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _on_front(asked: Search, one: TrainingEstimate) -> dict[str, Any]:
 def summary(one: TrainingEstimate) -> dict[str, Any]:
     """The plan of an estimate and its chief figures: `estimate` on the plan gives the rest."""
     return {
-        "inputs": words(one.plan), "verdict": one.verdict, "peak_bytes": one.peak.value,
+        "inputs": one.plan.words(), "verdict": one.verdict, "peak_bytes": one.peak.value,
         "usable_bytes": one.usable_bytes, "step_seconds": one.step.value,
         "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu,
     }  # fmt: skip
@@ -116,7 +116,7 @@ def csv_text(asked: Search, found: Found) -> str:
 
 def _csv_rows(asked: Search, found: Found) -> Iterator[dict[str, Any]]:
     for rank, one in enumerate(found.best, 1):
-        said = words(one.plan)
+        said = one.plan.words()
         yield {
             "rank": rank,
             **{name: said[name] for name in _SUBJECT},
@@ -124,7 +124,7 @@ def _csv_rows(asked: Search, found: Found) -> Iterator[dict[str, Any]]:
             "peak_bytes": one.peak.value, "usable_bytes": one.usable_bytes, "verdict": one.verdict,
             "step_seconds": one.step.value, "step_low_seconds": one.step.low, "step_high_seconds": one.step.high,
 
-        "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu, "bottleneck": one.bottleneck.resource,
+        "tokens_per_second": one.tokens_per_second.value, "mfu": one.mfu, "bottleneck": bottleneck(one).resource,
             "as_good_within_error": _cell(as_good(asked.goal, found.best[0], one)),
             **objective_value(asked.goal, asked.goal.objective, one),
         }  # fmt: skip

@@ -16,7 +16,7 @@ from llmplan.report.search_json import FIT, counts_json
 from llmplan.search.serving import LOAD, PLACES, as_good_serving, serving_value
 from llmplan.search.space import REASONS
 from llmplan.search.training import MEMORY
-from llmplan.setup.options import SERVING_DEGREES, words
+from llmplan.serving.plan import DEGREES
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def print_deployments(asked: ServingSearch, found: ServingFound, told: Sequence[
 
 def _subject(asked: ServingSearch) -> Text:
     base = asked.bases[0]
-    work = base.serving
-    assert work is not None
+    work = base.workload
     many = f"up to {asked.most}" if asked.most else ", ".join(map(str, asked.devices))
     load = f"{work.request_rate:g} requests/s" if work.request_rate is not None else f"{work.load} load"
     targets = [
@@ -87,8 +86,7 @@ def _on_front(asked: ServingSearch, one: ServingEstimate) -> dict[str, str]:
 
 def _columns(asked: ServingSearch, one: ServingEstimate) -> dict[str, str]:
     """What a table says of one deployment, by column."""
-    layout, work = one.plan.layout, one.plan.serving
-    assert work is not None
+    layout, work = one.plan.layout, one.plan.workload
     several = len(asked.bases) > 1
     return {
         "devs": str(one.plan.devices),
@@ -135,7 +133,7 @@ def deployment_text(one: Any) -> str:
     """`8 devices, tp 4 dp 2, TTFT 210 ms, TPOT 31 ms, at most 12 requests/s`."""
     layout = one.plan.layout
     degrees = " ".join(
-        f"{name} {getattr(layout, name)}" for name in SERVING_DEGREES if getattr(layout, name) > 1 or name == "tp"
+        f"{name} {getattr(layout, name)}" for name in DEGREES if getattr(layout, name) > 1 or name == "tp"
     )
     tpot = f", TPOT {step_time(one.tpot.value)}" if one.tpot else ""
     most = f"at most {plain(one.capacity)} requests/s"
@@ -156,8 +154,7 @@ def deployments_json(
 ) -> dict[str, Any]:
     """One search as `llmplan.fit/1`; `results` are estimates, best first."""
     limits = {"min_output_tokens_per_second": asked.least_rate, "max_cost_per_million": asked.most_cost}
-    work = asked.bases[0].serving
-    assert work is not None
+    work = asked.bases[0].workload
     limits |= {"max_ttft": work.max_ttft, "max_tpot": work.max_tpot}
     answer: dict[str, Any] = {
         "schema": FIT, "llmplan_version": __version__, "inputs": ask.words(), "objective": asked.objective,
@@ -194,7 +191,7 @@ def _values(asked: ServingSearch, one: ServingEstimate) -> dict[str, float]:
 
 def _summary(one: Any) -> dict[str, Any]:
     found = {
-        "inputs": words(one.plan),
+        "inputs": one.plan.words(),
         "verdict": one.verdict,
         "peak_bytes": one.needed.value,
         "usable_bytes": one.usable_bytes,
@@ -211,10 +208,8 @@ def deployments_csv(asked: ServingSearch, found: ServingFound) -> str:
     """The results as CSV, a header and a line each; columns of the plan are words of the vocabulary."""
     rows = []
     for rank, one in enumerate(found.best, 1):
-        said = words(one.plan)
-        plan = {
-            name: said.get(name) for name in ("hardware", "devices", *SERVING_DEGREES, "load", "batch", "request_rate")
-        }
+        said = one.plan.words()
+        plan = {name: said.get(name) for name in ("hardware", "devices", *DEGREES, "load", "batch", "request_rate")}
         plan |= {name: said.get(name) for name in ("input_tokens", "output_tokens", "weight_precision", "kv_precision")}
         good = str(as_good_serving(asked, found.best[0], one)).lower()
         value = serving_value(asked, asked.objective, one)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from llmplan.answer.serving_bottleneck import serving_bottleneck
 from llmplan.formatting import binary, count, plain, step_time
 from llmplan.report.verdict import COLORS, WORDS, degrees, model_size
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from llmplan.answer.serving_bottleneck import ServingBottleneck
     from llmplan.serving.estimate import ServingEstimate
-    from llmplan.training.estimate import Interval
+    from llmplan.software.band import Interval
 
 _GIB = 2.0**30
 _FELT = 0.0005  # gains below a twentieth of a percent round to nothing
@@ -66,8 +67,7 @@ def serving_no(answer: ServingEstimate) -> Iterator[str]:
 
 
 def _header(answer: ServingEstimate) -> list[Text]:
-    plan, layout, work = answer.plan, answer.plan.layout, answer.plan.serving
-    assert work is not None
+    plan, layout, work = answer.plan, answer.plan.layout, answer.plan.workload
     first = Text.assemble(
         (plan.model.name, "bold"), f" ({model_size(plan.model)}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
         f" in {plan.cluster.id}, {plan.stack.id} {answer.version}",
@@ -104,7 +104,7 @@ def _longest(answer: ServingEstimate) -> str:
 
 
 def _latency_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
-    work = answer.plan.serving
+    work = answer.plan.workload
     looped = work is not None and work.load in ("closed", "saturated") and answer.sequences > 1
     yield "to the first token", _time(answer.ttft) + (" when requests come steadily" if looped else "")
     if looped:
@@ -132,7 +132,7 @@ def _load_rows(answer: ServingEstimate) -> Iterator[tuple[str, str]]:
             else "no number behind one front end reaches the targets"
         )
         yield "replicas needed", f"{needed} (of {answer.replica_devices} devices each; the plan has {answer.replicas})"
-    yield from _bottleneck_rows(answer.bottleneck, writes=answer.tpot is not None)
+    yield from _bottleneck_rows(serving_bottleneck(answer), writes=answer.tpot is not None)
 
 
 def _bottleneck_rows(found: ServingBottleneck, *, writes: bool) -> Iterator[tuple[str, str]]:

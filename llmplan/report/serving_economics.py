@@ -11,7 +11,7 @@ from llmplan.report.economics import MEGAWATT_HOUR, drawn, known, part_used
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.serving import PerMillion, ServingEconomics
-    from llmplan.training.estimate import Interval
+    from llmplan.software.band import Interval
 
 KILOWATT_HOUR = 3.6e6
 THOUSAND, MILLION = 1e3, 1e6

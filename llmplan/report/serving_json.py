@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from llmplan.answer.serving_bottleneck import serving_bottleneck
 from llmplan.report.economics import known
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ def serving_result(answer: ServingEstimate) -> dict[str, Any]:
             "prefill_seconds": float(answer.prefill.total),
             "prefill_parts": _parts(answer.prefill),
         },
-        "bottleneck": _bottleneck(answer.bottleneck),
+        "bottleneck": _bottleneck(serving_bottleneck(answer)),
     }
-    if answer.kv_tokens is not None and answer.plan.serving is not None:
+    if answer.kv_tokens is not None and answer.plan.workload is not None:
         result["kv_cache"] = {
             "tokens": answer.kv_tokens.value, "low_tokens": answer.kv_tokens.low, "high_tokens": answer.kv_tokens.high,
-            "longest_tokens": float(answer.memory.longest), "precision": answer.plan.serving.kv_precision,
+            "longest_tokens": float(answer.memory.longest), "precision": answer.plan.workload.kv_precision,
         }  # fmt: skip
-    if answer.plan.inputs.get("limits") is not None:
+    if answer.plan.options.limits is not None:
         from llmplan.answer.limits import limits_kept
         from llmplan.report.limits import limits_json
 

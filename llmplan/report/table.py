@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llmplan.answer.bottleneck import bottleneck
 from llmplan.formatting import binary, decimal, plain, step_time
 from llmplan.report.bottleneck import bottleneck_lines
 from llmplan.report.verdict import COLORS, WORDS, degrees, largest_part, model_size, part_name
@@ -104,7 +105,7 @@ def _print_time(console: Console, answer: TrainingEstimate) -> None:
     speed = decimal(answer.model_flops / step.value / devices, "FLOP/s", 3)
     used = f"{speed} a device, MFU {answer.mfu:.1%}, HFU {answer.hfu:.1%}"
     console.print(Text.assemble(("Utilisation  ", "bold"), used))
-    found = answer.bottleneck
+    found = bottleneck(answer)
     name = found.resource.replace("_", " ")
     console.print(Text.assemble(("Bottleneck  ", "bold"), f"{name}; {found.advice.message} ({found.advice.code})"))
     for line in bottleneck_lines(found):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from llmplan.formatting import binary, count
 
 if TYPE_CHECKING:
+    from llmplan.answer.advice import Advice
     from llmplan.model.model import Model
     from llmplan.setup.layout import Layout
-    from llmplan.training.advice import Advice
     from llmplan.training.estimate import TrainingEstimate
 
 WORDS = {"fits": "fits", "marginal": "marginal", "does-not-fit": "does not fit"}

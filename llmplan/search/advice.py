@@ -8,13 +8,13 @@ from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
+from llmplan.machine.rates import has_precision
 from llmplan.search.goal import SURELY
 from llmplan.search.request import Ask, question
 from llmplan.search.serving import ServingSearch, search_serving
 from llmplan.search.serving_request import serving_question
 from llmplan.search.training import Search, search
 from llmplan.setup.limits import Limits
-from llmplan.training.defaults import has_precision
 
 MOST_DEVICES = 16_384
 """Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""
@@ -103,8 +103,7 @@ def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[C
 def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask, float | None]]:
     """A sentence, the changed question and the output rate that it still wants."""
     base, rate = asked.bases[0], asked.least_rate
-    work = base.serving
-    assert work is not None
+    work = base.workload
     quiet = ask.changed({}, top=1, pareto=None)
     for name in asked.choices:
         if name != "devices":

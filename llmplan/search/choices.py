@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from llmplan.errors import Fault, InputError, did_you_mean
-from llmplan.setup.layout import Recompute, StoragePrecision, TrainingPrecision
 from llmplan.setup.options import FLAGS
+from llmplan.vocabulary import Recompute, StoragePrecision, TrainingPrecision
 
 STORED = get_args(StoragePrecision)
 WORDS = {

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.answer import answer_plan
+from llmplan.answer.resolve import resolve
 from llmplan.errors import InputError
-from llmplan.training.estimate import Interval, TrainingEstimate
-from llmplan.training.resolve import resolve
+from llmplan.software.band import Interval
+from llmplan.training.estimate import TrainingEstimate
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
     from llmplan.answer.economics.serving import PerMillion
+    from llmplan.answer.resolve import Plan
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
-    from llmplan.setup.plan import Plan
     from llmplan.setup.request import Request
 
 Words = dict[str, Any]
@@ -155,10 +156,8 @@ def _best(request: Request, catalog: Catalog) -> Plan:
         found = layouts.best or layouts.misses
     if not found:
         raise InputError("no layout is legal")
-    limits = request.options.limits
-    return (
-        found[0].plan if limits is None else replace(found[0].plan, inputs={**found[0].plan.inputs, "limits": limits})
-    )
+    plan = found[0].plan
+    return replace(plan, options=plan.options.model_copy(update={"limits": request.options.limits}))
 
 
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
@@ -171,7 +170,7 @@ def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
     measure = MEASURES[by]
     answers = [one.answer for one in outcomes if one.answer is not None]
     if answers and not any(measure.applies(answer) for answer in answers):
-        raise InputError(f"--by {by} says nothing about {'training' if answers[0].plan.serving is None else 'serving'}")
+        raise InputError(f"--by {by} says nothing about {'serving' if answers[0].plan.kind == 'serve' else 'training'}")
     trainings = [one.answer for one in outcomes if isinstance(one.answer, TrainingEstimate)]
     if measure.whole_run and trainings and not any(one.economics for one in trainings):
         raise InputError(f"--by {by} is about the whole run: say how long it is (--tokens)")

@@ -22,7 +22,7 @@ from llmplan.setup.checks import expert_problems, stage_problems, tensor_problem
 from llmplan.setup.layout import Layout
 
 if TYPE_CHECKING:
-    from llmplan.setup.plan import Plan
+    from llmplan.serving.plan import ServingPlan
 
 CHUNK = 8_192
 """Deployments that are evaluated at a time."""
@@ -39,7 +39,7 @@ class DeploymentSpace:
     sizes: numbers of devices to try; most: any number up to it instead.
     """
 
-    plan: Plan
+    plan: ServingPlan
     sizes: tuple[int, ...]
     most: int | None
     choices: Choices
@@ -93,8 +93,7 @@ class DeploymentSpace:
         return "layers" if any(stage_problems(model, layout)) else None
 
     def _batches(self) -> tuple[int, ...]:
-        work = self.plan.serving
-        assert work is not None
+        work = self.plan.workload
         if work.load not in ("closed", "static"):
             return (0,)
         return self._of("batch").among(BATCHES)
@@ -107,7 +106,7 @@ class DeploymentSpace:
 class Deployments:
     """Figures of many deployments of one plan, each an array along the rows; as in `ServingEstimate`."""
 
-    plan: Plan
+    plan: ServingPlan
     rows: Any
     memory: ServingMemory
     answer: Answer
@@ -121,23 +120,22 @@ class Deployments:
     @property
     def output_tokens_per_second(self) -> Any:
         """Of all devices; what they could deliver, where requests come at a rate [1/s]."""
-        work = self.plan.serving
-        assert work is not None
+        work = self.plan.workload
         if work.load == "open":
             return self.capacity * work.output_tokens
         return self.answer.output_tokens_per_second * self.busy
 
-    def make(self, index: int) -> tuple[Plan, Layout]:
-        """Plan and layout at an index."""
+    def make(self, index: int) -> tuple[ServingPlan, Layout]:
+        """ServingPlan and layout at an index."""
         tp, pp, ep, dp, batch = (int(value) for value in self.rows[index])
         return with_batch(self.plan, batch), Layout(tp=tp, pp=pp, ep=ep, dp=dp)
 
 
-def with_batch(plan: Plan, batch: int) -> Plan:
+def with_batch(plan: ServingPlan, batch: int) -> ServingPlan:
     """The plan with so many requests in flight; 0 leaves it as it is."""
-    if not batch or plan.serving is None:
+    if not batch:
         return plan
-    return replace(plan, serving=plan.serving.model_copy(update={"batch": batch}))
+    return replace(plan, workload=plan.workload.model_copy(update={"batch": batch}))
 
 
 def chunks(space: DeploymentSpace) -> Iterator[Deployments]:
@@ -152,7 +150,7 @@ def chunks(space: DeploymentSpace) -> Iterator[Deployments]:
         yield deploy(space.plan, waiting)
 
 
-def deploy(plan: Plan, rows: list[Row]) -> Deployments:
+def deploy(plan: ServingPlan, rows: list[Row]) -> Deployments:
     """Figures of the rows by the formulas of `estimate_serving`, on arrays."""
     table = np.array(rows, dtype=float)
     tp, pp, ep, dp, batch = table.T
@@ -161,19 +159,15 @@ def deploy(plan: Plan, rows: list[Row]) -> Deployments:
         tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=one, micro_batch=one, zero=one * 0.0, sequence_parallel=one * 0.0,
         recompute=np.array(["none"]), offload_optimizer=one * 0.0,
     )  # fmt: skip
-    work, defaults = plan.serving, plan.stack.serving
-    assert work is not None
-    assert defaults is not None
-    (variant,) = defaults.variants  # the one that was chosen when the plan was made
-    policy = defaults.policy_of(variant)
+    work, policy = plan.workload, plan.engine.policy
     many = plan.with_layout(layouts)
     if batch.any():
         work = work.model_copy(update={"batch": batch})
-    memory, at = serving_memory(many, policy), deployment(many, policy, ServingNumbers.of(variant.fitted))
+    memory, at = serving_memory(many, policy), deployment(many, policy, ServingNumbers.of(plan.engine.fitted))
     places = np.maximum(memory.resident, 1.0)
     answer = respond(at, work, policy, dp, places)
     most = capacity(at, work, policy, places) * dp
-    usable = plan.device.memory.capacity - plan.device.memory.reserved
+    usable = plan.usable_bytes
     share = (work.memory_fraction or policy.memory_fraction) if policy.memory_fraction_of == "total" else 1.0
     needed = memory.needed_bytes + 0.0 * dp
     high = serving_interval(plan, "serving_bytes", 1.0).high

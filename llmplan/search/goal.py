@@ -21,7 +21,7 @@ from llmplan.work.tokens import step_tokens
 
 if TYPE_CHECKING:
     from llmplan.search.scores import Scores
-    from llmplan.setup.plan import Plan
+    from llmplan.training.plan import TrainingPlan
 
 Objective = Literal["throughput", "time", "cost", "devices", "latency", "memory-headroom"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -51,7 +51,7 @@ class Goal:
         found = self.limits.model_dump(exclude_none=True)
         return {**found, **({SURELY: True} if self.surely else {})}
 
-    def check(self, plan: Plan, devices: int) -> None:
+    def check(self, plan: TrainingPlan, devices: int) -> None:
         """Raises InputError where an objective or a limit lacks what it is made of, or cannot be searched by."""
         faults, given = [], self.given()
         for name in given:
@@ -98,10 +98,10 @@ class Goal:
         if self.limits.max_memory is not None:
             yield "max_memory", scores.peak <= self.limits.max_memory
         if self.surely:
-            usable = plan.device.memory.capacity - plan.device.memory.reserved
+            usable = plan.usable_bytes
             yield SURELY, scores.peak * interval(1.0, plan, "peak_bytes").high <= usable
 
-    def longest_steps(self, plan: Plan, devices: int) -> dict[str, float]:
+    def longest_steps(self, plan: TrainingPlan, devices: int) -> dict[str, float]:
         """The longest step that each limit allows [s]."""
         limits, tokens = self.limits, step_tokens(plan)
         found: dict[str, float] = {}

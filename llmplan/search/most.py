@@ -6,16 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmplan.answer.answer import answer_plan
+from llmplan.answer.answer import answer_plan, answer_training
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.search.choices import choices
 from llmplan.search.request import Ask
 from llmplan.serving.estimate import estimate_serving
-from llmplan.setup.checks import remarks
-from llmplan.setup.plan import Plan
-from llmplan.training.estimate import estimate_run, interval
-from llmplan.training.resolve import resolve
+from llmplan.serving.plan import ServingPlan
+from llmplan.serving.resolve import resolve_serving
+from llmplan.setup.draft import Draft
+from llmplan.setup.request import Request
+from llmplan.training.checks import remarks
+from llmplan.training.estimate import interval
+from llmplan.training.plan import TrainingPlan
+from llmplan.training.resolve import resolve_training
 from llmplan.work.memory import training_memory
 
 if TYPE_CHECKING:
@@ -48,27 +52,28 @@ def most(ask: Ask, what: str, catalog: Catalog) -> Most:
     if ask.wanted.options.workload == "serve":
         return _most_served(ask, what, catalog)
     word = IN_TRAINING[what]
-    plan = _fixed(ask, word, catalog, **({word: 1} if word == "micro_batch" else {}))
+    request = _fixed(ask, word, **({word: 1} if word == "micro_batch" else {}))
+    plan = resolve_training(Draft(request), catalog)
     at, step, end = _ladder(plan, word, batch_given=ask.wanted.options.global_batch is not None)
     value = _largest(lambda number: _fits(at(number * step), sure=ask.wishes.surely), end)
     shown = at(max(value, 1) * step)
     beyond = (value + 1) * step if value < end else None
     peak = None if beyond is None else float(training_memory(at(beyond)).peak_bytes)
-    answer = estimate_run(replace(shown, warnings=remarks(shown)), catalog)
+    answer = answer_training(replace(shown, warnings=remarks(shown)), catalog)
     return Most(word, value * step if value else None, answer, beyond, peak)
 
 
-def _fixed(ask: Ask, word: str, catalog: Catalog, **least: int) -> Plan:
-    """The plan at the least of the word, its layout as given or chosen by default."""
+def _fixed(ask: Ask, word: str, **least: int) -> Request:
+    """The request at the least of the word, its layout as given or left to be chosen by default."""
     given = {name: one for name, one in choices(ask.given).items() if name != word}
     many = [f"--{name.replace('_', '-')}" for name, one in given.items() if not one.pinned]
     if many or ask.wishes.max_devices is not None:
         raise InputError(Fault(f"--maximize wants one layout: {', '.join(many) or '--max-devices'} leaves it open"))
     said = {name: one.values[0] for name, one in given.items() if one.values}
-    return resolve(ask.wanted.changed(**said, **least), catalog)
+    return ask.wanted.changed(**said, **least)
 
 
-def _ladder(plan: Plan, word: str, *, batch_given: bool) -> tuple[Callable[[int], Plan], int, int]:
+def _ladder(plan: TrainingPlan, word: str, *, batch_given: bool) -> tuple[Callable[[int], TrainingPlan], int, int]:
     """A plan for each value, the step between values, and the most steps."""
     layout, work = plan.layout, plan.workload
     if word == "seq_len":
@@ -76,7 +81,7 @@ def _ladder(plan: Plan, word: str, *, batch_given: bool) -> tuple[Callable[[int]
         return lambda value: replace(plan, workload=work.model_copy(update={"seq_len": value})), step, LARGEST // step
     rounds = work.global_batch // (layout.dp * layout.micro_batch)
 
-    def with_micro_batch(value: int) -> Plan:
+    def with_micro_batch(value: int) -> TrainingPlan:
         batch = work.global_batch if batch_given else layout.dp * value * rounds
         return replace(
             plan, layout=layout.model_copy(update={"micro_batch": value}),
@@ -86,9 +91,9 @@ def _ladder(plan: Plan, word: str, *, batch_given: bool) -> tuple[Callable[[int]
     return with_micro_batch, 1, work.global_batch // layout.dp if batch_given else LARGEST // (layout.dp * rounds)
 
 
-def _fits(plan: Plan, *, sure: bool) -> bool:
+def _fits(plan: TrainingPlan, *, sure: bool) -> bool:
     peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
-    return (peak.high if sure else peak.value) <= plan.device.memory.capacity - plan.device.memory.reserved
+    return (peak.high if sure else peak.value) <= plan.usable_bytes
 
 
 def _largest(fits: Callable[[int], bool], end: int) -> int:
@@ -115,11 +120,10 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
     said = ask.wanted.options
     fixed = "batch" in ask.given or said.request_rate is not None or said.load in ("saturated", "open")
     extra = {} if fixed and word != "batch" else {"batch": 1}
-    plan = _fixed(ask, word, catalog, **extra)
+    plan = resolve_serving(Draft(_fixed(ask, word, **extra)), catalog)
 
-    def at(value: int) -> Plan:
-        assert plan.serving is not None
-        return replace(plan, serving=plan.serving.model_copy(update={word: value}))
+    def at(value: int) -> ServingPlan:
+        return replace(plan, workload=plan.workload.model_copy(update={word: value}))
 
     value = _largest(lambda number: _answers(at(number)), LARGEST)
     return Most(
@@ -127,7 +131,7 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
     )
 
 
-def _answers(plan: Plan) -> bool:
+def _answers(plan: ServingPlan) -> bool:
     """Whether everything in flight has a place, and the targets and the request rate are met."""
     one = estimate_serving(plan)
     return one.answers and one.queued <= 0 and one.resident >= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from llmplan.search.layouts import complexity
 
 if TYPE_CHECKING:
     from llmplan.setup.layout import Layout
-    from llmplan.setup.plan import Plan
+    from llmplan.setup.plan import Setup
+
+PlanT = TypeVar("PlanT", bound="Setup")
 
 DIGITS = 9
 """Digits that two values must share to be equal: what rounding in another order of sums may change lies behind."""
@@ -21,10 +23,10 @@ SPARE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Generic[PlanT]):
     """A layout that is in the race; key: what it is ranked by, less is better."""
 
-    plan: Plan
+    plan: PlanT
     layout: Layout
     key: tuple[float, ...]
 
@@ -33,21 +35,17 @@ class Candidate:
         """Sorts by the keys, equals by simplicity, and the rest by the layout itself: never by chance."""
         simple = complexity(self.layout, float(self.plan.cluster.devices_per_node))
         same = tuple(float(f"{value:.{DIGITS}g}") for value in self.key)
-        return (*same, *simple, self.layout.vp, self.plan.workload.precision, repr(self.plan.serving))
-
-
-Make = Callable[[int], "tuple[Plan, Layout]"]
-"""A plan and its layout from an index into arrays."""
+        return (*same, *simple, self.layout.vp, repr(self.plan.words()))
 
 
 @dataclass(slots=True)
-class Best:
+class Best(Generic[PlanT]):
     """The first `count` candidates of all that were offered."""
 
     count: int
-    found: list[Candidate] = field(default_factory=list)
+    found: list[Candidate[PlanT]] = field(default_factory=list)
 
-    def offer(self, make: Make, index: Any, keys: list[Any]) -> None:
+    def offer(self, make: Callable[[int], tuple[PlanT, Layout]], index: Any, keys: list[Any]) -> None:
         """Takes in the layouts at `index`; keys: arrays as long as it, in the order that they count."""
         if len(self.found) >= self.count + SPARE:
             worst = self.found[-1].key[0]
@@ -60,22 +58,24 @@ class Best:
         self.found.sort(key=lambda one: one.order)
         del self.found[self.count + SPARE :]
 
-    def winners(self) -> list[Candidate]:
+    def winners(self) -> list[Candidate[PlanT]]:
         """The first `count`, best first."""
         return self.found[: self.count]
 
 
 @dataclass(slots=True)
-class Simplest:
+class Simplest(Generic[PlanT]):
     """The best layout of each degree of model parallelism among those near the best of all.
 
     `near` is far inside the error of any prediction: whoever finds a simpler layout there gives nothing away.
     """
 
     near: float
-    found: dict[int, Candidate] = field(default_factory=dict)
+    found: dict[int, Candidate[PlanT]] = field(default_factory=dict)
 
-    def offer(self, make: Make, index: Any, key: Any, parallel: Any, best: float) -> None:
+    def offer(
+        self, make: Callable[[int], tuple[PlanT, Layout]], index: Any, key: Any, parallel: Any, best: float
+    ) -> None:
         """Takes in the layouts at `index`; key: what they are ranked by; parallel: devices that share one model."""
         within = key <= self._limit(best)
         index, key, parallel = index[within], key[within], parallel[within]
@@ -86,7 +86,7 @@ class Simplest:
             if held is None or float(key[place]) < held.key[0]:
                 self.found[int(degree)] = Candidate(*make(int(index[place])), (float(key[place]),))
 
-    def than(self, winner: Candidate) -> Candidate | None:
+    def than(self, winner: Candidate[PlanT]) -> Candidate[PlanT] | None:
         """The one of the least model parallelism that is near the winner, where it has less than that."""
         limit = self._limit(winner.key[0])
         near = [degree for degree, one in self.found.items() if one.key[0] <= limit]
@@ -121,12 +121,12 @@ def first(keys: list[Any], count: int) -> Any:
 
 
 @dataclass(slots=True)
-class Front:
+class Front(Generic[PlanT]):
     """Candidates that no other one beats in both of two objectives."""
 
-    found: list[Candidate] = field(default_factory=list)
+    found: list[Candidate[PlanT]] = field(default_factory=list)
 
-    def offer(self, make: Make, index: Any, a: Any, b: Any) -> None:
+    def offer(self, make: Callable[[int], tuple[PlanT, Layout]], index: Any, a: Any, b: Any) -> None:
         """Takes in the layouts at `index` with their values in both objectives."""
         fresh = [Candidate(*make(int(index[i])), (float(a[i]), float(b[i]))) for i in front(a, b)]
         together = sorted([*self.found, *fresh], key=lambda one: one.order)

@@ -16,9 +16,10 @@ from llmplan.search.training import Search
 from llmplan.setup.draft import Draft
 from llmplan.setup.limits import Limits
 from llmplan.setup.options import PlanOptions
-from llmplan.setup.plan import Plan
 from llmplan.setup.request import Request
-from llmplan.training.defaults import ROUNDS, check_words
+from llmplan.setup.words import check_words
+from llmplan.training.defaults import ROUNDS
+from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import base_plan
 
 SEARCHED = {*DIMENSIONS, *SERVING_DIMENSIONS}
@@ -103,12 +104,12 @@ def objective_of(wishes: Wishes) -> tuple[str, list[str]]:
     return objective, [f"objective {objective}: none was named"]
 
 
-def _base(draft: Draft, catalog: Catalog) -> Plan:
+def _base(draft: Draft, catalog: Catalog) -> TrainingPlan:
     check_words(draft)
     return base_plan(draft, catalog)
 
 
-def _told(ask: Ask, open_: Choices, base: Plan, devices: tuple[int, ...]) -> Iterator[str]:
+def _told(ask: Ask, open_: Choices, base: TrainingPlan, devices: tuple[int, ...]) -> Iterator[str]:
     """What was filled in, and where an open dimension ends before what is legal."""
     if open_.get("devices", OPEN).values is None:
         yield (
@@ -121,7 +122,7 @@ def _told(ask: Ask, open_: Choices, base: Plan, devices: tuple[int, ...]) -> Ite
     yield from _limits_told(open_, base)
 
 
-def _limits_told(open_: Choices, base: Plan) -> Iterator[str]:
+def _limits_told(open_: Choices, base: TrainingPlan) -> Iterator[str]:
     """Where open dimensions end."""
     known = base.stack.layouts
     one = [name for name in known.one if name not in open_]

@@ -9,7 +9,7 @@ import numpy as np
 
 from llmplan.search.layouts import Layouts
 from llmplan.setup.layout import Layout
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import StepTime, training_time
 from llmplan.work.memory import Memory, training_memory
 
@@ -21,7 +21,7 @@ class Scores:
     peak: of the fullest device [bytes]; host: of a node [bytes]; step: seconds; fits: the verdict of `estimate`.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     layouts: Layouts
     memory: Memory
     time: StepTime
@@ -30,12 +30,12 @@ class Scores:
     step: Any
     fits: Any
 
-    def make(self, index: int) -> tuple[Plan, Layout]:
-        """Plan and layout at a flat index."""
+    def make(self, index: int) -> tuple[TrainingPlan, Layout]:
+        """TrainingPlan and layout at a flat index."""
         return self.plan, self.layouts.at(index)
 
 
-def evaluate(plan: Plan, layouts: Layouts) -> Scores:
+def evaluate(plan: TrainingPlan, layouts: Layouts) -> Scores:
     """Memory with its parts, step time with its parts and the verdict of every layout."""
     many, shape = plan.with_layout(layouts), layouts.shape
     memory, time = training_memory(many), training_time(many)
@@ -44,5 +44,5 @@ def evaluate(plan: Plan, layouts: Layouts) -> Scores:
         return np.broadcast_to(values, shape).reshape(-1)
 
     peak = flat(memory.peak_bytes)
-    usable = plan.device.memory.capacity - plan.device.memory.reserved
+    usable = plan.usable_bytes
     return Scores(plan, layouts, memory, time, peak, memory.host_bytes, flat(time.step_seconds), peak <= usable)

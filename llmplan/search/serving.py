@@ -19,8 +19,8 @@ from llmplan.search.rank import Best, Candidate, Front
 from llmplan.search.terms import Market
 from llmplan.search.training import MEMORY, MISSES, Counts
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import serving_remarks
-from llmplan.setup.plan import Plan
 
 LOAD, PLACES = "load", "places"
 
@@ -33,7 +33,7 @@ class ServingSearch:
     devices [1/s]; most_cost: of a million output tokens [USD].
     """
 
-    bases: tuple[Plan, ...]
+    bases: tuple[ServingPlan, ...]
     devices: tuple[int, ...]
     most: int | None
     choices: Choices
@@ -48,8 +48,8 @@ class ServingSearch:
     @property
     def opens_batch(self) -> bool:
         """Whether the requests in flight are left to choose."""
-        work = self.bases[0].serving
-        closed = work is not None and work.load in ("closed", "static")
+        work = self.bases[0].workload
+        closed = work.load in ("closed", "static")
         return closed and self.choices.get("batch", OPEN).values is None
 
 
@@ -67,7 +67,8 @@ class ServingFound:
 def search_serving(asked: ServingSearch) -> ServingFound:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     start = time.perf_counter()
-    best, sure, misses, front, counts = Best(asked.top), Best(1), Best(MISSES), Front(), Counts()
+    best, sure, misses = Best[ServingPlan](asked.top), Best[ServingPlan](1), Best[ServingPlan](MISSES)
+    front, counts = Front[ServingPlan](), Counts()
     for base in asked.bases:
         space = DeploymentSpace(base, asked.devices, asked.most, asked.choices)
         for many in chunks(space):
@@ -96,7 +97,7 @@ def search_serving(asked: ServingSearch) -> ServingFound:
     return ServingFound(found, next(iter(certain), None), _estimates(front.found, catalog), missed, counts)
 
 
-def _estimates(found: Sequence[Candidate], catalog: Catalog) -> tuple[ServingEstimate, ...]:
+def _estimates(found: Sequence[Candidate[ServingPlan]], catalog: Catalog) -> tuple[ServingEstimate, ...]:
     """Each as `estimate` gives it, alone and to the last digit, with the warnings that its layout earns."""
     plans = [one.plan.with_layout(one.layout) for one in found]
     plans = [replace(plan, warnings=tuple(serving_remarks(plan))) for plan in plans]
@@ -117,8 +118,7 @@ def _kept(asked: ServingSearch, many: Deployments, counts: Counts) -> Any:
 
 def targets_of(asked: ServingSearch, many: Deployments) -> Iterator[tuple[str, Any, Any]]:
     """Name, values and the most allowed of everything that a deployment must keep to."""
-    work = many.plan.serving
-    assert work is not None
+    work = many.plan.workload
     zero = 0.0 * many.devices
     if asked.surely:
         yield SURELY, np.where(many.surely, 0.0, 2.0), 1.0
@@ -163,9 +163,9 @@ def value_of(asked: ServingSearch, objective: str, many: Deployments) -> Any:
     return many.answer.request + 0.0 * many.devices
 
 
-def by_the_hour(plan: Plan) -> bool:
+def by_the_hour(plan: ServingPlan) -> bool:
     """Whether cost means dollars an hour: the load is given, and more capacity than it needs is worth nothing."""
-    return plan.serving is not None and plan.serving.load == "open"
+    return plan.workload.load == "open"
 
 
 def serving_value(asked: ServingSearch, objective: str, one: ServingEstimate) -> dict[str, float]:
@@ -174,8 +174,7 @@ def serving_value(asked: ServingSearch, objective: str, one: ServingEstimate) ->
         return {"devices": float(one.plan.devices)}
     if objective == "memory-headroom":
         return {"headroom_bytes": one.usable_bytes - one.needed.value}
-    work = one.plan.serving
-    assert work is not None
+    work = one.plan.workload
     delivered = one.requests_per_second.value * work.output_tokens
     rate = one.capacity * work.output_tokens if work.load == "open" else delivered
     if objective == "throughput":

@@ -13,8 +13,10 @@ from llmplan.search.deployments import BATCHES
 from llmplan.search.request import Ask, objective_of, opened, sizes
 from llmplan.search.serving import ServingSearch
 from llmplan.search.terms import Market
-from llmplan.setup.plan import Plan
-from llmplan.training.resolve import resolve
+from llmplan.serving.plan import ServingPlan
+from llmplan.serving.resolve import resolve_serving
+from llmplan.setup.draft import Draft
+from llmplan.setup.options import PlanOptions
 
 TARGETS = ("max_ttft", "max_tpot")
 KNOWN = (*TARGETS, "max_cost_per_million")
@@ -54,7 +56,7 @@ def _limits(ask: Ask) -> dict[str, Any]:
     return limits
 
 
-def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) -> Iterator[Plan]:
+def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) -> Iterator[ServingPlan]:
     """The plan on one device for each pair of precisions; its own layout is not used."""
     single: dict[str, Any] = {"devices": 1, "tp": 1, "pp": 1, "dp": 1, "cp": None, "ep": None}
     batch = open_.get("batch", OPEN).values
@@ -63,10 +65,10 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
     for weights in open_.get("weight_precision", OPEN).values or (None,):
         for cache in open_.get("kv_precision", OPEN).values or (None,):
             wanted = ask.wanted.changed(**single, weight_precision=weights, kv_precision=cache)
-            plan = resolve(wanted, catalog)
-            assert plan.serving is not None
-            inputs = {name: value for name, value in plan.inputs.items() if name not in single}
-            yield replace(plan, inputs=inputs, serving=plan.serving.model_copy(update=targets))
+            plan = resolve_serving(Draft(wanted), catalog)
+            said = {name: value for name, value in plan.options.said().items() if name not in single}
+            work = plan.workload.model_copy(update=targets)
+            yield replace(plan, options=PlanOptions.model_validate(said), workload=work)
 
 
 def _check_prices(asked: ServingSearch) -> None:

@@ -15,7 +15,7 @@ from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import RECOMPUTE, ROWS, Layouts, open_layouts
 from llmplan.setup.checks import batch_problems, expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 
 MOST_MICRO_BATCH = 512
 """Largest micro-batch that is tried where none is given [1]."""
@@ -54,7 +54,7 @@ class Space:
     plan: its layout is ignored, its global batch holds for every layout.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     devices: int
     choices: Choices
     considered: int = 0
@@ -157,8 +157,8 @@ class Space:
 
     def _recompute(self) -> tuple[str, ...]:
         """Where flash attention keeps no scores and the stack means nothing else by it, selective is none."""
-        defaults, known = self.plan.stack.training, self.plan.stack.layouts.recompute or RECOMPUTE
-        same = self.plan.workload.flash_attention and defaults is not None and not defaults.selective_share
+        recipe, known = self.plan.recipe, self.plan.stack.layouts.recompute or RECOMPUTE
+        same = self.plan.workload.flash_attention and not recipe.selective_share
         return self._of("recompute").values or tuple(word for word in known if not (same and word == "selective"))
 
     def _offload(self) -> tuple[bool, ...]:
@@ -206,10 +206,13 @@ class Space:
         return not any(stage_problems(self.plan.model, Layout.model_construct(pp=pp, vp=vp)))
 
     def _batch_fits(self, dp: int, micro_batch: int) -> bool:
-        return not any(batch_problems(Layout.model_construct(dp=dp, micro_batch=micro_batch), self.plan.workload))
+        return not any(batch_problems(Layout.model_construct(dp=dp, micro_batch=micro_batch), *self._batch()))
+
+    def _batch(self) -> tuple[int, int]:
+        return self.plan.workload.global_batch, self.plan.workload.seq_len
 
     def _cp_fits(self, cp: int) -> bool:
-        problems = batch_problems(Layout.model_construct(cp=cp), self.plan.workload)
+        problems = batch_problems(Layout.model_construct(cp=cp), *self._batch())
         return not any("cp" in names for _, names in problems)
 
     def _rounds_fit(self, pp: int, vp: int, dp: int, micro_batch: int) -> bool:

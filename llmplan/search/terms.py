@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from llmplan.answer.answer import answer_training
 from llmplan.answer.economics.cost import cost_of
 from llmplan.setup.layout import Layout
-from llmplan.training.estimate import Interval, estimate_run
+from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
-    from llmplan.setup.plan import Plan
+    from llmplan.setup.plan import Setup
+    from llmplan.training.plan import TrainingPlan
 
 HOUR = 3600.0
 
@@ -32,19 +34,19 @@ class Market:
     _known: dict[tuple[int, str], Terms] = field(default_factory=dict)
     _hourly: dict[int, float | None] = field(default_factory=dict)
 
-    def hourly(self, plan: Plan, devices: int) -> float | None:
+    def hourly(self, plan: Setup, devices: int) -> float | None:
         """Price of so many of the plan's devices [USD/h]; None where none is known."""
         if devices not in self._hourly:
             offer = cost_of(plan.with_layout(Layout(dp=devices)), Interval(HOUR, HOUR, HOUR), self.catalog).headline
             self._hourly[devices] = None if offer is None else offer.usd
         return self._hourly[devices]
 
-    def terms(self, plan: Plan, devices: int) -> Terms:
+    def terms(self, plan: TrainingPlan, devices: int) -> Terms:
         """Terms of the plan's hardware and run on so many devices, as `estimate` has them."""
         key = devices, plan.workload.precision  # which changes the size of a checkpoint
         if key not in self._known:
             probe = plan.with_layout(Layout(dp=devices))
-            run = estimate_run(probe, self.catalog).economics
+            run = answer_training(probe, self.catalog).economics
             stretch = 1.0 if run is None else run.run.wall.value / run.run.work.value
             self._known[key] = Terms(self.hourly(plan, devices), stretch)
         return self._known[key]

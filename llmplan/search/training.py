@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from llmplan.answer.answer import answer_training
 from llmplan.catalog.catalog import Catalog
 from llmplan.search.choices import Choices
 from llmplan.search.goal import Goal
 from llmplan.search.rank import Best, Candidate, Front, Simplest
 from llmplan.search.scores import Scores, evaluate
 from llmplan.search.space import Space
-from llmplan.setup.checks import remarks
-from llmplan.setup.plan import Plan
-from llmplan.training.estimate import TrainingEstimate, estimate_run, interval
+from llmplan.training.checks import remarks
+from llmplan.training.estimate import TrainingEstimate, interval
+from llmplan.training.plan import TrainingPlan
 
 MISSES = 3  # shown where nothing is found
 NEAR = 0.02  # of the objective: a fraction of any stack's band
@@ -66,7 +67,7 @@ class Search:
     pareto: two objectives, or none; first_size: stop at the first size with an answer.
     """
 
-    bases: tuple[Plan, ...]
+    bases: tuple[TrainingPlan, ...]
     devices: tuple[int, ...]
     choices: Choices
     goal: Goal
@@ -100,12 +101,12 @@ def search(question: Search) -> Found:
     return Found(estimates(run.best.winners(), catalog), sure, simple, front, misses, run.counts)
 
 
-def estimates(found: Sequence[Candidate], catalog: Catalog) -> tuple[TrainingEstimate, ...]:
+def estimates(found: Sequence[Candidate[TrainingPlan]], catalog: Catalog) -> tuple[TrainingEstimate, ...]:
     """Each as `estimate` gives it, alone and to the last digit."""
-    return tuple(estimate_run(plan_of(one), catalog) for one in found)
+    return tuple(answer_training(plan_of(one), catalog) for one in found)
 
 
-def plan_of(one: Candidate) -> Plan:
+def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
     """The plan of a candidate, with the warnings that its layout earns."""
     plan = one.plan.with_layout(one.layout)
     return replace(plan, warnings=remarks(plan))
@@ -116,11 +117,11 @@ class _Run:
     """A search on its way."""
 
     question: Search
-    best: Best
-    sure: Best
-    misses: Best
-    simplest: Simplest
-    front: Front
+    best: Best[TrainingPlan]
+    sure: Best[TrainingPlan]
+    misses: Best[TrainingPlan]
+    simplest: Simplest[TrainingPlan]
+    front: Front[TrainingPlan]
     counts: Counts
 
     def size(self, devices: int) -> None:
@@ -177,11 +178,11 @@ class _Run:
         self.misses.offer(scores.make, np.arange(len(over)), [over, late, scores.step])
 
 
-def _usable(plan: Plan) -> float:
-    return plan.device.memory.capacity - plan.device.memory.reserved
+def _usable(plan: TrainingPlan) -> float:
+    return plan.usable_bytes
 
 
-def _high(plan: Plan) -> float:
+def _high(plan: TrainingPlan) -> float:
     """The upper end of the memory band, over the prediction [1]."""
     return interval(1.0, plan, "peak_bytes").high
 

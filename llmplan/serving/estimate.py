@@ -19,16 +19,16 @@ from llmplan.serving.loads import (
     respond,
 )
 from llmplan.serving.memory import ServingMemory, serving_memory
+from llmplan.serving.plan import ServingPlan
 from llmplan.serving.step import Deployment, ServingNumbers, Step, deployment
 from llmplan.setup.codes import warning
-from llmplan.training.estimate import Interval, Verdict, verdict
+from llmplan.software.band import Interval, Verdict, verdict, with_band
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.serving import ServingEconomics
-    from llmplan.answer.serving_bottleneck import ServingBottleneck
-    from llmplan.setup.plan import Plan, PlanWarning
-    from llmplan.software.band import Band
-    from llmplan.software.engine import ServingPolicy, ServingWorkload
+    from llmplan.serving.plan import ServingWorkload
+    from llmplan.setup.plan import PlanWarning
+    from llmplan.software.engine import ServingPolicy
 
 LOADED = 0.9
 """Share of a replica's capacity to which `replicas` loads it: a tenth is left for what the capacity may be off."""
@@ -53,7 +53,7 @@ class ServingEstimate:
     missed: targets that are not met, as (name, value, limit); economics: what its tokens cost, where it was asked for.
     """
 
-    plan: Plan
+    plan: ServingPlan
     version: str
     memory: ServingMemory
     needed: Interval
@@ -91,16 +91,8 @@ class ServingEstimate:
     @property
     def together(self) -> float:
         """Sequences in flight in each replica that has any [1]."""
-        work = self.plan.serving
-        assert work is not None
+        work = self.plan.workload
         return self.sequences / float(busy_replicas(work, float(self.replicas)))
-
-    @property
-    def bottleneck(self) -> ServingBottleneck:
-        """What holds the deployment back: worked out on each call, by estimating changed plans."""
-        from llmplan.answer.serving_bottleneck import serving_bottleneck
-
-        return serving_bottleneck(self)
 
     @property
     def answers(self) -> bool:
@@ -108,22 +100,19 @@ class ServingEstimate:
         return self.fits and self.stable and not self.missed
 
 
-def estimate_serving(plan: Plan) -> ServingEstimate:
+def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     """Estimates one deployment; raises InputError for a plan of training, and where its parts do not go together."""
-    work, defaults = plan.serving, plan.stack.serving
-    if work is None or defaults is None:
+    if not isinstance(plan, ServingPlan):
         raise InputError(Fault("the workload is not serve: `estimate` estimates a training"))
-    variant = defaults.variant(plan.inputs.get("stack_version"), work.load)
-    policy = defaults.policy_of(variant)
-    numbers = ServingNumbers.of(variant.fitted)
+    work, policy = plan.workload, plan.engine.policy
     memory = serving_memory(plan, policy)
-    at = deployment(plan, policy, numbers)
+    at = deployment(plan, policy, ServingNumbers.of(plan.engine.fitted))
     copies = plan.layout.dp
     busy = float(busy_replicas(work, float(copies)))
     places = max(float(memory.resident), 1.0)
     answer = respond(at, work, policy, float(copies), places)
     most = float(capacity(at, work, policy, places))
-    usable = plan.device.memory.capacity - plan.device.memory.reserved
+    usable = plan.usable_bytes
     room = usable * (work.memory_fraction or policy.memory_fraction if policy.memory_fraction_of == "total" else 1.0)
     needed = serving_interval(plan, "serving_bytes", float(memory.needed_bytes))
     each = None if work.request_rate is None else work.request_rate / copies
@@ -136,7 +125,7 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
     if work.request_rate is not None:
         rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
     found = ServingEstimate(
-        plan=plan, version=variant.version, memory=memory, needed=needed, usable_bytes=room,
+        plan=plan, version=plan.engine.version, memory=memory, needed=needed, usable_bytes=room,
         capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
         ttft=serving_interval(plan, "ttft_seconds", float(answer.ttft)),
         burst_ttft=serving_interval(plan, "ttft_seconds", float(answer.burst_ttft)),
@@ -144,7 +133,7 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
         tpot=serving_interval(plan, "tpot_seconds", float(answer.tpot)) if writes else None,
         request=serving_interval(plan, "request_seconds", float(answer.request)),
         output_tokens_per_second=rate if writes else None,
-        requests_per_second=_scaled(rate, 1.0 / work.output_tokens),
+        requests_per_second=rate * (1.0 / work.output_tokens),
         kv_tokens=serving_interval(plan, "kv_tokens", float(memory.kv_tokens)) if float(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
         replica_devices=plan.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
@@ -156,25 +145,17 @@ def estimate_serving(plan: Plan) -> ServingEstimate:
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
 
 
-def serving_interval(plan: Plan, quantity: str, value: float) -> Interval:
-    """The value with the stack's band for that quantity, the wider one on hardware it was not measured on."""
-    assert plan.stack.serving is not None
-    bands = plan.stack.serving.bands
-    band: Band | None = bands.get(quantity)
-    if plan.device.id not in plan.stack.serving.hardware:
-        band = bands.get(f"{quantity}_unmeasured_hardware", band)
-    return Interval(value, value * band.low, value * band.high) if band else Interval(value, value, value)
+def serving_interval(plan: ServingPlan, quantity: str, value: float) -> Interval:
+    """The value with the engine's band for that quantity, the wider one on hardware it was not measured on."""
+    engine = plan.engine
+    return with_band(value, engine.bands, quantity, device=plan.device.id, measured_on=engine.hardware)
 
 
-def _delivered(plan: Plan, offered: float, capacity: float) -> Interval:
+def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:
     """What is written where requests come at a rate: all that is asked for, or as much as can be; rates in tokens/s."""
     can = serving_interval(plan, "output_tokens_per_second", capacity)
     low, high = offered * (1.0 - _RATE_ERROR), offered * (1.0 + _RATE_ERROR)
     return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
-
-
-def _scaled(value: Interval, factor: float) -> Interval:
-    return Interval(value.value * factor, value.low * factor, value.high * factor)
 
 
 def _missed(work: ServingWorkload, ttft: float, tpot: float) -> Iterator[tuple[str, float, float]]:
@@ -212,8 +193,7 @@ def _replicas(at: Deployment, work: ServingWorkload, policy: ServingPolicy, plac
 
 def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     """What the numbers say that should be known."""
-    work = found.plan.serving
-    assert work is not None
+    work = found.plan.workload
     if found.fits and found.queued > 0:
         yield warning("LP020", resident=round(found.resident), queued=round(found.queued))
     if found.fits and not found.stable:

@@ -15,7 +15,8 @@ from llmplan.serving.step import Deployment, Step, step
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
-    from llmplan.software.engine import ServingPolicy, ServingWorkload
+    from llmplan.serving.plan import ServingWorkload
+    from llmplan.software.engine import ServingPolicy
 
 _BISECTIONS = 24  # of the number in flight on a logarithmic scale: 1e-6 of the range
 BUSIEST = 0.93
@@ -237,8 +238,7 @@ def respond(at: Deployment, work: ServingWorkload, policy: ServingPolicy, copies
     `batch` and `request_rate` are those of all replicas together and divided evenly.
     """
     places, busy = maximum(resident, 1.0), busy_replicas(work, copies)
-    if work.load == "open":
-        assert work.request_rate is not None
+    if work.load == "open" and work.request_rate is not None:
         return open_arrivals(at, work, policy, work.request_rate / busy, places, busy)
     batch = places if work.load == "saturated" or work.batch is None else work.batch / busy
     if work.load == "static":

@@ -15,9 +15,9 @@ from llmplan.formulas.numeric import maximum, minimum, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.model.model import Core, Model
+from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.serving.precision import WEIGHT_BYTES, expert_bytes
-from llmplan.setup.plan import Plan
-from llmplan.software.engine import ServingPolicy, ServingWorkload
+from llmplan.software.engine import ServingPolicy
 from llmplan.work.states import end_parameters, local_parameters
 
 if TYPE_CHECKING:
@@ -80,11 +80,10 @@ class ServingMemory:
         }  # fmt: skip
 
 
-def serving_memory(plan: Plan, policy: ServingPolicy) -> ServingMemory:
+def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     """Memory of the plan under an engine's policy."""
-    work = plan.serving
-    assert work is not None
-    usable = plan.device.memory.capacity - plan.device.memory.reserved
+    work = plan.workload
+    usable = plan.usable_bytes
     weights, activations = weight_bytes(plan, work), workspace_bytes(plan, policy)
     overhead = plan.stack.memory.context + plan.stack.memory.workspace + policy.graph_bytes
     room = maximum(0.0, _room(policy, work, usable, weights, activations, overhead))
@@ -123,7 +122,7 @@ def _room(
     return minimum(fraction * usable - weights - activations - overhead, free)
 
 
-def weight_bytes(plan: Plan, work: ServingWorkload) -> Num:
+def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
     """Weights of the fullest device [bytes]; tables, head, norms and routers in 16 bits at most."""
     layout, model = plan.layout, plan.model
     narrow = WEIGHT_BYTES[work.weight_precision]
@@ -141,7 +140,7 @@ def weight_bytes(plan: Plan, work: ServingWorkload) -> Num:
     return total + wide * where(layout.pp == 1, first + last, maximum(first, last))
 
 
-def workspace_bytes(plan: Plan, policy: ServingPolicy) -> Num:
+def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
     """Activations of the largest prefill step and logits of the largest decode step on one device [bytes]."""
     model, layout = plan.model, plan.layout
     tokens = float(policy.max_batch_tokens)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmplan.model.model import Model
-    from llmplan.software.engine import ServingWorkload
+    from llmplan.serving.plan import ServingWorkload
 
 LOW = ("fp8", "int8", "nvfp4", "mxfp4", "int4")
 WEIGHT_BYTES = {

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from llmplan.machine.hardware import Cluster, Device
+from llmplan.catalog.catalog import Catalog
+from llmplan.errors import Fault, InputError
+from llmplan.machine.hardware import Device
+from llmplan.machine.rates import has_precision
 from llmplan.model.model import Model
 from llmplan.serving.defaults import (
     LOW_PRECISIONS,
@@ -18,15 +21,15 @@ from llmplan.serving.defaults import (
     lengths,
     weight_precision,
 )
-from llmplan.setup.checks import layout_problems, stack_remarks
+from llmplan.serving.plan import DEGREES, ServingPlan, ServingWorkload
+from llmplan.setup.checks import common_remarks, layout_problems, stack_remarks
 from llmplan.setup.codes import warning
 from llmplan.setup.draft import Draft
-from llmplan.setup.layout import Layout, Workload
-from llmplan.setup.options import SERVING_DEGREES
-from llmplan.setup.plan import Plan, PlanWarning
-from llmplan.software.engine import ServingPolicy, ServingWorkload
-from llmplan.software.stack import Stack
-from llmplan.training.defaults import has_precision
+from llmplan.setup.layout import Layout
+from llmplan.setup.plan import PlanWarning
+from llmplan.setup.subject import subject_of
+from llmplan.setup.words import check_words, count_devices
+from llmplan.software.engine import ServingPolicy
 
 NOT_FOR_SERVING = (
     "precision", "seq_len", "target_len", "global_batch", "optimizer", "flash_attention", "zero", "vp", "micro_batch",
@@ -37,34 +40,33 @@ DEFAULT_BATCH = 32
 """Requests in flight of a closed loop or static batch where none are given."""
 
 
-def resolve_serving(draft: Draft, model: Model, device: Device, cluster: Cluster, stack: Stack, devices: int) -> Plan:
-    """The plan of a serving request; raises InputError with every fault.
-
-    The stack of the plan has the one variant that was chosen.
-    """
-    said = draft.options
+def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) -> ServingPlan:
+    """The plan of a serving request; raises InputError with every fault."""
+    check_words(draft)
+    devices = count_devices(draft)
+    subject = subject_of(draft, catalog, model)
+    said, stack = draft.options, subject.stack
+    if stack.serving is None:
+        raise InputError(Fault(f"stack {stack.id} does not serve"))
     for name in NOT_FOR_SERVING:
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft)
-    assert stack.serving is not None
-    variant = stack.serving.variant(said.stack_version, load)
-    if said.stack_version != variant.version:
+    engine = stack.serving.engine(said.stack_version, load)
+    if said.stack_version != engine.version:
         asked = "" if said.stack_version is None else f", for {said.stack_version[:40]!r} is not in the catalogue"
-        draft.assume("stack_version", variant.version, f"the numbers of {stack.id} of {variant.date} are taken{asked}")
-    policy = stack.serving.policy_of(variant)
-    if policy.window_cache == "ignored" and any(core.cache_window for layer in model.layers for core in layer.cores):
-        draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {variant.version} does unless told to")
-    work = _workload(draft, model, device, policy, load, batch)
+        draft.assume("stack_version", engine.version, f"the numbers of {stack.id} of {engine.date} are taken{asked}")
+    windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
+    if engine.policy.window_cache == "ignored" and windows:
+        draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
+    work = _workload(draft, subject.model, subject.device, engine.policy, load, batch)
     draft.check()
-    chosen = stack.model_copy(update={"serving": stack.serving.model_copy(update={"variants": (variant,)})})
-    plan = Plan(
-        model, device, cluster, Layout(), Workload(workload="serve"), chosen, serving=work, inputs=said.said(),
+    plan = ServingPlan(
+        model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
+        workload=work, engine=engine, options=said,
     )  # fmt: skip
     plan = plan.with_layout(_layout(draft, plan, devices))
-    for message, names in layout_problems(
-        model, plan.layout, plan.workload.model_copy(update={"global_batch": plan.layout.dp})
-    ):
+    for message, names in layout_problems(plan.model, plan.layout):
         draft.fault(message, *names)
     draft.check()
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
@@ -128,15 +130,14 @@ def _workload(
     return ServingWorkload(**words)
 
 
-def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
+def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     """The layout that was given, or the least tensor parallelism at which weights leave room for a cache."""
     from llmplan.serving.memory import weight_bytes
 
     said = draft.options
-    given = {name: getattr(said, name) for name in SERVING_DEGREES if getattr(said, name) is not None}
+    given = {name: getattr(said, name) for name in DEGREES if getattr(said, name) is not None}
     if given.get("cp", 1) > 1:
         draft.fault("cp: engines do not divide one sequence over devices in this planner; use tp, pp, ep and dp", "cp")
-    assert plan.serving is not None
     if "tp" in given or "pp" in given or "dp" in given:
         known = 1
         for name in ("tp", "pp", "cp", "dp"):
@@ -149,8 +150,8 @@ def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
         return Layout(**given)
     heads = [core.heads for layer in plan.model.layers for core in layer.cores]
     tried = layouts(devices, heads, plan.model.layer_count)
-    usable = plan.device.memory.capacity - plan.device.memory.reserved
-    held = [float(weight_bytes(plan.with_layout(one), plan.serving)) for one in tried]
+    usable = plan.usable_bytes
+    held = [float(weight_bytes(plan.with_layout(one), plan.workload)) for one in tried]
     index = first_with_room(held, usable)
     found = tried[index].model_copy(update=given)
     if devices > 1:
@@ -161,18 +162,10 @@ def _layout(draft: Draft, plan: Plan, devices: int) -> Layout:
     return found
 
 
-def serving_remarks(plan: Plan) -> Iterator[PlanWarning]:
+def serving_remarks(plan: ServingPlan) -> Iterator[PlanWarning]:
     """What is allowed and should be known before any number is."""
-    layout, model, work = plan.layout, plan.model, plan.serving
-    assert work is not None
-    for message in model.warnings:
-        yield warning("LP011", message=message)
-    kv_heads = min((c.kv_heads for x in model.layers for c in x.cores if c.kind == "softmax"), default=0)
-    if kv_heads and layout.tp > kv_heads and any(x.split_limit for layer in model.layers for x in layer.linears):
-        yield warning("LP001", tp=layout.tp, kv_heads=kv_heads, copies=-(-layout.tp // kv_heads))
-    scale_up = plan.device.scale_up
-    if layout.tp > scale_up.domain and scale_up.topology != "none":
-        yield warning("LP005", tp=layout.tp, domain=scale_up.domain, link=scale_up.link)
+    model, work = plan.model, plan.workload
+    yield from common_remarks(plan)
     length = work.input_tokens + (work.output_tokens if model.architecture == "decoder" else 0.0)
     if model.max_context is not None and length > model.max_context:
         yield warning("LP003", seq_len=f"{length:g}", limit=model.max_context, model=model.name)

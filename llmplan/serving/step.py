@@ -32,7 +32,7 @@ from llmplan.software.fitted import Fitted
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Bool, Num
-    from llmplan.setup.plan import Plan
+    from llmplan.serving.plan import ServingPlan
     from llmplan.software.engine import ServingPolicy
 
 _SMALL_TILE = 8.0  # rows: half of the 16-row tile that grouped products take where each expert has few rows
@@ -113,10 +113,11 @@ class Step:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def deployment(plan: Plan, policy: ServingPolicy, numbers: ServingNumbers, built: Shapes | None = None) -> Deployment:
+def deployment(
+    plan: ServingPlan, policy: ServingPolicy, numbers: ServingNumbers, built: Shapes | None = None
+) -> Deployment:
     """The replica of a plan under a variant's policy and numbers; built: its shapes, where they are at hand."""
-    work = plan.serving
-    assert work is not None
+    work = plan.workload
     device = plan.device
     compute = work.activation_precision  # narrower weights are widened on the fly
     low = compute in LOW

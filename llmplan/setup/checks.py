@@ -6,20 +6,19 @@ from collections.abc import Iterator
 
 from llmplan.model.model import Linear, Model
 from llmplan.setup.codes import warning
-from llmplan.setup.layout import Layout, Workload
-from llmplan.setup.plan import Plan, PlanWarning
+from llmplan.setup.layout import Layout
+from llmplan.setup.plan import PlanWarning, Setup
 
 Problem = tuple[str, tuple[str, ...]]
 """A sentence, and the words of the plan that it is about."""
 
 
-def layout_problems(model: Model, layout: Layout, workload: Workload) -> list[Problem]:
+def layout_problems(model: Model, layout: Layout) -> list[Problem]:
     """Why this layout cannot run this model, every reason with its numbers; none where it can."""
     return [
         *tensor_problems(model, layout.tp, layout.ep),
         *stage_problems(model, layout),
         *expert_problems(model, layout),
-        *batch_problems(layout, workload),
     ]
 
 
@@ -75,32 +74,24 @@ def expert_problems(model: Model, layout: Layout) -> Iterator[Problem]:
         yield f"ep {layout.ep} does not divide {shape}", ("ep", "devices")
 
 
-def batch_problems(layout: Layout, workload: Workload) -> Iterator[Problem]:
+def batch_problems(layout: Layout, global_batch: int, seq_len: int) -> Iterator[Problem]:
     """That the global batch divides into micro-batches and the sequence into pieces."""
     at_once = layout.dp * layout.micro_batch
-    if workload.global_batch % at_once:
+    if global_batch % at_once:
         shape = f"dp {layout.dp} x micro_batch {layout.micro_batch} = {at_once}"
-        yield f"global_batch {workload.global_batch} is not a multiple of {shape}", ("global_batch", "micro_batch")
-    if layout.cp > 1 and workload.seq_len % (2 * layout.cp):
+        yield f"global_batch {global_batch} is not a multiple of {shape}", ("global_batch", "micro_batch")
+    if layout.cp > 1 and seq_len % (2 * layout.cp):
         yield (
-            f"seq_len {workload.seq_len} is not a multiple of 2 x cp {layout.cp} = {2 * layout.cp}, "
+            f"seq_len {seq_len} is not a multiple of 2 x cp {layout.cp} = {2 * layout.cp}, "
             "the pieces that context parallelism cuts it into",
             ("seq_len", "cp"),
         )
 
 
-def remarks(plan: Plan) -> tuple[PlanWarning, ...]:
-    """What is allowed and should be known."""
-    return (
-        *(warning("LP011", message=message) for message in plan.model.warnings),
-        *_layout_remarks(plan),
-        *_length_remarks(plan),
-        *stack_remarks(plan),
-    )
-
-
-def _layout_remarks(plan: Plan) -> Iterator[PlanWarning]:
+def common_remarks(plan: Setup) -> Iterator[PlanWarning]:
+    """What is allowed and should be known of any plan: the model, copied cached heads, wide tp, the stack."""
     layout, model = plan.layout, plan.model
+    yield from (warning("LP011", message=message) for message in model.warnings)
     cores = [core for layer in model.layers for core in layer.cores if core.kind == "softmax"]
     kv_heads = min((core.kv_heads for core in cores), default=0)
     if kv_heads and layout.tp > kv_heads and any(x.split_limit for layer in model.layers for x in layer.linears):
@@ -108,32 +99,12 @@ def _layout_remarks(plan: Plan) -> Iterator[PlanWarning]:
     scale_up = plan.device.scale_up
     if layout.tp > scale_up.domain and scale_up.topology != "none":
         yield warning("LP005", tp=layout.tp, domain=scale_up.domain, link=scale_up.link)
-    if layout.pp == 1:
-        if layout.vp > 1:
-            yield warning("LP006", vp=layout.vp)
-        return
-    stages = layout.pp * layout.vp
-    if model.layer_count % stages:
-        yield warning("LP002", layers=model.layer_count, stages=stages, pp=layout.pp, vp=layout.vp)
-    micro_batches = plan.workload.global_batch // (layout.dp * layout.micro_batch)
-    if micro_batches < layout.pp:
-        yield warning("LP008", micro_batches=micro_batches, pp=layout.pp)
-    elif layout.vp > 1 and micro_batches % layout.pp:
-        yield warning("LP007", micro_batches=micro_batches, pp=layout.pp, vp=layout.vp)
 
 
-def _length_remarks(plan: Plan) -> Iterator[PlanWarning]:
-    limit, seq_len = plan.model.max_context, plan.workload.seq_len
-    if limit is not None and seq_len > limit:
-        # a table of learned positions has at least one row a position
-        learned = plan.model.position_parameters >= limit * plan.model.hidden
-        yield warning("LP004" if learned else "LP003", seq_len=seq_len, limit=limit, model=plan.model.name)
-
-
-def stack_remarks(plan: Plan) -> Iterator[PlanWarning]:
+def stack_remarks(plan: Setup) -> Iterator[PlanWarning]:
     """Whether the stack is for this workload and this device."""
-    stack, workload = plan.stack, plan.workload.workload
-    if workload not in stack.workloads:
-        yield warning("LP009", stack=stack.id, known=", ".join(stack.workloads), workload=workload)
+    stack = plan.stack
+    if plan.kind not in stack.workloads:
+        yield warning("LP009", stack=stack.id, known=", ".join(stack.workloads), workload=plan.kind)
     if stack.vendors and plan.device.vendor not in stack.vendors:
         yield warning("LP013", stack=stack.id, known=" and ".join(stack.vendors), vendor=plan.device.vendor)

@@ -1,4 +1,4 @@
-"""How a model is spread over devices, and what each run does: Layout and Workload.
+"""How a model is spread over devices.
 
 The words are those of the command line, the plan file, the CSV columns and the JSON
 (kebab-case on the command line).
@@ -6,21 +6,12 @@ The words are those of the command line, the plan file, the CSV columns and the 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from llmplan.schema import Spec
-
-Degree = Annotated[int, Field(ge=1, le=1_000_000)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
-
-Recompute = Literal["none", "selective", "full"]
-TrainingPrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "int8"]
-Optimizer = Literal["adam", "adamw", "adam-8bit", "sgd", "momentum", "lamb", "adafactor", "lion", "muon"]
-WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
-QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
-StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
+from llmplan.vocabulary import Count, Degree, Recompute
 
 
 class Layout(Spec):
@@ -53,25 +44,3 @@ class Layout(Spec):
     def devices(self) -> int:
         """Devices that it takes [1]."""
         return self.tp * self.pp * self.cp * self.dp
-
-
-class Workload(Spec):
-    """What is run, apart from where and how it is spread."""
-
-    workload: WorkloadKind
-    precision: TrainingPrecision = "bf16"
-    """Of the matrix products in training."""
-    seq_len: Count = 2048
-    target_len: Count | None = None
-    """Tokens of the decoder's sequence for encoder-decoder models; default seq_len."""
-    global_batch: Count = 1
-    """Sequences a step, all devices."""
-    optimizer: Optimizer = "adam"
-    flash_attention: bool = True
-    lora_rank: Count | None = None
-    lora_targets: tuple[str, ...] = ()
-    """Names of the matrices with adapters (`q`, `kv`, `out`, `up`, `gate`, `down`); empty = the stack's default."""
-    quantized_base: QuantizedBase | None = None
-    """Precision of frozen base weights (QLoRA)."""
-    tokens: Annotated[float, Field(gt=0, le=1e18)] | None = None
-    """Tokens of the whole run."""

@@ -5,28 +5,25 @@ file and the JSON Schema (`llmplan schema plan`) all come from it. No field has 
 than None, "not said": what is filled in is decided, and told, by `llmplan.training.resolve`.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from llmplan.schema import Spec
-from llmplan.setup.layout import (
+from llmplan.setup.limits import LimitsField
+from llmplan.units import Seconds, UsdPerHour, Watts, parse_quantity
+from llmplan.vocabulary import (
     Count,
     Degree,
+    Load,
     Optimizer,
     QuantizedBase,
     Recompute,
+    RequestTokens,
     StoragePrecision,
     TrainingPrecision,
     WorkloadKind,
 )
-from llmplan.setup.limits import LimitsField
-from llmplan.software.engine import Load, ServingWorkload
-from llmplan.software.engine import Tokens as RequestTokens
-from llmplan.units import Seconds, UsdPerHour, Watts, parse_quantity
-
-if TYPE_CHECKING:
-    from llmplan.setup.plan import Plan
 
 SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
 RUN = "The whole run"
@@ -153,48 +150,9 @@ RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "devic
 """Words about the whole run, which change no step: they stay as they were said."""
 MONEY_WORDS = ("price", "grid", "pue", "device_power", "api_price")
 """Of those, what a deployment knows too, and its own."""
-
-
-def words(plan: "Plan") -> dict[str, Any]:
-    """A resolved plan in the vocabulary, complete: given back as a plan file it is the same plan."""
-    if plan.serving is not None:
-        return _serving_words(plan, plan.serving)
-    said, layout, workload = plan.inputs, plan.layout, plan.workload
-    result: dict[str, Any] = {
-        "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
-        "devices": plan.devices, "devices_per_node": plan.cluster.devices_per_node, "stack": plan.stack.id,
-        "stack_version": said.get("stack_version"),
-        **{name: said.get(name) for name in RUN_WORDS},
-        **{name: getattr(layout, name) for name in type(layout).model_fields},
-        **{name: getattr(workload, name) for name in type(workload).model_fields},
-    }  # fmt: skip
-    if workload.workload != "lora":
-        result |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
-    _add_limits(result, said)
-    order = [name for name in PlanOptions.model_fields if name in result]
-    return {name: list(v) if isinstance(v := result[name], tuple) else v for name in order if result[name] is not None}
-
-
-SERVING_DEGREES = ("tp", "pp", "cp", "ep", "dp")
-"""Words of a layout that mean something in serving."""
-
-
-def _serving_words(plan: "Plan", work: ServingWorkload) -> dict[str, Any]:
-    said, layout = plan.inputs, plan.layout
-    result: dict[str, Any] = {
-        "model": said.get("model", plan.model.name), "hardware": plan.device.id, "cluster": plan.cluster.id,
-        "devices": plan.devices, "devices_per_node": plan.cluster.devices_per_node, "stack": plan.stack.id,
-        "stack_version": said.get("stack_version"), "workload": "serve",
-        **{name: getattr(layout, name) for name in SERVING_DEGREES},
-        **{name: getattr(work, name) for name in type(work).model_fields},
-    }  # fmt: skip
-    result |= {name: said.get(name) for name in MONEY_WORDS}
-    if said.get("api_price") is not None:
-        result["api_price"] = list(said["api_price"])
-    _add_limits(result, said)
-    return {name: result[name] for name in PlanOptions.model_fields if result.get(name) is not None}
-
-
-def _add_limits(result: dict[str, Any], said: dict[str, Any]) -> None:
-    if said.get("limits") is not None:
-        result["limits"] = said["limits"].model_dump(exclude_none=True)
+SERVING_WORDS = tuple(
+    name
+    for name, field in PlanOptions.model_fields.items()
+    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra["x-panel"] == SERVING
+)
+"""Words that go with the workload `serve`."""

@@ -1,15 +1,17 @@
-"""The plan: everything that an estimate needs, resolved and checked."""
+"""What plans of training and of serving have in common."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
-from llmplan.setup.layout import Layout, Workload
-from llmplan.software.engine import ServingWorkload
+from llmplan.setup.layout import Layout
+from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
+from llmplan.vocabulary import WorkloadKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,30 +22,58 @@ class PlanWarning:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Model x cluster x layout x workload (+ stack), with what was assumed on the way.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Model x cluster x layout x stack, resolved and checked.
 
-    serving: what is served, where the workload is `serve`; inputs: what the user said, in the vocabulary of
-    the options; assumptions: what was filled in.
+    options: what the user said; assumptions: what was filled in; warnings: what is allowed and should be known.
     """
 
     model: Model
     device: Device
     cluster: Cluster
     layout: Layout
-    workload: Workload
     stack: Stack
-    serving: ServingWorkload | None = None
-    inputs: dict[str, Any] = field(default_factory=dict)
+    options: PlanOptions = field(default_factory=PlanOptions)
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
+
+    @property
+    def kind(self) -> WorkloadKind:
+        """What is run."""
+        raise NotImplementedError
+
+    def words(self) -> dict[str, Any]:
+        """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
+        raise NotImplementedError
 
     @property
     def devices(self) -> int:
         """Devices that the layout takes [1]."""
         return self.layout.devices
 
-    def with_layout(self, layout: Any) -> Plan:
+    @property
+    def usable_bytes(self) -> float:
+        """Memory of a device that a framework can have [bytes]."""
+        return self.device.memory.capacity - self.device.memory.reserved
+
+    def with_layout(self, layout: Any) -> Self:
         """The same plan with another layout (or arrays of layouts)."""
         return replace(self, layout=layout)
+
+    def common_words(self, kept: Iterable[str]) -> dict[str, Any]:
+        """Model, hardware, stack and limits in the vocabulary, and the words of `kept` as they were said."""
+        said = self.options
+        return {
+            "model": self.model.name if said.model is None else said.model, "hardware": self.device.id,
+            "cluster": self.cluster.id, "devices": self.devices, "devices_per_node": self.cluster.devices_per_node,
+            "stack": self.stack.id, "stack_version": said.stack_version,
+            **{name: getattr(said, name) for name in kept},
+            "limits": None if said.limits is None else said.limits.model_dump(exclude_none=True),
+        }  # fmt: skip
+
+    @staticmethod
+    def in_order(words: Mapping[str, Any]) -> dict[str, Any]:
+        """Words that have a value, in the order of the vocabulary; JSON has lists where Python has tuples."""
+        found = {name: words[name] for name in PlanOptions.model_fields if words.get(name) is not None}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}

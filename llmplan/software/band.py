@@ -1,12 +1,16 @@
-"""The error band of a stack for one quantity."""
+"""A predicted value with its 80 % band, and how wide that is for a stack and a quantity."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from llmplan.schema import Spec
+
+Verdict = Literal["fits", "marginal", "does-not-fit"]
 
 
 class Band(Spec):
@@ -17,3 +21,35 @@ class Band(Spec):
     rows: int = 0
     """Left-out rows it was drawn from; 0 = borrowed."""
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A predicted value and the ends of its 80 % band."""
+
+    value: float
+    low: float
+    high: float
+
+    def __mul__(self, factor: float) -> Interval:
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+
+def with_band(
+    value: float, bands: Mapping[str, Band], quantity: str, *, device: str, measured_on: Iterable[str]
+) -> Interval:
+    """The value with the band of that quantity, the wider one on a device that the stack was not measured on.
+
+    Without a band the value stands alone.
+    """
+    band = bands.get(quantity)
+    if device not in measured_on:
+        band = bands.get(f"{quantity}_unmeasured_hardware", band)
+    return Interval(value, value, value) if band is None else Interval(value, value * band.low, value * band.high)
+
+
+def verdict(peak: Interval, usable: float) -> Verdict:
+    """`fits` or `does-not-fit` where the whole band says so, `marginal` where the limit lies inside it."""
+    if peak.high <= usable:
+        return "fits"
+    return "does-not-fit" if peak.low > usable else "marginal"

@@ -1,52 +1,22 @@
-"""What is served and how an engine serves it: the workload, and the `serving` section of a stack.
-
-The words are those of the command line, the plan file, the CSV columns and the JSON.
-"""
+"""How an engine serves: the `serving` section of a stack, and one version of it as a plan has it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from llmplan.schema import Spec
-from llmplan.setup.layout import Count, StoragePrecision
 from llmplan.software.band import Band
 from llmplan.units import Bytes
+from llmplan.vocabulary import Count, Fraction, Load, StoragePrecision
 
-Load = Literal["static", "closed", "saturated", "open"]
 CacheReads = Literal["shared", "shared_16_bit", "each"]
-Tokens = Annotated[float, Field(ge=1, le=1e9)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
 _FIRST_YEAR = 2000
 """From here on a version's first number is a year: no engine has come so far."""
-
-
-class ServingWorkload(Spec):
-    """Requests, how they come, and in which precision they are served."""
-
-    load: Load = "closed"
-    """`static`: `batch` sequences start together; `closed`: a loop keeps `batch` requests in flight;
-    `saturated`: as many as memory holds; `open`: `request_rate` requests a second arrive."""
-    batch: Count | None = None
-    """Sequences in flight over all devices."""
-    request_rate: Annotated[float, Field(gt=0, le=1e9)] | None = None
-    """Requests a second."""
-    input_tokens: Tokens = 1024.0
-    """Tokens of a prompt (mean)."""
-    output_tokens: Tokens = 256.0
-    """Tokens of an answer (mean)."""
-    weight_precision: StoragePrecision = "bf16"
-    activation_precision: StoragePrecision = "bf16"
-    """Inputs of matrix products: with `fp8` both sides are, with `bf16` weights are widened on the fly."""
-    kv_precision: StoragePrecision = "bf16"
-    memory_fraction: Fraction | None = None
-    """Share of device memory that the engine may take, as the stack means it; default: the stack's."""
-    max_ttft: Annotated[float, Field(gt=0)] | None = None
-    """Limit on the mean time to first token [s]."""
-    max_tpot: Annotated[float, Field(gt=0)] | None = None
-    """Limit on the time per output token [s]."""
 
 
 class ServingPolicy(Spec):
@@ -146,11 +116,28 @@ class ServingDefaults(Spec):
         measured = [one for one in self.variants if load in one.loads]
         return (measured or self.variants)[-1]
 
+    def engine(self, version: str | None, load: str) -> Engine:
+        """The engine as of a version, else the newest measured under the load."""
+        found = self.variant(version, load)
+        return Engine(found.version, found.date, self.policy_of(found), found.fitted, self.bands, self.hardware)
+
     def policy_of(self, variant: ServingVariant) -> ServingPolicy:
         """The engine's policy with what the variant changes."""
         if variant.policy is None:
             return self.policy
         return self.policy.model_copy(update=variant.policy.model_dump(exclude_unset=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One version of a serving engine: its policy, fitted coefficients, bands, and the devices it was measured on."""
+
+    version: str
+    date: str
+    policy: ServingPolicy
+    fitted: Mapping[str, float]
+    bands: Mapping[str, Band]
+    hardware: tuple[str, ...]
 
 
 def _first(variant: ServingVariant, *, dated: bool) -> str:

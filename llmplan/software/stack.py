@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from llmplan.schema import Source, Spec
-from llmplan.setup.layout import Recompute, WorkloadKind
 from llmplan.software.band import Band
 from llmplan.software.engine import ServingDefaults
 from llmplan.units import Bytes
+from llmplan.vocabulary import Recompute, WorkloadKind
 
 
 class Number(Spec):
@@ -27,7 +27,7 @@ class Number(Spec):
     """How far from the prior is ordinary, as a fraction of it."""
 
 
-class TrainingDefaults(Spec):
+class TrainingRecipe(Spec):
     """What the stack does where the user says nothing."""
 
     recompute: Recompute | Literal["auto"] = "auto"
@@ -125,7 +125,7 @@ class Stack(Spec):
     workloads: tuple[WorkloadKind, ...]
     vendors: tuple[str, ...] = ()
     """Makers of the devices that it runs on, where its documentation names them; empty = not known."""
-    training: TrainingDefaults | None = None
+    training: TrainingRecipe | None = None
     layouts: StackLayouts = StackLayouts()
     memory: MemoryModel
     fitted: dict[str, float] = {}
@@ -155,7 +155,7 @@ class Stack(Spec):
             return self
         training = self.training
         if training is not None and older.training:
-            training = TrainingDefaults.model_validate({**training.model_dump(exclude_unset=True), **older.training})
+            training = TrainingRecipe.model_validate({**training.model_dump(exclude_unset=True), **older.training})
         return self.model_copy(update={"training": training, "fitted": {**self.fitted, **older.fitted}})
 
 

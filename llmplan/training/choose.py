@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from llmplan.setup.plan import Plan
-from llmplan.training.estimate import interval, verdict
+from llmplan.software.band import verdict
+from llmplan.training.estimate import interval
+from llmplan.training.plan import TrainingPlan
 from llmplan.work.memory import training_memory
 
 
@@ -36,17 +37,17 @@ def _divisors(number: int) -> list[int]:
     return sorted({*small, *(number // n for n in small)})
 
 
-def first_that_fits(plans: Iterable[Plan]) -> tuple[Plan, bool]:
+def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
     """The first plan whose whole band fits, else whose prediction fits, else that misses by least; and whether it fits.
 
     Raises ValueError where there are no plans.
     """
-    likely: Plan | None = None
-    nearest: Plan | None = None
+    likely: TrainingPlan | None = None
+    nearest: TrainingPlan | None = None
     least = float("inf")
     for plan in plans:
         peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
-        usable = plan.device.memory.capacity - plan.device.memory.reserved
+        usable = plan.usable_bytes
         if verdict(peak, usable) == "fits":
             return plan, True
         if likely is None and peak.value <= usable:

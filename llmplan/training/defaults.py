@@ -9,18 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmplan.errors import InputError, did_you_mean
+from llmplan.errors import did_you_mean
 from llmplan.machine.hardware import Device
-from llmplan.machine.rates import peak_flops
+from llmplan.machine.rates import has_precision
 from llmplan.model.model import Model
 from llmplan.setup.draft import Draft
-from llmplan.setup.layout import Layout, Workload
+from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
-from llmplan.setup.plan import Plan
-from llmplan.setup.request import LENGTHS
-from llmplan.software.engine import ServingWorkload
-from llmplan.software.stack import TrainingDefaults
+from llmplan.software.stack import TrainingRecipe
 from llmplan.training.choose import candidates
+from llmplan.training.plan import TrainingPlan, TrainingWorkload
 
 DEFAULT_SEQ_LEN = 4096
 """Tokens: what most open models of 2023 and 2024 were pretrained with (Llama 2, DeepSeek V3, OLMo 2); shorter
@@ -31,52 +29,15 @@ the rate of larger ones on the devices that were measured (`efficiency.matmul` o
 ROUNDS = 4
 """Micro-batches a pipeline stage where the batch is not given: the bubble is then a fifth of the step."""
 RECOMPUTE = ("none", "selective", "full")
-SERVING_WORDS = tuple(ServingWorkload.model_fields)
 PRECISIONS = ("bf16", "fp16", "fp32")
 """Tried in this order where a device lacks the stack's default."""
 
 
-def count_devices(draft: Draft) -> int:
-    """Devices of the run, from `devices` or from the degrees; faults where the two contradict each other."""
-    said = draft.options
-    named = {name: getattr(said, name) for name in ("tp", "pp", "cp", "dp")}
-    product = 1
-    for value in named.values():
-        product *= value or 1
-    shown = " x ".join(f"{name} {value or 1}" for name, value in named.items() if value or name != "dp")
-    if said.devices is None:
-        why = f"{shown}" if product > 1 else "none were given"
-        draft.assume("devices", product, why)
-        return product
-    if None not in (said.tp, said.pp, said.dp) and product != said.devices:
-        draft.fault(f"{shown} = {product}, but devices is {said.devices}", "devices", "tp", "pp", "cp", "dp")
-    elif said.devices % product:
-        draft.fault(f"{shown} = {product} does not divide devices {said.devices}", "devices", "tp", "pp", "cp", "dp")
-    return said.devices
-
-
-def check_words(draft: Draft) -> None:
-    """Words that go together or not, whatever the model."""
-    said = draft.options
-    kind = said.workload or "pretrain"
-    for name in (*SERVING_WORDS, "api_price"):
-        if getattr(said, name) is not None and kind != "serve":
-            draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
-    for name in ("lora_rank", "lora_targets", "quantized_base"):
-        if getattr(said, name) is not None and kind != "lora":
-            draft.fault(f"{name} goes with workload lora, and the workload is {kind}", name, "workload")
-    lengths = [name for name in LENGTHS if getattr(said, name) is not None]
-    if len(lengths) > 1:
-        draft.fault(f"give one of {' and '.join(lengths)}: each says how long the run is", *lengths)
-    if said.epochs is not None and said.dataset_tokens is None:
-        draft.fault("dataset_tokens is missing: epochs are passes over a data set", "epochs")
-
-
-def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingDefaults) -> Workload:
+def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRecipe) -> TrainingWorkload:
     """The workload with its defaults; its global batch is filled in with the layout."""
     said = draft.options
     words: dict[str, Any] = {
-        name: value for name in Workload.model_fields if (value := getattr(said, name)) is not None
+        name: value for name in TrainingWorkload.model_fields if (value := getattr(said, name)) is not None
     }
     if said.workload is None:
         words["workload"] = "pretrain"
@@ -98,10 +59,10 @@ def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingDe
         draft.assume("target_len", words["target_len"], "as long as seq_len")
     if words["workload"] == "lora":
         words |= _adapters(draft, model, defaults)
-    return Workload(**words)
+    return TrainingWorkload(**words)
 
 
-def _precision(draft: Draft, device: Device, defaults: TrainingDefaults) -> str:
+def _precision(draft: Draft, device: Device, defaults: TrainingRecipe) -> str:
     """The precision that was asked for, or the stack's, or what the device has of 16 bits."""
     asked = draft.options.precision
     if asked is not None:
@@ -119,17 +80,7 @@ def _precision(draft: Draft, device: Device, defaults: TrainingDefaults) -> str:
     return defaults.precision
 
 
-def has_precision(device: Device, precision: str) -> bool:
-    """Whether the device multiplies matrices in that precision itself."""
-    if precision in device.unsupported:
-        return False
-    try:
-        return peak_flops(device, precision) > 0
-    except InputError:
-        return False
-
-
-def _adapters(draft: Draft, model: Model, defaults: TrainingDefaults) -> dict[str, Any]:
+def _adapters(draft: Draft, model: Model, defaults: TrainingRecipe) -> dict[str, Any]:
     """Rank and targets of LoRA; faults for matrices that the model does not have."""
     known = list(dict.fromkeys(linear.name for layer in model.layers for linear in layer.linears))
     targets, rank = draft.options.lora_targets, draft.options.lora_rank
@@ -161,12 +112,12 @@ class Open:
     """Whether tp or pp was left open."""
 
     @classmethod
-    def of(cls, options: PlanOptions, devices: int, defaults: TrainingDefaults) -> Open:
+    def of(cls, options: PlanOptions, devices: int, defaults: TrainingRecipe) -> Open:
         """What these options leave open."""
         said = options.recompute or defaults.recompute
         return cls(devices, RECOMPUTE if said == "auto" else (said,), options.tp is None or options.pp is None)
 
-    def plans(self, options: PlanOptions, base: Plan) -> Iterator[Plan]:
+    def plans(self, options: PlanOptions, base: TrainingPlan) -> Iterator[TrainingPlan]:
         """Every open plan in the order to try; the caller drops those that contradict themselves."""
         room = self.devices // (options.cp or 1)
         domain, layers = base.device.scale_up.domain, base.model.layer_count
@@ -179,10 +130,9 @@ class Open:
             yield replace(base, layout=layout, workload=workload)
 
 
-def layout_of(options: PlanOptions, base: Plan, *, tp: int, pp: int, devices: int, recompute: str) -> Layout:
+def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, devices: int, recompute: str) -> Layout:
     """The layout with these degrees; the rest as given, or the stack's."""
-    defaults = base.stack.training
-    assert defaults is not None  # resolve refuses such stacks
+    defaults = base.recipe
     cp = options.cp or 1
     dp = devices // (tp * pp * cp)
     divided = options.sequence_parallel
@@ -205,10 +155,9 @@ def default_experts(model: Model, group: int, domain: int) -> int:
     return ep
 
 
-def default_micro_batch(options: PlanOptions, base: Plan, dp: int, pp: int) -> int:
+def default_micro_batch(options: PlanOptions, base: TrainingPlan, dp: int, pp: int) -> int:
     """The stack's, doubled while that fills matrix products and divides the batch; a pipeline wants many small ones."""
-    defaults = base.stack.training
-    assert defaults is not None  # resolve refuses such stacks
+    defaults = base.recipe
     size, batch = defaults.micro_batch, options.global_batch
     while pp == 1 and 2 * size * base.workload.seq_len <= FULL and (batch is None or batch % (2 * size * dp) == 0):
         size *= 2
@@ -220,7 +169,7 @@ def default_batch(layout: Layout) -> int:
     return layout.dp * layout.micro_batch * (ROUNDS * layout.pp if layout.pp > 1 else 1)
 
 
-def tell_layout(draft: Draft, plan: Plan, open_: Open, *, fits: bool) -> None:
+def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) -> None:
     """Assumptions about the layout that was taken."""
     said, layout = draft.options, plan.layout
     if open_.free:
@@ -240,7 +189,7 @@ def tell_layout(draft: Draft, plan: Plan, open_: Open, *, fits: bool) -> None:
         draft.assume("ep", layout.ep, "experts are spread over the devices of the fast domain")
     if said.micro_batch is None:
         filled = layout.micro_batch * plan.workload.seq_len
-        whole = plan.stack.training is not None and layout.micro_batch == plan.stack.training.micro_batch
+        whole = layout.micro_batch == plan.recipe.micro_batch
         why = "the stack's default" if whole else f"{filled} tokens at a time fill the matrix products"
         draft.assume("micro_batch", layout.micro_batch, why)
     if said.global_batch is None:

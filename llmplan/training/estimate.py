@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine import rates as reach
-from llmplan.setup.plan import Plan, PlanWarning
-from llmplan.software.band import Band
+from llmplan.setup.plan import PlanWarning
+from llmplan.software.band import Band, Interval, Verdict, verdict, with_band
+from llmplan.training.plan import TrainingPlan
 from llmplan.training.remarks import memory_remarks
 from llmplan.training.step import StepTime, training_time
 from llmplan.work.kernels import layer_flops, model_flops
@@ -17,21 +18,9 @@ from llmplan.work.memory import Memory, training_memory
 from llmplan.work.tokens import step_tokens
 
 if TYPE_CHECKING:
-    from llmplan.answer.bottleneck import Bottleneck
     from llmplan.answer.economics.summary import Economics
-    from llmplan.catalog.catalog import Catalog
 
-Verdict = Literal["fits", "marginal", "does-not-fit"]
 _NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A predicted value and the ends of its 80 % band."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +32,7 @@ class TrainingEstimate:
     mfu, hfu: of the dense peak of the workload's precision [1]; economics: the whole run, where its length was said.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     memory: Memory
     peak: Interval
     usable_bytes: float
@@ -63,22 +52,15 @@ class TrainingEstimate:
         """Whether the predicted peak, not the end of its band, is within what is usable."""
         return self.peak.value <= self.usable_bytes
 
-    @property
-    def bottleneck(self) -> Bottleneck:
-        """What holds the plan back: worked out on each call, by estimating changed plans."""
-        from llmplan.answer.bottleneck import bottleneck
 
-        return bottleneck(self)
-
-
-def estimate(plan: Plan) -> TrainingEstimate:
+def estimate(plan: TrainingPlan) -> TrainingEstimate:
     """Estimates one training; raises InputError for a plan of serving, and where its parts do not go together."""
-    if plan.serving is not None:
+    if not isinstance(plan, TrainingPlan):
         raise InputError(Fault("the workload is serve: `estimate_serving` estimates it"))
     memory, time = training_memory(plan), training_time(plan)
     device, workload = plan.device, plan.workload
     peak = interval(float(memory.peak_bytes), plan, "peak_bytes")
-    usable = device.memory.capacity - device.memory.reserved
+    usable = plan.usable_bytes
     step = interval(float(time.step_seconds), plan, "step_seconds")
     tokens = step_tokens(plan)
     per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
@@ -93,43 +75,24 @@ def estimate(plan: Plan) -> TrainingEstimate:
     )  # fmt: skip
 
 
-def estimate_run(plan: Plan, catalog: Catalog) -> TrainingEstimate:
-    """As `estimate`, and where the length of the run was said, with what the run takes."""
-    answer = estimate(plan)
-    if all(plan.inputs.get(word) is None for word in ("tokens", "steps", "epochs")):
-        return answer
-    from llmplan.answer.economics.summary import with_run
-
-    return with_run(answer, catalog)
-
-
-def training_flops(plan: Plan) -> float:
+def training_flops(plan: TrainingPlan) -> float:
     """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
-    return model_flops(plan) * (2.0 if plan.workload.workload == "lora" else 3.0)
+    return model_flops(plan) * (2.0 if plan.lora else 3.0)
 
 
-def recomputed_flops(plan: Plan) -> float:
+def recomputed_flops(plan: TrainingPlan) -> float:
     """FLOPs of one step that are computed a second time in the backward pass, all devices [FLOP]."""
     products, mixing = layer_flops(plan)
-    defaults, recompute = plan.stack.training, plan.layout.recompute
+    recompute = plan.layout.recompute
     if recompute == "full":
         return products + mixing
-    if recompute == "selective" and defaults is not None:
-        return products * defaults.selective_share + (0.0 if plan.workload.flash_attention else mixing)
+    if recompute == "selective":
+        return products * plan.recipe.selective_share + (0.0 if plan.workload.flash_attention else mixing)
     return 0.0
 
 
-def interval(value: float, plan: Plan, quantity: str) -> Interval:
+def interval(value: float, plan: TrainingPlan, quantity: str) -> Interval:
     """The value with the stack's 80 % band for that quantity, the wider one on hardware it was not measured on."""
-    bands = plan.stack.bands
-    band = bands.get(quantity, _NO_BAND)
-    if plan.device.id not in plan.stack.hardware:
-        band = bands.get(f"{quantity}_unmeasured_hardware", band)
-    return Interval(value, value * band.low, value * band.high)
-
-
-def verdict(peak: Interval, usable: float) -> Verdict:
-    """`fits` or `does-not-fit` where the whole band says so, `marginal` where the limit lies inside it."""
-    if peak.high <= usable:
-        return "fits"
-    return "does-not-fit" if peak.low > usable else "marginal"
+    stack = plan.stack
+    bands = stack.bands if quantity in stack.bands else {quantity: _NO_BAND}
+    return with_band(value, bands, quantity, device=plan.device.id, measured_on=stack.hardware)

@@ -9,11 +9,12 @@ from llmplan.formatting import binary
 from llmplan.setup.codes import warning
 
 if TYPE_CHECKING:
-    from llmplan.setup.plan import Plan, PlanWarning
-    from llmplan.training.estimate import Interval
+    from llmplan.setup.plan import PlanWarning
+    from llmplan.software.band import Interval
+    from llmplan.training.plan import TrainingPlan
 
 
-def memory_remarks(plan: Plan, peak: Interval, usable: float, host_bytes: float) -> Iterator[PlanWarning]:
+def memory_remarks(plan: TrainingPlan, peak: Interval, usable: float, host_bytes: float) -> Iterator[PlanWarning]:
     """That the limit lies inside the band, and that the host's memory does not hold what is moved there.
 
     peak, usable: of the device [bytes]; host_bytes: of a node [bytes].

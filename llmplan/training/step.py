@@ -14,8 +14,8 @@ from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import elementwise_bytes, host_bound_seconds, optimizer_seconds, straggler_factor
 from llmplan.machine import rates as reach
 from llmplan.model.model import Layer, Linear
-from llmplan.setup.plan import Plan
 from llmplan.software.fitted import Fitted
+from llmplan.training.plan import TrainingPlan
 from llmplan.work.communication import (
     context_parallel,
     data_parallel,
@@ -100,11 +100,11 @@ class _Stage:
         return self.work.total + self.recompute + self.host + self.tensor + self.context + self.expert
 
 
-def training_rates(plan: Plan, numbers: StackNumbers) -> Rates:
+def training_rates(plan: TrainingPlan, numbers: StackNumbers) -> Rates:
     """Kernel rates for the plan's device, precision and stack."""
     kept = plan.device.efficiency.sustained_fraction
     share = numbers.matmul_efficiency * kept
-    kernel = plan.stack.training.attention_kernel if plan.stack.training else "best"
+    kernel = plan.recipe.attention_kernel if plan.recipe else "best"
     low = plan.workload.precision in LOW_PRECISIONS
     wide_precision = "bf16" if low else plan.workload.precision
     narrow = share * (numbers.low_precision_efficiency if low else 1.0)
@@ -117,7 +117,7 @@ def training_rates(plan: Plan, numbers: StackNumbers) -> Rates:
     )
 
 
-def training_time(plan: Plan, numbers: StackNumbers | None = None) -> StepTime:
+def training_time(plan: TrainingPlan, numbers: StackNumbers | None = None) -> StepTime:
     """Step time by part, for every layout of the plan; numbers: the stack's unless given."""
     numbers = numbers or StackNumbers.of(plan.stack.fitted)
     layout = plan.layout
@@ -171,10 +171,9 @@ def _choose(condition: Any, a: _Stage, b: _Stage) -> _Stage:
     return _Stage(choose(condition, a.work, b.work), *rest)
 
 
-def _layers(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> _Stage:
+def _layers(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> _Stage:
     """All layers of the model, forward and backward, for one micro-batch; a stage does its share of them."""
-    layout, workload, defaults = plan.layout, plan.workload, plan.stack.training
-    assert defaults is not None
+    layout, workload, defaults = plan.layout, plan.workload, plan.recipe
     low = workload.precision in LOW_PRECISIONS
     exposed = numbers.exposed_model_parallel
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
@@ -213,7 +212,7 @@ def _add(a: _Stage, b: _Stage) -> _Stage:
     return _Stage(a.work + b.work, *(getattr(a, f.name) + getattr(b, f.name) for f in fields(_Stage)[1:]))
 
 
-def _ends(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> tuple[Parts, Num]:
+def _ends(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> tuple[Parts, Num]:
     """Embedding look-up, head and loss of one micro-batch: device time, and tensor-parallel time [s]."""
     model, layout = plan.model, plan.layout
     tokens = micro_tokens(plan)
@@ -222,18 +221,18 @@ def _ends(plan: Plan, rates: Rates, links: reach.Links, numbers: StackNumbers) -
         return Parts(elementwise=lookup), 0.0
     head = Linear("head", "head", model.hidden, model.vocab, "column")
     products: Num = 0.0
-    for direction in ("forward", "dgrad") if plan.workload.workload == "lora" else ("forward", "dgrad", "wgrad"):
+    for direction in ("forward", "dgrad") if plan.lora else ("forward", "dgrad", "wgrad"):
         products = products + linear_seconds(head, tokens, layout, rates.wide, direction)
     loss = elementwise_bytes(tokens, model.vocab / layout.tp, _LOSS_PASSES, _LOSS_BYTES) / rates.bandwidth
     sums = 2.0 * numbers.exposed_model_parallel * reduce(layout.tp, 1.0, links, 2.0 * tokens * model.hidden)
     return Parts(matmul=products, elementwise=lookup + loss), sums
 
 
-def _optimizer(plan: Plan, rates: Rates) -> Num:
+def _optimizer(plan: TrainingPlan, rates: Rates) -> Num:
     """The optimizer's pass over its shard [s]: reads gradient, master and states, writes them and the parameter."""
     layout = plan.layout
     held, (first, last) = layer_parameters(plan), end_parameters(plan)
-    frozen = plan.workload.workload == "lora"
+    frozen = plan.lora
     dp = layout.dp * layout.cp * 1.0
     shards = where(layout.zero >= 1, dp, 1.0)
     expert_shards = where(layout.zero >= 1, maximum(1.0, dp * layout.tp / expert_parts(layout.tp, layout.ep)), 1.0)

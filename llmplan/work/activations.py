@@ -14,7 +14,7 @@ from llmplan.formulas.numeric import maximum, minimum, where
 from llmplan.formulas.states import expert_parts
 from llmplan.machine.rates import ELEMENT_BYTES
 from llmplan.model.model import Layer
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 from llmplan.work.states import layers_on_stage, lora_targets
 from llmplan.work.tokens import micro_tokens, saved_elements, sequence, source_share
 
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 
-def activation_bytes_per_layer(plan: Plan, layer: Layer, *, scores: bool = True) -> Num:
+def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool = True) -> Num:
     """Activations that one layer keeps for one micro-batch [bytes]; scores: keep those of unfused attention."""
     layout, workload = plan.layout, plan.workload
-    defaults = plan.stack.training
-    assert defaults is not None
+    defaults = plan.recipe
     # A frozen matrix needs its input for an adapter's gradient only; quantized ones keep it all the same
     # (bitsandbytes' MatMul4Bit saves both operands), but those of 8-bit floats do not (Transformer Engine's
     # linear saves the input where the weight trains).
@@ -73,11 +72,10 @@ class Kept:
     once: Num
 
 
-def kept_activations(plan: Plan) -> Kept:
+def kept_activations(plan: TrainingPlan) -> Kept:
     """Activations by the recomputation chosen: what is kept, and what the layer computed again takes meanwhile."""
     layout, workload, model = plan.layout, plan.workload, plan.model
-    defaults = plan.stack.training
-    assert defaults is not None
+    defaults = plan.recipe
     element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
     copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
     whole: Num = 0.0

@@ -23,7 +23,7 @@ from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import exposed_seconds
 from llmplan.machine.rates import Links
 from llmplan.model.model import Layer
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 from llmplan.work.states import end_parameters, layer_parameters, state_bytes
 from llmplan.work.tokens import micro_tokens
 
@@ -46,7 +46,7 @@ def reduce(group: Num, inner: Num, links: Links, size: Num) -> Num:
     return all_reduce_seconds(size, group * 1.0, bandwidth, latency)
 
 
-def tensor_parallel(plan: Plan, layer: Layer, links: Links, exposed: float, tokens: Num) -> Num:
+def tensor_parallel(plan: TrainingPlan, layer: Layer, links: Links, exposed: float, tokens: Num) -> Num:
     """All-reduces (or reduce-scatter with all-gather: the same bytes) of one layer, forward and backward [s].
 
     One for each row-split matrix outside the experts, and again where the forward pass is recomputed.
@@ -60,7 +60,7 @@ def tensor_parallel(plan: Plan, layer: Layer, links: Links, exposed: float, toke
     return exposed * times * reduce(layout.tp, 1.0, links, 2.0 * tokens * layer.hidden)
 
 
-def context_parallel(plan: Plan, layer: Layer, links: Links, attention: Num, tokens: Num) -> Num:
+def context_parallel(plan: TrainingPlan, layer: Layer, links: Links, attention: Num, tokens: Num) -> Num:
     """Ring of keys and values (forward) and their gradients (backward) beside attention [s]."""
     layout = plan.layout
     total: Num = 0.0
@@ -72,7 +72,7 @@ def context_parallel(plan: Plan, layer: Layer, links: Links, attention: Num, tok
     return total
 
 
-def expert_parallel(plan: Plan, layer: Layer, links: Links, exposed: float, tokens: Num) -> Num:
+def expert_parallel(plan: TrainingPlan, layer: Layer, links: Links, exposed: float, tokens: Num) -> Num:
     """Dispatch and combine of routed tokens, forward and backward [s]."""
     bank = next((x for x in layer.linears if x.routed), None)
     if bank is None:
@@ -87,7 +87,7 @@ def expert_parallel(plan: Plan, layer: Layer, links: Links, exposed: float, toke
     return where(layout.ep > 1, exposed * times * once, 0.0)
 
 
-def pipeline_transfer(plan: Plan, links: Links) -> Num:
+def pipeline_transfer(plan: TrainingPlan, links: Links) -> Num:
     """Activations and their gradients between stages, for one micro-batch [s]; vp times as often when interleaved.
 
     Ignored: sends that run beside the next chunk's work (they are short beside the bubble that they lengthen).
@@ -101,17 +101,16 @@ def pipeline_transfer(plan: Plan, links: Links) -> Num:
     return where(layout.pp > 1, layout.vp * send_seconds(size, bandwidth, latency), 0.0)
 
 
-def data_parallel(plan: Plan, links: Links, exposed: float, cover: Num, micro_batches: Num) -> Num:
+def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, micro_batches: Num) -> Num:
     """Gradient reduction and parameter gathering that the backward and forward passes do not hide, a step [s].
 
     cover: computation of one micro-batch that it runs beside, a third of it forward [s].
     """
-    layout, defaults = plan.layout, plan.stack.training
-    assert defaults is not None
+    layout, defaults = plan.layout, plan.recipe
     held, (first, last) = layer_parameters(plan), end_parameters(plan)
     gradient = minimum(state_bytes(plan)[1], defaults.reduce_bytes)
     ends = where(layout.pp == 1, first + last, maximum(first, last))
-    frozen = plan.workload.workload == "lora"
+    frozen = plan.lora
     dp, inner = layout.dp * layout.cp * 1.0, layout.tp * 1.0
     spread = expert_parts(layout.tp, layout.ep)
     expert_dp = maximum(1.0, dp * layout.tp / spread)

@@ -18,7 +18,7 @@ from llmplan.formulas.states import expert_parts, split_parts
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.machine.rates import MatmulRate
 from llmplan.model.model import Core, Layer, Linear
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 from llmplan.work.tokens import linear_share, sequence, source_share
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def layer_seconds(
     return Parts(forward, mix_forward, moved), Parts(backward, mix_backward, ELEMENTWISE_BACKWARD * moved)
 
 
-def model_flops(plan: Plan) -> float:
+def model_flops(plan: TrainingPlan) -> float:
     """FLOPs of one forward pass over the global batch [FLOP]: matrix products and attention.
 
     Causal attention counts the half that is needed. Embedding look-ups count nothing, the head does.
@@ -220,7 +220,7 @@ def model_flops(plan: Plan) -> float:
     return head + products + mixing
 
 
-def layer_flops(plan: Plan) -> tuple[float, float]:
+def layer_flops(plan: TrainingPlan) -> tuple[float, float]:
     """FLOPs of all layers in one forward pass over the global batch: matrix products, and what mixes tokens [FLOP]."""
     products = mixing = 0.0
     for layer in plan.model.layers:

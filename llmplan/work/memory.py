@@ -13,7 +13,7 @@ from llmplan.formulas.numeric import maximum, minimum, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import expert_parts, sharded_bytes
 from llmplan.machine.rates import ELEMENT_BYTES
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 from llmplan.work.activations import Kept, kept_activations
 from llmplan.work.states import (
     OPTIMIZER_BYTES,
@@ -69,13 +69,12 @@ class Memory:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "host_bytes"}
 
 
-def _gathered(plan: Plan, held: Held) -> Num:
+def _gathered(plan: TrainingPlan, held: Held) -> Num:
     """Parameters gathered for the running unit under ZeRO-3, and its gradients before they are reduced [bytes].
 
     The unit is a layer, or the largest matrix where the stack gathers them one by one.
     """
-    layout, defaults = plan.layout, plan.stack.training
-    assert defaults is not None
+    layout, defaults = plan.layout, plan.recipe
     if defaults.gathered_unit == "matrix":
         one = largest_matrix(plan)
     else:
@@ -96,15 +95,14 @@ class _Base:
     gathered: Num
 
 
-def training_memory(plan: Plan) -> Memory:
+def training_memory(plan: TrainingPlan) -> Memory:
     """Memory of the fullest device, for every layout of the plan.
 
     With pipeline parallelism the first stage (embedding, most micro-batches in flight), one in the middle and the
     last (head, logits, one in flight) are compared and the largest is returned part by part.
     """
     layout, workload, model = plan.layout, plan.workload, plan.model
-    defaults, fixed = plan.stack.training, plan.stack.memory
-    assert defaults is not None
+    defaults, fixed = plan.recipe, plan.stack.memory
     held = layer_parameters(plan)
     first, last = end_parameters(plan)
     micro_batches = workload.global_batch / (layout.dp * layout.micro_batch)
@@ -130,7 +128,7 @@ def training_memory(plan: Plan) -> Memory:
     return replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation)
 
 
-def _at_loading(plan: Plan, held: Held, ends: Num, stage: Memory) -> Num:
+def _at_loading(plan: TrainingPlan, held: Held, ends: Num, stage: Memory) -> Num:
     """Gathered bytes, raised where loading the whole model onto a device takes more than training its shard."""
     whole = (held.dense + held.expert + ends) * ELEMENT_BYTES["bf16"]
     rest = stage.allocated_bytes - stage.gathered_bytes
@@ -143,12 +141,10 @@ def _pick(choose: Any, a: Memory, b: Memory) -> Memory:
     return Memory(**{name: where(choose, getattr(a, name), getattr(b, name)) for name in names})
 
 
-def _stage(plan: Plan, base: _Base, share: Num, ends: Num, in_flight: Num, logits: Num) -> Memory:
+def _stage(plan: TrainingPlan, base: _Base, share: Num, ends: Num, in_flight: Num, logits: Num) -> Memory:
     """Model states and activations of a stage with `ends` parameters beside its share of the fullest one's layers."""
     held = Held(*(getattr(base.held, field.name) * share for field in fields(Held)))
     layout, workload = plan.layout, plan.workload
-    defaults = plan.stack.training
-    assert defaults is not None
     frozen = workload.workload == "lora"
     weight, gradient, master = state_bytes(plan)
     frozen_weight = ELEMENT_BYTES[workload.quantized_base] if frozen and workload.quantized_base else weight

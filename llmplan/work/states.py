@@ -12,7 +12,8 @@ from llmplan.formulas.numeric import maximum, minimum, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts, lora_parameters, split_parts
 from llmplan.model.model import Layer, Linear
-from llmplan.setup.plan import Plan
+from llmplan.setup.plan import Setup
+from llmplan.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -46,32 +47,32 @@ def local_parameters(linear: Linear, layout: Any) -> Num:
     return (linear.parameters - bias) / split_parts(layout.tp, float(linear.split_limit)) + bias
 
 
-def adapter_parameters(layer: Layer, plan: Plan) -> float:
+def adapter_parameters(layer: Layer, plan: TrainingPlan) -> float:
     """Parameters of LoRA adapters in one layer, copied over tensor parallelism [1]."""
     rank = plan.workload.lora_rank
-    if plan.workload.workload != "lora" or rank is None:
+    if not plan.lora or rank is None:
         return 0.0
     targets = lora_targets(plan)
     chosen = [linear for linear in layer.linears if linear.name in targets]
     return sum(linear.experts * float(lora_parameters(linear.inputs, linear.outputs, rank)) for linear in chosen)
 
 
-def lora_targets(plan: Plan) -> tuple[str, ...]:
+def lora_targets(plan: TrainingPlan) -> tuple[str, ...]:
     """Names of the matrices that have adapters."""
-    defaults = plan.stack.training
+    defaults = plan.recipe
     return plan.workload.lora_targets or (defaults.lora_targets if defaults else ())
 
 
-def layers_on_stage(plan: Plan, layer: Layer) -> Num:
+def layers_on_stage(plan: TrainingPlan, layer: Layer) -> Num:
     """Layers of this group on the fullest stage, the groups spread evenly [1]."""
     layout, total = plan.layout, plan.model.layer_count
     fullest = stage_layers(float(total), layout.pp, layout.vp)
     return fullest * (layer.copies / total)
 
 
-def layer_parameters(plan: Plan) -> Held:
+def layer_parameters(plan: TrainingPlan) -> Held:
     """Parameters of the layers of the fullest stage on one device [1]."""
-    frozen = plan.workload.workload == "lora"
+    frozen = plan.lora
     dense: Num = 0.0
     expert: Num = 0.0
     trained: Num = 0.0
@@ -86,7 +87,7 @@ def layer_parameters(plan: Plan) -> Held:
     return Held(dense, expert, trained, 0.0) if frozen else Held(dense, expert, dense, expert)
 
 
-def largest_matrix(plan: Plan) -> Num:
+def largest_matrix(plan: TrainingPlan) -> Num:
     """Parameters of the largest matrix (or bank of experts) of any layer on one device [1]."""
     largest: Num = 0.0
     for layer in plan.model.layers:
@@ -95,7 +96,7 @@ def largest_matrix(plan: Plan) -> Num:
     return largest
 
 
-def end_parameters(plan: Plan) -> tuple[Num, Num]:
+def end_parameters(plan: Setup) -> tuple[Num, Num]:
     """Parameters before the first layer and after the last on one device [1], each on its own stage.
 
     Under pipeline parallelism a tied table stands on both ends.
@@ -107,10 +108,9 @@ def end_parameters(plan: Plan) -> tuple[Num, Num]:
     return first, last
 
 
-def state_bytes(plan: Plan) -> tuple[float, float, float]:
+def state_bytes(plan: TrainingPlan) -> tuple[float, float, float]:
     """Bytes of a parameter as held, of its gradient, and of its master copy, by precision and stack."""
-    defaults = plan.stack.training
-    assert defaults is not None
+    defaults = plan.recipe
     if plan.workload.precision in ("fp32", "tf32"):
         return 4.0, 4.0, 0.0
     gradient, master = defaults.gradient_bytes, defaults.master_bytes

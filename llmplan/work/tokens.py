@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.model.model import Core, Layer, Linear
-from llmplan.setup.plan import Plan
+from llmplan.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 
-def sequence(plan: Plan, layer: Layer | None = None) -> float:
+def sequence(plan: TrainingPlan, layer: Layer | None = None) -> float:
     """Tokens of a sequence in a layer, or (None) at the head [1]: target_len in a decoder that has an encoder."""
     workload = plan.workload
     decodes = plan.model.architecture == "encoder-decoder" and (layer is None or layer.side == "decoder")
     return float(workload.target_len or workload.seq_len) if decodes else float(workload.seq_len)
 
 
-def micro_tokens(plan: Plan, layer: Layer | None = None) -> Num:
+def micro_tokens(plan: TrainingPlan, layer: Layer | None = None) -> Num:
     """Tokens of one micro-batch on one device, in a layer or at the head, before sequence parallelism [1]."""
     return plan.layout.micro_batch * sequence(plan, layer) / plan.layout.cp
 
 
-def source_share(plan: Plan, layer: Layer) -> float:
+def source_share(plan: TrainingPlan, layer: Layer) -> float:
     """Tokens of the encoder's sequence for each one of the layer's own [1]: 1 where both are as long."""
     return float(plan.workload.seq_len) / sequence(plan, layer)
 
@@ -39,6 +39,6 @@ def saved_elements(core: Core, source: float) -> float:
     return core.saved_elements + more
 
 
-def step_tokens(plan: Plan) -> float:
+def step_tokens(plan: TrainingPlan) -> float:
     """Tokens that one step trains on, all devices: global_batch x seq_len [1]; a target adds none."""
     return float(plan.workload.global_batch) * plan.workload.seq_len

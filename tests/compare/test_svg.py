@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from llmplan.answer.resolve import plan_from
 from llmplan.report.svg import svg
 from llmplan.report.verdict import part_name
 from llmplan.training.estimate import estimate
-from llmplan.training.resolve import plan_from
 
 Llmplan = Callable[..., Any]
 NAMESPACE = "{http://www.w3.org/2000/svg}"

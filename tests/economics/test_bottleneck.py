@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from llmplan.answer.bottleneck import BUBBLE, CAPACITY, STRAGGLERS, busy, shares
+from llmplan.answer.bottleneck import BUBBLE, CAPACITY, STRAGGLERS, bottleneck, busy, shares
 from llmplan.answer.knobs import KNOBS, MORE
+from llmplan.answer.resolve import plan_from
 from llmplan.setup.codes import CODES
 from llmplan.training.estimate import TrainingEstimate, estimate
-from llmplan.training.resolve import plan_from
 from llmplan.training.step import training_time
 
 H100: dict[str, Any] = {"hardware": "h100-sxm-80gb", "tp": 2, "pp": 1}
@@ -35,7 +35,7 @@ def answer(request: pytest.FixtureRequest) -> TrainingEstimate:
 
 
 def test_shares_sum_to_the_step(answer: TrainingEstimate) -> None:
-    found = answer.bottleneck
+    found = bottleneck(answer)
     assert sum(found.seconds.values()) == pytest.approx(answer.step.value, rel=1e-12)
     assert all(value > 0 for value in found.seconds.values())
 
@@ -53,13 +53,13 @@ def test_elasticities_are_estimates_of_changed_plans(answer: TrainingEstimate) -
     device = answer.plan.device
     peak = {name: 1.1 * rate for name, rate in device.peak.items()}
     faster = replace(answer.plan, device=device.model_copy(update={"peak": peak}))
-    found = answer.bottleneck.elasticity["compute"]
+    found = bottleneck(answer).elasticity["compute"]
     assert found.step_seconds == estimate(faster).step.value
     assert found.speedup == answer.step.value / found.step_seconds
 
 
 def test_more_of_a_resource_without_a_share_changes_nothing(answer: TrainingEstimate) -> None:
-    found = answer.bottleneck
+    found = bottleneck(answer)
     for name in KNOBS:
         one = found.elasticity[name]
         assert one.speedup >= 1 - 1e-12
@@ -69,7 +69,7 @@ def test_more_of_a_resource_without_a_share_changes_nothing(answer: TrainingEsti
 
 def test_no_resource_gives_more_than_its_share(answer: TrainingEstimate) -> None:
     """10 % more of a resource saves at most a tenth of its own time and of the waiting that scales with it."""
-    found, step = answer.bottleneck, answer.step.value
+    found, step = bottleneck(answer), answer.step.value
     waiting = 1 / (1 - found.share(BUBBLE) - found.share(STRAGGLERS))
     for name in KNOBS:
         saved = step - found.elasticity[name].step_seconds
@@ -86,7 +86,7 @@ def test_use_is_a_share_and_no_less_than_the_wait(answer: TrainingEstimate) -> N
 
 
 def test_advice_has_a_code_with_a_paragraph(answer: TrainingEstimate) -> None:
-    advice = answer.bottleneck.advice
+    advice = bottleneck(answer).advice
     assert CODES[advice.code].title.startswith("Held back by")
     assert "{" not in advice.message
 
@@ -95,7 +95,7 @@ def test_a_plan_that_does_not_fit_is_held_back_by_memory() -> None:
     answer = estimate(
         plan_from({"model": "llama-3.1-70b", "hardware": "h100-sxm-80gb", "devices": 8, "tp": 1, "pp": 1, "zero": 1})
     )
-    found = answer.bottleneck
+    found = bottleneck(answer)
     assert not answer.fits
     assert found.resource == CAPACITY
     assert found.used[CAPACITY] > 1
@@ -112,8 +112,8 @@ def test_a_tenth_more_memory_may_save_recomputation() -> None:
     device = full.plan.device.model_copy(update={"memory": memory.model_copy(update={"capacity": short})})
     tight = estimate(replace(full.plan, device=device))
     assert tight.fits
-    assert tight.bottleneck.elasticity[CAPACITY].speedup == pytest.approx(full.step.value / none.step.value)
-    assert none.bottleneck.elasticity[CAPACITY].speedup == 1
+    assert bottleneck(tight).elasticity[CAPACITY].speedup == pytest.approx(full.step.value / none.step.value)
+    assert bottleneck(none).elasticity[CAPACITY].speedup == 1
 
 
 def test_the_parts_point_where_one_expects() -> None:
@@ -126,7 +126,7 @@ def test_the_parts_point_where_one_expects() -> None:
         "pp": 8,
         "global_batch": 4,
     }
-    assert estimate(plan_from(pipeline)).bottleneck.resource == BUBBLE
+    assert bottleneck(estimate(plan_from(pipeline))).resource == BUBBLE
     small = {
         "model": "gpt2",
         "hardware": "h100-sxm-80gb",
@@ -135,4 +135,4 @@ def test_the_parts_point_where_one_expects() -> None:
         "seq_len": 256,
         "stack": "generic",
     }
-    assert estimate(plan_from(small)).bottleneck.resource == "host"
+    assert bottleneck(estimate(plan_from(small))).resource == "host"

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from llmplan.answer.answer import answer_training
+from llmplan.answer.resolve import plan_from
 from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.carbon import operational_carbon
 from llmplan.formulas.checkpoint import checkpoint_bytes, transfer_seconds
 from llmplan.formulas.energy import facility_energy, it_energy
 from llmplan.formulas.reliability import checkpoint_interval, device_interval, goodput, job_interval
 from llmplan.machine.facilities import EnergyTable, ReliabilityTable
-from llmplan.training.estimate import TrainingEstimate, estimate_run
-from llmplan.training.resolve import plan_from
+from llmplan.training.estimate import TrainingEstimate
 from llmplan.units import parse_quantity
 
 HOUR, DAY, MWH, TONNE = 3600.0, 86400.0, 3.6e9, 1e3
@@ -115,7 +116,7 @@ LLAMA_405B: dict[str, Any] = {
 
 
 def run(words: dict[str, Any]) -> TrainingEstimate:
-    return estimate_run(plan_from(words), open_catalog())
+    return answer_training(plan_from(words), open_catalog())
 
 
 def test_bloom_gpu_hours_from_first_principles() -> None:

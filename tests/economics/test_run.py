@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from llmplan.answer.answer import answer_training
+from llmplan.answer.bottleneck import bottleneck
 from llmplan.answer.economics.summary import Economics
+from llmplan.answer.resolve import plan_from
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.check import check_catalog
 from llmplan.errors import InputError
 from llmplan.report.economics import economics_json, economics_lines
-from llmplan.training.estimate import estimate_run
-from llmplan.training.resolve import plan_from
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 16, "tp": 2, "pp": 1, "seq_len": 4096,
@@ -24,14 +25,14 @@ HOUR = 3600.0
 
 def economics(catalog: Catalog | None = None, **changes: Any) -> Economics:
     words = {name: value for name, value in {**PLAN, **changes}.items() if value is not None}
-    found = estimate_run(plan_from(words, catalog=catalog or open_catalog()), catalog or open_catalog()).economics
+    found = answer_training(plan_from(words, catalog=catalog or open_catalog()), catalog or open_catalog()).economics
     assert found is not None
     return found
 
 
 def test_a_run_needs_a_length() -> None:
     words = {name: value for name, value in PLAN.items() if name != "tokens"}
-    assert estimate_run(plan_from(words), open_catalog()).economics is None
+    assert answer_training(plan_from(words), open_catalog()).economics is None
 
 
 def test_tokens_steps_and_epochs_say_the_same() -> None:
@@ -182,7 +183,7 @@ def test_storage_time_is_size_over_what_nodes_or_the_file_system_give(tmp_path: 
     assert storage.read_seconds == pytest.approx(storage.checkpoint_bytes / 16e9)
     assert storage.dataset_bytes == 4e11  # a vocabulary of 128,256 takes four bytes
     assert not storage.holds_back
-    held = estimate_run(plan_from(PLAN), open_catalog()).bottleneck
+    held = bottleneck(answer_training(plan_from(PLAN), open_catalog()))
     assert held.used["storage"] == storage.load
     assert held.elasticity["storage"].speedup == 1
 
@@ -201,7 +202,7 @@ def test_slow_storage_is_warned_of(tmp_path: Path) -> None:
     assert found.reliability.goodput is not None
     assert found.run.wall.value == pytest.approx(found.run.work.value * found.storage.load / found.reliability.goodput)
     words = {**PLAN, "cluster": "slow"}
-    held = estimate_run(plan_from(words, catalog=catalog), catalog).bottleneck
+    held = bottleneck(answer_training(plan_from(words, catalog=catalog), catalog))
     assert (held.resource, held.advice.code) == ("storage", "LP038")
     assert held.elasticity["storage"].speedup == pytest.approx(1.1)
     assert {"LP040", "LP041"} <= {one.code for one in found.warnings}

@@ -9,10 +9,10 @@ import pytest
 
 from llmplan.answer.bottleneck import CAPACITY
 from llmplan.answer.knobs import KNOBS
+from llmplan.answer.resolve import plan_from
 from llmplan.answer.serving_bottleneck import serving_bottleneck
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.setup.codes import CODES
-from llmplan.training.resolve import plan_from
 
 SERVE: dict[str, Any] = {"workload": "serve", "hardware": "h100-sxm-80gb", "devices": 8, "stack": "vllm"}
 PLANS: dict[str, dict[str, Any]] = {
@@ -55,7 +55,7 @@ def test_the_knobs_hold_every_rate_and_every_fixed_time(answer: ServingEstimate)
         plan = knob(plan, 10.0)
     faster = estimate_serving(plan)
     assert float(faster.prefill.total) == pytest.approx(float(answer.prefill.total) / 10)
-    if answer.plan.serving is not None and answer.plan.serving.load in ("static", "closed"):  # of as many sequences
+    if answer.plan.kind == "serve" and answer.plan.workload.load in ("static", "closed"):  # of as many sequences
         assert float(faster.decode.total) == pytest.approx(float(answer.decode.total) / 10)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from llmplan.answer.answer import answer_plan
 from llmplan.answer.limits import limits_kept
+from llmplan.answer.resolve import plan_from
 from llmplan.catalog.catalog import open_catalog
 from llmplan.errors import InputError
 from llmplan.report.serving_economics import serving_economics_json, serving_economics_rows
@@ -16,7 +17,6 @@ from llmplan.search.serving import serving_value
 from llmplan.search.serving_request import serving_question
 from llmplan.serving.estimate import ServingEstimate
 from llmplan.setup.request import request
-from llmplan.training.resolve import plan_from
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 8, "workload": "serve", "stack": "vllm",

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmplan.answer.resolve import Plan, plan_from
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.setup.options import FLAGS, PlanOptions, words
-from llmplan.setup.plan import Plan
+from llmplan.setup.options import FLAGS, PlanOptions
 from llmplan.training.estimate import estimate
-from llmplan.training.resolve import plan_from
 
 MODEL = {
     "name": "small", "layers": 12, "hidden": 1024, "heads": 16, "kv_heads": 4, "head_dim": 64, "ffn_hidden": 4096,
@@ -61,12 +60,12 @@ def test_every_default_is_told(catalog: Catalog) -> None:
     told = {sentence.split()[0].rstrip(",:") for sentence in plan.assumptions}
     said = set(BASE) | {"devices"}
     silent = {"devices_per_node", "vp", "cp", "dp", "pp", "ep", "sequence_parallel", "offload_optimizer"}
-    assert set(words(plan)) - said - silent <= told
+    assert set(plan.words()) - said - silent <= told
 
 
 def test_nothing_is_assumed_where_all_is_said(catalog: Catalog) -> None:
     first = plan_from(BASE | {"devices": 8, "tp": 2}, catalog=catalog)
-    again = plan_from(words(first), catalog=catalog)
+    again = plan_from(first.words(), catalog=catalog)
     assert again.assumptions == ()
     assert (again.layout, again.workload) == (first.layout, first.workload)
 

@@ -16,7 +16,7 @@ from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.report.validation import validation_json
 from llmplan.report.validation_answers import Validation
-from llmplan.training.estimate import Interval
+from llmplan.software.band import Interval
 
 HEADER = "id,source,workload,stack,model,hardware,devices,seq_len,global_batch,measured_tokens_per_second_per_device"
 ROW = "a,paper,pretrain,nemo,llama-3.1-8b,h100,8,4096,64,11000"

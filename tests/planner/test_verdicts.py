@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from llmplan import estimate, plan_from
-from llmplan.setup.plan import Plan
+from llmplan.answer.resolve import Plan
+from llmplan.software.band import Interval, verdict
 from llmplan.software.stack import Band
-from llmplan.training.estimate import Interval, interval, verdict
+from llmplan.training.estimate import interval
 
 GIB = 2.0**30
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from llmplan.search.scores import evaluate
 from llmplan.search.space import CHUNK, Space
-from llmplan.setup.checks import layout_problems
+from llmplan.training.checks import problems_of
 from llmplan.training.estimate import estimate
 from llmplan.training.step import training_time
 from llmplan.work.memory import training_memory
@@ -54,7 +54,7 @@ def test_array_path_equals_scalar_path(words: dict[str, Any], seed: int) -> None
         size = scores.step.size
         for index in random.integers(0, size, min(size, 12)).tolist():
             layout = layouts.at(index)
-            assert not layout_problems(base.model, layout, base.workload)
+            assert not problems_of(base.with_layout(layout))
             plan = base.with_layout(layout)
             _same(scores.memory, training_memory(plan), layouts.shape, index)
             _same(scores.time, training_time(plan), layouts.shape, index)

@@ -12,11 +12,11 @@ from asking import asked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmplan.answer.resolve import Plan
 from llmplan.search.request import Wishes
 from llmplan.search.training import Search, search
-from llmplan.setup.checks import layout_problems
 from llmplan.setup.layout import Layout
-from llmplan.setup.plan import Plan
+from llmplan.training.checks import problems_of
 from llmplan.training.estimate import TrainingEstimate, estimate
 
 # Small spaces, every dimension of them written out, so that the brute force below needs no knowledge of defaults.
@@ -45,7 +45,7 @@ def legal(plan: Plan) -> bool:
     layout = plan.layout
     micro_batches = plan.workload.global_batch // (layout.dp * layout.micro_batch)
     whole_rounds = layout.pp == 1 or layout.vp == 1 or micro_batches % layout.pp == 0
-    return whole_rounds and not layout_problems(plan.model, layout, plan.workload)
+    return whole_rounds and not problems_of(plan.with_layout(layout))
 
 
 def small(model: str, hardware: str, devices: str, batch: int, wishes: Wishes | None = None) -> Search:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmplan.answer.resolve import Plan, plan_from
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
-from llmplan.setup.plan import Plan
-from llmplan.training.resolve import plan_from
 
 LLAMA = {
     "workload": "serve", "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 1, "stack": "vllm",

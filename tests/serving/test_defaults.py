@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from llmplan.answer.resolve import Plan
 from llmplan.errors import InputError
 from llmplan.setup.layout import Layout
-from llmplan.setup.plan import Plan
 from tests.serving.plans import plan
 
 SEVENTY = {"model": "llama-3.1-70b", "batch": 8}

@@ -186,16 +186,12 @@ def test_replicas_without_a_request_are_idle() -> None:
 def test_several_devices_know_of_a_request_later() -> None:
     """MLPerf servers of TensorRT-LLM answered later on replicas of two devices: by a fitted number alone."""
     words = {"stack": "tensorrt-llm", "stack_version": "MLPerf v4.1", **open_load(1.0)}
-    known = answer(**words).plan.stack.serving
-    assert known is not None
-    later = known.variants[0].fitted["group_seconds"]
-    assert later > 0
     pair = answer(**words, devices=2, tp=2)
-    numbers = {name: value for name, value in known.variants[0].fitted.items() if name != "group_seconds"}
-    variant = known.variants[0].model_copy(update={"fitted": numbers})
-    serving = known.model_copy(update={"variants": (variant,)})
-    stack = pair.plan.stack.model_copy(update={"serving": serving})
-    assert pair.ttft.value == pytest.approx(estimate_serving(replace(pair.plan, stack=stack)).ttft.value + later)
+    later = pair.plan.engine.fitted["group_seconds"]
+    assert later > 0
+    fitted = {name: value for name, value in pair.plan.engine.fitted.items() if name != "group_seconds"}
+    at_once = replace(pair.plan, engine=replace(pair.plan.engine, fitted=fitted))
+    assert pair.ttft.value == pytest.approx(estimate_serving(at_once).ttft.value + later)
 
 
 def test_times_are_told_up_to_the_busiest_share() -> None:

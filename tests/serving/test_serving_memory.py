@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmplan.answer.serving_bottleneck import serving_bottleneck
 from llmplan.serving.memory import cache_shape, serving_memory, weight_bytes
 from llmplan.software.engine import ServingPolicy
 from tests.serving.plans import answer, plan
@@ -13,8 +14,7 @@ GIB = 2.0**30
 
 def weights(**changes: object) -> float:
     made = plan(**changes)
-    assert made.serving is not None
-    return float(weight_bytes(made, made.serving))
+    return float(weight_bytes(made, made.workload))
 
 
 def test_weights_in_sixteen_bits_are_two_bytes_each() -> None:
@@ -39,8 +39,7 @@ def test_fp32_weights_are_four_bytes_each() -> None:
 def test_experts_of_a_release_keep_their_precision() -> None:
     made = plan(model="gpt-oss-120b", weight_precision="bf16", activation_precision="bf16")
     expected = 117e9 * 0.53125  # nearly all of it stands in experts
-    assert made.serving is not None
-    assert float(weight_bytes(made, made.serving)) == pytest.approx(expected, rel=0.1)
+    assert float(weight_bytes(made, made.workload)) == pytest.approx(expected, rel=0.1)
 
 
 def test_the_three_meanings_of_the_memory_fraction() -> None:
@@ -84,7 +83,7 @@ def test_more_load_than_fits_waits() -> None:
     assert found.sequences == found.resident < 5000
     assert found.queued == 5000 - found.resident
     assert [one.code for one in found.warnings] == ["LP020"]
-    assert found.bottleneck.resource == "memory_capacity"
+    assert serving_bottleneck(found).resource == "memory_capacity"
 
 
 def test_what_does_not_fit_is_refused() -> None:

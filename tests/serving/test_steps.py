@@ -154,7 +154,7 @@ def test_parts_sum_to_the_step() -> None:
 
 def test_one_plan_never_imports_numpy() -> None:
     code = (
-        "import sys; from llmplan.training.resolve import plan_from;"
+        "import sys; from llmplan.answer.resolve import plan_from;"
         "from llmplan.serving.estimate import estimate_serving;"
         "estimate_serving(plan_from({'workload': 'serve', 'model': 'mixtral-8x7b', 'hardware': 'h100', 'devices': 2,"
         "'load': 'open', 'request_rate': 2, 'max_ttft': 0.5})); assert 'numpy' not in sys.modules"

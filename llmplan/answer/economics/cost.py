@@ -11,8 +11,8 @@ from llmplan.formulas.cost import instances, run_cost
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.machine.hardware import Price
-    from llmplan.setup.plan import Plan
-    from llmplan.training.estimate import Interval
+    from llmplan.setup.plan import Setup
+    from llmplan.software.band import Interval
 
 GIVEN = "given"
 
@@ -55,13 +55,13 @@ class Cost:
     offers: tuple[Offer, ...]
 
 
-def cost_of(plan: Plan, wall: Interval, catalog: Catalog) -> Cost:
+def cost_of(plan: Setup, wall: Interval, catalog: Catalog) -> Cost:
     """Cost of holding the plan's devices for `wall` [s].
 
     The headline is the price that was given, else the cheapest on-demand one; spot instances are taken away
     and reserved ones are bought for longer than a run. Instances are billed whole, with devices that are not used.
     """
-    given = plan.inputs.get("price")
+    given = plan.options.price
     if given is not None:
         own = _offer(plan, wall, GIVEN, GIVEN, "", GIVEN, "", GIVEN, float(given), 1)
         return Cost(own, (own,))
@@ -87,13 +87,13 @@ def cost_of(plan: Plan, wall: Interval, catalog: Catalog) -> Cost:
     return Cost(on_demand[0] if on_demand else None, tuple(offers))
 
 
-def _serves(price: Price, plan: Plan) -> bool:
+def _serves(price: Price, plan: Setup) -> bool:
     """Whether instances of that size hold the plan: whole nodes where it takes more than one."""
     return price.devices >= min(plan.devices, plan.cluster.devices_per_node)
 
 
 def _offer(
-    plan: Plan, wall: Interval, provider: str, instance: str, region: str, kind: str, date: str, source: str,
+    plan: Setup, wall: Interval, provider: str, instance: str, region: str, kind: str, date: str, source: str,
     usd_per_hour: float, each: int,
 ) -> Offer:  # fmt: skip
     count = plan.devices / each if _by_the_chip(plan, each) else float(instances(float(plan.devices), float(each)))
@@ -104,6 +104,6 @@ def _offer(
     )  # fmt: skip
 
 
-def _by_the_chip(plan: Plan, each: int) -> bool:
+def _by_the_chip(plan: Setup, each: int) -> bool:
     """A slice of a torus is sold in many sizes at one price a chip; a price of any size tells it."""
     return plan.device.scale_up.topology.startswith("torus") and math.isfinite(each) and each > plan.devices

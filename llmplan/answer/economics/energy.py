@@ -15,8 +15,8 @@ from llmplan.units import parse_quantity
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
-    from llmplan.setup.plan import Plan
-    from llmplan.training.estimate import Interval
+    from llmplan.setup.plan import Setup
+    from llmplan.software.band import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Energy:
     missing: tuple[str, ...]
 
 
-def energy_of(plan: Plan, wall: Interval, catalog: Catalog) -> Energy:
+def energy_of(plan: Setup, wall: Interval, catalog: Catalog) -> Energy:
     """Energy of a plan that runs for `wall` [s]; InputError for an unknown grid."""
     table = catalog.table("energy", EnergyTable)
     power, grid = power_of(plan, table), grid_of(plan, table)
@@ -69,43 +69,42 @@ def energy_of(plan: Plan, wall: Interval, catalog: Catalog) -> Energy:
     return Energy(power, grid, watts * wall.value, whole * wall.value, low, high, carbon, embodied, missing)
 
 
-def it_watts(plan: Plan, power: Power) -> float | None:
+def it_watts(plan: Setup, power: Power) -> float | None:
     """What the plan's devices draw with their share of their hosts [W]; None where the device's power is not known."""
     if power.device_watts is None:
         return None
     return float(it_energy(1.0, float(plan.devices), power.device_watts, _nodes(plan), power.node_watts or 0.0))
 
 
-def _nodes(plan: Plan) -> float:
+def _nodes(plan: Setup) -> float:
     """Nodes that the plan's devices fill, the last in part [1]: devices of a node share its host evenly."""
     return plan.devices / plan.cluster.devices_per_node
 
 
-def power_of(plan: Plan, table: EnergyTable) -> Power:
+def power_of(plan: Setup, table: EnergyTable) -> Power:
     """What the machines draw, and where each figure is from."""
-    said, device, cluster = plan.inputs, plan.device, plan.cluster
+    said, device, cluster = plan.options, plan.device, plan.cluster
     host = table.hosts.get(device.kind, Host())
-    if said.get("device_power") is not None:
-        watts, source = said["device_power"], "given"
+    watts, source = device.power.tdp, f"nameplate of {device.id}" if device.power.tdp else "not known"
+    if said.device_power is not None:
+        watts, source = said.device_power, "given"
     elif device.power.load is not None:
         watts, source = device.power.load, f"measured under load ({device.id})"
-    else:
-        watts, source = device.power.tdp, f"nameplate of {device.id}" if device.power.tdp else "not known"
     node, node_source = cluster.node_power, f"cluster {cluster.id}"
     if node is None:
         node = host.node_power
         node_source = f"what a server of {device.kind} devices draws" if node is not None else "not known"
     pue, pue_source = cluster.pue, f"cluster {cluster.id}"
-    if said.get("pue") is not None:
-        pue, pue_source = said["pue"], "given"
+    if said.pue is not None:
+        pue, pue_source = said.pue, "given"
     elif pue is None:
         pue, pue_source = table.pue, f"stands in: cluster {cluster.id} says none"
     return Power(watts, source, node, node_source, cluster.devices_per_node, float(pue), pue_source)
 
 
-def grid_of(plan: Plan, table: EnergyTable) -> Grid:
+def grid_of(plan: Setup, table: EnergyTable) -> Grid:
     """The grid that was named (id, name or amount), else the one that stands in."""
-    said = plan.inputs.get("grid")
+    said = plan.options.grid
     if said is None:
         return table.grids[table.grid]
     wanted = normal(said)
@@ -123,7 +122,7 @@ def grid_of(plan: Plan, table: EnergyTable) -> Grid:
         ) from None
 
 
-def _embodied(plan: Plan, table: EnergyTable, seconds: float) -> float | None:
+def _embodied(plan: Setup, table: EnergyTable, seconds: float) -> float | None:
     """Embodied carbon of the run [kg]: its share of the cluster's nodes, or of such servers and devices."""
     each, host = plan.cluster.embodied, table.hosts.get(plan.device.kind, Host())
     if each is None and host.node_embodied is not None and host.device_embodied is not None:
@@ -131,18 +130,18 @@ def _embodied(plan: Plan, table: EnergyTable, seconds: float) -> float | None:
     return None if each is None else float(embodied_carbon(each, _nodes(plan), seconds, table.lifetime))
 
 
-def assumed_power(plan: Plan, power: Power, grid: Grid, remark: str = "") -> Iterator[str]:
+def assumed_power(plan: Setup, power: Power, grid: Grid, remark: str = "") -> Iterator[str]:
     """Power, building and grid that were filled in, a sentence each; remark: more about the device's power."""
-    said = plan.inputs
-    if said.get("device_power") is None:
+    said = plan.options
+    if said.device_power is None:
         yield f"device_power {power.device_watts:g} W: {power.device_source}{remark}"
-    if said.get("pue") is None:
+    if said.pue is None:
         yield f"pue {power.pue:g}: {power.pue_source}"
-    if said.get("grid") is None:
+    if said.grid is None:
         yield f"grid {grid.intensity * 3.6e9:g} gCO2e/kWh: {grid.name}, none was named"
 
 
-def missing_power(plan: Plan, power: Power) -> tuple[str, ...]:
+def missing_power(plan: Setup, power: Power) -> tuple[str, ...]:
     """What is not counted because nobody published it, in sentences."""
     found = []
     if power.device_watts is None:

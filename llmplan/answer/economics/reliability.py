@@ -12,7 +12,7 @@ from llmplan.units import parse_quantity
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
-    from llmplan.setup.plan import Plan
+    from llmplan.training.plan import TrainingPlan
 
 _STANDSTILL = 1e-3  # share of progress below which a run that takes months takes centuries
 
@@ -42,7 +42,7 @@ class Reliability:
         return self.goodput is None or self.goodput > _STANDSTILL
 
 
-def reliability_of(plan: Plan, write_seconds: float | None, catalog: Catalog) -> Reliability:
+def reliability_of(plan: TrainingPlan, write_seconds: float | None, catalog: Catalog) -> Reliability:
     """Reliability of a plan whose checkpoints take `write_seconds`; InputError for an unknown `mtbf`."""
     table = catalog.table("reliability", ReliabilityTable)
     name, source, device = _rate(plan, table)
@@ -54,9 +54,9 @@ def reliability_of(plan: Plan, write_seconds: float | None, catalog: Catalog) ->
     return Reliability(name, source, device, job, table.restart, work, share)
 
 
-def _rate(plan: Plan, table: ReliabilityTable) -> tuple[str, str, float]:
+def _rate(plan: TrainingPlan, table: ReliabilityTable) -> tuple[str, str, float]:
     """Name, source and mean time between interruptions of one device [s]."""
-    said = plan.inputs.get("mtbf")
+    said = plan.options.mtbf
     wanted = said.strip().lower() if said else table.default
     if wanted in table.rates:
         rate = table.rates[wanted]

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmplan.training.estimate import Interval
+from llmplan.software.band import Interval
 from llmplan.work.tokens import step_tokens
 
 if TYPE_CHECKING:
-    from llmplan.setup.plan import Plan
     from llmplan.training.estimate import TrainingEstimate
+    from llmplan.training.plan import TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ class Run:
     device_seconds: float
 
 
-def run_tokens(plan: Plan) -> float | None:
+def run_tokens(plan: TrainingPlan) -> float | None:
     """Tokens of the run, from `tokens`, `steps` or `epochs` [1]; None where its length was not said."""
-    said, workload = plan.inputs, plan.workload
+    said, workload = plan.options, plan.workload
     if workload.tokens is not None:
         return workload.tokens
-    if said.get("steps") is not None:
-        return float(said["steps"]) * step_tokens(plan)
-    if said.get("epochs") is not None and said.get("dataset_tokens") is not None:
-        return float(said["epochs"]) * float(said["dataset_tokens"])
+    if said.steps is not None:
+        return float(said.steps) * step_tokens(plan)
+    if said.epochs is not None and said.dataset_tokens is not None:
+        return float(said.epochs) * float(said.dataset_tokens)
     return None
 
 

@@ -13,13 +13,13 @@ from llmplan.formulas.cost import break_even_rate, cost_per_million
 from llmplan.formulas.energy import energy_per_million, facility_energy
 from llmplan.machine.facilities import EnergyTable
 from llmplan.setup.codes import warning
-from llmplan.training.estimate import Interval
+from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.machine.facilities import Grid
     from llmplan.serving.estimate import ServingEstimate
-    from llmplan.setup.plan import Plan
+    from llmplan.serving.plan import ServingPlan
 
 _HOUR = 3600.0
 _AN_HOUR = Interval(_HOUR, _HOUR, _HOUR)
@@ -79,8 +79,7 @@ def with_economics(answer: ServingEstimate, catalog: Catalog) -> ServingEstimate
     cost, power, grid = cost_of(plan, _AN_HOUR, catalog), power_of(plan, table), grid_of(plan, table)
     watts = _watts(plan, power)
     share = input_share(answer)
-    work = plan.serving
-    assert work is not None  # `answer` is of a serving plan
+    work = plan.workload
     usd = cost.headline.usd if cost.headline else None
 
     def million(part: float, each: float) -> PerMillion:
@@ -99,8 +98,7 @@ def with_economics(answer: ServingEstimate, catalog: Catalog) -> ServingEstimate
 
 def input_share(answer: ServingEstimate) -> float:
     """Share of a request's device time that its prompt takes [1]: a prefill against its part of decoding steps."""
-    work = answer.plan.serving
-    assert work is not None
+    work = answer.plan.workload
     together = max(answer.together, 1.0)
     prefill = float(answer.prefill.total)
     decode = float(answer.decode.total) * max(work.output_tokens - 1.0, 0.0) / together
@@ -120,15 +118,15 @@ def _per_million(
     return PerMillion(money, joules, carbon)
 
 
-def _watts(plan: Plan, power: Power) -> float | None:
+def _watts(plan: ServingPlan, power: Power) -> float | None:
     """What the deployment draws with its share of hosts and building [W]."""
     machines = it_watts(plan, power)
     return None if machines is None else float(facility_energy(machines, power.pue))
 
 
 def _api(answer: ServingEstimate, usd: float | None) -> Api | None:
-    price, work = answer.plan.inputs.get("api_price"), answer.plan.serving
-    if price is None or work is None:
+    price, work = answer.plan.options.api_price, answer.plan.workload
+    if price is None:
         return None
     a_request = (work.input_tokens * price[0] + work.output_tokens * price[1]) / _MILLION
     hourly = a_request * answer.requests_per_second.value * _HOUR
@@ -139,7 +137,7 @@ def _api(answer: ServingEstimate, usd: float | None) -> Api | None:
     return Api(price[0], price[1], hourly, rate, rate / answer.capacity, usd < hourly)
 
 
-def _unknown(plan: Plan, cost: Cost, power: Power) -> Iterator[str]:
+def _unknown(plan: ServingPlan, cost: Cost, power: Power) -> Iterator[str]:
     if cost.headline is None:
         yield f"no price of {plan.device.id} on demand is in the catalogue (--price gives one)"
     yield from missing_power(plan, power)

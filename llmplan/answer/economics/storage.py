@@ -10,8 +10,8 @@ from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storag
 from llmplan.work.states import OPTIMIZER_BYTES, adapter_parameters, state_bytes
 
 if TYPE_CHECKING:
-    from llmplan.setup.plan import Plan
     from llmplan.training.estimate import TrainingEstimate
+    from llmplan.training.plan import TrainingPlan
 
 _SHORT_VOCABULARY = 65_536  # entries: what two bytes can number
 _MASTER = 4.0  # bytes of an fp32 weight; stacks that hold fp32 gradients beside it do not save those
@@ -55,7 +55,7 @@ def storage_of(answer: TrainingEstimate, tokens: float) -> Storage:
     trained = trained_parameters(plan)
     size = float(checkpoint_bytes(trained, weight, min(master, _MASTER), OPTIMIZER_BYTES[plan.workload.optimizer]))
     each = _SHORT_TOKEN if plan.model.vocab <= _SHORT_VOCABULARY else _LONG_TOKEN
-    data = float(plan.inputs.get("dataset_tokens") or tokens) * each
+    data = float(plan.options.dataset_tokens or tokens) * each
     read = write = None
     if storage is not None:
         nodes = node_count(plan)
@@ -74,13 +74,13 @@ def storage_of(answer: TrainingEstimate, tokens: float) -> Storage:
     )
 
 
-def trained_parameters(plan: Plan) -> float:
+def trained_parameters(plan: TrainingPlan) -> float:
     """Parameters that a checkpoint of this training holds [1]: all, or those of the adapters."""
     if plan.workload.workload != "lora":
         return float(plan.model.parameters)
     return sum(adapter_parameters(layer, plan) * layer.count for layer in plan.model.layers)
 
 
-def node_count(plan: Plan) -> float:
+def node_count(plan: TrainingPlan) -> float:
     """Nodes that the run takes, the last perhaps in part [1]."""
     return float(math.ceil(plan.devices / plan.cluster.devices_per_node))

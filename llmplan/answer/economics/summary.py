@@ -16,8 +16,9 @@ from llmplan.setup.codes import warning
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
-    from llmplan.setup.plan import Plan, PlanWarning
+    from llmplan.setup.plan import PlanWarning
     from llmplan.training.estimate import TrainingEstimate
+    from llmplan.training.plan import TrainingPlan
 
 _MUCH = 0.05  # share of a run that checkpoints may take before it is worth a warning
 
@@ -58,9 +59,9 @@ def economics(answer: TrainingEstimate, catalog: Catalog) -> Economics | None:
     return Economics(run, storage, reliability, cost, energy, tuple(_assumptions(plan, reliability, energy)), warnings)
 
 
-def _assumptions(plan: Plan, reliability: Reliability, energy: Energy) -> Iterator[str]:
+def _assumptions(plan: TrainingPlan, reliability: Reliability, energy: Energy) -> Iterator[str]:
     """What was filled in for the run, a sentence each."""
-    if plan.inputs.get("mtbf") is None:
+    if plan.options.mtbf is None:
         hours = reliability.device_seconds / 3600
         yield f"mtbf {hours:.0f} h a device: as {reliability.rate}"
     if energy.power.device_watts is not None:
@@ -68,7 +69,7 @@ def _assumptions(plan: Plan, reliability: Reliability, energy: Energy) -> Iterat
 
 
 def _warnings(
-    plan: Plan, storage: Storage, reliability: Reliability, cost: Cost, energy: Energy
+    plan: TrainingPlan, storage: Storage, reliability: Reliability, cost: Cost, energy: Energy
 ) -> Iterator[PlanWarning]:
     if storage.holds_back and storage.read_bandwidth is not None:
         needed, have = decimal(storage.data_bandwidth, "B/s", 3), decimal(storage.read_bandwidth, "B/s", 3)

@@ -8,10 +8,12 @@ from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.setup.plan import Plan
+from llmplan.setup.draft import Draft
 from llmplan.setup.request import Request
-from llmplan.training.estimate import Interval, interval
-from llmplan.training.resolve import resolve
+from llmplan.software.band import Interval
+from llmplan.training.estimate import interval
+from llmplan.training.plan import TrainingPlan
+from llmplan.training.resolve import resolve_training
 from llmplan.work.memory import training_memory
 
 MOST_DEVICES = 16_384
@@ -28,11 +30,11 @@ class Advice:
     """A change to what was asked that fits; peak: of the changed plan [bytes]."""
 
     change: str
-    plan: Plan
+    plan: TrainingPlan
     peak: Interval
 
 
-def what_would_fit(wanted: Request, plan: Plan, catalog: Catalog) -> list[Advice]:
+def what_would_fit(wanted: Request, plan: TrainingPlan, catalog: Catalog) -> list[Advice]:
     """Changes after which the prediction fits, the least first; those that touch the hardware or the method last."""
     found: list[Advice] = []
     for change, words in _changes(plan):
@@ -45,7 +47,7 @@ def what_would_fit(wanted: Request, plan: Plan, catalog: Catalog) -> list[Advice
     return [*found, more] if more is not None else found
 
 
-def _changes(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+def _changes(plan: TrainingPlan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Changes on the same devices, from the one that costs least speed to another method of training."""
     layout, workload = plan.layout, plan.workload
     frozen = workload.workload == "lora"
@@ -70,7 +72,7 @@ def _changes(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "LoRA on an nf4 base", OPEN | {"workload": "lora", "quantized_base": "nf4"}
 
 
-def _more_devices(wanted: Request, plan: Plan, catalog: Catalog) -> Advice | None:
+def _more_devices(wanted: Request, plan: TrainingPlan, catalog: Catalog) -> Advice | None:
     """The next number of devices, doubling, on which some layout fits."""
     devices = 2 * plan.devices
     while devices <= MOST_DEVICES:
@@ -84,10 +86,10 @@ def _more_devices(wanted: Request, plan: Plan, catalog: Catalog) -> Advice | Non
 def _try(wanted: Request, change: str, words: dict[str, Any], catalog: Catalog) -> Advice | None:
     """The changed request as a plan, if there is one and it fits."""
     try:
-        plan = resolve(wanted.changed(**words), catalog)
+        plan = resolve_training(Draft(wanted.changed(**words)), catalog)
     except InputError:
         return None
     peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
-    if peak.value > plan.device.memory.capacity - plan.device.memory.reserved:
+    if peak.value > plan.usable_bytes:
         return None
     return Advice(change, plan, peak)

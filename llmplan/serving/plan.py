@@ -1,0 +1,65 @@
+"""A deployment as a plan: what is served under which load, how it is spread, by which version of an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from llmplan.schema import Spec
+from llmplan.setup.options import MONEY_WORDS
+from llmplan.setup.plan import Setup
+from llmplan.software.engine import Engine
+from llmplan.vocabulary import Count, Fraction, Load, RequestTokens, StoragePrecision, WorkloadKind
+
+DEGREES = ("tp", "pp", "cp", "ep", "dp")
+"""Words of a layout that mean something in serving."""
+
+
+class ServingWorkload(Spec):
+    """Requests, how they come, and in which precision they are served."""
+
+    load: Load = "closed"
+    """`static`: `batch` sequences start together; `closed`: a loop keeps `batch` requests in flight;
+    `saturated`: as many as memory holds; `open`: `request_rate` requests a second arrive."""
+    batch: Count | None = None
+    """Sequences in flight over all devices."""
+    request_rate: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Requests a second."""
+    input_tokens: RequestTokens = 1024.0
+    """Tokens of a prompt (mean)."""
+    output_tokens: RequestTokens = 256.0
+    """Tokens of an answer (mean)."""
+    weight_precision: StoragePrecision = "bf16"
+    activation_precision: StoragePrecision = "bf16"
+    """Inputs of matrix products: with `fp8` both sides are, with `bf16` weights are widened on the fly."""
+    kv_precision: StoragePrecision = "bf16"
+    memory_fraction: Fraction | None = None
+    """Share of device memory that the engine may take, as the stack means it; default: the stack's."""
+    max_ttft: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the mean time to first token [s]."""
+    max_tpot: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time per output token [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingPlan(Setup):
+    """Everything that an estimate of a deployment needs; engine: the version of the stack that serves."""
+
+    workload: ServingWorkload
+    engine: Engine
+
+    @property
+    def kind(self) -> WorkloadKind:
+        """What is run: `serve`."""
+        return "serve"
+
+    def words(self) -> dict[str, Any]:
+        """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
+        layout, work = self.layout, self.workload
+        return self.in_order({
+            **self.common_words(MONEY_WORDS), "workload": "serve",
+            **{name: getattr(layout, name) for name in DEGREES},
+            **{name: getattr(work, name) for name in type(work).model_fields},
+        })  # fmt: skip

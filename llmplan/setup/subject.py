@@ -1,0 +1,116 @@
+"""Model, device, cluster and stack of a request: what the catalogue says, and every fault at its line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.load_model import load_model
+from llmplan.errors import InputError
+from llmplan.files import Document
+from llmplan.machine.hardware import Cluster, Device
+from llmplan.model.lowering import lower
+from llmplan.model.model import Model
+from llmplan.model.spec import model_spec
+from llmplan.setup.draft import Draft
+from llmplan.software.stack import Stack
+
+GENERIC = "generic"
+"""Id of the stack that serves when none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is to be run, on what, by which software."""
+
+    model: Model
+    device: Device
+    cluster: Cluster
+    stack: Stack
+
+
+def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
+    """Model, device, cluster and stack; raises every fault of the draft. model: one at hand, not the named one."""
+    model = model or _model(draft, catalog)
+    device, stack = _device(draft, catalog), _stack(draft, catalog)
+    cluster = None if device is None else _cluster(draft, catalog, device)
+    if device is None and (said := draft.options.cluster) is not None:
+        draft.read("cluster", lambda: catalog.cluster(said))  # its own faults are told all the same
+    if model is None or device is None or cluster is None or stack is None:
+        raise InputError(draft.faults)
+    draft.check()
+    return Subject(model, device, cluster, stack)
+
+
+def _model(draft: Draft, catalog: Catalog) -> Model | None:
+    said, document = draft.options.model, draft.request.document
+    if said is None:
+        draft.fault("model is missing: a catalogue id, a config.json or a model file (--model)")
+        return None
+    if isinstance(said, dict):
+        return draft.read("model", lambda: _inline_model(said, document))
+    beside = None if document is None else Path(document.file).parent / said
+    path = str(beside) if beside and "/" in said and not Path(said).exists() and beside.exists() else said
+    return draft.read("model", lambda: load_model(path, catalog))
+
+
+def _inline_model(data: dict[str, Any], document: Document | None) -> Model:
+    """A model written into the plan itself, in the words of a model file."""
+    if document is None:
+        return lower(model_spec(Document(data, "model")))
+    lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == ("model",)}
+    return lower(model_spec(Document(data, document.file, lines or dict(document.lines))))
+
+
+def _device(draft: Draft, catalog: Catalog) -> Device | None:
+    said = draft.options.hardware
+    if said is None:
+        draft.fault("hardware is missing: a device of `llmplan catalog list` (--hardware)")
+        return None
+    device = draft.read("hardware", lambda: catalog.device(said))
+    if device is None:
+        return None
+    if not device.plannable:
+        why = device.why_not_plannable.rstrip(".") or "its catalogue entry says so"
+        draft.fault(f"{device.id} cannot be planned on: {why}", "hardware")
+        return None
+    if device.efficiency.like:
+        like = device.efficiency.like
+        draft.assumptions.append(f"measured efficiencies of {like} stand in where {device.id} has none")
+    return device
+
+
+def _cluster(draft: Draft, catalog: Catalog, device: Device) -> Cluster | None:
+    said = draft.options.cluster or device.cluster
+    if said is None:
+        draft.fault(f"{device.id} has no usual cluster: name one (--cluster)", "cluster", "hardware")
+        return None
+    cluster = draft.read("cluster" if draft.options.cluster else "hardware", lambda: catalog.cluster(said))
+    if cluster is None:
+        return None
+    if draft.options.cluster is None:
+        draft.assume("cluster", cluster.id, f"what {device.id} usually stands in")
+    count = draft.options.devices_per_node
+    return cluster if count is None else cluster.model_copy(update={"devices_per_node": count})
+
+
+def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
+    said = draft.options.stack
+    stack = draft.read("stack", lambda: catalog.stack(said or GENERIC))
+    if stack is None:
+        return None
+    if said is None:
+        draft.assume("stack", stack.id, "none was named")
+    serves = draft.options.workload == "serve"
+    if (stack.serving if serves else stack.training) is None:
+        verb = "serve" if serves else "train"
+        draft.fault(f"stack {stack.id} does not {verb}; it is for {', '.join(stack.workloads)}", "stack")
+        return None
+    asked = draft.options.stack_version
+    if serves or asked is None:
+        return stack
+    if stack.variant(asked) is None and stack.version and asked != stack.version:
+        draft.assumptions.append(f"stack_version {asked}: planned with the numbers of {stack.id} {stack.version}")
+    return stack.at(asked)

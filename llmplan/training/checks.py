@@ -1,0 +1,45 @@
+"""What must hold between a layout, a batch and a model that is trained: contradictions and remarks, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmplan.setup.checks import Problem, batch_problems, common_remarks, layout_problems, stack_remarks
+from llmplan.setup.codes import warning
+from llmplan.setup.plan import PlanWarning
+from llmplan.training.plan import TrainingPlan
+
+
+def problems_of(plan: TrainingPlan) -> list[Problem]:
+    """Why this layout cannot run this model and batch, every reason with its numbers; none where it can."""
+    work = plan.workload
+    return [*layout_problems(plan.model, plan.layout), *batch_problems(plan.layout, work.global_batch, work.seq_len)]
+
+
+def remarks(plan: TrainingPlan) -> tuple[PlanWarning, ...]:
+    """What is allowed and should be known."""
+    return (*common_remarks(plan), *_schedule_remarks(plan), *_length_remarks(plan), *stack_remarks(plan))
+
+
+def _schedule_remarks(plan: TrainingPlan) -> Iterator[PlanWarning]:
+    layout, model = plan.layout, plan.model
+    if layout.pp == 1:
+        if layout.vp > 1:
+            yield warning("LP006", vp=layout.vp)
+        return
+    stages = layout.pp * layout.vp
+    if model.layer_count % stages:
+        yield warning("LP002", layers=model.layer_count, stages=stages, pp=layout.pp, vp=layout.vp)
+    micro_batches = plan.workload.global_batch // (layout.dp * layout.micro_batch)
+    if micro_batches < layout.pp:
+        yield warning("LP008", micro_batches=micro_batches, pp=layout.pp)
+    elif layout.vp > 1 and micro_batches % layout.pp:
+        yield warning("LP007", micro_batches=micro_batches, pp=layout.pp, vp=layout.vp)
+
+
+def _length_remarks(plan: TrainingPlan) -> Iterator[PlanWarning]:
+    limit, seq_len = plan.model.max_context, plan.workload.seq_len
+    if limit is not None and seq_len > limit:
+        # a table of learned positions has at least one row a position
+        learned = plan.model.position_parameters >= limit * plan.model.hidden
+        yield warning("LP004" if learned else "LP003", seq_len=seq_len, limit=limit, model=plan.model.name)

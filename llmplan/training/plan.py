@@ -1,0 +1,66 @@
+"""A training as a plan: what is trained, how it is spread, under which recipe of a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from llmplan.schema import Spec
+from llmplan.setup.options import RUN_WORDS
+from llmplan.setup.plan import Setup
+from llmplan.software.stack import TrainingRecipe
+from llmplan.vocabulary import Count, Optimizer, QuantizedBase, TrainingPrecision, WorkloadKind
+
+
+class TrainingWorkload(Spec):
+    """What is run, apart from where and how it is spread."""
+
+    workload: WorkloadKind
+    precision: TrainingPrecision = "bf16"
+    """Of the matrix products in training."""
+    seq_len: Count = 2048
+    target_len: Count | None = None
+    """Tokens of the decoder's sequence for encoder-decoder models; default seq_len."""
+    global_batch: Count = 1
+    """Sequences a step, all devices."""
+    optimizer: Optimizer = "adam"
+    flash_attention: bool = True
+    lora_rank: Count | None = None
+    lora_targets: tuple[str, ...] = ()
+    """Names of the matrices with adapters (`q`, `kv`, `out`, `up`, `gate`, `down`); empty = the stack's default."""
+    quantized_base: QuantizedBase | None = None
+    """Precision of frozen base weights (QLoRA)."""
+    tokens: Annotated[float, Field(gt=0, le=1e18)] | None = None
+    """Tokens of the whole run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan(Setup):
+    """Everything that an estimate of a training needs; recipe: the stack's, as of the plan's version."""
+
+    workload: TrainingWorkload
+    recipe: TrainingRecipe
+
+    @property
+    def kind(self) -> WorkloadKind:
+        """What is run: `pretrain`, `finetune` or `lora`."""
+        return self.workload.workload
+
+    @property
+    def lora(self) -> bool:
+        """Whether adapters are trained and the model is frozen."""
+        return self.workload.workload == "lora"
+
+    def words(self) -> dict[str, Any]:
+        """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
+        layout, workload = self.layout, self.workload
+        found = {
+            **self.common_words(RUN_WORDS),
+            **{name: getattr(layout, name) for name in type(layout).model_fields},
+            **{name: getattr(workload, name) for name in type(workload).model_fields},
+        }
+        if not self.lora:
+            found |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
+        return self.in_order(found)

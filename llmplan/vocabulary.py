@@ -1,0 +1,20 @@
+"""Words and counts that a plan, a stack's entry and a measured run share: the values that each may have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Degree = Annotated[int, Field(ge=1, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+RequestTokens = Annotated[float, Field(ge=1, le=1e9)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+Recompute = Literal["none", "selective", "full"]
+TrainingPrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "int8"]
+StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
+QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
+Optimizer = Literal["adam", "adamw", "adam-8bit", "sgd", "momentum", "lamb", "adafactor", "lion", "muon"]
+WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
+Load = Literal["static", "closed", "saturated", "open"]
