@@ -17,7 +17,7 @@ import pytest
 from llmplan.answer.rows import Row, read_rows, row_plan
 from llmplan.answer.validate import Result, validate
 from llmplan.catalog.catalog import open_catalog
-from llmplan.setup.plan import Plan
+from llmplan.answer.resolve import Plan
 from llmplan.training.estimate import TrainingEstimate, estimate
 
 FOLDER = Path(__file__).parent
