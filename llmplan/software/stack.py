@@ -48,6 +48,8 @@ class TrainingRecipe(Spec):
     master_bytes: float = 4.0
     """Bytes of the master copy of a 16-bit weight; 0 = none."""
     master_bytes_bf16: float | None = None
+    moment_bytes: float = 4.0
+    """Bytes of an element of an optimizer state; 2 where the states are in 16 bits like the weights."""
     reduce_bytes: float = 4.0
     """Bytes of a gradient element in the data-parallel reduction."""
     parameter_bytes: float = 2.0

@@ -25,7 +25,7 @@ from llmplan.work.communication import (
     tensor_parallel,
 )
 from llmplan.work.kernels import Parts, Rates, choose, layer_seconds, linear_seconds
-from llmplan.work.states import OPTIMIZER_BYTES, end_parameters, layer_parameters, state_bytes
+from llmplan.work.states import end_parameters, layer_parameters, optimizer_bytes, state_bytes
 from llmplan.work.tokens import micro_tokens, sequence
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _optimizer(plan: TrainingPlan, rates: Rates) -> Num:
     ends = 0.0 if frozen else where(layout.pp == 1, first + last, maximum(first, last))
     parameters = (held.dense_trained + ends) / shards + held.expert_trained / expert_shards
     weight, gradient, master = state_bytes(plan)
-    moved = gradient + 2.0 * (OPTIMIZER_BYTES[plan.workload.optimizer] + master) + weight
+    moved = gradient + 2.0 * (optimizer_bytes(plan) + master) + weight
     host = plan.device.host_link.bandwidth if plan.device.host_link else rates.bandwidth
     bandwidth = where(layout.offload_optimizer, host, rates.bandwidth)
     return optimizer_seconds(parameters, moved, bandwidth)

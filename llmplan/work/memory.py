@@ -16,11 +16,11 @@ from llmplan.machine.rates import ELEMENT_BYTES
 from llmplan.training.plan import TrainingPlan
 from llmplan.work.activations import Kept, kept_activations
 from llmplan.work.states import (
-    OPTIMIZER_BYTES,
     Held,
     end_parameters,
     largest_matrix,
     layer_parameters,
+    optimizer_bytes,
     state_bytes,
 )
 from llmplan.work.tokens import micro_tokens
@@ -158,7 +158,7 @@ def _stage(plan: TrainingPlan, base: _Base, share: Num, ends: Num, in_flight: Nu
         return sharded_bytes(dense, each, shards) + sharded_bytes(expert, each, expert_shards)
 
     weights = divided(held.dense - adapters, held.expert, frozen_weight, 3) + divided(ends + adapters, 0.0, weight, 3)
-    states = divided(trained_dense, held.expert_trained, OPTIMIZER_BYTES[workload.optimizer] + master, 1)
+    states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1)
     offloaded = 1.0 * layout.offload_optimizer
     return Memory(
         weights_bytes=weights,

@@ -18,13 +18,21 @@ from llmplan.training.plan import TrainingPlan
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
-# Bytes of a parameter's optimizer states beside the master weight: Kingma & Ba 2014 (two moments), 8-bit Adam
-# (Dettmers et al. 2021, arXiv 2110.02861: two moments of 1 byte), Lion and momentum (one), Muon (one for
-# matrices; its embeddings under Adam are ignored), Adafactor (row and column sums: nothing to speak of).
-OPTIMIZER_BYTES = {
-    "adam": 8.0, "adamw": 8.0, "lamb": 8.0, "adam-8bit": 2.0, "momentum": 4.0, "lion": 4.0, "muon": 4.0,
+# Elements of optimizer state for each parameter, beside the master weight: Kingma & Ba 2014 (two moments), Lion and
+# momentum (one), Muon (one for matrices; its embeddings under Adam are ignored), Adafactor (row and column sums:
+# nothing to speak of).
+OPTIMIZER_STATES = {
+    "adam": 2.0, "adamw": 2.0, "lamb": 2.0, "adam-8bit": 2.0, "momentum": 1.0, "lion": 1.0, "muon": 1.0,
     "sgd": 0.0, "adafactor": 0.0,
 }  # fmt: skip
+# Bytes of one where the optimizer and not the stack decides: Dettmers et al. 2021, arXiv 2110.02861.
+NARROW_STATES = {"adam-8bit": 1.0}
+
+
+def optimizer_bytes(plan: TrainingPlan) -> float:
+    """Bytes of a trained parameter's optimizer states, without the master weight [bytes]."""
+    name = plan.workload.optimizer
+    return OPTIMIZER_STATES[name] * NARROW_STATES.get(name, plan.recipe.moment_bytes)
 
 
 @dataclass(frozen=True, slots=True)

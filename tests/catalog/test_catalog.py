@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,12 @@ def test_what_cannot_be_planned_says_why() -> None:
     refused = {name for name in catalog.ids("devices") if not catalog.device(name).plannable}
     assert {"alveo-u280", "alveo-v80", "hanguang-800"} <= refused
     assert all(catalog.device(name).why_not_plannable for name in refused)
+
+
+def test_wheels_carry_the_catalogue_without_what_it_was_fitted_on() -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert all(inside == f"llmplan/{outside}" for outside, inside in carried.items())
+    parts = {path.name for path in (root / "hardware_catalog").iterdir()}
+    assert {Path(outside).name for outside in carried} == parts - {"measurements", "microbenchmarks"}

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from llmplan.answer.resolve import Plan
 from llmplan.answer.rows import Row, read_rows, row_plan
 from llmplan.answer.validate import Result, validate
 from llmplan.catalog.catalog import open_catalog
-from llmplan.answer.resolve import Plan
 from llmplan.training.estimate import TrainingEstimate, estimate
 
 FOLDER = Path(__file__).parent
@@ -38,10 +38,8 @@ def results() -> dict[str, Result]:
 
 
 def own_plan(row: Row) -> Plan:
-    """The plan of a row under its own stack, the generic one where the catalogue does not know it."""
-    catalog = open_catalog()
-    known = row.cells["stack"] in catalog.names("stacks")
-    return row_plan(row, catalog, row.cells["stack"] if known else "generic")
+    """The plan of a row under its own stack."""
+    return row_plan(row, open_catalog(), row.cells["stack"])
 
 
 @cache
@@ -95,8 +93,7 @@ def error_at(found: dict[str, float], share: float) -> float:
 def test_every_row_is_predicted() -> None:
     assert len(rows()) > 1000
     assert [result.skipped for result in results().values() if result.skipped] == []
-    unknown = {result.row.cells["stack"] for result in results().values() if result.remarks}
-    assert unknown == {"axolotl", "fsdp", "hf-trainer", "ms-swift", "torchtune"}  # planned as generic
+    assert [result.remarks for result in results().values() if result.remarks] == []  # every stack is in the catalogue
 
 
 class TestThroughput:
@@ -254,7 +251,6 @@ class TestMemory:
         failed = [name for name in estimates() if rows()[name].cells["measured_fits"] == "false"]
         assert len(failed) > 10
         # bigsci-149 (206B) ran out of memory for a reason that is not said: 203B on the same layout took 67 of 79 GiB.
-        # The two others (ZeRO-3 of 8B on 24 GB, a first step with micro-batch 2) are users' reports, and wait for a fit
-        # of memory on rows like theirs.
-        unexplained = ["bigsci-149", "ftmem-axo814-2", "ftmem-lf5977-1"]
+        # ftmem-lf5977-1, a user's report (ZeRO-3 of 8B on 24 GB), waits for a fit of memory on rows like it.
+        unexplained = ["bigsci-149", "ftmem-lf5977-1"]
         assert sorted(name for name in failed if estimates()[name].verdict == "fits") == unexplained

@@ -113,6 +113,22 @@ class TestLora:
         expected = (self.MATRICES + norms) * (4 + 0.127) / 8 + 2 * (self.REST - norms + self.ADAPTERS)
         assert memory.weights_bytes == pytest.approx(expected, rel=0.0005 / 4)  # 0.127 is rounded to 0.0005
 
+    def test_a_base_in_fp8_takes_a_byte_and_keeps_no_inputs(self) -> None:
+        plain, narrow, nf4 = (training_memory(self.asked(**words)) for words in (
+            {}, {"quantized_base": "fp8"}, {"quantized_base": "nf4"},
+        ))  # fmt: skip
+        norms = 2 * self.LAYERS * self.H
+        expected = (self.MATRICES + norms) * 1 + 2 * (self.REST - norms + self.ADAPTERS)
+        assert narrow.weights_bytes == pytest.approx(expected, rel=EXACT)
+        assert narrow.activations_bytes == plain.activations_bytes < nf4.activations_bytes
+
+    def test_states_in_16_bits(self) -> None:
+        # ms-swift: gradient and moments of 2 bytes each, no master; 8-bit Adam has moments of 1 byte everywhere
+        for optimizer, moments in (("adamw", 2 + 2), ("lion", 2), ("adam-8bit", 1 + 1)):
+            memory = training_memory(self.asked(stack="ms-swift", optimizer=optimizer))
+            assert memory.gradients_bytes == pytest.approx(2 * self.ADAPTERS, rel=EXACT)
+            assert memory.optimizer_states_bytes == pytest.approx(moments * self.ADAPTERS, rel=EXACT)
+
     def test_no_gradients_of_the_base_are_computed(self) -> None:
         lora, full = self.asked(), plan("llama-3.1-8b", seq_len=2048, global_batch=1)
         assert training_flops(full) == 3 * model_flops(full)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storage_bandwidth, transfer_seconds
-from llmplan.work.states import OPTIMIZER_BYTES, adapter_parameters, state_bytes
+from llmplan.work.states import adapter_parameters, optimizer_bytes, state_bytes
 
 if TYPE_CHECKING:
     from llmplan.training.estimate import TrainingEstimate
@@ -53,7 +53,7 @@ def storage_of(answer: TrainingEstimate, tokens: float) -> Storage:
     plan, storage = answer.plan, answer.plan.cluster.storage
     weight, _, master = state_bytes(plan)
     trained = trained_parameters(plan)
-    size = float(checkpoint_bytes(trained, weight, min(master, _MASTER), OPTIMIZER_BYTES[plan.workload.optimizer]))
+    size = float(checkpoint_bytes(trained, weight, min(master, _MASTER), optimizer_bytes(plan)))
     each = _SHORT_TOKEN if plan.model.vocab <= _SHORT_VOCABULARY else _LONG_TOKEN
     data = float(plan.options.dataset_tokens or tokens) * each
     read = write = None
