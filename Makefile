@@ -16,8 +16,6 @@ types:
 
 docs:
 	$(PYTHON) -m llmplan schema --write docs/schemas
-	$(PYTHON) -m llmplan.calibrate accuracy
-	$(PYTHON) -m llmplan.calibrate serving-accuracy
 	$(PYTHON) benchmarks/practice.py
 	LLMPLAN_UPDATE_DOCS=1 $(PYTHON) -m pytest tests/docs
 

@@ -5,11 +5,11 @@ Together the knobs hold every rate and every fixed time of a step, of training a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from llmplan.serving.plan import ServingPlan
+from llmplan.software.coefficients import HOST_TIMES
 
 MORE = 1.1
 """How much more of a resource an elasticity is about: +10 %."""
@@ -61,17 +61,9 @@ def _faster_host(plan: Any, factor: float) -> Any:
     curves = {name: one.model_copy(update={"launch": one.launch / factor}) for name, one in efficiency.matmul.items()}
     shorter = {"matmul": curves, "decode_attention_latency": (efficiency.decode_attention_latency or 0.0) / factor}
     changed = _device(plan, efficiency=efficiency.model_copy(update=shorter))
-    if isinstance(plan, ServingPlan):
-        changed = replace(changed, engine=replace(plan.engine, fitted=_shorter(plan.engine.fitted, factor)))
-    else:
-        fitted = _shorter(plan.stack.fitted, factor)
-        changed = replace(changed, stack=plan.stack.model_copy(update={"fitted": fitted}))
+    times = {name: getattr(plan.coefficients, name) / factor for name in HOST_TIMES}
+    changed = replace(changed, coefficients=replace(plan.coefficients, **times))
     return _more_host_link(changed, factor) if _linked(plan) else changed
-
-
-def _shorter(fitted: Mapping[str, float], factor: float) -> dict[str, float]:
-    """Shorter times of the host: those of the fitted numbers that are seconds."""
-    return {name: value / factor if name.endswith("_seconds") else value for name, value in fitted.items()}
 
 
 KNOBS: dict[str, Callable[[Any, float], Any]] = {

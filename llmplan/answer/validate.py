@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.answer.answer import answer_plan
 from llmplan.answer.rows import Row, row_plan
+from llmplan.catalog.catalog import GENERIC
 from llmplan.errors import InputError
 from llmplan.software.band import Interval
 from llmplan.training.estimate import TrainingEstimate
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
 
 GIB = 2.0**30
-GENERIC = "generic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:
     except InputError:
         return GENERIC, (f"stack {named!r} is not in the catalogue: planned as generic",)
     serves = row.cells["workload"] == "serve"
-    if (stack.serving if serves else stack.training) is None:
+    if (stack.policy if serves else stack.training) is None:
         verb = "serve" if serves else "train"
         return GENERIC, (f"stack {named!r} does not {verb}: planned as generic",)
     return stack.id, ()

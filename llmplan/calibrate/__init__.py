@@ -1,5 +1,4 @@
-"""Fits the catalogue's numbers on measurements; used by maintainers, never by an estimate.
+"""Fits the catalogue's numbers on measurements; no estimate imports it.
 
-`python -m llmplan.calibrate kernels` fits devices on microbenchmarks,
-`python -m llmplan.calibrate stacks` fits stacks on published runs. Needs the `calibrate` extra.
+`python -m llmplan.calibrate kernels` fits devices on microbenchmarks (needs the `calibrate` extra).
 """

@@ -1,6 +1,6 @@
 """For maintainers, from a checkout: `python -m llmplan.calibrate WHAT`.
 
-WHAT: kernels, devices, stacks, serving, accuracy or serving-accuracy.
+WHAT: kernels.
 """
 
 from __future__ import annotations
@@ -16,26 +16,6 @@ def main(arguments: list[str]) -> int:
 
         kernels.main(FOLDER)
         serving_kernels.main(FOLDER)
-    elif arguments[:1] == ["devices"]:
-        from llmplan.calibrate import devices
-
-        devices.main()
-    elif arguments[:1] == ["stacks"]:
-        from llmplan.calibrate import training
-
-        training.main(arguments[1:])
-    elif arguments[:1] == ["serving"]:
-        from llmplan.calibrate import serving_stacks
-
-        serving_stacks.main()
-    elif arguments[:1] == ["serving-accuracy"]:
-        from llmplan.calibrate import serving_accuracy
-
-        serving_accuracy.main()
-    elif arguments[:1] == ["accuracy"]:
-        from llmplan.calibrate import accuracy
-
-        accuracy.main()
     else:
         print(__doc__, file=sys.stderr)
         return 2

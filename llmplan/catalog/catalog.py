@@ -24,6 +24,7 @@ from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import Document, read_documents
 from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.schema import check
+from llmplan.software.coefficients import NAMES, Number
 from llmplan.software.stack import Stack
 
 # kind (a folder) -> what a person calls one of it
@@ -34,11 +35,17 @@ KINDS = {
     "prices": "price list",
     "models": "model",
 }
+GENERIC = "generic"
+"""Id of the stack that serves when none is named: the mean over all."""
 ENVIRONMENT = "LLMPLAN_CATALOG"
 ALIASES = "aliases"
 SHOWN = 80  # characters of a wrong name that an error repeats
 ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}\Z")
 """An id is a file name and nothing else: no separator, no leading dot, no NUL."""
+
+NAMES_SET = frozenset(NAMES)
+_OWN = ("name", "aliases", "versions", "parent", "notes", "fitted_on")
+"""Keys of a stack that it never takes from its parent."""
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
 
@@ -129,8 +136,36 @@ class Catalog:
         return self._entry("clusters", name, Cluster)
 
     def stack(self, name: str) -> Stack:
-        """The software stack that `name` means."""
-        return self._entry("stacks", name, Stack)
+        """The software stack that `name` means, what it leaves out filled up from its parents."""
+        path = self.find("stacks", name)
+        if path not in self._read:
+            self._read[path] = check(self._stack_document(path, ()), Stack).model_copy(update={"id": path.stem})
+        entry: Stack = self._read[path]
+        return entry
+
+    def _stack_document(self, path: Path, below: tuple[str, ...]) -> Document:
+        """An entry's data with the keys and the fitted numbers that it leaves out; below: what leads to it."""
+        document = read_entry(path)
+        if not isinstance(document.data, dict) or not isinstance(fitted := document.data.get("fitted") or {}, dict):
+            return document
+        chain, parent = (*below, path.stem), document.data.get("parent")
+        if isinstance(parent, str):
+            if parent in chain:
+                raise InputError(Fault(f"stacks {' -> '.join((*chain, parent))} are parents of each other", str(path)))
+            above = self._stack_document(self.find("stacks", parent), chain).data
+        elif fitted.keys() >= NAMES_SET:  # complete: no further file is opened
+            return document
+        else:
+            above = {"fitted": self._parent_numbers(path)}
+        kept = {name: value for name, value in above.items() if name not in _OWN}
+        filled = {**kept, **document.data, "fitted": {**above["fitted"], **fitted}}
+        return Document(filled, document.file, document.lines)
+
+    def _parent_numbers(self, path: Path) -> dict[str, float]:
+        """The mean over all stacks; the priors of their meanings where that lacks a number, or is asked for itself."""
+        priors = {name: item.prior for name, item in numbers().items()}
+        generic = self.find("stacks", GENERIC)
+        return priors if path == generic else priors | self._stack_document(generic, ()).data["fitted"]
 
     def prices(self) -> tuple[PriceList, ...]:
         """All price lists; one of the user replaces the built-in one of the same id."""
@@ -274,10 +309,13 @@ def ids(kind: str) -> list[str]:
     return open_catalog().ids(kind)
 
 
-def numbers(section: str) -> dict[str, Any]:
-    """What the fitted numbers of stacks mean for `training` or `serving`: unit, meaning, range, by name."""
-    found: dict[str, Any] = read_entry(builtin("stacks").parent / "numbers.yaml").data[section]
-    return found
+@lru_cache(maxsize=1)
+def numbers() -> dict[str, Number]:
+    """What the fitted coefficients of stacks mean, by name."""
+    document = read_entry(builtin("stacks").parent / "numbers.yaml")
+    items = document.data if isinstance(document.data, dict) else {}
+    return {name: check(Document(item, document.file, {(): document.line((name,)) or 1}), Number)
+            for name, item in items.items()}  # fmt: skip
 
 
 def find(kind: str, name: str) -> Path:

@@ -1,41 +1,35 @@
-"""What the fitted numbers of a stack must satisfy: known, inside their plausible range, and few."""
+"""What the fitted coefficients and the versions of a stack must satisfy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from llmplan.catalog.catalog import numbers
 from llmplan.files import Path_
 from llmplan.software.stack import Stack
 
-MOST_NUMBERS = 8  # fitted numbers of a stack for training, and of a variant for serving: more would fit rows
-
 Problem = tuple[Path_, str]
 
 
 def stack_problems(stack: Stack) -> Iterator[Problem]:
-    """Every number that is unknown or implausible, in every version; too many of them; bands turned around."""
-    training = numbers("training")
-    yield from _numbers(stack.fitted, training, ("fitted",))
-    for index, item in enumerate(stack.variants):
-        yield from _numbers(item.fitted, training, ("variants", index, "fitted"))
-    count = len(stack.fitted) + sum(len(item.fitted) for item in stack.variants)
-    if count > MOST_NUMBERS:
-        yield ("fitted",), f"{count} fitted numbers with those of older versions, more than {MOST_NUMBERS}"
-    if stack.serving is not None:
-        serving = numbers("serving")
-        for index, one in enumerate(stack.serving.variants):
-            yield from _numbers(one.fitted, serving, ("serving", "variants", index, "fitted"))
-            if len(one.fitted) > MOST_NUMBERS:
-                yield ("serving", "variants", index), f"{len(one.fitted)} fitted numbers, more than {MOST_NUMBERS}"
+    """Every coefficient that is unknown or that nature does not allow; versions out of order or named twice."""
+    yield from _numbers(stack.fitted, ("fitted",))
+    seen: set[str] = set()
+    for index, one in enumerate(stack.versions):
+        yield from _numbers(one.fitted, ("versions", index, "fitted"))
+        if index and one.date < stack.versions[index - 1].date:
+            yield ("versions", index), f"{one.version} is older than the version before it; the oldest stands first"
+        for name in dict.fromkeys((one.version, *one.also)):
+            if name in seen:
+                yield ("versions", index), f"{name!r} is the name of two versions"
+            seen.add(name)
 
 
-def _numbers(fitted: dict[str, float], meanings: dict[str, Any], at: Path_) -> Iterator[Problem]:
+def _numbers(fitted: Mapping[str, float], at: Path_) -> Iterator[Problem]:
     for name, value in fitted.items():
-        if name not in meanings:
+        if name not in numbers():
             yield (*at, name), f"numbers.yaml does not explain {name!r}"
             continue
-        low, high = meanings[name]["range"]
-        if not low <= value <= high:
-            yield (*at, name), f"{name} {value:g} lies outside its plausible range {low:g} .. {high:g}"
+        about = numbers()[name]
+        if value < 0:  # ceilings hold from the first fit under them on
+            yield (*at, name), f"{name} {value:g} lies outside {about.floor:g} .. {about.ceiling:g}"

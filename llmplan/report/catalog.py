@@ -110,22 +110,20 @@ def print_entry(noun: str, document: Document) -> None:
     console.print(f"[dim]{_escaped(document.file)}[/dim]", soft_wrap=True)
     lines = _flat(data)
     if noun == "stack":
-        meanings = numbers("training")
-        lines = [(key, _with_meaning(key, value, meanings)) for key, value in lines]
+        lines = [(key, _with_meaning(key, value)) for key, value in lines]
     width = max((len(key) for key, _ in lines), default=0)
     for key, value in lines:
         console.print(f"[cyan]{_escaped(key.ljust(width))}[/cyan]  {_escaped(value)}", soft_wrap=True)
 
 
-def _with_meaning(key: str, value: str, meanings: dict[str, Any]) -> str:
-    """A fitted number with its unit, its plausible range and what it means; anything else as it is."""
+def _with_meaning(key: str, value: str) -> str:
+    """A fitted number with its unit, its ceiling and what it means; anything else as it is."""
     head, _, name = key.rpartition(".")
-    if not head.endswith("fitted") or name not in meanings:
+    if not head.endswith("fitted") or name not in numbers():
         return value
-    about = meanings[name]
-    unit = "" if str(about["unit"]) == "1" else f" {about['unit']}"
-    low, high = about["range"]
-    return f"{value}{unit}  ({low:g} .. {high:g})  {about['meaning']}"
+    about = numbers()[name]
+    unit = "" if about.unit == "1" else f" {about.unit}"
+    return f"{value}{unit}  (at most {about.ceiling:g})  {about.meaning}"
 
 
 def _flat(data: dict[Any, Any], prefix: str = "") -> list[tuple[str, str]]:

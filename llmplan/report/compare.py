@@ -130,7 +130,7 @@ def _training_cells(answer: TrainingEstimate) -> dict[str, str]:
 def _serving_cells(answer: ServingEstimate) -> dict[str, str]:
     head = {
         "layout": " ".join([*degrees(answer.plan.layout), f"{answer.replicas} replicas"]),
-        "stack": f"{answer.plan.stack.id} {answer.version}",
+        "stack": f"{answer.plan.stack.id} {answer.version}".strip(),
         "memory": f"{plain(answer.needed.value / GIB)} of {plain(answer.usable_bytes / GIB)} GiB",
         "fits": WORDS[answer.verdict] if answer.stable else f"{WORDS[answer.verdict]}, falls behind",
     }

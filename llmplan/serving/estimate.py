@@ -20,7 +20,7 @@ from llmplan.serving.loads import (
 )
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
-from llmplan.serving.step import Deployment, ServingNumbers, Step, deployment
+from llmplan.serving.step import Deployment, Step, deployment
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict, with_band
 
@@ -106,7 +106,7 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
         raise InputError(Fault("the workload is not serve: `estimate` estimates a training"))
     work, policy = plan.workload, plan.engine.policy
     memory = serving_memory(plan, policy)
-    at = deployment(plan, policy, ServingNumbers.of(plan.engine.fitted))
+    at = deployment(plan, policy, plan.coefficients)
     copies = plan.layout.dp
     busy = float(busy_replicas(work, float(copies)))
     places = max(float(memory.resident), 1.0)
@@ -147,8 +147,8 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
 
 def serving_interval(plan: ServingPlan, quantity: str, value: float) -> Interval:
     """The value with the engine's band for that quantity, the wider one on hardware it was not measured on."""
-    engine = plan.engine
-    return with_band(value, engine.bands, quantity, device=plan.device.id, measured_on=engine.hardware)
+    stack = plan.stack
+    return with_band(value, stack.bands, quantity, device=plan.device.id, measured_on=stack.hardware)
 
 
 def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:

@@ -29,7 +29,7 @@ from llmplan.setup.layout import Layout
 from llmplan.setup.plan import PlanWarning
 from llmplan.setup.subject import subject_of
 from llmplan.setup.words import check_words, count_devices
-from llmplan.software.engine import ServingPolicy
+from llmplan.software.engine import Engine, ServingPolicy
 
 NOT_FOR_SERVING = (
     "precision", "seq_len", "target_len", "global_batch", "optimizer", "flash_attention", "zero", "vp", "micro_batch",
@@ -46,16 +46,13 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     devices = count_devices(draft)
     subject = subject_of(draft, catalog, model)
     said, stack = draft.options, subject.stack
-    if stack.serving is None:
+    if subject.release.policy is None:
         raise InputError(Fault(f"stack {stack.id} does not serve"))
     for name in NOT_FOR_SERVING:
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft)
-    engine = stack.serving.engine(said.stack_version, load)
-    if said.stack_version != engine.version:
-        asked = "" if said.stack_version is None else f", for {said.stack_version[:40]!r} is not in the catalogue"
-        draft.assume("stack_version", engine.version, f"the numbers of {stack.id} of {engine.date} are taken{asked}")
+    engine = Engine(subject.release.version, subject.release.date, subject.release.policy)
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
@@ -63,7 +60,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     draft.check()
     plan = ServingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
-        workload=work, engine=engine, options=said,
+        coefficients=subject.release.coefficients, workload=work, engine=engine, options=said,
     )  # fmt: skip
     plan = plan.with_layout(_layout(draft, plan, devices))
     for message, names in layout_problems(plan.model, plan.layout):

@@ -28,11 +28,11 @@ from llmplan.formulas.numeric import log2, maximum, minimum, where
 from llmplan.machine import rates as reach
 from llmplan.serving.precision import LOW, WEIGHT_BYTES, expert_bytes
 from llmplan.serving.shapes import Mixer, Product, Shapes, shapes
-from llmplan.software.fitted import Fitted
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Bool, Num
     from llmplan.serving.plan import ServingPlan
+    from llmplan.software.coefficients import Coefficients
     from llmplan.software.engine import ServingPolicy
 
 _SMALL_TILE = 8.0  # rows: half of the 16-row tile that grouped products take where each expert has few rows
@@ -42,23 +42,6 @@ GROUPED_SHARE = 0.75
 tokens and more on A100, H100, H200 and B200 (vLLM's fused kernels, ai-dynamo/aiconfigurator systems/data)."""
 DECODE_ATTENTION_SHARE = 0.5  # of the rate of prefill: queries of one token fill matrix tiles badly
 _EXCHANGE_BYTES = 1.5  # of an element sent to experts in 8 bits and back in 16, on average
-
-
-@dataclass(frozen=True, slots=True)
-class ServingNumbers(Fitted):
-    """A variant's fitted numbers, neutral where it has none. Meanings: `numbers.yaml`, `serving`."""
-
-    compute_efficiency: float = 1.0
-    memory_efficiency: float = 1.0
-    low_precision_efficiency: float = 1.0
-    layer_seconds: float = 0.0
-    step_seconds: float = 0.0
-    sequence_seconds: float = 0.0
-    communication_factor: float = 1.0
-    prefill_interference: float = 1.0
-    request_seconds: float = 0.0
-    group_seconds: float = 0.0
-    stream_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +68,7 @@ class Deployment:
     tp: Num
     pp: Num
     ep: Num
-    numbers: ServingNumbers
+    numbers: Coefficients
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +97,14 @@ class Step:
 
 
 def deployment(
-    plan: ServingPlan, policy: ServingPolicy, numbers: ServingNumbers, built: Shapes | None = None
+    plan: ServingPlan, policy: ServingPolicy, numbers: Coefficients, built: Shapes | None = None
 ) -> Deployment:
     """The replica of a plan under a variant's policy and numbers; built: its shapes, where they are at hand."""
     work = plan.workload
     device = plan.device
     compute = work.activation_precision  # narrower weights are widened on the fly
     low = compute in LOW
-    steady = numbers.compute_efficiency * device.efficiency.sustained_fraction
+    steady = numbers.matmul_efficiency * device.efficiency.sustained_fraction
     share = steady * (numbers.low_precision_efficiency if low else 1.0)
     wide = "fp32" if compute == "fp32" else "bf16"
     measured = device.efficiency
@@ -136,7 +119,7 @@ def deployment(
         expert_bytes=expert_bytes(plan.model, work),
         input_bytes=reach.ELEMENT_BYTES[compute],
         kv_bytes=WEIGHT_BYTES[work.kv_precision],
-        attention=reach.attention_rate(device, steady),
+        attention=reach.attention_rate(device, numbers.attention_efficiency * device.efficiency.sustained_fraction),
         stream=reach.stream_bandwidth(device),
         cache_bandwidth=device.memory.bandwidth * fraction * numbers.memory_efficiency,
         cache_latency=measured.decode_attention_latency or 0.0,
@@ -177,7 +160,7 @@ def step(at: Deployment, decoding: Num, context: Num, prompt: Num, length: Num) 
     transfer = where(pp > 1, pp * send_seconds(size, at.links.scale_up, at.links.scale_up_latency), 0.0)
     numbers = at.numbers
     layers = _longer(at.shapes.layers, has_decode, has_prompt)
-    host = numbers.layer_seconds * layers + numbers.step_seconds + numbers.sequence_seconds * decoding * pp
+    host = numbers.decode_layer_seconds * layers + numbers.iteration_seconds + numbers.sequence_seconds * decoding * pp
     # every stage holds 1/pp of the layers and sees pp parts in a round: the sums over all layers stay as they are
     return Step(matmul, attention, elementwise, tensor, expert, transfer, host)
 

@@ -10,6 +10,7 @@ from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
+from llmplan.software.coefficients import Coefficients
 from llmplan.software.stack import Stack
 from llmplan.vocabulary import WorkloadKind
 
@@ -26,7 +27,8 @@ class PlanWarning:
 class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 
-    options: what the user said; assumptions: what was filled in; warnings: what is allowed and should be known.
+    coefficients: of the stack in the plan's version; options: what the user said; assumptions: what was filled in;
+    warnings: what is allowed and should be known.
     """
 
     model: Model
@@ -34,6 +36,7 @@ class Setup:
     cluster: Cluster
     layout: Layout
     stack: Stack
+    coefficients: Coefficients
     options: PlanOptions = field(default_factory=PlanOptions)
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.catalog import GENERIC, Catalog
 from llmplan.catalog.load_model import load_model
 from llmplan.errors import InputError
 from llmplan.files import Document
@@ -15,10 +15,7 @@ from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import model_spec
 from llmplan.setup.draft import Draft
-from llmplan.software.stack import Stack
-
-GENERIC = "generic"
-"""Id of the stack that serves when none is named."""
+from llmplan.software.stack import Release, Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +26,8 @@ class Subject:
     device: Device
     cluster: Cluster
     stack: Stack
+    release: Release
+    """The stack as of the plan's version."""
 
 
 def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
@@ -41,7 +40,7 @@ def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     if model is None or device is None or cluster is None or stack is None:
         raise InputError(draft.faults)
     draft.check()
-    return Subject(model, device, cluster, stack)
+    return Subject(model, device, cluster, stack, _release(draft, stack))
 
 
 def _model(draft: Draft, catalog: Catalog) -> Model | None:
@@ -104,13 +103,19 @@ def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
     if said is None:
         draft.assume("stack", stack.id, "none was named")
     serves = draft.options.workload == "serve"
-    if (stack.serving if serves else stack.training) is None:
+    if (stack.policy if serves else stack.training) is None:
         verb = "serve" if serves else "train"
         draft.fault(f"stack {stack.id} does not {verb}; it is for {', '.join(stack.workloads)}", "stack")
         return None
+    return stack
+
+
+def _release(draft: Draft, stack: Stack) -> Release:
+    """The stack as of the version that was asked for."""
     asked = draft.options.stack_version
-    if serves or asked is None:
-        return stack
-    if stack.variant(asked) is None and stack.version and asked != stack.version:
-        draft.assumptions.append(f"stack_version {asked}: planned with the numbers of {stack.id} {stack.version}")
-    return stack.at(asked)
+    found = stack.at(asked)
+    if why := found.differs_from(asked):
+        numbers = f"{stack.id} {found.version}".strip()
+        taken = f"the numbers of {numbers} ({found.date}) are taken, {why}"
+        draft.assume("stack_version", found.version or asked, taken)
+    return found

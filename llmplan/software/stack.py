@@ -1,30 +1,21 @@
-"""Catalogue type of a software stack: its defaults, its fitted numbers, its bands."""
+"""Catalogue type of a software stack: its defaults, its versions, its fitted coefficients, its bands."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from llmplan.schema import Source, Spec
 from llmplan.software.band import Band
-from llmplan.software.engine import ServingDefaults
+from llmplan.software.coefficients import Coefficients
+from llmplan.software.engine import ServingPolicy
+from llmplan.software.versions import choose
 from llmplan.units import Bytes
 from llmplan.vocabulary import Recompute, WorkloadKind
 
-
-class Number(Spec):
-    """What a fitted number means: an item of `hardware_catalog/numbers.yaml`."""
-
-    unit: str
-    meaning: str
-    range: tuple[float, float]
-    """What is plausible; fits keep inside and `catalog check` refuses what is outside."""
-    prior: float
-    """Where a fit starts, and what it is drawn to where rows say nothing."""
-    spread: Annotated[float, Field(gt=0)]
-    """How far from the prior is ordinary, as a fraction of it."""
+SpecT = TypeVar("SpecT", bound=BaseModel)
 
 
 class TrainingRecipe(Spec):
@@ -91,15 +82,18 @@ class MemoryModel(Spec):
     """A sharded model is first loaded whole on every device: its peak may be that, not the training."""
 
 
-class Variant(Spec):
-    """What was otherwise in older versions of a stack."""
+class Version(Spec):
+    """A version of a stack: the first release that it holds for, and what differs from the entry."""
 
-    before: str
-    """First version that it no longer holds for, such as `26`."""
-    training: dict[str, Any] = {}
-    """Defaults that differ, in the words of `training`."""
+    version: str
+    """As its makers write it."""
+    date: str
+    """When it was current, YYYY-MM."""
+    also: tuple[str, ...] = ()
+    """Other names in the record."""
+    training: TrainingRecipe | None = None
+    policy: ServingPolicy | None = None
     fitted: dict[str, float] = {}
-    """Numbers that differ."""
 
 
 class StackLayouts(Spec):
@@ -123,48 +117,67 @@ class Stack(Spec):
     id: str = ""
     name: str
     aliases: tuple[str, ...] = ()
-    version: str = ""
     workloads: tuple[WorkloadKind, ...]
     vendors: tuple[str, ...] = ()
     """Makers of the devices that it runs on, where its documentation names them; empty = not known."""
     training: TrainingRecipe | None = None
     layouts: StackLayouts = StackLayouts()
+    policy: ServingPolicy | None = None
+    """How it serves."""
     memory: MemoryModel
+    parent: str | None = None
+    """The stack that stands in for every key and coefficient that the entry leaves out; without one, `generic` does
+    for coefficients."""
+    versions: tuple[Version, ...] = ()
+    """The oldest first; a plan that names none means the newest."""
     fitted: dict[str, float] = {}
-    """Values of the numbers that `numbers.yaml` explains; at most eight for training and eight for serving."""
-    variants: tuple[Variant, ...] = ()
-    """Older versions, the oldest first."""
+    """Coefficients, which `numbers.yaml` explains; complete where a fit wrote them, and once an entry is loaded."""
     bands: dict[str, Band] = {}
-    """By quantity: `step_seconds`, `peak_bytes`, ..."""
+    """By quantity: `step_seconds`, `peak_bytes`, `ttft_seconds`, ...; with `_unmeasured_hardware` behind it for
+    devices that are not under `hardware`."""
     hardware: tuple[str, ...] = ()
-    """Devices that it was measured on; elsewhere the bands of `unmeasured_hardware` hold."""
+    """Devices that it was measured on."""
     fitted_on: tuple[str, ...] = ()
-    """Sources of the rows that the numbers came from, with how many rows."""
-    serving: ServingDefaults | None = None
+    """Publications of the rows that the numbers came from, with how many rows."""
     notes: tuple[str, ...] = ()
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     date: str
 
-    def variant(self, version: str) -> Variant | None:
-        """What older numbers hold for a version; None where the newest do, or the text has no number in it."""
-        wanted = version_key(version)
-        return next((item for item in self.variants if wanted and wanted < version_key(item.before)), None)
-
-    def at(self, version: str) -> Stack:
-        """The stack as of a version."""
-        older = self.variant(version)
-        if older is None:
-            return self
-        training = self.training
-        if training is not None and older.training:
-            training = TrainingRecipe.model_validate({**training.model_dump(exclude_unset=True), **older.training})
-        return self.model_copy(update={"training": training, "fitted": {**self.fitted, **older.fitted}})
+    def at(self, asked: str | None) -> Release:
+        """The stack as of a version; None means the newest."""
+        found = choose(self.versions, asked)
+        if found is None:
+            return Release("", self.date, self.training, self.policy, Coefficients.of(self.fitted))
+        return Release(
+            found.version, found.date, merged(self.training, found.training), merged(self.policy, found.policy),
+            Coefficients.of({**self.fitted, **found.fitted}),
+        )  # fmt: skip
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """Numbers of a version or date, for comparing: `v25.04.02` and `25.4.2` are alike.
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a stack is in one version; version: empty where the entry tells none apart."""
 
-    >>> version_key("v25.04.02") < version_key("26")
-    True
-    """
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+    version: str
+    date: str
+    recipe: TrainingRecipe | None
+    policy: ServingPolicy | None
+    coefficients: Coefficients
+
+    def differs_from(self, asked: str | None) -> str | None:
+        """Why another version than the one that was asked for is taken; None where it is that one."""
+        if not self.version:
+            return None if asked is None else "its entry tells no versions apart"
+        if asked is None:
+            return "the newest"
+        return None if asked == self.version else f"{asked[:SHOWN]!r} is not in the catalogue"
+
+
+SHOWN = 40  # characters of a version that a sentence repeats
+
+
+def merged(whole: SpecT | None, part: SpecT | None) -> SpecT | None:
+    """The whole with what the part says otherwise."""
+    if whole is None or part is None:
+        return whole
+    return whole.model_copy(update={name: getattr(part, name) for name in part.model_fields_set})

@@ -39,14 +39,14 @@ def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None)
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:
     """All of a plan but its layout, which is left at one device; raises the faults of the draft."""
     subject = subject_of(draft, catalog, model)
-    recipe = subject.stack.training
+    recipe = subject.release.recipe
     if recipe is None:
         raise InputError(Fault(f"stack {subject.stack.id} does not train"))
     workload = workload_of(draft, subject.model, subject.device, recipe)
     draft.check()
     return TrainingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), workload=workload,
-        stack=subject.stack, recipe=recipe, options=draft.request.options,
+        stack=subject.stack, coefficients=subject.release.coefficients, recipe=recipe, options=draft.request.options,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import elementwise_bytes, host_bound_seconds, optimizer_seconds, straggler_factor
 from llmplan.machine import rates as reach
 from llmplan.model.model import Layer, Linear
-from llmplan.software.fitted import Fitted
+from llmplan.software.coefficients import Coefficients
 from llmplan.training.plan import TrainingPlan
 from llmplan.work.communication import (
     context_parallel,
@@ -35,22 +35,6 @@ LOW_PRECISIONS = ("fp8", "mxfp8", "nvfp4", "int8")
 # Cross entropy in fp32: logits read for maximum and sum, written as probabilities, read and written as gradient.
 _LOSS_PASSES, _LOSS_BYTES = 6.0, 4.0
 _ROUTING_OPERATIONS = 12.0
-
-
-@dataclass(frozen=True, slots=True)
-class StackNumbers(Fitted):
-    """A stack's fitted numbers for training, neutral where it has none. Meanings stand in its catalogue entry."""
-
-    matmul_efficiency: float = 1.0
-    low_precision_efficiency: float = 1.0
-    attention_efficiency: float = 1.0
-    elementwise_passes: float = 1.0
-    operation_host_seconds: float = 0.0
-    exposed_model_parallel: float = 1.0
-    exposed_data_parallel: float = 0.3
-    straggler_loss: float = 0.0
-    scale_out_efficiency: float = 1.0
-    step_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +84,7 @@ class _Stage:
         return self.work.total + self.recompute + self.host + self.tensor + self.context + self.expert
 
 
-def training_rates(plan: TrainingPlan, numbers: StackNumbers) -> Rates:
+def training_rates(plan: TrainingPlan, numbers: Coefficients) -> Rates:
     """Kernel rates for the plan's device, precision and stack."""
     kept = plan.device.efficiency.sustained_fraction
     share = numbers.matmul_efficiency * kept
@@ -117,10 +101,9 @@ def training_rates(plan: TrainingPlan, numbers: StackNumbers) -> Rates:
     )
 
 
-def training_time(plan: TrainingPlan, numbers: StackNumbers | None = None) -> StepTime:
-    """Step time by part, for every layout of the plan; numbers: the stack's unless given."""
-    numbers = numbers or StackNumbers.of(plan.stack.fitted)
-    layout = plan.layout
+def training_time(plan: TrainingPlan) -> StepTime:
+    """Step time by part, for every layout of the plan."""
+    numbers, layout = plan.coefficients, plan.layout
     rates, links = training_rates(plan, numbers), reach.links(plan.device, plan.cluster, numbers.scale_out_efficiency)
     micro_batches = plan.workload.global_batch / (layout.dp * layout.micro_batch)
     layers = _layers(plan, rates, links, numbers)
@@ -171,11 +154,10 @@ def _choose(condition: Any, a: _Stage, b: _Stage) -> _Stage:
     return _Stage(choose(condition, a.work, b.work), *rest)
 
 
-def _layers(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> _Stage:
+def _layers(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Coefficients) -> _Stage:
     """All layers of the model, forward and backward, for one micro-batch; a stage does its share of them."""
     layout, workload, defaults = plan.layout, plan.workload, plan.recipe
     low = workload.precision in LOW_PRECISIONS
-    exposed = numbers.exposed_model_parallel
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     total = _Stage(Parts(), 0.0, 0.0, 0.0, 0.0, 0.0)
     for layer in plan.model.layers:
@@ -188,9 +170,9 @@ def _layers(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Stack
         half = (forward.matmul + forward.elementwise) * defaults.selective_share
         selective = half + (0.0 if workload.flash_attention else forward.attention)
         again = where(is_full, forward.total, where(is_selective, selective, 0.0))
-        tensor = tensor_parallel(plan, layer, links, exposed, tokens)
+        tensor = tensor_parallel(plan, layer, links, numbers.exposed_tensor_parallel, tokens)
         context = context_parallel(plan, layer, links, forward.attention + backward.attention, tokens)
-        expert = expert_parallel(plan, layer, links, exposed, tokens)
+        expert = expert_parallel(plan, layer, links, numbers.exposed_expert_parallel, tokens)
         busy = forward.total + backward.total + again + tensor + context + expert
         host = host_bound_seconds(busy, numbers.operation_host_seconds * layer_operations(layer)) - busy
         for_group = _Stage(forward + backward, again, host, tensor, context, expert)
@@ -212,7 +194,7 @@ def _add(a: _Stage, b: _Stage) -> _Stage:
     return _Stage(a.work + b.work, *(getattr(a, f.name) + getattr(b, f.name) for f in fields(_Stage)[1:]))
 
 
-def _ends(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: StackNumbers) -> tuple[Parts, Num]:
+def _ends(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Coefficients) -> tuple[Parts, Num]:
     """Embedding look-up, head and loss of one micro-batch: device time, and tensor-parallel time [s]."""
     model, layout = plan.model, plan.layout
     tokens = micro_tokens(plan)
@@ -224,7 +206,7 @@ def _ends(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: StackNu
     for direction in ("forward", "dgrad") if plan.lora else ("forward", "dgrad", "wgrad"):
         products = products + linear_seconds(head, tokens, layout, rates.wide, direction)
     loss = elementwise_bytes(tokens, model.vocab / layout.tp, _LOSS_PASSES, _LOSS_BYTES) / rates.bandwidth
-    sums = 2.0 * numbers.exposed_model_parallel * reduce(layout.tp, 1.0, links, 2.0 * tokens * model.hidden)
+    sums = 2.0 * numbers.exposed_tensor_parallel * reduce(layout.tp, 1.0, links, 2.0 * tokens * model.hidden)
     return Parts(matmul=products, elementwise=lookup + loss), sums
 
 

@@ -89,13 +89,13 @@ def limits_table() -> str:
     return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "as named")) for name in Limits.model_fields]) + "\n"
 
 
-def numbers_table(kind: str) -> str:
-    """Fitted numbers of a stack for training or serving, from `numbers.yaml`."""
-    table = yaml.safe_load((ROOT / "hardware_catalog" / "numbers.yaml").read_text(encoding="utf-8"))[kind]
-    lines = ["| number | unit | range | meaning |", "| --- | --- | --- | --- |"]
+def numbers_table() -> str:
+    """Fitted coefficients of a stack, from `numbers.yaml`."""
+    table = yaml.safe_load((ROOT / "hardware_catalog" / "numbers.yaml").read_text(encoding="utf-8"))
+    lines = ["| coefficient | unit | prior | at most | meaning |", "| --- | --- | --- | --- | --- |"]
     for name, item in table.items():
-        low, high = item["range"]
-        lines.append(_row(f"`{name}`", str(item["unit"]), f"{low:g} to {high:g}", item["meaning"]))
+        prior, ceiling = f"{item['prior']:g}", f"{item['ceiling']:g}"
+        lines.append(_row(f"`{name}`", item["unit"], prior, ceiling, item["meaning"]))
     return "\n".join(lines) + "\n"
 
 
@@ -147,8 +147,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "options": options_table,
     "limits": limits_table,
     "answer": answer_table,
-    "training-numbers": lambda: numbers_table("training"),
-    "serving-numbers": lambda: numbers_table("serving"),
+    "coefficients": numbers_table,
 }
 
 

@@ -95,18 +95,6 @@ def test_every_word_is_in_the_nomenclature() -> None:
     assert not sorted(words() - known)
 
 
-def test_accuracy_is_fresh(monkeypatch: pytest.MonkeyPatch, update: bool) -> None:
-    monkeypatch.chdir(ROOT)  # it reads measurements and notes of the checkout
-    monkeypatch.delenv("LLMPLAN_CATALOG", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(ROOT / "none"))
-    from llmplan.calibrate.accuracy import DOCUMENT, document
-
-    text = document()
-    if update:
-        DOCUMENT.write_text(text, encoding="utf-8")
-    assert DOCUMENT.read_text(encoding="utf-8") == text
-
-
 def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages() -> None:
     """Training: median and share inside the band; serving: the four medians, in the order of the sentence."""
     rows = re.search(r"left out of the fit \|[^|]*\|([^|]*)\|[^|]*\|[^|]*\|([^|]*)\|", _text("accuracy.md"))

@@ -8,8 +8,7 @@ import pytest
 
 from llmplan import estimate, plan_from
 from llmplan.answer.resolve import Plan
-from llmplan.software.band import Interval, verdict
-from llmplan.software.stack import Band
+from llmplan.software.band import Band, Interval, verdict
 from llmplan.training.estimate import interval
 
 GIB = 2.0**30

@@ -187,10 +187,9 @@ def test_several_devices_know_of_a_request_later() -> None:
     """MLPerf servers of TensorRT-LLM answered later on replicas of two devices: by a fitted number alone."""
     words = {"stack": "tensorrt-llm", "stack_version": "MLPerf v4.1", **open_load(1.0)}
     pair = answer(**words, devices=2, tp=2)
-    later = pair.plan.engine.fitted["group_seconds"]
+    later = pair.plan.coefficients.group_seconds
     assert later > 0
-    fitted = {name: value for name, value in pair.plan.engine.fitted.items() if name != "group_seconds"}
-    at_once = replace(pair.plan, engine=replace(pair.plan.engine, fitted=fitted))
+    at_once = replace(pair.plan, coefficients=replace(pair.plan.coefficients, group_seconds=0.0))
     assert pair.ttft.value == pytest.approx(estimate_serving(at_once).ttft.value + later)
 
 

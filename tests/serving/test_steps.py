@@ -9,13 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-from llmplan.serving.step import Deployment, ServingNumbers, deployment, step
+from llmplan.serving.step import Deployment, deployment, step
+from llmplan.software.coefficients import NEUTRAL
 from llmplan.software.engine import ServingPolicy
 from tests.serving.plans import plan
 
 
 def deployed(**changes: object) -> Deployment:
-    return deployment(plan(**changes), ServingPolicy(), ServingNumbers())
+    return deployment(plan(**changes), ServingPolicy(), NEUTRAL)
 
 
 def total(at: Deployment, *arguments: float) -> float:
@@ -69,7 +70,7 @@ def test_windows_bound_the_cache_that_is_read() -> None:
 
 
 def under(policy: ServingPolicy, **changes: object) -> Deployment:
-    return deployment(plan(**changes), policy, ServingNumbers())
+    return deployment(plan(**changes), policy, NEUTRAL)
 
 
 LONG, PROMPT = (16.0, 16384.0, 0.0, 16000.0), (0.0, 0.0, 16384.0, 16384.0)

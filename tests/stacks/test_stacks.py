@@ -1,4 +1,4 @@
-"""Catalogued stacks: few numbers, plausible, with bands and with the rows that they came from."""
+"""Catalogued stacks: complete numbers, plausible, with bands and with the rows that they came from."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
-from llmplan.calibrate.meanings import meanings
-from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.catalog.catalog import Catalog, numbers, open_catalog
+from llmplan.errors import InputError
+from llmplan.software.coefficients import HOST_TIMES, NAMES
 from llmplan.software.stack import Stack
-from llmplan.training.step import StackNumbers
 
-MOST = 8
 MEASURED = Path(__file__).parents[2] / "hardware_catalog" / "measurements" / "training.csv"
 
 
@@ -30,11 +30,6 @@ def stack(request: pytest.FixtureRequest) -> Stack:
     return catalog().stack(request.param)
 
 
-def names(stack: Stack) -> set[str]:
-    """Fitted numbers of training, those of older versions under the same names."""
-    return {name for part in (stack.fitted, *(item.fitted for item in stack.variants)) for name in part}
-
-
 def test_all_that_were_asked_for_are_there() -> None:
     assert {
         "megatron-lm-2021", "megatron-lm-2022", "megatron-core", "nemo", "megatron-bridge", "megatron-deepspeed",
@@ -43,28 +38,45 @@ def test_all_that_were_asked_for_are_there() -> None:
     } <= set(training())  # fmt: skip
 
 
-def test_numbers_are_few(stack: Stack) -> None:
-    assert 1 <= len(names(stack)) <= MOST
+def test_entries_are_complete(stack: Stack) -> None:
+    """A plan opens no further file for a number."""
+    text = yaml.safe_load(Path(open_catalog().find("stacks", stack.id)).read_text(encoding="utf-8"))
+    assert set(text["fitted"]) == set(NAMES)
 
 
-def test_numbers_mean_something_to_the_planner(stack: Stack) -> None:
-    assert names(stack) <= set(meanings("training"))
-    assert names(stack) <= set(StackNumbers.__dataclass_fields__)
+def test_numbers_mean_something() -> None:
+    assert set(numbers()) == set(NAMES)
+    assert {name for name, item in numbers().items() if item.unit == "s"} == set(HOST_TIMES)
+    for name, item in numbers().items():
+        assert item.floor < item.prior < item.ceiling, name
 
 
-def test_numbers_are_plausible(stack: Stack) -> None:
-    for values in (stack.fitted, *(item.fitted for item in stack.variants)):
-        for name, value in values.items():
-            low, high = meanings("training")[name].range
-            assert low <= value <= high, name
+def test_absent_means_the_parent(tmp_path: Path) -> None:
+    (tmp_path / "stacks").mkdir()
+    entry = """name: Ours
+parent: nemo
+fitted: {matmul_efficiency: 0.7}
+sources: [{what: all, where: our runs}]
+date: "2026-11-27"
+"""
+    (tmp_path / "stacks" / "ours.yaml").write_text(entry, encoding="utf-8")
+    (tmp_path / "stacks" / "lone.yaml").write_text(
+        entry.replace("parent: nemo", "workloads: [pretrain]\nmemory: {context: 1 GiB}"), encoding="utf-8"
+    )
+    opened = open_catalog([tmp_path])
+    ours, nemo, lone, generic = (opened.stack(name) for name in ("ours", "nemo", "lone", "generic"))
+    assert ours.fitted == nemo.fitted | {"matmul_efficiency": 0.7}
+    assert ours.training == nemo.training
+    assert ours.name == "Ours"
+    assert lone.fitted == generic.fitted | {"matmul_efficiency": 0.7}
 
 
-def test_priors_lie_inside_their_ranges() -> None:
-    for name, number in meanings("training").items():
-        low, high = number.range
-        assert low < number.prior < high, name
-        assert number.unit, name
-        assert number.meaning, name
+def test_stacks_are_not_their_own_parents(tmp_path: Path) -> None:
+    (tmp_path / "stacks").mkdir()
+    for one, other in (("one", "other"), ("other", "one")):
+        (tmp_path / "stacks" / f"{one}.yaml").write_text(f"name: {one}\nparent: {other}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="parents of each other"):
+        open_catalog([tmp_path]).stack("one")
 
 
 def test_bands(stack: Stack) -> None:
