@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, log2, maximum, minimum, where
+from llmplan.formulas.numeric import ceil, log2, longer, maximum, minimum, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -101,7 +101,7 @@ def dispatch_seconds(
     domains = maximum(1.0, group / members)
     remote = (domains - 1.0) * (1.0 - (1.0 - 1.0 / domains) ** copies)
     inside = copies * (members - 1.0) / members * size / scale_up
-    return maximum(inside, remote * size / scale_out) + latency
+    return longer(inside, remote * size / scale_out) + latency
 
 
 def send_seconds(size: Num, bandwidth: Num, latency: Num) -> Num:

@@ -1,11 +1,13 @@
 """Minimum, maximum, ceiling and choice that take plain numbers and numpy arrays alike.
 
-For plain numbers they use Python alone, so that one plan never pays for importing numpy.
+For plain numbers they use Python alone, so that one plan never pays for importing numpy. Numbers that remember how
+they were made (`llmplan.formulas.traced`) bring their own arithmetic as `made`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -15,7 +17,19 @@ if TYPE_CHECKING:
     Num: TypeAlias = float | NDArray[np.float64]
     Bool: TypeAlias = bool | NDArray[np.bool_]
 
+_EXACT = frozenset((float, int, bool))
 _PLAIN = (int, float)
+
+
+def real(a: Num) -> float:
+    """One number, such as a count of a model, as a float.
+
+    Not `float(a)`, which would forget how the number was made.
+
+    >>> real(3)
+    3.0
+    """
+    return a * 1.0  # type: ignore[return-value]
 
 
 def maximum(a: Num, b: Num) -> Num:
@@ -24,9 +38,9 @@ def maximum(a: Num, b: Num) -> Num:
     >>> maximum(2.0, 3.0)
     3.0
     """
-    if isinstance(a, _PLAIN) and isinstance(b, _PLAIN):
+    if a.__class__ in _EXACT and b.__class__ in _EXACT:
         return a if a >= b else b
-    return _numpy().maximum(a, b)  # type: ignore[no-any-return]
+    return _other("maximum", a, b)
 
 
 def minimum(a: Num, b: Num) -> Num:
@@ -35,9 +49,9 @@ def minimum(a: Num, b: Num) -> Num:
     >>> minimum(2.0, 3.0)
     2.0
     """
-    if isinstance(a, _PLAIN) and isinstance(b, _PLAIN):
+    if a.__class__ in _EXACT and b.__class__ in _EXACT:
         return a if a <= b else b
-    return _numpy().minimum(a, b)  # type: ignore[no-any-return]
+    return _other("minimum", a, b)
 
 
 def ceil(a: Num) -> Num:
@@ -46,7 +60,7 @@ def ceil(a: Num) -> Num:
     >>> ceil(2.1)
     3.0
     """
-    return float(math.ceil(a)) if isinstance(a, _PLAIN) else _numpy().ceil(a)
+    return float(math.ceil(a)) if a.__class__ in _EXACT else _other("ceil", a)
 
 
 def floor(a: Num) -> Num:
@@ -55,7 +69,7 @@ def floor(a: Num) -> Num:
     >>> floor(2.9)
     2.0
     """
-    return float(math.floor(a)) if isinstance(a, _PLAIN) else _numpy().floor(a)
+    return float(math.floor(a)) if a.__class__ in _EXACT else _other("floor", a)
 
 
 def log2(a: Num) -> Num:
@@ -64,7 +78,7 @@ def log2(a: Num) -> Num:
     >>> log2(8.0)
     3.0
     """
-    return math.log2(a) if isinstance(a, _PLAIN) else _numpy().log2(a)
+    return math.log2(a) if a.__class__ in _EXACT else _other("log2", a)
 
 
 def sqrt(a: Num) -> Num:
@@ -73,7 +87,7 @@ def sqrt(a: Num) -> Num:
     >>> sqrt(9.0)
     3.0
     """
-    return math.sqrt(a) if isinstance(a, _PLAIN) else _numpy().sqrt(a)
+    return math.sqrt(a) if a.__class__ in _EXACT else _other("sqrt", a)
 
 
 def where(condition: Bool, a: Num, b: Num) -> Num:
@@ -96,8 +110,65 @@ def soft_maximum(a: Num, b: Num) -> Num:
     >>> round(float(soft_maximum(1.0, 1.0)), 4), round(float(soft_maximum(1.0, 2.0)), 3)
     (1.1892, 2.031)
     """
+    if not (a.__class__ in _EXACT and b.__class__ in _EXACT) and (made := _made(a, b)) is not None:
+        return made("soft_maximum", a, b)  # type: ignore[no-any-return]
     a2, b2 = a * a, b * b
     return sqrt(sqrt(a2 * a2 + b2 * b2))  # unlike a power, rounded the same way for numbers and arrays
+
+
+def longer(a: Num, b: Num) -> Num:
+    """The larger of two times that pass at once, both of them work [s]: their maximum.
+
+    >>> longer(2.0, 3.0)
+    3.0
+    """
+    if a.__class__ in _EXACT and b.__class__ in _EXACT:
+        return a if a >= b else b
+    return _other("longer", a, b)
+
+
+def beyond(a: Num, cover: Num) -> Num:
+    """What of a time is left when it passes beside another one that is there anyway [s]: max(0, a - cover).
+
+    >>> beyond(3.0, 2.0), beyond(3.0, 4.0)
+    (1.0, 0.0)
+    """
+    if not (a.__class__ in _EXACT and cover.__class__ in _EXACT) and (made := _made(a, cover)) is not None:
+        return made("beyond", a, cover)  # type: ignore[no-any-return]
+    return maximum(0.0, a - cover)
+
+
+def crossing(rate: Callable[[Num], Num], wanted: Num, low: Num, high: Num, halvings: int) -> Num:
+    """Where a growing function reaches `wanted`, between `low` and `high`, by bisection on a logarithmic scale.
+
+    Returns the upper end of the last interval; its relative width is (high / low)^(2^-halvings) - 1.
+    low, high: > 0, of the shape of `wanted`.
+
+    >>> round(crossing(lambda x: x * x, 9.0, 1.0, 100.0, 30), 6)
+    3.0
+    """
+    if (made := _made(wanted, high)) is not None:
+        return made("crossing", rate, wanted, low, high, halvings)  # type: ignore[no-any-return]
+    low, high = low + 0.0 * wanted, high + 0.0 * wanted
+    for _ in range(halvings):
+        middle = (low * high) ** 0.5
+        enough = rate(middle) >= wanted
+        low, high = where(enough, low, middle), where(enough, middle, high)
+    return high
+
+
+def _other(name: str, *numbers: Num) -> Num:
+    """The function of that name for what is no plain number."""
+    if (made := _made(*numbers)) is not None:
+        return made(name, *numbers)  # type: ignore[no-any-return]
+    if all(isinstance(number, _PLAIN) for number in numbers):  # a number of a kind that derives from float, as numpy's
+        return globals()[name](*map(float, numbers))  # type: ignore[no-any-return]
+    return getattr(_numpy(), "maximum" if name == "longer" else name)(*numbers)  # type: ignore[no-any-return]
+
+
+def _made(*numbers: Num) -> Any:
+    """The arithmetic of numbers that remember how they were made; None where there are none."""
+    return next((number.made for number in numbers if hasattr(number, "made")), None)
 
 
 def _numpy() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import log2, maximum, soft_maximum
+from llmplan.formulas.numeric import beyond, log2, soft_maximum
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -46,7 +46,7 @@ def exposed_seconds(communication: Num, cover: Num, never_hidden: Num) -> Num:
     >>> exposed_seconds(1.0, 10.0, 0.2), exposed_seconds(1.0, 0.5, 0.2)
     (0.2, 0.5)
     """
-    return never_hidden * communication + maximum(0.0, (1.0 - never_hidden) * communication - cover)
+    return never_hidden * communication + beyond((1.0 - never_hidden) * communication, cover)
 
 
 def optimizer_seconds(parameters: Num, bytes_per_parameter: Num, bandwidth: Num) -> Num:

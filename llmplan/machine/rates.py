@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmplan.errors import Fault, InputError
+from llmplan.formulas.numeric import real
 from llmplan.machine.hardware import Cluster, Device, MatmulEfficiency
 
 TILE_AREA = 128.0 * 128.0  # output elements that one compute unit works on at a time
@@ -121,10 +122,10 @@ def links(device: Device, cluster: Cluster, scale_out_share: float = 1.0) -> Lin
     else:
         scale_up = device.scale_up.bandwidth
     return Links(
-        domain=float(domain),
+        domain=real(domain),
         scale_up=scale_up * (measured.link_fraction or fabric.link_fraction),
         scale_up_latency=measured.link_latency or fabric.latency,
         scale_out=fabric.bandwidth * fabric.link_fraction * scale_out_share,
         scale_out_latency=fabric.latency,
-        devices_per_node=float(cluster.devices_per_node),
+        devices_per_node=real(cluster.devices_per_node),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmplan.formulas.numeric import real
 from llmplan.model.lowering_parts import Part, needed
 from llmplan.model.model import Core, Linear
 from llmplan.model.spec import ModelSpec
@@ -60,7 +61,7 @@ def _core(spec: ModelSpec, kind: str, widths: tuple[int, int, int], causal: bool
         # an encoder computes its keys once and keeps none
         cache_elements=2.0 * kv * dim if causal or cross else 0.0,
         cache_heads=kv, cache_window=context,
-        saved_elements=float((heads + 2 * kv) * dim),
+        saved_elements=real((heads + 2 * kv) * dim),
     )  # fmt: skip
 
 
@@ -90,9 +91,9 @@ def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
     index = _index(spec, hidden)
     core = Core(
         "softmax", heads, heads, qk_dim, v_dim, causal=causal, context=window or spec.index_topk, cache_window=window,
-        cache_elements=float(latent + (spec.index_head_dim or 0)), cache_heads=1,
-        pair_flops=_index_pair_flops(spec), index_elements=float(spec.index_head_dim or 0),
-        saved_elements=float(heads * (2 * qk_dim + v_dim)),
+        cache_elements=real(latent + (spec.index_head_dim or 0)), cache_heads=1,
+        pair_flops=_index_pair_flops(spec), index_elements=real(spec.index_head_dim or 0),
+        saved_elements=real(heads * (2 * qk_dim + v_dim)),
     )  # fmt: skip
     extra = rank + (spec.q_lora_rank or 0) + index.extra_parameters
     name = "sliding" if window else "sparse" if spec.index_heads else "attention"
@@ -122,7 +123,7 @@ def _index(spec: ModelSpec, hidden: int) -> Part:
 
 def _index_pair_flops(spec: ModelSpec) -> float:
     """sum over heads of w_h ReLU(q_h . k): a dot product, a ReLU, a product and an addition for each head [FLOP]."""
-    return float((spec.index_heads or 0) * (2 * (spec.index_head_dim or 0) + 3))
+    return real((spec.index_heads or 0) * (2 * (spec.index_head_dim or 0) + 3))
 
 
 def compressed(spec: ModelSpec, ratio: int) -> Part:
@@ -143,8 +144,8 @@ def compressed(spec: ModelSpec, ratio: int) -> Part:
         Linear("out", "attention_out", groups * rank, hidden, "row", groups),
     ]
     window = Core(
-        "softmax", heads, 1, dim, dim, context=spec.sliding_window, cache_elements=float(dim), cache_heads=1,
-        cache_window=spec.sliding_window, saved_elements=float((heads + 1) * dim),
+        "softmax", heads, 1, dim, dim, context=spec.sliding_window, cache_elements=real(dim), cache_heads=1,
+        cache_window=spec.sliding_window, saved_elements=real((heads + 1) * dim),
     )  # fmt: skip
     extra = q_rank + dim + heads  # norms of q and kv, a sink a head
     if not ratio:
@@ -171,8 +172,8 @@ def _compressor(spec: ModelSpec, ratio: int) -> tuple[Part, Core]:
     if not selected:
         pair_flops = 2.0 * spec.heads * 2 * dim / ratio  # q.k and p.v with every entry
         core = Core(
-            "softmax", spec.heads, 1, dim, dim, context=1, cache_elements=float(dim), cache_ratio=1 / ratio,
-            pair_flops=pair_flops, index_elements=float(dim), saved_elements=0.0,
+            "softmax", spec.heads, 1, dim, dim, context=1, cache_elements=real(dim), cache_ratio=1 / ratio,
+            pair_flops=pair_flops, index_elements=real(dim), saved_elements=0.0,
         )  # fmt: skip
         return Part("compressor", tuple(linears), extra_parameters=extra), core
     linears += [
@@ -182,7 +183,7 @@ def _compressor(spec: ModelSpec, ratio: int) -> tuple[Part, Core]:
         Linear("index_weights", "index", hidden, index_heads, saves_input=False),
     ]
     core = Core(
-        "softmax", spec.heads, 1, dim, dim, context=spec.index_topk, cache_elements=float(dim + index_dim),
-        cache_ratio=1 / ratio, pair_flops=_index_pair_flops(spec) / ratio, index_elements=float(index_dim),
+        "softmax", spec.heads, 1, dim, dim, context=spec.index_topk, cache_elements=real(dim + index_dim),
+        cache_ratio=1 / ratio, pair_flops=_index_pair_flops(spec) / ratio, index_elements=real(index_dim),
     )  # fmt: skip
     return Part("compressor", tuple(linears), extra_parameters=extra + ratio * series * index_dim + index_dim), core

@@ -7,6 +7,7 @@ the work that cannot be avoided, and all of it is small beside the projections.
 
 from __future__ import annotations
 
+from llmplan.formulas.numeric import real
 from llmplan.model.lowering_parts import Part, needed
 from llmplan.model.model import Core, Linear
 from llmplan.model.spec import ModelSpec
@@ -31,13 +32,13 @@ def delta(spec: ModelSpec) -> Part:
         Linear("linear_decay", "recurrent_in", spec.hidden, 2 * heads, "column", limit, saves_input=False),
         Linear("out", "recurrent_out", values, spec.hidden, "row", limit),
     )
-    state = float(heads * key_dim * value_dim)
+    state = real(heads * key_dim * value_dim)
     core = Core(
         "recurrent", heads, limit, key_dim, value_dim,
         cache_heads=limit, scores=False,
         state_elements=state + (spec.conv_kernel - 1) * convolved,
         token_flops=DELTA_STATE_FLOPS * state + 2.0 * spec.conv_kernel * convolved,
-        saved_elements=float(2 * convolved + values),  # before and after the convolution; the gate
+        saved_elements=real(2 * convolved + values),  # before and after the convolution; the gate
     )  # fmt: skip
     # convolution without bias; decay rate and step bias a head; norm of one value head
     extra = spec.conv_kernel * convolved + 2 * heads + value_dim
@@ -53,7 +54,7 @@ def lightning(spec: ModelSpec) -> Part:
         Linear("linear_gate", "recurrent_in", spec.hidden, width, "column", heads, saves_input=False),
         Linear("out", "recurrent_out", width, spec.hidden, "row", heads),
     )
-    state = float(heads * dim * dim)
+    state = real(heads * dim * dim)
     core = Core(
         "recurrent", heads, heads, dim, dim, cache_heads=heads, scores=False, state_elements=state,
         token_flops=STATE_FLOPS * state, saved_elements=4.0 * width,
@@ -71,13 +72,13 @@ def mamba2(spec: ModelSpec) -> Part:
         Linear("mamba_in", "recurrent_in", spec.hidden, inner + convolved + heads, "column", limit),
         Linear("out", "recurrent_out", inner, spec.hidden, "row", limit),
     )
-    state = float(inner * state_size)
+    state = real(inner * state_size)
     core = Core(
         "recurrent", heads, limit, state_size, head_dim,
         cache_heads=limit, scores=False,
         state_elements=state + (spec.conv_kernel - 1) * convolved,
         token_flops=STATE_FLOPS * state + 2.0 * spec.conv_kernel * convolved,
-        saved_elements=float(2 * convolved + inner),
+        saved_elements=real(2 * convolved + inner),
     )  # fmt: skip
     taps = spec.conv_kernel + (1 if spec.conv_bias else 0)
     # decay, skip and step bias a head; the gated norm

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError
+from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import replicas, utilisation
 from llmplan.serving.loads import (
     BUSIEST,
@@ -92,7 +93,7 @@ class ServingEstimate:
     def together(self) -> float:
         """Sequences in flight in each replica that has any [1]."""
         work = self.plan.workload
-        return self.sequences / float(busy_replicas(work, float(self.replicas)))
+        return self.sequences / real(busy_replicas(work, real(self.replicas)))
 
     @property
     def answers(self) -> bool:
@@ -108,37 +109,37 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     memory = serving_memory(plan, policy)
     at = deployment(plan, policy, plan.coefficients)
     copies = plan.layout.dp
-    busy = float(busy_replicas(work, float(copies)))
-    places = max(float(memory.resident), 1.0)
-    answer = respond(at, work, policy, float(copies), places)
-    most = float(capacity(at, work, policy, places))
+    busy = real(busy_replicas(work, real(copies)))
+    places = max(real(memory.resident), 1.0)
+    answer = respond(at, work, policy, real(copies), places)
+    most = real(capacity(at, work, policy, places))
     usable = plan.usable_bytes
     room = usable * (work.memory_fraction or policy.memory_fraction if policy.memory_fraction_of == "total" else 1.0)
-    needed = serving_interval(plan, "serving_bytes", float(memory.needed_bytes))
+    needed = serving_interval(plan, "serving_bytes", real(memory.needed_bytes))
     each = None if work.request_rate is None else work.request_rate / copies
-    load = float(utilisation(each, most)) if each is not None else float(answer.sequences) * busy / (places * copies)
+    load = real(utilisation(each, most)) if each is not None else real(answer.sequences) * busy / (places * copies)
     stable = each is None or each < most
     writes = work.output_tokens > 1.0
     # a queue that grows without end meets no limit on the first token
-    limits = _missed(work, float(answer.ttft) if stable else float("inf"), float(answer.tpot))
-    rate = serving_interval(plan, "output_tokens_per_second", float(answer.output_tokens_per_second) * busy)
+    limits = _missed(work, real(answer.ttft) if stable else float("inf"), real(answer.tpot))
+    rate = serving_interval(plan, "output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
     if work.request_rate is not None:
         rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
     found = ServingEstimate(
         plan=plan, version=plan.engine.version, memory=memory, needed=needed, usable_bytes=room,
         capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
-        ttft=serving_interval(plan, "ttft_seconds", float(answer.ttft)),
-        burst_ttft=serving_interval(plan, "ttft_seconds", float(answer.burst_ttft)),
-        p95_ttft=serving_interval(plan, "ttft_seconds", float(answer.p95_ttft)),
-        tpot=serving_interval(plan, "tpot_seconds", float(answer.tpot)) if writes else None,
-        request=serving_interval(plan, "request_seconds", float(answer.request)),
+        ttft=serving_interval(plan, "ttft_seconds", real(answer.ttft)),
+        burst_ttft=serving_interval(plan, "ttft_seconds", real(answer.burst_ttft)),
+        p95_ttft=serving_interval(plan, "ttft_seconds", real(answer.p95_ttft)),
+        tpot=serving_interval(plan, "tpot_seconds", real(answer.tpot)) if writes else None,
+        request=serving_interval(plan, "request_seconds", real(answer.request)),
         output_tokens_per_second=rate if writes else None,
         requests_per_second=rate * (1.0 / work.output_tokens),
-        kv_tokens=serving_interval(plan, "kv_tokens", float(memory.kv_tokens)) if float(memory.kv_tokens) > 0 else None,
+        kv_tokens=serving_interval(plan, "kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
         replica_devices=plan.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
-        sequences=float(answer.sequences) * busy, queued=float(answer.queued) * busy,
-        resident=float(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
+        sequences=real(answer.sequences) * busy, queued=real(answer.queued) * busy,
+        resident=real(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
         prefill=prefill_step(at, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
         missed=tuple(limits), warnings=(),
     )  # fmt: skip
@@ -178,7 +179,7 @@ def _replicas(at: Deployment, work: ServingWorkload, policy: ServingPolicy, plac
 
     def keeps(rate: float) -> bool:
         one = respond(at, opened, policy, max(1.0, wanted / rate), places)  # the others share its front end
-        return not list(_missed(work, float(one.ttft), float(one.tpot)))
+        return not list(_missed(work, real(one.ttft), real(one.tpot)))
 
     if (work.max_ttft is not None or work.max_tpot is not None) and not keeps(most):
         low, high = most * 1e-4, most
@@ -203,6 +204,6 @@ def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     for name, value, limit in found.missed:
         if value < float("inf"):  # else LP021 has said it
             yield warning("LP023", name=name, value=f"{value:.3g}", limit=f"{limit:g}")
-    longest = float(found.memory.longest)
+    longest = real(found.memory.longest)
     if found.fits and work.input_tokens + work.output_tokens > longest:
         yield warning("LP024", longest=round(longest))

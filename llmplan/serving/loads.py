@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.kv_cache import waves
-from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.numeric import crossing, maximum, minimum, real, where
 from llmplan.formulas.queueing import many_server_wait, percentile_95, single_server_wait
 from llmplan.serving.step import Deployment, Step, step
 
@@ -71,7 +71,7 @@ def prefill_step(at: Deployment, work: ServingWorkload, prompt: Num) -> Step:
 def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) -> Num:
     """Tokens of prompts in one step when so many requests wait: as many as the engine takes, whole prompts at least
     where steps are not mixed."""
-    most: Num = float(policy.max_batch_tokens)
+    most: Num = real(policy.max_batch_tokens)
     if not policy.mixed_steps:
         most = maximum(most, work.input_tokens)
     return minimum(most, work.input_tokens * maximum(requests, 1.0))
@@ -150,7 +150,7 @@ def closed_loop(
     queued = batch - here
     wait = cycle * queued / here
     alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
-    own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens)))
+    own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / real(policy.max_batch_tokens)))
     outside = _outside(at, here * copies)
     ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
     burst = outside + wait + own + others / 2.0
@@ -184,12 +184,7 @@ def open_arrivals(
     """
     most = _rate(at, work, policy, resident)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
-    low, high = _FEWEST + 0.0 * rate, resident + 0.0 * rate
-    for _ in range(_BISECTIONS):
-        middle = (low * high) ** 0.5
-        enough = _rate(at, work, policy, middle) >= rate
-        low, high = where(enough, low, middle), where(enough, middle, high)
-    here = high
+    here = crossing(lambda sequences: _rate(at, work, policy, sequences), rate, _FEWEST, resident, _BISECTIONS)
     now = pace(at, work, policy, maximum(here, 1.0))
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
@@ -197,7 +192,7 @@ def open_arrivals(
     alone = step(
         at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
     )
-    own = alone.total * maximum(1.0, work.input_tokens / float(policy.max_batch_tokens))
+    own = alone.total * maximum(1.0, work.input_tokens / real(policy.max_batch_tokens))
     # where nothing is written, all that waits is read in the next batch: no queue of single prefills
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
     queue = where(more > 0, single_server_wait(rate, now.prefill), 0.0)

@@ -11,7 +11,7 @@ from llmplan.formulas.kv_cache import (
     resident_sequences,
     sequence_bytes,
 )
-from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.model.model import Core, Model
@@ -90,12 +90,12 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     cache = cache_shape(plan.model, plan.layout, WEIGHT_BYTES[work.kv_precision], policy, work.input_tokens)
     whole = work.input_tokens + work.output_tokens
     length = whole if policy.reserve == "whole" else work.input_tokens + work.output_tokens / 2.0
-    each = cache.bytes(block_tokens(length, float(policy.block_tokens)))
+    each = cache.bytes(block_tokens(length, real(policy.block_tokens)))
     caches = each > 0
     resident = where(
         caches,
-        minimum(resident_sequences(room, maximum(each, 1e-9)), float(policy.max_sequences)),
-        float(policy.max_sequences),
+        minimum(resident_sequences(room, maximum(each, 1e-9)), real(policy.max_sequences)),
+        real(policy.max_sequences),
     )
     windows = sum((size for size, _ in cache.windows), 0.0)
     window = max((w for _, w in cache.windows), default=0.0)
@@ -128,7 +128,7 @@ def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
     narrow = WEIGHT_BYTES[work.weight_precision]
     wide = narrow if narrow > _WIDE_BYTES else _WIDE_BYTES
     expert = expert_bytes(model, work)
-    fullest = stage_layers(float(model.layer_count), layout.pp, 1.0)
+    fullest = stage_layers(real(model.layer_count), layout.pp, 1.0)
     total: Num = 0.0
     for layer in model.layers:
         held: Num = layer.extra_parameters * wide
@@ -143,7 +143,7 @@ def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
 def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
     """Activations of the largest prefill step and logits of the largest decode step on one device [bytes]."""
     model, layout = plan.model, plan.layout
-    tokens = float(policy.max_batch_tokens)
+    tokens = real(policy.max_batch_tokens)
     widest: Num = 0.0
     for layer in model.layers:
         inner = layer.activation_elements + sum(core.saved_elements for core in layer.cores)
@@ -162,19 +162,19 @@ def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy
     growing: Num = 0.0
     state: Num = 0.0
     windows: list[tuple[Num, float]] = []
-    fullest = stage_layers(float(model.layer_count), layout.pp, 1.0) / model.layer_count
+    fullest = stage_layers(real(model.layer_count), layout.pp, 1.0) / model.layer_count
     for layer in model.layers:
         count = fullest * layer.count
         for core in layer.cores:
             each = count * token_bytes(core, layout, element)
             state = state + count * core.state_elements * core.state_bytes / split_parts(
-                layout.tp * 1.0, float(core.cache_heads)
+                layout.tp * 1.0, real(core.cache_heads)
             )
             if model.architecture == "encoder-decoder":
                 state = state + where(core.cross, each, -each) * prompt
                 growing = growing + (0.0 if core.cross else each)
             elif core.cache_window is not None and policy.window_cache == "window":
-                windows.append((each, float(core.cache_window)))
+                windows.append((each, real(core.cache_window)))
             else:
                 growing = growing + each
     return CacheShape(growing, _merged(windows), state)
@@ -182,7 +182,7 @@ def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy
 
 def token_bytes(core: Core, layout: Any, element: float) -> Num:
     """Cache of one token in one layer on one device [bytes]."""
-    return core.cache_elements * core.cache_ratio * element / split_parts(layout.tp * 1.0, float(core.cache_heads))
+    return core.cache_elements * core.cache_ratio * element / split_parts(layout.tp * 1.0, real(core.cache_heads))
 
 
 def _merged(windows: list[tuple[Num, float]]) -> tuple[tuple[Num, float], ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmplan.formulas.numeric import minimum
+from llmplan.formulas.numeric import minimum, real
 from llmplan.formulas.states import split_parts
 from llmplan.model.model import Core, Layer, Linear, Model
 from llmplan.work.kernels import ACTIVATION_PASSES, NORM_PASSES, RESIDUAL_PASSES, ROTARY_PASSES, local_shape
@@ -104,7 +104,7 @@ def shapes(model: Model, layout: Any) -> Shapes:
     for layer in model.layers:
         phase = _phase(model, layer)
         products += _products(layer, layout, phase, model.architecture == "encoder-decoder")
-        mixers += [_mixer(core, float(layer.count), layout, phase) for core in layer.cores]
+        mixers += [_mixer(core, real(layer.count), layout, phase) for core in layer.cores]
         moved, kernels, reduces, exchanges = _small_work(layer, layout)
         for index in (0, 1):
             if phase in ("both", ("prefill", "decode")[index]):
@@ -112,11 +112,11 @@ def shapes(model: Model, layout: Any) -> Shapes:
                 sums["kernels"][index] += layer.count * kernels
                 sums["reduces"][index] += layer.count * reduces
                 sums["exchanges"][index] += layer.count * exchanges
-                sums["layers"][index] += float(layer.count)
-        exchanged = max(exchanged, max((float(x.active) for x in layer.linears if x.routed), default=0.0))
+                sums["layers"][index] += real(layer.count)
+        exchanged = max(exchanged, max((real(x.active) for x in layer.linears if x.routed), default=0.0))
     pair = {key: (value[0], value[1]) for key, value in sums.items()}
     return Shapes(
-        products=tuple(products), mixers=tuple(mixers), exchange_copies=exchanged, hidden=float(model.hidden),
+        products=tuple(products), mixers=tuple(mixers), exchange_copies=exchanged, hidden=real(model.hidden),
         head_n=model.vocab / layout.tp if model.head else 0.0, **pair,
     )  # fmt: skip
 
@@ -131,9 +131,9 @@ def _products(layer: Layer, layout: Any, phase: Phase, has_encoder: bool) -> lis
     """The layer's products; matrices that read the same input as the one before are joined to it."""
     found: list[tuple[Linear, Product]] = []
     for linear in layer.linears:
-        one = _product(linear, float(layer.count), layout, phase)
+        one = _product(linear, real(layer.count), layout, phase)
         if has_encoder and linear.role == "cross_kv":  # of the encoder's output, once a request
-            found.append((linear, _product(linear, float(layer.count), layout, "prefill")))
+            found.append((linear, _product(linear, real(layer.count), layout, "prefill")))
             continue
         last = found[-1] if found else None
         joins = last is not None and not linear.saves_input and last[0].inputs == linear.inputs
@@ -160,23 +160,23 @@ def _product(linear: Linear, count: float, layout: Any, phase: Phase) -> Product
         return Product(n, k, count, phase, wide=linear.wide)
     shared = minimum(layout.tp, layout.ep) * 1.0
     return Product(
-        n, k, count, phase, rows=linear.active / shared, experts=float(linear.experts), active=float(linear.active),
+        n, k, count, phase, rows=linear.active / shared, experts=real(linear.experts), active=real(linear.active),
         groups=linear.experts / layout.ep, spread=layout.ep / shared,
     )  # fmt: skip
 
 
 def _mixer(core: Core, count: float, layout: Any, phase: Phase) -> Mixer:
-    parts = split_parts(layout.tp * 1.0, float(core.cache_heads))
+    parts = split_parts(layout.tp * 1.0, real(core.cache_heads))
     latent = core.kind == "softmax" and core.cache_heads == 1 and core.kv_heads == core.heads > 1
     growing = core.cache_elements - core.index_elements
     window = core.context if core.cache_window is None else core.cache_window
     heads = core.heads / layout.tp
     return Mixer(
         count=count, phase=phase, recurrent=core.kind == "recurrent", causal=core.causal, cross=core.cross,
-        chunked=core.chunked, window=None if window is None else float(window),
+        chunked=core.chunked, window=None if window is None else real(window),
         sliding=core.cache_window is not None and not core.chunked, heads=heads,
-        pair_width=float(core.qk_dim + core.v_dim),
-        decode_width=2.0 * growing if latent else float(core.qk_dim + core.v_dim),
+        pair_width=real(core.qk_dim + core.v_dim),
+        decode_width=2.0 * growing if latent else real(core.qk_dim + core.v_dim),
         cache=growing / parts, sharers=1.0 if latent else heads * parts / max(core.cache_heads, 1),
         index=core.index_elements * core.cache_ratio / parts,
         token_flops=core.token_flops / layout.tp, pair_flops=core.pair_flops / layout.tp,
@@ -193,6 +193,6 @@ def _small_work(layer: Layer, layout: Any) -> tuple[Num, float, float, float]:
     moved = outside + (inside + 2.0 * routed) / layout.tp
     has_bank = any(x.routed for x in layer.linears)
     # a norm each, rotation with the write into the cache, the non-linearity, choice and permutation of experts
-    kernels = float(layer.norms + len(layer.cores) + layer.has_mlp + 2 * has_bank)
-    sublayers = min(float(max(layer.residuals, 1)), float(len(layer.cores) + layer.has_mlp))
+    kernels = real(layer.norms + len(layer.cores) + layer.has_mlp + 2 * has_bank)
+    sublayers = min(real(max(layer.residuals, 1)), real(len(layer.cores) + layer.has_mlp))
     return moved, kernels, sublayers, 2.0 * has_bank

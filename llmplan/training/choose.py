@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from llmplan.formulas.numeric import real
 from llmplan.software.band import verdict
 from llmplan.training.estimate import interval
 from llmplan.training.plan import TrainingPlan
@@ -46,7 +47,7 @@ def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
     nearest: TrainingPlan | None = None
     least = float("inf")
     for plan in plans:
-        peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
+        peak = interval(real(training_memory(plan).peak_bytes), plan, "peak_bytes")
         usable = plan.usable_bytes
         if verdict(peak, usable) == "fits":
             return plan, True

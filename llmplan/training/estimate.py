@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError
+from llmplan.formulas.numeric import real
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine import rates as reach
 from llmplan.setup.plan import PlanWarning
@@ -59,19 +60,19 @@ def estimate(plan: TrainingPlan) -> TrainingEstimate:
         raise InputError(Fault("the workload is serve: `estimate_serving` estimates it"))
     memory, time = training_memory(plan), training_time(plan)
     device, workload = plan.device, plan.workload
-    peak = interval(float(memory.peak_bytes), plan, "peak_bytes")
+    peak = interval(real(memory.peak_bytes), plan, "peak_bytes")
     usable = plan.usable_bytes
-    step = interval(float(time.step_seconds), plan, "step_seconds")
+    step = interval(real(time.step_seconds), plan, "step_seconds")
     tokens = step_tokens(plan)
     per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
     flops = training_flops(plan)
     top = reach.peak_flops(device, workload.precision)
-    mfu = model_flops_utilization(flops, step.value, float(plan.devices), top)
+    mfu = model_flops_utilization(flops, step.value, real(plan.devices), top)
     return TrainingEstimate(
         plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
         verdict=verdict(peak, usable), time=time, step=step, tokens_per_second=per_second, model_flops=flops,
-        mfu=float(mfu), hfu=float(mfu) * (1.0 + recomputed_flops(plan) / flops),
-        warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, float(memory.host_bytes))),
+        mfu=real(mfu), hfu=real(mfu) * (1.0 + recomputed_flops(plan) / flops),
+        warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, real(memory.host_bytes))),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import ceil, maximum, where
+from llmplan.formulas.numeric import ceil, maximum, real, where
 from llmplan.formulas.pipeline import bubble_seconds, stage_layers
 from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import elementwise_bytes, host_bound_seconds, optimizer_seconds, straggler_factor
@@ -109,8 +109,8 @@ def training_time(plan: TrainingPlan) -> StepTime:
     layers = _layers(plan, rates, links, numbers)
     ends, head_tensor = _ends(plan, rates, links, numbers)
     # The last stage has the head; stages are cut so that it has one layer less where that evens them out.
-    share = stage_layers(float(plan.model.layer_count), layout.pp, layout.vp) / plan.model.layer_count
-    even = where(layout.pp > 1, float(plan.model.layer_count) / layout.pp / plan.model.layer_count, share)
+    share = stage_layers(real(plan.model.layer_count), layout.pp, layout.vp) / plan.model.layer_count
+    even = where(layout.pp > 1, real(plan.model.layer_count) / layout.pp / plan.model.layer_count, share)
     inner, outer = _scale(layers, share), _with_ends(_scale(layers, even), ends, head_tensor)
     alone = layout.pp == 1
     last = outer.total > inner.total
@@ -163,7 +163,7 @@ def _layers(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Coeff
     for layer in plan.model.layers:
         tokens = micro_tokens(plan, layer)
         forward, backward = layer_seconds(
-            layer, tokens, sequence(plan, layer), float(workload.seq_len), layout, rates,
+            layer, tokens, sequence(plan, layer), real(workload.seq_len), layout, rates,
             flash=workload.flash_attention, passes=numbers.elementwise_passes, low=low,
             trained=workload.workload != "lora",
         )  # fmt: skip
@@ -176,7 +176,7 @@ def _layers(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Coeff
         busy = forward.total + backward.total + again + tensor + context + expert
         host = host_bound_seconds(busy, numbers.operation_host_seconds * layer_operations(layer)) - busy
         for_group = _Stage(forward + backward, again, host, tensor, context, expert)
-        total = _add(total, _scale(for_group, float(layer.count)))
+        total = _add(total, _scale(for_group, real(layer.count)))
     return total
 
 
@@ -198,7 +198,7 @@ def _ends(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Coeffic
     """Embedding look-up, head and loss of one micro-batch: device time, and tensor-parallel time [s]."""
     model, layout = plan.model, plan.layout
     tokens = micro_tokens(plan)
-    lookup = elementwise_bytes(tokens, float(model.hidden), 4.0) / rates.bandwidth
+    lookup = elementwise_bytes(tokens, real(model.hidden), 4.0) / rates.bandwidth
     if not model.head:
         return Parts(elementwise=lookup), 0.0
     head = Linear("head", "head", model.hidden, model.vocab, "column")

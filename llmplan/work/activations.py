@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.activations import layer_activation_bytes, score_bytes
 from llmplan.formulas.attention import attended_tokens
-from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts
 from llmplan.machine.rates import ELEMENT_BYTES
 from llmplan.model.model import Layer
@@ -32,7 +32,7 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
     frozen = workload.workload == "lora" and workload.quantized_base in (None, "fp8")
     targets = lora_targets(plan)
     tokens = micro_tokens(plan, layer)
-    copied: Num = float(layer.norms * layer.hidden) * defaults.norm_saves
+    copied: Num = real(layer.norms * layer.hidden) * defaults.norm_saves
     divided: Num = layer.activation_elements * defaults.activation_saves
     routed_tokens = tokens / minimum(layout.tp, layout.ep)
     routed: Num = 0.0
@@ -52,12 +52,12 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
     for core in layer.cores:
         divided = divided + saved_elements(core, source_share(plan, layer))
         if core.scores and core.kind == "softmax" and not workload.flash_attention and scores:
-            keys = float(workload.seq_len) if core.cross else sequence(plan, layer)
+            keys = real(workload.seq_len) if core.cross else sequence(plan, layer)
             attended = attended_tokens(keys, core.context, causal=False)
             kept_scores = kept_scores + score_bytes(
                 tokens, attended, core.heads, layout.tp, 5.0 if defaults.dropout else 2.0
             )
-    masks = float(layer.residuals * layer.hidden) if defaults.dropout else 0.0
+    masks = real(layer.residuals * layer.hidden) if defaults.dropout else 0.0
     element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
     sequence_parallel = 1.0 * layout.sequence_parallel
     dense = layer_activation_bytes(tokens, copied, divided, masks, kept_scores, layout.tp, sequence_parallel, element)

@@ -17,7 +17,7 @@ from llmplan.formulas.collectives import (
     ring_latency,
     send_seconds,
 )
-from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import exposed_seconds
@@ -80,9 +80,7 @@ def expert_parallel(plan: TrainingPlan, layer: Layer, links: Links, exposed: flo
     layout = plan.layout
     size = 2.0 * tokens / minimum(layout.tp, layout.ep) * bank.inputs
     members, _, latency = ring(layout.ep * 1.0, 1.0, links)
-    once = dispatch_seconds(
-        size, float(bank.active), layout.ep * 1.0, members, links.scale_up, links.scale_out, latency
-    )
+    once = dispatch_seconds(size, real(bank.active), layout.ep * 1.0, members, links.scale_up, links.scale_out, latency)
     times = 4.0 + where(layout.recompute == "full", 2.0, 0.0)
     return where(layout.ep > 1, exposed * times * once, 0.0)
 
@@ -114,7 +112,7 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
     dp, inner = layout.dp * layout.cp * 1.0, layout.tp * 1.0
     spread = expert_parts(layout.tp, layout.ep)
     expert_dp = maximum(1.0, dp * layout.tp / spread)
-    layers = stage_layers(float(plan.model.layer_count), layout.pp, layout.vp)
+    layers = stage_layers(real(plan.model.layer_count), layout.pp, layout.vp)
 
     def gather(size: Num, group: Num, between: Num, pieces: Num) -> Num:
         _, bandwidth, latency = ring(group, between, links)

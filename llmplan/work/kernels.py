@@ -13,7 +13,7 @@ from llmplan.formulas.attention import (
     score_traffic,
 )
 from llmplan.formulas.matmul import grouped_matmul_seconds, matmul_seconds, matmul_traffic
-from llmplan.formulas.numeric import minimum, where
+from llmplan.formulas.numeric import minimum, real, where
 from llmplan.formulas.states import expert_parts, split_parts
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.machine.rates import MatmulRate
@@ -77,10 +77,10 @@ class Parts:
 
 def local_shape(linear: Linear, tp: Num, ep: Num) -> tuple[Num, Num]:
     """Outputs and inputs (n, k) of a matrix on one device [1]."""
-    n, k = float(linear.outputs), float(linear.inputs)
+    n, k = real(linear.outputs), real(linear.inputs)
     if linear.split == "none":
         return n, k
-    parts = expert_parts(tp, ep) / ep if linear.routed else split_parts(tp, float(linear.split_limit))
+    parts = expert_parts(tp, ep) / ep if linear.routed else split_parts(tp, real(linear.split_limit))
     return (n / parts, k) if linear.split == "column" else (n, k / parts)
 
 
@@ -123,8 +123,8 @@ def core_seconds(
         traffic = _ELEMENT * tokens * core.saved_elements / layout.tp
         once = _attention(extra, traffic, rates)
         return once, UNFUSED_BACKWARD * once
-    heads, kv_heads = core.heads / layout.tp, core.kv_heads / split_parts(layout.tp, float(core.kv_heads))
-    context = None if core.context is None else float(core.context)
+    heads, kv_heads = core.heads / layout.tp, core.kv_heads / split_parts(layout.tp, real(core.kv_heads))
+    context = None if core.context is None else real(core.context)
     keys = source_len if core.cross else seq_len
     if not flash:
         attended = attended_tokens(keys, context, causal=False, chunked=core.chunked)
@@ -214,7 +214,7 @@ def model_flops(plan: TrainingPlan) -> float:
 
     Causal attention counts the half that is needed. Embedding look-ups count nothing, the head does.
     """
-    model, sequences = plan.model, float(plan.workload.global_batch)
+    model, sequences = plan.model, real(plan.workload.global_batch)
     head = 2.0 * sequences * sequence(plan) * model.hidden * model.vocab if model.head else 0.0
     products, mixing = layer_flops(plan)
     return head + products + mixing
@@ -227,15 +227,15 @@ def layer_flops(plan: TrainingPlan) -> tuple[float, float]:
         length = sequence(plan, layer)
         tokens = plan.workload.global_batch * length * layer.count
         source = source_share(plan, layer)
-        passes = ((x, x.active * float(linear_share(x, source))) for x in layer.linears)
+        passes = ((x, x.active * real(linear_share(x, source))) for x in layer.linears)
         products += sum(2.0 * x.inputs * x.outputs * times for x, times in passes) * tokens
         for core in layer.cores:
             mixing += tokens * (core.token_flops + core.pair_flops * length / 2.0)
             if core.kind == "softmax":
-                keys = float(plan.workload.seq_len) if core.cross else length
-                context = None if core.context is None else float(core.context)
+                keys = real(plan.workload.seq_len) if core.cross else length
+                context = None if core.context is None else real(core.context)
                 attended = attended_tokens(keys, context, causal=core.causal, chunked=core.chunked)
-                mixing += float(attention_flops(tokens, attended, core.heads, core.qk_dim, core.v_dim))
+                mixing += real(attention_flops(tokens, attended, core.heads, core.qk_dim, core.v_dim))
     return products, mixing
 
 

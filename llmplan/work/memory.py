@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.activations import logits_bytes
-from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import expert_parts, sharded_bytes
 from llmplan.machine.rates import ELEMENT_BYTES
@@ -78,7 +78,7 @@ def _gathered(plan: TrainingPlan, held: Held) -> Num:
     if defaults.gathered_unit == "matrix":
         one = largest_matrix(plan)
     else:
-        one = (held.dense + held.expert) / stage_layers(float(plan.model.layer_count), layout.pp, layout.vp)
+        one = (held.dense + held.expert) / stage_layers(real(plan.model.layer_count), layout.pp, layout.vp)
     first, last = end_parameters(plan)
     unit = maximum(one, maximum(first, last))
     trained = (held.dense_trained + held.expert_trained) / (held.dense + held.expert)
@@ -113,7 +113,7 @@ def training_memory(plan: TrainingPlan) -> Memory:
         tokens = minimum(tokens, defaults.logits_chunk * 1.0) if defaults.logits_chunk else tokens
         logits = logits_bytes(tokens, model.vocab, layout.tp, defaults.logits_bytes)
     base = _Base(held, kept_activations(plan), _gathered(plan, held))
-    layers = float(model.layer_count)
+    layers = real(model.layer_count)
     less = end_stage_layers(layers, layout.pp, layout.vp) / stage_layers(layers, layout.pp, layout.vp)
     in_flight = micro_batches_in_flight(layout.pp, layout.vp, micro_batches)
     behind = micro_batches_in_flight(maximum(layout.pp - 1.0, 1.0), layout.vp, micro_batches)

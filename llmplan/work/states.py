@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import maximum, minimum, where
+from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts, lora_parameters, split_parts
 from llmplan.model.model import Layer, Linear
@@ -50,9 +50,9 @@ def local_parameters(linear: Linear, layout: Any) -> Num:
     if linear.routed:
         return linear.parameters / minimum(expert_parts(layout.tp, layout.ep), linear.experts * layout.tp)
     if linear.split == "none":
-        return float(linear.parameters)
+        return real(linear.parameters)
     bias = linear.outputs * linear.bias if linear.split == "row" else 0.0
-    return (linear.parameters - bias) / split_parts(layout.tp, float(linear.split_limit)) + bias
+    return (linear.parameters - bias) / split_parts(layout.tp, real(linear.split_limit)) + bias
 
 
 def adapter_parameters(layer: Layer, plan: TrainingPlan) -> float:
@@ -62,7 +62,7 @@ def adapter_parameters(layer: Layer, plan: TrainingPlan) -> float:
         return 0.0
     targets = lora_targets(plan)
     chosen = [linear for linear in layer.linears if linear.name in targets]
-    return sum(linear.experts * float(lora_parameters(linear.inputs, linear.outputs, rank)) for linear in chosen)
+    return sum(linear.experts * real(lora_parameters(linear.inputs, linear.outputs, rank)) for linear in chosen)
 
 
 def lora_targets(plan: TrainingPlan) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def lora_targets(plan: TrainingPlan) -> tuple[str, ...]:
 def layers_on_stage(plan: TrainingPlan, layer: Layer) -> Num:
     """Layers of this group on the fullest stage, the groups spread evenly [1]."""
     layout, total = plan.layout, plan.model.layer_count
-    fullest = stage_layers(float(total), layout.pp, layout.vp)
+    fullest = stage_layers(real(total), layout.pp, layout.vp)
     return fullest * (layer.copies / total)
 
 
@@ -88,7 +88,7 @@ def layer_parameters(plan: TrainingPlan) -> Held:
         count = layers_on_stage(plan, layer)
         banks = sum((local_parameters(x, plan.layout) for x in layer.linears if x.routed), 0.0)
         rest = sum(
-            (local_parameters(x, plan.layout) for x in layer.linears if not x.routed), float(layer.extra_parameters)
+            (local_parameters(x, plan.layout) for x in layer.linears if not x.routed), real(layer.extra_parameters)
         )
         adapters = adapter_parameters(layer, plan)
         dense, expert, trained = dense + count * (rest + adapters), expert + count * banks, trained + count * adapters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmplan.formulas.numeric import real
 from llmplan.model.model import Core, Layer, Linear
 from llmplan.training.plan import TrainingPlan
 
@@ -15,7 +16,7 @@ def sequence(plan: TrainingPlan, layer: Layer | None = None) -> float:
     """Tokens of a sequence in a layer, or (None) at the head [1]: target_len in a decoder that has an encoder."""
     workload = plan.workload
     decodes = plan.model.architecture == "encoder-decoder" and (layer is None or layer.side == "decoder")
-    return float(workload.target_len or workload.seq_len) if decodes else float(workload.seq_len)
+    return real(workload.target_len or workload.seq_len) if decodes else real(workload.seq_len)
 
 
 def micro_tokens(plan: TrainingPlan, layer: Layer | None = None) -> Num:
@@ -25,7 +26,7 @@ def micro_tokens(plan: TrainingPlan, layer: Layer | None = None) -> Num:
 
 def source_share(plan: TrainingPlan, layer: Layer) -> float:
     """Tokens of the encoder's sequence for each one of the layer's own [1]: 1 where both are as long."""
-    return float(plan.workload.seq_len) / sequence(plan, layer)
+    return real(plan.workload.seq_len) / sequence(plan, layer)
 
 
 def linear_share(linear: Linear, source: Num) -> Num:
@@ -41,4 +42,4 @@ def saved_elements(core: Core, source: float) -> float:
 
 def step_tokens(plan: TrainingPlan) -> float:
     """Tokens that one step trains on, all devices: global_batch x seq_len [1]; a target adds none."""
-    return float(plan.workload.global_batch) * plan.workload.seq_len
+    return real(plan.workload.global_batch) * plan.workload.seq_len

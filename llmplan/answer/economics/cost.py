@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.cost import instances, run_cost
+from llmplan.formulas.numeric import real
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
@@ -63,7 +64,7 @@ def cost_of(plan: Setup, wall: Interval, catalog: Catalog) -> Cost:
     """
     given = plan.options.price
     if given is not None:
-        own = _offer(plan, wall, GIVEN, GIVEN, "", GIVEN, "", GIVEN, float(given), 1)
+        own = _offer(plan, wall, GIVEN, GIVEN, "", GIVEN, "", GIVEN, real(given), 1)
         return Cost(own, (own,))
     offers = [
         _offer(
@@ -96,8 +97,8 @@ def _offer(
     plan: Setup, wall: Interval, provider: str, instance: str, region: str, kind: str, date: str, source: str,
     usd_per_hour: float, each: int,
 ) -> Offer:  # fmt: skip
-    count = plan.devices / each if _by_the_chip(plan, each) else float(instances(float(plan.devices), float(each)))
-    usd, low, high = (float(run_cost(seconds, count, usd_per_hour)) for seconds in (wall.value, wall.low, wall.high))
+    count = plan.devices / each if _by_the_chip(plan, each) else real(instances(real(plan.devices), real(each)))
+    usd, low, high = (real(run_cost(seconds, count, usd_per_hour)) for seconds in (wall.value, wall.low, wall.high))
     return Offer(
         provider, instance, region, kind, date, source, usd_per_hour, each, count, plan.devices, round(count * each),
         usd, low, high,

@@ -10,6 +10,7 @@ from llmplan.catalog.catalog import normal
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.formulas.carbon import embodied_carbon, operational_carbon
 from llmplan.formulas.energy import facility_energy, it_energy
+from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable, Grid, Host
 from llmplan.units import parse_quantity
 
@@ -63,8 +64,8 @@ def energy_of(plan: Setup, wall: Interval, catalog: Catalog) -> Energy:
     watts = it_watts(plan, power)
     if watts is None:
         return Energy(power, grid, None, None, None, None, None, embodied, missing)
-    whole = float(facility_energy(watts, power.pue))
-    carbon = float(operational_carbon(whole * wall.value, grid.intensity))
+    whole = real(facility_energy(watts, power.pue))
+    carbon = real(operational_carbon(whole * wall.value, grid.intensity))
     low, high = whole * wall.low, whole * wall.high
     return Energy(power, grid, watts * wall.value, whole * wall.value, low, high, carbon, embodied, missing)
 
@@ -73,7 +74,7 @@ def it_watts(plan: Setup, power: Power) -> float | None:
     """What the plan's devices draw with their share of their hosts [W]; None where the device's power is not known."""
     if power.device_watts is None:
         return None
-    return float(it_energy(1.0, float(plan.devices), power.device_watts, _nodes(plan), power.node_watts or 0.0))
+    return real(it_energy(1.0, real(plan.devices), power.device_watts, _nodes(plan), power.node_watts or 0.0))
 
 
 def _nodes(plan: Setup) -> float:
@@ -99,7 +100,7 @@ def power_of(plan: Setup, table: EnergyTable) -> Power:
         pue, pue_source = said.pue, "given"
     elif pue is None:
         pue, pue_source = table.pue, f"stands in: cluster {cluster.id} says none"
-    return Power(watts, source, node, node_source, cluster.devices_per_node, float(pue), pue_source)
+    return Power(watts, source, node, node_source, cluster.devices_per_node, real(pue), pue_source)
 
 
 def grid_of(plan: Setup, table: EnergyTable) -> Grid:
@@ -127,7 +128,7 @@ def _embodied(plan: Setup, table: EnergyTable, seconds: float) -> float | None:
     each, host = plan.cluster.embodied, table.hosts.get(plan.device.kind, Host())
     if each is None and host.node_embodied is not None and host.device_embodied is not None:
         each = host.node_embodied + plan.cluster.devices_per_node * host.device_embodied
-    return None if each is None else float(embodied_carbon(each, _nodes(plan), seconds, table.lifetime))
+    return None if each is None else real(embodied_carbon(each, _nodes(plan), seconds, table.lifetime))
 
 
 def assumed_power(plan: Setup, power: Power, grid: Grid, remark: str = "") -> Iterator[str]:

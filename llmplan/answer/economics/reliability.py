@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.formulas.numeric import real
 from llmplan.formulas.reliability import checkpoint_interval, device_interval, goodput, job_interval
 from llmplan.machine.facilities import ReliabilityTable
 from llmplan.units import parse_quantity
@@ -46,11 +47,11 @@ def reliability_of(plan: TrainingPlan, write_seconds: float | None, catalog: Cat
     """Reliability of a plan whose checkpoints take `write_seconds`; InputError for an unknown `mtbf`."""
     table = catalog.table("reliability", ReliabilityTable)
     name, source, device = _rate(plan, table)
-    job = float(job_interval(device, float(plan.devices)))
+    job = real(job_interval(device, real(plan.devices)))
     if write_seconds is None:
         return Reliability(name, source, device, job, table.restart, None, None)
-    work = float(checkpoint_interval(write_seconds, job))
-    share = float(goodput(work, write_seconds, table.restart, job)) if work > 0 else 1.0
+    work = real(checkpoint_interval(write_seconds, job))
+    share = real(goodput(work, write_seconds, table.restart, job)) if work > 0 else 1.0
     return Reliability(name, source, device, job, table.restart, work, share)
 
 
@@ -60,7 +61,7 @@ def _rate(plan: TrainingPlan, table: ReliabilityTable) -> tuple[str, str, float]
     wanted = said.strip().lower() if said else table.default
     if wanted in table.rates:
         rate = table.rates[wanted]
-        return rate.name, rate.source, float(device_interval(rate.devices, rate.period, rate.interruptions))
+        return rate.name, rate.source, real(device_interval(rate.devices, rate.period, rate.interruptions))
     try:
         seconds = parse_quantity(wanted, "s")
         if seconds < 1:

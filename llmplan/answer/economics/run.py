@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmplan.formulas.numeric import real
 from llmplan.software.band import Interval
 from llmplan.work.tokens import step_tokens
 
@@ -35,9 +36,9 @@ def run_tokens(plan: TrainingPlan) -> float | None:
     if workload.tokens is not None:
         return workload.tokens
     if said.steps is not None:
-        return float(said.steps) * step_tokens(plan)
+        return real(said.steps) * step_tokens(plan)
     if said.epochs is not None and said.dataset_tokens is not None:
-        return float(said.epochs) * float(said.dataset_tokens)
+        return real(said.epochs) * real(said.dataset_tokens)
     return None
 
 
@@ -50,5 +51,5 @@ def run_of(answer: TrainingEstimate, tokens: float, goodput: float | None, wait:
     rate, share = answer.tokens_per_second, (1.0 if goodput is None else goodput) / wait
     work = Interval(tokens / rate.value, tokens / rate.high, tokens / rate.low)
     wall = Interval(work.value / share, work.low / share, work.high / share)
-    steps = float(math.ceil(tokens / step_tokens(answer.plan)))
+    steps = real(math.ceil(tokens / step_tokens(answer.plan)))
     return Run(tokens, steps, work, wall, wall.value * answer.plan.devices)

@@ -11,6 +11,7 @@ from llmplan.answer.economics.energy import Power, assumed_power, grid_of, it_wa
 from llmplan.formulas.carbon import operational_carbon
 from llmplan.formulas.cost import break_even_rate, cost_per_million
 from llmplan.formulas.energy import energy_per_million, facility_energy
+from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval
@@ -100,8 +101,8 @@ def input_share(answer: ServingEstimate) -> float:
     """Share of a request's device time that its prompt takes [1]: a prefill against its part of decoding steps."""
     work = answer.plan.workload
     together = max(answer.together, 1.0)
-    prefill = float(answer.prefill.total)
-    decode = float(answer.decode.total) * max(work.output_tokens - 1.0, 0.0) / together
+    prefill = real(answer.prefill.total)
+    decode = real(answer.decode.total) * max(work.output_tokens - 1.0, 0.0) / together
     return prefill / (prefill + decode) if prefill + decode > 0 else 1.0
 
 
@@ -110,18 +111,18 @@ def _per_million(
 ) -> PerMillion:
     """A million of what a request has `each` of, which take `share` of its time; the band is that of the requests."""
     rates = [max(rate, 1e-30) * each for rate in (requests.value, requests.high, requests.low)]
-    money = None if usd is None else Interval(*(float(cost_per_million(usd * share, rate)) for rate in rates))
+    money = None if usd is None else Interval(*(real(cost_per_million(usd * share, rate)) for rate in rates))
     if watts is None:
         return PerMillion(money, None, None)
-    joules = Interval(*(float(energy_per_million(watts * share, rate)) for rate in rates))
-    carbon = Interval(*(float(operational_carbon(one, intensity)) for one in (joules.value, joules.low, joules.high)))
+    joules = Interval(*(real(energy_per_million(watts * share, rate)) for rate in rates))
+    carbon = Interval(*(real(operational_carbon(one, intensity)) for one in (joules.value, joules.low, joules.high)))
     return PerMillion(money, joules, carbon)
 
 
 def _watts(plan: ServingPlan, power: Power) -> float | None:
     """What the deployment draws with its share of hosts and building [W]."""
     machines = it_watts(plan, power)
-    return None if machines is None else float(facility_energy(machines, power.pue))
+    return None if machines is None else real(facility_energy(machines, power.pue))
 
 
 def _api(answer: ServingEstimate, usd: float | None) -> Api | None:
@@ -133,7 +134,7 @@ def _api(answer: ServingEstimate, usd: float | None) -> Api | None:
     if usd is None or a_request <= 0:
         return Api(price[0], price[1], hourly, None, None, None)
     tokens = work.input_tokens + work.output_tokens
-    rate = float(break_even_rate(usd, a_request / tokens * _MILLION)) / tokens
+    rate = real(break_even_rate(usd, a_request / tokens * _MILLION)) / tokens
     return Api(price[0], price[1], hourly, rate, rate / answer.capacity, usd < hourly)
 
 

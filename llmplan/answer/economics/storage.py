@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storage_bandwidth, transfer_seconds
+from llmplan.formulas.numeric import real
 from llmplan.work.states import adapter_parameters, optimizer_bytes, state_bytes
 
 if TYPE_CHECKING:
@@ -53,22 +54,22 @@ def storage_of(answer: TrainingEstimate, tokens: float) -> Storage:
     plan, storage = answer.plan, answer.plan.cluster.storage
     weight, _, master = state_bytes(plan)
     trained = trained_parameters(plan)
-    size = float(checkpoint_bytes(trained, weight, min(master, _MASTER), optimizer_bytes(plan)))
+    size = real(checkpoint_bytes(trained, weight, min(master, _MASTER), optimizer_bytes(plan)))
     each = _SHORT_TOKEN if plan.model.vocab <= _SHORT_VOCABULARY else _LONG_TOKEN
-    data = float(plan.options.dataset_tokens or tokens) * each
+    data = real(plan.options.dataset_tokens or tokens) * each
     read = write = None
     if storage is not None:
         nodes = node_count(plan)
-        read = float(storage_bandwidth(nodes, storage.read, storage.shared_read or math.inf))
-        write = float(storage_bandwidth(nodes, storage.write, storage.shared_write or math.inf))
+        read = real(storage_bandwidth(nodes, storage.read, storage.shared_read or math.inf))
+        write = real(storage_bandwidth(nodes, storage.write, storage.shared_write or math.inf))
     return Storage(
         kind=storage.kind if storage else None,
         checkpoint_bytes=size,
         weights_bytes=trained * weight,
-        write_seconds=None if write is None else float(transfer_seconds(size, write)),
-        read_seconds=None if read is None else float(transfer_seconds(size, read)),
+        write_seconds=None if write is None else real(transfer_seconds(size, write)),
+        read_seconds=None if read is None else real(transfer_seconds(size, read)),
         dataset_bytes=data,
-        data_bandwidth=float(data_bandwidth(answer.tokens_per_second.value, each)),
+        data_bandwidth=real(data_bandwidth(answer.tokens_per_second.value, each)),
         read_bandwidth=read,
         write_bandwidth=write,
     )
@@ -77,10 +78,10 @@ def storage_of(answer: TrainingEstimate, tokens: float) -> Storage:
 def trained_parameters(plan: TrainingPlan) -> float:
     """Parameters that a checkpoint of this training holds [1]: all, or those of the adapters."""
     if plan.workload.workload != "lora":
-        return float(plan.model.parameters)
+        return real(plan.model.parameters)
     return sum(adapter_parameters(layer, plan) * layer.count for layer in plan.model.layers)
 
 
 def node_count(plan: TrainingPlan) -> float:
     """Nodes that the run takes, the last perhaps in part [1]."""
-    return float(math.ceil(plan.devices / plan.cluster.devices_per_node))
+    return real(math.ceil(plan.devices / plan.cluster.devices_per_node))
