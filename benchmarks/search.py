@@ -21,7 +21,7 @@ from llmplan.search.space import Space
 from llmplan.search.training import Search, search
 from llmplan.setup.request import request
 from llmplan.training.step import training_time
-from llmplan.work.memory import training_memory
+from llmplan.training.memory import training_memory
 
 # name, model, hardware, devices, sequence, global batch, further choices; from a thousand layouts to ten million
 SPACES = [

@@ -12,9 +12,9 @@ from llmplan.setup.draft import Draft
 from llmplan.setup.request import Request
 from llmplan.software.band import Interval
 from llmplan.training.estimate import interval
+from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import resolve_training
-from llmplan.work.memory import training_memory
 
 MOST_DEVICES = 16_384
 """Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""

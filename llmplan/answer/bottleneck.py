@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from llmplan.answer.knobs import KNOBS, MORE, NUDGE, UNLIMITED
 from llmplan.setup.codes import warning
+from llmplan.training.memory import training_memory
 from llmplan.training.step import StepTime, training_time
-from llmplan.work.memory import training_memory
 
 if TYPE_CHECKING:
     from llmplan.setup.plan import PlanWarning

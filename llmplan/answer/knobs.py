@@ -25,41 +25,53 @@ def _more_compute(plan: Any, factor: float) -> Any:
 
 
 def _more_memory_bandwidth(plan: Any, factor: float) -> Any:
-    """Faster memory, and the cache on the chip before it, from which some kernels read again."""
+    """Faster memory, and the caches on the chip before it, from which some kernels read and write."""
     memory, efficiency = plan.device.memory, plan.device.efficiency
     on_chip = efficiency.repeated_read_bandwidth
-    changed = efficiency.model_copy(update={"repeated_read_bandwidth": on_chip * factor if on_chip else None})
+    routed = {
+        name: one.model_copy(update={"routed_bandwidth": one.routed_bandwidth and one.routed_bandwidth * factor})
+        for name, one in efficiency.grouped_matmul.items()
+    }
+    changed = efficiency.model_copy(
+        update={"repeated_read_bandwidth": on_chip * factor if on_chip else None, "grouped_matmul": routed}
+    )
     return _device(plan, efficiency=changed, memory=memory.model_copy(update={"bandwidth": memory.bandwidth * factor}))
 
 
 def _more_scale_up(plan: Any, factor: float) -> Any:
-    """Faster links between the devices of a domain: rate up, latency down; the host's where they have none."""
+    """Faster links between the devices of a domain: rate up, latencies down; the host's where they have none."""
     device = plan.device
-    latency, small = (
-        device.efficiency.link_latency or plan.cluster.fabric.latency,
-        device.efficiency.small_reduce_latency,
-    )
-    shorter = {"link_latency": latency / factor, "small_reduce_latency": small / factor if small else None}
-    efficiency = device.efficiency.model_copy(update=shorter)
+    collectives = {
+        name: one.model_copy(update={word: getattr(one, word) / factor for word in ("base", "step", "chunk")})
+        for name, one in device.efficiency.collectives.items()
+    }
     link = device.scale_up.model_copy(update={"bandwidth": device.scale_up.bandwidth * factor})
+    efficiency = device.efficiency.model_copy(update={"collectives": collectives})
     changed = _device(plan, efficiency=efficiency, scale_up=link)
     return changed if _linked(plan) else _more_host_link(changed, factor)
 
 
 def _more_scale_out(plan: Any, factor: float) -> Any:
-    """A faster fabric between nodes: rate up, latency down; the scale-up link keeps its own latency."""
-    fabric, efficiency = plan.cluster.fabric, plan.device.efficiency
-    kept = efficiency.model_copy(update={"link_latency": efficiency.link_latency or fabric.latency})
+    """A faster fabric between nodes: rate up, latency down."""
+    fabric = plan.cluster.fabric
     faster = {"bandwidth": fabric.bandwidth * factor, "latency": fabric.latency / factor}
-    cluster = plan.cluster.model_copy(update={"fabric": fabric.model_copy(update=faster)})
-    return replace(_device(plan, efficiency=kept), cluster=cluster)
+    return replace(plan, cluster=plan.cluster.model_copy(update={"fabric": fabric.model_copy(update=faster)}))
 
 
 def _faster_host(plan: Any, factor: float) -> Any:
     """A faster host: less time a launched operation, a kernel and a step, and a faster link to its memory."""
     efficiency = plan.device.efficiency
-    curves = {name: one.model_copy(update={"launch": one.launch / factor}) for name, one in efficiency.matmul.items()}
-    shorter = {"matmul": curves, "decode_attention_latency": (efficiency.decode_attention_latency or 0.0) / factor}
+
+    def launched(table: Any, word: str = "launch") -> Any:
+        return {name: one.model_copy(update={word: getattr(one, word) / factor}) for name, one in table.items()}
+
+    attention = efficiency.attention
+    shorter = {
+        "matmul": launched(efficiency.matmul), "engine_matmul": launched(efficiency.engine_matmul),
+        "grouped_matmul": launched(efficiency.grouped_matmul),
+        "decode_attention": launched(efficiency.decode_attention, "latency"),
+        "attention": attention and attention.model_copy(update={"launch": attention.launch / factor}),
+    }  # fmt: skip
     changed = _device(plan, efficiency=efficiency.model_copy(update=shorter))
     times = {name: getattr(plan.coefficients, name) / factor for name in HOST_TIMES}
     changed = replace(changed, coefficients=replace(plan.coefficients, **times))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from llmplan.answer.bottleneck import CAPACITY
 from llmplan.answer.knobs import KNOBS, MORE, NUDGE
 from llmplan.serving.estimate import estimate_serving
+from llmplan.serving.iteration import replica
 from llmplan.serving.loads import decode_step, prefill_step, prefill_tokens, read_together
-from llmplan.serving.step import deployment
 from llmplan.setup.codes import warning
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _memory_bound(answer: ServingEstimate) -> bool:
 def _steps(plan: ServingPlan, sequences: float) -> tuple[float, float]:
     """A decoding step with so many sequences, and the prefill of what is read together, of one replica [s]."""
     work, policy = plan.workload, plan.engine.policy
-    at = deployment(plan, policy, plan.coefficients)
+    at = replica(plan)
     prompt = prefill_tokens(work, policy, read_together(work, sequences))
     return float(decode_step(at, work, sequences).total), float(prefill_step(at, work, prompt).total)
 

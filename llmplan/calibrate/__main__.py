@@ -1,7 +1,4 @@
-"""For maintainers, from a checkout: `python -m llmplan.calibrate WHAT`.
-
-WHAT: kernels.
-"""
+"""For maintainers, from a checkout: `python -m llmplan.calibrate WHAT`."""
 
 from __future__ import annotations
 
@@ -10,16 +7,8 @@ import sys
 
 def main(arguments: list[str]) -> int:
     """Runs one calibration; returns the exit code."""
-    if arguments[:1] == ["kernels"]:
-        from llmplan.calibrate import kernels, serving_kernels
-        from llmplan.calibrate.microbenchmarks import FOLDER
-
-        kernels.main(FOLDER)
-        serving_kernels.main(FOLDER)
-    else:
-        print(__doc__, file=sys.stderr)
-        return 2
-    return 0
+    print(__doc__, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel
 
@@ -46,6 +46,8 @@ ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}\Z")
 NAMES_SET = frozenset(NAMES)
 _OWN = ("name", "aliases", "versions", "parent", "notes", "fitted_on")
 """Keys of a stack that it never takes from its parent."""
+_BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin(field.annotation) is dict}
+"""Tables of an efficiency whose rows are taken from a like device one by one."""
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
 
@@ -122,7 +124,9 @@ class Catalog:
         else:
             other = self._efficiency(self._entry("devices", own.like, Device), (*seen, own.like))
         filled = {name: getattr(own, name) for name in own.model_fields_set}
-        return other.model_copy(update={**filled, "matmul": {**other.matmul, **own.matmul}})
+        for name in _BY_KIND & filled.keys():
+            filled[name] = {**getattr(other, name), **filled[name]}
+        return other.model_copy(update=filled)
 
     def _kind_efficiency(self, kind: str) -> Efficiency:
         path = builtin("devices").parent / "efficiency.yaml"

@@ -169,10 +169,7 @@ def _honesty_problems(device: Device) -> Iterator[Problem]:
         if not _is_field(name.split(".")):
             yield ("unverified", index), f"unverified names {name!r}, which is no field"
     efficiency = device.efficiency
-    measured = efficiency.matmul or any(
-        getattr(efficiency, name) is not None
-        for name in ("attention_fraction", "memory_fraction", "link_fraction", "link_latency")
-    )
+    measured = efficiency.model_fields_set - {"like", "source"}
     if measured and not efficiency.source:
         yield ("efficiency",), "measured efficiencies need a source"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import soft_maximum
+from llmplan.formulas.numeric import soft_maximum, sqrt
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -26,74 +26,66 @@ def matmul_seconds(
 ) -> Num:
     """Time of an (m, k) x (k, n) product [s].
 
-    launch + soft_maximum(2 (k + ramp_k) (m n + tail) / rate, traffic / bandwidth)
+    launch + soft_maximum(2 (k + ramp_k) sqrt((m n)^2 + tail^2) / rate, traffic / bandwidth)
 
     m, n, k: rows, columns, inner length [1].
     rate: FLOP/s that a large product reaches, not the datasheet's [FLOP/s].
     ramp_k: inner length lost in filling and draining a tile's pipeline [1].
-    tail: output elements idle in the last wave of tiles, on average [1]: share of a wave x
-        compute units x tile area. It makes a product smaller than the chip cost nearly a full wave.
+    tail: output elements below which a product gets no cheaper, for units stay idle [1]: share of a wave x
+        compute units x tile area. A product of many waves loses little.
     traffic: bytes read and written [bytes]; bandwidth: what streaming kernels reach [bytes/s].
-    launch: fixed time of a kernel [s].
+    launch: fixed time of a kernel, with that of the cast of its input where it has one [s].
     Returns seconds [s], of the arguments' broadcast shape.
 
-    Ignored: the saw-tooth of whole waves (its mean is in `tail`: single shapes are up to 15 % off),
-    cache misses of very large operands, throttling by power.
+    Ignored: the saw-tooth of whole waves (single shapes are up to 15 % off), operands that are both larger than the
+    chip's cache (B200 in 8 bits beyond 16k x 16k x 6k: up to twice the time), throttling by power.
 
-    Five numbers fitted on 1,400 to 1,500 shapes each, m from 1 to 16,384, are within 5-8 % in the
-    median on A100, H100, H200 and B200 (measured kernels: aiconfigurator, vLLM 0.14 collection).
+    Five numbers fitted on 1,300 to 1,500 products each are within 3 to 8 % in the median for m <= 256 and 4 to 9 %
+    for m >= 1024 on A100, H100, H200 and B200 in bf16, fp8, block fp8 and nvfp4 (aiconfigurator, vLLM's kernels).
     A 4096-cube on a device that reaches 800 TFLOP/s, with 100 MB of traffic at 3 TB/s:
 
     >>> t = matmul_seconds(4096.0, 4096.0, 4096.0, rate=8e14, ramp_k=100.0, tail=3e5,
     ...                    traffic=1e8, bandwidth=3e12, launch=3e-6)
     >>> round(float(t) * 1e6, 1)
-    182.2
+    179.1
     """
-    compute = 2.0 * (k + ramp_k) * (m * n + tail) / rate
+    area = m * n
+    compute = 2.0 * (k + ramp_k) * sqrt(area * area + tail * tail) / rate
     return launch + soft_maximum(compute, traffic / bandwidth)
 
 
-def grouped_matmul_seconds(
-    rows: Num, groups: Num, n: Num, k: Num, *, pad: Num, rate: Num, ramp_k: Num, tail: Num, traffic: Num,
-    bandwidth: Num, launch: Num,
-) -> Num:  # fmt: skip
-    """Time of one grouped product: `rows` rows spread over `groups` matrices of (k, n) [s].
+def product_traffic(m: Num, n: Num, k: Num, weight_bytes: Num, input_bytes: Num, sets: Num = 1.0) -> Num:
+    """Bytes of a product that reads weights and inputs once and writes its result in 16 bits once [bytes].
 
-    As `matmul_seconds` with m = rows + groups x pad: every group's last tile of rows is part empty.
+    weight_bytes sets k n + input_bytes m k + 2 m n. Right while a wave's operands stay in the cache; a square
+    product of 16k reads some again.
+    m, n, k [1]; weight_bytes, input_bytes: of one element with its share of scales [bytes]; sets: matrices read [1].
 
-    rows: rows of all groups together [1]; groups: matrices (local experts) [1].
-    pad: rows lost to tiling in each group on average, half a tile's height [1].
-    The rest as in `matmul_seconds`; traffic counts the weights of every group that has rows.
-    Ignored: uneven routing (the busiest group decides where groups sit on different devices).
-
-    One group without padding is a plain product:
-
-    >>> curve = dict(rate=8e14, ramp_k=0.0, tail=0.0, traffic=0.0, bandwidth=1e12, launch=0.0)
-    >>> grouped = grouped_matmul_seconds(512.0, 1.0, 4096.0, 4096.0, pad=0.0, **curve)
-    >>> grouped == matmul_seconds(512.0, 4096.0, 4096.0, **curve)
-    True
+    >>> product_traffic(1.0, 4.0, 2.0, 0.5, 2.0)
+    16.0
     """
-    return matmul_seconds(
-        rows + groups * pad,
-        n,
-        k,
-        rate=rate,
-        ramp_k=ramp_k,
-        tail=tail,
-        traffic=traffic,
-        bandwidth=bandwidth,
-        launch=launch,
-    )
+    return weight_bytes * sets * k * n + input_bytes * m * k + 2.0 * m * n
 
 
-def matmul_traffic(m: Num, n: Num, k: Num, input_bytes: Num, output_bytes: Num, weight_sets: Num = 1.0) -> Num:
-    """Bytes of a product that reads each operand once and writes its result once [bytes].
+def gradient_traffic(rows: Num, n: Num, k: Num, input_bytes: Num, sets: Num = 1.0) -> Num:
+    """Bytes of the gradient of a (k, n) weight: both operands read, an fp32 accumulator read and written [bytes].
 
-    input_bytes (m k + weight_sets k n) + output_bytes m n, element sizes in bytes [bytes].
-    Right while a wave's operands stay in the cache; a square product of 16k re-reads some.
-    m, n, k, weight_sets [1]; input_bytes, output_bytes: of one element [bytes].
+    input_bytes rows (k + n) + 8 sets k n; rows: tokens that the gradient sums over [1]; n, k [1];
+    input_bytes: of one operand's element [bytes]; sets: matrices [1].
 
-    >>> matmul_traffic(2.0, 3.0, 4.0, 2.0, 2.0)
-    52.0
+    >>> gradient_traffic(2.0, 3.0, 4.0, 2.0)
+    124.0
     """
-    return input_bytes * (m * k + weight_sets * k * n) + output_bytes * m * n
+    return input_bytes * rows * (k + n) + 8.0 * sets * k * n
+
+
+def cast_bytes(elements: Num, narrow_bytes: Num, copies: Num = 1.0) -> Num:
+    """Bytes of casting 16-bit values for a product in 8 bits or fewer: elements (2 + copies narrow_bytes) [bytes].
+
+    elements [1]; narrow_bytes: with its share of scales [bytes]; copies: 2 where the transpose is needed too, for the
+    gradient of the weight [1]. Ignored: casts fused into the operation before.
+
+    >>> cast_bytes(10.0, 1.0), cast_bytes(10.0, 1.0, 2.0)
+    (30.0, 40.0)
+    """
+    return elements * (2.0 + copies * narrow_bytes)

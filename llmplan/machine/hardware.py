@@ -61,40 +61,90 @@ class MatmulEfficiency(Spec):
     ramp_k: Annotated[float, Field(ge=0, le=4096)] = 0.0
     """Inner length lost in filling and draining a tile's pipeline [1]."""
     tail: Annotated[float, Field(ge=0, le=8)] = 0.0
-    """Share of a wave of 128 x 128 tiles over all compute units that stands idle in the last wave [1]."""
+    """Waves of 128 x 128 tiles over all compute units below which a product gets no cheaper [1]."""
     memory_fraction: Fraction = 0.8
     """Share of the memory bandwidth that a product bound by memory reaches."""
     launch: Annotated[Seconds, Field(ge=0)] = 0.0
-    """Fixed time of a kernel."""
+    """Fixed time of a kernel, with that of the cast of its input where it has one."""
+    cast_fraction: Fraction | None = None
+    """Share of the memory bandwidth at which 16-bit inputs are cast; absent = no cast."""
+
+
+class GroupedEfficiency(Spec):
+    """The same for products grouped by expert, one layer of experts together."""
+
+    peak_fraction: Fraction
+    tail: Annotated[float, Field(ge=0, le=8)] = 0.0
+    memory_fraction: Fraction = 0.8
+    launch: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Fixed time of the whole layer: routing, sorting, two products, non-linearity, weighted sum."""
+    padding: Annotated[float, Field(ge=0, le=64)] = 3.0
+    """Rows of padding for each row where experts have few: 3; 15 where weights are unpacked on the way."""
+    routed_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    """At which rows are permuted, passed through the non-linearity and summed; absent = streaming kernels."""
+
+
+class AttentionEfficiency(Spec):
+    """What measured flash attention makes of the datasheet, forward; arguments of `formulas.attention`."""
+
+    peak_fraction: Fraction
+    """Share of the dense 16-bit peak that long sequences reach."""
+    ramp: Annotated[float, Field(ge=0, le=4096)] = 0.0
+    """Keys' worth of time lost in starting and ending a block of queries."""
+    tail: Annotated[float, Field(ge=0, le=8)] = 0.0
+    """Waves of blocks of 128 queries lost at the end."""
+    memory_fraction: Fraction = 0.8
+    launch: Annotated[Seconds, Field(ge=0)] = 0.0
+
+
+class DecodeEfficiency(Spec):
+    """What measured attention of one new token a sequence makes of the datasheet."""
+
+    memory_fraction: Fraction
+    """Share of the memory bandwidth at which a large cache is read."""
+    latency: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Fixed time of the kernel and the one that joins its parts."""
+
+
+class CollectiveEfficiency(Spec):
+    """What a measured algorithm of a collective makes of the links; arguments of `formulas.collectives`."""
+
+    link_fraction: Fraction
+    """Share of the scale-up link's rate, one direction, that large messages reach."""
+    base: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Fixed time."""
+    step: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Time from one device to the next."""
+    chunk: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Time to start one chunk of a pipelined message."""
+
+
+Algorithm = Literal["ring", "switch", "one_shot", "two_shot", "exchange", "direct"]
 
 
 class Efficiency(Spec):
     """Measured behaviour of kernels and links on this device. What is absent is taken from `like`
-    or from the family's defaults, and the estimate says so."""
+    or from the family's defaults, and the estimate says so. Kernels are told apart by kind: the precision of the
+    inputs, and how weights are scaled or unpacked (`fp8_block`, `w4a16`)."""
 
     like: str | None = None
     """Id of a device whose measured efficiencies stand in for missing ones."""
-    matmul: dict[Precision, MatmulEfficiency] = {}
-    attention_fraction: Fraction | None = None
-    """Of the bf16 peak that a long causal flash attention reaches, forward."""
+    matmul: dict[str, MatmulEfficiency] = {}
+    engine_matmul: dict[str, MatmulEfficiency] = {}
+    """Products by the kernels of serving engines, where they differ from the best library's."""
+    grouped_matmul: dict[str, GroupedEfficiency] = {}
+    attention: AttentionEfficiency | None = None
     flash_2_fraction: Fraction | None = None
-    """The same for FlashAttention-2, where newer kernels reach more."""
+    """`peak_fraction` of FlashAttention-2, where newer kernels reach more."""
+    decode_attention: dict[str, DecodeEfficiency] = {}
+    """By precision of the cache."""
+    collectives: dict[Algorithm, CollectiveEfficiency] = {}
     sustained_fraction: Fraction = 1.0
     """Of the rates of kernels measured alone that is kept in continuous work, when power limits the clock."""
     memory_fraction: Fraction | None = None
     """Of the datasheet bandwidth that streaming kernels reach."""
-    link_fraction: Fraction | None = None
-    """Of the scale-up link rate that large collectives reach (bus bandwidth)."""
-    link_latency: Annotated[Seconds, Field(ge=0)] | None = None
-    """Fixed time of a collective in the scale-up domain."""
-    decode_attention_fraction: Fraction | None = None
-    """Of the datasheet bandwidth that attention of one new token a sequence to a large cache reaches."""
-    decode_attention_latency: Annotated[Seconds, Field(ge=0)] | None = None
-    """Fixed time of that kernel."""
     repeated_read_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
     """At which decoding attention reads again, from the cache on the chip, what another thread block has read."""
-    small_reduce_latency: Annotated[Seconds, Field(ge=0)] | None = None
-    """Time of an all-reduce of a few KiB over eight devices with kernels made for it."""
     source: str | None = None
 
 

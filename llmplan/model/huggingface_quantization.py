@@ -38,6 +38,8 @@ def precisions(config: Config, has_experts: bool) -> dict[str, Any]:
     if not told:
         return result
     cache = _cache(told) or (_cache(inner) if inner else None)
+    if inner and inner.get("weight_block_size"):
+        result["block_scaled"] = True
     return _weights(config, told, inner or {}, has_experts) | result | ({"kv_precision": cache} if cache else {})
 
 

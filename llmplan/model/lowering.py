@@ -49,6 +49,7 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
         max_context=spec.max_context,
         weight_precision=spec.weight_precision,
         expert_precision=spec.expert_precision,
+        block_scaled=spec.block_scaled,
         kv_precision=spec.kv_precision,
         warnings=warnings,
     )

@@ -127,6 +127,11 @@ class Core:
     saved_elements: float = 0.0
     scores: bool = True
 
+    @property
+    def latent(self) -> bool:
+        """Whether all heads share one cached vector that is wider than a head: multi-head latent attention."""
+        return self.kind == "softmax" and self.cache_heads == 1 and self.kv_heads == self.heads > 1
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -192,6 +197,7 @@ class Model:
     head_parameters: the output matrix, 0 where it is the token table (tied) or there is none.
     head: whether logits over the vocabulary are computed (an encoder under a task head has none).
     weight_precision: of the released weights, where the config says it (fp8, nvfp4, ...); None = bf16.
+    block_scaled: whether released 8-bit weights have a scale a block, not one a tensor or row.
     """
 
     name: str
@@ -210,6 +216,7 @@ class Model:
     weight_precision: str | None = None
     expert_precision: str | None = None
     kv_precision: str | None = None
+    block_scaled: bool = False
     warnings: tuple[str, ...] = ()
 
     @property

@@ -168,6 +168,8 @@ class ModelSpec(Spec):
 
     weight_precision: StoragePrecision | None = None
     """Of the released weights; default bf16."""
+    block_scaled: bool = False
+    """Released 8-bit weights have a scale for each block, not one a tensor or row."""
     expert_precision: StoragePrecision | None = None
     kv_precision: StoragePrecision | None = None
     exact_parameters: Published | None = None

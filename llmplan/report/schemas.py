@@ -24,8 +24,8 @@ from llmplan.report.serving_answers import ServingResult
 from llmplan.report.validation_answers import Validation
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
+from llmplan.training.memory import Memory
 from llmplan.training.step import StepTime
-from llmplan.work.memory import Memory
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import create_model
 
 from llmplan.report.answers import Amount, GridAnswer, LimitAnswer, Part
-from llmplan.serving.step import Step
+from llmplan.serving.iteration import Step
 
 _STEP_PARTS: dict[str, Any] = {field.name: (Amount | None, None) for field in fields(Step)}
 StepParts: type[Part] = create_model("StepParts", __base__=Part, **_STEP_PARTS)

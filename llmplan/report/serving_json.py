@@ -11,7 +11,7 @@ from llmplan.report.economics import known
 if TYPE_CHECKING:
     from llmplan.answer.serving_bottleneck import ServingBottleneck
     from llmplan.serving.estimate import ServingEstimate
-    from llmplan.serving.step import Step
+    from llmplan.serving.iteration import Step
 
 
 def serving_result(answer: ServingEstimate) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.machine.rates import has_precision
+from llmplan.machine.kernels import has_precision
 from llmplan.search.goal import SURELY
 from llmplan.search.request import Ask, question
 from llmplan.search.serving import ServingSearch, search_serving

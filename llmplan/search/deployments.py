@@ -15,9 +15,9 @@ from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
 from llmplan.serving.estimate import serving_interval
+from llmplan.serving.iteration import replica
 from llmplan.serving.loads import Answer, busy_replicas, capacity, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
-from llmplan.serving.step import deployment
 from llmplan.setup.checks import expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
 
@@ -163,7 +163,7 @@ def deploy(plan: ServingPlan, rows: list[Row]) -> Deployments:
     many = plan.with_layout(layouts)
     if batch.any():
         work = work.model_copy(update={"batch": batch})
-    memory, at = serving_memory(many, policy), deployment(many, policy, plan.coefficients)
+    memory, at = serving_memory(many, policy), replica(many)
     places = np.maximum(memory.resident, 1.0)
     answer = respond(at, work, policy, dp, places)
     most = capacity(at, work, policy, places) * dp

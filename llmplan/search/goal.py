@@ -13,11 +13,12 @@ from llmplan.answer.economics.run import run_tokens
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.formulas.step import model_flops_utilization
-from llmplan.machine import rates as reach
+from llmplan.machine.kernels import peak_flops
 from llmplan.search.terms import HOUR, Market
 from llmplan.setup.limits import Limits
-from llmplan.training.estimate import TrainingEstimate, interval, training_flops
-from llmplan.work.tokens import step_tokens
+from llmplan.training.estimate import TrainingEstimate, interval
+from llmplan.training.flops import training_flops
+from llmplan.training.flow import step_tokens
 
 if TYPE_CHECKING:
     from llmplan.search.scores import Scores
@@ -106,7 +107,7 @@ class Goal:
         limits, tokens = self.limits, step_tokens(plan)
         found: dict[str, float] = {}
         if limits.min_mfu is not None:
-            top = reach.peak_flops(plan.device, plan.workload.precision)
+            top = peak_flops(plan.device, plan.workload.precision)
             found["min_mfu"] = (
                 float(model_flops_utilization(training_flops(plan), 1.0, float(devices), top)) / limits.min_mfu
             )

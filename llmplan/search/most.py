@@ -18,9 +18,9 @@ from llmplan.setup.draft import Draft
 from llmplan.setup.request import Request
 from llmplan.training.checks import remarks
 from llmplan.training.estimate import interval
+from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import resolve_training
-from llmplan.work.memory import training_memory
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate

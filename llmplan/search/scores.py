@@ -9,9 +9,9 @@ import numpy as np
 
 from llmplan.search.layouts import Layouts
 from llmplan.setup.layout import Layout
+from llmplan.training.memory import Memory, training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import StepTime, training_time
-from llmplan.work.memory import Memory, training_memory
 
 
 @dataclass(frozen=True, slots=True)

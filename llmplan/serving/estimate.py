@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import replicas, utilisation
+from llmplan.serving.iteration import Replica, Step, replica
 from llmplan.serving.loads import (
     BUSIEST,
     busy_replicas,
@@ -21,7 +22,6 @@ from llmplan.serving.loads import (
 )
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
-from llmplan.serving.step import Deployment, Step, deployment
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict, with_band
 
@@ -107,7 +107,7 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
         raise InputError(Fault("the workload is not serve: `estimate` estimates a training"))
     work, policy = plan.workload, plan.engine.policy
     memory = serving_memory(plan, policy)
-    at = deployment(plan, policy, plan.coefficients)
+    at = replica(plan)
     copies = plan.layout.dp
     busy = real(busy_replicas(work, real(copies)))
     places = max(real(memory.resident), 1.0)
@@ -167,7 +167,7 @@ def _missed(work: ServingWorkload, ttft: float, tpot: float) -> Iterator[tuple[s
         yield "tpot", tpot, work.max_tpot
 
 
-def _replicas(at: Deployment, work: ServingWorkload, policy: ServingPolicy, places: float, most: float) -> int | None:
+def _replicas(at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float) -> int | None:
     """Copies of one replica that serve the request rate within the targets; 0 where none do.
 
     The largest rate of one replica within the targets is found by bisection: more load answers later.

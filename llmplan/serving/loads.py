@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from llmplan.formulas.kv_cache import waves
 from llmplan.formulas.numeric import crossing, maximum, minimum, real, where
 from llmplan.formulas.queueing import many_server_wait, percentile_95, single_server_wait
-from llmplan.serving.step import Deployment, Step, step
+from llmplan.serving.iteration import Replica, Step, iteration
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -57,15 +57,15 @@ class _Pace:
     prefill: Num
 
 
-def decode_step(at: Deployment, work: ServingWorkload, sequences: Num) -> Step:
+def decode_step(at: Replica, work: ServingWorkload, sequences: Num) -> Step:
     """A step that only decodes, half-way through the answers."""
     context = work.input_tokens + work.output_tokens / 2.0
-    return step(at, sequences, context, 0.0, work.input_tokens)
+    return iteration(at, sequences, context, 0.0, work.input_tokens)
 
 
-def prefill_step(at: Deployment, work: ServingWorkload, prompt: Num) -> Step:
+def prefill_step(at: Replica, work: ServingWorkload, prompt: Num) -> Step:
     """A step that only reads `prompt` tokens of prompts."""
-    return step(at, 0.0, 0.0, prompt, work.input_tokens)
+    return iteration(at, 0.0, 0.0, prompt, work.input_tokens)
 
 
 def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) -> Num:
@@ -82,7 +82,7 @@ def read_together(work: ServingWorkload, sequences: Num) -> Num:
     return maximum(sequences, 1.0) if work.output_tokens <= 1.0 else 1.0
 
 
-def pace(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
+def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
     """Times in continuous batching: requests that end in one step are replaced in the next.
 
     A prefill that shares a step costs what it adds to it. There are no more decoding steps to share than tokens
@@ -94,14 +94,14 @@ def pace(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences
     once = prefill_step(at, work, prompt).total
     if policy.mixed_steps and work.output_tokens > 1.0:
         context = work.input_tokens + work.output_tokens / 2.0
-        added = step(at, sequences, context, prompt, work.input_tokens).total - decode
+        added = iteration(at, sequences, context, prompt, work.input_tokens).total - decode
         chunks = sequences * work.input_tokens / prompt
         shared = minimum(1.0, (work.output_tokens - 1.0) / chunks)
         once = shared * added + (1.0 - shared) * once
     return _Pace(decode, once * work.input_tokens / prompt)
 
 
-def static_batch(at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
+def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
     """`batch` sequences start together; what is not resident waits for a place.
 
     Sequences of one length end together, so the batch runs in waves, the last of what is left over.
@@ -124,7 +124,7 @@ def static_batch(at: Deployment, work: ServingWorkload, policy: ServingPolicy, b
     )  # fmt: skip
 
 
-def _wave(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> tuple[Num, Num]:
+def _wave(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> tuple[Num, Num]:
     """Prefill of so many sequences, and one decoding step of them [s]."""
     prompt = prefill_tokens(work, policy, sequences)
     steps = maximum(sequences * work.input_tokens / prompt, 1.0)
@@ -132,7 +132,7 @@ def _wave(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequence
 
 
 def closed_loop(
-    at: Deployment, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0
 ) -> Answer:
     """`batch` requests are kept in flight; those that are not resident wait.
 
@@ -166,13 +166,13 @@ def closed_loop(
     )  # fmt: skip
 
 
-def capacity(at: Deployment, work: ServingWorkload, policy: ServingPolicy, resident: Num) -> Num:
+def capacity(at: Replica, work: ServingWorkload, policy: ServingPolicy, resident: Num) -> Num:
     """Requests a second of a replica with every place taken [1/s]."""
     return closed_loop(at, work, policy, resident, resident).requests_per_second
 
 
 def open_arrivals(
-    at: Deployment, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num, copies: Num = 1.0
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num, copies: Num = 1.0
 ) -> Answer:
     """Requests arrive at `rate` a second at this replica, independently of each other.
 
@@ -189,7 +189,7 @@ def open_arrivals(
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
     tpot = now.decode / (1.0 - busy)
-    alone = step(
+    alone = iteration(
         at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
     )
     own = alone.total * maximum(1.0, work.input_tokens / real(policy.max_batch_tokens))
@@ -208,14 +208,14 @@ def open_arrivals(
     )  # fmt: skip
 
 
-def _outside(at: Deployment, sequences: Num) -> Num:
+def _outside(at: Replica, sequences: Num) -> Num:
     """Time of a request outside the engines, with so many in flight behind the one front end [s]."""
     numbers = at.numbers
-    several = where(at.tp * at.pp > 1, numbers.group_seconds, 0.0)
+    several = where(at.layout.tp * at.layout.pp > 1, numbers.group_seconds, 0.0)
     return numbers.request_seconds + several + numbers.stream_seconds * sequences
 
 
-def _rate(at: Deployment, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
+def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
     """Requests a second that so many in flight complete [1/s]; below one, a share of the time of one."""
     now = pace(at, work, policy, maximum(sequences, 1.0))
     more = maximum(work.output_tokens - 1.0, 0.0)
@@ -227,7 +227,7 @@ def busy_replicas(work: ServingWorkload, copies: Num) -> Num:
     return copies if work.batch is None else minimum(copies, work.batch)
 
 
-def respond(at: Deployment, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Answer:
+def respond(at: Replica, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Answer:
     """What one busy of so many replicas does under the workload's load; resident: sequences that fit in one [1].
 
     `batch` and `request_rate` are those of all replicas together and divided evenly.

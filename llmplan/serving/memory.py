@@ -14,16 +14,16 @@ from llmplan.formulas.kv_cache import (
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
+from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Core, Model
+from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan, ServingWorkload
-from llmplan.serving.precision import WEIGHT_BYTES, expert_bytes
 from llmplan.software.engine import ServingPolicy
 from llmplan.work.states import end_parameters, local_parameters
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
-_WIDE_BYTES = 2.0  # embeddings, head, norms and routers stay in 16 bits when matrices are quantized
 _LOGIT_BYTES = 4.0
 _WORK_VECTORS = 4.0  # hidden vectors of a token alive at once: residual, input, output, one more for communication
 
@@ -87,7 +87,7 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     weights, activations = weight_bytes(plan, work), workspace_bytes(plan, policy)
     overhead = plan.stack.memory.context + plan.stack.memory.workspace + policy.graph_bytes
     room = maximum(0.0, _room(policy, work, usable, weights, activations, overhead))
-    cache = cache_shape(plan.model, plan.layout, WEIGHT_BYTES[work.kv_precision], policy, work.input_tokens)
+    cache = cache_shape(plan.model, plan.layout, STORED_BYTES[work.kv_precision], policy, work.input_tokens)
     whole = work.input_tokens + work.output_tokens
     length = whole if policy.reserve == "whole" else work.input_tokens + work.output_tokens / 2.0
     each = cache.bytes(block_tokens(length, real(policy.block_tokens)))
@@ -125,9 +125,9 @@ def _room(
 def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
     """Weights of the fullest device [bytes]; tables, head, norms and routers in 16 bits at most."""
     layout, model = plan.layout, plan.model
-    narrow = WEIGHT_BYTES[work.weight_precision]
-    wide = narrow if narrow > _WIDE_BYTES else _WIDE_BYTES
-    expert = expert_bytes(model, work)
+    narrow = STORED_BYTES[work.weight_precision]
+    wide = narrow if narrow > WIDE_BYTES else WIDE_BYTES
+    expert = STORED_BYTES[precisions(model, work).experts]
     fullest = stage_layers(real(model.layer_count), layout.pp, 1.0)
     total: Num = 0.0
     for layer in model.layers:
@@ -136,7 +136,7 @@ def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
             each = expert if linear.routed else wide if linear.wide else narrow
             held = held + local_parameters(linear, layout) * each
         total = total + fullest * (layer.copies / model.layer_count) * held
-    first, last = end_parameters(plan)
+    first, last = end_parameters(model, layout)
     return total + wide * where(layout.pp == 1, first + last, maximum(first, last))
 
 
@@ -149,7 +149,7 @@ def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
         inner = layer.activation_elements + sum(core.saved_elements for core in layer.cores)
         widest = maximum(widest, inner / layout.tp)
     logits = _LOGIT_BYTES * policy.max_sequences * model.vocab / layout.tp if model.head else 0.0
-    return tokens * _WIDE_BYTES * (_WORK_VECTORS * model.hidden + widest) + logits
+    return tokens * WIDE_BYTES * (_WORK_VECTORS * model.hidden + widest) + logits
 
 
 def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0) -> CacheShape:

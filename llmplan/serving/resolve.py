@@ -9,7 +9,7 @@ from typing import Any
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.machine.hardware import Device
-from llmplan.machine.rates import has_precision
+from llmplan.machine.kernels import has_precision
 from llmplan.model.model import Model
 from llmplan.serving.defaults import (
     LOW_PRECISIONS,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from llmplan.schema import Spec
 from llmplan.units import Bytes
-from llmplan.vocabulary import Count, Fraction, StoragePrecision
+from llmplan.vocabulary import Count, Dispatch, Fraction, ReduceAlgorithm, StoragePrecision
 
 CacheReads = Literal["shared", "shared_16_bit", "each"]
 
@@ -46,6 +46,17 @@ class ServingPolicy(Spec):
     device after tensor parallelism."""
     mixed_steps: bool = True
     """Whether prefill shares a step with decoding (chunked prefill, in-flight batching)."""
+    all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch", "one_shot", "two_shot")
+    """Algorithms of an all-reduce that the engine has, of which the fastest runs."""
+    dispatch: Dispatch = "domain"
+    """How tokens go to their experts, where attention is data parallel."""
+    narrow_dispatch: bool = True
+    """Tokens go to their experts in the precision of the products' inputs, not in 16 bits."""
+    fused_experts: bool = True
+    """Experts run in fused kernels, whose rate was measured, not in grouped products of a library."""
+    routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.8
+    """How unevenly tokens go to experts: standard deviation over mean of their rows [1]; 0.8 is what measured layers
+    were routed with (aiconfigurator, power law 1.01)."""
     low_precision_kv: StoragePrecision | None = None
     """Precision of the cache where weights and activations have 8 bits or fewer and nothing is said."""
 

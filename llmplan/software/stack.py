@@ -13,7 +13,7 @@ from llmplan.software.coefficients import Coefficients
 from llmplan.software.engine import ServingPolicy
 from llmplan.software.versions import choose
 from llmplan.units import Bytes
-from llmplan.vocabulary import Recompute, WorkloadKind
+from llmplan.vocabulary import Dispatch, Recompute, ReduceAlgorithm, WorkloadKind
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
@@ -67,6 +67,18 @@ class TrainingRecipe(Spec):
     """Bytes of a logit at the peak, all copies: 4 fp32 and 4 its gradient."""
     logits_chunk: int = 0
     """Tokens of which the loss is computed at a time; 0 = all."""
+    block_scaled: bool = False
+    """8-bit weights and inputs have a scale a block, not one a tensor."""
+    all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch")
+    """Algorithms of an all-reduce that the stack has, of which the fastest runs."""
+    dispatch: Dispatch = "domain"
+    """How tokens go to their experts."""
+    dispatch_bytes: float = 2.0
+    """Bytes of an element on the way to its expert; the way back has 16 bits."""
+    fused_experts: bool = False
+    """Experts run in fused kernels, whose rate was measured, not in grouped products of a library."""
+    routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """How unevenly tokens go to experts: standard deviation over mean of their rows [1]; 0 = balanced by the loss."""
 
 
 class MemoryModel(Spec):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from llmplan.formulas.numeric import real
 from llmplan.software.band import verdict
 from llmplan.training.estimate import interval
+from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
-from llmplan.work.memory import training_memory
 
 
 def candidates(

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmplan.errors import did_you_mean
 from llmplan.machine.hardware import Device
-from llmplan.machine.rates import has_precision
+from llmplan.machine.kernels import has_precision
 from llmplan.model.model import Model
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
 from llmplan.formulas.step import model_flops_utilization
-from llmplan.machine import rates as reach
+from llmplan.machine.kernels import peak_flops
 from llmplan.setup.plan import PlanWarning
 from llmplan.software.band import Band, Interval, Verdict, verdict, with_band
+from llmplan.training.flops import recomputed_flops, training_flops
+from llmplan.training.flow import step_tokens
+from llmplan.training.memory import Memory, training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.remarks import memory_remarks
 from llmplan.training.step import StepTime, training_time
-from llmplan.work.kernels import layer_flops, model_flops
-from llmplan.work.memory import Memory, training_memory
-from llmplan.work.tokens import step_tokens
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.summary import Economics
@@ -66,7 +66,7 @@ def estimate(plan: TrainingPlan) -> TrainingEstimate:
     tokens = step_tokens(plan)
     per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
     flops = training_flops(plan)
-    top = reach.peak_flops(device, workload.precision)
+    top = peak_flops(device, workload.precision)
     mfu = model_flops_utilization(flops, step.value, real(plan.devices), top)
     return TrainingEstimate(
         plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
@@ -74,22 +74,6 @@ def estimate(plan: TrainingPlan) -> TrainingEstimate:
         mfu=real(mfu), hfu=real(mfu) * (1.0 + recomputed_flops(plan) / flops),
         warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, real(memory.host_bytes))),
     )  # fmt: skip
-
-
-def training_flops(plan: TrainingPlan) -> float:
-    """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
-    return model_flops(plan) * (2.0 if plan.lora else 3.0)
-
-
-def recomputed_flops(plan: TrainingPlan) -> float:
-    """FLOPs of one step that are computed a second time in the backward pass, all devices [FLOP]."""
-    products, mixing = layer_flops(plan)
-    recompute = plan.layout.recompute
-    if recompute == "full":
-        return products + mixing
-    if recompute == "selective":
-        return products * plan.recipe.selective_share + (0.0 if plan.workload.flash_attention else mixing)
-    return 0.0
 
 
 def interval(value: float, plan: TrainingPlan, quantity: str) -> Interval:

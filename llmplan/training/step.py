@@ -11,30 +11,41 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.numeric import ceil, maximum, real, where
 from llmplan.formulas.pipeline import bubble_seconds, stage_layers
 from llmplan.formulas.states import expert_parts
-from llmplan.formulas.step import elementwise_bytes, host_bound_seconds, optimizer_seconds, straggler_factor
-from llmplan.machine import rates as reach
-from llmplan.model.model import Layer, Linear
-from llmplan.software.coefficients import Coefficients
-from llmplan.training.plan import TrainingPlan
-from llmplan.work.communication import (
-    context_parallel,
-    data_parallel,
-    expert_parallel,
-    pipeline_transfer,
-    reduce,
-    tensor_parallel,
+from llmplan.formulas.step import (
+    elementwise_bytes,
+    exposed_seconds,
+    host_bound_seconds,
+    optimizer_seconds,
+    straggler_factor,
 )
-from llmplan.work.kernels import Parts, Rates, choose, layer_seconds, linear_seconds
-from llmplan.work.states import end_parameters, layer_parameters, optimizer_bytes, state_bytes
-from llmplan.work.tokens import micro_tokens, sequence
+from llmplan.machine.links import Links, all_reduce, links_of, with_algorithms
+from llmplan.machine.precision import WIDE_BYTES
+from llmplan.model.model import Layer
+from llmplan.software.coefficients import Coefficients
+from llmplan.training.communication import data_parallel, pipeline_transfer
+from llmplan.training.flow import layer_flow, micro_tokens
+from llmplan.training.plan import TrainingPlan
+from llmplan.training.states import layer_parameters, optimizer_bytes, state_bytes
+from llmplan.work.communication import expert_parallel_seconds, ring_of_keys_seconds, tensor_parallel_seconds
+from llmplan.work.elementwise import operations
+from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
+from llmplan.work.layer import NOTHING, Parts, backward, choose, forward
+from llmplan.work.products import plain_product
+from llmplan.work.states import end_parameters
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
-LOW_PRECISIONS = ("fp8", "mxfp8", "nvfp4", "int8")
-# Cross entropy in fp32: logits read for maximum and sum, written as probabilities, read and written as gradient.
-_LOSS_PASSES, _LOSS_BYTES = 6.0, 4.0
-_ROUTING_OPERATIONS = 12.0
+LOSS_PASSES, LOSS_BYTES = 6.0, 4.0
+"""Cross entropy in fp32: logits read for maximum and sum, written as probabilities, read and written as gradient."""
+LOOKUP_PASSES = 4.0
+"""Embedding look-up: a row read and written forward, its gradient read and added backward."""
+HOST_PASSES = 3.0
+"""Launches of forward and backward passes over those of the forward: two products for one, and what goes with them."""
+BACKWARD_PASSES = 1.0
+"""Collectives of a layer's backward pass over those of its forward pass."""
+RING_PASSES = 3.0
+"""Times that keys and values go around: forward, again backward, and their gradients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,46 +83,61 @@ class StepTime:
 class _Stage:
     """Seconds of one micro-batch through one stage."""
 
-    work: Parts
-    recompute: Num
-    host: Num
-    tensor: Num
-    context: Num
-    expert: Num
+    work: Parts = NOTHING
+    recompute: Num = 0.0
+    host: Num = 0.0
+    tensor: Num = 0.0
+    context: Num = 0.0
+    expert: Num = 0.0
 
     @property
     def total(self) -> Num:
         return self.work.total + self.recompute + self.host + self.tensor + self.context + self.expert
 
+    def __add__(self, other: _Stage) -> _Stage:
+        return _Stage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(_Stage)))
 
-def training_rates(plan: TrainingPlan, numbers: Coefficients) -> Rates:
-    """Kernel rates for the plan's device, precision and stack."""
-    kept = plan.device.efficiency.sustained_fraction
-    share = numbers.matmul_efficiency * kept
-    kernel = plan.recipe.attention_kernel if plan.recipe else "best"
-    low = plan.workload.precision in LOW_PRECISIONS
-    wide_precision = "bf16" if low else plan.workload.precision
-    narrow = share * (numbers.low_precision_efficiency if low else 1.0)
-    return Rates(
-        low=reach.matmul_rate(plan.device, plan.workload.precision, narrow),
-        wide=reach.matmul_rate(plan.device, wide_precision, share),
-        attention=reach.attention_rate(plan.device, numbers.attention_efficiency * kept, kernel),
-        bandwidth=reach.stream_bandwidth(plan.device),
-        units_ramp=reach.ATTENTION_RAMP,
-    )
+    def __mul__(self, factor: Num) -> _Stage:
+        return _Stage(*(getattr(self, f.name) * factor for f in fields(_Stage)))
 
 
-def training_time(plan: TrainingPlan) -> StepTime:
-    """Step time by part, for every layout of the plan."""
-    numbers, layout = plan.coefficients, plan.layout
-    rates, links = training_rates(plan, numbers), reach.links(plan.device, plan.cluster, numbers.scale_out_efficiency)
+def _choose(condition: Any, a: _Stage, b: _Stage) -> _Stage:
+    rest = (where(condition, getattr(a, f.name), getattr(b, f.name)) for f in fields(_Stage)[1:])
+    return _Stage(choose(condition, a.work, b.work), *rest)
+
+
+def training_kernels(plan: TrainingPlan, numbers: Coefficients) -> Kernels:
+    """The kernels of the plan's device, precision and stack."""
+    recipe, precision = plan.recipe, plan.workload.precision
+    stored = precision if precision in ("fp32", "tf32") else "bf16"
+    narrow = precision if precision not in ("fp16", "fp32", "tf32") else stored
+    stored = "fp32" if stored == "tf32" else stored
+    weights = narrow if narrow in ("fp8", "mxfp8", "nvfp4", "int8") else stored
+    kinds = Precisions(weights, weights, precision, stored, block_scaled=recipe.block_scaled)
+    software = Software(
+        attention=recipe.attention_kernel, flash=plan.workload.flash_attention, fused_experts=recipe.fused_experts,
+        routing_spread=recipe.routing_spread,
+    )  # fmt: skip
+    return kernels_of(plan.device, kinds, software, numbers)
+
+
+def training_links(plan: TrainingPlan, numbers: Coefficients) -> Links:
+    """The links of the plan's device in its cluster, with the stack's algorithms."""
+    links = links_of(plan.device, plan.cluster, numbers.scale_out_efficiency)
+    return with_algorithms(links, plan.recipe.all_reduce, plan.recipe.dispatch)
+
+
+def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> StepTime:
+    """Step time by part, for every layout of the plan; numbers: the plan's unless given."""
+    numbers = numbers or plan.coefficients
+    layout = plan.layout
+    kernels, links = training_kernels(plan, numbers), training_links(plan, numbers)
     micro_batches = plan.workload.global_batch / (layout.dp * layout.micro_batch)
-    layers = _layers(plan, rates, links, numbers)
-    ends, head_tensor = _ends(plan, rates, links, numbers)
+    layers, ends = _layers(plan, kernels, links, numbers), _ends(plan, kernels, links, numbers)
     # The last stage has the head; stages are cut so that it has one layer less where that evens them out.
     share = stage_layers(real(plan.model.layer_count), layout.pp, layout.vp) / plan.model.layer_count
     even = where(layout.pp > 1, real(plan.model.layer_count) / layout.pp / plan.model.layer_count, share)
-    inner, outer = _scale(layers, share), _with_ends(_scale(layers, even), ends, head_tensor)
+    inner, outer = layers * share, layers * even + ends
     alone = layout.pp == 1
     last = outer.total > inner.total
     stage = _choose(alone | last if not isinstance(alone, bool) else (alone or bool(last)), outer, inner)
@@ -124,14 +150,14 @@ def training_time(plan: TrainingPlan) -> StepTime:
         "attention_seconds": stage.work.attention * micro_batches,
         "elementwise_seconds": stage.work.elementwise * micro_batches,
         "recompute_seconds": stage.recompute * micro_batches,
-        "host_seconds": stage.host * micro_batches + numbers.step_seconds,
+        "host_seconds": (stage.host + numbers.micro_batch_seconds) * micro_batches + numbers.step_seconds,
         "tensor_parallel_seconds": stage.tensor * micro_batches,
         "context_parallel_seconds": stage.context * micro_batches,
         "expert_parallel_seconds": stage.expert * micro_batches,
         "pipeline_transfer_seconds": transfer * micro_batches,
         "pipeline_bubble_seconds": bubble,
         "data_parallel_seconds": sharing,
-        "optimizer_seconds": _optimizer(plan, rates),
+        "optimizer_seconds": _optimizer(plan, kernels),
     }
     busy: Num = 0.0
     for seconds in parts.values():
@@ -141,87 +167,67 @@ def training_time(plan: TrainingPlan) -> StepTime:
     return StepTime(**parts, straggler_seconds=busy * slower)
 
 
-def _scale(stage: _Stage, factor: Num) -> _Stage:
-    return _Stage(stage.work * factor, *(getattr(stage, f.name) * factor for f in fields(_Stage)[1:]))
-
-
-def _with_ends(stage: _Stage, ends: Parts, tensor: Num) -> _Stage:
-    return _Stage(stage.work + ends, stage.recompute, stage.host, stage.tensor + tensor, stage.context, stage.expert)
-
-
-def _choose(condition: Any, a: _Stage, b: _Stage) -> _Stage:
-    rest = (where(condition, getattr(a, f.name), getattr(b, f.name)) for f in fields(_Stage)[1:])
-    return _Stage(choose(condition, a.work, b.work), *rest)
-
-
-def _layers(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Coefficients) -> _Stage:
+def _layers(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:
     """All layers of the model, forward and backward, for one micro-batch; a stage does its share of them."""
-    layout, workload, defaults = plan.layout, plan.workload, plan.recipe
-    low = workload.precision in LOW_PRECISIONS
-    is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
-    total = _Stage(Parts(), 0.0, 0.0, 0.0, 0.0, 0.0)
+    total = _Stage()
     for layer in plan.model.layers:
-        tokens = micro_tokens(plan, layer)
-        forward, backward = layer_seconds(
-            layer, tokens, sequence(plan, layer), real(workload.seq_len), layout, rates,
-            flash=workload.flash_attention, passes=numbers.elementwise_passes, low=low,
-            trained=workload.workload != "lora",
-        )  # fmt: skip
-        half = (forward.matmul + forward.elementwise) * defaults.selective_share
-        selective = half + (0.0 if workload.flash_attention else forward.attention)
-        again = where(is_full, forward.total, where(is_selective, selective, 0.0))
-        tensor = tensor_parallel(plan, layer, links, numbers.exposed_tensor_parallel, tokens)
-        context = context_parallel(plan, layer, links, forward.attention + backward.attention, tokens)
-        expert = expert_parallel(plan, layer, links, numbers.exposed_expert_parallel, tokens)
-        busy = forward.total + backward.total + again + tensor + context + expert
-        host = host_bound_seconds(busy, numbers.operation_host_seconds * layer_operations(layer)) - busy
-        for_group = _Stage(forward + backward, again, host, tensor, context, expert)
-        total = _add(total, _scale(for_group, real(layer.count)))
+        total = total + _layer(plan, layer, kernels, links, numbers) * real(layer.count)
     return total
 
 
-def layer_operations(layer: Layer) -> float:
-    """Operations that the host launches for one layer [1]: matrices, mixing, norms, residuals, routing.
+def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:
+    """One layer, forward and backward, for one micro-batch."""
+    layout, flow, recipe = plan.layout, layer_flow(plan, layer), plan.recipe
+    trained = not plan.lora
+    ahead = forward(layer, flow, layout, kernels, trained=trained)
+    back = backward(layer, flow, layout, kernels, trained=trained)
+    is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
+    half = (ahead.matmul + ahead.elementwise) * recipe.selective_share
+    selective = half + (0.0 if plan.workload.flash_attention else ahead.attention)
+    again = where(is_full, ahead.total, where(is_selective, selective, 0.0))
+    passes = 1.0 + BACKWARD_PASSES + where(is_full, 1.0, 0.0)
+    tensor = numbers.exposed_tensor_parallel * passes * tensor_parallel_seconds(layer, flow, layout, links)
+    once = expert_parallel_seconds(layer, flow, layout, links, recipe.dispatch_bytes)
+    expert = numbers.exposed_expert_parallel * passes * once
+    context: Num = 0.0
+    for core in layer.cores:
+        around = RING_PASSES * ring_of_keys_seconds(core, flow, layout, links)
+        cover = ahead.attention + back.attention
+        context = context + exposed_seconds(around, cover, numbers.exposed_context_parallel)
+    busy = ahead.total + back.total + again + tensor + context + expert
+    launches = HOST_PASSES * operations(layer) * numbers.operation_host_seconds
+    return _Stage(ahead + back, again, host_bound_seconds(busy, launches) - busy, tensor, context, expert)
 
-    Routing tokens to experts and back takes about a dozen small kernels (top-k, sort, permute, counts,
-    exchange, weigh, and their inverses).
-    """
-    routing = _ROUTING_OPERATIONS if any(linear.routed for linear in layer.linears) else 0.0
-    return len(layer.linears) + 2.0 * len(layer.cores) + layer.norms + layer.residuals + routing
 
-
-def _add(a: _Stage, b: _Stage) -> _Stage:
-    return _Stage(a.work + b.work, *(getattr(a, f.name) + getattr(b, f.name) for f in fields(_Stage)[1:]))
-
-
-def _ends(plan: TrainingPlan, rates: Rates, links: reach.Links, numbers: Coefficients) -> tuple[Parts, Num]:
-    """Embedding look-up, head and loss of one micro-batch: device time, and tensor-parallel time [s]."""
+def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:
+    """Embedding look-up, head and loss of one micro-batch."""
     model, layout = plan.model, plan.layout
     tokens = micro_tokens(plan)
-    lookup = elementwise_bytes(tokens, real(model.hidden), 4.0) / rates.bandwidth
+    lookup = elementwise_bytes(tokens, real(model.hidden), LOOKUP_PASSES) / kernels.stream
     if not model.head:
-        return Parts(elementwise=lookup), 0.0
-    head = Linear("head", "head", model.hidden, model.vocab, "column")
-    products: Num = 0.0
-    for direction in ("forward", "dgrad") if plan.lora else ("forward", "dgrad", "wgrad"):
-        products = products + linear_seconds(head, tokens, layout, rates.wide, direction)
-    loss = elementwise_bytes(tokens, model.vocab / layout.tp, _LOSS_PASSES, _LOSS_BYTES) / rates.bandwidth
-    sums = 2.0 * numbers.exposed_tensor_parallel * reduce(layout.tp, 1.0, links, 2.0 * tokens * model.hidden)
-    return Parts(matmul=products, elementwise=lookup + loss), sums
+        return _Stage(Parts(elementwise=lookup))
+    n, k = model.vocab / layout.tp, real(model.hidden)
+    products = plain_product(n, k, tokens, kernels.wide, "forward")
+    products = products + plain_product(n, k, tokens, kernels.wide, "input_gradient")
+    if not plan.lora:
+        products = products + plain_product(n, k, tokens, kernels.wide, "weight_gradient")
+    loss = elementwise_bytes(tokens, model.vocab / layout.tp, LOSS_PASSES, LOSS_BYTES) / kernels.stream
+    size = WIDE_BYTES * tokens * model.hidden
+    sums = (1.0 + BACKWARD_PASSES) * numbers.exposed_tensor_parallel * all_reduce(links, size, layout.tp * 1.0)
+    return _Stage(Parts(matmul=products, elementwise=lookup + loss), tensor=sums)
 
 
-def _optimizer(plan: TrainingPlan, rates: Rates) -> Num:
+def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
     """The optimizer's pass over its shard [s]: reads gradient, master and states, writes them and the parameter."""
     layout = plan.layout
-    held, (first, last) = layer_parameters(plan), end_parameters(plan)
-    frozen = plan.lora
+    held, (first, last) = layer_parameters(plan), end_parameters(plan.model, layout)
     dp = layout.dp * layout.cp * 1.0
     shards = where(layout.zero >= 1, dp, 1.0)
     expert_shards = where(layout.zero >= 1, maximum(1.0, dp * layout.tp / expert_parts(layout.tp, layout.ep)), 1.0)
-    ends = 0.0 if frozen else where(layout.pp == 1, first + last, maximum(first, last))
+    ends = 0.0 if plan.lora else where(layout.pp == 1, first + last, maximum(first, last))
     parameters = (held.dense_trained + ends) / shards + held.expert_trained / expert_shards
     weight, gradient, master = state_bytes(plan)
     moved = gradient + 2.0 * (optimizer_bytes(plan) + master) + weight
-    host = plan.device.host_link.bandwidth if plan.device.host_link else rates.bandwidth
-    bandwidth = where(layout.offload_optimizer, host, rates.bandwidth)
+    host = plan.device.host_link.bandwidth if plan.device.host_link else kernels.stream
+    bandwidth = where(layout.offload_optimizer, host, kernels.stream)
     return optimizer_seconds(parameters, moved, bandwidth)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from llmplan import Plan, plan_from
-from llmplan.training.estimate import training_flops
-from llmplan.work.kernels import model_flops
-from llmplan.work.memory import training_memory
+from llmplan.training.flops import training_flops
+from llmplan.training.flops import model_flops
+from llmplan.training.memory import training_memory
 
 # Table 3: 96 layers, hidden 12288, 96 heads; s = 2048, t = p = 8, three chunks a stage, b = 1, global batch 64.
 L, H, A, S, T, P, CHUNKS, BATCH = 96, 12288, 96, 2048, 8, 8, 3, 64

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from llmplan import Plan, plan_from
-from llmplan.training.estimate import training_flops
+from llmplan.training.flops import training_flops
 from llmplan.training.step import training_time
-from llmplan.work.kernels import model_flops
-from llmplan.work.memory import training_memory
+from llmplan.training.flops import model_flops
+from llmplan.training.memory import training_memory
 
 EXACT = 1e-12
 

@@ -16,7 +16,7 @@ from random_plans import arrays, catalog, changed, faster, legal, plan_of
 
 from llmplan import Plan, estimate, plan_from
 from llmplan.training.step import StepTime, training_time
-from llmplan.work.memory import Memory, training_memory
+from llmplan.training.memory import Memory, training_memory
 
 ROUNDING = 1 + 1e-9
 CHECKS = [HealthCheck.filter_too_much, HealthCheck.too_slow]

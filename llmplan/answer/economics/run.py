@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import real
 from llmplan.software.band import Interval
-from llmplan.work.tokens import step_tokens
+from llmplan.training.flow import step_tokens
 
 if TYPE_CHECKING:
     from llmplan.training.estimate import TrainingEstimate

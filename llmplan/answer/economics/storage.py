@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storage_bandwidth, transfer_seconds
 from llmplan.formulas.numeric import real
-from llmplan.work.states import adapter_parameters, optimizer_bytes, state_bytes
+from llmplan.training.states import adapters, optimizer_bytes, state_bytes
 
 if TYPE_CHECKING:
     from llmplan.training.estimate import TrainingEstimate
@@ -79,7 +79,7 @@ def trained_parameters(plan: TrainingPlan) -> float:
     """Parameters that a checkpoint of this training holds [1]: all, or those of the adapters."""
     if plan.workload.workload != "lora":
         return real(plan.model.parameters)
-    return sum(adapter_parameters(layer, plan) * layer.count for layer in plan.model.layers)
+    return sum(adapters(plan, layer) * layer.count for layer in plan.model.layers)
 
 
 def node_count(plan: TrainingPlan) -> float:

@@ -12,11 +12,12 @@ from llmplan.formulas.activations import layer_activation_bytes, score_bytes
 from llmplan.formulas.attention import attended_tokens
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts
-from llmplan.machine.rates import ELEMENT_BYTES
+from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.model.model import Layer
+from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share
 from llmplan.training.plan import TrainingPlan
-from llmplan.work.states import layers_on_stage, lora_targets
-from llmplan.work.tokens import micro_tokens, saved_elements, sequence, source_share
+from llmplan.training.states import lora_targets
+from llmplan.work.states import layers_on_stage
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -84,7 +85,7 @@ def kept_activations(plan: TrainingPlan) -> Kept:
     largest: Num = 0.0
     dropped: Num = 0.0
     for layer in model.layers:
-        count = layers_on_stage(plan, layer) * (layer.count / layer.copies)
+        count = layers_on_stage(model, layer, layout) * (layer.count / layer.copies)
         full = activation_bytes_per_layer(plan, layer)
         kept = activation_bytes_per_layer(plan, layer, scores=False) * (1.0 - defaults.selective_share)
         whole, selective = whole + count * full, selective + count * kept

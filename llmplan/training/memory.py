@@ -12,18 +12,12 @@ from llmplan.formulas.activations import logits_bytes
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import expert_parts, sharded_bytes
-from llmplan.machine.rates import ELEMENT_BYTES
+from llmplan.machine.precision import ELEMENT_BYTES
+from llmplan.training.activations import Kept, kept_activations
+from llmplan.training.flow import micro_tokens
 from llmplan.training.plan import TrainingPlan
-from llmplan.work.activations import Kept, kept_activations
-from llmplan.work.states import (
-    Held,
-    end_parameters,
-    largest_matrix,
-    layer_parameters,
-    optimizer_bytes,
-    state_bytes,
-)
-from llmplan.work.tokens import micro_tokens
+from llmplan.training.states import Held, layer_parameters, optimizer_bytes, state_bytes
+from llmplan.work.states import end_parameters, largest_matrix
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -76,10 +70,10 @@ def _gathered(plan: TrainingPlan, held: Held) -> Num:
     """
     layout, defaults = plan.layout, plan.recipe
     if defaults.gathered_unit == "matrix":
-        one = largest_matrix(plan)
+        one = largest_matrix(plan.model, layout)
     else:
         one = (held.dense + held.expert) / stage_layers(real(plan.model.layer_count), layout.pp, layout.vp)
-    first, last = end_parameters(plan)
+    first, last = end_parameters(plan.model, layout)
     unit = maximum(one, maximum(first, last))
     trained = (held.dense_trained + held.expert_trained) / (held.dense + held.expert)
     bytes_each = ELEMENT_BYTES["bf16"] * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
@@ -104,7 +98,7 @@ def training_memory(plan: TrainingPlan) -> Memory:
     layout, workload, model = plan.layout, plan.workload, plan.model
     defaults, fixed = plan.recipe, plan.stack.memory
     held = layer_parameters(plan)
-    first, last = end_parameters(plan)
+    first, last = end_parameters(plan.model, layout)
     micro_batches = workload.global_batch / (layout.dp * layout.micro_batch)
     alone = layout.pp == 1
     logits: Num = 0.0

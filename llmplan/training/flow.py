@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llmplan.formulas.numeric import real
 from llmplan.model.model import Core, Layer, Linear
 from llmplan.training.plan import TrainingPlan
+from llmplan.work.flow import Flow
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -24,12 +25,21 @@ def micro_tokens(plan: TrainingPlan, layer: Layer | None = None) -> Num:
     return plan.layout.micro_batch * sequence(plan, layer) / plan.layout.cp
 
 
+def layer_flow(plan: TrainingPlan, layer: Layer) -> Flow:
+    """What one micro-batch brings to a layer on one device."""
+    source = real(plan.workload.seq_len)
+    return Flow(
+        tokens=micro_tokens(plan, layer), length=sequence(plan, layer), source=source,
+        source_tokens=plan.layout.micro_batch * source / plan.layout.cp,
+    )  # fmt: skip
+
+
 def source_share(plan: TrainingPlan, layer: Layer) -> float:
     """Tokens of the encoder's sequence for each one of the layer's own [1]: 1 where both are as long."""
     return real(plan.workload.seq_len) / sequence(plan, layer)
 
 
-def linear_share(linear: Linear, source: Num) -> Num:
+def linear_share(linear: Linear, source: float) -> float:
     """Tokens that pass a matrix for each one of its layer [1]: keys of cross attention are made of the source's."""
     return source if linear.role == "cross_kv" else 1.0
 

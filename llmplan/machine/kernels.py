@@ -1,0 +1,200 @@
+"""What kernels reach on a device: curves by kind, as the formulas take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from llmplan.errors import Fault, InputError
+from llmplan.machine.hardware import Device
+from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDE_BYTES, WIDER
+
+TILE_AREA = 128.0 * 128.0
+"""Output elements that one compute unit works on at a time [1]."""
+BLOCK_QUERIES = 128.0
+"""Queries that one compute unit works on at a time in flash attention [1]."""
+LATENT_PEAK_FRACTION = 0.67
+"""Share of the 16-bit peak of decoding attention that computes more than it reads (FlashMLA on H800, 660 TFLOP/s
+published as "up to", hardware_catalog/microbenchmarks/deepseek.csv) [1]."""
+
+EntryT = TypeVar("EntryT")
+
+
+@dataclass(frozen=True, slots=True)
+class ProductCurve:
+    """Arguments of `formulas.matmul` for one device and kind of product.
+
+    rate [FLOP/s]; ramp_k, tail [1]; bandwidth [bytes/s]; launch [s]; cast_bandwidth: at which inputs are cast, 0 = they
+    are not [bytes/s]; input_bytes, weight_bytes: of one element [bytes].
+    """
+
+    rate: float
+    ramp_k: float
+    tail: float
+    bandwidth: float
+    launch: float
+    cast_bandwidth: float
+    input_bytes: float
+    weight_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedCurve:
+    """The same for products grouped by expert.
+
+    launch: of a whole layer of experts [s]; padding: rows of padding for each of few [1]; routed_bandwidth: of
+    permutation, non-linearity and weighted sum [bytes/s].
+    """
+
+    rate: float
+    tail: float
+    bandwidth: float
+    launch: float
+    padding: float
+    routed_bandwidth: float
+    input_bytes: float
+    weight_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionCurve:
+    """Arguments of `attention_seconds`: rate [FLOP/s], ramp, tail [1], bandwidth [bytes/s], launch [s]."""
+
+    rate: float
+    ramp: float
+    tail: float
+    bandwidth: float
+    launch: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeCurve:
+    """Arguments of `formulas.decode`: bandwidth, on_chip [bytes/s] (0 = not known), rate [FLOP/s], latency [s]."""
+
+    bandwidth: float
+    on_chip: float
+    rate: float
+    latency: float
+
+
+def peak_flops(device: Device, precision: str) -> float:
+    """Dense peak for matrix products in `precision` [FLOP/s]; InputError where the device lacks it."""
+    for name in (precision, WIDER.get(precision, precision)):
+        if name in device.peak and name not in device.unsupported:
+            return device.peak[name]
+    have = ", ".join(device.peak)
+    raise InputError(Fault(f"{device.id} has no {precision} matrix products; it has {have}"))
+
+
+def has_precision(device: Device, precision: str) -> bool:
+    """Whether the device multiplies matrices in that precision itself."""
+    if precision in device.unsupported:
+        return False
+    try:
+        return peak_flops(device, precision) > 0
+    except InputError:
+        return False
+
+
+def product_curve(
+    device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, engine: bool = False
+) -> ProductCurve:
+    """Curve of products with inputs in `kind` and weights stored in `weights`.
+
+    share: of the measured rate, memory: of the measured bandwidth that running software reaches [1];
+    engine: whether the kernels are a serving engine's.
+    """
+    inputs = kind if kind in ELEMENT_BYTES else "bf16"  # weights that are unpacked meet inputs of 16 bits
+    measured = device.efficiency.matmul | (device.efficiency.engine_matmul if engine else {})
+    found = _nearest(measured, inputs)
+    cast = found.cast_fraction if inputs in NARROW and found.cast_fraction else 0.0
+    return ProductCurve(
+        rate=peak_flops(device, inputs) * found.peak_fraction * share,
+        ramp_k=found.ramp_k,
+        tail=found.tail * (device.compute_units or 1) * TILE_AREA,
+        bandwidth=device.memory.bandwidth * found.memory_fraction * memory,
+        launch=found.launch,
+        cast_bandwidth=device.memory.bandwidth * cast,
+        input_bytes=ELEMENT_BYTES[inputs],
+        weight_bytes=STORED_BYTES[weights],
+    )
+
+
+def grouped_curve(
+    device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, fused: bool = True
+) -> GroupedCurve:
+    """Curve of products grouped by expert; fused: by the fused kernels that were measured, else at the rate of plain
+    products, as CUTLASS and DeepGEMM reach it (hardware_catalog/microbenchmarks/deepseek.csv)."""
+    inputs = kind if kind in ELEMENT_BYTES else "bf16"
+    efficiency, peak = device.efficiency, peak_flops(device, inputs)
+    plain = product_curve(device, kind, weights, share=share, memory=memory)
+    stream = stream_bandwidth(device)
+    if not efficiency.grouped_matmul:
+        return GroupedCurve(
+            plain.rate, plain.tail, plain.bandwidth, plain.launch, 3.0, stream, plain.input_bytes, plain.weight_bytes
+        )
+    found = _nearest(efficiency.grouped_matmul, kind)
+    return GroupedCurve(
+        rate=peak * found.peak_fraction * share if fused else plain.rate,
+        tail=found.tail * (device.compute_units or 1) * TILE_AREA,
+        bandwidth=device.memory.bandwidth * found.memory_fraction * memory,
+        launch=found.launch,
+        padding=found.padding,
+        routed_bandwidth=found.routed_bandwidth or stream,
+        input_bytes=plain.input_bytes,
+        weight_bytes=plain.weight_bytes,
+    )
+
+
+def attention_curve(device: Device, *, share: float = 1.0, kernel: str = "best") -> AttentionCurve:
+    """Curve of flash attention, forward; kernel: `flash-2` or `best`."""
+    found = device.efficiency.attention
+    if found is None:
+        raise InputError(Fault(f"{device.id} has no measured attention, nor its kind"))
+    older = device.efficiency.flash_2_fraction if kernel == "flash-2" else None
+    return AttentionCurve(
+        rate=wide_peak(device) * (older or found.peak_fraction) * share,
+        ramp=found.ramp,
+        tail=found.tail * (device.compute_units or 1) * BLOCK_QUERIES,
+        bandwidth=device.memory.bandwidth * found.memory_fraction,
+        launch=found.launch,
+    )
+
+
+def decode_curve(device: Device, cache: str, *, share: float = 1.0, memory: float = 1.0) -> DecodeCurve:
+    """Curve of attention of one new token a sequence to a cache in `cache`."""
+    found = _nearest(device.efficiency.decode_attention, cache)
+    return DecodeCurve(
+        bandwidth=device.memory.bandwidth * found.memory_fraction * memory,
+        on_chip=device.efficiency.repeated_read_bandwidth or 0.0,
+        rate=wide_peak(device) * LATENT_PEAK_FRACTION * share,
+        latency=found.latency,
+    )
+
+
+def wide_peak(device: Device) -> float:
+    """Dense peak of the precision that attention works in: 16 bits, else 32 [FLOP/s]."""
+    for name in ("bf16", "fp16", "fp32"):
+        if name in device.peak:
+            return device.peak[name]
+    raise InputError(Fault(f"{device.id} has no 16- or 32-bit peak to run attention at"))
+
+
+def stream_bandwidth(device: Device) -> float:
+    """Bytes/s of streaming kernels [bytes/s]."""
+    fraction = device.efficiency.memory_fraction
+    return device.memory.bandwidth * (1.0 if fraction is None else fraction)
+
+
+def narrow_share(bytes_each: float) -> float:
+    """Bytes of an element over those of 16 bits, at most 1 [1]."""
+    return min(bytes_each / WIDE_BYTES, 1.0)
+
+
+def _nearest(measured: Mapping[str, EntryT], kind: str) -> EntryT:
+    """The entry of a kind, of the kind whose behaviour is nearest, else of 16 bits."""
+    for name in (kind, MEASURED_AS.get(kind, kind), "bf16"):
+        if name in measured:
+            return measured[name]
+    return next(iter(measured.values()))

@@ -1,0 +1,159 @@
+"""Time of one iteration of an engine: so many sequences decode one token, so many tokens of prompts are read.
+
+Batch, context and lengths may be numbers or arrays, and so may the degrees of the layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from llmplan.formulas.numeric import maximum, real, where
+from llmplan.formulas.step import host_bound_seconds
+from llmplan.machine.links import Links, links_of, send, with_algorithms
+from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
+from llmplan.model.model import Layer, Model
+from llmplan.software.coefficients import Coefficients
+from llmplan.work.communication import expert_parallel_seconds, tensor_parallel_seconds
+from llmplan.work.elementwise import operations
+from llmplan.work.flow import Flow
+from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
+from llmplan.work.layer import Parts, forward
+from llmplan.work.products import plain_product
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+    from llmplan.serving.plan import ServingPlan, ServingWorkload
+    from llmplan.software.engine import ServingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One copy of the model as an engine runs it: layers, layout, kernels and links, fitted coefficients applied.
+
+    dispatch_bytes: of an element on the way to its expert [bytes].
+    """
+
+    model: Model
+    layout: Any
+    kernels: Kernels
+    links: Links
+    dispatch_bytes: float
+    numbers: Coefficients
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Seconds of one iteration by part; they sum to `total` [s]."""
+
+    matmul_seconds: Num
+    attention_seconds: Num
+    elementwise_seconds: Num
+    tensor_parallel_seconds: Num
+    expert_parallel_seconds: Num
+    pipeline_transfer_seconds: Num
+    host_seconds: Num
+
+    @property
+    def total(self) -> Num:
+        """The whole iteration."""
+        return (
+            self.matmul_seconds + self.attention_seconds + self.elementwise_seconds + self.tensor_parallel_seconds
+            + self.expert_parallel_seconds + self.pipeline_transfer_seconds + self.host_seconds
+        )  # fmt: skip
+
+    def parts(self) -> dict[str, Num]:
+        """Every part by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def precisions(model: Model, work: ServingWorkload) -> Precisions:
+    """Precisions of weights, experts, inputs and cache; released experts may have fewer bits than the rest."""
+    own = model.expert_precision or work.weight_precision
+    narrower = own in STORED_BYTES and STORED_BYTES[own] < STORED_BYTES[work.weight_precision]
+    return Precisions(
+        work.weight_precision, own if narrower else work.weight_precision, work.activation_precision, work.kv_precision,
+        block_scaled=model.block_scaled,
+    )  # fmt: skip
+
+
+def software(policy: ServingPolicy, cache: str) -> Software:
+    """What an engine decides about kernels; cache: its precision."""
+    narrow = STORED_BYTES[cache] < WIDE_BYTES
+    shares = policy.cache_reads == "shared" or (policy.cache_reads == "shared_16_bit" and not narrow)
+    return Software(
+        engine=True, fused_experts=policy.fused_experts, routing_spread=policy.routing_spread, shares_cache=shares,
+        shared_groups=policy.shared_groups, windows=policy.window_cache != "ignored",
+    )  # fmt: skip
+
+
+def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
+    """The replica of a plan; numbers: the plan's unless given."""
+    work, policy, numbers = plan.workload, plan.engine.policy, numbers or plan.coefficients
+    kernels = kernels_of(plan.device, precisions(plan.model, work), software(policy, work.kv_precision), numbers)
+    links = with_algorithms(links_of(plan.device, plan.cluster), policy.all_reduce, policy.dispatch)
+    narrow = policy.narrow_dispatch and work.activation_precision in NARROW
+    return Replica(
+        plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers
+    )
+
+
+def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num) -> Step:
+    """One iteration of one replica.
+
+    decoding: sequences that get one token more [1]; context: tokens that each of them has, on average [1];
+    prompt: tokens of prompts read in this iteration [1]; length: of one prompt [1]. Either may be 0.
+    Under pipeline parallelism: a round in which every stage sees every pp-th part of the batch once; every stage holds
+    1/pp of the layers and sees pp parts in a round, so that sums over all layers stay as they are.
+    """
+    layout, numbers, pp = at.layout, at.numbers, at.layout.pp * 1.0
+    decoding, prompt = decoding / pp, prompt / pp
+    work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
+    for layer in at.model.layers:
+        flow = layer_flow(at.model, layer, decoding, context, prompt, length)
+        count = real(layer.count)
+        work = work + forward(layer, flow, layout, at.kernels) * count
+        some = where(flow.rows > 0, count, 0.0)
+        tensor = tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links)
+        expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
+        launches = launches + where(flow.tokens > 0, count * operations(layer), 0.0)
+    head = _head_seconds(at, decoding + prompt / maximum(length, 1.0))
+    size = WIDE_BYTES * (decoding + prompt) * at.model.hidden
+    transfer = where(pp > 1, pp * send(at.links, size, near=True), 0.0)
+    factor = numbers.communication_factor
+    device = work.total + head + factor * (tensor + expert)
+    # decoding is captured in graphs; prompts are launched one by one, and the longer of device and host counts
+    eager = host_bound_seconds(device, launches * numbers.operation_host_seconds) - device
+    layers = _passed(at.model, decoding, prompt)
+    host = (
+        numbers.decode_layer_seconds * layers + where(prompt > 0, eager, 0.0) + numbers.iteration_seconds
+        + numbers.sequence_seconds * decoding * pp
+    )  # fmt: skip
+    return Step(work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host)
+
+
+def layer_flow(model: Model, layer: Layer, decoding: Num, context: Num, prompt: Num, length: Num) -> Flow:
+    """What one iteration brings to a layer: an encoder reads prompts, its decoder writes with the prompt as source."""
+    if model.architecture != "encoder-decoder":
+        return Flow(tokens=prompt, length=maximum(length, 1.0), decoding=decoding, context=context)
+    if layer.side == "encoder":
+        return Flow(tokens=prompt, length=maximum(length, 1.0))
+    written = maximum(context - length, 1.0)
+    return Flow(tokens=0.0, length=1.0, decoding=decoding, context=written, source=length, source_tokens=prompt)
+
+
+def _passed(model: Model, decoding: Num, prompt: Num) -> Num:
+    """Layers that the iteration passes [1]: of an encoder and its decoder, the more of those that have any token."""
+    if model.architecture != "encoder-decoder":
+        return real(model.layer_count)
+    encoder = real(sum(layer.count for layer in model.layers if layer.side == "encoder"))
+    decoder = real(model.layer_count) - encoder
+    return maximum(where(prompt > 0, encoder, 0.0), where(decoding > 0, decoder, 0.0))
+
+
+def _head_seconds(at: Replica, rows: Num) -> Num:
+    """Logits of the sequences that get a token, in 16 bits [s]."""
+    if not at.model.head:
+        return 0.0
+    n, k = at.model.vocab / at.layout.tp, real(at.model.hidden)
+    return plain_product(n, k, rows, at.kernels.wide, "forward")

@@ -1,0 +1,67 @@
+"""What a training step exchanges beside its layers' passes: stages with their neighbours, replicas with each other.
+
+All functions take a plan whose layout holds numbers, or arrays that broadcast against each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.numeric import maximum, minimum, real, where
+from llmplan.formulas.pipeline import stage_layers
+from llmplan.formulas.states import expert_parts
+from llmplan.formulas.step import exposed_seconds
+from llmplan.machine.links import Links, gather, send
+from llmplan.machine.precision import WIDE_BYTES
+from llmplan.training.flow import micro_tokens
+from llmplan.training.plan import TrainingPlan
+from llmplan.training.states import layer_parameters, state_bytes
+from llmplan.work.states import end_parameters
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+FORWARD_SHARE = 1.0 / 3.0
+"""Share of a micro-batch's computation that is its forward pass: the backward pass computes two products for one."""
+
+
+def pipeline_transfer(plan: TrainingPlan, links: Links) -> Num:
+    """Activations and their gradients between stages, for one micro-batch [s]; vp times as often when interleaved.
+
+    Ignored: sends that run beside the next chunk's work (they are short beside the bubble that they lengthen).
+    """
+    layout = plan.layout
+    copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
+    size = WIDE_BYTES * micro_tokens(plan) * plan.model.hidden / copies
+    near = layout.tp * layout.cp * layout.dp * 2.0 <= links.domain
+    return where(layout.pp > 1, layout.vp * send(links, size, near), 0.0)
+
+
+def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, micro_batches: Num) -> Num:
+    """Gradient reduction and parameter gathering that the backward and forward passes do not hide, a step [s].
+
+    exposed: share that is never hidden [1]; cover: computation of one micro-batch that it runs beside [s].
+    """
+    layout = plan.layout
+    held, (first, last) = layer_parameters(plan), end_parameters(plan.model, layout)
+    gradient = minimum(state_bytes(plan)[1], plan.recipe.reduce_bytes)
+    ends = where(layout.pp == 1, first + last, maximum(first, last))
+    dp, inner = layout.dp * layout.cp * 1.0, layout.tp * 1.0
+    spread = expert_parts(layout.tp, layout.ep) * 1.0
+    expert_dp = maximum(1.0, dp * layout.tp / spread)
+    layers = stage_layers(real(plan.model.layer_count), layout.pp, layout.vp)
+    dense, trained = held.dense + ends, held.dense_trained + (0.0 if plan.lora else ends)
+
+    def over_replicas(dense: Num, expert: Num, each: Num) -> Num:
+        return gather(links, dense * each, dp, inner, layers) + gather(links, expert * each, expert_dp, spread, layers)
+
+    grads = over_replicas(trained, held.expert_trained, gradient)
+    params = over_replicas(dense, held.expert, WIDE_BYTES)
+    forward, backward = cover * FORWARD_SHARE, cover * (1.0 - FORWARD_SHARE)
+    replicated = exposed_seconds(2.0 * grads, backward, exposed)
+    scattered, updated = exposed_seconds(grads, backward, exposed), exposed_seconds(params, forward, exposed)
+    # Sharded gradients (stage 2) are reduced after every micro-batch: their full sum has no place to grow in.
+    sharded = where(layout.zero >= 2, scattered * micro_batches, scattered) + updated
+    fsdp = updated + exposed_seconds(params + grads, backward, exposed)
+    full = where(layout.zero >= 3, fsdp * micro_batches, where(layout.zero >= 1, sharded, replicated))
+    return where(dp > 1, full, 0.0)

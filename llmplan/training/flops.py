@@ -1,0 +1,53 @@
+"""FLOPs of a training step: what the model needs, and what is computed again."""
+
+from __future__ import annotations
+
+from llmplan.formulas.attention import attended_tokens, attention_flops
+from llmplan.formulas.numeric import real
+from llmplan.training.flow import linear_share, sequence, source_share
+from llmplan.training.plan import TrainingPlan
+
+
+def training_flops(plan: TrainingPlan) -> float:
+    """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
+    return model_flops(plan) * (2.0 if plan.lora else 3.0)
+
+
+def recomputed_flops(plan: TrainingPlan) -> float:
+    """FLOPs of one step that are computed a second time in the backward pass, all devices [FLOP]."""
+    products, mixing = layer_flops(plan)
+    if plan.layout.recompute == "full":
+        return products + mixing
+    if plan.layout.recompute == "selective":
+        return products * plan.recipe.selective_share + (0.0 if plan.workload.flash_attention else mixing)
+    return 0.0
+
+
+def model_flops(plan: TrainingPlan) -> float:
+    """FLOPs of one forward pass over the global batch [FLOP]: matrix products and attention.
+
+    Causal attention counts the half that is needed. Embedding look-ups count nothing, the head does.
+    """
+    model, sequences = plan.model, real(plan.workload.global_batch)
+    head = 2.0 * sequences * sequence(plan) * model.hidden * model.vocab if model.head else 0.0
+    products, mixing = layer_flops(plan)
+    return head + products + mixing
+
+
+def layer_flops(plan: TrainingPlan) -> tuple[float, float]:
+    """FLOPs of all layers in one forward pass over the global batch: matrix products, and what mixes tokens [FLOP]."""
+    products = mixing = 0.0
+    for layer in plan.model.layers:
+        length = sequence(plan, layer)
+        tokens = plan.workload.global_batch * length * layer.count
+        source = source_share(plan, layer)
+        passes = ((x, x.active * linear_share(x, source)) for x in layer.linears)
+        products += sum(2.0 * x.inputs * x.outputs * times for x, times in passes) * tokens
+        for core in layer.cores:
+            mixing += tokens * (core.token_flops + core.pair_flops * length / 2.0)
+            if core.kind == "softmax":
+                keys = real(plan.workload.seq_len) if core.cross else length
+                context = None if core.context is None else real(core.context)
+                attended = attended_tokens(keys, context, causal=core.causal, chunked=core.chunked)
+                mixing += real(attention_flops(tokens, attended, core.heads, core.qk_dim, core.v_dim))
+    return products, mixing

@@ -1,0 +1,81 @@
+"""What a training keeps of each parameter on one device: weights, gradients, optimizer states, adapters.
+
+All functions take a plan whose layout holds numbers, or arrays that broadcast against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.numeric import real
+from llmplan.model.model import Layer
+from llmplan.training.plan import TrainingPlan
+from llmplan.work.states import adapter_parameters, layers_on_stage, local_parameters
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+OPTIMIZER_STATES = {
+    "adam": 2.0, "adamw": 2.0, "lamb": 2.0, "adam-8bit": 2.0, "momentum": 1.0, "lion": 1.0, "muon": 1.0,
+    "sgd": 0.0, "adafactor": 0.0,
+}  # fmt: skip
+"""Elements of optimizer state for each parameter, beside the master weight: Kingma & Ba 2014 (two moments), Lion and
+momentum (one), Muon (one for matrices; its embeddings under Adam are ignored), Adafactor (row and column sums: nothing
+to speak of)."""
+NARROW_STATES = {"adam-8bit": 1.0}
+"""Bytes of one where the optimizer and not the stack decides: Dettmers et al. 2021, arXiv 2110.02861."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Parameters that one device holds: dense, in experts, and of those, trained ones [1]."""
+
+    dense: Num
+    expert: Num
+    dense_trained: Num
+    expert_trained: Num
+
+
+def optimizer_bytes(plan: TrainingPlan) -> float:
+    """Bytes of a trained parameter's optimizer states, without the master weight [bytes]."""
+    name = plan.workload.optimizer
+    return OPTIMIZER_STATES[name] * NARROW_STATES.get(name, plan.recipe.moment_bytes)
+
+
+def state_bytes(plan: TrainingPlan) -> tuple[float, float, float]:
+    """Bytes of a parameter as held, of its gradient, and of its master copy, by precision and stack."""
+    recipe = plan.recipe
+    if plan.workload.precision in ("fp32", "tf32"):
+        return 4.0, 4.0, 0.0
+    gradient, master = recipe.gradient_bytes, recipe.master_bytes
+    if plan.workload.precision != "fp16":
+        gradient = gradient if recipe.gradient_bytes_bf16 is None else recipe.gradient_bytes_bf16
+        master = master if recipe.master_bytes_bf16 is None else recipe.master_bytes_bf16
+    return recipe.parameter_bytes, gradient, master
+
+
+def adapters(plan: TrainingPlan, layer: Layer) -> float:
+    """Parameters of LoRA adapters in one layer, copied over tensor parallelism [1]."""
+    return adapter_parameters(layer, plan.workload.lora_rank if plan.lora else None, lora_targets(plan))
+
+
+def lora_targets(plan: TrainingPlan) -> tuple[str, ...]:
+    """Names of the matrices that have adapters."""
+    return plan.workload.lora_targets or plan.recipe.lora_targets
+
+
+def layer_parameters(plan: TrainingPlan) -> Held:
+    """Parameters of the layers of the fullest stage on one device [1]."""
+    dense: Num = 0.0
+    expert: Num = 0.0
+    trained: Num = 0.0
+    for layer in plan.model.layers:
+        count = layers_on_stage(plan.model, layer, plan.layout)
+        banks = sum((local_parameters(x, plan.layout) for x in layer.linears if x.routed), 0.0)
+        rest = sum(
+            (local_parameters(x, plan.layout) for x in layer.linears if not x.routed), real(layer.extra_parameters)
+        )
+        added = adapters(plan, layer)
+        dense, expert, trained = dense + count * (rest + added), expert + count * banks, trained + count * added
+    return Held(dense, expert, trained, 0.0) if plan.lora else Held(dense, expert, dense, expert)

@@ -1,0 +1,73 @@
+"""Norms, residuals, non-linearities, rotations, permutations of a layer: bytes moved and kernels launched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmplan.formulas.experts import routed_bytes
+from llmplan.formulas.numeric import real, where
+from llmplan.formulas.step import elementwise_bytes
+from llmplan.model.model import MLP_OUT, Layer, Linear
+from llmplan.work.flow import Flow
+from llmplan.work.kernels import Kernels
+from llmplan.work.products import local_shape, rank_rows
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+NORM_PASSES, RESIDUAL_PASSES, ACTIVATION_PASSES, ELEMENTWISE_BACKWARD = 2.0, 3.0, 1.5, 2.0
+"""Reads and writes of a vector: a norm in and out, a residual addition two in and one out, a non-linearity in (each
+half of a gated one) and out. The backward pass moves about twice that."""
+ROTARY_PASSES = 1.5
+"""Rotary embedding reads and writes queries and keys; `saved_elements` counts q, k and v."""
+ROUTING_OPERATIONS = 12.0
+"""Operations that routing tokens to experts and back takes: top-k, sort, permute, counts, exchange, weigh, and their
+inverses."""
+
+
+def elementwise_seconds(layer: Layer, flow: Flow, layout: Any, kernels: Kernels) -> Num:
+    """Forward, of one layer [s]; nothing where no token passes. `ELEMENTWISE_BACKWARD` times that backward."""
+    copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
+    outside = (NORM_PASSES * layer.norms + RESIDUAL_PASSES * layer.residuals) * layer.hidden / copies
+    bank = first_bank(layer)
+    dense = layer.activation_elements - expert_activations(layer)
+    inside = ACTIVATION_PASSES * dense + ROTARY_PASSES * sum(core.saved_elements for core in layer.cores)
+    moved = elementwise_bytes(flow.rows, outside + inside / layout.tp, kernels.passes) / kernels.stream
+    seconds = moved + small_kernels(layer) * kernels.wide.launch
+    if bank is not None:
+        rows, _ = rank_rows(bank, flow.rows, layout, kernels.software.routing_spread)
+        inner = local_shape(bank, layout)[0] / _halves(layer)
+        curve = kernels.experts
+        routed = routed_bytes(rows, flow.rows / copies, real(layer.hidden), inner)
+        seconds = seconds + curve.launch + kernels.passes * routed / curve.routed_bandwidth
+    return where(flow.rows > 0, seconds, 0.0)
+
+
+def first_bank(layer: Layer) -> Linear | None:
+    """The first matrix of the routed experts, into which tokens go; None where the layer has none."""
+    return next((linear for linear in layer.linears if linear.routed), None)
+
+
+def expert_activations(layer: Layer) -> float:
+    """Elements a token at the non-linearity of routed experts, all that it takes together [1]."""
+    return real(sum(linear.outputs * linear.active for linear in layer.linears if linear.role == "expert_in"))
+
+
+def small_kernels(layer: Layer) -> float:
+    """Elementwise kernels of the forward pass outside the experts [1]: a norm each, rotation with the write into the
+    cache, the non-linearity."""
+    dense = any(linear.role in MLP_OUT and not linear.routed for linear in layer.linears)
+    return real(layer.norms + len(layer.cores) + dense)
+
+
+def operations(layer: Layer) -> float:
+    """Operations that the host launches for one layer, forward [1]: matrices, mixing, norms, residuals, routing."""
+    routing = ROUTING_OPERATIONS if first_bank(layer) is not None else 0.0
+    return len(layer.linears) + 2.0 * len(layer.cores) + layer.norms + layer.residuals + routing
+
+
+def _halves(layer: Layer) -> float:
+    """Parts of an expert's inner vector that its first matrix makes: 2 where up and gate are one matrix [1]."""
+    widths = [linear for linear in layer.linears if linear.routed]
+    out = next((linear for linear in widths if linear.role == "expert_out"), widths[-1])
+    return widths[0].outputs / out.inputs

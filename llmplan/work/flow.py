@@ -1,0 +1,38 @@
+"""What passes the layers of one device together: tokens of prompts or of a micro-batch, and decoding sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.model.model import Linear
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Tokens of one pass on one device, before sequence parallelism.
+
+    tokens: of prompts, or of a training micro-batch [1]; length: of the sequence that each of them stands in [1];
+    decoding: sequences that get one token more [1]; context: tokens that each of those has in the cache [1];
+    source: length of the encoder's sequence, which cross-attention sees [1]; source_tokens: of the encoder, of which
+    keys and values of cross-attention are made in this pass [1].
+    """
+
+    tokens: Num
+    length: Num
+    decoding: Num = 0.0
+    context: Num = 0.0
+    source: Num = 0.0
+    source_tokens: Num = 0.0
+
+    @property
+    def rows(self) -> Num:
+        """Tokens that pass the matrices [1]."""
+        return self.tokens + self.decoding
+
+    def rows_of(self, linear: Linear) -> Num:
+        """Tokens that pass one matrix [1]: keys of cross-attention are made of the encoder's."""
+        return self.source_tokens if linear.role == "cross_kv" else self.rows

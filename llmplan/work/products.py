@@ -1,0 +1,133 @@
+"""Matrix products of a layer on one device: which run as one, their local shapes, and their time by direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmplan.formulas.experts import busiest_rank, padded_rows, touched_experts
+from llmplan.formulas.matmul import cast_bytes, gradient_traffic, matmul_seconds, product_traffic
+from llmplan.formulas.numeric import maximum, minimum, real, where
+from llmplan.formulas.states import expert_parts, split_parts
+from llmplan.machine.kernels import GroupedCurve, ProductCurve
+from llmplan.model.model import Layer, Linear
+from llmplan.work.flow import Flow
+from llmplan.work.kernels import Kernels
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
+Direction = Literal["forward", "input_gradient", "weight_gradient"]
+HALF_TILE = 64.0
+"""Rows: half of the 128-row tile that grouped products take where experts have many rows [1]."""
+_LEAST_ROWS = 1e-9  # of a rank, below which there are none
+
+
+def joined(layer: Layer) -> Iterator[tuple[Linear, ...]]:
+    """Matrices that read the same input and run as one product (queries, keys and values; gate and up).
+
+    Ignored: stacks that keep them apart (plain PyTorch models), whose smaller products fill the chip less.
+    """
+    group: list[Linear] = []
+    for linear in layer.linears:
+        last = group[-1] if group else None
+        if (
+            last is not None
+            and not linear.saves_input
+            and linear.inputs == last.inputs
+            and linear.routed == last.routed
+            and linear.wide == last.wide
+            and "row" not in (linear.split, last.split)
+            and "cross_kv" not in (linear.role, last.role)
+        ):
+            group.append(linear)
+            continue
+        if group:
+            yield tuple(group)
+        group = [linear]
+    if group:
+        yield tuple(group)
+
+
+def local_shape(linear: Linear, layout: Any) -> tuple[Num, Num]:
+    """Outputs and inputs (n, k) of a matrix on one device [1]."""
+    n, k = real(linear.outputs), real(linear.inputs)
+    if linear.split == "none":
+        return n, k
+    if linear.routed:
+        parts = expert_parts(layout.tp, layout.ep) / layout.ep
+    else:
+        parts = split_parts(layout.tp, real(linear.split_limit))
+    return (n / parts, k) if linear.split == "column" else (n, k / parts)
+
+
+def products_seconds(
+    layer: Layer, flow: Flow, layout: Any, kernels: Kernels, direction: Direction, *, copies: float = 1.0
+) -> Num:
+    """Every matrix product of one layer in one direction [s]; nothing where no token passes.
+
+    copies: of a cast input that are written, 2 where the gradient of the weight needs its transpose [1].
+    """
+    total: Num = 0.0
+    for group in joined(layer):
+        rows = flow.rows_of(group[0])
+        once = product_seconds(group, rows, layout, kernels, direction, copies=copies)
+        total = total + where(rows > 0, once, 0.0)
+    return total
+
+
+def product_seconds(
+    group: tuple[Linear, ...], rows: Num, layout: Any, kernels: Kernels, direction: Direction, *, copies: float = 1.0
+) -> Num:
+    """Matrices that run as one product, for so many tokens [s]."""
+    first = group[0]
+    n, k = local_shape(first, layout)
+    for other in group[1:]:
+        n = n + local_shape(other, layout)[0]
+    if first.routed:
+        return _grouped(first, n, k, rows, layout, kernels, direction)
+    return plain_product(n, k, rows, kernels.wide if first.wide else kernels.products, direction, copies=copies)
+
+
+def plain_product(n: Num, k: Num, rows: Num, curve: ProductCurve, direction: Direction, *, copies: float = 1.0) -> Num:
+    """A product of `rows` tokens with a (k, n) matrix, of their gradients with its transpose, or the matrix's
+    gradient [s]. What is cast is cast with the first product that reads it."""
+    fixed = {"rate": curve.rate, "ramp_k": curve.ramp_k, "tail": curve.tail, "bandwidth": curve.bandwidth}
+    if direction == "weight_gradient":
+        traffic = gradient_traffic(rows, n, k, curve.input_bytes)
+        return matmul_seconds(k, n, rows, traffic=traffic, launch=curve.launch, **fixed)
+    columns, inner = (n, k) if direction == "forward" else (k, n)
+    traffic = product_traffic(rows, columns, inner, curve.weight_bytes, curve.input_bytes)
+    seconds = matmul_seconds(rows, columns, inner, traffic=traffic, launch=curve.launch, **fixed)
+    if curve.cast_bandwidth == 0.0:
+        return seconds
+    return seconds + cast_bytes(rows * inner, curve.input_bytes, copies) / curve.cast_bandwidth
+
+
+def rank_rows(bank: Linear, tokens: Num, layout: Any, spread: float) -> tuple[Num, Num]:
+    """Rows of the busiest rank, and its experts that have any [1].
+
+    tokens: of the micro-batch or step on this device, which tensor-parallel ranks share or hold alike. The ep ranks of
+    a group take the tokens of ep / min(tp, ep) of them together.
+    """
+    shared = minimum(layout.tp, layout.ep) * 1.0
+    experts, active = real(bank.experts), real(bank.active)
+    together = maximum(tokens * layout.ep / shared, _LEAST_ROWS)
+    rows = tokens * active / shared * busiest_rank(layout.ep * 1.0, experts, active, together, spread)
+    touched = touched_experts(experts, active, together, spread) / layout.ep
+    return rows, maximum(minimum(touched, rows), minimum(1.0, rows))
+
+
+def _grouped(bank: Linear, n: Num, k: Num, tokens: Num, layout: Any, kernels: Kernels, direction: Direction) -> Num:
+    """A product of a bank of experts [s]; its launch is the layer's (`elementwise`)."""
+    curve: GroupedCurve = kernels.experts
+    rows, groups = rank_rows(bank, tokens, layout, kernels.software.routing_spread)
+    columns, inner = (k, n) if direction == "input_gradient" else (n, k)
+    if direction == "weight_gradient":
+        traffic = gradient_traffic(rows, n, k, curve.input_bytes, groups)
+    else:
+        traffic = product_traffic(rows, columns, inner, curve.weight_bytes, curve.input_bytes, groups)
+    return matmul_seconds(
+        padded_rows(rows, groups, curve.padding, HALF_TILE), columns, inner, rate=curve.rate, ramp_k=0.0,
+        tail=curve.tail, traffic=traffic, bandwidth=curve.bandwidth, launch=0.0,
+    )  # fmt: skip
