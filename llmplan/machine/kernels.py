@@ -44,7 +44,8 @@ class GroupedCurve:
     """The same for products grouped by expert.
 
     launch: of a whole layer of experts [s]; padding: rows of padding for each of few [1]; routed_bandwidth: of
-    permutation, non-linearity and weighted sum [bytes/s].
+    permutation, non-linearity and weighted sum [bytes/s]; cast_bandwidth: at which rows are cast, 0 = they are not
+    [bytes/s].
     """
 
     rate: float
@@ -53,6 +54,7 @@ class GroupedCurve:
     launch: float
     padding: float
     routed_bandwidth: float
+    cast_bandwidth: float
     input_bytes: float
     weight_bytes: float
 
@@ -132,8 +134,9 @@ def grouped_curve(
     stream = stream_bandwidth(device)
     if not efficiency.grouped_matmul:
         return GroupedCurve(
-            plain.rate, plain.tail, plain.bandwidth, plain.launch, 3.0, stream, plain.input_bytes, plain.weight_bytes
-        )
+            plain.rate, plain.tail, plain.bandwidth, plain.launch, 3.0, stream, plain.cast_bandwidth, plain.input_bytes,
+            plain.weight_bytes,
+        )  # fmt: skip
     found = _nearest(efficiency.grouped_matmul, kind)
     return GroupedCurve(
         rate=peak * found.peak_fraction * share if fused else plain.rate,
@@ -142,6 +145,7 @@ def grouped_curve(
         launch=found.launch,
         padding=found.padding,
         routed_bandwidth=found.routed_bandwidth or stream,
+        cast_bandwidth=(found.routed_bandwidth or stream) if fused and inputs in NARROW else plain.cast_bandwidth,
         input_bytes=plain.input_bytes,
         weight_bytes=plain.weight_bytes,
     )

@@ -57,11 +57,12 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
 
     grads = over_replicas(trained, held.expert_trained, gradient)
     params = over_replicas(dense, held.expert, WIDE_BYTES)
+    changed = over_replicas(trained, held.expert_trained, WIDE_BYTES)  # of a frozen base nothing comes back
     forward, backward = cover * FORWARD_SHARE, cover * (1.0 - FORWARD_SHARE)
     replicated = exposed_seconds(2.0 * grads, backward, exposed)
-    scattered, updated = exposed_seconds(grads, backward, exposed), exposed_seconds(params, forward, exposed)
+    scattered, updated = exposed_seconds(grads, backward, exposed), exposed_seconds(changed, forward, exposed)
     # Sharded gradients (stage 2) are reduced after every micro-batch: their full sum has no place to grow in.
     sharded = where(layout.zero >= 2, scattered * micro_batches, scattered) + updated
-    fsdp = updated + exposed_seconds(params + grads, backward, exposed)
+    fsdp = exposed_seconds(params, forward, exposed) + exposed_seconds(params + grads, backward, exposed)
     full = where(layout.zero >= 3, fsdp * micro_batches, where(layout.zero >= 1, sharded, replicated))
     return where(dp > 1, full, 0.0)

@@ -85,7 +85,7 @@ def product_seconds(
     for other in group[1:]:
         n = n + local_shape(other, layout)[0]
     if first.routed:
-        return _grouped(first, n, k, rows, layout, kernels, direction)
+        return _grouped(first, n, k, rows, layout, kernels, direction, copies)
     return plain_product(n, k, rows, kernels.wide if first.wide else kernels.products, direction, copies=copies)
 
 
@@ -118,7 +118,9 @@ def rank_rows(bank: Linear, tokens: Num, layout: Any, spread: float) -> tuple[Nu
     return rows, maximum(minimum(touched, rows), minimum(1.0, rows))
 
 
-def _grouped(bank: Linear, n: Num, k: Num, tokens: Num, layout: Any, kernels: Kernels, direction: Direction) -> Num:
+def _grouped(
+    bank: Linear, n: Num, k: Num, tokens: Num, layout: Any, kernels: Kernels, direction: Direction, copies: float
+) -> Num:
     """A product of a bank of experts [s]; its launch is the layer's (`elementwise`)."""
     curve: GroupedCurve = kernels.experts
     rows, groups = rank_rows(bank, tokens, layout, kernels.software.routing_spread)
@@ -127,7 +129,10 @@ def _grouped(bank: Linear, n: Num, k: Num, tokens: Num, layout: Any, kernels: Ke
         traffic = gradient_traffic(rows, n, k, curve.input_bytes, groups)
     else:
         traffic = product_traffic(rows, columns, inner, curve.weight_bytes, curve.input_bytes, groups)
-    return matmul_seconds(
+    seconds = matmul_seconds(
         padded_rows(rows, groups, curve.padding, HALF_TILE), columns, inner, rate=curve.rate, ramp_k=0.0,
         tail=curve.tail, traffic=traffic, bandwidth=curve.bandwidth, launch=0.0,
     )  # fmt: skip
+    if curve.cast_bandwidth == 0.0 or direction == "weight_gradient":
+        return seconds
+    return seconds + cast_bytes(rows * inner, curve.input_bytes, copies) / curve.cast_bandwidth
