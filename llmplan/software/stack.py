@@ -67,6 +67,11 @@ class TrainingRecipe(Spec):
     """Bytes of a logit at the peak, all copies: 4 fp32 and 4 its gradient."""
     logits_chunk: int = 0
     """Tokens of which the loss is computed at a time; 0 = all."""
+    unpacking_bytes: dict[str, float] = {"nf4": 4.5, "int8": 5.0, "int4": 24.0}
+    """Bytes moved for each parameter of a quantized base that is widened to 16 bits for a pass, by its precision: half
+    a byte read, two written and read again where one kernel does it (bitsandbytes); about twelve times 2 bytes where
+    shifts, masks, zeros and scales are PyTorch operations of their own (AutoGPTQ). Absent: products take it as it
+    is."""
     block_scaled: bool = False
     """8-bit weights and inputs have a scale a block, not one a tensor."""
     all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch")

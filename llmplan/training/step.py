@@ -22,6 +22,7 @@ from llmplan.machine.links import Links, all_reduce, links_of, with_algorithms
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import Layer
 from llmplan.software.coefficients import Coefficients
+from llmplan.training.adapters import adapter_operations, adapters_forward, unpacking_seconds
 from llmplan.training.communication import data_parallel, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
 from llmplan.training.plan import TrainingPlan
@@ -179,8 +180,10 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     """One layer, forward and backward, for one micro-batch."""
     layout, flow, recipe = plan.layout, layer_flow(plan, layer), plan.recipe
     trained = not plan.lora
-    ahead = forward(layer, flow, layout, kernels, trained=trained)
-    back = backward(layer, flow, layout, kernels, trained=trained)
+    beside = adapters_forward(plan, layer, flow, kernels)
+    unpacked = Parts(elementwise=unpacking_seconds(plan, layer, kernels))
+    ahead = forward(layer, flow, layout, kernels, trained=trained) + beside + unpacked
+    back = backward(layer, flow, layout, kernels, trained=trained) + beside * 2.0 + unpacked
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     half = (ahead.matmul + ahead.elementwise) * recipe.selective_share
     selective = half + (0.0 if plan.workload.flash_attention else ahead.attention)
@@ -195,7 +198,8 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
         cover = ahead.attention + back.attention
         context = context + exposed_seconds(around, cover, numbers.exposed_context_parallel)
     busy = ahead.total + back.total + again + tensor + context + expert
-    launches = HOST_PASSES * operations(layer) * numbers.operation_host_seconds
+    launched = HOST_PASSES + where(is_full, 1.0, 0.0)
+    launches = launched * (operations(layer) + adapter_operations(plan, layer)) * numbers.operation_host_seconds
     return _Stage(ahead + back, again, host_bound_seconds(busy, launches) - busy, tensor, context, expert)
 
 
