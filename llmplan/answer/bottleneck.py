@@ -1,10 +1,7 @@
 """What a step waits for: seconds by resource, how busy each is, and what 10 % more of it would change.
 
-A step's time is made of work divided by rates, so it is homogeneous: with every rate doubled it
-halves. By Euler's theorem the step time is then the sum over resources of -dT/d(ln rate), and that
-derivative is the share that a resource really has: a product bound by memory counts there, and
-traffic that hides behind computation counts nowhere. Every figure here comes from estimating the
-plan again with a changed device, cluster or stack; none is guessed.
+All from one evaluation of the step with numbers that remember how they were made (`llmplan.answer.resources`); only
+whether more memory would save recomputation is tried.
 """
 
 from __future__ import annotations
@@ -13,17 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmplan.answer.knobs import KNOBS, MORE, NUDGE, UNLIMITED
+from llmplan.answer.named import named_machine
+from llmplan.answer.resources import MORE, RESOURCES, saved, shares
 from llmplan.setup.codes import warning
 from llmplan.training.memory import training_memory
-from llmplan.training.step import StepTime, training_time
+from llmplan.training.step import training_time
 
 if TYPE_CHECKING:
     from llmplan.setup.plan import PlanWarning
     from llmplan.training.estimate import TrainingEstimate
-    from llmplan.training.plan import TrainingPlan
 
 BUBBLE, STRAGGLERS, CAPACITY, STORAGE = "pipeline_bubble", "stragglers", "memory_capacity", "storage"
+_WAITS = {"pipeline_bubble_seconds": BUBBLE, "straggler_seconds": STRAGGLERS}  # parts of a step that are no work
 _RECOMPUTE = ("none", "selective", "full")
 
 
@@ -58,14 +56,20 @@ class Bottleneck:
 
 
 def bottleneck(answer: TrainingEstimate) -> Bottleneck:
-    """What holds an estimate's plan back; some fifteen more evaluations of its step."""
+    """What holds an estimate's plan back."""
     plan, step = answer.plan, answer.step.value
-    seconds = shares(plan, answer.time)
-    used = {**busy(plan, step), "compute": answer.hfu, CAPACITY: answer.peak.value / answer.usable_bytes}
-    elasticity = {
-        name: Elasticity(after := float(training_time(knob(plan, MORE)).step_seconds), step / after, answer.fits)
-        for name, knob in KNOBS.items()
-    }
+    time = training_time(named_machine(plan))
+    parts = time.parts()
+    waits = {name: float(parts[part]) for part, name in _WAITS.items()}
+    work = sum(value for part, value in parts.items() if part not in _WAITS)
+    seconds = {**shares(work, plan), **{name: value for name, value in waits.items() if value > 0}}
+    working = dict.fromkeys(RESOURCES, 0.0) | shares(work, plan, at_work=True)
+    # a link that stands for both networks, as between CPUs, is counted twice where one passes on what the other brings
+    used = {name: min(value / step, 1.0) for name, value in working.items()}
+    used |= {"compute": answer.hfu, CAPACITY: answer.peak.value / answer.usable_bytes}
+    felt = shares(time.step_seconds, plan)
+    left = {name: saved(felt.get(name, 0.0) / step) for name in RESOURCES}
+    elasticity = {name: Elasticity(step * value, 1.0 / value, answer.fits) for name, value in left.items()}
     elasticity[CAPACITY] = _roomier(answer)
     load = answer.economics.storage.load if answer.economics else None
     if load is not None:
@@ -75,43 +79,6 @@ def bottleneck(answer: TrainingEstimate) -> Bottleneck:
     resource = CAPACITY if not answer.fits else STORAGE if load is not None and load > 1 else resource
     share = used[resource] if resource in (CAPACITY, STORAGE) else seconds[resource] / step
     return Bottleneck(resource, seconds, used, elasticity, _advice(answer, resource, share))
-
-
-def shares(plan: TrainingPlan, time: StepTime) -> dict[str, float]:
-    """Seconds of the step by resource [s]; they sum to the step.
-
-    The bubble and the wait for stragglers are their own; the rest is divided by what it would gain.
-    """
-    rest = _busy_seconds(time)
-    gains = {name: _gain(plan, knob, rest) for name, knob in KNOBS.items()}
-    # The derivatives are one-sided differences, true to 10^-6; what is left of that is spread over them.
-    scale = rest / sum(gains.values())
-    found = {name: gain * scale for name, gain in gains.items() if gain > 0}
-    own = {BUBBLE: float(time.pipeline_bubble_seconds), STRAGGLERS: float(time.straggler_seconds)}
-    return {**found, **{name: value for name, value in own.items() if value > 0}}
-
-
-def _gain(plan: TrainingPlan, knob: Callable[[TrainingPlan, float], TrainingPlan], rest: float) -> float:
-    """-dT/d(ln rate) of one resource [s], 0 where it is within rounding."""
-    gain = (rest - _busy_seconds(training_time(knob(plan, 1.0 + NUDGE)))) / NUDGE
-    return gain if gain > rest * NUDGE else 0.0
-
-
-def busy(plan: TrainingPlan, step: float) -> dict[str, float]:
-    """Share of the step in which each resource works, hidden or not [1]: its time with all others unlimited."""
-    found = {}
-    for name in KNOBS:
-        alone = plan
-        for other, knob in KNOBS.items():
-            if other != name:
-                alone = knob(alone, UNLIMITED)
-        share = _busy_seconds(training_time(alone)) / step
-        found[name] = share if share > NUDGE else 0.0  # what "unlimited" leaves of the others
-    return found
-
-
-def _busy_seconds(time: StepTime) -> float:
-    return float(time.step_seconds - time.pipeline_bubble_seconds - time.straggler_seconds)
 
 
 def _roomier(answer: TrainingEstimate) -> Elasticity:

@@ -1,7 +1,7 @@
 """What holds a deployment back: seconds of its steps by resource, and what 10 % more of each would change.
 
-As `llmplan.answer.bottleneck` for training: a step's time is homogeneous in its rates, so the derivatives sum to it;
-every figure comes from estimating the plan again with more of a resource.
+As `llmplan.answer.bottleneck` for training, all from one evaluation of the steps and of the load; only what more memory
+brings is tried.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmplan.answer.bottleneck import CAPACITY
-from llmplan.answer.knobs import KNOBS, MORE, NUDGE
+from llmplan.answer.named import named_machine
+from llmplan.answer.resources import MORE, RESOURCES, saved, shares
 from llmplan.serving.estimate import estimate_serving
-from llmplan.serving.iteration import replica
-from llmplan.serving.loads import decode_step, prefill_step, prefill_tokens, read_together
+from llmplan.serving.iteration import Replica, replica
+from llmplan.serving.loads import (
+    capacity,
+    decode_step,
+    prefill_step,
+    prefill_tokens,
+    read_together,
+    respond,
+)
 from llmplan.setup.codes import warning
 
 if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
     from llmplan.serving.plan import ServingPlan
     from llmplan.setup.plan import PlanWarning
-
-_ROUNDING = 1e-6  # of a step: gains below it are rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,46 +60,46 @@ class ServingBottleneck:
 
 
 def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
-    """What holds a deployment back; a dozen more evaluations of it."""
-    here = answer.together
-    steps, nudged = (
-        _steps(answer.plan, here),
-        {n: _steps(knob(answer.plan, 1.0 + NUDGE), here) for n, knob in KNOBS.items()},
-    )
-    decode, prefill = (_shares(steps[kind], {name: one[kind] for name, one in nudged.items()}) for kind in (0, 1))
-    knobs = {**KNOBS, CAPACITY: _more_memory}
-    elasticity = {name: _elasticity(answer, estimate_serving(knob(answer.plan, MORE))) for name, knob in knobs.items()}
+    """What holds a deployment back."""
+    plan = answer.plan
+    at = replica(named_machine(plan))
+    work, policy, here = plan.workload, plan.engine.policy, answer.together
+    prompt = prefill_tokens(work, policy, read_together(work, here))
+    decode, prefill = (shares(one.total, plan) for one in (decode_step(at, work, here), prefill_step(at, work, prompt)))
+    elasticity = _elasticities(answer, at)
+    elasticity[CAPACITY] = _roomier(answer, estimate_serving(_more_memory(plan, MORE)))
     own = _request(answer, decode, prefill)
     resource = CAPACITY if answer.queued > 0 and _memory_bound(answer) else max(own, key=lambda name: own[name])
     return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, own))
+
+
+def _elasticities(answer: ServingEstimate, at: Replica) -> dict[str, ServingElasticity]:
+    """What 10 % more of each resource brings, from the derivatives of what the load does."""
+    plan, copies = answer.plan, float(answer.plan.layout.dp)
+    places, work, policy = max(float(answer.memory.resident), 1.0), plan.workload, plan.engine.policy
+    load = respond(at, work, policy, copies, places)
+    times = [load.ttft, load.tpot]
+    rates = [load.requests_per_second, capacity(at, work, policy, places)]
+    felt_times = [{name: value / float(time) for name, value in shares(time, plan).items()} for time in times]
+    felt_rates = [{name: value / float(rate) for name, value in shares(-rate, plan).items()} for rate in rates]
+    found = {}
+    for name in RESOURCES:
+        ttft, tpot = (saved(felt.get(name, 0.0)) for felt in felt_times)
+        requests, most = (1.0 / saved(felt.get(name, 0.0)) for felt in felt_rates)
+        found[name] = ServingElasticity(requests, most, ttft, tpot if answer.tpot else None)
+    return found
 
 
 def _request(answer: ServingEstimate, decode: dict[str, float], prefill: dict[str, float]) -> dict[str, float]:
     """A request's own device time by resource: its prefill, and its part of the steps [s]."""
     work = answer.plan.workload
     steps = max(work.output_tokens - 1.0, 0.0) / max(answer.together, 1.0)
-    return {name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0) for name in KNOBS}
+    return {name: prefill.get(name, 0.0) + steps * decode.get(name, 0.0) for name in RESOURCES}
 
 
 def _memory_bound(answer: ServingEstimate) -> bool:
     """Whether it is the cache that has no more places, not the engine's limit on sequences."""
     return answer.resident / answer.replicas < answer.plan.engine.policy.max_sequences
-
-
-def _steps(plan: ServingPlan, sequences: float) -> tuple[float, float]:
-    """A decoding step with so many sequences, and the prefill of what is read together, of one replica [s]."""
-    work, policy = plan.workload, plan.engine.policy
-    at = replica(plan)
-    prompt = prefill_tokens(work, policy, read_together(work, sequences))
-    return float(decode_step(at, work, sequences).total), float(prefill_step(at, work, prompt).total)
-
-
-def _shares(step: float, faster: dict[str, float]) -> dict[str, float]:
-    """Seconds of a step by resource: its gains, stretched over what the one-sided differences miss."""
-    gains = {name: (step - after) / NUDGE for name, after in faster.items()}
-    felt = {name: gain for name, gain in gains.items() if gain > step * _ROUNDING}
-    whole = sum(felt.values())
-    return {name: gain * step / whole for name, gain in felt.items()}
 
 
 def _more_memory(plan: ServingPlan, factor: float) -> ServingPlan:
@@ -102,7 +108,7 @@ def _more_memory(plan: ServingPlan, factor: float) -> ServingPlan:
     return replace(plan, device=plan.device.model_copy(update={"memory": larger}))
 
 
-def _elasticity(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
+def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
     return ServingElasticity(
         requests=after.requests_per_second.value / now.requests_per_second.value,
         capacity=after.capacity / now.capacity,
@@ -134,7 +140,7 @@ def _about_memory_bandwidth(answer: ServingEstimate) -> str:
 
 _REMEDIES: dict[str, tuple[str, Callable[[ServingEstimate], str]]] = {
     CAPACITY: ("LP030", lambda answer: "requests wait for places: a narrower cache (kv_precision), or more devices"),
-    "compute": ("LP031", lambda answer: "narrower inputs (activation_precision), or more or faster devices"),
+    "compute": ("LP031", lambda answer: "narrower inputs (activation_precision), or more or machine devices"),
     "memory_bandwidth": ("LP032", _about_memory_bandwidth),
     "scale_up_network": ("LP033", lambda answer: f"a lower tp than {answer.plan.layout.tp}, with more replicas"),
     "scale_out_network": ("LP034", lambda answer: "a replica that stays inside the domain of one node"),

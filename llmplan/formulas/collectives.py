@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, log2, longer, maximum, minimum, sqrt, where
+from llmplan.formulas.numeric import ceil, log2, longer, maximum, minimum, slower, sqrt, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -37,7 +37,7 @@ def bus_bandwidth(group: Num, members: Num, scale_up: Num, scale_out: Num) -> Nu
     >>> bus_bandwidth(64.0, 1.0, 370e9, 42e9) / 1e9
     42.0
     """
-    return where(group <= members, scale_up, minimum(scale_up, members * scale_out))
+    return where(group <= members, scale_up, slower(scale_up, members * scale_out))
 
 
 def pipelined_seconds(size: Num, bandwidth: Num, chunk: Num) -> Num:

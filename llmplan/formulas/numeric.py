@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _EXACT = frozenset((float, int, bool))
 _PLAIN = (int, float)
+_OF_NUMPY = {"longer": "maximum", "slower": "minimum"}
 
 
 def real(a: Num) -> float:
@@ -127,6 +128,17 @@ def longer(a: Num, b: Num) -> Num:
     return _other("longer", a, b)
 
 
+def slower(a: Num, b: Num) -> Num:
+    """The smaller of two rates through which the same goes, one after the other [1/s]: their minimum.
+
+    >>> slower(2.0, 3.0)
+    2.0
+    """
+    if a.__class__ in _EXACT and b.__class__ in _EXACT:
+        return a if a <= b else b
+    return _other("slower", a, b)
+
+
 def beyond(a: Num, cover: Num) -> Num:
     """What of a time is left when it passes beside another one that is there anyway [s]: max(0, a - cover).
 
@@ -163,7 +175,7 @@ def _other(name: str, *numbers: Num) -> Num:
         return made(name, *numbers)  # type: ignore[no-any-return]
     if all(isinstance(number, _PLAIN) for number in numbers):  # a number of a kind that derives from float, as numpy's
         return globals()[name](*map(float, numbers))  # type: ignore[no-any-return]
-    return getattr(_numpy(), "maximum" if name == "longer" else name)(*numbers)  # type: ignore[no-any-return]
+    return getattr(_numpy(), _OF_NUMPY.get(name, name))(*numbers)  # type: ignore[no-any-return]
 
 
 def _made(*numbers: Num) -> Any:

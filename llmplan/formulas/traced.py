@@ -14,7 +14,9 @@ too large for a float (beyond 2^53), which no plan has.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import count
+from operator import attrgetter
 from typing import Any
 
 from llmplan.formulas import numeric
@@ -26,7 +28,8 @@ class _Made:
     """What a number of either kind remembers.
 
     op: the operation (`leaf` where it was read, `name` where it only got another name); of: its operands; grads: the
-    derivatives by them; note: about a leaf or a name, by whoever gave it.
+    derivatives by them; note: about a leaf or a name, by whoever gave it; serial: grows with each number that is made,
+    so that operands come before what is made of them.
     """
 
     __slots__ = ()
@@ -34,6 +37,7 @@ class _Made:
     of: tuple[Any, ...]
     grads: tuple[float, ...]
     note: Any
+    serial: int
 
     @staticmethod
     def made(name: str, *operands: Any) -> Any:
@@ -47,17 +51,20 @@ class _Made:
 class Traced(_Made, float):
     """A float that remembers."""
 
-    __slots__ = ("grads", "note", "of", "op")
+    __slots__ = ("grads", "note", "of", "op", "serial")
 
 
 class TracedInt(_Made, int):
     """A whole number that remembers."""
 
 
+_next = count().__next__
+
+
 def _node(op: str, value: float, of: tuple[Any, ...], grads: tuple[float, ...], note: Any = None) -> Any:
     """A number of the kind of its value."""
     new: Any = int.__new__(TracedInt, value) if value.__class__ is int else float.__new__(Traced, value)
-    new.op, new.of, new.grads, new.note = op, of, grads, note
+    new.op, new.of, new.grads, new.note, new.serial = op, of, grads, note, _next()
     return new
 
 
@@ -110,6 +117,7 @@ _FUNCTIONS: dict[str, Gradient] = {
     "maximum": lambda a, b: (1.0, 0.0) if a >= b else (0.0, 1.0),
     "minimum": lambda a, b: (1.0, 0.0) if a <= b else (0.0, 1.0),
     "longer": lambda a, b: (1.0, 0.0) if a >= b else (0.0, 1.0),
+    "slower": lambda a, b: (1.0, 0.0) if a <= b else (0.0, 1.0),
     "beyond": lambda a, b: (1.0, -1.0) if a > b else (0.0, 0.0),
     "soft_maximum": _slopes_of_soft_maximum,
     "ceil": lambda a: (0.0,),
@@ -117,19 +125,23 @@ _FUNCTIONS: dict[str, Gradient] = {
     "sqrt": lambda a: (0.5 / math.sqrt(a) if a else 0.0,),
     "log2": lambda a: (1.0 / (a * math.log(2.0)),),
 }
-AT_WORK = {"longer": (1.0, 1.0), "soft_maximum": (1.0, 1.0), "beyond": (1.0, 0.0)}
-"""Of times that overlap: what each adds to the work that is done, hidden or not."""
+AT_WORK: dict[str, Gradient] = {
+    "longer": lambda a, b: (1.0, 1.0),
+    "soft_maximum": lambda a, b: (1.0, 1.0),
+    "beyond": lambda a, b: (1.0, 0.0),
+    "slower": lambda a, b: ((min(a, b) / a) ** 2, (min(a, b) / b) ** 2),  # of a time bytes / rate: bytes / a, bytes / b
+}
+"""Of times that overlap, and of rates in a row: the derivatives by which each counts with all the work that it does,
+hidden or not."""
+
+_LEFT, _RIGHT = (("+",), ("*",)), (("+", "-"), ("*", "/", "**"))  # operators that 0, and 1, on that side leave alone
 
 
 def _unchanged(op: str, a: Any, b: Any) -> Any:
     """The operand that the operation leaves as it is; None where there is none. a, b: one of them remembers."""
-    if b.__class__ is float or b.__class__ is int or b.__class__ is bool:
-        kept = a if (b == 0 and op in "+-") or (b == 1 and op in ("*", "/", "**")) else None
-    elif a.__class__ is float or a.__class__ is int or a.__class__ is bool:
-        kept = b if (a == 0 and op == "+") or (a == 1 and op == "*") else None
-    else:
-        return None
-    return kept
+    if b in (0, 1) and not isinstance(b, _Made) and op in _RIGHT[int(b)]:
+        return a
+    return b if a in (0, 1) and not isinstance(a, _Made) and op in _LEFT[int(a)] else None
 
 
 def _lifted(op: str, operate: Callable[[Any, Any], Any], gradient: Gradient, a: Any, b: Any) -> Any:
@@ -186,49 +198,42 @@ def _crossing(rate: Callable[[Any], Any], wanted: Any, low: Any, high: Any, halv
     """
     found = numeric.crossing(lambda x: plain(rate(x)), plain(wanted), plain(low), plain(high), halvings)
     at = leaf(float(found), "crossing")
-    reached = rate(at)
-    slope = slopes(reached).get(id(at), 0.0)
+    slope = next((slope for node, slope in slopes(rate(at)) if node is at), 0.0)
     if found >= plain(high) or not slope:  # not reached: the upper end
         return high
     held = rate(float(found))
     return _node("crossing", float(found), (wanted, held), (1.0 / slope, -1.0 / slope))
 
 
-def in_order(roots: Iterable[Any]) -> list[Any]:
+def in_order(*roots: Any) -> list[Any]:
     """Every number that the roots are made of, each once, operands before what is made of them."""
-    order: list[Any] = []
-    seen: set[int] = set()
-    waiting: list[tuple[Any, bool]] = [(root, False) for root in roots]
+    found = {id(root): root for root in roots if remembers(root)}
+    waiting = list(found.values())
     while waiting:
-        node, ready = waiting.pop()
-        if ready:
-            order.append(node)
-        elif isinstance(node, _Made) and id(node) not in seen:
-            seen.add(id(node))
-            waiting.append((node, True))
-            waiting.extend((operand, False) for operand in node.of)
-    return order
+        for operand in waiting.pop().of:
+            if id(operand) not in found and isinstance(operand, _Made):
+                found[id(operand)] = operand
+                waiting.append(operand)
+    return sorted(found.values(), key=attrgetter("serial"))
 
 
-def slopes(root: Any, *, at_work: bool = False) -> dict[int, float]:
-    """Derivatives of a number by every number that it is made of, by `id`: one pass backwards.
+def slopes(root: Any, *, at_work: bool = False) -> list[tuple[Any, float]]:
+    """Every number that a number is made of, with the derivative by it: one pass backwards.
 
-    at_work: of times that overlap each counts in full (`AT_WORK`), so that the result is of the work that is done.
+    at_work: what works at the same time counts in full (`AT_WORK`).
     """
-    order = in_order((root,))
-    found = {id(root): 1.0}
+    order = in_order(root)
+    found = dict.fromkeys(map(id, order), 0.0)
+    found[id(root)] = 1.0
     for node in reversed(order):
-        slope = found.get(id(node), 0.0)
-        if slope:
-            grads = AT_WORK.get(node.op, node.grads) if at_work else node.grads
-            for operand, grad in zip(node.of, grads, strict=True):
-                if grad and isinstance(operand, _Made):
-                    found[id(operand)] = found.get(id(operand), 0.0) + slope * grad
-    return found
+        if slope := found[id(node)]:
+            full = AT_WORK.get(node.op) if at_work else None
+            for operand, grad in zip(node.of, node.grads if full is None else full(*map(float, node.of)), strict=True):
+                if id(operand) in found:
+                    found[id(operand)] += slope * grad
+    return [(node, found[id(node)]) for node in order]
 
 
 def by_leaf(root: Any, *, at_work: bool = False) -> list[tuple[Any, float]]:
     """Every leaf of a number with d(number) / d(ln leaf) [unit of the number]."""
-    found = slopes(root, at_work=at_work)
-    leaves = (node for node in in_order((root,)) if node.op == "leaf")
-    return [(node, found.get(id(node), 0.0) * float(node)) for node in leaves]
+    return [(node, slope * float(node)) for node, slope in slopes(root, at_work=at_work) if node.op == "leaf"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llmplan.answer.bottleneck import CAPACITY
-from llmplan.answer.knobs import KNOBS
 from llmplan.answer.resolve import plan_from
+from llmplan.answer.resources import RESOURCES
 from llmplan.answer.serving_bottleneck import serving_bottleneck
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.setup.codes import CODES
@@ -45,35 +45,32 @@ def test_shares_sum_to_the_steps(answer: ServingEstimate) -> None:
     found = serving_bottleneck(answer)
     assert sum(found.decode.values()) == pytest.approx(float(answer.decode.total))
     assert sum(found.prefill.values()) == pytest.approx(float(answer.prefill.total))
-    assert set(found.decode) | set(found.prefill) <= set(KNOBS)
+    assert set(found.decode) | set(found.prefill) <= set(RESOURCES)
 
 
-def test_the_knobs_hold_every_rate_and_every_fixed_time(answer: ServingEstimate) -> None:
-    """With all of them ten times as fast a step is ten times as short."""
-    plan = answer.plan
-    for knob in KNOBS.values():
-        plan = knob(plan, 10.0)
-    faster = estimate_serving(plan)
-    assert float(faster.prefill.total) == pytest.approx(float(answer.prefill.total) / 10)
-    if answer.plan.kind == "serve" and answer.plan.workload.load in ("static", "closed"):  # of as many sequences
-        assert float(faster.decode.total) == pytest.approx(float(answer.decode.total) / 10)
-
-
-def test_elasticities_are_estimates_of_changed_plans(answer: ServingEstimate) -> None:
+def test_elasticities_are_near_estimates_of_changed_plans(answer: ServingEstimate) -> None:
     device = answer.plan.device
     memory = device.memory.model_copy(update={"bandwidth": 1.1 * device.memory.bandwidth})
     on_chip = 1.1 * (device.efficiency.repeated_read_bandwidth or 0.0)
-    efficiency = device.efficiency.model_copy(update={"repeated_read_bandwidth": on_chip})
+    routed = {
+        name: one.model_copy(update={"routed_bandwidth": one.routed_bandwidth and 1.1 * one.routed_bandwidth})
+        for name, one in device.efficiency.grouped_matmul.items()
+    }
+    changes = {"repeated_read_bandwidth": on_chip or None, "grouped_matmul": routed}
+    efficiency = device.efficiency.model_copy(update=changes)
     faster = device.model_copy(update={"memory": memory, "efficiency": efficiency})
     changed = estimate_serving(replace(answer.plan, device=faster))
     found = serving_bottleneck(answer).elasticity["memory_bandwidth"]
-    assert found.requests == changed.requests_per_second.value / answer.requests_per_second.value
-    assert found.ttft == changed.ttft.value / answer.ttft.value
+    assert found.requests == pytest.approx(
+        changed.requests_per_second.value / answer.requests_per_second.value, rel=5e-3
+    )
+    assert found.ttft == pytest.approx(changed.ttft.value / answer.ttft.value, rel=2e-2)
+    assert found.capacity == pytest.approx(changed.capacity / answer.capacity, rel=5e-3)
 
 
 def test_a_resource_without_a_share_brings_nothing(answer: ServingEstimate) -> None:
     found = serving_bottleneck(answer)
-    for name in set(KNOBS) - set(found.decode) - set(found.prefill):
+    for name in set(RESOURCES) - set(found.decode) - set(found.prefill):
         one = found.elasticity[name]
         assert one.capacity == pytest.approx(1, rel=1e-4)
         assert one.ttft == pytest.approx(1, rel=1e-4)

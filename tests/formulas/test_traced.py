@@ -54,7 +54,7 @@ def test_derivatives_are_those_of_finite_differences(function: Formula, values: 
     given = arguments(function, values)
     leaves = {name: leaf(value, name) for name, value in given.items()}
     made = function(**leaves)
-    found = slopes(made) if remembers(made) else {}
+    found = {id(node): slope for node, slope in slopes(made)} if remembers(made) else {}
     for name, value in given.items():
         more, less = (function(**given | {name: value * (1.0 + sign * NUDGE)}) for sign in (1, -1))
         here = function(**given)
@@ -100,6 +100,10 @@ def test_work_counts_what_is_hidden() -> None:
     hidden = numeric.beyond(compute, traffic)
     assert hidden == 0.0
     assert {one.note: slope for one, slope in by_leaf(hidden, at_work=True)} == {"compute": 1.0, "traffic": 0.0}
+    near, far = leaf(4.0, "near"), leaf(1.0, "far")
+    both = 8.0 / numeric.slower(near, far)
+    assert both == 8.0
+    assert {one.note: -slope for one, slope in by_leaf(both, at_work=True)} == {"near": 2.0, "far": 8.0}
 
 
 def test_a_crossing_moves_as_the_function_does() -> None:

@@ -1,0 +1,54 @@
+"""A plan whose numbers know where they stand: leaves of `llmplan.formulas.traced`, each noted with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from llmplan.formulas.traced import leaf, remembers
+from llmplan.setup.plan import Setup
+
+T = TypeVar("T")
+PlanT = TypeVar("PlanT", bound=Setup)
+
+
+def named(thing: T, path: str) -> T:
+    """The same thing, every number in it a leaf noted `path.field`, `path.key` or `path.index`."""
+    found: Any = thing
+    if isinstance(thing, bool) or remembers(thing):
+        return thing
+    if isinstance(thing, (int, float)):
+        found = leaf(thing, path)
+    elif isinstance(thing, BaseModel):
+        found = thing.model_copy(
+            update=_changed(((name, getattr(thing, name)) for name in type(thing).model_fields), path)
+        )
+    elif is_dataclass(thing) and not isinstance(thing, type):
+        found = replace(thing, **_changed(((one.name, getattr(thing, one.name)) for one in fields(thing)), path))
+    elif isinstance(thing, Mapping):
+        found = {**thing, **_changed(thing.items(), path)}
+    elif isinstance(thing, tuple):
+        found = tuple(named(part, f"{path}.{index}") for index, part in enumerate(thing))
+    return found  # type: ignore[no-any-return]
+
+
+def _changed(parts: Iterable[tuple[str, Any]], path: str) -> dict[str, Any]:
+    """The parts that are numbers or hold some, named."""
+    pairs = ((name, part, named(part, f"{path}.{name}")) for name, part in parts if not isinstance(part, str))
+    return {name: new for name, part, new in pairs if new is not part}
+
+
+def named_machine(plan: PlanT) -> PlanT:
+    """The plan with the numbers of what it runs on named: `device`, `cluster`, `coefficients`."""
+    device, fabric = plan.device, plan.cluster.fabric
+    parts = {
+        name: named(getattr(device, name), f"device.{name}") for name in ("peak", "memory", "scale_up", "host_link")
+    }
+    parts["efficiency"] = named(device.efficiency, "device.efficiency")
+    return replace(
+        plan, device=device.model_copy(update=parts), coefficients=named(plan.coefficients, "coefficients"),
+        cluster=plan.cluster.model_copy(update={"fabric": named(fabric, "cluster.fabric")}),
+    )  # fmt: skip
