@@ -82,9 +82,13 @@ def software(policy: ServingPolicy, cache: str) -> Software:
     narrow = STORED_BYTES[cache] < WIDE_BYTES
     shares = policy.cache_reads == "shared" or (policy.cache_reads == "shared_16_bit" and not narrow)
     return Software(
-        engine=True, fused_experts=policy.fused_experts, routing_spread=policy.routing_spread, shares_cache=shares,
-        shared_groups=policy.shared_groups, windows=policy.window_cache != "ignored",
-    )  # fmt: skip
+        engine=policy.kernels == "engine",
+        fused_experts=policy.fused_experts,
+        routing_spread=policy.routing_spread,
+        shares_cache=shares,
+        shared_groups=policy.shared_groups,
+        windows=policy.window_cache != "ignored",
+    )
 
 
 def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:

@@ -52,6 +52,9 @@ class ServingPolicy(Spec):
     """How tokens go to their experts, where attention is data parallel."""
     narrow_dispatch: bool = True
     """Tokens go to their experts in the precision of the products' inputs, not in 16 bits."""
+    kernels: Literal["library", "engine"] = "library"
+    """Whose products run: the best library's (cuBLAS, DeepGEMM), or the engine's own where a device's entry has them
+    apart (`engine_matmul`: those of vLLM)."""
     fused_experts: bool = True
     """Experts run in fused kernels, whose rate was measured, not in grouped products of a library."""
     routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.8
