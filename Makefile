@@ -1,4 +1,4 @@
-.PHONY: check test lint types docs bench
+.PHONY: check test lint types docs bench mutants
 
 PYTHON ?= python
 
@@ -22,3 +22,6 @@ docs:
 bench:
 	$(PYTHON) benchmarks/startup.py
 	$(PYTHON) benchmarks/search.py
+
+mutants:
+	$(PYTHON) tests/mutants.py

@@ -246,7 +246,7 @@ def _build(root: yaml.Node, file: str) -> Document:
         line = node.start_mark.line + 1
         if count > MAX_NODES:
             raise InputError(Fault(TOO_MANY, file, line))
-        if len(path) > MAX_DEPTH:
+        if len(path) >= MAX_DEPTH and not isinstance(node, yaml.ScalarNode):
             raise InputError(Fault(TOO_DEEP, file, line))
         lines.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):

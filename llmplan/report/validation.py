@@ -113,7 +113,8 @@ def print_summary(console: Console, results: Sequence[Result]) -> None:
 
 def _add_columns(table: Any, results: Sequence[Result]) -> None:
     names = [*quantities(results), *(r.row.cells.get(c, "") for r in results for c in ("stack", "hardware"))]
-    table.add_column("", min_width=max(map(len, names), default=0), no_wrap=True)
+    # a heading of blanks: Rich before 15 adds the padding to a `min_width`
+    table.add_column(" " * max(map(len, names), default=0), no_wrap=True)
     for heading in _HEADINGS:
         table.add_column(heading, justify="right")
 

@@ -20,7 +20,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--hardware h101", ('unknown hardware "h101"', "did you mean h100")),
     ("--cluster dgx-h101", ('unknown cluster "dgx-h101"', "dgx-h100")),
     ("--stack megatron-cor", ('unknown stack "megatron-cor"', "did you mean megatron-core")),
-    ("--devises 8", ("No such option: --devises", "--devices")),
+    ("--devises 8", ("No such option", "--devises", "--devices")),  # Typer and, before it had its own, Click word it
     ("--workload pretraining", ("--workload: input should be 'pretrain'", "got 'pretraining'")),
     ("--recompute some", ("--recompute: input should be 'none', 'selective' or 'full', got 'some'",)),
     ("--precision bf17", ("--precision: ", "got 'bf17'")),

@@ -22,12 +22,14 @@ LARGE = ("estimate", "--model", "llama-3.1-70b", "--hardware", "test-gpu", "--de
 PLAN = "model: small.yaml\nhardware: test-gpu\ndevices: 8\nseq_len: 2048\nglobal_batch: 64\n"
 
 
+@pytest.mark.frozen
 def test_table_is_as_stored(llmplan: Llmplan) -> None:
     run = llmplan(*BASE, "--devices", "8", "--global-batch", "64", "--seq-len", "16384", "--tokens", "1e11")
     assert run.code == 0
     golden("table.txt", run.out)
 
 
+@pytest.mark.frozen
 def test_json_is_as_stored_and_matches_its_schema(llmplan: Llmplan) -> None:
     run = llmplan(*BASE, "--devices", "8", "--global-batch", "64", "--tokens", "1e11", "--json")
     Estimate.model_validate(result(run))

@@ -22,12 +22,14 @@ BASE = (
 CLOSED = (*BASE, "--load", "closed", "--batch", "32")
 
 
+@pytest.mark.frozen
 def test_table_is_as_stored(llmplan: Llmplan) -> None:
     run = llmplan(*CLOSED)
     assert run.code == 0
     golden("serving-table.txt", run.out)
 
 
+@pytest.mark.frozen
 def test_json_is_as_stored_and_matches_its_schema(llmplan: Llmplan) -> None:
     run = llmplan(*BASE, "--load", "open", "--request-rate", "5", "--max-ttft", "500 ms", "--json")
     answer = result(run)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from pages import commands, examples, lines_of, matches, name, pages, programs, renewed, tidy
 
+pytestmark = pytest.mark.frozen
+
 WITH_COMMANDS = [page for page in pages() if commands(lines_of(page))]
 WITH_PROGRAMS = [page for page in pages() if programs(lines_of(page))]
 WITH_EXAMPLES = [page for page in pages() if examples(lines_of(page))]

@@ -12,6 +12,8 @@ from pages import DOCS, EXAMPLES, ROOT, blocks, commands, lines_of, name, pages
 
 from llmplan.cli.main import COMMANDS
 
+pytestmark = pytest.mark.frozen
+
 TEXTS = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 _LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`[^`\n]*`")
