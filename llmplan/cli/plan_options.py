@@ -68,7 +68,8 @@ def _parameters(names: list[str], lists: Mapping[str, str]) -> Iterator[inspect.
             text = f"{field.description} One of {', '.join(choices)}." if choices else field.description
             if name in lists:
                 metavar, text = f"{metavar}[,..]", lists[name]
-            kind = Annotated[str | None, typer.Option(option, metavar=metavar, help=text, rich_help_panel=panel)]
+            options = (option, *(f"--{also.replace('_', '-')}" for also in extra.get("x-also", ())))
+            kind = Annotated[str | None, typer.Option(*options, metavar=metavar, help=text, rich_help_panel=panel)]
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 

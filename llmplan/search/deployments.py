@@ -167,8 +167,6 @@ def deploy(plan: ServingPlan, rows: list[Row]) -> Deployments:
     places = np.maximum(memory.resident, 1.0)
     answer = respond(at, work, policy, dp, places)
     most = capacity(at, work, policy, places) * dp
-    usable = plan.usable_bytes
-    share = (work.memory_fraction or policy.memory_fraction) if policy.memory_fraction_of == "total" else 1.0
     needed = memory.needed_bytes + 0.0 * dp
     high = serving_interval(plan, "serving_bytes", 1.0).high
     return Deployments(
@@ -179,6 +177,6 @@ def deploy(plan: ServingPlan, rows: list[Row]) -> Deployments:
         busy_replicas(work, dp),
         most,
         tp * pp * dp,
-        needed <= usable * share,
-        needed * high <= usable * share,
+        needed <= memory.budget_bytes,
+        needed * high <= memory.budget_bytes,
     )

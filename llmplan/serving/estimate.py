@@ -113,8 +113,7 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     places = max(real(memory.resident), 1.0)
     answer = respond(at, work, policy, real(copies), places)
     most = real(capacity(at, work, policy, places))
-    usable = plan.usable_bytes
-    room = usable * (work.memory_fraction or policy.memory_fraction if policy.memory_fraction_of == "total" else 1.0)
+    room = real(memory.budget_bytes)
     needed = serving_interval(plan, "serving_bytes", real(memory.needed_bytes))
     each = None if work.request_rate is None else work.request_rate / copies
     load = real(utilisation(each, most)) if each is not None else real(answer.sequences) * busy / (places * copies)

@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmplan.formulas.engine_memory import (
+    admitted_tokens,
+    expert_workspace,
+    filled_layers,
+    filled_width,
+    group_size,
+    prefill_peak,
+    sampler_peak,
+)
 from llmplan.formulas.kv_cache import (
     block_tokens,
     growing_length,
@@ -15,7 +24,7 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
-from llmplan.model.model import Core, Model
+from llmplan.model.model import MLP_OUT, Core, Linear, Model
 from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.software.engine import ServingPolicy
@@ -24,8 +33,7 @@ from llmplan.work.states import end_parameters, local_parameters
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
-_LOGIT_BYTES = 4.0
-_WORK_VECTORS = 4.0  # hidden vectors of a token alive at once: residual, input, output, one more for communication
+MLP_IN = ("mlp_in", "shared_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,28 @@ class CacheShape:
     windows: tuple[tuple[Num, float], ...]
     state: Num
 
+    @property
+    def whole(self) -> Num:
+        """A token that every layer keeps [bytes]."""
+        return self.growing + sum((each for each, _ in self.windows), 0.0)
+
     def bytes(self, length: Num) -> Num:
         """Of one sequence of that many tokens [bytes]."""
         total = sequence_bytes(length, self.growing, 0.0, 0.0, self.state)
         for each, window in self.windows:
             total = total + sequence_bytes(length, 0.0, each, window, 0.0)
         return total
+
+    def admitted(self, length: Num, policy: ServingPolicy) -> Num:
+        """What must be free before one request of that length is let in [bytes]."""
+        block = real(policy.block_tokens)
+        held = self.growing * block_tokens(length, block) + self.state
+        for each, window in self.windows:
+            kept = minimum(block_tokens(length, block), window)
+            if policy.group_layers is not None:
+                kept = admitted_tokens(length, window, real(policy.max_batch_tokens), block)
+            held = held + each * kept
+        return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +79,8 @@ class ServingMemory:
     kv_cache_bytes: the room that the engine sets aside, where it does so, not what a load uses;
     kv_tokens: that all replicas' caches hold at the plan's lengths [1]; token_bytes: of the cache, one
     token of a long sequence, all devices of a replica [bytes]; resident: sequences of one replica at
-    once [1]; longest: tokens of the longest single sequence [1].
+    once [1]; longest: tokens of the longest single sequence [1]; requests: of the greatest length that the engine is
+    started for, all replicas together [1]; needed_bytes: with one of them; budget_bytes: that may be taken so [bytes].
     """
 
     weights_bytes: Num
@@ -65,7 +90,9 @@ class ServingMemory:
     kv_tokens: Num
     resident: Num
     longest: Num
+    requests: Num
     needed_bytes: Num
+    budget_bytes: Num
 
     @property
     def peak_bytes(self) -> Num:
@@ -83,12 +110,14 @@ class ServingMemory:
 def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     """Memory of the plan under an engine's policy."""
     work = plan.workload
-    usable = plan.usable_bytes
     weights, activations = weight_bytes(plan, work), workspace_bytes(plan, policy)
-    overhead = plan.stack.memory.context + plan.stack.memory.workspace + policy.graph_bytes
-    room = maximum(0.0, _room(policy, work, usable, weights, activations, overhead))
+    inside, outside = overhead_bytes(plan, policy)
+    held = weights + activations + inside
+    budget = _budget(plan, policy, weights, activations, inside, outside)
+    room = maximum(0.0, budget - held)
     cache = cache_shape(plan.model, plan.layout, STORED_BYTES[work.kv_precision], policy, work.input_tokens)
     whole = work.input_tokens + work.output_tokens
+    longest_request = real(work.max_model_len) if work.max_model_len is not None else whole
     length = whole if policy.reserve == "whole" else work.input_tokens + work.output_tokens / 2.0
     each = cache.bytes(block_tokens(length, real(policy.block_tokens)))
     caches = each > 0
@@ -100,26 +129,45 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     windows = sum((size for size, _ in cache.windows), 0.0)
     window = max((w for _, w in cache.windows), default=0.0)
     longest = growing_length(room, cache.growing, windows, window, cache.state)
+    request = cache.admitted(longest_request, policy)
     # at the plan's lengths: a window or a state makes long sequences cheaper a token than short ones
-    tokens = where(caches, room / maximum(each, 1e-9) * length, 0.0) * plan.layout.dp
+    token = each / length if policy.printed == "lengths" else request / longest_request
+    if policy.printed == "blocks" and cache.windows:
+        token = cache.whole
     return ServingMemory(
         weights_bytes=weights, kv_cache_bytes=where(caches, room, 0.0), activations_bytes=activations,
-        overhead_bytes=overhead, kv_tokens=tokens, resident=resident, longest=longest,
-        needed_bytes=weights + activations + overhead + cache.bytes(whole),
+        overhead_bytes=inside + outside, kv_tokens=where(caches, room / maximum(token, 1e-9), 0.0) * plan.layout.dp,
+        resident=resident, longest=longest, requests=where(caches, room / maximum(request, 1e-9), 0.0) * plan.layout.dp,
+        needed_bytes=held + request, budget_bytes=budget,
     )  # fmt: skip
 
 
-def _room(
-    policy: ServingPolicy, work: ServingWorkload, usable: float, weights: Num, activations: Num, overhead: Num
-) -> Num:
-    """Bytes that the engine gives to the cache; never more than are there."""
-    fraction = work.memory_fraction or policy.memory_fraction
-    free = usable - weights - activations - overhead
+def overhead_bytes(plan: ServingPlan, policy: ServingPolicy) -> tuple[Num, Num]:
+    """What libraries and graphs take inside what the fraction gives, and beside it [bytes]."""
+    fixed, layout = plan.stack.memory, plan.layout
+    inside, outside = fixed.workspace, 0.0
+    libraries: Num = fixed.context
+    if policy.library_bytes is not None:
+        outside += fixed.context
+        pipeline = where(layout.pp > 1, policy.library_bytes_pipeline, policy.library_bytes)
+        libraries = where(layout.tp > 1, policy.library_bytes_tensor, pipeline)
+    graphs = policy.graph_bytes
+    return (
+        (inside + libraries + graphs, outside) if policy.graphs_in_fraction else (inside + libraries, outside + graphs)
+    )
+
+
+def _budget(plan: ServingPlan, policy: ServingPolicy, weights: Num, activations: Num, inside: Num, outside: Num) -> Num:
+    """Bytes that weights, workspace, overhead inside the fraction and cache may take together; never more than are
+    there."""
+    fraction = plan.workload.memory_fraction or policy.memory_fraction
+    usable = plan.usable_bytes - outside
+    held = weights + activations + inside
     if policy.memory_fraction_of == "free":
-        return fraction * free
+        return held + fraction * (usable - held)
     if policy.memory_fraction_of == "static":
-        return minimum(fraction * usable - weights, free)
-    return minimum(fraction * usable - weights - activations - overhead, free)
+        return minimum(fraction * (plan.usable_bytes - plan.stack.memory.context) + activations + inside, usable)
+    return minimum(fraction * plan.usable_bytes, usable)
 
 
 def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
@@ -127,29 +175,57 @@ def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
     layout, model = plan.layout, plan.model
     narrow = STORED_BYTES[work.weight_precision]
     wide = narrow if narrow > WIDE_BYTES else WIDE_BYTES
-    expert = STORED_BYTES[precisions(model, work).experts]
+    kinds = precisions(model, work)
+    expert, policy = STORED_BYTES[kinds.experts], plan.engine.policy
     fullest = stage_layers(real(model.layer_count), layout.pp, 1.0)
     total: Num = 0.0
     for layer in model.layers:
         held: Num = layer.extra_parameters * wide
         for linear in layer.linears:
             each = expert if linear.routed else wide if linear.wide else narrow
-            held = held + local_parameters(linear, layout) * each
+            filled: Num = 1.0
+            if linear.routed and kinds.experts == "mxfp4":
+                width = expert_width(linear, layout)
+                filled = filled_width(width, real(policy.mxfp4_multiple)) / width
+            held = held + local_parameters(linear, layout) * each * filled
         total = total + fullest * (layer.copies / model.layer_count) * held
     first, last = end_parameters(model, layout)
     return total + wide * where(layout.pp == 1, first + last, maximum(first, last))
 
 
 def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
-    """Activations of the largest prefill step and logits of the largest decode step on one device [bytes]."""
+    """Activations at their peak on one device [bytes]: of the largest prefill step, or of choosing the most tokens.
+
+    Buffers of fused experts stand beside either where the engine keeps them.
+    """
     model, layout = plan.model, plan.layout
-    tokens = real(policy.max_batch_tokens)
+    tokens, hidden = real(policy.max_batch_tokens), real(model.hidden)
     widest: Num = 0.0
+    buffers: Num = 0.0
+    buffered = policy.expert_buffers and precisions(model, plan.workload).experts != "mxfp4"
     for layer in model.layers:
-        inner = layer.activation_elements + sum(core.saved_elements for core in layer.cores)
-        widest = maximum(widest, inner / layout.tp)
-    logits = _LOGIT_BYTES * policy.max_sequences * model.vocab / layout.tp if model.head else 0.0
-    return tokens * WIDE_BYTES * (_WORK_VECTORS * model.hidden + widest) + logits
+        inner = sum(core.saved_elements for core in layer.cores) / layout.tp
+        mlp = sum(linear.outputs for linear in layer.linears if linear.role in MLP_IN) + sum(
+            linear.inputs for linear in layer.linears if linear.role in MLP_OUT and not linear.routed
+        )
+        widest = maximum(widest, maximum(inner, mlp / layout.tp))
+        for linear in layer.linears:
+            if linear.role == "expert_out":
+                each = expert_workspace(tokens, linear.active, expert_width(linear, layout), hidden)
+                buffers = maximum(buffers, each)
+    peak = prefill_peak(tokens, hidden, policy.hidden_vectors, widest)
+    if model.head:
+        vocab = real(model.vocab) if policy.logits_whole else model.vocab / layout.tp
+        last = prefill_peak(tokens, hidden, 1.0, 0.0)  # what the layers wrote, from which the logits are made
+        chosen = last + sampler_peak(real(policy.max_sequences), vocab, policy.sampler_copies)
+        peak = maximum(peak, chosen)
+    return peak + buffers if buffered else maximum(peak, buffers)
+
+
+def expert_width(linear: Linear, layout: Any) -> Num:
+    """Width of one expert on one device: tensor parallelism divides it where expert parallelism does not [1]."""
+    width = linear.inputs if linear.role == "expert_out" else linear.outputs
+    return width / maximum(layout.tp / (layout.ep * 1.0), 1.0)
 
 
 def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0) -> CacheShape:
@@ -163,9 +239,10 @@ def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy
     state: Num = 0.0
     windows: list[tuple[Num, float]] = []
     fullest = stage_layers(real(model.layer_count), layout.pp, 1.0) / model.layer_count
+    filled = _filled(model, policy)
     for layer in model.layers:
-        count = fullest * layer.count
         for core in layer.cores:
+            count = fullest * layer.count * filled[_keeps(core, policy)]
             each = count * token_bytes(core, layout, element)
             state = state + count * core.state_elements * core.state_bytes / split_parts(
                 layout.tp * 1.0, real(core.cache_heads)
@@ -178,6 +255,24 @@ def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy
             else:
                 growing = growing + each
     return CacheShape(growing, _merged(windows), state)
+
+
+def _keeps(core: Core, policy: ServingPolicy) -> tuple[bool, int | None]:
+    """What tells kinds of layers apart in the cache: a state or tokens, and of how long a window."""
+    window = core.cache_window if policy.window_cache == "window" else None
+    return core.cache_elements == 0, window
+
+
+def _filled(model: Model, policy: ServingPolicy) -> dict[tuple[bool, int | None], float]:
+    """By kind of layer: places that it takes in the cache over layers that it has [1]."""
+    counts: dict[tuple[bool, int | None], int] = {}
+    for layer in model.layers:
+        for core in layer.cores:
+            counts[_keeps(core, policy)] = counts.get(_keeps(core, policy), 0) + layer.count
+    if policy.group_layers is None or len(counts) < 2:
+        return dict.fromkeys(counts, 1.0)
+    group = group_size(tuple(counts.values()), policy.group_layers)
+    return {kind: filled_layers(count, group) / count for kind, count in counts.items()}
 
 
 def token_bytes(core: Core, layout: Any, element: float) -> Num:

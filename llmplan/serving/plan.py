@@ -37,6 +37,16 @@ class ServingWorkload(Spec):
     kv_precision: StoragePrecision = "bf16"
     memory_fraction: Fraction | None = None
     """Share of device memory that the engine may take, as the stack means it; default: the stack's."""
+    max_model_len: Count | None = None
+    """Tokens of the longest request that the engine is started for, prompt and answer; default: the plan's lengths."""
+    max_num_seqs: Count | None = None
+    """Requests that a replica works on at once; default: the engine's for the device."""
+    max_num_batched_tokens: Count | None = None
+    """Tokens that one step reads of prompts; default: the engine's for the device."""
+    block_size: Count | None = None
+    """Tokens of a block of the cache; default: the engine's."""
+    enforce_eager: bool = False
+    """No captured graphs."""
     max_ttft: Annotated[float, Field(gt=0)] | None = None
     """Limit on the mean time to first token [s]."""
     max_tpot: Annotated[float, Field(gt=0)] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ from llmplan.setup.checks import common_remarks, layout_problems, stack_remarks
 from llmplan.setup.codes import warning
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
+from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
 from llmplan.setup.subject import subject_of
 from llmplan.setup.words import check_words, count_devices
@@ -52,7 +54,8 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft)
-    engine = Engine(subject.release.version, subject.release.date, subject.release.policy)
+    policy = started(subject.release.policy, said, subject.device)
+    engine = Engine(subject.release.version, subject.release.date, policy)
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
@@ -67,6 +70,26 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         draft.fault(message, *names)
     draft.check()
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
+
+
+def started(policy: ServingPolicy, said: PlanOptions, device: Device) -> ServingPolicy:
+    """The policy of an engine that is started on a device with these options."""
+    changed: dict[str, Any] = {}
+    small = policy.small_devices
+    if small is not None and (device.memory.capacity < small.below or device.id.startswith(small.also)):
+        changed = {"max_sequences": small.max_sequences, "max_batch_tokens": small.max_batch_tokens}
+    lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens))
+    if lengths_said <= policy.whole_prompts:
+        changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
+    for name, value in (
+        ("max_sequences", said.max_num_seqs),
+        ("max_batch_tokens", said.max_num_batched_tokens),
+        ("block_tokens", said.block_size),
+        ("graph_bytes", 0.0 if said.enforce_eager else None),
+    ):
+        if value is not None:
+            changed[name] = value
+    return policy.model_copy(update=changed) if changed else policy
 
 
 def _load(draft: Draft) -> tuple[str, int | None]:
@@ -122,7 +145,10 @@ def _workload(
         "load": load, "batch": batch, "request_rate": said.request_rate,
         "input_tokens": inputs, "output_tokens": outputs,
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
-        "memory_fraction": said.memory_fraction, "max_ttft": said.max_ttft, "max_tpot": said.max_tpot,
+        "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
+        "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,
+        "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
+        "max_ttft": said.max_ttft, "max_tpot": said.max_tpot,
     }  # fmt: skip
     return ServingWorkload(**words)
 

@@ -30,9 +30,11 @@ RUN = "The whole run"
 SERVING = "Serving"
 
 
-def _option(text: str, panel: str, metavar: str = "") -> Any:
-    """A field that nobody has to give; `metavar` names its value in the help where the type does not."""
-    return Field(default=None, description=text, json_schema_extra={"x-panel": panel, "x-metavar": metavar})
+def _option(text: str, panel: str, metavar: str = "", also: tuple[str, ...] = ()) -> Any:
+    """A field that nobody has to give; `metavar` names its value in the help where the type does not; also: other names
+    that engines have for it, which the command line takes too."""
+    extra: dict[str, Any] = {"x-panel": panel, "x-metavar": metavar}
+    return Field(default=None, description=text, json_schema_extra={**extra, "x-also": list(also)} if also else extra)
 
 
 def _names(value: Any) -> Any:
@@ -113,7 +115,19 @@ class PlanOptions(Spec):
     weight_precision: StoragePrecision | None = _option("Of the weights; default: as released.", SERVING)
     activation_precision: StoragePrecision | None = _option("Of the inputs of matrix products.", SERVING)
     kv_precision: StoragePrecision | None = _option("Of the key-value cache.", SERVING)
-    memory_fraction: Share | None = _option("Share of memory, in the stack's own meaning.", SERVING, "NUMBER")
+    memory_fraction: Share | None = _option(
+        "Share of memory, in the stack's own meaning.",
+        SERVING,
+        "NUMBER",
+        ("gpu_memory_utilization", "mem_fraction_static", "free_gpu_memory_fraction"),
+    )
+    max_model_len: Count | None = _option(
+        "Longest request that the engine is started for, prompt and answer; default: the plan's lengths.", SERVING
+    )
+    max_num_seqs: Count | None = _option("Requests at once in a replica; default: the engine's.", SERVING)
+    max_num_batched_tokens: Count | None = _option("Tokens of prompts a step; default: the engine's.", SERVING)
+    block_size: Count | None = _option("Tokens of a block of the cache; default: the engine's.", SERVING)
+    enforce_eager: bool | None = _option("No captured graphs.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
     max_tpot: Target | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
 
@@ -144,7 +158,7 @@ class PlanOptions(Spec):
         return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
 
 
-FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention"})
+FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention", "enforce_eager"})
 """Fields that are true or false (a test holds this to the annotations)."""
 RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
 """Words about the whole run, which change no step: they stay as they were said."""

@@ -14,6 +14,17 @@ from llmplan.vocabulary import Count, Dispatch, Fraction, ReduceAlgorithm, Stora
 CacheReads = Literal["shared", "shared_16_bit", "each"]
 
 
+class SmallDevices(Spec):
+    """What an engine takes by default on devices that it counts as small."""
+
+    below: Bytes
+    """Devices with less memory than this are."""
+    also: tuple[str, ...] = ()
+    """And those whose id begins so."""
+    max_sequences: Count
+    max_batch_tokens: Count
+
+
 class ServingPolicy(Spec):
     """How an engine uses memory and puts batches together."""
 
@@ -25,10 +36,39 @@ class ServingPolicy(Spec):
     free_gpu_memory_fraction)."""
     graph_bytes: Bytes = 0.0
     """Captured graphs and their pools."""
+    graphs_in_fraction: bool = True
+    """Whether they are taken off what the fraction gives, or live in what it leaves."""
+    library_bytes: Bytes | None = None
+    """What libraries take inside the fraction on one device; None: all of the stack's context is inside it. Given, the
+    context lives in what the fraction leaves."""
+    library_bytes_tensor: Bytes = 0.0
+    """The same where tensor parallelism has communicators and buffers of its own."""
+    library_bytes_pipeline: Bytes = 0.0
+    """The same with pipeline stages alone."""
     max_batch_tokens: Count = 8192
     """Tokens that one step may prefill."""
     max_sequences: Count = 256
     """Sequences that one replica works on at once."""
+    small_devices: SmallDevices | None = None
+    """Other defaults of these two."""
+    whole_prompts: Annotated[int, Field(ge=0)] = 0
+    """Where the longest request has no more tokens than this, one step reads a prompt, whatever `max_batch_tokens`."""
+    hidden_vectors: Annotated[float, Field(ge=1, le=16)] = 4.0
+    """Hidden vectors alive at the widest point of a layer."""
+    sampler_copies: Annotated[float, Field(ge=0, le=16)] = 1.0
+    """fp32 vectors over the vocabulary that choosing a token takes for each sequence, at the peak."""
+    logits_whole: bool = False
+    """Every device of a tensor-parallel group holds the logits of the whole vocabulary."""
+    expert_buffers: bool = False
+    """Buffers of fused experts stay from the trial run on, beside other activations."""
+    mxfp4_multiple: Count = 1
+    """Width of an expert in mxfp4 on one device, filled up to a multiple of this [1]."""
+    group_layers: Annotated[float, Field(ge=1, le=2)] | None = None
+    """Layers that keep different lengths are cut into groups of equal number, which is the most of a kind where that
+    is less than so many times the fewest, else the fewest; None: each kind takes what it needs."""
+    printed: Literal["lengths", "blocks", "requests"] = "lengths"
+    """What the engine prints as the size of its cache [tokens]. `lengths`: tokens at the lengths of the load; `blocks`:
+    room over the bytes of a token that every layer keeps; `requests`: longest requests that fit x their length."""
     block_tokens: Count = 16
     """Tokens of a block of paged cache."""
     window_cache: Literal["ignored", "full", "window"] = "window"

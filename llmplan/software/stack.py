@@ -11,7 +11,7 @@ from llmplan.schema import Source, Spec
 from llmplan.software.band import Band
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.engine import ServingPolicy
-from llmplan.software.versions import choose
+from llmplan.software.versions import choose, version_key
 from llmplan.units import Bytes
 from llmplan.vocabulary import Dispatch, Recompute, ReduceAlgorithm, WorkloadKind
 
@@ -113,6 +113,18 @@ class Version(Spec):
     fitted: dict[str, float] = {}
 
 
+class Rule(Spec):
+    """What changed in the engine with a release, and holds until a later rule says otherwise; nothing is fitted."""
+
+    version: str
+    """The first release with it."""
+    date: str
+    """YYYY-MM."""
+    also: tuple[str, ...] = ()
+    policy: ServingPolicy
+    source: str = ""
+
+
 class StackLayouts(Spec):
     """Layouts that a stack can run, for searches; a word that is absent is not limited."""
 
@@ -147,6 +159,8 @@ class Stack(Spec):
     for coefficients."""
     versions: tuple[Version, ...] = ()
     """The oldest first; a plan that names none means the newest."""
+    rules: tuple[Rule, ...] = ()
+    """How the engine changed from release to release, the oldest first."""
     fitted: dict[str, float] = {}
     """Coefficients, which `numbers.yaml` explains; complete where a fit wrote them, and once an entry is loaded."""
     bands: dict[str, Band] = {}
@@ -163,12 +177,20 @@ class Stack(Spec):
     def at(self, asked: str | None) -> Release:
         """The stack as of a version; None means the newest."""
         found = choose(self.versions, asked)
+        policy = self._ruled(asked if found is None or not version_key(found.version)[0] else found.date)
         if found is None:
-            return Release("", self.date, self.training, self.policy, Coefficients.of(self.fitted))
+            return Release("", self.date, self.training, policy, Coefficients.of(self.fitted))
         return Release(
-            found.version, found.date, merged(self.training, found.training), merged(self.policy, found.policy),
+            found.version, found.date, merged(self.training, found.training), merged(policy, found.policy),
             Coefficients.of({**self.fitted, **found.fitted}),
         )  # fmt: skip
+
+    def _ruled(self, asked: str | None) -> ServingPolicy | None:
+        """The policy with every rule up to a version, or up to the date of one that has only a name."""
+        policy, last = self.policy, choose(self.rules, asked)
+        for rule in self.rules[: self.rules.index(last) + 1] if last is not None else ():
+            policy = merged(policy, rule.policy)
+        return policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ def test_fp32_weights_are_four_bytes_each() -> None:
 
 def test_experts_of_a_release_keep_their_precision() -> None:
     made = plan(model="gpt-oss-120b", weight_precision="bf16", activation_precision="bf16")
-    expected = 117e9 * 0.53125  # nearly all of it stands in experts
-    assert float(weight_bytes(made, made.workload)) == pytest.approx(expected, rel=0.1)
+    expected = 117e9 * 0.53125 * 3072 / 2880  # nearly all of it stands in experts, whose width is filled up
+    assert float(weight_bytes(made, made.workload)) == pytest.approx(expected, rel=0.06)
 
 
 def test_the_three_meanings_of_the_memory_fraction() -> None:
@@ -50,7 +50,8 @@ def test_the_three_meanings_of_the_memory_fraction() -> None:
         for kind in ("total", "static", "free")
     )  # fmt: skip
     assert total.peak_bytes == pytest.approx(0.8 * usable)
-    assert static.weights_bytes + static.kv_cache_bytes == pytest.approx(0.8 * usable)
+    before = usable - made.stack.memory.context  # what is free before weights are loaded
+    assert static.weights_bytes + static.kv_cache_bytes == pytest.approx(0.8 * before)
     rest = usable - free.weights_bytes - free.activations_bytes - free.overhead_bytes
     assert free.kv_cache_bytes == pytest.approx(0.8 * rest)
 
