@@ -7,11 +7,12 @@ what a norm, a bias or a token table holds. What stands inside a layer is put to
 
 from __future__ import annotations
 
-from llmplan.model.lowering_attention import attention, compressed, latent_attention
+from llmplan.model.lowering_attention import attention, compressed, image_attention, latent_attention
 from llmplan.model.lowering_mlp import dense, moe
 from llmplan.model.lowering_parts import Part, norm_parameters, side_by_side
-from llmplan.model.lowering_recurrent import delta, lightning, mamba2
+from llmplan.model.lowering_recurrent import conv, delta, kda, lightning, mamba, mamba2, rglru
 from llmplan.model.model import Layer, Linear, Model, Side
+from llmplan.model.patterns import numbers_of
 from llmplan.model.spec import ModelSpec
 
 
@@ -20,7 +21,10 @@ def _parallel(spec: ModelSpec) -> Part:
     return side_by_side(attention(spec, "full", causal=True), mamba2(spec))
 
 
-RECURRENT = {"delta": delta, "lightning": lightning, "mamba2": mamba2, "parallel": _parallel}
+RECURRENT = {
+    "delta": delta, "kda": kda, "lightning": lightning, "mamba": mamba, "mamba2": mamba2, "conv": conv,
+    "rglru": rglru, "parallel": _parallel,
+}  # fmt: skip
 
 
 def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
@@ -47,6 +51,8 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
         tied_embeddings=spec.tied_embeddings,
         head=spec.head,
         max_context=spec.max_context,
+        tower_parameters=spec.tower_parameters,
+        approximate=spec.approximate,
         weight_precision=spec.weight_precision,
         expert_precision=spec.expert_precision,
         block_scaled=spec.block_scaled,
@@ -63,16 +69,18 @@ def _side(spec: ModelSpec, index: int) -> Side:
 
 def _layer(spec: ModelSpec, mixer: str, mlp: str, side: Side, count: int) -> Layer:
     """One group of equal layers."""
-    parts = [part for part in (_mixer(spec, mixer, side), _cross(spec, side), _mlp(spec, mlp)) if part is not None]
+    made = (_mixer(spec, mixer, side), _cross(spec, side), _mlp(spec, mlp), _per_layer(spec))
+    parts = [part for part in made if part is not None]
+    sublayers = [part.name for part in parts if part.name]
     norms = _norms(spec, mixer, mlp, side)
     streams = spec.hyper_connections
-    hyper = [_hyper_connection(spec, part.name) for part in parts] if streams > 1 else []
+    hyper = [_hyper_connection(spec, name) for name in sublayers] if streams > 1 else []
     copies = None if spec.unique_layers is None else max(1, count * spec.unique_layers // spec.layers)
     extra = sum(part.extra_parameters for part in parts) + norms * norm_parameters(spec, spec.hidden)
     # a hyper-connection has a bias a output and three scales beside its matrix (arXiv 2512.24880)
     extra += len(hyper) * (streams * (2 + streams) + 3) + spec.layer_extra_parameters
     return Layer(
-        kind="+".join(part.name for part in parts if part.name != "cross") or "none",
+        kind="+".join(name for name in sublayers if name != "cross") or "none",
         count=count,
         hidden=spec.hidden,
         linears=tuple(linear for part in parts for linear in part.linears) + tuple(hyper),
@@ -82,12 +90,12 @@ def _layer(spec: ModelSpec, mixer: str, mlp: str, side: Side, count: int) -> Lay
         extra_parameters=extra,
         norms=norms,
         activation_elements=sum(part.activation_elements for part in parts),
-        residuals=(1 if spec.parallel_layers and len(parts) > 1 else len(parts)) * streams,
+        residuals=(1 if spec.parallel_layers and len(sublayers) > 1 else len(sublayers)) * streams,
     )
 
 
 def _mixer(spec: ModelSpec, word: str, side: Side) -> Part | None:
-    kind, _, number = word.partition(":")
+    kind, numbers = word.partition(":")[0], numbers_of(word)
     causal = side == "decoder"
     if kind == "none":
         return None
@@ -96,10 +104,12 @@ def _mixer(spec: ModelSpec, word: str, side: Side) -> Part | None:
     if kind in RECURRENT:
         return RECURRENT[kind](spec)
     if kind == "compressed":
-        return compressed(spec, int(number or 0))
+        return compressed(spec, *numbers)
+    if kind == "image":
+        return image_attention(spec)
     if spec.is_mla:
         return latent_attention(spec, kind, causal)
-    return attention(spec, kind, causal, int(number) if number else None)
+    return attention(spec, kind, causal, numbers)
 
 
 def _cross(spec: ModelSpec, side: Side) -> Part | None:
@@ -107,6 +117,17 @@ def _cross(spec: ModelSpec, side: Side) -> Part | None:
     if spec.architecture != "encoder-decoder" or side == "encoder":
         return None
     return attention(spec, "full", causal=False, cross=True)
+
+
+def _per_layer(spec: ModelSpec) -> Part | None:
+    """What a layer does beside attention and MLP: its own embedding (Gemma 3n, Gemma 4), a learned residual."""
+    width, rank, hidden = spec.per_layer_width, spec.laurel_rank, spec.hidden
+    linears: tuple[Linear, ...] = ()
+    if width:
+        linears += (Linear("layer_gate", "projection", hidden, width), Linear("layer_out", "projection", width, hidden))
+    if rank:
+        linears += (Linear("laurel_in", "projection", hidden, rank), Linear("laurel_out", "projection", rank, hidden))
+    return Part("", linears, extra_parameters=len(linears) // 2 * hidden) if linears else None
 
 
 def _mlp(spec: ModelSpec, word: str) -> Part | None:
@@ -151,6 +172,9 @@ def _front_parameters(spec: ModelSpec) -> int:
     if spec.embedding_size is not None:
         total += spec.embedding_size * spec.hidden + (spec.hidden if spec.architecture == "encoder" else 0)
     stacks = 2 if spec.architecture == "encoder-decoder" else 1
+    if spec.per_layer_width:  # a table of all layers' rows, a projection of the embedding to them, its norm
+        rows = (spec.per_layer_vocab or spec.vocab) + spec.hidden
+        total += rows * spec.layers * spec.per_layer_width + spec.per_layer_width
     return total + stacks * spec.relative_position_rows * spec.heads + spec.extra_parameters
 
 

@@ -2,75 +2,119 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from llmplan.formulas.numeric import real
+
 from llmplan.model.lowering_parts import Part, needed
 from llmplan.model.model import Core, Linear
 from llmplan.model.spec import ModelSpec
 
 
-def attention(spec: ModelSpec, kind: str, causal: bool, kv_heads: int | None = None, cross: bool = False) -> Part:
+def attention(spec: ModelSpec, kind: str, causal: bool, numbers: tuple[int, ...] = (), cross: bool = False) -> Part:
     """Multi-head, grouped-query or multi-query attention: full, within a sliding window, or within chunks.
 
-    kv_heads: of this layer where it has its own. cross: keys and values come from the encoder.
+    numbers: heads, kv heads and head width of this layer (or its kv heads alone) where it has its own.
+    cross: keys and values come from the encoder. A `_shared` kind reads the cache of a layer before and has no
+    keys of its own; that reading is not charged.
     """
-    heads, kv, dim = _widths(spec, kind, kv_heads)
-    shared = spec.k_eq_v and kind == "full"
-    prefix = "cross_" if cross else ""
-    # keys and values of cross-attention read the encoder's output, which its last norm has kept already
-    kv_outputs = (1 if shared else 2) * kv * dim
-    linears = [
-        Linear(f"{prefix}q", "attention_in", spec.hidden, heads * dim, "column", heads, spec.qkv_bias),
-        Linear(
-            f"{prefix}kv",
-            "cross_kv" if cross else "attention_in",
-            spec.hidden,
-            kv_outputs,
-            "column",
-            kv,
-            spec.qkv_bias,
-            saves_input=False,
-        ),
-    ]
+    kind, reads_other, _ = kind.partition("_shared")
+    shape = _shape(spec, kind, numbers)
+    linears = [Linear("cross_q" if cross else "q", "attention_in", spec.hidden, shape.heads * shape.qk_dim, "column",
+                      shape.heads, spec.qkv_bias)]  # fmt: skip
+    if not reads_other:
+        linears.append(_keys_and_values(spec, kind, shape, cross))
     if spec.relative_projection:
         # projects positions, not tokens: counted as if every token had one, as at batch 1
-        linears.append(Linear("relative", "attention_in", spec.hidden, heads * dim, "column", heads, saves_input=False))
-    if spec.attention_gate != "none":
-        width = heads * (dim if spec.attention_gate == "element" else 1)
-        linears.append(Linear("attention_gate", "attention_in", spec.hidden, width, "column", heads, saves_input=False))
-    linears.append(
-        Linear(f"{prefix}out", "attention_out", heads * dim, spec.hidden, "row", heads, spec.attention_out_bias)
-    )
+        linears.append(Linear("relative", "attention_in", spec.hidden, shape.heads * shape.qk_dim, "column",
+                              shape.heads, saves_input=False))  # fmt: skip
+    linears += _gate(spec, shape.heads, shape.v_dim)
+    linears.append(Linear("cross_out" if cross else "out", "attention_out", shape.heads * shape.v_dim, spec.hidden,
+                          "row", shape.heads, spec.attention_out_bias))  # fmt: skip
     name = {"full": "attention"}.get(kind, kind)
-    core = _core(spec, kind, (heads, kv, dim), causal, cross)
-    return Part("cross" if cross else name, tuple(linears), (core,), _attention_extras(spec, heads, kv, dim))
+    core = _core(spec, kind, shape, causal, cross, caches=not reads_other)
+    extra = _attention_extras(spec, kind, shape, own_keys=not reads_other)
+    return Part("cross" if cross else name, tuple(linears), (core,), extra)
 
 
-def _widths(spec: ModelSpec, kind: str, kv_heads: int | None) -> tuple[int, int, int]:
-    """Query heads, kv heads and head width of a layer of this kind."""
-    heads = (spec.sliding_heads or spec.heads) if kind == "sliding" else spec.heads
+class Shape(NamedTuple):
+    """Heads of one attention and their widths."""
+
+    heads: int
+    kv: int
+    qk_dim: int
+    v_dim: int
+
+
+def _shape(spec: ModelSpec, kind: str, numbers: tuple[int, ...]) -> Shape:
+    """Heads and widths of a layer of this kind: its own numbers, else those of its kind, else the model's."""
+    heads, kv, dim, v_dim = spec.heads, spec.kv_heads, spec.head_dim, spec.v_head_dim
     if kind == "full":
-        return heads, kv_heads or spec.global_kv_heads or spec.kv_heads, spec.global_head_dim or spec.head_dim
-    return heads, kv_heads or spec.kv_heads, spec.head_dim
+        kv, dim = spec.global_kv_heads or kv, spec.global_head_dim or dim
+    elif kind == "sliding":
+        heads, kv, dim = spec.sliding_heads or heads, spec.sliding_kv_heads or kv, spec.sliding_head_dim or dim
+        v_dim = spec.sliding_v_head_dim or (None if spec.sliding_head_dim else v_dim)
+    if len(numbers) == 1:
+        numbers = (0, *numbers)
+    own = (*numbers, 0, 0, 0)
+    return Shape(own[0] or heads, own[1] or kv, own[2] or dim, own[2] or v_dim or dim)
 
 
-def _core(spec: ModelSpec, kind: str, widths: tuple[int, int, int], causal: bool, cross: bool) -> Core:
-    heads, kv, dim = widths
-    context = {"sliding": spec.sliding_window, "chunked": spec.chunk}.get(kind)
-    return Core(
-        "softmax", heads, kv, dim, dim, causal=causal, context=context, chunked=kind == "chunked", cross=cross,
-        # an encoder computes its keys once and keeps none
-        cache_elements=2.0 * kv * dim if causal or cross else 0.0,
-        cache_heads=kv, cache_window=context,
-        saved_elements=real((heads + 2 * kv) * dim),
+def _keys_and_values(spec: ModelSpec, kind: str, shape: Shape, cross: bool) -> Linear:
+    """One matrix for both; that of cross-attention reads the encoder's output, which its last norm has kept."""
+    one = spec.k_eq_v and kind == "full"
+    outputs = shape.kv * shape.qk_dim + (0 if one else shape.kv * shape.v_dim)
+    bias = spec.qkv_bias and spec.key_bias
+    return Linear(
+        "cross_kv" if cross else "kv", "cross_kv" if cross else "attention_in", spec.hidden, outputs, "column",
+        shape.kv, bias, saves_input=False,
     )  # fmt: skip
 
 
-def _attention_extras(spec: ModelSpec, heads: int, kv: int, dim: int) -> int:
-    """Parameters beside the matrices: norms of queries and keys, sinks, relative biases."""
+def _gate(spec: ModelSpec, heads: int, v_dim: int) -> list[Linear]:
+    """A gate on the attention output, one value a head or one an element."""
+    if spec.attention_gate == "none":
+        return []
+    width = heads * (v_dim if spec.attention_gate == "element" else 1)
+    return [Linear("attention_gate", "attention_in", spec.hidden, width, "column", heads, saves_input=False)]
+
+
+def _core(spec: ModelSpec, kind: str, shape: Shape, causal: bool, cross: bool, caches: bool) -> Core:
+    heads, kv, qk_dim, v_dim = shape
+    context = {"sliding": spec.sliding_window, "chunked": spec.chunk}.get(kind)
+    return Core(
+        "softmax", heads, kv, qk_dim, v_dim, causal=causal, context=context, chunked=kind == "chunked", cross=cross,
+        # an encoder computes its keys once and keeps none
+        cache_elements=real(kv * (qk_dim + v_dim)) if caches and (causal or cross) else 0.0,
+        cache_heads=kv, cache_window=context,
+        saved_elements=real(heads * qk_dim + kv * (qk_dim + v_dim)),
+    )  # fmt: skip
+
+
+def _attention_extras(spec: ModelSpec, kind: str, shape: Shape, own_keys: bool) -> int:
+    """Parameters beside the matrices: norms of queries and keys, sinks, relative biases, biases of values alone."""
+    heads, kv, dim, v_dim = shape
     # a norm with a bias has one here too (Phi, Persimmon)
     vectors = 2 if spec.norm == "layernorm" else 1
-    norms = {"none": 0, "head": 2 * dim, "layer": (heads + kv) * dim}[spec.qk_norm] * vectors
-    return norms + (heads if spec.sinks else 0) + spec.relative_biases * heads * dim
+    keys = 1 if own_keys else 0
+    norms = {"none": 0, "head": (1 + keys) * dim, "layer": (heads + keys * kv) * dim}[spec.qk_norm] * vectors
+    sinks = heads if spec.sinks or (spec.sliding_sinks and kind == "sliding") else 0
+    values = kv * v_dim if spec.qkv_bias and not spec.key_bias else 0
+    return norms + sinks + spec.relative_biases * heads * dim + values
+
+
+def image_attention(spec: ModelSpec) -> Part:
+    """A layer that looks at the image alone (Llama 3.2 Vision): queries of the text, keys of the image's tokens.
+
+    Ignored: the cache of the image's keys, and the time to attend to them (images are no input here).
+    """
+    heads, kv, dim, _ = _shape(spec, "full", ())
+    linears = (
+        Linear("q", "attention_in", spec.hidden, heads * dim, "column", heads),
+        Linear("kv", "cross_kv", spec.hidden, 2 * kv * dim, "column", kv, saves_input=False),
+        Linear("out", "attention_out", heads * dim, spec.hidden, "row", heads),
+    )
+    return Part("image", linears, extra_parameters=2 * dim + 2)  # norms of queries and keys; two gates
 
 
 def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
@@ -88,14 +132,17 @@ def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
         Linear("kv_b", "attention_in", rank, heads * (nope + v_dim), "column", heads),
         Linear("out", "attention_out", heads * v_dim, hidden, "row", heads, spec.attention_out_bias),
     ]
-    index = _index(spec, hidden)
+    linears[-1:-1] = _gate(spec, heads, v_dim)
+    own_index = spec.index_heads is not None and kind == "full"
+    index = _index(spec, hidden) if own_index else Part("index", ())
+    keys = real(spec.index_head_dim or 0) if own_index else 0.0
     core = Core(
         "softmax", heads, heads, qk_dim, v_dim, causal=causal, context=window or spec.index_topk, cache_window=window,
-        cache_elements=real(latent + (spec.index_head_dim or 0)), cache_heads=1,
-        pair_flops=_index_pair_flops(spec), index_elements=real(spec.index_head_dim or 0),
+        cache_elements=latent + keys, cache_heads=1,
+        pair_flops=_index_pair_flops(spec) if own_index else 0.0, index_elements=keys,
         saved_elements=real(heads * (2 * qk_dim + v_dim)),
     )  # fmt: skip
-    extra = rank + (spec.q_lora_rank or 0) + index.extra_parameters
+    extra = rank + (spec.q_lora_rank or 0) + index.extra_parameters + (heads if spec.sinks else 0)
     name = "sliding" if window else "sparse" if spec.index_heads else "attention"
     return Part(name, (*linears, *index.linears), (core,), extra)
 
@@ -126,7 +173,7 @@ def _index_pair_flops(spec: ModelSpec) -> float:
     return real((spec.index_heads or 0) * (2 * (spec.index_head_dim or 0) + 3))
 
 
-def compressed(spec: ModelSpec, ratio: int) -> Part:
+def compressed(spec: ModelSpec, ratio: int = 0) -> Part:
     """Attention of DeepSeek-V4: a sliding window, and beside it entries that each stand for `ratio` tokens.
 
     Keys and values are one shared vector of head_dim. With ratio 4 each entry mixes two windows and an

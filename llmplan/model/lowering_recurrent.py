@@ -1,4 +1,4 @@
-"""Layers that keep a state of fixed size: gated delta net, lightning attention, Mamba-2.
+"""Layers that keep a state of fixed size: delta nets, lightning attention, Mamba-1 and 2, short convolutions.
 
 FLOPs are those of the recurrence, token by token. Kernels work on chunks and do more (about
 2 x chunk x width a head for the part inside a chunk), but as matrix products; the recurrence is
@@ -84,3 +84,82 @@ def mamba2(spec: ModelSpec) -> Part:
     # decay, skip and step bias a head; the gated norm
     extra = taps * convolved + 3 * heads + (inner if spec.mamba_norm else 0)
     return Part("mamba2", linears, (core,), extra)
+
+
+def mamba(spec: ModelSpec) -> Part:
+    """Mamba-1 (arXiv 2312.00752 sec. 3): a state for each channel, its step, B and C from a narrow projection."""
+    inner, rank, state_size = needed(spec.recurrent_width, spec.mamba_dt_rank, spec.mamba_state)
+    linears = (
+        Linear("mamba_in", "recurrent_in", spec.hidden, 2 * inner, "column"),
+        Linear("mamba_x", "recurrent_in", inner, rank + 2 * state_size, "row"),
+        Linear("mamba_dt", "recurrent_in", rank, inner, "column", bias=True),
+        Linear("out", "recurrent_out", inner, spec.hidden, "row"),
+    )
+    state = real(inner * state_size)
+    core = Core(
+        "recurrent", 1, 1, state_size, inner, cache_heads=inner, scores=False,
+        state_elements=state + (spec.conv_kernel - 1) * inner,
+        token_flops=STATE_FLOPS * state + 2.0 * spec.conv_kernel * inner,
+        saved_elements=3.0 * inner,
+    )  # fmt: skip
+    taps = spec.conv_kernel + (1 if spec.conv_bias else 0)
+    # a decay an element of the state and a skip a channel
+    extra = taps * inner + inner * state_size + inner
+    return Part("mamba", linears, (core,), extra + (rank + 2 * state_size if spec.mamba_state_norms else 0))
+
+
+def kda(spec: ModelSpec) -> Part:
+    """Kimi delta attention (arXiv 2510.26692 sec. 3): a delta net that forgets each channel by itself."""
+    heads, dim = needed(spec.linear_key_heads, spec.linear_key_head_dim)
+    width, hidden, rank = heads * dim, spec.hidden, spec.gate_rank
+    linears = [Linear("linear_qkv", "recurrent_in", hidden, 3 * width, "column", heads)]
+    for name in ("forget", "gate"):
+        if rank is None:
+            linears.append(Linear(f"linear_{name}", "recurrent_in", hidden, width, "column", heads, saves_input=False))
+            continue
+        linears.append(Linear(f"linear_{name}_a", "recurrent_in", hidden, rank, saves_input=False))
+        linears.append(Linear(f"linear_{name}_b", "recurrent_in", rank, width, "column", heads))
+    linears.append(Linear("linear_write", "recurrent_in", hidden, heads, "column", heads, saves_input=False))
+    linears.append(Linear("out", "recurrent_out", width, hidden, "row", heads))
+    state = real(heads * dim * dim)
+    core = Core(
+        "recurrent", heads, heads, dim, dim, cache_heads=heads, scores=False,
+        state_elements=state + (spec.conv_kernel - 1) * 3 * width,
+        token_flops=DELTA_STATE_FLOPS * state + 2.0 * spec.conv_kernel * 3 * width,
+        saved_elements=8.0 * width,  # q, k, v before and after the convolution; two gates
+    )  # fmt: skip
+    # convolution without bias; a step bias a channel, a decay a head; norm of one head
+    return Part("kda", tuple(linears), (core,), spec.conv_kernel * 3 * width + width + heads + dim)
+
+
+def conv(spec: ModelSpec) -> Part:
+    """Gated short convolution (LFM2): x, B and C of one projection, C * conv(B * x), a projection back."""
+    width, bias = spec.hidden, spec.conv_bias
+    linears = (
+        Linear("conv_in", "recurrent_in", width, 3 * width, "column", bias=bias),
+        Linear("out", "recurrent_out", width, width, "row", bias=bias),
+    )
+    core = Core(
+        "recurrent", 1, 1, 1, width, cache_heads=width, scores=False,
+        state_elements=real((spec.conv_kernel - 1) * width), state_bytes=2.0,
+        token_flops=(2.0 * spec.conv_kernel + 2.0) * width, saved_elements=4.0 * width,
+    )  # fmt: skip
+    return Part("conv", linears, (core,), (spec.conv_kernel + (1 if bias else 0)) * width)
+
+
+def rglru(spec: ModelSpec) -> Part:
+    """Real-gated linear recurrence (Griffin, arXiv 2402.19427 sec. 2.4): a state a channel, gates by blocks of heads."""
+    (width,) = needed(spec.recurrent_width)
+    block = width // spec.heads
+    linears = (
+        Linear("linear_y", "recurrent_in", spec.hidden, width, "column", spec.heads, bias=True),
+        Linear("linear_x", "recurrent_in", spec.hidden, width, "column", spec.heads, bias=True, saves_input=False),
+        Linear("gates", "recurrent_in", block, 2 * width, "column", spec.heads, bias=True),
+        Linear("out", "recurrent_out", width, spec.hidden, "row", spec.heads, bias=True),
+    )
+    core = Core(
+        "recurrent", spec.heads, spec.heads, 1, block, cache_heads=spec.heads, scores=False,
+        state_elements=real(spec.conv_kernel * width),
+        token_flops=(STATE_FLOPS + 2.0 * spec.conv_kernel) * width, saved_elements=5.0 * width,
+    )  # fmt: skip
+    return Part("rglru", linears, (core,), (spec.conv_kernel + 2) * width)  # taps with their bias; a decay a channel

@@ -196,6 +196,9 @@ class Model:
         what else stands before the first layer; final_parameters: after the last (norm, pooler, ...).
     head_parameters: the output matrix, 0 where it is the token table (tied) or there is none.
     head: whether logits over the vocabulary are computed (an encoder under a task head has none).
+    tower_parameters: encoders of images and sound; they are stored beside the language model and stay out of
+        `parameters`, which are those that a token of text may pass.
+    approximate: whether it was read by likeness to other families.
     weight_precision: of the released weights, where the config says it (fp8, nvfp4, ...); None = bf16.
     block_scaled: whether released 8-bit weights have a scale a block, not one a tensor or row.
     """
@@ -213,6 +216,8 @@ class Model:
     tied_embeddings: bool = False
     head: bool = True
     max_context: int | None = None
+    tower_parameters: int = 0
+    approximate: bool = False
     weight_precision: str | None = None
     expert_precision: str | None = None
     kv_precision: str | None = None
@@ -226,7 +231,7 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """All parameters that are stored [1]."""
+        """All parameters of the language model [1]."""
         ends = self.embedding_parameters + self.position_parameters + self.final_parameters + self.head_parameters
         return ends + sum(layer.copies * layer.parameters for layer in self.layers)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_TERM = re.compile(r"(?:(?P<count>\d{1,6})\s*x\s+)?(?:(?P<rest>rest)\s+)?(?P<kind>[a-z0-9]+(?::\d{1,9})?)\Z")
+_TERM = re.compile(
+    r"(?:(?P<count>\d{1,6})\s*x\s+)?(?:(?P<rest>rest)\s+)?(?P<kind>[a-z0-9_]+(?::\d{1,9}(?:/\d{1,9}){0,2})?)\Z"
+)
 _GROUP = re.compile(r"(\d{1,6})\s*x\s*\(([^()]*)\)")
 MAX_LENGTH = 100_000  # characters after groups are written out
 LONGEST_GROUP = 10  # kinds in a group that `compact` looks for
@@ -51,6 +53,16 @@ def _ungroup(pattern: str) -> str:
         pattern = pattern[: match.start()] + ", ".join([match[2]] * int(match[1])) + pattern[match.end() :]
         match = _GROUP.search(pattern)
     return pattern
+
+
+def numbers_of(word: str) -> tuple[int, ...]:
+    """The numbers behind a kind.
+
+    >>> numbers_of("full:24/4"), numbers_of("full")
+    ((24, 4), ())
+    """
+    text = word.partition(":")[2]
+    return tuple(int(number) for number in text.split("/")) if text else ()
 
 
 def compact(kinds: Sequence[str]) -> str:

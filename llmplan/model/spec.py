@@ -51,9 +51,12 @@ class ModelSpec(Spec):
     unique_layers: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Sets of weights that the layers share (ALBERT 1); default: each layer has its own."""
     mixers: str = "full"
-    """What mixes tokens in each layer: `full`, `sliding`, `chunked`, `delta` (gated delta net),
-    `lightning`, `mamba2`, `parallel` (`full` and `mamba2` added together), `compressed:<ratio>`, `linear`
-    (a plain matrix) or `none`, as a pattern. `full:<n>` has n kv heads of its own."""
+    """What mixes tokens in each layer: `full`, `sliding`, `chunked`, `delta` (gated delta net), `kda` (Kimi's delta
+    attention), `lightning`, `mamba` (Mamba-1), `mamba2`, `conv` (short convolution), `rglru` (RecurrentGemma),
+    `parallel` (`full` and `mamba2` added together), `compressed:<ratio>`, `image` (cross-attention to an image),
+    `linear` (a plain matrix) or `none`, as a pattern. `full_shared` and `sliding_shared` read the cache of a layer
+    before; `shared_index` takes the tokens that the last index chose. `full:<n>` has n kv heads of its own,
+    `full:<heads>/<kv heads>/<head_dim>` all three, 0 for the model's."""
     mlps: str | None = None
     """`dense`, `moe`, `linear` or `none`, as a pattern; `dense:<n>` has its own width. Default: `moe` after
     `dense_layers` dense ones where there are experts, else `dense`."""
@@ -69,6 +72,9 @@ class ModelSpec(Spec):
     """Never derived: heads x head_dim need not be hidden."""
     sliding_heads: Heads | None = None
     """Query heads of sliding layers, where they differ."""
+    sliding_kv_heads: Heads | None = None
+    sliding_head_dim: Width | None = None
+    sliding_v_head_dim: Width | None = None
     global_head_dim: Width | None = None
     """Head width of `full` layers where sliding ones have another (Gemma 4)."""
     global_kv_heads: Heads | None = None
@@ -77,11 +83,15 @@ class ModelSpec(Spec):
     qk_norm: Literal["none", "head", "layer"] = "none"
     """Norm of queries and keys with weights of one head, or of all heads together."""
     qkv_bias: bool = False
+    key_bias: bool = True
+    """False where queries and values have a bias and keys none (Whisper)."""
     attention_out_bias: bool = False
     attention_gate: Literal["none", "head", "element"] = "none"
     """A sigmoid gate on the attention output: one value a head, or one an element."""
     sinks: bool = False
     """A learned sink logit for each head."""
+    sliding_sinks: bool = False
+    """The same, of sliding layers alone."""
     sliding_window: Tokens | None = None
     chunk: Tokens | None = None
     """Tokens of a chunk of `chunked` layers."""
@@ -98,6 +108,7 @@ class ModelSpec(Spec):
     qk_nope_head_dim: Width | None = None
     qk_rope_head_dim: Width | None = None
     v_head_dim: Width | None = None
+    """Width of a value head; default: that of a query head."""
     index_heads: Heads | None = None
     """Heads of the index of sparse attention; given = `full` layers attend to `index_topk` tokens."""
     index_head_dim: Width | None = None
@@ -113,8 +124,15 @@ class ModelSpec(Spec):
     linear_key_head_dim: Width | None = None
     linear_value_head_dim: Width | None = None
     conv_kernel: Annotated[int, Field(ge=1, le=64)] = 4
-    """Taps of the short convolution of `delta` and `mamba2` layers."""
+    """Taps of the short convolution of `delta`, `kda`, `conv`, `mamba` and `mamba2` layers."""
     conv_bias: bool = False
+    gate_rank: Width | None = None
+    """Rank of the two gates of `kda` layers; default: full matrices."""
+    recurrent_width: Width | None = None
+    """Inner width of `mamba` and `rglru` layers."""
+    mamba_dt_rank: Width | None = None
+    mamba_state_norms: bool = False
+    """Norms with weights of the step, B and C of `mamba` layers (Jamba)."""
     mamba_heads: Heads | None = None
     mamba_head_dim: Width | None = None
     mamba_groups: Heads | None = None
@@ -163,6 +181,15 @@ class ModelSpec(Spec):
     """Parameters outside the layers that none of the fields tells of."""
     layer_extra_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
     """The same, of each layer."""
+    per_layer_width: Width | None = None
+    """Width of a further embedding that each layer takes in by itself (Gemma 3n, Gemma 4)."""
+    per_layer_vocab: Width | None = None
+    laurel_rank: Width | None = None
+    """Rank of a learned residual beside attention (Gemma 3n)."""
+    tower_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
+    """Encoders of images and sound and the way from them into the model."""
+    approximate: bool = False
+    """Read by likeness to other families: counts are within some percent."""
     mtp_layers: Layers = 0
     """Layers that predict further tokens: told, but not among `layers` nor in the parameters."""
 
@@ -214,7 +241,10 @@ class ModelSpec(Spec):
         return f"{self.dense_layers} x dense, rest moe" if self.dense_layers else "moe"
 
 
-MIXERS = {"full", "sliding", "chunked", "delta", "lightning", "mamba2", "parallel", "compressed", "linear", "none"}
+MIXERS = {
+    "full", "sliding", "chunked", "full_shared", "sliding_shared", "shared_index", "image", "compressed",
+    "delta", "kda", "lightning", "mamba", "mamba2", "conv", "rglru", "parallel", "linear", "none",
+}  # fmt: skip
 MLPS = {"dense", "moe", "linear", "none"}
 
 # what a kind of layer cannot do without
@@ -222,6 +252,11 @@ _NEEDS = {
     "sliding": ("sliding_window",),
     "chunked": ("chunk",),
     "delta": ("linear_key_heads", "linear_value_heads", "linear_key_head_dim", "linear_value_head_dim"),
+    "sliding_shared": ("sliding_window",),
+    "shared_index": ("index_heads",),
+    "kda": ("linear_key_heads", "linear_key_head_dim"),
+    "mamba": ("recurrent_width", "mamba_state", "mamba_dt_rank"),
+    "rglru": ("recurrent_width",),
     "mamba2": ("mamba_heads", "mamba_head_dim", "mamba_groups", "mamba_state"),
     "parallel": ("mamba_heads", "mamba_head_dim", "mamba_groups", "mamba_state"),
     "compressed": (
