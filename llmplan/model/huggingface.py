@@ -1,4 +1,4 @@
-"""Reads a Hugging Face `config.json` into a ModelSpec, by the table in `families.yaml`.
+"""Reads a Hugging Face `config.json` into a ModelSpec, by the tables in `families/`.
 
 Lenient to keys that do not change the shape, strict about those that do: what is missing, of the
 wrong type, or of an architecture that is not known becomes an InputError with file and line.
@@ -6,25 +6,28 @@ wrong type, or of an architecture that is not known becomes an InputError with f
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, parse_yaml, read_text
-from llmplan.model.huggingface_config import Config, parse_config
+from llmplan.files import Document, read_text
+from llmplan.model.huggingface_config import MAX_INTEGER, Config, parse_config
+from llmplan.model.huggingface_experts import mlps
+from llmplan.model.huggingface_families import family, keys_of, known, unsupported, value_of
 from llmplan.model.huggingface_fixes import FIXES
-from llmplan.model.huggingface_layers import mixers, mlps
+from llmplan.model.huggingface_layers import mixers, per_layer_config
 from llmplan.model.huggingface_quantization import precisions
+from llmplan.model.huggingface_unknown import nearest, refuse_unread
 from llmplan.model.spec import ModelSpec
 
+Fields = dict[str, Any]
+Family = dict[str, Any]
+
 CONFIG, QUANT = "config.json", "hf_quant_config.json"
-ACTIVATION = ("hidden_act", "activation_function", "hidden_activation")
-# activations that no published decoder uses with a gate; those that are used so only beside an RMSNorm (Gemma)
-UNGATED = ("relu2", "squared_relu", "relu")
-UNGATED_WITH_LAYERNORM = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "gelu_pytorch_tanh")
 NEEDED = ("layers", "hidden", "heads", "vocab")
 
 
@@ -45,62 +48,103 @@ def spec_of_config(
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     """A parsed config as a ModelSpec, and warnings that name what was assumed."""
     config = Config.of(document, quant)
-    family = _family(config)
-    fields = _read(config, family)
+    if config.faults:
+        raise InputError(config.faults)
+    entry, fields = _family(config)
+    fields |= _read(config, entry)
     fields |= precisions(config, bool(fields.get("experts")))
-    _refuse_unread(config, family)
+    refuse_unread(config, entry, bool(fields.get("approximate")))
     if config.faults:
         raise InputError(config.faults)
     spec = _checked(fields | {"name": name or config.model_type}, config)
     return spec, tuple(config.warnings)
 
 
-def _read(config: Config, family: dict[str, Any]) -> dict[str, Any]:
+def _family(config: Config) -> tuple[Family, Fields]:
+    """The entry that reads this config; for an unknown type the one that its keys are like, and that it is so."""
+    kind = known(config.model_type)
+    if kind is None:
+        return nearest(config), {"approximate": True}
+    if kind in unsupported():
+        config.fault(f"model_type {config.model_type!r} is not supported: {unsupported()[kind]}", "model_type")
+        raise InputError(config.faults)
+    return family(kind, config.architecture), {}
+
+
+def _read(config: Config, entry: Family) -> Fields:
     """Every field that the table knows, then patterns of layers, then what only code can say."""
-    fields: dict[str, Any] = {"family": config.model_type}
-    for field, keys in _keys(family).items():
+    fields: Fields = {"family": config.model_type}
+    for field, keys in keys_of(entry).items():
         value = config.value(keys, _type_of(field), field)
         if value == 0 and field in NEEDED:
             config.fault(f"{config.key_of(field)} must be at least 1", config.key_of(field))
         elif value is not None and (value != 0 or ModelSpec.model_fields[field].default is not None):
             fields[field] = value  # a 0 stands for "none" in widths and ranks that may be left out
-    fields |= family.get("set", {})
-    _defaults(fields, family, config)
+    listed = config.data.get(entry.get("counted", ""))
+    if "layers" not in fields and isinstance(listed, list) and listed:
+        fields["layers"] = len(listed)
+    _flags(config, entry, fields)
+    _defaults(fields, entry, config)
+    per_layer_config(config, fields, keys_of(entry))
     if "mixers" not in fields:
-        fields |= mixers(config, family, fields) | mlps(config, family, fields)
-    if "fix" in family:
-        fields = FIXES[family["fix"]](config, fields)
+        fields |= mixers(config, entry, fields)
+    fields |= mlps(config, entry, fields)
+    if entry.get("fix"):
+        fields = FIXES[entry["fix"]](config, fields)
+    fields |= _computed(config, entry, fields)
     return {key: value for key, value in fields.items() if value is not None and key in ModelSpec.model_fields}
 
 
-def _keys(family: dict[str, Any]) -> dict[str, list[str]]:
-    groups = table()["groups"]
-    keys: dict[str, list[str]] = {}
-    for group in ("shape", *family.get("groups", ())):
-        keys |= groups[group]
-    return {field: names for field, names in (keys | family.get("read", {})).items() if names}
+def _flags(config: Config, entry: Family, fields: Fields) -> None:
+    """Keys that switch something on where they are true, and keys that must have the one value that is described."""
+    for key, changes in entry.get("when", {}).items():
+        config.used.add(key)
+        if config.data.get(key) is True:
+            fields |= changes
+    for key, value in entry.get("expect", {}).items():
+        config.used.add(key)
+        if config.data.get(key) not in (None, value):
+            config.fault(f"{key} = {config.data[key]!r} is not supported for {config.model_type}", key)
 
 
-def _defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) -> None:
-    """Fills what the config leaves out from the family's defaults; the rest is missing, and said so."""
-    _nested_defaults(fields, family, config)
-    for field, value in family.get("default", {}).items():
+def _defaults(fields: Fields, entry: Family, config: Config) -> None:
+    """What the family fixes, and what the config leaves out from its defaults; the rest is missing, and said so."""
+    said = entry.get("when", {}) and {name for key in entry["when"] for name in entry["when"][key]} & set(fields)
+    fixed = {name: value for name, value in entry.get("set", {}).items() if not _is_sum(name, value)}
+    fields |= {name: value for name, value in fixed.items() if name not in (said or ())}
+    _nested_defaults(fields, entry, config)
+    for field, value in entry.get("default", {}).items():
         if field not in fields:
-            fields[field] = _default(value, fields)
+            fields[field] = value_of(value, fields) if _is_sum(field, value) else value
     hidden, heads = fields.get("hidden"), fields.get("heads")
     if fields.get("head_dim") is None and hidden and heads:
-        if hidden % heads and "kv_lora_rank" not in fields:
+        if hidden % heads and "kv_lora_rank" not in fields and not entry.get("uneven_heads"):
             config.fault(f"hidden_size {hidden} is not a multiple of {heads} heads; give head_dim", "hidden_size")
         fields["head_dim"] = max(1, hidden // heads)
     for field in NEEDED:
         if field not in fields and not config.key_of(field):
-            key = config.shown(_keys(family).get(field, [field]))
+            key = config.shown(keys_of(entry).get(field, [field]))
             config.fault(f"key {key} is missing ({field})")
 
 
-def _nested_defaults(fields: dict[str, Any], family: dict[str, Any], config: Config) -> None:
+def _is_sum(field: str, value: Any) -> bool:
+    return isinstance(value, str) and _type_of(field) is not str
+
+
+def _computed(config: Config, entry: Family, fields: Fields) -> Fields:
+    """Fields that the family fixes as sums of others, or of keys of the config; they add to what a fix has found."""
+    written = {name: text for name, text in entry.get("set", {}).items() if _is_sum(name, text)}
+    said = {key: value for key, value in config.data.items() if type(value) is int and 0 <= value <= MAX_INTEGER}
+    config.used |= said.keys() & {word for text in written.values() for word in re.split(r"[ +x]+", text)}
+    sums = {name: value_of(text, said | fields) for name, text in written.items()}
+    if missing := [name for name, value in sums.items() if value is None]:
+        config.fault(f"a key is missing for {missing[0]} = {written[missing[0]]}")
+    return {name: (fields.get(name) or 0) + value for name, value in sums.items() if value is not None}
+
+
+def _nested_defaults(fields: Fields, entry: Family, config: Config) -> None:
     """A `text_config` holds only what differs from its configuration class: the class's own shapes, said aloud."""
-    left_out = {name: value for name, value in family.get("nested", {}).items() if name not in fields}
+    left_out = {name: value for name, value in entry.get("nested", {}).items() if name not in fields}
     if not config.nested or not left_out:
         return
     fields |= left_out
@@ -108,110 +152,18 @@ def _nested_defaults(fields: dict[str, Any], family: dict[str, Any], config: Con
     config.warnings.append(f"left out and taken from the configuration class of {config.model_type!r}: {shown}")
 
 
-def _default(value: Any, fields: dict[str, Any]) -> Any:
-    """A default as the table writes it: a plain value, `heads`, or `<n> x hidden`."""
-    if value == "heads":
-        return fields.get("heads")
-    if isinstance(value, str) and value.endswith(" x hidden"):
-        return int(value.split()[0]) * fields["hidden"] if "hidden" in fields else None
-    return value
-
-
 @lru_cache(maxsize=1)
 def _types() -> dict[str, type]:
     types: dict[str, type] = {}
     for field, info in ModelSpec.model_fields.items():
         words = {info.annotation, *get_args(info.annotation)}
-        types[field] = bool if bool in words else str if str in words and int not in words else int
+        text = str in words or any(get_origin(word) is Literal for word in words)
+        types[field] = bool if bool in words else str if text and int not in words else int
     return types
 
 
 def _type_of(field: str) -> type:
     return _types().get(field, int)
-
-
-def _family(config: Config) -> dict[str, Any]:
-    """The family's entry with what it takes from others; the generic decoder for an unknown type."""
-    families, unsupported = table()["families"], table()["unsupported"]
-    kind = config.model_type.lower()
-    for candidate in (kind, kind.removesuffix("_text")):
-        if candidate in families:
-            return resolve(candidate)
-        if candidate in unsupported:
-            config.fault(f"model_type {config.model_type!r} is not supported: {unsupported[candidate]}", "model_type")
-            raise InputError(config.faults)
-    return _generic(config)
-
-
-def _generic(config: Config) -> dict[str, Any]:
-    """An unknown decoder with ordinary keys reads like Llama, with a warning; anything else is refused."""
-    named = config.model_type or "(no model_type)"
-    architectures = config.data.get("architectures")
-    listed = [str(item) for item in architectures] if isinstance(architectures, list) else []
-    if config.data.get("is_encoder_decoder") is True or (
-        listed and not any("CausalLM" in a or "LMHead" in a or "ConditionalGeneration" in a for a in listed)
-    ):
-        what = ", ".join(listed) or "an encoder-decoder"
-        config.fault(f"model_type {named!r} ({what}) is not known and is no causal language model", "model_type")
-        raise InputError(config.faults)
-    kind, words = _nearest(config)
-    config.warnings.append(f"model_type {named!r} is not known: read as {words}; check the parameter count")
-    return resolve(kind)
-
-
-def _nearest(config: Config) -> tuple[str, str]:
-    """The family that an unknown decoder's keys are those of, and what to call it."""
-    groups = table()["groups"]
-    moe = any(config.data.get(key) for key in groups["moe"]["experts"])
-    plain = "with two RMSNorms a layer and without biases that the config does not name"
-    latent = all(config.data.get(key) for key in ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"))
-    if latent and moe:
-        if all(config.data.get(key) for keys in groups["index"].values() for key in keys):
-            return "deepseek_v32", "DeepSeek-V3.2 (latent attention with an index, experts)"
-        return "deepseek_v3", "DeepSeek-V3 (latent attention, experts)"
-    if latent:
-        return "latent", f"a dense decoder with latent attention, {plain}"
-    if moe:
-        own = any(config.data.get(key) for key in groups["moe"]["expert_ffn_hidden"])
-        width = "" if own else " as wide as intermediate_size"
-        return "generic_moe", f"a mixture of experts with gated MLPs{width}, {plain}"
-    activation = str(next((config.data[key] for key in ACTIVATION if key in config.data), "")).lower()
-    rms = any("rms" in key for key in config.data)
-    if activation in UNGATED or (activation in UNGATED_WITH_LAYERNORM and not rms):
-        return "generic_plain", f"a dense decoder with an MLP without gate ({activation}), as GPT-2, with LayerNorms"
-    return "generic", f"a dense decoder with a gated MLP, as Llama, {plain}"
-
-
-def resolve(kind: str) -> dict[str, Any]:
-    """A family's entry merged over the ones that it is `like`."""
-    entry = dict(table()["families"][kind])
-    parent = entry.pop("like", None)
-    if parent is None:
-        return entry
-    merged = resolve(parent)
-    merged.pop("nested", None)  # of one configuration class alone
-    for key, value in entry.items():
-        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
-    # a field that the child reads from the config is no longer fixed by the parent
-    for field in entry.get("read", {}):
-        if field not in entry.get("set", {}):
-            merged["set"] = {name: value for name, value in merged.get("set", {}).items() if name != field}
-    return merged
-
-
-def _refuse_unread(config: Config, family: dict[str, Any]) -> None:
-    """Faults for keys that change the architecture and that nothing has read."""
-    for key in family.get("refuse", ()):
-        if config.data.get(key):
-            config.fault(f"{key} = {config.data[key]!r} is not supported for {config.model_type}", key)
-    harmless = set(table()["harmless"].split())
-    for key, value in config.data.items():
-        empty = value in (None, False, 0, 1, "", "none", [], {})
-        if empty or key in config.used or key in harmless or isinstance(value, bool):
-            continue
-        if config.is_suspicious(key, table()["suspicious"]):
-            named = config.model_type or "(no model_type)"
-            config.fault(f"key {key!r} is not known for model_type {named!r}, and it changes the architecture", key)
 
 
 def _checked(fields: dict[str, Any], config: Config) -> ModelSpec:
@@ -226,11 +178,3 @@ def _checked(fields: dict[str, Any], config: Config) -> ModelSpec:
             message = f"{key or field}: {text[:1].lower()}{text[1:]}" if field else text
             faults.append(Fault(message, config.file, config.line(key)))
         raise InputError(faults) from None
-
-
-@lru_cache(maxsize=1)
-def table() -> dict[str, Any]:
-    """The contents of `families.yaml`."""
-    path = Path(__file__).with_name("families.yaml")
-    data: dict[str, Any] = parse_yaml(read_text(path), path.name)[0].data
-    return data

@@ -20,8 +20,10 @@ WRAPPERS = (
     "thinker_config",
     "text_model_config",
 )
-# what stands outside the language model and belongs to it
-OUTER = ("tie_word_embeddings", "quantization_config", "architectures", "compression_config")
+# what stands outside the language model and belongs to it; the first wins over what stands inside
+TIE = "tie_word_embeddings"
+OUTER = ("quantization_config", "architectures", "compression_config")
+PER_LAYER = ("heads", "kv_heads", "head_dim", "ffn_hidden")  # fields that a layer may have of its own
 MAX_INTEGER = 10**15
 SHOWN = 60  # characters of a bad value in a message
 _KEY = re.compile(r'"((?:[^"\\\n]|\\.){1,200})"\s*:')
@@ -53,6 +55,7 @@ class Config:
     """The part of a config that describes the language model.
 
     used: keys that were read. read_as: key to the field it became. faults, warnings: found on the way.
+    per_layer: field to its value in each layer, where layers differ.
     """
 
     data: dict[str, Any]
@@ -62,24 +65,31 @@ class Config:
     nested: bool
     used: set[str] = field(default_factory=set)
     read_as: dict[str, str] = field(default_factory=dict)
+    per_layer: dict[str, list[int]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, document: Document, quant: Document | None) -> Config:
         """Unwraps multimodal configs, and says so."""
-        data, warnings = document.data, []
-        while (name := next((name for name in WRAPPERS if isinstance(data.get(name), dict)), None)) is not None:
+        data, warnings, faults = document.data, [], []
+        while (name := next((name for name in WRAPPERS if data.get(name) is not None), None)) is not None:
+            if not isinstance(data[name], dict):
+                message = f"{name} must be an object, got {_short(data[name])}"
+                faults.append(Fault(message, document.file, document.lines.get((name,), 1)))
+                break
             outer, data = data, dict(data[name])
             if "hidden_size" in outer and "num_hidden_layers" in outer and "hidden_size" not in data:
                 data = {key: value for key, value in outer.items() if key not in WRAPPERS}
-            data |= {key: outer[key] for key in OUTER if key in outer and key not in data}
+            data |= {key: outer[key] for key in OUTER if key in outer and data.get(key) is None}
+            data |= {TIE: outer[TIE]} if isinstance(outer.get(TIE), bool) else {}
             data.setdefault("model_type", outer.get("model_type"))
         nested = data is not document.data
         if nested or any(key in data for key in ("vision_config", "audio_config", "visual")):
             warnings.append("a multimodal model: only its text part is planned, without encoders of images or sound")
         kind = data.get("model_type")
-        config = cls(data, document, quant, kind if isinstance(kind, str) else "", nested, warnings=warnings)
+        known = kind if isinstance(kind, str) else ""
+        config = cls(data, document, quant, known, nested, warnings=warnings, faults=faults)
         if kind is not None and not isinstance(kind, str):
             config.fault("model_type must be text", "model_type")
         return config
@@ -90,11 +100,16 @@ class Config:
         return self.document.file
 
     @property
+    def architecture(self) -> str:
+        """The class that the weights are of, such as `BertForMaskedLM`; empty where the config does not say."""
+        listed = self.data.get("architectures")
+        return str(listed[0]) if isinstance(listed, list) and listed else ""
+
+    @property
     def layers(self) -> int:
         """Layers as the config says them, 1 where it does not; only to weigh lists of names."""
-        value = next(
-            (self.data.get(key) for key in ("num_hidden_layers", "n_layer", "num_layers") if key in self.data), 1
-        )
+        names = ("num_hidden_layers", "n_layer", "num_layers", "num_transformer_layers")
+        value = next((self.data.get(key) for key in names if key in self.data), 1)
         return value if isinstance(value, int) else 1
 
     def line(self, key: str) -> int:
@@ -122,13 +137,22 @@ class Config:
         for key in keys:
             if self.data.get(key) is not None:
                 self.read_as[key] = name
-                return self._as(key, self.data[key], kind)
+                return self._as(key, self._one(self.data[key], name), kind)
         return None
+
+    def _one(self, value: Any, name: str) -> Any:
+        """The usual number where there is one a layer; all of them go to `per_layer` where they differ."""
+        numbers = isinstance(value, list) and all(type(item) is int and 0 < item <= MAX_INTEGER for item in value)
+        if not numbers or not 1 < len(value) == self.layers:
+            return value
+        if len(set(value)) > 1:
+            if name not in PER_LAYER:
+                return value
+            self.per_layer[name] = value
+        return max(set(value), key=value.count)
 
     def _as(self, key: str, value: Any, kind: type) -> Any:
         if kind is int:
-            if isinstance(value, list) and 1 < len(value) == self.layers and all(item == value[0] for item in value):
-                value = value[0]  # a number a layer, and the same in all of them
             whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
             if isinstance(value, bool) or not whole:
                 self.fault(f"{key} must be a whole number, got {_short(value)}", key)
@@ -141,6 +165,12 @@ class Config:
             self.fault(f"{key} must be {'true or false' if kind is bool else 'text'}, got {_short(value)}", key)
             return None
         return value
+
+    def nested_in(self, key: str) -> dict[str, Any]:
+        """The mapping under `key`; empty where there is none."""
+        self.used.add(key)
+        value = self.data.get(key)
+        return value if isinstance(value, dict) else {}
 
     def words(self, key: str, layers: int, spare: int = 0) -> list[str] | None:
         """A list with one word (or number) a layer; trailing entries of up to `spare` MTP layers are dropped."""
@@ -155,10 +185,6 @@ class Config:
             self.fault(f"{key} has {len(value)} entries for {layers} layers", key)
             return None
         return [str(item) for item in value[:layers]]
-
-    def is_suspicious(self, key: str, pattern: str) -> bool:
-        """Whether a key's name says that it changes what a layer is."""
-        return re.search(pattern, key) is not None
 
 
 def _short(value: Any) -> str:

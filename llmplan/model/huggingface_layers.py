@@ -1,11 +1,11 @@
-"""Which layers slide, which have experts: the rules that `families.yaml` names under `window` and `experts`."""
+"""Which layers slide: the rules that families name under `window`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from llmplan.errors import did_you_mean
-from llmplan.model.huggingface_config import Config
+from llmplan.model.huggingface_config import PER_LAYER, Config
 from llmplan.model.patterns import compact
 
 MAX_LAYERS = 10_000  # as ModelSpec has it; beyond, the spec itself reports the fault
@@ -17,7 +17,6 @@ COMMON = {
     "full_attention": "full", "attention": "full", "global_attention": "full", "sliding_attention": "sliding",
     "local_attention": "sliding", "chunked_attention": "chunked",
 }  # fmt: skip
-MLP_WORDS = {"dense": "dense", "sparse": "moe", "moe": "moe", "hash_moe": "moe"}
 
 
 def mixers(config: Config, family: Family, fields: Fields) -> Fields:
@@ -26,12 +25,13 @@ def mixers(config: Config, family: Family, fields: Fields) -> Fields:
     if not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
         return {}
     words = config.words("layer_types", layers, fields.get("mtp_layers", 0) or 0)
-    config.used.update(("sliding_window", "sliding_window_size"))
+    config.used.update(("sliding_window", "sliding_window_size", "use_sliding_window", "max_window_layers"))
+    config.used.update(("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers"))
     if words is not None:
-        kinds = _translate(config, "layer_types", words, COMMON | family.get("layer_types", {}))
+        kinds = translate(config, "layer_types", words, COMMON | family.get("layer_types", {}))
     else:
         kinds = _WINDOWS[family.get("window", "none")](config, fields, layers)
-    result: Fields = {"mixers": compact(kinds)}
+    result: Fields = {"mixers": compact(_own_shapes(config, fields, kinds))}
     if ("sliding" in kinds and "sliding_window" not in fields) or config.data.get("sliding_window"):
         window = config.value(("sliding_window", "sliding_window_size"), int)
         if "sliding" in kinds and not window:
@@ -40,7 +40,41 @@ def mixers(config: Config, family: Family, fields: Fields) -> Fields:
     return result
 
 
-def _translate(config: Config, key: str, words: list[str], known: dict[str, str]) -> list[str]:
+def _own_shapes(config: Config, fields: Fields, kinds: list[str]) -> list[str]:
+    """Kinds with the heads, kv heads and head width of a layer behind them, where layers differ in them."""
+    names = ("heads", "kv_heads", "head_dim")
+    own = [config.per_layer.get(name) for name in names]
+    words = []
+    for index, kind in enumerate(kinds):
+        here = [numbers[index] if numbers else fields.get(name) for name, numbers in zip(names, own, strict=True)]
+        changed = [value if value and value != fields.get(name) else 0 for name, value in zip(names, here, strict=True)]
+        attends = kind.partition("_")[0] in ("full", "sliding", "chunked") and any(changed)
+        words.append(f"{kind}:{'/'.join(map(str, changed))}" if attends else kind)
+    return words
+
+
+def per_layer_config(config: Config, fields: Fields, keys: dict[str, list[str]]) -> None:
+    """`per_layer_config` of transformers 5: the attributes of single layers that differ from the model's."""
+    given = config.data.get("per_layer_config")
+    config.used.add("per_layer_config")
+    layers = fields.get("layers")
+    if not given or not isinstance(layers, int) or layers > MAX_LAYERS:
+        return
+    fields_of = {key: name for name in PER_LAYER for key in keys.get(name, ())}
+    for index, changes in given.items() if isinstance(given, dict) else (("", None),):
+        if not str(index).isdigit() or int(index) >= layers or not isinstance(changes, dict):
+            config.fault("per_layer_config must give attributes for the number of a layer", "per_layer_config")
+            return
+        for key, value in changes.items():
+            if key not in fields_of or type(value) is not int or value < 1:
+                config.fault(f"per_layer_config: {key} of layer {index} is not known to be read", "per_layer_config")
+                return
+            name = fields_of[key]
+            config.per_layer.setdefault(name, [fields.get(name) or 0] * layers)[int(index)] = value
+
+
+def translate(config: Config, key: str, words: list[str], known: dict[str, str]) -> list[str]:
+    """Words of a config as kinds of layers; a fault for each that is not known."""
     for word in sorted(set(words) - set(known)):
         hint = did_you_mean(word, known)
         config.fault(f"{key}: {word!r} is not a kind of layer known for {config.model_type or 'this model'}{hint}", key)
@@ -76,13 +110,14 @@ def _alternate(config: Config, fields: Fields, layers: int) -> list[str]:
 
 def _every(config: Config, fields: Fields, layers: int) -> list[str]:
     """Each n-th layer sees everything; n is `sliding_window_pattern`, a number or letters such as LLLG."""
-    pattern = config.data.get("sliding_window_pattern")
-    config.used.add("sliding_window_pattern")
+    keys = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
+    pattern = next((config.data[key] for key in keys if config.data.get(key) is not None), None)
+    config.used.update(keys)
     if not _window(config, fields):
         return ["full"] * layers
     if isinstance(pattern, str) and pattern and set(pattern) <= {"L", "G"}:
         return ["sliding" if pattern[index % len(pattern)] == "L" else "full" for index in range(layers)]
-    every = config.value(("sliding_window_pattern",), int) or fields.get("window_every") or 1
+    every = config.value(keys, int) or fields.get("window_every") or 1
     return ["sliding" if (index + 1) % every else "full" for index in range(layers)]
 
 
@@ -115,7 +150,7 @@ def _attention_list(config: Config, fields: Fields, layers: int) -> list[str]:
         if config.model_type != "minimax_m2":
             config.fault("layer_types or attn_type_list is missing: which layers have softmax attention")
         return ["full"] * layers
-    return _translate(config, "attn_type_list", words, {"0": "lightning", "1": "full"})
+    return translate(config, "attn_type_list", words, {"0": "lightning", "1": "full"})
 
 
 def _compressed(config: Config, fields: Fields, layers: int) -> list[str]:
@@ -135,80 +170,48 @@ def _listed(config: Config, fields: Fields, layers: int) -> list[str]:
     return ["full"] * layers
 
 
+def _hybrid_pattern(config: Config, fields: Fields, layers: int) -> list[str]:
+    """`hybrid_layer_pattern`: 1 = sliding (MiMo); without it every sixth layer and the first see everything."""
+    words = config.words("hybrid_layer_pattern", layers)
+    if words is None:
+        return ["full" if index == 0 or not (index + 1) % 6 else "sliding" for index in range(layers)]
+    return translate(config, "hybrid_layer_pattern", words, {"0": "full", "1": "sliding"})
+
+
+def _jamba(config: Config, fields: Fields, layers: int) -> list[str]:
+    period = config.value(("attn_layer_period",), int) or 8
+    offset = config.value(("attn_layer_offset",), int)
+    at = 4 if offset is None else offset
+    return ["full" if index % period == at else "mamba" for index in range(layers)]
+
+
+def _full_list(config: Config, fields: Fields, layers: int) -> list[str]:
+    """`full_attn_idxs` names the layers of attention, all where it is not there; the others are convolutions."""
+    chosen = config.data.get("full_attn_idxs")
+    config.used.add("full_attn_idxs")
+    if chosen is not None and not isinstance(chosen, list):
+        config.fault("full_attn_idxs must be a list of layers", "full_attn_idxs")
+    return ["full" if not isinstance(chosen, list) or index in chosen else "conv" for index in range(layers)]
+
+
+def _kda(config: Config, fields: Fields, layers: int) -> list[str]:
+    """`linear_attn_config` counts the layers with full attention from 1; else every fourth has it."""
+    full = config.nested_in("linear_attn_config").get("full_attn_layers")
+    if isinstance(full, list):
+        return ["full" if index + 1 in full else "kda" for index in range(layers)]
+    every = config.value(("layer_group_size",), int) or 4
+    return ["kda" if (index + 1) % every else "full" for index in range(layers)]
+
+
+def _modernbert(config: Config, fields: Fields, layers: int) -> list[str]:
+    """From the first on every n-th layer sees everything."""
+    every = config.value(("global_attn_every_n_layers",), int) or 3
+    return ["sliding" if index % every else "full" for index in range(layers)]
+
+
 _WINDOWS = {
-    "listed": _listed,
-    "none": _full, "all": _all, "alternate": _alternate, "every": _every, "qwen": _qwen, "chunks": _chunks,
-    "linear_interval": _linear_interval, "attention_list": _attention_list, "compressed": _compressed,
-}  # fmt: skip
-
-
-def mlps(config: Config, family: Family, fields: Fields) -> Fields:
-    """`mlps` of a ModelSpec: which layers have experts."""
-    layers, rule = fields.get("layers"), family.get("experts", "none")
-    said = config.key_of("experts")  # a family of experts has none only where its config says 0
-    if rule != "none" and not fields.get("experts") and not said and not family.get("dense_too"):
-        config.fault("num_local_experts or num_experts is missing: how many experts there are")
-    if rule == "none" or not fields.get("experts") or not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
-        return {}
-    for field in ("experts_per_token", "expert_ffn_hidden"):
-        if not fields.get(field):
-            config.fault(f"{field} is missing, and there are {fields['experts']} experts", "num_experts")
-    words = config.words("mlp_layer_types", layers, fields.get("mtp_layers", 0) or 0)
-    if words is not None:
-        kinds = _translate(config, "mlp_layer_types", words, MLP_WORDS)
-    else:
-        kinds = ["moe" if flag else "dense" for flag in _EXPERTS[rule](config, layers)]
-    if "dense" in kinds and not fields.get("ffn_hidden"):
-        config.fault("intermediate_size is missing, and there are dense layers")
-    return {"mlps": compact(kinds)}
-
-
-def _experts_all(config: Config, layers: int) -> list[bool]:
-    return [True] * layers
-
-
-def _experts_first(config: Config, layers: int) -> list[bool]:
-    """`first_k_dense_replace` dense layers, then one of `moe_layer_freq` has experts; or a list of layers."""
-    listed = config.data.get("moe_layers_enum")
-    if isinstance(listed, str):
-        chosen = {int(word) for word in listed.split(",") if word.strip().isdigit()}
-        return [index in chosen for index in range(layers)]
-    first = config.value(("first_k_dense_replace",), int) or 0
-    frequency = config.value(("moe_layer_freq",), int) or 1
-    return [index >= first and index % frequency == 0 for index in range(layers)]
-
-
-def _experts_sparse_step(config: Config, layers: int) -> list[bool]:
-    dense = config.data.get("mlp_only_layers") or []
-    step = config.value(("decoder_sparse_step",), int) or 1
-    if not isinstance(dense, list):
-        config.fault("mlp_only_layers must be a list of layers", "mlp_only_layers")
-        dense = []
-    return [index not in dense and (index + 1) % step == 0 for index in range(layers)]
-
-
-def _experts_interleave(config: Config, layers: int) -> list[bool]:
-    listed = config.data.get("moe_layers")
-    if isinstance(listed, list) and listed:
-        return [index in listed for index in range(layers)]
-    step = config.value(("interleave_moe_layer_step",), int) or 1
-    return [(index + 1) % step == 0 for index in range(layers)]
-
-
-def _experts_ernie(config: Config, layers: int) -> list[bool]:
-    start = config.value(("moe_layer_start_index",), int) or 0
-    end = config.data.get("moe_layer_end_index", -1)
-    last = layers - 1 if not isinstance(end, int) or end < 0 else end
-    interval = config.value(("moe_layer_interval",), int) or 1
-    return [start <= index <= last and (index + 1) % interval == 0 for index in range(layers)]
-
-
-def _experts_hunyuan(config: Config, layers: int) -> list[bool]:
-    first = config.value(("moe_layer_num_skipped",), int) or 0
-    return [index >= first for index in range(layers)]
-
-
-_EXPERTS = {
-    "all": _experts_all, "hunyuan": _experts_hunyuan, "first": _experts_first, "sparse_step": _experts_sparse_step,
-    "interleave": _experts_interleave, "ernie": _experts_ernie,
+    "all": _all, "alternate": _alternate, "attention_list": _attention_list, "chunks": _chunks,
+    "compressed": _compressed, "every": _every, "full_list": _full_list, "hybrid_pattern": _hybrid_pattern,
+    "jamba": _jamba, "kda": _kda, "linear_interval": _linear_interval, "listed": _listed, "modernbert": _modernbert,
+    "none": _full, "qwen": _qwen,
 }  # fmt: skip

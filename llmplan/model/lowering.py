@@ -21,9 +21,14 @@ def _parallel(spec: ModelSpec) -> Part:
     return side_by_side(attention(spec, "full", causal=True), mamba2(spec))
 
 
-RECURRENT = {
+def _plain(spec: ModelSpec) -> Part:
+    """A matrix where attention was (Nemotron-NAS)."""
+    return Part("linear", (Linear("mixer", "projection", spec.hidden, spec.hidden, "none"),))
+
+
+OTHERS = {
     "delta": delta, "kda": kda, "lightning": lightning, "mamba": mamba, "mamba2": mamba2, "conv": conv,
-    "rglru": rglru, "parallel": _parallel,
+    "rglru": rglru, "parallel": _parallel, "image": image_attention, "linear": _plain,
 }  # fmt: skip
 
 
@@ -99,14 +104,10 @@ def _mixer(spec: ModelSpec, word: str, side: Side) -> Part | None:
     causal = side == "decoder"
     if kind == "none":
         return None
-    if kind == "linear":
-        return Part("linear", (Linear("mixer", "projection", spec.hidden, spec.hidden, "none"),))
-    if kind in RECURRENT:
-        return RECURRENT[kind](spec)
+    if kind in OTHERS:
+        return OTHERS[kind](spec)
     if kind == "compressed":
         return compressed(spec, *numbers)
-    if kind == "image":
-        return image_attention(spec)
     if spec.is_mla:
         return latent_attention(spec, kind, causal)
     return attention(spec, kind, causal, numbers)
@@ -165,12 +166,12 @@ def _head_parameters(spec: ModelSpec) -> int:
 
 def _front_parameters(spec: ModelSpec) -> int:
     """Positions, token types, embedding norm and projection, relative-position tables."""
-    # An encoder's tables all have the embedding's width (ALBERT, ELECTRA); OPT-350m's positions have hidden.
-    width = (spec.embedding_size or spec.hidden) if spec.architecture == "encoder" else spec.hidden
+    # ALBERT's and ELECTRA's tables all have the embedding's width; OPT-350m's positions have hidden
+    width = (spec.embedding_size or spec.hidden) if spec.has_narrow_tables else spec.hidden
     total = (spec.position_rows + spec.token_types) * width
     total += norm_parameters(spec, width) if spec.embedding_norm else 0
     if spec.embedding_size is not None:
-        total += spec.embedding_size * spec.hidden + (spec.hidden if spec.architecture == "encoder" else 0)
+        total += spec.embedding_size * spec.hidden + (spec.hidden if spec.has_narrow_tables else 0)
     stacks = 2 if spec.architecture == "encoder-decoder" else 1
     if spec.per_layer_width:  # a table of all layers' rows, a projection of the embedding to them, its norm
         rows = (spec.per_layer_vocab or spec.vocab) + spec.hidden
@@ -183,7 +184,7 @@ def _final_parameters(spec: ModelSpec) -> int:
     stacks = 2 if spec.architecture == "encoder-decoder" else 1
     total = stacks * norm_parameters(spec, spec.hidden) if spec.final_norm else 0
     total += spec.hidden * (spec.hidden + 1) if spec.pooler else 0
-    if spec.embedding_size is not None and spec.architecture == "decoder":
+    if spec.embedding_size is not None and not spec.has_narrow_tables:
         total += spec.embedding_size * spec.hidden
     streams = spec.hyper_connections
     return total + (streams * streams * spec.hidden + streams + 1 if streams > 1 else 0)

@@ -148,7 +148,7 @@ def conv(spec: ModelSpec) -> Part:
 
 
 def rglru(spec: ModelSpec) -> Part:
-    """Real-gated linear recurrence (Griffin, arXiv 2402.19427 sec. 2.4): a state a channel, gates by blocks of heads."""
+    """Gated linear recurrence (Griffin, arXiv 2402.19427 sec. 2.4): a state a channel, gates by blocks of heads."""
     (width,) = needed(spec.recurrent_width)
     block = width // spec.heads
     linears = (

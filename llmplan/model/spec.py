@@ -175,8 +175,10 @@ class ModelSpec(Spec):
     token_types: Rows = 0
     pooler: bool = False
     embedding_size: Width | None = None
-    """Width of the token table where it is not hidden: an encoder's tables and norm have it too, and one
-    matrix with a bias leads to hidden; a decoder has one without bias into and one out of hidden."""
+    """Width of the token table where it is not hidden: one matrix without bias leads to hidden and one back."""
+    narrow_tables: bool | None = None
+    """All tables and their norm have that width, and one matrix with a bias leads to hidden (ALBERT, ELECTRA);
+    default: in encoders."""
     extra_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
     """Parameters outside the layers that none of the fields tells of."""
     layer_extra_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
@@ -218,6 +220,11 @@ class ModelSpec(Spec):
     def is_mla(self) -> bool:
         """Whether keys and values come from a shared latent vector."""
         return self.kv_lora_rank is not None
+
+    @property
+    def has_narrow_tables(self) -> bool:
+        """`narrow_tables`, or what an encoder has."""
+        return self.architecture == "encoder" if self.narrow_tables is None else self.narrow_tables
 
     def mixer_of_layers(self) -> tuple[str, ...]:
         """The mixer of each layer, in order."""

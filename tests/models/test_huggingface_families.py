@@ -13,7 +13,7 @@ from llmplan.model.huggingface_config import parse_config
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 
-TEXT = {"architectures": ["SomeForCausalLM"]}
+TEXT = {"architectures": ["SomeForConditionalGeneration"]}
 
 
 def read(**config: object) -> Model:

@@ -75,10 +75,15 @@ def test_all_faults_at_once_with_their_lines() -> None:
         ({"model_type": "falcon_h1"}, "mamba_heads is missing"),
         ({"model_type": "granitemoehybrid", "num_local_experts": 0}, "layer_types is missing"),
         ({"model_type": "siglip_text_model"}, "an encoder of captions"),
-        ({"model_type": "nobody", "num_key_value_heads": [8, 8, 4, 8]}, "must be a whole number, got [8, 8, 4, 8]"),
+        ({"model_type": "nobody", "num_key_value_heads": [8, 8, "4", 8]}, "must be a whole number, got [8, 8, '4', 8]"),
+        ({"model_type": "nobody", "vocab_size": [8, 8, 4, 8]}, "must be a whole number, got [8, 8, 4, 8]"),
         ({"model_type": "nobody", "use_cla": True}, "use_cla"),
-        ({"model_type": "bart", "encoder_attention_heads": 4, "decoder_attention_heads": 8}, "encoder_attention_heads"),
-        ({"model_type": "jamba"}, "Mamba-1"),
+        (
+            {"model_type": "bart", "encoder_attention_heads": 4, "decoder_attention_heads": 8, "architectures": ["A"]},
+            "encoder_attention_heads",
+        ),
+        ({"model_type": "zamba"}, "shared attention blocks"),
+        ({"text_config": 5}, "text_config must be an object, got 5"),
         ({"model_type": 7}, "model_type must be text"),
         ({"quantization_config": [1]}, "quantization_config must be an object"),
         ({"model_type": "mixtral"}, "num_local_experts"),
@@ -91,7 +96,7 @@ def test_all_faults_at_once_with_their_lines() -> None:
             {"model_type": "minimax", "num_local_experts": 4, "num_experts_per_tok": 2, "attn_type_list": [0, 1, 2, 1]},
             "'2'",
         ),
-        ({"model_type": "gemma4", "hidden_size_per_layer_input": 256}, "hidden_size_per_layer_input"),
+        ({"model_type": "gemma4", "num_kv_shared_layers": 4}, "leaves none of 4 layers a cache"),
         ({"model_type": "nobody", "architectures": ["NobodyForMaskedLM"]}, "no causal language model"),
         ({"model_type": "nobody", "mamba_d_state": 16}, "mamba_d_state"),
         ({"model_type": "nobody", "moe_every": 2}, "moe_every"),
@@ -251,6 +256,12 @@ def test_a_text_config_may_leave_out_what_its_class_says() -> None:
 
 def test_a_number_a_layer_that_is_always_the_same() -> None:
     assert read(model_type="nobody", num_key_value_heads=[4, 4, 4, 4])[0].kv_heads == 4
+
+
+def test_a_number_a_layer_that_differs() -> None:
+    spec = read(model_type="nobody", num_key_value_heads=[8, 8, 4, 8], intermediate_size=[256, 256, 256, 128])[0]
+    assert (spec.kv_heads, spec.mixers) == (8, "2 x full, full:0/4/0")
+    assert spec.mlps == "3 x dense:256, dense:128"
 
 
 @pytest.mark.parametrize(
