@@ -101,7 +101,8 @@ def _flags(config: Config, entry: Family, fields: Fields) -> None:
         config.used.add(key)
         if config.data.get(key) is True:
             fields |= changes
-    for key, value in entry.get("expect", {}).items():
+    for key, written in entry.get("expect", {}).items():
+        value = value_of(written, fields)
         config.used.add(key)
         if config.data.get(key) not in (None, value):
             config.fault(f"{key} = {config.data[key]!r} is not supported for {config.model_type}", key)

@@ -12,7 +12,7 @@ from typing import Any
 from llmplan.model.huggingface_config import Config
 from llmplan.model.huggingface_encoders import bart, deberta, narrow_embedding, t5, xlm, xlnet, xmod
 from llmplan.model.huggingface_gemma import gemma3n, gemma4
-from llmplan.model.huggingface_hybrids import bamba, lfm2, mamba, nemotron_h, recurrent_gemma
+from llmplan.model.huggingface_hybrids import MAX_MULTIPLE, bamba, lfm2, mamba, nemotron_h, recurrent_gemma
 from llmplan.model.huggingface_latent import kimi, latent, latent_index, minicpm3
 from llmplan.model.huggingface_nas import nemotron_nas
 from llmplan.model.patterns import compact
@@ -122,6 +122,19 @@ def _dbrx(config: Config, fields: Fields) -> Fields:
     return fields | {"kv_heads": attention.get("kv_n_heads") or fields.get("heads"), "mlps": "moe", "ffn_hidden": None}
 
 
+def _openelm(config: Config, fields: Fields) -> Fields:
+    """Each layer has an MLP of its own width: a multiple of the hidden one, rounded to `ffn_dim_divisor`."""
+    multiples = config.data.get("ffn_multipliers")
+    config.used.add("ffn_multipliers")
+    divisor, hidden = config.value(("ffn_dim_divisor",), int) or 256, fields.get("hidden") or 0
+    fine = isinstance(multiples, list) and len(multiples) == fields.get("layers")
+    if not fine or not all(type(each) in (int, float) and 0 < each < MAX_MULTIPLE for each in multiples or ()):
+        config.fault("ffn_multipliers must be a list with a number for each layer", "ffn_multipliers")
+        return fields
+    widths = [max(divisor, int(each * hidden + divisor / 2) // divisor * divisor) for each in multiples or ()]
+    return fields | {"mlps": compact([f"dense:{width}" for width in widths])}
+
+
 def _granite_shared(config: Config, fields: Fields) -> Fields:
     """An MLP that every token takes stands beside the experts; without experts it is the only one."""
     shared = config.value(("shared_intermediate_size",), int)
@@ -163,11 +176,10 @@ def _step(config: Config, fields: Fields) -> Fields:
 
 FIXES: dict[str, Callable[[Config, Fields], Fields]] = {
     "bamba": bamba, "bart": bart, "dbrx": _dbrx, "deberta": deberta, "falcon": _falcon, "gemma3n": gemma3n,
-    "gemma4": gemma4,
-    "gpt_bigcode": _gpt_bigcode, "gpt_neo": _gpt_neo, "granite_shared": _granite_shared, "hf_olmo": _hf_olmo,
-    "hunyuan": _hunyuan, "jais": _jais, "kimi": kimi, "latent": latent, "latent_index": latent_index, "lfm2": lfm2,
-    "mamba": mamba, "minicpm3": minicpm3, "minimax_m2": _minimax_m2, "mpt": _mpt, "narrow_embedding": narrow_embedding,
-    "nemotron_h": nemotron_h, "nemotron_nas": nemotron_nas, "opt": _opt, "qk_norm_flag": _qk_norm_flag, "qwen": _qwen,
-    "recurrent_gemma": recurrent_gemma, "stablelm": _stablelm, "step": _step, "t5": t5, "xlm": xlm, "xlnet": xlnet,
-    "xmod": xmod,
+    "gemma4": gemma4, "gpt_bigcode": _gpt_bigcode, "gpt_neo": _gpt_neo, "granite_shared": _granite_shared,
+    "hf_olmo": _hf_olmo, "hunyuan": _hunyuan, "jais": _jais, "kimi": kimi, "latent": latent,
+    "latent_index": latent_index, "lfm2": lfm2, "mamba": mamba, "minicpm3": minicpm3, "minimax_m2": _minimax_m2,
+    "mpt": _mpt, "narrow_embedding": narrow_embedding, "nemotron_h": nemotron_h, "nemotron_nas": nemotron_nas,
+    "openelm": _openelm, "opt": _opt, "qk_norm_flag": _qk_norm_flag, "qwen": _qwen, "recurrent_gemma": recurrent_gemma,
+    "stablelm": _stablelm, "step": _step, "t5": t5, "xlm": xlm, "xlnet": xlnet, "xmod": xmod,
 }  # fmt: skip

@@ -209,9 +209,20 @@ def _modernbert(config: Config, fields: Fields, layers: int) -> list[str]:
     return ["sliding" if index % every else "full" for index in range(layers)]
 
 
+def _image_layers(config: Config, fields: Fields, layers: int) -> list[str]:
+    """`cross_attention_layers` look at the image alone."""
+    chosen = config.data.get("cross_attention_layers")
+    config.used.add("cross_attention_layers")
+    if not isinstance(chosen, list):
+        config.fault("cross_attention_layers must be a list of layers", "cross_attention_layers")
+        return ["full"] * layers
+    return ["image" if index in chosen else "full" for index in range(layers)]
+
+
 _WINDOWS = {
     "all": _all, "alternate": _alternate, "attention_list": _attention_list, "chunks": _chunks,
     "compressed": _compressed, "every": _every, "full_list": _full_list, "hybrid_pattern": _hybrid_pattern,
+    "image_layers": _image_layers,
     "jamba": _jamba, "kda": _kda, "linear_interval": _linear_interval, "listed": _listed, "modernbert": _modernbert,
     "none": _full, "qwen": _qwen,
 }  # fmt: skip
