@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from llmplan.formulas.numeric import real
-
 from llmplan.model.lowering_parts import Part, needed
 from llmplan.model.model import Core, Linear
 from llmplan.model.spec import ModelSpec

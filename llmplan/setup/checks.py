@@ -92,6 +92,8 @@ def common_remarks(plan: Setup) -> Iterator[PlanWarning]:
     """What is allowed and should be known of any plan: the model, copied cached heads, wide tp, the stack."""
     layout, model = plan.layout, plan.model
     yield from (warning("LP011", message=message) for message in model.warnings)
+    if model.approximate:
+        yield warning("LP014", model=model.name, family=model.family or "(none)")
     cores = [core for layer in model.layers for core in layer.cores if core.kind == "softmax"]
     kv_heads = min((core.kv_heads for core in cores), default=0)
     if kv_heads and layout.tp > kv_heads and any(x.split_limit for layer in model.layers for x in layer.linears):

@@ -93,6 +93,12 @@ CODES: dict[str, Code] = {
         "The software's documentation names the makers of the devices that it runs on. The estimate goes on as if it "
         "ran on this one, with numbers measured elsewhere; name a stack that does.",
     ),
+    "LP014": Code(
+        "Model read by likeness",
+        "{model} is of a family that nobody has described ({family}): its counts are approximate",
+        "Every key of the config is understood, but what the family's code does beside them is not known: further "
+        "norms, gates or biases. Compare the parameter count with the published one, and take the figures as rough.",
+    ),
     "LP020": Code(
         "More requests than places",
         "at most {resident} requests are resident at once, {queued} wait for a place",

@@ -50,9 +50,10 @@ def largest_matrix(model: Model, layout: Any) -> Num:
 def end_parameters(model: Model, layout: Any) -> tuple[Num, Num]:
     """Parameters before the first layer and after the last on one device [1], each on its own stage.
 
-    Under pipeline parallelism a tied table stands on both ends.
+    Under pipeline parallelism a tied table stands on both ends. Encoders of images and sound stand before the
+    first layer and are copied over tensor parallelism.
     """
-    first = model.embedding_parameters / layout.tp + model.position_parameters
+    first = model.embedding_parameters / layout.tp + model.position_parameters + model.tower_parameters
     tied_copy = where(layout.pp > 1, model.embedding_parameters / layout.tp, 0.0) if model.tied_embeddings else 0.0
     last = model.head_parameters / layout.tp + model.final_parameters + tied_copy
     return first, last
