@@ -21,6 +21,7 @@ from llmplan.model.huggingface_families import family, keys_of, known, unsupport
 from llmplan.model.huggingface_fixes import FIXES
 from llmplan.model.huggingface_layers import mixers, per_layer_config
 from llmplan.model.huggingface_quantization import precisions
+from llmplan.model.huggingface_towers import tower_parameters
 from llmplan.model.huggingface_unknown import nearest, refuse_unread
 from llmplan.model.spec import ModelSpec
 
@@ -53,6 +54,7 @@ def spec_of_config(
     entry, fields = _family(config)
     fields |= _read(config, entry)
     fields |= precisions(config, bool(fields.get("experts")))
+    fields["tower_parameters"] = tower_parameters(config, fields.get("hidden"))
     refuse_unread(config, entry, bool(fields.get("approximate")))
     if config.faults:
         raise InputError(config.faults)

@@ -54,7 +54,8 @@ def parse_config(text: str, file: str) -> Document:
 class Config:
     """The part of a config that describes the language model.
 
-    used: keys that were read. read_as: key to the field it became. faults, warnings: found on the way.
+    levels: the config and what it wraps, from the outside in. used: keys that were read. read_as: key to the field
+    that it became. faults, warnings: found on the way.
     per_layer: field to its value in each layer, where layers differ.
     """
 
@@ -63,6 +64,7 @@ class Config:
     quant: Document | None
     model_type: str
     nested: bool
+    levels: list[dict[str, Any]] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     read_as: dict[str, str] = field(default_factory=dict)
     per_layer: dict[str, list[int]] = field(default_factory=dict)
@@ -72,24 +74,23 @@ class Config:
     @classmethod
     def of(cls, document: Document, quant: Document | None) -> Config:
         """Unwraps multimodal configs, and says so."""
-        data, warnings, faults = document.data, [], []
+        data, levels, faults = document.data, [document.data], []
         while (name := next((name for name in WRAPPERS if data.get(name) is not None), None)) is not None:
             if not isinstance(data[name], dict):
                 message = f"{name} must be an object, got {_short(data[name])}"
                 faults.append(Fault(message, document.file, document.lines.get((name,), 1)))
                 break
             outer, data = data, dict(data[name])
+            levels.append(data)
             if "hidden_size" in outer and "num_hidden_layers" in outer and "hidden_size" not in data:
                 data = {key: value for key, value in outer.items() if key not in WRAPPERS}
             data |= {key: outer[key] for key in OUTER if key in outer and data.get(key) is None}
             data |= {TIE: outer[TIE]} if isinstance(outer.get(TIE), bool) else {}
             data.setdefault("model_type", outer.get("model_type"))
         nested = data is not document.data
-        if nested or any(key in data for key in ("vision_config", "audio_config", "visual")):
-            warnings.append("a multimodal model: only its text part is planned, without encoders of images or sound")
         kind = data.get("model_type")
         known = kind if isinstance(kind, str) else ""
-        config = cls(data, document, quant, known, nested, warnings=warnings, faults=faults)
+        config = cls(data, document, quant, known, nested, levels, faults=faults)
         if kind is not None and not isinstance(kind, str):
             config.fault("model_type must be text", "model_type")
         return config

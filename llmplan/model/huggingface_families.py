@@ -110,7 +110,7 @@ def value_of(written: Any, fields: dict[str, Any]) -> Any:
     for term in written.split(" + "):
         product = 1
         for factor in term.split(" x "):
-            value = int(factor) if factor.isdigit() else fields.get(factor)
+            value = int(factor) if factor.lstrip("-").isdigit() else fields.get(factor)
             if value is None:
                 return None
             product *= value
