@@ -223,9 +223,10 @@ def test_unknown_type_with_latent_attention_is_read_like_deepseek() -> None:
     assert "DeepSeek-V3" in warnings[0]
 
 
-def test_cross_attention_to_images_is_refused() -> None:
+def test_cross_attention_to_images_is_read_where_it_is_described() -> None:
     text = dict(LLAMA, model_type="mllama_text_model", cross_attention_layers=[1, 3])
-    assert "cross-attention to the image" in faults(model_type="mllama", text_config=text, hidden_size="absent")
+    spec, _ = read(model_type="mllama", text_config=text, hidden_size="absent")
+    assert spec.mixers == "full, image"
     assert "cross_attention_layers" in faults(model_type="nobody", cross_attention_layers=[1, 3])
 
 
@@ -249,7 +250,7 @@ def test_a_text_config_may_leave_out_what_its_class_says() -> None:
         parse_config(json.dumps({"model_type": "llava", "text_config": text}), "config.json")
     )
     assert (spec.hidden, spec.heads, spec.kv_heads, spec.ffn_hidden) == (5120, 32, 8, 14336)
-    assert "heads 32" in warnings[1]
+    assert "heads 32" in warnings[0]
     with pytest.raises(InputError, match="num_attention_heads"):
         spec_of_config(parse_config(json.dumps(text), "config.json"))
 
