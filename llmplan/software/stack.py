@@ -72,6 +72,9 @@ class TrainingRecipe(Spec):
     a byte read, two written and read again where one kernel does it (bitsandbytes); about twelve times 2 bytes where
     shifts, masks, zeros and scales are PyTorch operations of their own (AutoGPTQ). Absent: products take it as it
     is."""
+    quantized_ends_bytes: float = 2.0
+    """Bytes of an element of tables and head beside a quantized base: 4 where they are cast to fp32 before training
+    (PEFT, `prepare_model_for_kbit_training`)."""
     block_scaled: bool = False
     """8-bit weights and inputs have a scale a block, not one a tensor."""
     all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch")

@@ -76,7 +76,12 @@ def _gathered(plan: TrainingPlan, held: Held) -> Num:
     first, last = end_parameters(plan.model, layout)
     unit = maximum(one, maximum(first, last))
     trained = (held.dense_trained + held.expert_trained) / (held.dense + held.expert)
-    bytes_each = ELEMENT_BYTES["bf16"] * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
+    base, wide = plan.workload.quantized_base if plan.lora else None, ELEMENT_BYTES["bf16"]
+    if base is not None:  # gathered as it is stored, and widened a matrix at a time
+        widened = largest_matrix(plan.model, layout)
+        bytes_each = ELEMENT_BYTES[base] * _PARAMETERS_AT_ONCE * one + wide * maximum(widened, unit - one)
+    else:
+        bytes_each = wide * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
     return where(layout.zero >= 3, bytes_each, 0.0)
 
 
@@ -151,7 +156,9 @@ def _stage(plan: TrainingPlan, base: _Base, share: Num, ends: Num, in_flight: Nu
         shards, expert_shards = where(layout.zero >= stage, dp, 1.0), where(layout.zero >= stage, expert_dp, 1.0)
         return sharded_bytes(dense, each, shards) + sharded_bytes(expert, each, expert_shards)
 
-    weights = divided(held.dense - adapters, held.expert, frozen_weight, 3) + divided(ends + adapters, 0.0, weight, 3)
+    wide = plan.recipe.quantized_ends_bytes if frozen and workload.quantized_base else weight
+    weights = divided(held.dense - adapters, held.expert, frozen_weight, 3) + divided(ends, 0.0, wide, 3)
+    weights = weights + divided(adapters, 0.0, weight, 3)
     states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1)
     offloaded = 1.0 * layout.offload_optimizer
     return Memory(
