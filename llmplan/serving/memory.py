@@ -150,7 +150,9 @@ def overhead_bytes(plan: ServingPlan, policy: ServingPolicy) -> tuple[Num, Num]:
     if policy.library_bytes is not None:
         outside += fixed.context
         pipeline = where(layout.pp > 1, policy.library_bytes_pipeline, policy.library_bytes)
-        libraries = where(layout.tp > 1, policy.library_bytes_tensor, pipeline)
+        switch = plan.device.scale_up.topology == "switch"
+        tensor = policy.library_bytes_tensor + switch * policy.library_bytes_switch
+        libraries = where(layout.tp > 1, tensor, pipeline)
     graphs = policy.graph_bytes
     return (
         (inside + libraries + graphs, outside) if policy.graphs_in_fraction else (inside + libraries, outside + graphs)

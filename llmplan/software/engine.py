@@ -43,6 +43,8 @@ class ServingPolicy(Spec):
     context lives in what the fraction leaves."""
     library_bytes_tensor: Bytes = 0.0
     """The same where tensor parallelism has communicators and buffers of its own."""
+    library_bytes_switch: Bytes = 0.0
+    """More of it where a switch joins the devices: buffers for adding up in the switch."""
     library_bytes_pipeline: Bytes = 0.0
     """The same with pipeline stages alone."""
     max_batch_tokens: Count = 8192
