@@ -17,7 +17,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import Document, read_text
 from llmplan.model.huggingface_config import MAX_INTEGER, Config, parse_config
 from llmplan.model.huggingface_experts import mlps
-from llmplan.model.huggingface_families import family, keys_of, known, unsupported, value_of
+from llmplan.model.huggingface_families import family, keys_of, known, names, unsupported, value_of
 from llmplan.model.huggingface_fixes import FIXES
 from llmplan.model.huggingface_layers import mixers, per_layer_config
 from llmplan.model.huggingface_quantization import precisions
@@ -67,7 +67,7 @@ def _family(config: Config) -> tuple[Family, Fields]:
     kind = known(config.model_type)
     if kind is None:
         return nearest(config), {"approximate": True}
-    if kind in unsupported():
+    if kind not in names():
         config.fault(f"model_type {config.model_type!r} is not supported: {unsupported()[kind]}", "model_type")
         raise InputError(config.faults)
     return family(kind, config.architecture), {}

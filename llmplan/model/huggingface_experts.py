@@ -29,10 +29,11 @@ def mlps(config: Config, family: Family, fields: Fields) -> Fields:
         if not fields.get(field):
             config.fault(f"{field} is missing, and there are {fields['experts']} experts", "num_experts")
     words = config.words("mlp_layer_types", layers, fields.get("mtp_layers", 0) or 0)
+    flags = _EXPERTS[rule](config, layers)
     if words is not None:
         kinds = translate(config, "mlp_layer_types", words, MLP_WORDS)
     else:
-        kinds = ["moe" if flag else "dense" for flag in _EXPERTS[rule](config, layers)]
+        kinds = ["moe" if flag else "dense" for flag in flags]
     if "dense" in kinds and not fields.get("ffn_hidden"):
         config.fault("intermediate_size is missing, and there are dense layers")
     return {"mlps": compact(kinds)}
@@ -45,6 +46,7 @@ def _experts_all(config: Config, layers: int) -> list[bool]:
 def _experts_first(config: Config, layers: int) -> list[bool]:
     """`first_k_dense_replace` dense layers, then one of `moe_layer_freq` has experts; or a list of layers."""
     listed = config.data.get("moe_layers_enum")
+    config.used.add("moe_layers_enum")
     if isinstance(listed, str):
         chosen = {int(word) for word in listed.split(",") if word.strip().isdigit()}
         return [index in chosen for index in range(layers)]
@@ -57,6 +59,7 @@ def _experts_first(config: Config, layers: int) -> list[bool]:
 
 def _experts_sparse_step(config: Config, layers: int) -> list[bool]:
     dense = config.data.get("mlp_only_layers") or []
+    config.used.add("mlp_only_layers")
     step = config.value(("decoder_sparse_step",), int) or 1
     if not isinstance(dense, list):
         config.fault("mlp_only_layers must be a list of layers", "mlp_only_layers")
@@ -66,6 +69,7 @@ def _experts_sparse_step(config: Config, layers: int) -> list[bool]:
 
 def _experts_interleave(config: Config, layers: int) -> list[bool]:
     listed = config.data.get("moe_layers")
+    config.used.update(("moe_layers", "interleave_moe_layer_step"))
     if isinstance(listed, list) and listed:
         return [index in listed for index in range(layers)]
     step = config.value(("interleave_moe_layer_step",), int) or 1
@@ -75,6 +79,7 @@ def _experts_interleave(config: Config, layers: int) -> list[bool]:
 def _experts_ernie(config: Config, layers: int) -> list[bool]:
     start = config.value(("moe_layer_start_index",), int) or 0
     end = config.data.get("moe_layer_end_index", -1)
+    config.used.add("moe_layer_end_index")
     last = layers - 1 if not isinstance(end, int) or end < 0 else end
     interval = config.value(("moe_layer_interval",), int) or 1
     return [start <= index <= last and (index + 1) % interval == 0 for index in range(layers)]

@@ -46,7 +46,7 @@ def unsupported() -> dict[str, str]:
 
 
 def names() -> tuple[str, ...]:
-    """All families [1]."""
+    """All families that are read."""
     return tuple(_blocks())
 
 

@@ -42,8 +42,8 @@ def nemotron_h(config: Config, fields: Fields) -> Fields:
 
 def bamba(config: Config, fields: Fields) -> Fields:
     """`attn_layer_indices` names the layers of attention, where `layer_types` does not."""
+    config.used.add("attn_layer_indices")
     if config.data.get("layer_types") is not None:
-        config.used.add("attn_layer_indices")
         return fields
     chosen = config.data.get("attn_layer_indices") or []
     if not isinstance(chosen, list):

@@ -69,5 +69,5 @@ def refuse_unread(config: Config, entry: dict[str, Any], unknown: bool) -> None:
         if unknown:
             if not housekeeping.search(key):
                 config.fault(f"key {key!r} is not known for model_type {named!r}, which nobody has described", key)
-        elif suspicious.search(key) and value not in (1, True):
+        elif suspicious.search(key) and (value is True or value != 1):
             config.fault(f"key {key!r} is not known for model_type {named!r}, and it changes the architecture", key)

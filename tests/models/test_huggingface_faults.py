@@ -198,6 +198,7 @@ VALUES = st.one_of(
 )
 FOLDER = Path(__file__).parent / "hf_configs"
 REAL = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*_config.json")) if path.stat().st_size < 4000]
+REAL += [json.loads(line)["config"] for line in (FOLDER.parent / "model_types.jsonl").read_text().splitlines()]
 
 
 @settings(max_examples=300)
@@ -205,7 +206,8 @@ REAL = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*_config.js
 def test_no_value_makes_anything_but_a_model_or_an_input_error(base: dict[str, Any], data: st.DataObject) -> None:
     """Real configs with two values replaced by anything."""
     config = json.loads(json.dumps(base))
-    inner = config.get("text_config", config)
+    parts = [part for part in config.values() if isinstance(part, dict) and part]
+    inner = data.draw(st.sampled_from([config, *parts]))
     for key in data.draw(st.lists(st.sampled_from(sorted(inner)), min_size=1, max_size=2)):
         inner[key] = data.draw(VALUES)
     with contextlib.suppress(InputError):
