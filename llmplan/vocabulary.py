@@ -17,6 +17,7 @@ StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4
 QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
 Optimizer = Literal["adam", "adamw", "adam-8bit", "sgd", "momentum", "lamb", "adafactor", "lion", "muon"]
 WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
+Speculation = Literal["none", "mtp"]
 Load = Literal["static", "closed", "saturated", "open"]
 ReduceAlgorithm = Literal["ring", "switch", "one_shot", "two_shot"]
 Dispatch = Literal["domain", "all_to_all", "direct", "all_gather"]

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 NEEDED = ("id", "model", "hardware", "workload")
 MEASURED = "measured_"
-BESIDE = ("id", "publication", "source", "memory_kind", "length_spread", "speculation", "disaggregated", "notes")
+BESIDE = ("id", "publication", "source", "memory_kind", "length_spread", "disaggregated", "framework", "notes")
 """Columns that describe neither the plan nor a measurement."""
-UNPLANNED = {"speculation": ("", "none"), "disaggregated": ("", "false")}
-"""What changes a deployment in a way that has no formula yet: column -> cells that say that it was not done."""
+POOL_COLUMNS = tuple(
+    f"{pool}_{name}" for pool in ("prefill", "decode") for name in ("devices", "tp", "ep", "workers", "dp_attention")
+)
+"""Columns of deployments whose prompts are read apart: a worker is a group of devices that shares one model."""
 _PLACE = re.compile(r"( lines? \d[\d, -]*| id=\S+|#L\d+(-L?\d+)?)$")
 """The place within a document at the end of a source: line numbers, a row's id."""
 _MISSPELT = 0.8
@@ -117,7 +119,7 @@ def read_rows(path: Path | str) -> list[Row]:
 
 def unread_columns(rows: Sequence[Row]) -> list[str]:
     """Columns that no plan and no comparison reads, each with the nearest words that would be read."""
-    known = {*PlanOptions.model_fields, *COLUMNS, *BESIDE}
+    known = {*PlanOptions.model_fields, *COLUMNS, *BESIDE, *POOL_COLUMNS}
     names = [name for name in rows[0].cells if name not in known and not name.startswith(MEASURED)] if rows else []
     return [f"{name!r}{did_you_mean(name, known, _MISSPELT)}" for name in names]
 
@@ -152,14 +154,32 @@ def row_options(row: Row, stack: str) -> dict[str, Any]:
     for name, text in row.cells.items():
         if text and name in PlanOptions.model_fields:
             said[name] = {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
-    return said | {"stack": stack}
+    return said | _pools(row) | {"stack": stack}
+
+
+def _pools(row: Row) -> dict[str, Any]:
+    """Layouts of the two pools from their workers: a worker's devices are one tensor-parallel group, or, where its
+    attention is data parallel, replicas that share their experts."""
+    if not row.cells.get("decode_workers"):
+        return {}
+    found: dict[str, Any] = {"devices": row.cells["devices"]}
+    for pool, prefix in (("decode", ""), ("prefill", "prefill_")):
+        devices, workers = int(row.cells[f"{pool}_devices"] or 0), int(row.cells[f"{pool}_workers"] or 0)
+        if not devices:
+            continue
+        workers = max(workers, 1)
+        group, wide = devices // workers, row.cells[f"{pool}_dp_attention"] == "true"
+        spread = wide or int(row.cells[f"{pool}_ep"] or 1) > 1
+        found[f"{prefix}tp"], found[f"{prefix}dp"] = (1, devices) if wide else (group, workers)
+        found[f"{prefix}ep"] = group if spread else 1
+    if row.cells.get("disaggregated") == "true":
+        return found | {"prefill_devices": row.cells["prefill_devices"], "decode_devices": row.cells["decode_devices"]}
+    kept = {name: value for name, value in found.items() if not name.startswith("prefill_")}
+    return kept | dict.fromkeys(("prefill_devices", "prefill_tp", "prefill_ep", "decode_devices"))
 
 
 def row_plan(row: Row, catalog: Catalog, stack: str) -> Plan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
     from llmplan.answer.resolve import plan_from
 
-    for name, without in UNPLANNED.items():
-        if (said := row.cells.get(name, "")).lower() not in without:
-            raise InputError(f"{name} {said}: deployments of that kind cannot be planned yet")
     return plan_from(row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog))

@@ -11,6 +11,7 @@ import numpy as np
 
 from llmplan.answer.economics.serving import with_economics
 from llmplan.catalog.catalog import Catalog
+from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import Deployments, DeploymentSpace, chunks
@@ -66,6 +67,8 @@ class ServingFound:
 
 def search_serving(asked: ServingSearch) -> ServingFound:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
+    if any(base.prefill is not None for base in asked.bases):
+        raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
     start = time.perf_counter()
     best, sure, misses = Best[ServingPlan](asked.top), Best[ServingPlan](1), Best[ServingPlan](MISSES)
     front, counts = Front[ServingPlan](), Counts()

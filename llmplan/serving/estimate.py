@@ -22,6 +22,7 @@ from llmplan.serving.loads import (
 )
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
+from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict, with_band
 
@@ -111,10 +112,19 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     copies = plan.layout.dp
     busy = real(busy_replicas(work, real(copies)))
     places = max(real(memory.resident), 1.0)
-    answer = respond(at, work, policy, real(copies), places)
-    most = real(capacity(at, work, policy, places))
+    pools = pools_of(plan, at)
+    if pools is None:
+        answer = respond(at, work, policy, real(copies), places)
+        most = real(capacity(at, work, policy, places))
+        reads = at
+    else:
+        answer, most = split(pools, work, policy, places), real(split_capacity(pools, work, policy, places))
+        reads = pools.prefill
     room = real(memory.budget_bytes)
-    needed = serving_interval(plan, "serving_bytes", real(memory.needed_bytes))
+    needed_bytes = real(memory.needed_bytes)
+    if plan.prefill is not None:
+        needed_bytes = max(needed_bytes, real(serving_memory(plan.with_layout(plan.prefill), policy).needed_bytes))
+    needed = serving_interval(plan, "serving_bytes", needed_bytes)
     each = None if work.request_rate is None else work.request_rate / copies
     load = real(utilisation(each, most)) if each is not None else real(answer.sequences) * busy / (places * copies)
     stable = each is None or each < most
@@ -136,10 +146,10 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
         requests_per_second=rate * (1.0 / work.output_tokens),
         kv_tokens=serving_interval(plan, "kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
-        replica_devices=plan.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
+        replica_devices=plan.layout.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
         sequences=real(answer.sequences) * busy, queued=real(answer.queued) * busy,
         resident=real(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
-        prefill=prefill_step(at, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
+        prefill=prefill_step(reads, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
         missed=tuple(limits), warnings=(),
     )  # fmt: skip
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))

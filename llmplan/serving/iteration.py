@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, real, where
+from llmplan.formulas.speculation import accepted_tokens
 from llmplan.formulas.step import host_bound_seconds
 from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 class Replica:
     """One copy of the model as an engine runs it: layers, layout, kernels and links, fitted coefficients applied.
 
-    dispatch_bytes: of an element on the way to its expert [bytes].
+    dispatch_bytes: of an element on the way to its expert [bytes]; drafted: tokens that are drafted for a sequence and
+    checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1].
     """
 
     model: Model
@@ -40,6 +42,8 @@ class Replica:
     links: Links
     dispatch_bytes: float
     numbers: Coefficients
+    drafted: float = 0.0
+    written: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,14 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     kernels = kernels_of(plan.device, precisions(plan.model, work), software(policy, work.kv_precision), numbers)
     links = with_algorithms(links_of(plan.device, plan.cluster), policy.all_reduce, policy.dispatch)
     narrow = policy.narrow_dispatch and work.activation_precision in NARROW
+    drafted, written = 0.0, 1.0
+    if work.speculation != "none":
+        drafted = real(work.draft_tokens or policy.draft_tokens)
+        written = real(accepted_tokens(drafted, work.acceptance or policy.acceptance))
     return Replica(
-        plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers
-    )
+        plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
+        drafted, written,
+    )  # fmt: skip
 
 
 def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num) -> Step:
@@ -114,15 +123,20 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     decoding, prompt = decoding / pp, prompt / pp
     work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
     for layer in at.model.layers:
-        flow = layer_flow(at.model, layer, decoding, context, prompt, length)
+        flow = layer_flow(at.model, layer, decoding, context, prompt, length, 1.0 + at.drafted)
         count = real(layer.count)
         work = work + forward(layer, flow, layout, at.kernels) * count
         some = where(flow.rows > 0, count, 0.0)
         tensor = tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links)
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
         launches = launches + where(flow.tokens > 0, count * operations(layer), 0.0)
-    head = _head_seconds(at, decoding + prompt / maximum(length, 1.0))
-    size = WIDE_BYTES * (decoding + prompt) * at.model.hidden
+    head = _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
+    size = WIDE_BYTES * (decoding * (1.0 + at.drafted) + prompt) * at.model.hidden
+    if at.drafted:
+        drafting, among_tensor, among_experts = _draft(at, decoding, context)
+        times = where(decoding > 0, at.drafted, 0.0)
+        work, head = work + drafting * times, head + times * _head_seconds(at, decoding)
+        tensor, expert = tensor + times * among_tensor, expert + times * among_experts
     transfer = where(pp > 1, pp * send(at.links, size, near=True), 0.0)
     factor = numbers.communication_factor
     device = work.total + head + factor * (tensor + expert)
@@ -136,14 +150,34 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     return Step(work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host)
 
 
-def layer_flow(model: Model, layer: Layer, decoding: Num, context: Num, prompt: Num, length: Num) -> Flow:
+def _draft(at: Replica, decoding: Num, context: Num) -> tuple[Parts, Num, Num]:
+    """Layer that drafts one token more, and its collectives over tensor and expert parallelism.
+
+    A module for multi-token prediction is a layer like the last one, behind a product that joins two hidden vectors
+    (DeepSeek-V3, arXiv 2412.19437, 2.2).
+    """
+    layer, hidden = at.model.layers[-1], real(at.model.hidden)
+    flow = layer_flow(at.model, layer, decoding, context, 0.0, 1.0)
+    join = plain_product(hidden / at.layout.tp, 2.0 * hidden, decoding, at.kernels.wide, "forward")
+    return (
+        forward(layer, flow, at.layout, at.kernels) + Parts(matmul=join),
+        tensor_parallel_seconds(layer, flow, at.layout, at.links),
+        expert_parallel_seconds(layer, flow, at.layout, at.links, at.dispatch_bytes),
+    )
+
+
+def layer_flow(
+    model: Model, layer: Layer, decoding: Num, context: Num, prompt: Num, length: Num, each: Num = 1.0
+) -> Flow:
     """What one iteration brings to a layer: an encoder reads prompts, its decoder writes with the prompt as source."""
     if model.architecture != "encoder-decoder":
-        return Flow(tokens=prompt, length=maximum(length, 1.0), decoding=decoding, context=context)
+        return Flow(tokens=prompt, length=maximum(length, 1.0), decoding=decoding, context=context, each=each)
     if layer.side == "encoder":
         return Flow(tokens=prompt, length=maximum(length, 1.0))
     written = maximum(context - length, 1.0)
-    return Flow(tokens=0.0, length=1.0, decoding=decoding, context=written, source=length, source_tokens=prompt)
+    return Flow(
+        tokens=0.0, length=1.0, decoding=decoding, context=written, each=each, source=length, source_tokens=prompt
+    )
 
 
 def _passed(model: Model, decoding: Num, prompt: Num) -> Num:

@@ -77,6 +77,11 @@ def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) 
     return minimum(most, work.input_tokens * maximum(requests, 1.0))
 
 
+def decoding_steps(at: Replica, work: ServingWorkload) -> Num:
+    """Steps that write an answer after its first token [1]: fewer where several tokens are written at once."""
+    return maximum(work.output_tokens - 1.0, 0.0) / at.written
+
+
 def read_together(work: ServingWorkload, sequences: Num) -> Num:
     """Requests whose prompts are read at once [1]: all in flight where nothing is written, else one at a time."""
     return maximum(sequences, 1.0) if work.output_tokens <= 1.0 else 1.0
@@ -89,14 +94,14 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     of an answer: with long prompts and short answers the rest of the prefill has steps of its own.
     """
     decode = decode_step(at, work, sequences).total
-    arriving = maximum(1.0, sequences / maximum(work.output_tokens, 1.0))
+    arriving = maximum(1.0, sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
     once = prefill_step(at, work, prompt).total
     if policy.mixed_steps and work.output_tokens > 1.0:
         context = work.input_tokens + work.output_tokens / 2.0
         added = iteration(at, sequences, context, prompt, work.input_tokens).total - decode
         chunks = sequences * work.input_tokens / prompt
-        shared = minimum(1.0, (work.output_tokens - 1.0) / chunks)
+        shared = minimum(1.0, (work.output_tokens - 1.0) / at.written / chunks)
         once = shared * added + (1.0 - shared) * once
     return _Pace(decode, once * work.input_tokens / prompt)
 
@@ -111,14 +116,15 @@ def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batc
     rest = batch - full * here
     first, decode = _wave(at, work, policy, here)
     last_first, last_decode = _wave(at, work, policy, rest)
-    more = maximum(work.output_tokens - 1.0, 0.0)
-    once = first + more * decode
-    request = full * once + last_first + more * last_decode
+    steps = decoding_steps(at, work)
+    once = first + steps * decode
+    request = full * once + last_first + steps * last_decode
     # wave i waits for i waves; the shares of sequences in full waves and in the last one weigh the mean
     last = rest / batch
     ttft = (1.0 - last) * (first + maximum(full - 1.0, 0.0) * once / 2.0) + last * (last_first + full * once)
     return Answer(
-        ttft=ttft, burst_ttft=ttft, p95_ttft=maximum(first, full * once + last_first), tpot=decode, request=request,
+        ttft=ttft, burst_ttft=ttft, p95_ttft=maximum(first, full * once + last_first), tpot=decode / at.written,
+        request=request,
         requests_per_second=batch / request, output_tokens_per_second=batch * work.output_tokens / request,
         sequences=here, queued=batch - here, decode=decode, prefill=first / here,
     )  # fmt: skip
@@ -145,13 +151,13 @@ def closed_loop(
     more = maximum(work.output_tokens - 1.0, 0.0)
     others = maximum(here - 1.0, 0.0) * now.prefill
     between = where(more > 0, at.numbers.prefill_interference, 0.0)
-    cycle = more * now.decode + others + now.prefill
-    tpot = now.decode + between * others / maximum(more, 1.0)
+    cycle = decoding_steps(at, work) * now.decode + others + now.prefill
+    tpot = now.decode / at.written + between * others / maximum(more, 1.0)
     queued = batch - here
     wait = cycle * queued / here
     alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
     own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / real(policy.max_batch_tokens)))
-    outside = _outside(at, here * copies)
+    outside = outside_seconds(at, here * copies)
     ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
     burst = outside + wait + own + others / 2.0
     # what writes nothing answers when its batch is done
@@ -188,7 +194,7 @@ def open_arrivals(
     now = pace(at, work, policy, maximum(here, 1.0))
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
-    tpot = now.decode / (1.0 - busy)
+    tpot = now.decode / at.written / (1.0 - busy)
     alone = iteration(
         at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
     )
@@ -199,7 +205,7 @@ def open_arrivals(
     # a step runs when the request comes, unless the replica is idle: half of it is left on average
     residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0
     wait = queue + many_server_wait(more * tpot + own, resident, here / resident)
-    ttft = _outside(at, here * copies) + residual + own + wait
+    ttft = outside_seconds(at, here * copies) + residual + own + wait
     done = minimum(arriving, most)
     return Answer(
         ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
@@ -208,7 +214,7 @@ def open_arrivals(
     )  # fmt: skip
 
 
-def _outside(at: Replica, sequences: Num) -> Num:
+def outside_seconds(at: Replica, sequences: Num) -> Num:
     """Time of a request outside the engines, with so many in flight behind the one front end [s]."""
     numbers = at.numbers
     several = where(at.layout.tp * at.layout.pp > 1, numbers.group_seconds, 0.0)
@@ -218,8 +224,7 @@ def _outside(at: Replica, sequences: Num) -> Num:
 def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
     """Requests a second that so many in flight complete [1/s]; below one, a share of the time of one."""
     now = pace(at, work, policy, maximum(sequences, 1.0))
-    more = maximum(work.output_tokens - 1.0, 0.0)
-    return sequences / (more * now.decode + maximum(sequences, 1.0) * now.prefill)
+    return sequences / (decoding_steps(at, work) * now.decode + maximum(sequences, 1.0) * now.prefill)
 
 
 def busy_replicas(work: ServingWorkload, copies: Num) -> Num:

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from llmplan.schema import Spec
+from llmplan.setup.layout import Layout
 from llmplan.setup.options import MONEY_WORDS
 from llmplan.setup.plan import Setup
 from llmplan.software.engine import Engine
-from llmplan.vocabulary import Count, Fraction, Load, RequestTokens, StoragePrecision, WorkloadKind
+from llmplan.vocabulary import Count, Fraction, Load, RequestTokens, Speculation, StoragePrecision, WorkloadKind
 
 DEGREES = ("tp", "pp", "cp", "ep", "dp")
 """Words of a layout that mean something in serving."""
+PREFILL_DEGREES = ("tp", "ep", "dp")
+"""Those of a pool that reads prompts; with `prefill_` before them."""
 
 
 class ServingWorkload(Spec):
@@ -47,6 +50,12 @@ class ServingWorkload(Spec):
     """Tokens of a block of the cache; default: the engine's."""
     enforce_eager: bool = False
     """No captured graphs."""
+    speculation: Speculation = "none"
+    """`mtp`: a layer for multi-token prediction, as the model was released with, drafts."""
+    draft_tokens: Count | None = None
+    """Tokens drafted for a sequence in one step; default: the stack's."""
+    acceptance: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of drafted tokens that are right where those before them were; default: the stack's."""
     max_ttft: Annotated[float, Field(gt=0)] | None = None
     """Limit on the mean time to first token [s]."""
     max_tpot: Annotated[float, Field(gt=0)] | None = None
@@ -55,10 +64,20 @@ class ServingWorkload(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingPlan(Setup):
-    """Everything that an estimate of a deployment needs; engine: the version of the stack that serves."""
+    """Everything that an estimate of a deployment needs.
+
+    engine: the version of the stack that serves; prefill: layout of the devices that read prompts, where others than
+    those of `layout` do.
+    """
 
     workload: ServingWorkload
     engine: Engine
+    prefill: Layout | None = None
+
+    @property
+    def devices(self) -> int:
+        """Devices of all pools [1]."""
+        return self.layout.devices + (self.prefill.devices if self.prefill is not None else 0)
 
     @property
     def kind(self) -> WorkloadKind:
@@ -71,5 +90,14 @@ class ServingPlan(Setup):
         return self.in_order({
             **self.common_words(MONEY_WORDS), "workload": "serve",
             **{name: getattr(layout, name) for name in DEGREES},
+            **self._pool_words(),
             **{name: getattr(work, name) for name in type(work).model_fields},
         })  # fmt: skip
+
+    def _pool_words(self) -> dict[str, int]:
+        """Words of the devices that read prompts, where they have a layout of their own."""
+        if self.prefill is None:
+            return {}
+        return {"prefill_devices": self.prefill.devices} | {
+            f"prefill_{name}": getattr(self.prefill, name) for name in PREFILL_DEGREES
+        }

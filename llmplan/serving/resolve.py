@@ -22,7 +22,7 @@ from llmplan.serving.defaults import (
     lengths,
     weight_precision,
 )
-from llmplan.serving.plan import DEGREES, ServingPlan, ServingWorkload
+from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.setup.checks import common_remarks, layout_problems, stack_remarks
 from llmplan.setup.codes import warning
 from llmplan.setup.draft import Draft
@@ -68,6 +68,11 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     plan = plan.with_layout(_layout(draft, plan, devices))
     for message, names in layout_problems(plan.model, plan.layout):
         draft.fault(message, *names)
+    if said.prefill_devices is not None:
+        prefill = _prefill_layout(draft, plan, said.prefill_devices)
+        plan = replace(plan, prefill=prefill)
+        for message, names in layout_problems(plan.model, prefill):
+            draft.fault(f"prefill: {message}", *(f"prefill_{name}" for name in names if name in PREFILL_DEGREES))
     draft.check()
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
 
@@ -147,6 +152,7 @@ def _workload(
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
         "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
         "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,
+        "speculation": said.speculation or "none", "draft_tokens": said.draft_tokens, "acceptance": said.acceptance,
         "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
         "max_ttft": said.max_ttft, "max_tpot": said.max_tpot,
     }  # fmt: skip
@@ -182,6 +188,33 @@ def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
         draft.assume("tp", found.tp, f"{why} at which weights leave room for a cache; the rest are replicas (dp)")
     if found.pp > 1:
         draft.assume("pp", found.pp, "tp alone, a power of two that divides devices and heads, leaves no room")
+    return found
+
+
+def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
+    """The layout of the devices that read prompts: as given, else the least tensor parallelism with room."""
+    from llmplan.serving.memory import weight_bytes
+
+    said = draft.options
+    given = {name: getattr(said, f"prefill_{name}") for name in PREFILL_DEGREES}
+    given = {name: value for name, value in given.items() if value is not None}
+    product = given.get("tp", 1) * given.get("dp", 1)
+    if devices % product or ("tp" in given and "dp" in given and product != devices):
+        draft.fault(
+            f"prefill_tp x prefill_dp = {product} are not prefill_devices {devices}",
+            "prefill_tp", "prefill_dp", "prefill_devices",
+        )  # fmt: skip
+        return Layout()
+    if "tp" in given or "dp" in given:
+        rest = devices // product
+        missing = "dp" if "tp" in given else "tp"
+        return Layout(**({missing: rest} | given))
+    heads = [core.heads for layer in plan.model.layers for core in layer.cores]
+    tried = [one for one in layouts(devices, heads, plan.model.layer_count) if one.pp == 1]
+    tried = [one.model_copy(update=given) for one in tried]
+    held = [float(weight_bytes(plan.with_layout(one), plan.workload)) for one in tried]
+    found = tried[first_with_room(held, plan.usable_bytes)]
+    draft.assume("prefill_tp", found.tp, "the least at which weights leave room; the rest are replicas")
     return found
 
 

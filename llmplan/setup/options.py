@@ -20,6 +20,7 @@ from llmplan.vocabulary import (
     QuantizedBase,
     Recompute,
     RequestTokens,
+    Speculation,
     StoragePrecision,
     TrainingPrecision,
     WorkloadKind,
@@ -60,6 +61,7 @@ Prices = Annotated[
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Acceptance = Annotated[float, Field(gt=0, lt=1)]
 Target = Annotated[Seconds, Field(gt=0)]
 Price = Annotated[UsdPerHour, Field(gt=0)]
 Pue = Annotated[float, Field(ge=1, le=3)]
@@ -128,6 +130,14 @@ class PlanOptions(Spec):
     max_num_batched_tokens: Count | None = _option("Tokens of prompts a step; default: the engine's.", SERVING)
     block_size: Count | None = _option("Tokens of a block of the cache; default: the engine's.", SERVING)
     enforce_eager: bool | None = _option("No captured graphs.", SERVING)
+    speculation: Speculation | None = _option("Drafts that are checked together.", SERVING)
+    draft_tokens: Count | None = _option("Tokens drafted in a step; default: the stack's.", SERVING)
+    acceptance: Acceptance | None = _option("Share of drafts that are right; default: the stack's.", SERVING, "NUMBER")
+    prefill_devices: Degree | None = _option("Devices of `devices` that only read prompts.", SERVING)
+    decode_devices: Degree | None = _option("Those that only write answers; default: the rest.", SERVING)
+    prefill_tp: Degree | None = _option("Tensor parallelism where prompts are read; default: the least.", SERVING)
+    prefill_ep: Degree | None = _option("Expert parallelism there; default 1.", SERVING)
+    prefill_dp: Degree | None = _option("Data parallelism there; default: what is left.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
     max_tpot: Target | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
 

@@ -10,20 +10,42 @@ from llmplan.setup.request import LENGTHS
 def count_devices(draft: Draft) -> int:
     """Devices of the run, from `devices` or from the degrees; faults where the two contradict each other."""
     said = draft.options
+    whole = said.devices
+    if said.prefill_devices is not None or said.decode_devices is not None:
+        whole = _decoding(draft)
     named = {name: getattr(said, name) for name in ("tp", "pp", "cp", "dp")}
     product = 1
     for value in named.values():
         product *= value or 1
     shown = " x ".join(f"{name} {value or 1}" for name, value in named.items() if value or name != "dp")
-    if said.devices is None:
+    if whole is None:
         why = f"{shown}" if product > 1 else "none were given"
         draft.assume("devices", product, why)
         return product
-    if None not in (said.tp, said.pp, said.dp) and product != said.devices:
-        draft.fault(f"{shown} = {product}, but devices is {said.devices}", "devices", "tp", "pp", "cp", "dp")
-    elif said.devices % product:
-        draft.fault(f"{shown} = {product} does not divide devices {said.devices}", "devices", "tp", "pp", "cp", "dp")
-    return said.devices
+    if None not in (said.tp, said.pp, said.dp) and product != whole:
+        draft.fault(f"{shown} = {product}, but devices is {whole}", "devices", "tp", "pp", "cp", "dp")
+    elif whole % product:
+        draft.fault(f"{shown} = {product} does not divide devices {whole}", "devices", "tp", "pp", "cp", "dp")
+    return whole
+
+
+def _decoding(draft: Draft) -> int | None:
+    """Devices that write answers, where others read prompts; None where that does not follow from the words."""
+    said = draft.options
+    if said.prefill_devices is None:
+        draft.fault("decode_devices goes with prefill_devices: how many of the devices read prompts?", "decode_devices")
+        return said.decode_devices
+    if said.devices is None:
+        return said.decode_devices
+    rest = said.devices - said.prefill_devices
+    if rest < 1 or (said.decode_devices is not None and said.decode_devices != rest):
+        draft.fault(
+            f"prefill_devices {said.prefill_devices} + decode_devices {said.decode_devices or 'at least 1'} "
+            f"are not devices {said.devices}",
+            "prefill_devices", "decode_devices", "devices",
+        )  # fmt: skip
+        return max(rest, 1)
+    return rest
 
 
 def check_words(draft: Draft) -> None:

@@ -102,6 +102,10 @@ class ServingPolicy(Spec):
     routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.8
     """How unevenly tokens go to experts: standard deviation over mean of their rows [1]; 0.8 is what measured layers
     were routed with (aiconfigurator, power law 1.01)."""
+    draft_tokens: Count = 3
+    """Tokens drafted for a sequence in a step where speculation is asked for and nothing said."""
+    acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Share of drafted tokens that are right where those before them were."""
     low_precision_kv: StoragePrecision | None = None
     """Precision of the cache where weights and activations have 8 bits or fewer and nothing is said."""
 

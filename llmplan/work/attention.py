@@ -102,7 +102,7 @@ def _unfused(core: Core, flow: Flow, layout: Any, kernels: Kernels, work: float,
 
 
 def decode_seconds(core: Core, flow: Flow, layout: Any, kernels: Kernels) -> Num:
-    """One new token a sequence against its cache [s].
+    """New tokens of sequences against their caches, which are read once for all of a sequence's [s].
 
     Latent attention (one cached vector for all heads) works on the latents: as wide as what is cached, twice.
     """
@@ -117,7 +117,7 @@ def decode_seconds(core: Core, flow: Flow, layout: Any, kernels: Kernels) -> Num
     each = (attention_flops(1.0, attended, core.heads, width, 0.0) + core.token_flops + core.pair_flops * seen) / tp
     streams = flow.decoding * maximum(core.cache_heads / parts, 1.0)
     return decode_attention_seconds(
-        flow.decoding * read / parts, maximum(streams, 1e-9), flow.decoding * each, few=FEW_STREAMS,
+        flow.decoding * read / parts, maximum(streams, 1e-9), flow.decoding * flow.each * each, few=FEW_STREAMS,
         bandwidth=_cache_bandwidth(core, parts, tp, kernels), rate=curve.rate, latency=curve.latency,
     )  # fmt: skip
 

@@ -16,7 +16,8 @@ class Flow:
     """Tokens of one pass on one device, before sequence parallelism.
 
     tokens: of prompts, or of a training micro-batch [1]; length: of the sequence that each of them stands in [1];
-    decoding: sequences that get one token more [1]; context: tokens that each of those has in the cache [1];
+    decoding: sequences that get a token more [1]; each: tokens of one of them that pass together, drafts too [1];
+    context: tokens that each of those has in the cache [1];
     source: length of the encoder's sequence, which cross-attention sees [1]; source_tokens: of the encoder, of which
     keys and values of cross-attention are made in this pass [1].
     """
@@ -25,13 +26,14 @@ class Flow:
     length: Num
     decoding: Num = 0.0
     context: Num = 0.0
+    each: Num = 1.0
     source: Num = 0.0
     source_tokens: Num = 0.0
 
     @property
     def rows(self) -> Num:
         """Tokens that pass the matrices [1]."""
-        return self.tokens + self.decoding
+        return self.tokens + self.decoding * self.each
 
     def rows_of(self, linear: Linear) -> Num:
         """Tokens that pass one matrix [1]: keys of cross-attention are made of the encoder's."""

@@ -1,0 +1,123 @@
+"""Prefill and decoding on devices of their own: what a client sees of two pools and the way between them.
+
+Figures are of one replica of the decoding pool, as in `llmplan.serving.loads`; requests are spread evenly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.numeric import crossing, maximum, minimum, real
+from llmplan.formulas.queueing import percentile_95, single_server_wait
+from llmplan.machine.links import send
+from llmplan.machine.precision import STORED_BYTES
+from llmplan.serving.iteration import Replica, replica
+from llmplan.serving.loads import (
+    BUSIEST,
+    Answer,
+    decode_step,
+    decoding_steps,
+    outside_seconds,
+    prefill_step,
+    prefill_tokens,
+)
+from llmplan.serving.memory import cache_shape
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+    from llmplan.serving.plan import ServingPlan, ServingWorkload
+    from llmplan.software.engine import ServingPolicy
+
+_BISECTIONS = 24  # of the number in flight on a logarithmic scale
+_FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Two pools that serve one model; copies: replicas of each [1]."""
+
+    prefill: Replica
+    prefill_copies: Num
+    decode: Replica
+    copies: Num
+
+
+def pools_of(plan: ServingPlan, decode: Replica) -> Pools | None:
+    """The two pools of a plan; None where the same devices read and write."""
+    if plan.prefill is None:
+        return None
+    reads = replace(replica(plan.with_layout(plan.prefill)), drafted=0.0, written=1.0)
+    return Pools(reads, real(plan.prefill.dp), decode, real(plan.layout.dp))
+
+
+def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Num) -> Answer:
+    """What one decoding replica does under the workload's load; places: sequences that fit in one [1].
+
+    A request is read by a replica of the first pool, its cache goes over the fabric, and it is written in the second,
+    where no prefill comes between its tokens. In a closed loop the requests are where the time is spent (Little's
+    law); the slower pool sets the rate, and before it they wait.
+    """
+    most = split_capacity(pools, work, policy, places)
+    own, moved = read_alone(pools, work, policy), transfer_seconds(pools, work, policy)
+    if work.load == "open" and work.request_rate is not None:
+        offered = work.request_rate / pools.copies
+        rate = minimum(offered, BUSIEST * most)
+        here = crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _BISECTIONS)
+        wait = single_server_wait(rate * pools.copies / pools.prefill_copies, read_seconds(pools, work, policy))
+        done = minimum(offered, most)
+        return _answer(pools, work, here, done, outside_seconds(pools.decode, here * pools.copies) + wait, own + moved)
+    flight = work.batch / pools.copies if work.batch is not None and work.load != "saturated" else 2.0 * places
+
+    def in_flight(n: Num) -> Num:
+        return n + _written(pools, work, n) * (own + moved)
+
+    here = minimum(crossing(in_flight, flight, _FEWEST, flight, _BISECTIONS), places)
+    rate = minimum(_written(pools, work, here), most)
+    here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _BISECTIONS))
+    rest = flight / rate - here / rate - own - moved  # time of a request that is neither work nor the way
+    wait = outside_seconds(pools.decode, flight * pools.copies) + maximum(rest, 0.0)
+    return _answer(pools, work, here, rate, wait, own + moved)
+
+
+def _answer(pools: Pools, work: ServingWorkload, here: Num, rate: Num, wait: Num, first: Num) -> Answer:
+    at = pools.decode
+    decode = decode_step(at, work, here).total
+    ttft = wait + first
+    request = ttft + decoding_steps(at, work) * decode
+    return Answer(
+        ttft=ttft, burst_ttft=ttft, p95_ttft=first + percentile_95(wait), tpot=decode / at.written, request=request,
+        requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens, sequences=here,
+        queued=0.0 * here, decode=decode, prefill=first,
+    )  # fmt: skip
+
+
+def split_capacity(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Num) -> Num:
+    """Requests a second of one decoding replica with all places taken, or of its share of the prefill pool [1/s]."""
+    reads = pools.prefill_copies / read_seconds(pools, work, policy) / pools.copies
+    return minimum(reads, _written(pools, work, places))
+
+
+def read_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:
+    """Prefill of one request in a full step [s]."""
+    prompt = prefill_tokens(work, policy, real(policy.max_batch_tokens))
+    return prefill_step(pools.prefill, work, prompt).total * work.input_tokens / prompt
+
+
+def read_alone(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:
+    """Prefill of one request by itself, in as many steps as its prompt needs [s]."""
+    prompt = prefill_tokens(work, policy, 1.0)
+    return prefill_step(pools.prefill, work, prompt).total * work.input_tokens / prompt
+
+
+def transfer_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:
+    """The cache of a prompt from one pool to the other, each device its part, over the fabric between nodes [s]."""
+    at = pools.prefill
+    cache = cache_shape(at.model, at.layout, STORED_BYTES[work.kv_precision], policy, work.input_tokens)
+    return send(at.links, cache.bytes(work.input_tokens), near=False)
+
+
+def _written(pools: Pools, work: ServingWorkload, sequences: Num) -> Num:
+    """Requests a second that a decoding replica completes with so many in flight [1/s]."""
+    one = maximum(sequences, 1.0)
+    return sequences / (decoding_steps(pools.decode, work) * decode_step(pools.decode, work, one).total)

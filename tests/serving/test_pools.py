@@ -1,0 +1,112 @@
+"""Speculative decoding, and prefill on devices of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmplan.answer.resolve import plan_from
+from llmplan.errors import InputError
+from llmplan.formulas.speculation import accepted_tokens
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.serving.iteration import replica
+from llmplan.serving.plan import ServingPlan
+from llmplan.serving.pools import pools_of, read_seconds, transfer_seconds
+
+
+def planned(**words: object) -> ServingPlan:
+    said = {
+        "model": "llama-3.1-70b", "hardware": "h100", "devices": 8, "tp": 4, "workload": "serve", "stack": "vllm",
+        "load": "closed", "batch": 32, "input_tokens": 2000, "output_tokens": 200, **words,
+    }  # fmt: skip
+    plan = plan_from(said)
+    assert isinstance(plan, ServingPlan)
+    return plan
+
+
+def answer(**words: object) -> ServingEstimate:
+    return estimate_serving(planned(**words))
+
+
+def test_accepted_tokens_by_hand() -> None:
+    """Two drafts of which three in four are right: 1 + 0.75 + 0.75^2."""
+    assert accepted_tokens(2.0, 0.75) == pytest.approx(1 + 0.75 + 0.5625)
+
+
+def test_a_draft_that_is_never_right_costs_and_brings_nothing() -> None:
+    plain, useless = answer(), answer(speculation="mtp", draft_tokens=3, acceptance=1e-6)
+    assert plain.tpot is not None
+    assert useless.tpot is not None
+    assert useless.tpot.value > plain.tpot.value
+
+
+def test_drafts_help_where_memory_is_what_holds_back() -> None:
+    plain, drafted = answer(batch=2), answer(batch=2, speculation="mtp", draft_tokens=2, acceptance=0.8)
+    assert plain.tpot is not None
+    assert drafted.tpot is not None
+    steps = accepted_tokens(2.0, 0.8)
+    assert 1.0 < plain.tpot.value / drafted.tpot.value < steps
+
+
+def test_better_drafts_are_never_slower() -> None:
+    times = [answer(speculation="mtp", acceptance=share).tpot for share in (0.3, 0.6, 0.9)]
+    values = [one.value for one in times if one is not None]
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_cache_of_a_prompt_goes_over_the_fabric() -> None:
+    """Llama 3.1 70B, 2,000 tokens: 80 layers x 2 x 8 heads x 128 x 2 bytes, a quarter on each of four devices."""
+    plan = planned(devices=8, prefill_devices=4, prefill_tp=4, tp=4)
+    pools = pools_of(plan, replica(plan))
+    assert pools is not None
+    each = 80 * 2 * 8 * 128 * 2 * 2000 / 4
+    bandwidth = pools.prefill.links.scale_out
+    assert transfer_seconds(pools, plan.workload, plan.engine.policy) == pytest.approx(each / bandwidth, rel=0.02)
+
+
+def test_decoding_apart_is_not_held_up_by_prefill() -> None:
+    """The same number of sequences a decoding replica: tokens come faster where no prompt is read between them."""
+    together = answer(devices=4, tp=4, batch=32)
+    apart = answer(devices=8, prefill_devices=4, prefill_tp=4, tp=4, batch=32)
+    assert together.tpot is not None
+    assert apart.tpot is not None
+    assert apart.tpot.value < together.tpot.value
+    assert apart.replica_devices == 4
+    assert apart.plan.devices == 8
+
+
+def test_the_slower_pool_sets_the_rate() -> None:
+    plan = planned(devices=20, prefill_devices=4, prefill_tp=4, tp=4, batch=4000, output_tokens=50)
+    pools = pools_of(plan, replica(plan))
+    assert pools is not None
+    found = estimate_serving(plan)
+    reads = 1.0 / read_seconds(pools, plan.workload, plan.engine.policy)
+    assert found.requests_per_second.value == pytest.approx(reads, rel=1e-3)
+    more = estimate_serving(planned(devices=24, prefill_devices=8, prefill_tp=4, tp=4, batch=4000, output_tokens=50))
+    assert more.requests_per_second.value == pytest.approx(2 * reads, rel=0.01)
+
+
+def test_requests_are_where_the_time_is_spent() -> None:
+    """Little's law in a closed loop: requests in flight = rate x time of a request."""
+    found = answer(devices=8, prefill_devices=4, prefill_tp=4, tp=4, batch=64)
+    assert found.requests_per_second.value * found.request.value == pytest.approx(64, rel=0.02)
+
+
+def test_a_plan_of_two_pools_comes_back_from_its_words() -> None:
+    plan = planned(devices=12, prefill_devices=4, prefill_tp=4, tp=4, speculation="mtp")
+    again = plan_from(plan.words())
+    assert isinstance(again, ServingPlan)
+    assert (again.prefill, again.layout, again.workload) == (plan.prefill, plan.layout, plan.workload)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"devices": 8, "prefill_devices": 8},
+        {"devices": 8, "prefill_devices": 2, "decode_devices": 4},
+        {"devices": 8, "decode_devices": 4},
+        {"devices": 8, "prefill_devices": 4, "prefill_tp": 3},
+    ],
+)
+def test_pools_that_do_not_add_up(words: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"prefill|decode"):
+        planned(**words)
