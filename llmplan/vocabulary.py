@@ -19,5 +19,5 @@ Optimizer = Literal["adam", "adamw", "adam-8bit", "sgd", "momentum", "lamb", "ad
 WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
 Speculation = Literal["none", "mtp"]
 Load = Literal["static", "closed", "saturated", "open"]
-ReduceAlgorithm = Literal["ring", "switch", "one_shot", "two_shot"]
+ReduceAlgorithm = Literal["ring", "switch", "one_shot", "two_shot", "lamport"]
 Dispatch = Literal["domain", "all_to_all", "direct", "all_gather"]

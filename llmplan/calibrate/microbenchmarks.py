@@ -55,11 +55,11 @@ def products(folder: Path = FOLDER) -> Arrays:
     return {key: np.array(rows).T for key, rows in found.items()}
 
 
-def decode_attention(folder: Path = FOLDER) -> Arrays:
-    """Attention of one new token: (hardware, precision of the cache) -> batch, context, heads, cached heads, width of a
-    head [1] and seconds [s]."""
+def attention(kind: str, folder: Path = FOLDER) -> Arrays:
+    """Attention of prompts (`context_attention`) or of one new token (`generation_attention`): (hardware, precision of
+    the cache) -> batch, tokens of each, heads, cached heads, width of a head [1] and seconds [s]."""
     found = defaultdict(list)
-    for row in _rows(folder / "aiconfigurator_attn.csv", "generation_attention"):
+    for row in _rows(folder / "aiconfigurator_attn.csv", kind):
         heads = [float(number) for number in re.findall(r"\d+", row["k"])]
         cached = row["dtype"].partition("/kv ")[2]
         key = row["hardware"], PRECISIONS.get(cached, cached)
@@ -67,14 +67,23 @@ def decode_attention(folder: Path = FOLDER) -> Arrays:
     return {key: np.array(rows).T for key, rows in found.items()}
 
 
-def all_reduces(folder: Path = FOLDER) -> Arrays:
-    """All-reduces of 16-bit elements inside a node: (hardware, library) -> devices [1], bytes [B] and seconds [s]."""
+def collectives(folder: Path = FOLDER) -> Arrays:
+    """Collectives inside a node: (hardware, "library operation") -> devices [1], bytes [B] and seconds [s].
+
+    Libraries: `nccl`, `nccl:8bit` (elements that no switch adds up), `trtllm`, `vllm` (captured) and `vllm:eager`.
+    """
     found = defaultdict(list)
     for row in _rows(folder / "aiconfigurator_comm.csv"):
         library, _, what = row["kind"].partition(":")
-        if what == "all_reduce" and row["dtype"] in ("bf16", "fp16"):
-            key = row["hardware"], library
-            found[key].append([float(row["devices"]), float(row["bytes"]), _seconds(row)])
+        if library == "nccl":
+            library = "nccl:8bit" if row["dtype"] == "int8" else library
+        elif row["notes"].startswith("TRTLLM"):
+            library = "trtllm"
+        else:
+            library = "vllm" if "vllm_graph" in row["notes"] else "vllm:eager"
+        found[row["hardware"], f"{library} {what}"].append(
+            [float(row["devices"]), float(row["bytes"]), _seconds(row)]
+        )
     return {key: np.array(rows).T for key, rows in found.items()}
 
 

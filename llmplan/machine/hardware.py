@@ -82,6 +82,8 @@ class GroupedEfficiency(Spec):
     """Rows of padding for each row where experts have few: 3; 15 where weights are unpacked on the way."""
     routed_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
     """At which rows are permuted, passed through the non-linearity and summed; absent = streaming kernels."""
+    all_rows: bool = False
+    """Whether rows of experts on other devices pass the non-linearity and the sum too, where their tokens are here."""
 
 
 class AttentionEfficiency(Spec):
@@ -117,9 +119,11 @@ class CollectiveEfficiency(Spec):
     """Time from one device to the next."""
     chunk: Annotated[Seconds, Field(ge=0)] = 0.0
     """Time to start one chunk of a pipelined message."""
+    protocol: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Of an exchange: what the change from packets of low latency to bulk ones costs."""
 
 
-Algorithm = Literal["ring", "switch", "one_shot", "two_shot", "exchange", "direct"]
+Algorithm = Literal["ring", "switch", "one_shot", "two_shot", "lamport", "exchange", "direct"]
 
 
 class Efficiency(Spec):
@@ -133,7 +137,8 @@ class Efficiency(Spec):
     engine_matmul: dict[str, MatmulEfficiency] = {}
     """Products by the kernels of serving engines, where they differ from the best library's."""
     grouped_matmul: dict[str, GroupedEfficiency] = {}
-    attention: AttentionEfficiency | None = None
+    attention: dict[str, AttentionEfficiency] = {}
+    """By precision of the cache that keys and values are written to; training has none, as with 16 bits."""
     flash_2_fraction: Fraction | None = None
     """`peak_fraction` of FlashAttention-2, where newer kernels reach more."""
     decode_attention: dict[str, DecodeEfficiency] = {}

@@ -44,8 +44,8 @@ class GroupedCurve:
     """The same for products grouped by expert.
 
     launch: of a whole layer of experts [s]; padding: rows of padding for each of few [1]; routed_bandwidth: of
-    permutation, non-linearity and weighted sum [bytes/s]; cast_bandwidth: at which rows are cast, 0 = they are not
-    [bytes/s].
+    permutation, non-linearity, weighted sum and casts [bytes/s]; cast_bandwidth: at which rows are cast product by product,
+    0 = they are not, or with what is routed [bytes/s]; all_rows: whether rows of experts elsewhere are routed too.
     """
 
     rate: float
@@ -57,6 +57,7 @@ class GroupedCurve:
     cast_bandwidth: float
     input_bytes: float
     weight_bytes: float
+    all_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +146,21 @@ def grouped_curve(
         launch=found.launch,
         padding=found.padding,
         routed_bandwidth=found.routed_bandwidth or stream,
-        cast_bandwidth=(found.routed_bandwidth or stream) if fused and inputs in NARROW else plain.cast_bandwidth,
+        cast_bandwidth=0.0 if fused else plain.cast_bandwidth,
         input_bytes=plain.input_bytes,
         weight_bytes=plain.weight_bytes,
+        all_rows=fused and found.all_rows,
     )
 
 
-def attention_curve(device: Device, *, share: float = 1.0, kernel: str = "best") -> AttentionCurve:
-    """Curve of flash attention, forward; kernel: `flash-2` or `best`."""
-    found = device.efficiency.attention
-    if found is None:
+def attention_curve(
+    device: Device, *, cache: str = "bf16", share: float = 1.0, kernel: str = "best"
+) -> AttentionCurve:
+    """Curve of flash attention, forward; cache: precision that keys and values are kept in; kernel: `flash-2` or
+    `best`."""
+    if not device.efficiency.attention:
         raise InputError(Fault(f"{device.id} has no measured attention, nor its kind"))
+    found = _nearest(device.efficiency.attention, cache)
     older = device.efficiency.flash_2_fraction if kernel == "flash-2" else None
     return AttentionCurve(
         rate=wide_peak(device) * (older or found.peak_fraction) * share,

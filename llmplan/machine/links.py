@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 _NO_MATTER = 1e30  # seconds of an algorithm that cannot be used
+_TURN = 65536.0  # bytes of an exchange around which NCCL turns to bulk packets: fits every device that was measured
 _SWITCH_LEAST = 4.0  # devices from which NVLS adds up in the switch
 
 
@@ -124,9 +125,10 @@ def _two_shot(links: Links, one: CollectiveEfficiency, size: Num, group: Num) ->
 
 
 ONE_DOMAIN: dict[str, Callable[[Links, CollectiveEfficiency, Num, Num], Num]] = {
-    "switch": _switch, "one_shot": _one_shot, "two_shot": _two_shot,
+    "switch": _switch, "one_shot": _one_shot, "two_shot": _two_shot, "lamport": _one_shot,
 }  # fmt: skip
-"""Algorithms of an all-reduce inside one scale-up domain, beside the ring that works everywhere."""
+"""Algorithms of an all-reduce inside one scale-up domain, beside the ring that works everywhere. One- and two-shot:
+kernels of vLLM and SGLang; lamport: TensorRT-LLM's one-shot kernel, whose data carry the sign that they have arrived."""
 
 
 def exchange(links: Links, size: Num, copies: Num, group: Num, inner: Num = 1.0) -> Num:
@@ -148,7 +150,7 @@ def _all_to_all(links: Links, size: Num, copies: Num, group: Num, members: Num) 
     one = links.algorithms.get("exchange", links.ring)
     return exchange_seconds(
         size, copies, group, members, scale_up=links.raw * one.link_fraction, scale_out=links.scale_out, base=one.base,
-        chunk=one.chunk,
+        chunk=one.chunk, protocol=one.protocol, turn=_TURN,
     )  # fmt: skip
 
 
@@ -156,7 +158,7 @@ def _direct(links: Links, size: Num, copies: Num, group: Num, members: Num) -> N
     one = links.algorithms.get("direct", links.ring)
     return exchange_seconds(
         size, copies, group, members, scale_up=links.raw * one.link_fraction, scale_out=links.scale_out, base=one.base,
-        chunk=0.0,
+        chunk=0.0, protocol=0.0, turn=_TURN,
     )  # fmt: skip
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.experts import routed_bytes
+from llmplan.formulas.matmul import cast_bytes
 from llmplan.formulas.numeric import real, where
 from llmplan.formulas.step import elementwise_bytes
+from llmplan.machine.kernels import GroupedCurve
+from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import MLP_OUT, Layer, Linear
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels
@@ -37,10 +40,24 @@ def elementwise_seconds(layer: Layer, flow: Flow, layout: Any, kernels: Kernels)
     if bank is not None:
         rows, _ = rank_rows(bank, flow.rows, layout, kernels.software.routing_spread)
         inner = local_shape(bank, layout)[0] / _halves(layer)
-        curve = kernels.experts
-        routed = routed_bytes(rows, flow.rows / copies, real(layer.hidden), inner)
-        seconds = seconds + curve.launch + kernels.passes * routed / curve.routed_bandwidth
+        if kernels.experts.all_rows:  # where all tokens are here, without an exchange
+            rows = where(layout.tp >= layout.ep, flow.rows * bank.active, rows)
+        seconds = seconds + routed_seconds(
+            rows, flow.rows / copies, real(layer.hidden), inner, kernels.experts, kernels.passes
+        )
     return where(flow.rows > 0, seconds, 0.0)
+
+
+def routed_seconds(rows: Num, tokens: Num, hidden: Num, inner: Num, curve: GroupedCurve, passes: Num = 1.0) -> Num:
+    """What a layer of routed experts takes beside its products [s]: launches, non-linearity, weighted sum, casts.
+
+    rows: that pass the non-linearity [1]; tokens [1]; hidden: width of a token [1]; inner: of an expert on this
+    device [1]; passes: memory traffic over that of the measured kernels [1].
+    """
+    moved = routed_bytes(rows, tokens, hidden, inner)
+    if curve.input_bytes < WIDE_BYTES and curve.cast_bandwidth == 0.0:
+        moved = moved + cast_bytes(tokens * hidden + rows * inner, curve.input_bytes)
+    return curve.launch + passes * moved / curve.routed_bandwidth
 
 
 def first_bank(layer: Layer) -> Linear | None:

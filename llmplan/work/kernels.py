@@ -95,7 +95,7 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
         experts=grouped_curve(
             device, grouped, precisions.experts, share=narrow(grouped), memory=memory, fused=software.fused_experts
         ),
-        attention=attention_curve(device, share=attending, kernel=software.attention),
+        attention=attention_curve(device, cache=precisions.cache, share=attending, kernel=software.attention),
         decode=decode_curve(device, precisions.cache, share=attending, memory=memory),
         stream=stream_bandwidth(device),
         passes=numbers.elementwise_passes,

@@ -122,8 +122,14 @@ def _grouped(
     bank: Linear, n: Num, k: Num, tokens: Num, layout: Any, kernels: Kernels, direction: Direction, copies: float
 ) -> Num:
     """A product of a bank of experts [s]; its launch is the layer's (`elementwise`)."""
-    curve: GroupedCurve = kernels.experts
     rows, groups = rank_rows(bank, tokens, layout, kernels.software.routing_spread)
+    return grouped_product(n, k, rows, groups, kernels.experts, direction, copies=copies)
+
+
+def grouped_product(
+    n: Num, k: Num, rows: Num, groups: Num, curve: GroupedCurve, direction: Direction, *, copies: float = 1.0
+) -> Num:
+    """`plain_product` for rows that are grouped by expert, launch aside [s]; groups: experts that have any [1]."""
     columns, inner = (k, n) if direction == "input_gradient" else (n, k)
     if direction == "weight_gradient":
         traffic = gradient_traffic(rows, n, k, curve.input_bytes, groups)

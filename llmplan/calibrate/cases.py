@@ -1,0 +1,139 @@
+"""Measured kernels of one device and kind as a case: predicted by the planner, fitted, and held against it.
+
+A case knows which numbers of the device's `efficiency` it tells, how the planner's own functions predict its rows from
+them, and by which size classes its errors are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from llmplan.calibrate.least_squares import fit
+from llmplan.machine.hardware import Device
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+UNITS = {name: (1e-6, "us") for name in ("launch", "latency", "base", "step", "chunk", "protocol")}
+UNITS["routed_bandwidth"] = (1e12, "TB/s")
+"""Units in which fields with a dimension are fitted and printed."""
+
+
+class Range(NamedTuple):
+    """Where a fit starts, and the bounds that nature or the meaning sets; in the units of `UNITS`."""
+
+    start: float
+    low: float
+    high: float
+
+
+Path = tuple[str, str, str]
+"""Section of the efficiency, kind, field."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Measured rows of one device.
+
+    what: gemm, moe, attention or collectives; name: what the rows measure; predict: the planner's seconds on a
+    device [s]; classes: rows of each size class; free: numbers that are fitted; fixed: those that go with them;
+    weights: of rows in the fit; dropped: what was left out and why.
+    """
+
+    what: str
+    name: str
+    device: Device
+    seconds: Array
+    predict: Callable[[Device], Array]
+    classes: Mapping[str, Any]
+    free: Mapping[Path, Range] = field(default_factory=dict)
+    fixed: Mapping[Path, float | bool] = field(default_factory=dict)
+    weights: Any = None
+    dropped: tuple[str, ...] = ()
+
+    def errors(self, device: Device | None = None) -> dict[str, Array]:
+        """Predicted over measured - 1 of the rows of each class, and of all of them [1]."""
+        ratio = self.predict(device or self.device) / self.seconds - 1.0
+        return {name: ratio[rows] for name, rows in self.classes.items()} | {"all": ratio}
+
+    def fitted(self) -> dict[Path, float | bool]:
+        """The numbers that a fit gives, with those that go with them, in SI units."""
+        paths, ranges = list(self.free), list(self.free.values())
+        scale = np.array([_scale(path) for path in paths])
+
+        def predicted(x: Any) -> Array:
+            return self.predict(with_numbers(self.device, dict(zip(paths, map(float, x * scale), strict=True)) | fixed))
+
+        fixed = dict(self.fixed)
+        weights = np.ones_like(self.seconds) if self.weights is None else self.weights
+        x = fit(predicted, self.seconds, weights, *np.array(ranges).T)
+        return dict(zip(paths, map(float, x * scale), strict=True)) | fixed
+
+
+def alone(device: Device) -> Device:
+    """The device as kernels measured alone find it, at its full clock."""
+    return device.model_copy(update={"efficiency": device.efficiency.model_copy(update={"sustained_fraction": 1.0})})
+
+
+def _scale(path: Path) -> float:
+    return UNITS.get(path[2], (1.0, ""))[0]
+
+
+def with_numbers(device: Device, numbers: Mapping[Path, float | bool]) -> Device:
+    """The device with other numbers in its efficiency."""
+    tables: dict[str, dict[str, Any]] = {}
+    for (section, kind, name), value in numbers.items():
+        entries = tables.setdefault(section, dict(getattr(device.efficiency, section)))
+        entry = entries.get(kind) or next(iter(entries.values()))  # what is not fitted stays as for another kind
+        entries[kind] = entry.model_copy(update={name: value})
+    return device.model_copy(update={"efficiency": device.efficiency.model_copy(update=tables)})
+
+
+def class_weights(classes: Mapping[str, Any], rows: int) -> Array:
+    """Weights by which every class has as much to say, whatever its number of rows [1]."""
+    weights = np.ones(rows)
+    for mask in classes.values():
+        if mask.any():
+            weights[mask] = rows / mask.sum() / len(classes)
+    return weights
+
+
+def block(numbers: Mapping[Path, float | bool]) -> str:
+    """Fitted numbers as they stand in a device's file, below `efficiency`."""
+    entries: dict[str, dict[str, list[str]]] = {}
+    for (section, kind, name), value in numbers.items():
+        entries.setdefault(section, {}).setdefault(kind, []).append(f"{name}: {_number(name, value)}")
+    lines = []
+    for section, kinds in entries.items():
+        lines += [f"  {section}:", *(f"    {kind}: {{{', '.join(values)}}}" for kind, values in kinds.items())]
+    return "\n".join(lines)
+
+
+def _number(name: str, value: float | bool) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if name in UNITS:
+        size, unit = UNITS[name]
+        return f"{value / size:.2f} {unit}"
+    return f"{value:.0f}" if name.startswith("ramp") else f"{value:.3f}"
+
+
+def table(cases: list[Case]) -> str:
+    """Errors of cases with the same classes as a Markdown table: median / 90th percentile (bias), in %."""
+    names = [*cases[0].classes, "all"]
+    lines = [f"| device | {cases[0].what} | rows | {' | '.join(names)} |", "| --- | --- | --- |" + " --- |" * len(names)]
+    for case in cases:
+        errors = case.errors()
+        cells = [described(errors[name]) for name in names]
+        lines.append(f"| {case.device.id} | {case.name} | {len(case.seconds)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def described(errors: Array) -> str:
+    """Median / 90th percentile (bias) of relative errors, in %."""
+    if not len(errors):
+        return ""
+    size = np.abs(errors)
+    return f"{np.median(size):.1%} / {np.quantile(size, 0.9):.0%} ({np.median(errors):+.1%})".replace("%", "")

@@ -1,0 +1,58 @@
+"""Plain matrix products as the planner predicts them, against measured ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from llmplan.calibrate import microbenchmarks
+from llmplan.calibrate.cases import Array, Case, Path, Range, class_weights
+from llmplan.catalog import catalog
+from llmplan.formulas.matmul import matmul_flops
+from llmplan.machine.hardware import Device
+from llmplan.machine.kernels import peak_flops, product_curve
+from llmplan.machine.precision import NARROW
+from llmplan.work.products import plain_product
+
+CLASSES = {
+    "m <= 16": (0, 16), "17 to 256": (17, 256), "257 to 1023": (257, 1023), "1024 to 4096": (1024, 4096),
+    "above 4096": (4097, 1e9),
+}  # fmt: skip
+"""Rows of the product: a decoding step, a batched one, a prefill or a training micro-batch."""
+_RANGES = {
+    "peak_fraction": Range(0.7, 0.05, 1.0), "ramp_k": Range(100.0, 0.0, 1000.0), "tail": Range(0.2, 0.0, 3.0),
+    "memory_fraction": Range(0.8, 0.1, 1.0), "launch": Range(4.0, 1.0, 30.0), "cast_fraction": Range(0.5, 0.02, 1.0),
+}  # fmt: skip
+
+
+def cases(folder: Any = microbenchmarks.FOLDER) -> list[Case]:
+    """One case for each device and kind that was measured."""
+    found = []
+    for (hardware, kind), rows in sorted(microbenchmarks.products(folder).items()):
+        device = catalog.device(hardware)
+        m, n, k, seconds = rows
+        # no product is faster than the fastest measured: the curve's end is no extrapolation
+        best = float(np.max(matmul_flops(m, n, k) / seconds) / peak_flops(device, kind))
+        section = "engine_matmul" if kind in device.efficiency.engine_matmul else "matmul"
+        classes = {name: (m >= low) & (m <= high) for name, (low, high) in CLASSES.items()}
+        found.append(Case(
+            "gemm", kind, device, seconds, _predict(kind, m, n, k), classes, _free(section, kind, best),
+            weights=class_weights(classes, len(m)),
+        ))  # fmt: skip
+    return found
+
+
+def _free(section: str, kind: str, best: float) -> dict[Path, Range]:
+    names = [name for name in _RANGES if kind in NARROW or name != "cast_fraction"]
+    ranges = {name: _RANGES[name] for name in names}
+    ranges["peak_fraction"] = ranges["peak_fraction"]._replace(high=best)
+    return {(section, kind, name): one for name, one in ranges.items()}
+
+
+def _predict(kind: str, m: Array, n: Array, k: Array) -> Any:
+    def seconds(device: Device) -> Array:
+        curve = product_curve(device, kind, kind, engine=True)
+        return np.asarray(plain_product(n, k, m, curve, "forward"))
+
+    return seconds
