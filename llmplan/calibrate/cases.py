@@ -16,7 +16,7 @@ from llmplan.calibrate.least_squares import fit
 from llmplan.machine.hardware import Device
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-UNITS = {name: (1e-6, "us") for name in ("launch", "latency", "base", "step", "chunk", "protocol")}
+UNITS = dict.fromkeys(("launch", "latency", "base", "step", "chunk", "protocol"), (1e-6, "us"))
 UNITS["routed_bandwidth"] = (1e12, "TB/s")
 """Units in which fields with a dimension are fitted and printed."""
 
@@ -58,27 +58,23 @@ class Case:
         ratio = self.predict(device or self.device) / self.seconds - 1.0
         return {name: ratio[rows] for name, rows in self.classes.items()} | {"all": ratio}
 
-    def fitted(self) -> dict[Path, float | bool]:
-        """The numbers that a fit gives, with those that go with them, in SI units."""
-        paths, ranges = list(self.free), list(self.free.values())
-        scale = np.array([_scale(path) for path in paths])
+    def fitted(self, device: Device | None = None) -> dict[Path, float | bool]:
+        """The numbers that a fit gives, with those that go with them, in SI units; the device's others stay."""
+        scale = np.array([UNITS.get(name, (1.0, ""))[0] for _, _, name in self.free])
+
+        def numbers(x: Any) -> dict[Path, float | bool]:
+            return {**dict(zip(self.free, map(float, x * scale), strict=True)), **self.fixed}
 
         def predicted(x: Any) -> Array:
-            return self.predict(with_numbers(self.device, dict(zip(paths, map(float, x * scale), strict=True)) | fixed))
+            return self.predict(with_numbers(device or self.device, numbers(x)))
 
-        fixed = dict(self.fixed)
         weights = np.ones_like(self.seconds) if self.weights is None else self.weights
-        x = fit(predicted, self.seconds, weights, *np.array(ranges).T)
-        return dict(zip(paths, map(float, x * scale), strict=True)) | fixed
+        return numbers(fit(predicted, self.seconds, weights, *np.array(list(self.free.values())).T))
 
 
 def alone(device: Device) -> Device:
     """The device as kernels measured alone find it, at its full clock."""
     return device.model_copy(update={"efficiency": device.efficiency.model_copy(update={"sustained_fraction": 1.0})})
-
-
-def _scale(path: Path) -> float:
-    return UNITS.get(path[2], (1.0, ""))[0]
 
 
 def with_numbers(device: Device, numbers: Mapping[Path, float | bool]) -> Device:
@@ -116,14 +112,15 @@ def _number(name: str, value: float | bool) -> str:
         return str(value).lower()
     if name in UNITS:
         size, unit = UNITS[name]
-        return f"{value / size:.2f} {unit}"
-    return f"{value:.0f}" if name.startswith("ramp") else f"{value:.3f}"
+        return f"{value / size:.3g} {unit}"
+    return f"{value:.3g}"
 
 
 def table(cases: list[Case]) -> str:
     """Errors of cases with the same classes as a Markdown table: median / 90th percentile (bias), in %."""
     names = [*cases[0].classes, "all"]
-    lines = [f"| device | {cases[0].what} | rows | {' | '.join(names)} |", "| --- | --- | --- |" + " --- |" * len(names)]
+    head = f"| device | {cases[0].what} | rows | {' | '.join(names)} |"
+    lines = [head, "| --- | --- | --- |" + " --- |" * len(names)]
     for case in cases:
         errors = case.errors()
         cells = [described(errors[name]) for name in names]

@@ -23,6 +23,8 @@ RINGS = ("nccl all_gather", "nccl:8bit all_gather", "nccl reduce_scatter", "nccl
 EXCHANGES = ("nccl alltoall", "nccl:8bit alltoall")
 _VLLM_MOST = 2**23
 """Bytes up to which vLLM's own kernels reduce; above, NCCL."""
+_SLOW_TWO_SHOT = ("gb200",)
+"""Where vLLM's larger reductions ran at a twentieth of the links' rate, without NCCL to fall back on: not fitted."""
 _RANGES = {
     "base": Range(6.0, 0.0, 100.0), "step": Range(1.0, 0.0, 20.0), "link_fraction": Range(0.7, 0.05, 1.0),
     "chunk": Range(3.0, 0.0, 50.0), "protocol": Range(4.0, 0.0, 50.0),
@@ -45,7 +47,7 @@ def cases(folder: Any = microbenchmarks.FOLDER) -> list[Case]:
         beside = ("switch",) if switched else ()
         found.append(_case(
             device, "all-reduce, vLLM", [(rows["vllm all_reduce"], _reduce(*beside, "one_shot", "two_shot"))],
-            ("one_shot", "two_shot"), most=_VLLM_MOST,
+            ("one_shot",) if hardware in _SLOW_TWO_SHOT else ("one_shot", "two_shot"), most=_VLLM_MOST,
         ))  # fmt: skip
         found.append(_case(
             device, "all-reduce, TensorRT-LLM", [(rows["trtllm all_reduce"], _reduce(*beside, "lamport"))], ("lamport",)
@@ -56,14 +58,16 @@ def cases(folder: Any = microbenchmarks.FOLDER) -> list[Case]:
 Seconds = Callable[[Links, Array, Array], Any]
 
 
-def _case(device: Device, name: str, parts: list[tuple[Any, Seconds]], kinds: tuple[str, ...], most: float = 1e12) -> Case:
+def _case(
+    device: Device, name: str, parts: list[tuple[Any, Seconds]], kinds: tuple[str, ...], most: float = 1e12
+) -> Case:
     """One case of several operations; most: bytes up to which rows are read."""
     dropped = []
     read = []
     for (group, size, seconds), operation in parts:
         kept = size <= most
         if not kept.all():
-            dropped.append(f"{np.sum(~kept)} rows above {most / 2**20:.0f} MiB, where the library takes another's kernel")
+            dropped.append(f"{np.sum(~kept)} rows above {most / 2**20:.0f} MiB, which NCCL reduces")
         read.append((group[kept], size[kept], seconds[kept], operation))
     cluster = catalog.cluster(device.cluster or "")
 
@@ -84,9 +88,8 @@ def _free(kinds: tuple[str, ...]) -> dict[Path, Range]:
         "ring": ("base", "step", "link_fraction", "chunk"), "exchange": ("base", "link_fraction", "chunk", "protocol"),
         "switch": ("base", "link_fraction", "chunk"),
     }  # fmt: skip
-    return {
-        ("collectives", kind, name): _RANGES[name] for kind in kinds for name in names.get(kind, ("base", "link_fraction"))
-    }
+    told = {kind: names.get(kind, ("base", "link_fraction")) for kind in kinds}
+    return {("collectives", kind, name): _RANGES[name] for kind in kinds for name in told[kind]}
 
 
 def _copied(group: Array, passes: float) -> Array:

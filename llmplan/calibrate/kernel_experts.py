@@ -61,9 +61,8 @@ def cases(folder: Any = microbenchmarks.FOLDER, *, closed: bool = False) -> list
     for layer in microbenchmarks.expert_layers(folder):
         groups[layer.hardware, KINDS.get(layer.precision, layer.precision)].append(layer)
     found = []
-    for (hardware, kind), layers in sorted(groups.items()):
-        if closed:
-            layers = [layer for layer in layers if layer.routing != "balanced"]
+    for (hardware, kind), measured in sorted(groups.items()):
+        layers = [layer for layer in measured if not closed or layer.routing != "balanced"]
         device, seconds = catalog.device(hardware), np.array([layer.seconds for layer in layers])
         at = _arrays(layers, by_id=hardware.startswith("a100"), whole=kind == "w4a16_mxfp4")
         rows, touched = _routed(at) if closed else (at.rows, at.touched)
@@ -87,7 +86,7 @@ def _numbers(hardware: str, kind: str) -> tuple[dict[Path, Range], dict[Path, fl
         fixed[routed] = _VLLM_ROUTED
     if kind in WEIGHTS:
         fixed["grouped_matmul", kind, "padding"] = _UNPACKED
-    if kind != "nvfp4":
+    if kind not in ("nvfp4", "w4a16_mxfp4"):  # kernels that were not split, or hold the rows of their own experts
         fixed["grouped_matmul", kind, "all_rows"] = True
     return free, fixed
 

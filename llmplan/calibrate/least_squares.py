@@ -22,9 +22,7 @@ def soft(ratio: Any, outlier: float = OUTLIER) -> Any:
     return np.sqrt(1.0 + (np.asarray(ratio) / outlier) ** 2) - 1.0
 
 
-def fit(
-    predicted: Callable[[Any], Any], seconds: Any, weights: Any, start: Any, low: Any, high: Any
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+def fit(predicted: Callable[[Any], Any], seconds: Any, weights: Any, start: Any, low: Any, high: Any) -> Any:
     """The numbers between `low` and `high` at which the predicted times come nearest the measured ones.
 
     Minimised is the weighted sum of soft(ln predicted - ln measured), by the steps of Gauss and Newton, damped

@@ -81,9 +81,7 @@ def collectives(folder: Path = FOLDER) -> Arrays:
             library = "trtllm"
         else:
             library = "vllm" if "vllm_graph" in row["notes"] else "vllm:eager"
-        found[row["hardware"], f"{library} {what}"].append(
-            [float(row["devices"]), float(row["bytes"]), _seconds(row)]
-        )
+        found[row["hardware"], f"{library} {what}"].append([float(row["devices"]), float(row["bytes"]), _seconds(row)])
     return {key: np.array(rows).T for key, rows in found.items()}
 
 

@@ -20,7 +20,9 @@ _FEW_LEAST, _FEW_MOST = 0.01, 2.0  # of the load where not every expert has a to
 
 
 @cache
-def busiest(tokens: int, experts: int, active: int, ranks: int, routing: str, *, by_id: bool = False) -> tuple[float, float]:
+def busiest(
+    tokens: int, experts: int, active: int, ranks: int, routing: str, *, by_id: bool = False
+) -> tuple[float, float]:
     """Rows of the busiest rank, and its experts that have any [1].
 
     tokens: of all ranks together [1]; active: experts a token [1]; ranks: over which experts are divided [1];
@@ -54,16 +56,18 @@ def _drawn(tokens: int, experts: int, active: int, exponent: float, *, by_id: bo
     share = (low**power + (high**power - low**power) * uniform) ** (1.0 / power)
     loads = np.round(share / share.sum(1, keepdims=True) * rows)
     rank = loads if by_id else loads + share / share.max(1, keepdims=True) * 1e-6
-    for load, order in zip(loads, np.argsort(-rank, axis=1, kind="stable"), strict=True):
-        left = int(rows - load.sum())
-        if left > 0:
-            load += np.bincount(order[np.arange(left) % experts], minlength=experts)
-        elif left < 0:  # taken from the least that have any
-            having = order[load[order] > 0][::-1]
-            load -= np.bincount(having[np.arange(-left) % len(having)], minlength=experts)
-        over = np.maximum(load - tokens, 0.0).sum()  # an expert takes a token once
-        np.minimum(load, tokens, out=load)
-        if over > 0:
-            room = np.minimum(np.cumsum(tokens - load), over)
-            load += np.diff(room, prepend=0.0)
-    return loads
+    orders = np.argsort(-rank, axis=1, kind="stable")
+    return np.array([_whole(load, order, tokens, rows) for load, order in zip(loads, orders, strict=True)])
+
+
+def _whole(load: Any, order: Any, tokens: int, rows: int) -> Any:
+    """Loads that add up to all rows, none above the tokens, for an expert takes a token once."""
+    left = int(rows - load.sum())
+    if left > 0:
+        load = load + np.bincount(order[np.arange(left) % len(load)], minlength=len(load))
+    elif left < 0:  # taken from the least that have any
+        having = order[load[order] > 0][::-1]
+        load = load - np.bincount(having[np.arange(-left) % len(having)], minlength=len(load))
+    over = np.maximum(load - tokens, 0.0).sum()
+    load = np.minimum(load, tokens)
+    return load + np.diff(np.minimum(np.cumsum(tokens - load), over), prepend=0.0)

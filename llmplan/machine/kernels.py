@@ -44,8 +44,9 @@ class GroupedCurve:
     """The same for products grouped by expert.
 
     launch: of a whole layer of experts [s]; padding: rows of padding for each of few [1]; routed_bandwidth: of
-    permutation, non-linearity, weighted sum and casts [bytes/s]; cast_bandwidth: at which rows are cast product by product,
-    0 = they are not, or with what is routed [bytes/s]; all_rows: whether rows of experts elsewhere are routed too.
+    permutation, non-linearity, weighted sum and casts [bytes/s]; cast_bandwidth: at which rows are cast product by
+    product, 0 = they are not, or with what is routed [bytes/s]; all_rows: whether rows of experts elsewhere are routed
+    too.
     """
 
     rate: float
@@ -145,7 +146,7 @@ def grouped_curve(
         bandwidth=device.memory.bandwidth * found.memory_fraction * memory,
         launch=found.launch,
         padding=found.padding,
-        routed_bandwidth=found.routed_bandwidth or stream,
+        routed_bandwidth=min(found.routed_bandwidth or stream, stream),
         cast_bandwidth=0.0 if fused else plain.cast_bandwidth,
         input_bytes=plain.input_bytes,
         weight_bytes=plain.weight_bytes,
@@ -153,9 +154,7 @@ def grouped_curve(
     )
 
 
-def attention_curve(
-    device: Device, *, cache: str = "bf16", share: float = 1.0, kernel: str = "best"
-) -> AttentionCurve:
+def attention_curve(device: Device, *, cache: str = "bf16", share: float = 1.0, kernel: str = "best") -> AttentionCurve:
     """Curve of flash attention, forward; cache: precision that keys and values are kept in; kernel: `flash-2` or
     `best`."""
     if not device.efficiency.attention:

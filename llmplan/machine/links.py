@@ -128,7 +128,7 @@ ONE_DOMAIN: dict[str, Callable[[Links, CollectiveEfficiency, Num, Num], Num]] = 
     "switch": _switch, "one_shot": _one_shot, "two_shot": _two_shot, "lamport": _one_shot,
 }  # fmt: skip
 """Algorithms of an all-reduce inside one scale-up domain, beside the ring that works everywhere. One- and two-shot:
-kernels of vLLM and SGLang; lamport: TensorRT-LLM's one-shot kernel, whose data carry the sign that they have arrived."""
+kernels of vLLM and SGLang; lamport: TensorRT-LLM's one-shot kernel, whose data tell that they have arrived."""
 
 
 def exchange(links: Links, size: Num, copies: Num, group: Num, inner: Num = 1.0) -> Num:
