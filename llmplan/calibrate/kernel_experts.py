@@ -20,7 +20,7 @@ from llmplan.machine.kernels import grouped_curve
 from llmplan.work.elementwise import routed_seconds
 from llmplan.work.products import grouped_product
 
-CLASSES = {"m <= 16": (0, 16), "17 to 256": (17, 256), "1024 and more": (1024, 1e9)}
+CLASSES = {"16 tokens and less": (0, 16), "17 to 256 tokens": (17, 256), "1024 and more": (1024, 1e9)}
 """Tokens of all ranks together: a decoding step, a batched one, a prefill."""
 KINDS = {"int4_wo": "w4a16"}
 WEIGHTS = {"w4a16": "int4", "w4a16_mxfp4": "mxfp4"}
