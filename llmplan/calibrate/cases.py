@@ -29,7 +29,7 @@ class Range(NamedTuple):
     high: float
 
 
-Path = tuple[str, str, str]
+Key = tuple[str, str, str]
 """Section of the efficiency, kind, field."""
 
 
@@ -48,8 +48,8 @@ class Case:
     seconds: Array
     predict: Callable[[Device], Array]
     classes: Mapping[str, Any]
-    free: Mapping[Path, Range] = field(default_factory=dict)
-    fixed: Mapping[Path, float | bool] = field(default_factory=dict)
+    free: Mapping[Key, Range] = field(default_factory=dict)
+    fixed: Mapping[Key, float | bool] = field(default_factory=dict)
     weights: Any = None
     dropped: tuple[str, ...] = ()
 
@@ -58,11 +58,11 @@ class Case:
         ratio = self.predict(device or self.device) / self.seconds - 1.0
         return {name: ratio[rows] for name, rows in self.classes.items()} | {"all": ratio}
 
-    def fitted(self, device: Device | None = None) -> dict[Path, float | bool]:
+    def fitted(self, device: Device | None = None) -> dict[Key, float | bool]:
         """The numbers that a fit gives, with those that go with them, in SI units; the device's others stay."""
         scale = np.array([UNITS.get(name, (1.0, ""))[0] for _, _, name in self.free])
 
-        def numbers(x: Any) -> dict[Path, float | bool]:
+        def numbers(x: Any) -> dict[Key, float | bool]:
             return {**dict(zip(self.free, map(float, x * scale), strict=True)), **self.fixed}
 
         def predicted(x: Any) -> Array:
@@ -77,7 +77,7 @@ def alone(device: Device) -> Device:
     return device.model_copy(update={"efficiency": device.efficiency.model_copy(update={"sustained_fraction": 1.0})})
 
 
-def with_numbers(device: Device, numbers: Mapping[Path, float | bool]) -> Device:
+def with_numbers(device: Device, numbers: Mapping[Key, float | bool]) -> Device:
     """The device with other numbers in its efficiency."""
     tables: dict[str, dict[str, Any]] = {}
     for (section, kind, name), value in numbers.items():
@@ -96,7 +96,7 @@ def class_weights(classes: Mapping[str, Any], rows: int) -> Array:
     return weights
 
 
-def block(numbers: Mapping[Path, float | bool]) -> str:
+def block(numbers: Mapping[Key, float | bool]) -> str:
     """Fitted numbers as they stand in a device's file, below `efficiency`."""
     entries: dict[str, dict[str, list[str]]] = {}
     for (section, kind, name), value in numbers.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,7 +48,7 @@ class Rows:
         return Rows(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
-def cases(folder: Any = microbenchmarks.FOLDER) -> list[Case]:
+def cases(folder: Path = microbenchmarks.FOLDER) -> list[Case]:
     """Prefill in 16 bits, decoding by precision of the cache, of each device."""
     found = []
     for (hardware, cache), data in sorted(microbenchmarks.attention("context_attention", folder).items()):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llmplan.calibrate import microbenchmarks
-from llmplan.calibrate.cases import Array, Case, Path, Range
+from llmplan.calibrate.cases import Array, Case, Key, Range
 from llmplan.catalog import catalog
 from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device
@@ -31,7 +32,7 @@ _RANGES = {
 }  # fmt: skip
 
 
-def cases(folder: Any = microbenchmarks.FOLDER) -> list[Case]:
+def cases(folder: Path = microbenchmarks.FOLDER) -> list[Case]:
     """For each device: rings, exchanges, NCCL's all-reduce, those of engines."""
     measured = microbenchmarks.collectives(folder)
     found = []
@@ -83,7 +84,7 @@ def _case(
     )  # fmt: skip
 
 
-def _free(kinds: tuple[str, ...]) -> dict[Path, Range]:
+def _free(kinds: tuple[str, ...]) -> dict[Key, Range]:
     names = {
         "ring": ("base", "step", "link_fraction", "chunk"), "exchange": ("base", "link_fraction", "chunk", "protocol"),
         "switch": ("base", "link_fraction", "chunk"),

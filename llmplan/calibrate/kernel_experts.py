@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llmplan.calibrate import microbenchmarks
-from llmplan.calibrate.cases import Array, Case, Path, Range, class_weights
+from llmplan.calibrate.cases import Array, Case, Key, Range, class_weights
 from llmplan.calibrate.microbenchmarks import ExpertLayer
 from llmplan.calibrate.routing import busiest
 from llmplan.catalog import catalog
@@ -55,7 +56,7 @@ class Layers:
     touched: Array
 
 
-def cases(folder: Any = microbenchmarks.FOLDER, *, closed: bool = False) -> list[Case]:
+def cases(folder: Path = microbenchmarks.FOLDER, *, closed: bool = False) -> list[Case]:
     """One case for each device and kind; closed: uneven routing by the planner's formulas, not as it was drawn."""
     groups: dict[tuple[str, str], list[ExpertLayer]] = defaultdict(list)
     for layer in microbenchmarks.expert_layers(folder):
@@ -76,9 +77,9 @@ def cases(folder: Any = microbenchmarks.FOLDER, *, closed: bool = False) -> list
     return found
 
 
-def _numbers(hardware: str, kind: str) -> tuple[dict[Path, Range], dict[Path, float | bool]]:
+def _numbers(hardware: str, kind: str) -> tuple[dict[Key, Range], dict[Key, float | bool]]:
     free = {("grouped_matmul", kind, name): one for name, one in _RANGES.items()}
-    fixed: dict[Path, float | bool] = {}
+    fixed: dict[Key, float | bool] = {}
     routed = ("grouped_matmul", kind, "routed_bandwidth")
     if (hardware, kind) in _OTHER_ROUTED:
         free[routed] = Range(1.5, 0.3, 5.0)

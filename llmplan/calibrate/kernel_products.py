@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llmplan.calibrate import microbenchmarks
-from llmplan.calibrate.cases import Array, Case, Path, Range, class_weights
+from llmplan.calibrate.cases import Array, Case, Key, Range, class_weights
 from llmplan.catalog import catalog
 from llmplan.formulas.matmul import matmul_flops
 from llmplan.machine.hardware import Device
@@ -26,7 +27,7 @@ _RANGES = {
 }  # fmt: skip
 
 
-def cases(folder: Any = microbenchmarks.FOLDER) -> list[Case]:
+def cases(folder: Path = microbenchmarks.FOLDER) -> list[Case]:
     """One case for each device and kind that was measured."""
     found = []
     for (hardware, kind), rows in sorted(microbenchmarks.products(folder).items()):
@@ -43,7 +44,7 @@ def cases(folder: Any = microbenchmarks.FOLDER) -> list[Case]:
     return found
 
 
-def _free(section: str, kind: str, best: float) -> dict[Path, Range]:
+def _free(section: str, kind: str, best: float) -> dict[Key, Range]:
     names = [name for name in _RANGES if kind in NARROW or name != "cast_fraction"]
     ranges = {name: _RANGES[name] for name in names}
     ranges["peak_fraction"] = ranges["peak_fraction"]._replace(high=best)

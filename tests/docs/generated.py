@@ -13,6 +13,7 @@ import yaml
 from pages import ROOT
 
 from llmplan.answer.rows import BESIDE
+from llmplan.calibrate import kernels
 from llmplan.report.schemas import field_texts, json_schema
 from llmplan.setup.codes import CODES
 from llmplan.setup.limits import Limits
@@ -132,6 +133,12 @@ def _references(field: Any) -> Iterable[str]:
     return re.findall(r"#/\$defs/(\w+)", str(field))[:1]
 
 
+def kernels_table() -> str:
+    """Errors of the catalogue's curves on measured kernels, as `python -m llmplan.calibrate kernels` prints them."""
+    folder = ROOT / "hardware_catalog" / "microbenchmarks"
+    return "\n\n".join(kernels.errors(cases(folder)) for cases in kernels.KINDS.values()) + "\n"
+
+
 def words() -> set[str]:
     """Every word that nomenclature.md must hold: options, columns beside them, parts of memory and time."""
     schema = json_schema("estimate")["$defs"]
@@ -148,6 +155,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "limits": limits_table,
     "answer": answer_table,
     "coefficients": numbers_table,
+    "kernels": kernels_table,
 }
 
 
