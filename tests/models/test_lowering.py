@@ -165,3 +165,59 @@ def test_tied_table_is_counted_once() -> None:
     assert free.parameters - tied.parameters == 10 * 8
     # q, kv, out, up, down and two norms, by hand; a last norm; the table
     assert tied.parameters == (8 * 8 + 8 * 16 + 8 * 8 + 2 * 8 * 16 + 2 * 8) + 8 + 80
+
+
+SMALL = {"layers": 4, "hidden": 64, "vocab": 100, "heads": 4, "kv_heads": 2, "head_dim": 16, "ffn_hidden": 128}
+
+
+def small(**fields: object) -> Model:
+    return lower(ModelSpec.model_validate(SMALL | {"gated_mlp": True} | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        # Mamba-1 (arXiv 2312.00752): 128 channels x 8, and 3 inputs of the convolution
+        ({"mixers": "mamba", "recurrent_width": 128, "mamba_state": 8, "mamba_dt_rank": 4}, 128 * 8 + 3 * 128),
+        # Kimi delta attention (arXiv 2510.26692): 4 heads of 16 x 16, and 3 inputs of q, k and v
+        ({"mixers": "kda", "linear_key_heads": 4, "linear_key_head_dim": 16}, 4 * 16 * 16 + 3 * 3 * 64),
+        # LFM2: 2 inputs of a convolution over 3 tokens
+        ({"mixers": "conv", "conv_kernel": 3}, 2 * 64),
+        # Griffin (arXiv 2402.19427): a state a channel, and 3 inputs
+        ({"mixers": "rglru", "recurrent_width": 64}, 64 + 3 * 64),
+    ],
+)
+def test_state_of_a_recurrent_layer(fields: dict[str, object], state: int) -> None:
+    (layer,) = small(**fields).layers
+    (core,) = layer.cores
+    assert (core.kind, core.cache_elements, core.state_elements) == ("recurrent", 0.0, state)
+    assert {linear.role for linear in layer.linears} >= {"recurrent_in", "recurrent_out"}
+
+
+def test_layers_that_share_a_cache_have_no_keys_of_their_own() -> None:
+    own, shared = small(mixers="2 x full, 2 x full_shared").layers
+    assert ("kv" in linears(own), "kv" in linears(shared)) == (True, False)
+    assert (own.cores[0].cache_elements, shared.cores[0].cache_elements) == (2 * 2 * 16, 0)
+    assert own.parameters - shared.parameters == 64 * 2 * 2 * 16
+
+
+def test_a_layer_may_have_heads_of_its_own() -> None:
+    usual, other = small(mixers="3 x full, full:8/1/32").layers
+    assert (usual.cores[0].heads, usual.cores[0].kv_heads, usual.cores[0].qk_dim) == (4, 2, 16)
+    assert (other.cores[0].heads, other.cores[0].kv_heads, other.cores[0].qk_dim) == (8, 1, 32)
+    assert linears(other)["out"].inputs == 8 * 32
+
+
+def test_values_may_be_narrower_than_keys() -> None:
+    (layer,) = small(v_head_dim=8).layers
+    assert (linears(layer)["kv"].outputs, linears(layer)["out"].inputs) == (2 * (16 + 8), 4 * 8)
+    assert layer.cores[0].cache_elements == 2 * (16 + 8)
+
+
+def test_a_shared_index_caches_no_keys_of_its_own() -> None:
+    latent = {"q_lora_rank": 32, "kv_lora_rank": 16, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 16}
+    index = {"index_heads": 2, "index_head_dim": 8, "index_topk": 4}
+    own, shared = small(mixers="full, 3 x shared_index", **latent, **index).layers
+    assert (own.cores[0].cache_elements, shared.cores[0].cache_elements) == (16 + 8 + 8, 16 + 8)
+    assert (own.cores[0].context, shared.cores[0].context) == (4, 4)
+    assert {x.role for x in own.linears} - {x.role for x in shared.linears} == {"index"}
