@@ -17,6 +17,11 @@ MLP_WORDS = {"dense": "dense", "sparse": "moe", "moe": "moe", "hash_moe": "moe"}
 def mlps(config: Config, family: Family, fields: Fields) -> Fields:
     """`mlps` of a ModelSpec: which layers have experts."""
     layers, rule = fields.get("layers"), family.get("experts", "none")
+    flag = family.get("experts_if")
+    if flag is not None:
+        config.used.add(flag)
+        if config.data.get(flag) is False:
+            rule = "none"
     said = config.key_of("experts")  # a family of experts has none only where its config says 0
     if rule != "none" and not fields.get("experts") and not said and not family.get("dense_too"):
         config.fault("num_local_experts or num_experts is missing: how many experts there are")

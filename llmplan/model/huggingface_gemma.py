@@ -20,9 +20,8 @@ def gemma4(config: Config, fields: Fields) -> Fields:
         wide = f"dense:{2 * fields['ffn_hidden']}"
         kinds = expand(fields["mixers"], fields["layers"])
         fields = fields | {"mlps": compact([wide if "_shared" in kind else "dense" for kind in kinds])}
-    if not fields.get("experts") or config.value(("enable_moe_block",), bool) is False:
-        unused = ("experts", "experts_per_token", "expert_ffn_hidden", "mlps")
-        return fields | ({} if fields.get("mlps", "").startswith("dense") else dict.fromkeys(unused))
+    if not fields.get("experts") or config.data.get("enable_moe_block") is False:
+        return fields | dict.fromkeys(("experts", "experts_per_token", "expert_ffn_hidden"))
     return fields | {
         "shared_experts": 1,
         "shared_expert_ffn_hidden": fields.get("ffn_hidden"),
