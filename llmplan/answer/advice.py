@@ -8,7 +8,7 @@ from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.setup.draft import Draft
+from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.software.band import Interval
 from llmplan.training.estimate import interval
@@ -86,7 +86,7 @@ def _more_devices(wanted: Request, plan: TrainingPlan, catalog: Catalog) -> Advi
 def _try(wanted: Request, change: str, words: dict[str, Any], catalog: Catalog) -> Advice | None:
     """The changed request as a plan, if there is one and it fits."""
     try:
-        plan = resolve_training(Draft(wanted.changed(**words)), catalog)
+        plan = resolve_training(draft_of(wanted.changed(**words), catalog), catalog)
     except InputError:
         return None
     peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")

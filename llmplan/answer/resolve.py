@@ -9,7 +9,7 @@ from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import Fault, InputError
 from llmplan.model.model import Model
 from llmplan.serving.plan import ServingPlan
-from llmplan.setup.draft import Draft
+from llmplan.setup.named import draft_of
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.request import Request, request
 from llmplan.training.plan import TrainingPlan
@@ -37,10 +37,10 @@ def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None
     if wanted.options.workload == "serve":
         from llmplan.serving.resolve import resolve_serving
 
-        return resolve_serving(Draft(wanted), catalog, model)
+        return resolve_serving(draft_of(wanted, catalog), catalog, model)
     from llmplan.training.resolve import resolve_training
 
-    return resolve_training(Draft(wanted), catalog, model)
+    return resolve_training(draft_of(wanted, catalog), catalog, model)
 
 
 def resolve_all(wanted: Iterable[Request], catalog: Catalog | None = None) -> list[Plan]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 from pydantic import BaseModel
 
@@ -39,9 +39,14 @@ GENERIC = "generic"
 """Id of the stack that serves when none is named: the mean over all."""
 ENVIRONMENT = "LLMPLAN_CATALOG"
 ALIASES = "aliases"
+NAME_RULES = "names"
 SHOWN = 80  # characters of a wrong name that an error repeats
 ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}\Z")
 """An id is a file name and nothing else: no separator, no leading dot, no NUL."""
+
+if TYPE_CHECKING:
+    from llmplan.catalog.instances import InstanceTable, Rented
+    from llmplan.catalog.names import NameRules
 
 NAMES_SET = frozenset(NAMES)
 _OWN = ("name", "aliases", "versions", "parent", "notes", "fitted_on")
@@ -75,6 +80,17 @@ class Catalog:
 
     def find(self, kind: str, name: str) -> Path:
         """The file of the entry that `name` (id or alias) means; an InputError if there is none."""
+        if (plain := self.plain(kind, name)) is not None:
+            return plain
+        if (alike := self._spelled_alike(kind, name)) is not None:
+            return alike
+        shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+        near = self.near(kind, name)
+        listing = f"`llmplan catalog list{'' if kind == 'devices' else f' {kind}'}` shows all"
+        raise InputError(f'unknown {KINDS[kind]} "{printable(shown)}"{near} ({listing})')
+
+    def plain(self, kind: str, name: str) -> Path | None:
+        """The file of the entry whose id or alias is written so; None where there is none."""
         wanted = normal(name)
         for directory in self.directories(kind):
             path = directory / f"{wanted}.yaml"
@@ -83,10 +99,58 @@ class Catalog:
             target = self.aliases(directory).get(wanted)
             if target is not None:
                 return directory / f"{target}.yaml"
-        shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
-        near = did_you_mean(wanted[:SHOWN], self.names(kind))
-        listing = f"`llmplan catalog list{'' if kind == 'devices' else f' {kind}'}` shows all"
-        raise InputError(f'unknown {KINDS[kind]} "{printable(shown)}"{near} ({listing})')
+        return None
+
+    def _spelled_alike(self, kind: str, name: str) -> Path | None:
+        """The file of the one entry that is spelled like `name` but for marks, and words that tell nothing."""
+        from llmplan.catalog.names import spelled_alike
+
+        if len(name) > SHOWN:
+            return None
+        found = spelled_alike(name.rpartition("/")[2] if kind == "models" else name, self.entries(kind),
+                              self.name_rules(kind))  # fmt: skip
+        return None if found is None else self.find(kind, found)
+
+    def near(self, kind: str, name: str) -> str:
+        """Text about the entries of a kind whose names are nearest to `name`; empty where none is near."""
+        from llmplan.catalog.names import suggestion
+
+        rules, known = self.name_rules(kind), self.names(kind)
+        if kind == "devices":
+            known = [*known, *self.instances().instances]
+        return suggestion(name[:SHOWN], known, rules) or did_you_mean(normal(name)[:SHOWN], known)
+
+    def entries(self, kind: str) -> dict[str, str]:
+        """Every id and alias of a kind, with its id; the strongest folder wins."""
+        key = ("entries", kind)
+        if key not in self._read:
+            found: dict[str, str] = {}
+            for directory in reversed(self.directories(kind)):
+                found |= {path.stem: path.stem for path in entry_files(directory)} | self.aliases(directory)
+            self._read[key] = found
+        result: dict[str, str] = self._read[key]
+        return result
+
+    def name_rules(self, kind: str) -> NameRules:
+        """How names of a kind are read, of those that are no id."""
+        from llmplan.catalog.names import NameRules
+
+        if NAME_RULES not in self._read:
+            self._read[NAME_RULES] = read_entry(builtin("devices").parent / f"{NAME_RULES}.yaml")
+        document: Document = self._read[NAME_RULES]
+        return check(Document(document.data.get(kind, {}), document.file, {}), NameRules)
+
+    def instance(self, name: str) -> Rented | None:
+        """The cloud instance of that name; None where there is none."""
+        from llmplan.catalog.instances import find_instance
+
+        return find_instance(name, self.instances(), self.name_rules("instances"))
+
+    def instances(self) -> InstanceTable:
+        """Cloud instances by name."""
+        from llmplan.catalog.instances import InstanceTable
+
+        return self.table("instances", InstanceTable)
 
     def aliases(self, directory: Path) -> dict[str, str]:
         """Alias to id of one directory: from its index, or from the entries where it has none."""

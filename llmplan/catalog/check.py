@@ -36,6 +36,7 @@ from llmplan.catalog.lint import (
     price_problems,
     source_problems,
 )
+from llmplan.catalog.names import clashes
 from llmplan.catalog.stack_lint import stack_problems
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, Path_
@@ -64,6 +65,7 @@ def check_catalog(catalog: Catalog, kinds: Iterable[str] = KINDS) -> Report:
     report = Report()
     _guard(report, _check_kind_efficiencies)
     _guard(report, lambda: _check_tables(catalog))
+    _guard(report, lambda: _check_names(catalog))
     rules = _rules(catalog, report)
     for kind in kinds:
         rule = rules[kind]
@@ -150,6 +152,23 @@ def _check_tables(catalog: Catalog) -> None:
     for kind in get_args(Device.model_fields["kind"].annotation):
         if kind not in energy.hosts and kind != "fpga":  # no FPGA can be planned
             faults.append(Fault(f"energy.yaml: hosts has no {kind}"))
+    if faults:
+        raise InputError(faults)
+
+
+def _check_names(catalog: Catalog) -> None:
+    """No two entries of a kind are spelled alike; instances are of devices and clusters that there are."""
+    table = catalog.instances()
+    problems = [*source_problems(table.sources), *date_problems(table.date)]
+    for part in table.slices.values():
+        problems += _resolves(catalog, "devices", part.device, ("slices",))
+    for instance in table.instances.values():
+        problems += _resolves(catalog, "devices", instance.device, ("instances",))
+        if instance.cluster is not None:
+            problems += _resolves(catalog, "clusters", instance.cluster, ("instances",))
+    faults = [Fault(f"instances.yaml: {message}") for _, message in problems]
+    for kind in KINDS:
+        faults += [Fault(f"{kind}: {text}") for text in clashes(catalog.entries(kind), catalog.name_rules(kind))]
     if faults:
         raise InputError(faults)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,24 +19,94 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
 
 CONFIG = "config.json"
+SUFFIXES = (".json", ".yaml", ".yml")
+"""Of names that are files."""
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z", re.ASCII)
+"""An id of the Hub: owner and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model and how it was found.
+
+    told: a sentence where its name was not that of an entry; precision: of the weights, where the name says it;
+    open_word: a word of the name that says that its weights are quantized, and not how.
+    """
+
+    model: Model
+    told: str = ""
+    precision: str | None = None
+    open_word: str | None = None
 
 
 def load_model(text: str, catalog: Catalog | None = None) -> Model:
-    """A model by catalogue id or alias, by the path of a config.json or its folder, or of a model file.
+    """A model by catalogue id or alias, by an id of the Hub, by the path of a config.json or its folder, or of a file.
 
-    What looks like a path (a separator, or a suffix .json, .yaml, .yml) is one; anything else is looked
-    up in the catalogue first, and then as a file. InputError with every fault otherwise.
+    InputError with every fault where there is none.
     """
-    if _is_path(text):
-        return lower(*_from_path(Path(text)))
-    if os.path.exists(text) and not _known(text, catalog):
-        return lower(*_from_path(Path(text)))
-    return lower(_entry(text, catalog))
+    return find_model(text, catalog).model
+
+
+def find_model(text: str, catalog: Catalog | None = None, *, download: bool = False) -> Found:
+    """The model that a text names, and what should be told about it.
+
+    A path that exists and has a separator or a suffix (.json, .yaml, .yml) is taken as it is; then come the catalogue,
+    the Hub's cache, a file or folder of that name, and, where `download` allows it, the Hub.
+    """
+    path_like = _is_path(text)
+    if path_like and (_exists(text) or not REPOSITORY.match(text) or text.lower().endswith(SUFFIXES)):
+        return Found(lower(*_from_path(Path(text))))
+    opened = _open(catalog)
+    if opened.plain("models", text) is not None:
+        return Found(lower(_entry(text, opened)))
+    if _exists(text):
+        return Found(lower(*_from_path(Path(text))))
+    return _by_name(text, opened, download=download)
+
+
+def _by_name(text: str, catalog: Catalog, *, download: bool) -> Found:
+    """A model by the name that the Hub or a person gives it."""
+    from llmplan.catalog import hub
+
+    named = hub.named_model(text, catalog)
+    if named is None and download:
+        named = hub.Named(hub.download(text), told=f"model {text}: its config, fetched from the Hub")
+    if named is None:
+        raise _unknown(text, catalog)
+    if isinstance(named.entry, Path):
+        return Found(lower(*_from_path(named.entry)), named.told)
+    model = lower(_entry(named.entry, catalog))
+    if named.precision is not None and named.precision != model.weight_precision:
+        model = replace(model, weight_precision=named.precision, expert_precision=None)
+    return Found(model, named.told, named.precision, named.open_word)
+
+
+def _unknown(text: str, catalog: Catalog) -> InputError:
+    """What to do about a name that nothing knows."""
+    from llmplan.catalog.catalog import SHOWN, printable
+
+    hint = catalog.near("models", text.rpartition("/")[2])
+    if not REPOSITORY.match(text):
+        try:
+            catalog.find("models", text)
+        except InputError as error:
+            return error
+    return InputError(
+        f'unknown model "{printable(text[:SHOWN])}"{hint} (no file, no shape of the catalogue, not in the cache of the '
+        "Hub; --download fetches its config)"
+    )
+
+
+def _exists(text: str) -> bool:
+    try:
+        return os.path.exists(text)
+    except ValueError:  # a NUL
+        return False
 
 
 def _is_path(text: str) -> bool:
     separators = {os.sep, os.altsep, "/"} - {None}
-    return any(mark in text for mark in separators if mark) or text.lower().endswith((".json", ".yaml", ".yml"))
+    return any(mark in text for mark in separators if mark) or text.lower().endswith(SUFFIXES)
 
 
 def _from_path(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:

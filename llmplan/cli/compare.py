@@ -90,7 +90,7 @@ def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catal
     from llmplan.search.comparison import Alternative
 
     lists = {name: _items(name, given[name]) for name in LISTED if name in given}
-    _check_names(lists, catalog)
+    _check_names(lists, catalog, download=bool(given.get("download")))
     many = {name for name, items in lists.items() if len(items) > 1}
     if math.prod(len(items) for items in lists.values()) * max(1, len(plans)) > MOST:
         raise InputError(f"more than {MOST} alternatives are too many to compare")
@@ -124,16 +124,17 @@ def _exists(text: str) -> bool:
         return False
 
 
-def _check_names(lists: Mapping[str, list[str]], catalog: Catalog) -> None:
+def _check_names(lists: Mapping[str, list[str]], catalog: Catalog, *, download: bool) -> None:
     """A name that nothing has is a slip of the keyboard, not an alternative."""
-    from llmplan.catalog.load_model import load_model
+    from llmplan.catalog.load_model import find_model
+    from llmplan.setup.named import device_file
 
     faults: list[Fault] = []
     finders: dict[str, Callable[[str], object]] = {
-        "hardware": lambda name: catalog.find("devices", name),
+        "hardware": lambda name: device_file(name, catalog),
         "cluster": lambda name: catalog.find("clusters", name),
         "stack": lambda name: catalog.find("stacks", name),
-        "model": lambda name: load_model(name, catalog),
+        "model": lambda name: find_model(name, catalog, download=download),
     }
     for kind, find in finders.items():
         for name in lists.get(kind, ()):

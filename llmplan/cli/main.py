@@ -134,7 +134,13 @@ def _usage(error: Any) -> int:
         return BAD_INPUT
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "llmplan"
-    return _complain(f"{error.format_message()} (see `{command} --help`)")
+    message = error.format_message()
+    if type(error).__name__ == "NoSuchOption":
+        from llmplan.cli.other_words import suggestion
+
+        if ours := suggestion(error.option_name):
+            message = f"No such option: {error.option_name}. Did you mean {ours}?"
+    return _complain(f"{message} (see `{command} --help`)")
 
 
 def _one_line(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from llmplan.setup.named import LOCAL
 from llmplan.setup.options import FLAGS, PlanOptions
 
 PlanFile = Annotated[
@@ -44,6 +45,10 @@ def plan_options(
     @functools.wraps(command)
     def wrapped(**values: Any) -> Any:
         given = {name: values.pop(name) for name in names}
+        if str(given.get("hardware")).strip().lower() == LOCAL:
+            from llmplan.setup.local import here
+
+            typer.echo(f"{LOCAL}: {here()}", err=True)
         return command({name: value for name, value in given.items() if value is not None}, **values)
 
     mine = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
@@ -75,4 +80,5 @@ def _parameters(names: list[str], lists: Mapping[str, str]) -> Iterator[inspect.
 
 def _choices(annotation: Any) -> tuple[str, ...]:
     """The words of a field that takes one of some; none for another field."""
-    return next((get_args(part) for part in get_args(annotation) if get_origin(part) is Literal), ())
+    parts = (get_args(part)[0] if get_origin(part) is Annotated else part for part in get_args(annotation))
+    return next((get_args(part) for part in parts if get_origin(part) is Literal), ())

@@ -32,6 +32,12 @@ class Memory(Spec):
     bandwidth: Annotated[BytesPerSecond, Field(gt=0)]
 
 
+def resized(memory: Memory, capacity: float) -> Memory:
+    """The same memory in another size [bytes], of which the driver takes the same share."""
+    reserved = memory.reserved * capacity / memory.capacity
+    return memory.model_copy(update={"capacity": capacity, "reserved": reserved})
+
+
 class ScaleUp(Spec):
     """The fast links between devices: NVLink, ICI, XGMI."""
 

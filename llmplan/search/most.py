@@ -14,7 +14,7 @@ from llmplan.search.request import Ask
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import resolve_serving
-from llmplan.setup.draft import Draft
+from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.checks import remarks
 from llmplan.training.estimate import interval
@@ -53,7 +53,7 @@ def most(ask: Ask, what: str, catalog: Catalog) -> Most:
         return _most_served(ask, what, catalog)
     word = IN_TRAINING[what]
     request = _fixed(ask, word, **({word: 1} if word == "micro_batch" else {}))
-    plan = resolve_training(Draft(request), catalog)
+    plan = resolve_training(draft_of(request, catalog), catalog)
     at, step, end = _ladder(plan, word, batch_given=ask.wanted.options.global_batch is not None)
     value = _largest(lambda number: _fits(at(number * step), sure=ask.wishes.surely), end)
     shown = at(max(value, 1) * step)
@@ -120,7 +120,7 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
     said = ask.wanted.options
     fixed = "batch" in ask.given or said.request_rate is not None or said.load in ("saturated", "open")
     extra = {} if fixed and word != "batch" else {"batch": 1}
-    plan = resolve_serving(Draft(_fixed(ask, word, **extra)), catalog)
+    plan = resolve_serving(draft_of(_fixed(ask, word, **extra), catalog), catalog)
 
     def at(value: int) -> ServingPlan:
         return replace(plan, workload=plan.workload.model_copy(update={word: value}))

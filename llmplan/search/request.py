@@ -15,6 +15,7 @@ from llmplan.search.terms import Market
 from llmplan.search.training import Search
 from llmplan.setup.draft import Draft
 from llmplan.setup.limits import Limits
+from llmplan.setup.named import draft_of
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.request import Request
 from llmplan.setup.words import check_words
@@ -75,13 +76,15 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     if wishes.try_offload:
         open_["offload_optimizer"] = Choice((False, True))
     rest = ask.wanted.changed(**dict.fromkeys(DIMENSIONS))
-    drafts = [Draft(rest.changed(precision=word)) for word in open_.get("precision", OPEN).values or (None,)]
+    precisions = open_.get("precision", OPEN).values or (None,)
+    drafts = [draft_of(rest.changed(precision=word), catalog) for word in precisions]
     bases = [_base(draft, catalog) for draft in drafts]
     devices = sizes(open_.get("devices"), wishes.max_devices, bases[0].cluster.devices_per_node)
     batch = ask.wanted.options.global_batch or ROUNDS * devices[-1]
     bases = [replace(base, workload=base.workload.model_copy(update={"global_batch": batch})) for base in bases]
     objective, named = objective_of(wishes)
-    told = [*drafts[0].assumptions, *_told(ask, open_, bases[0], devices), *named]
+    assumed = [line for line in drafts[0].assumptions if not line.startswith("devices ")]  # what is searched for
+    told = [*assumed, *_told(ask, open_, bases[0], devices), *named]
     limits = (ask.wanted.options.limits or Limits()).model_copy(update=wishes.limits.model_dump(exclude_none=True))
     goal = Goal(Market(catalog), objective, limits, wishes.surely, wishes.pareto or ())
     return Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto), tuple(told)

@@ -15,7 +15,7 @@ from llmplan.search.serving import ServingSearch
 from llmplan.search.terms import Market
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import resolve_serving
-from llmplan.setup.draft import Draft
+from llmplan.setup.named import draft_of
 from llmplan.setup.options import PlanOptions
 
 TARGETS = ("max_ttft", "max_tpot")
@@ -65,7 +65,7 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
     for weights in open_.get("weight_precision", OPEN).values or (None,):
         for cache in open_.get("kv_precision", OPEN).values or (None,):
             wanted = ask.wanted.changed(**single, weight_precision=weights, kv_precision=cache)
-            plan = resolve_serving(Draft(wanted), catalog)
+            plan = resolve_serving(draft_of(wanted, catalog), catalog)
             said = {name: value for name, value in plan.options.said().items() if name not in single}
             work = plan.workload.model_copy(update=targets)
             yield replace(plan, options=PlanOptions.model_validate(said), workload=work)

@@ -11,20 +11,21 @@ from pydantic import BeforeValidator, Field
 
 from llmplan.schema import Spec
 from llmplan.setup.limits import LimitsField
-from llmplan.units import Seconds, UsdPerHour, Watts, parse_quantity
+from llmplan.setup.written import amount, length, read_duration, read_workload
+from llmplan.units import Bytes, Seconds, UsdPerHour, Watts, parse_quantity
+from llmplan.vocabulary import Count as AnyCount
+from llmplan.vocabulary import Degree as AnyDegree
 from llmplan.vocabulary import (
-    Count,
-    Degree,
     Load,
     Optimizer,
     QuantizedBase,
     Recompute,
-    RequestTokens,
     Speculation,
     StoragePrecision,
     TrainingPrecision,
     WorkloadKind,
 )
+from llmplan.vocabulary import RequestTokens as AnyRequestTokens
 
 SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
 RUN = "The whole run"
@@ -52,8 +53,14 @@ def read_api_price(value: Any) -> Any:
     return prices[0], prices[-1]
 
 
+Degree = Annotated[AnyDegree, amount(AnyDegree)]
+Count = Annotated[AnyCount, amount(AnyCount)]
+SequenceTokens = Annotated[AnyCount, length(AnyCount)]
+RequestTokens = Annotated[AnyRequestTokens, length(AnyRequestTokens)]
+Workload = Annotated[WorkloadKind, BeforeValidator(read_workload)]
 Zero = Annotated[int, Field(ge=0, le=3)]
-Tokens = Annotated[float, Field(gt=0, le=1e18)]
+RunTokens = Annotated[float, Field(gt=0, le=1e18)]
+Tokens = Annotated[RunTokens, amount(RunTokens)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
 Prices = Annotated[
     tuple[float, float], BeforeValidator(read_api_price, json_schema_input_type=str | float | list[float])
@@ -63,6 +70,8 @@ Rate = Annotated[float, Field(gt=0, le=1e9)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Acceptance = Annotated[float, Field(gt=0, lt=1)]
 Target = Annotated[Seconds, Field(gt=0)]
+TokenTime = Annotated[Seconds, Field(gt=0), BeforeValidator(read_duration, json_schema_input_type=str | float)]
+Memory = Annotated[Bytes, Field(gt=0)]
 Price = Annotated[UsdPerHour, Field(gt=0)]
 Pue = Annotated[float, Field(ge=1, le=3)]
 Power = Annotated[Watts, Field(gt=0)]
@@ -73,11 +82,17 @@ class PlanOptions(Spec):
     """One plan in the words of the user; None (an empty value) is the same as leaving a word out."""
 
     model: Text | dict[str, Any] | None = _option(
-        "Catalogue id, path of a Hugging Face config.json (or its folder) or of a model file; in a plan file "
-        "also the model itself, as a mapping.",
+        "Catalogue id, id of the Hub (owner/name), path of a Hugging Face config.json (or its folder) or of a model "
+        "file; in a plan file also the model itself, as a mapping.",
         SUBJECT, "ID|PATH",
     )  # fmt: skip
-    hardware: Text | None = _option("Device: catalogue id or alias (h100, a100-sxm-80gb, tpu-v5p).", SUBJECT, "ID")
+    download: bool | None = _option("Fetch the config of a model of the Hub that is not at hand.", SUBJECT)
+    hardware: Text | None = _option(
+        "Device: catalogue id or alias (h100, tpu-v5p), a vendor's name (NVIDIA H200), a cloud instance (p5.48xlarge), "
+        "or local: what this machine has.",
+        SUBJECT, "ID",
+    )  # fmt: skip
+    device_memory: Memory | None = _option("Memory of a device, if not the catalogue's (64 GiB).", SUBJECT, "BYTES")
     cluster: Text | None = _option("Node and fabric; default: what the device usually stands in.", SUBJECT, "ID")
     devices: Degree | None = _option("Devices of the whole run.", SUBJECT)
     devices_per_node: Degree | None = _option("Devices in a node, instead of the cluster's.", SUBJECT)
@@ -98,10 +113,10 @@ class PlanOptions(Spec):
     recompute: Recompute | None = _option("Activations computed again in the backward pass.", LAYOUT)
     offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
 
-    workload: WorkloadKind | None = _option("What is run; default pretrain.", TRAINING)
+    workload: Workload | None = _option("What is run; default pretrain.", TRAINING)
     precision: TrainingPrecision | None = _option("Of the matrix products.", TRAINING)
-    seq_len: Count | None = _option("Tokens a sequence.", TRAINING)
-    target_len: Count | None = _option("Tokens of the decoder's sequence, for encoder-decoder models.", TRAINING)
+    seq_len: SequenceTokens | None = _option("Tokens a sequence.", TRAINING)
+    target_len: SequenceTokens | None = _option("Tokens of a decoder's sequence, behind an encoder.", TRAINING)
     global_batch: Count | None = _option("Sequences a step, all devices.", TRAINING)
     optimizer: Optimizer | None = _option("Optimizer.", TRAINING)
     flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
@@ -123,7 +138,7 @@ class PlanOptions(Spec):
         "NUMBER",
         ("gpu_memory_utilization", "mem_fraction_static", "free_gpu_memory_fraction"),
     )
-    max_model_len: Count | None = _option(
+    max_model_len: SequenceTokens | None = _option(
         "Longest request that the engine is started for, prompt and answer; default: the plan's lengths.", SERVING
     )
     max_num_seqs: Count | None = _option("Requests at once in a replica; default: the engine's.", SERVING)
@@ -139,7 +154,7 @@ class PlanOptions(Spec):
     prefill_ep: Degree | None = _option("Expert parallelism there; default 1.", SERVING)
     prefill_dp: Degree | None = _option("Data parallelism there; default: what is left.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
-    max_tpot: Target | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
+    max_tpot: TokenTime | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
 
     tokens: Tokens | None = _option("Tokens of the whole run: days, cost, energy, storage (15e12).", RUN, "NUMBER")
     steps: Count | None = _option("Steps of the whole run, instead of tokens.", RUN)
@@ -168,7 +183,7 @@ class PlanOptions(Spec):
         return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
 
 
-FLAGS = frozenset({"sequence_parallel", "offload_optimizer", "flash_attention", "enforce_eager"})
+FLAGS = frozenset({"download", "sequence_parallel", "offload_optimizer", "flash_attention", "enforce_eager"})
 """Fields that are true or false (a test holds this to the annotations)."""
 RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
 """Words about the whole run, which change no step: they stay as they were said."""

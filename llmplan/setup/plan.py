@@ -69,6 +69,7 @@ class Setup:
         said = self.options
         return {
             "model": self.model.name if said.model is None else said.model, "hardware": self.device.id,
+            "device_memory": said.device_memory,
             "cluster": self.cluster.id, "devices": self.devices, "devices_per_node": self.cluster.devices_per_node,
             "stack": self.stack.id, "stack_version": said.stack_version,
             **{name: getattr(said, name) for name in kept},

@@ -10,6 +10,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 from llmplan.schema import check
 from llmplan.setup.options import FLAGS, PlanOptions
+from llmplan.setup.written import notes
 
 LENGTHS = ("tokens", "steps", "epochs")
 """Words that say how long a run is; one of them does."""
@@ -19,12 +20,14 @@ LENGTHS = ("tokens", "steps", "epochs")
 class Request:
     """What one plan was asked for with.
 
-    document: the plan file's part, if there was one; overridden: names that the command line gave.
+    document: the plan file's part, if there was one; overridden: names that the command line gave; notes: how words
+    that could be read in two ways were understood.
     """
 
     options: PlanOptions
     document: Document | None = None
     overridden: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def fault(self, message: str, *names: str) -> Fault:
         """A fault that points at the line of the first of `names` that stands in the plan file."""
@@ -62,7 +65,9 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
     if faults or over is None:
         raise InputError(faults)
     said = over.said()
-    return [Request(_merged(options, said), part, frozenset(said)) for part, options in found]
+    return [
+        Request(_merged(options, said), part, frozenset(said), notes({**part.data, **given})) for part, options in found
+    ]
 
 
 def request(given: Mapping[str, Any]) -> Request:
@@ -71,7 +76,7 @@ def request(given: Mapping[str, Any]) -> Request:
     options = _checked_options(given, faults)
     if options is None:
         raise InputError(faults)
-    return Request(options, None, frozenset(options.said()))
+    return Request(options, None, frozenset(options.said()), notes(given))
 
 
 def _checked_options(given: Mapping[str, Any], faults: list[Fault]) -> PlanOptions | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from llmplan.catalog.catalog import GENERIC, Catalog
-from llmplan.catalog.load_model import load_model
+from llmplan.catalog.load_model import find_model
 from llmplan.errors import InputError
 from llmplan.files import Document
-from llmplan.machine.hardware import Cluster, Device
+from llmplan.machine.hardware import Cluster, Device, resized
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import model_spec
 from llmplan.setup.draft import Draft
 from llmplan.software.stack import Release, Stack
+from llmplan.vocabulary import QuantizedBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,35 @@ def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
 def _model(draft: Draft, catalog: Catalog) -> Model | None:
     said, document = draft.options.model, draft.request.document
     if said is None:
-        draft.fault("model is missing: a catalogue id, a config.json or a model file (--model)")
+        draft.fault("model is missing: a catalogue id, an id of the Hub, a config.json or a model file (--model)")
         return None
     if isinstance(said, dict):
         return draft.read("model", lambda: _inline_model(said, document))
     beside = None if document is None else Path(document.file).parent / said
     path = str(beside) if beside and "/" in said and not Path(said).exists() and beside.exists() else said
-    return draft.read("model", lambda: load_model(path, catalog))
+    found = draft.read("model", lambda: find_model(path, catalog, download=bool(draft.options.download)))
+    if found is None:
+        return None
+    if found.open_word is not None and draft.options.weight_precision is None:
+        serves = draft.options.workload == "serve"
+        word = "weight_precision" if serves else "quantized_base"
+        if serves or (draft.options.workload == "lora" and draft.options.quantized_base is None):
+            draft.fault(f"{found.open_word} in {said!r} is no one precision: say which ({word})", "model")
+    if found.told:
+        draft.assumptions.append(found.told)
+    if found.precision is not None and draft.options.workload != "serve":
+        _quantized_base(draft, found.precision)
+    return found.model
+
+
+def _quantized_base(draft: Draft, precision: str) -> None:
+    """Training and weights that a model's name says to be quantized: adapters are trained on them as they are."""
+    said = draft.options
+    if said.workload != "lora":
+        draft.assumptions.append(f"weights in the training's precision: {precision} is how the model is stored")
+    elif said.quantized_base is None and precision in get_args(QuantizedBase):
+        draft.assume("quantized_base", precision, "the model's name says so")
+        draft.request = draft.request.changed(quantized_base=precision)
 
 
 def _inline_model(data: dict[str, Any], document: Document | None) -> Model:
@@ -75,6 +98,8 @@ def _device(draft: Draft, catalog: Catalog) -> Device | None:
         why = device.why_not_plannable.rstrip(".") or "its catalogue entry says so"
         draft.fault(f"{device.id} cannot be planned on: {why}", "hardware")
         return None
+    if (size := draft.options.device_memory) is not None:
+        device = device.model_copy(update={"memory": resized(device.memory, size)})
     if device.efficiency.like:
         like = device.efficiency.like
         draft.assumptions.append(f"measured efficiencies of {like} stand in where {device.id} has none")

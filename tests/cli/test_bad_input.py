@@ -21,7 +21,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--cluster dgx-h101", ('unknown cluster "dgx-h101"', "dgx-h100")),
     ("--stack megatron-cor", ('unknown stack "megatron-cor"', "did you mean megatron-core")),
     ("--devises 8", ("No such option", "--devises", "--devices")),  # Typer and, before it had its own, Click word it
-    ("--workload pretraining", ("--workload: input should be 'pretrain'", "got 'pretraining'")),
+    ("--workload pretrane", ("--workload: input should be 'pretrain'", "got 'pretrane'")),
     ("--recompute some", ("--recompute: input should be 'none', 'selective' or 'full', got 'some'",)),
     ("--precision bf17", ("--precision: ", "got 'bf17'")),
     ("--tp 3", ("tp 3 does not divide the 16 attention heads of small",)),

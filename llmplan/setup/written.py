@@ -1,0 +1,86 @@
+"""Numbers and words as people write them: `15T`, `8k`, `1.5B`, `train`; what could be meant in two ways is told.
+
+k, M, B (or G) and T are thousands, millions, billions and trillions. In the length of a sequence they are powers of
+1024: contexts and benchmarks have 8192 or 131072 tokens where people say 8k or 128k.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BeforeValidator
+
+LENGTHS = ("seq_len", "target_len", "input_tokens", "output_tokens")
+"""Words that are the length of a sequence."""
+WORKLOADS = {
+    "pretraining": "pretrain", "pre-train": "pretrain", "pre-training": "pretrain", "train": "pretrain",
+    "training": "pretrain", "finetuning": "finetune", "fine-tune": "finetune", "fine-tuning": "finetune",
+    "full-finetune": "finetune", "sft": "finetune", "serving": "serve", "inference": "serve", "infer": "serve",
+    "generate": "serve", "inferencing": "serve", "deploy": "serve", "peft": "lora",
+}  # fmt: skip
+"""Other words for what is run."""
+_TWO_WAYS = {"train": "pretrain", "training": "pretrain"}  # fine-tuning trains too
+_STEPS = {"k": 1, "m": 2, "b": 3, "g": 3, "t": 4}
+_SCALED = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbgt]?)\s*\Z", re.IGNORECASE)
+_LENGTH = re.compile(r"\s*\d[\d_.]*\s*[kmKM]\s*\Z")
+THOUSAND, BINARY_THOUSAND = 1000.0, 1024.0
+
+
+def read_amount(value: Any, thousand: float = THOUSAND) -> Any:
+    """Text such as `15T` as a number; anything else, and what is no number, as it is for others to refuse.
+
+    >>> read_amount("1.5B"), read_amount("8k", BINARY_THOUSAND), read_amount("2e12"), read_amount("many")
+    (1500000000, 8192, 2000000000000, 'many')
+    """
+    match = _SCALED.match(value) if isinstance(value, str) else None
+    if match is None or value.strip().isdigit():  # digits alone are read to the last one
+        return value
+    number = float(match[1].replace("_", "")) * thousand ** _STEPS.get(match[2].lower(), 0)
+    return int(number) if number.is_integer() and abs(number) < _EXACT else number
+
+
+_EXACT = 2.0**53  # whole numbers above are not all floats
+
+
+def read_length(value: Any) -> Any:
+    """The same for the length of a sequence, in which a k is 1024."""
+    return read_amount(value, BINARY_THOUSAND)
+
+
+def read_workload(value: Any) -> Any:
+    """`inference` as `serve`; a word that is not known as it is."""
+    word = value.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(value, str) else value
+    return WORKLOADS.get(word, word) if isinstance(word, str) else word
+
+
+def read_duration(value: Any) -> Any:
+    """A time a token, where a whole number without a unit is refused: `30` is meant in milliseconds as often as not."""
+    text = str(value).strip()
+    if not isinstance(value, (bool, float)) and text.replace(".", "", 1).isdigit() and float(text) >= 1:
+        raise ValueError(f"{text} s? say {text}s or {text}ms")
+    return value
+
+
+def amount(kind: Any) -> BeforeValidator:
+    """Reads amounts before a number of that kind is checked."""
+    return BeforeValidator(read_amount, json_schema_input_type=kind | str)
+
+
+def length(kind: Any) -> BeforeValidator:
+    """Reads lengths before a number of that kind is checked."""
+    return BeforeValidator(read_length, json_schema_input_type=kind | str)
+
+
+def notes(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """How words were understood that could have been meant otherwise."""
+    found = []
+    word = said.get("workload")
+    if isinstance(word, str) and word.strip().lower() in _TWO_WAYS:
+        found.append(f"workload pretrain: what {word.strip()} is read as; finetune and lora train less or otherwise")
+    for name in LENGTHS:
+        text = said.get(name)
+        if isinstance(text, str) and _LENGTH.match(text):
+            found.append(f"{name} {read_length(text)}: {text.strip()}, with 1024 tokens a k as lengths have")
+    return tuple(found)
