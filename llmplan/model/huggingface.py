@@ -106,7 +106,7 @@ def _flags(config: Config, entry: Family, fields: Fields) -> None:
     for key, written in entry.get("expect", {}).items():
         value = value_of(written, fields)
         config.used.add(key)
-        if config.data.get(key) not in (None, value):
+        if value is not None and config.data.get(key) not in (None, value):
             config.fault(f"{key} = {config.data[key]!r} is not supported for {config.model_type}", key)
 
 

@@ -148,7 +148,7 @@ def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
 
 def _low_rank_queries(spec: ModelSpec, outputs: int) -> list[Linear]:
     if spec.q_lora_rank is None:
-        return [Linear("q", "attention_in", spec.hidden, outputs, "column", spec.heads, spec.qkv_bias)]
+        return [Linear("q", "attention_in", spec.hidden, outputs, "column", spec.heads)]  # never with a bias
     return [
         Linear("q_a", "attention_in", spec.hidden, spec.q_lora_rank, bias=spec.qkv_bias),
         Linear("q_b", "attention_in", spec.q_lora_rank, outputs, "column", spec.heads),
