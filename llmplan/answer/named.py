@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from llmplan.catalog.catalog import Catalog, EntryT
 from llmplan.formulas.traced import leaf, remembers
+from llmplan.machine.hardware import PriceList
 from llmplan.setup.plan import Setup
 
 T = TypeVar("T")
@@ -52,3 +54,20 @@ def named_machine(plan: PlanT) -> PlanT:
         plan, device=device.model_copy(update=parts), coefficients=named(plan.coefficients, "coefficients"),
         cluster=plan.cluster.model_copy(update={"fabric": named(fabric, "cluster.fabric")}),
     )  # fmt: skip
+
+
+class NamedCatalog(Catalog):
+    """A catalogue whose tables and prices are named."""
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> NamedCatalog:
+        """The same catalogue, named."""
+        return cls(catalog.folders)
+
+    def table(self, name: str, spec: type[EntryT]) -> EntryT:
+        """A table, named `NAME.field`."""
+        return named(super().table(name, spec), name)
+
+    def prices(self) -> tuple[PriceList, ...]:
+        """All price lists, named `prices.ID.field`."""
+        return tuple(named(prices, f"prices.{prices.id}") for prices in super().prices())

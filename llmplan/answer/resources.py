@@ -39,10 +39,10 @@ TIMES = {
     "device.efficiency.collectives.*.base": SCALE_UP,
     "device.efficiency.collectives.*.step": SCALE_UP,
     "device.efficiency.collectives.*.chunk": SCALE_UP,
+    "device.efficiency.collectives.*.protocol": SCALE_UP,
     "cluster.fabric.latency": SCALE_OUT,
-    "device.efficiency.*matmul.*.launch": HOST,
-    "device.efficiency.attention.launch": HOST,
-    "device.efficiency.decode_attention.*.latency": HOST,
+    "device.efficiency.*.launch": HOST,  # of kernels of any kind
+    "device.efficiency.*.latency": HOST,
     **{f"coefficients.{name}": HOST for name in HOST_TIMES},
 }
 """Fields of the catalogue that are fixed times, and whose."""

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 NAMES_SET = frozenset(NAMES)
 _OWN = ("name", "aliases", "versions", "parent", "notes", "fitted_on")
 """Keys of a stack that it never takes from its parent."""
-_BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin(field.annotation) is dict}
+BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin(field.annotation) is dict}
 """Tables of an efficiency whose rows are taken from a like device one by one."""
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
@@ -188,7 +188,7 @@ class Catalog:
         else:
             other = self._efficiency(self._entry("devices", own.like, Device), (*seen, own.like))
         filled = {name: getattr(own, name) for name in own.model_fields_set}
-        for name in _BY_KIND & filled.keys():
+        for name in BY_KIND & filled.keys():
             filled[name] = {**getattr(other, name), **filled[name]}
         return other.model_copy(update=filled)
 
@@ -241,12 +241,16 @@ class Catalog:
 
     def table(self, name: str, spec: type[EntryT]) -> EntryT:
         """A file that is one table, such as `energy.yaml`: the user's whole one, else the built-in one."""
-        own = [path for folder in self.folders if _is_file(path := folder / f"{name}.yaml")]
-        path = [*own, builtin("devices").parent / f"{name}.yaml"][0]
+        path = self.table_file(name)
         if path not in self._read:
             self._read[path] = check(read_entry(path), spec)
         entry: EntryT = self._read[path]
         return entry
+
+    def table_file(self, name: str) -> Path:
+        """The file of a table."""
+        own = [path for folder in self.folders if _is_file(path := folder / f"{name}.yaml")]
+        return [*own, builtin("devices").parent / f"{name}.yaml"][0]
 
     def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
         path = self.find(kind, name)

@@ -27,16 +27,31 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A model and how it was found.
+    """A model as it is written, and how it was found.
 
-    told: a sentence where its name was not that of an entry; precision: of the weights, where the name says it;
-    open_word: a word of the name that says that its weights are quantized, and not how.
+    file: where it is written; warnings: of its reading; told: a sentence where its name was not that of an entry;
+    precision: of the weights, where the name says it; open_word: a word of the name that says that its weights are
+    quantized, and not how.
     """
 
-    model: Model
+    spec: ModelSpec
+    file: Path
+    warnings: tuple[str, ...] = ()
     told: str = ""
     precision: str | None = None
     open_word: str | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model itself."""
+        return self.lowered(self.spec)
+
+    def lowered(self, spec: ModelSpec) -> Model:
+        """The model of a spec that is found in this way."""
+        model = lower(spec, self.warnings)
+        if self.precision is not None and self.precision != model.weight_precision:
+            return replace(model, weight_precision=self.precision, expert_precision=None)
+        return model
 
 
 def load_model(text: str, catalog: Catalog | None = None) -> Model:
@@ -55,12 +70,12 @@ def find_model(text: str, catalog: Catalog | None = None, *, download: bool = Fa
     """
     path_like = _is_path(text)
     if path_like and (_exists(text) or not REPOSITORY.match(text) or text.lower().endswith(SUFFIXES)):
-        return Found(lower(*_from_path(Path(text))))
+        return _from_path(Path(text))
     opened = _open(catalog)
     if opened.plain("models", text) is not None:
-        return Found(lower(_entry(text, opened)))
+        return _from_entry(text, opened)
     if _exists(text):
-        return Found(lower(*_from_path(Path(text))))
+        return _from_path(Path(text))
     return _by_name(text, opened, download=download)
 
 
@@ -74,11 +89,9 @@ def _by_name(text: str, catalog: Catalog, *, download: bool) -> Found:
     if named is None:
         raise _unknown(text, catalog)
     if isinstance(named.entry, Path):
-        return Found(lower(*_from_path(named.entry)), named.told)
-    model = lower(_entry(named.entry, catalog))
-    if named.precision is not None and named.precision != model.weight_precision:
-        model = replace(model, weight_precision=named.precision, expert_precision=None)
-    return Found(model, named.told, named.precision, named.open_word)
+        return replace(_from_path(named.entry), told=named.told)
+    found = _from_entry(named.entry, catalog)
+    return replace(found, told=named.told, precision=named.precision, open_word=named.open_word)
 
 
 def _unknown(text: str, catalog: Catalog) -> InputError:
@@ -109,14 +122,15 @@ def _is_path(text: str) -> bool:
     return any(mark in text for mark in separators if mark) or text.lower().endswith(SUFFIXES)
 
 
-def _from_path(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:
+def _from_path(path: Path) -> Found:
     if "\0" in str(path):
         raise InputError("a path cannot hold a NUL character")
     if path.is_dir() and not (path / CONFIG).is_file():
         raise InputError(Fault(f"no {CONFIG} in this folder", str(path)))
     if path.is_dir() or path.suffix.lower() == ".json":
-        return _from_json(path)
-    return _from_yaml(path), ()
+        spec, warnings = _from_json(path)
+        return Found(spec, path / CONFIG if path.is_dir() else path, warnings)
+    return Found(_from_yaml(path), path)
 
 
 def _from_json(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:
@@ -154,6 +168,10 @@ def _known(name: str, catalog: Catalog | None) -> bool:
     except InputError:
         return False
     return True
+
+
+def _from_entry(name: str, catalog: Catalog) -> Found:
+    return Found(_entry(name, catalog), catalog.find("models", name))
 
 
 def _entry(name: str, catalog: Catalog | None) -> ModelSpec:

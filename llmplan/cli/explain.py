@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -24,6 +25,9 @@ def _explain(
             "--term", metavar="NAME", help="Figure of the plan: activations, tensor_parallel_seconds, ... or all."
         ),
     ] = "",
+    depth: Annotated[
+        int | None, typer.Option("--depth", min=1, max=99, help="Levels of calls that the text shows; JSON holds all.")
+    ] = None,
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
@@ -42,7 +46,7 @@ def _explain(
     elif plan is None and not given:
         raise InputError("nothing to explain: name a code (LP012; `codes` lists them), or a plan and --term")
     else:
-        raise InputError("figures cannot be explained")
+        _terms(given, plan, term or "all", catalog, form, depth)
 
 
 def _code(name: str, form: str) -> None:
@@ -60,11 +64,40 @@ def _code(name: str, form: str) -> None:
         )
     chosen = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
     if form == "json":
-        typer.echo(dumps({one: {"title": c.title, "sentence": c.sentence, "doc": c.doc} for one, c in chosen.items()}))
+        from llmplan.answer.explanation import CodeAnswer, Explanation, as_data
+
+        codes = {one: CodeAnswer(title=c.title, sentence=c.sentence, doc=c.doc) for one, c in chosen.items()}
+        typer.echo(dumps(as_data(Explanation(codes=codes))))
     elif wanted == "CODES":
         typer.echo("\n".join(f"{one}  {c.title}" for one, c in chosen.items()))
     else:
         typer.echo(code_text(wanted, CODES[wanted]), nl=False)
+
+
+def _terms(
+    given: Mapping[str, Any], plan: str | None, term: str, catalog: list[Path] | None, form: str, depth: int | None
+) -> None:
+    from llmplan.answer.explain import explain
+    from llmplan.answer.resolve import resolve
+    from llmplan.answer.terms import terms_named
+    from llmplan.catalog.catalog import open_catalog
+    from llmplan.cli.plan_input import read_requests
+
+    opened = open_catalog(catalog or ())
+    requests, _ = read_requests(plan, given)
+    if len(requests) > 1:
+        raise InputError(Fault(f"holds {len(requests)} plans; explain takes one", plan))
+    resolved = resolve(requests[0], opened)
+    found = explain(resolved, opened, terms_named(term, resolved))
+    if form == "json":
+        from llmplan.answer.explanation import as_data, explanation
+        from llmplan.report.json import dumps
+
+        typer.echo(dumps(as_data(explanation(found)), indent=None))
+        return
+    from llmplan.report.explain import print_explanation
+
+    print_explanation(found, depth)
 
 
 app.command("explain")(plan_options(_explain))

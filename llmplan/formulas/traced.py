@@ -7,8 +7,8 @@ read, and `slopes` has the derivatives by all of them in one pass backwards.
 
 A comparison gives a plain bool, so that of two branches only the one that was taken is remembered. Steps that change
 nothing (adding 0, multiplying by 1) are left out, and what is multiplied by 0 is a plain 0. Whole numbers stay whole:
-they count, index and print as before. Ignored: kinks, where the derivative of one side is given; whole numbers that are
-too large for a float (beyond 2^53), which no plan has.
+they count, index and print as before, though they are floats too (Python's `2.0 * n` would never ask a kind of int).
+Ignored: kinks, where the derivative of one side is given; whole numbers beyond 2^53, which no plan has.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from llmplan.formulas import numeric
 Gradient = Callable[..., tuple[float, ...]]
 
 
-class _Made:
-    """What a number of either kind remembers.
+class Traced(float):
+    """A float that remembers.
 
     op: the operation (`leaf` where it was read, `name` where it only got another name); of: its operands; grads: the
     derivatives by them; note: about a leaf or a name, by whoever gave it; serial: grows with each number that is made,
     so that operands come before what is made of them.
     """
 
-    __slots__ = ()
+    __slots__ = ("grads", "note", "of", "op", "serial")
     op: str
     of: tuple[Any, ...]
     grads: tuple[float, ...]
@@ -48,14 +48,19 @@ class _Made:
         return _node(name, getattr(numeric, name)(*plain), operands, _FUNCTIONS[name](*plain))
 
 
-class Traced(_Made, float):
-    """A float that remembers."""
-
-    __slots__ = ("grads", "note", "of", "op", "serial")
-
-
-class TracedInt(_Made, int):
+class Whole(Traced):
     """A whole number that remembers."""
+
+    __slots__ = ()
+
+    def __index__(self) -> int:
+        return int(float(self))
+
+    def __str__(self) -> str:
+        return str(int(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self) if spec in ("", "d", ",") else float(self), spec)
 
 
 _next = count().__next__
@@ -63,7 +68,7 @@ _next = count().__next__
 
 def _node(op: str, value: float, of: tuple[Any, ...], grads: tuple[float, ...], note: Any = None) -> Any:
     """A number of the kind of its value."""
-    new: Any = int.__new__(TracedInt, value) if value.__class__ is int else float.__new__(Traced, value)
+    new = Traced.__new__(Whole if value.__class__ is int else Traced, value)
     new.op, new.of, new.grads, new.note, new.serial = op, of, grads, note, _next()
     return new
 
@@ -80,17 +85,17 @@ def renamed(value: Any, note: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """The number alone."""
-    return int(value) if isinstance(value, int) else float(value)
+    return int(value) if isinstance(value, (int, Whole)) else float(value)
 
 
 def remembers(value: Any) -> bool:
     """Whether it is such a number."""
-    return isinstance(value, _Made)
+    return isinstance(value, Traced)
 
 
 def as_float(value: Any) -> Any:
     """A whole number as a float that remembers the same."""
-    return value if isinstance(value, float) else _node(value.op, float(value), value.of, value.grads, value.note)
+    return _node(value.op, float(value), value.of, value.grads, value.note) if isinstance(value, Whole) else value
 
 
 def _slopes_of_power(a: float, b: float) -> tuple[float, float]:
@@ -139,9 +144,9 @@ _LEFT, _RIGHT = (("+",), ("*",)), (("+", "-"), ("*", "/", "**"))  # operators th
 
 def _unchanged(op: str, a: Any, b: Any) -> Any:
     """The operand that the operation leaves as it is; None where there is none. a, b: one of them remembers."""
-    if b in (0, 1) and not isinstance(b, _Made) and op in _RIGHT[int(b)]:
+    if b in (0, 1) and not isinstance(b, Traced) and op in _RIGHT[int(b)]:
         return a
-    return b if a in (0, 1) and not isinstance(a, _Made) and op in _LEFT[int(a)] else None
+    return b if a in (0, 1) and not isinstance(a, Traced) and op in _LEFT[int(a)] else None
 
 
 def _lifted(op: str, operate: Callable[[Any, Any], Any], gradient: Gradient, a: Any, b: Any) -> Any:
@@ -177,15 +182,16 @@ def _negative(self: Any) -> Any:
 
 
 def _equip() -> None:
-    """Gives both kinds their operators. Each class needs its own: those of float and int come first otherwise."""
-    for kind in (Traced, TracedInt):
-        for name, (op, operate, gradient) in _OPERATORS.items():
-            method, swapped = _operator(op, operate, gradient)
-            setattr(kind, f"__{name}__", method)
-            setattr(kind, f"__r{name}__", swapped)
-        kind.__neg__ = _negative  # type: ignore[method-assign]
-        kind.__ceil__ = _whole("ceil", math.ceil)  # type: ignore[method-assign]
-        kind.__floor__ = _whole("floor", math.floor)  # type: ignore[method-assign]
+    for name, (op, operate, gradient) in _OPERATORS.items():
+        method, swapped = _operator(op, operate, gradient)
+        setattr(Traced, f"__{name}__", method)
+        setattr(Traced, f"__r{name}__", swapped)
+    for name, method in {
+        "neg": _negative,
+        "ceil": _whole("ceil", math.ceil),
+        "floor": _whole("floor", math.floor),
+    }.items():
+        setattr(Traced, f"__{name}__", method)
 
 
 _equip()
@@ -211,7 +217,7 @@ def in_order(*roots: Any) -> list[Any]:
     waiting = list(found.values())
     while waiting:
         for operand in waiting.pop().of:
-            if id(operand) not in found and isinstance(operand, _Made):
+            if id(operand) not in found and isinstance(operand, Traced):
                 found[id(operand)] = operand
                 waiting.append(operand)
     return sorted(found.values(), key=attrgetter("serial"))

@@ -1,11 +1,137 @@
-"""A warning's code for people."""
+"""Explanations for people: each figure's expression, the numbers in it, and what made them, level by level."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llmplan.answer.expressions import Expression, expression, maker, result_name
+from llmplan.answer.formula_text import FormulaText, formula_text
+from llmplan.formatting import binary, duration
+from llmplan.formulas.traced import remembers
+from llmplan.report.verdict import part_name
 
 if TYPE_CHECKING:
+    from llmplan.answer.explain import Explained
+    from llmplan.answer.recording import Call
     from llmplan.setup.codes import Code
+
+_LEVELS, _LEVELS_OF_MANY = 3, 1  # of calls that are shown of one figure, and of each of many
+_DIGITS = 6
+_FORMULAS = "llmplan.formulas."
+
+
+def print_explanation(found: Explained, depth: int | None) -> None:
+    """Every term on stdout, then the catalogue entries; plain text, so that a pipe gets the same.
+
+    depth: levels of calls to show; None = three of one term, one of many.
+    """
+    usual = _LEVELS if len(found.values) == 1 else _LEVELS_OF_MANY
+    writer = _Writer(found, usual if depth is None else depth)
+    for name, value in found.values.items():
+        for line in writer.term(name, value):
+            sys.stdout.write(f"{line.rstrip()}\n")
+        sys.stdout.write("\n")
+    sys.stdout.write("Catalogue entries\n")
+    for entry, date, sources in found.entries():
+        sys.stdout.write(f"  {entry}, checked {date}\n")
+        for what, where in sources.items():
+            sys.stdout.write(f"    {' '.join(what.split())}: {' '.join(where.split())}\n")
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes figures; told: what was said once and need not be said again."""
+
+    found: Explained
+    depth: int
+    told: set[Any] = field(default_factory=set)
+    cut: bool = False
+
+    def term(self, name: str, value: Any) -> Iterator[str]:
+        unit = self.found.terms[name].unit
+        handy = {"bytes": lambda number: binary(number, 3), "s": duration}.get(unit)
+        yield f"{part_name(name)} = {_amount(value, unit)}{f' ({handy(float(value))})' if handy else ''}"
+        made = maker(value)
+        if not remembers(made) or made.op == "leaf":
+            yield f"    {self._leaf(part_name(name), made)}"
+            return
+        self.cut = False
+        self.told.add(id(made))
+        yield from self._body(made, 1)
+        if self.cut:
+            yield f"  (more levels: --depth {self.depth + 1})"
+
+    def _body(self, number: Any, level: int) -> Iterator[str]:
+        """The expression of a number and what stands in it."""
+        pad = "  " * level
+        call = number.note.call if number.op == "name" else None
+        if call is not None:
+            yield from (f"{pad}  {line}" for line in self._says(call))
+        written = expression(number)
+        yield from _expression(written, pad)
+        units = {} if call is None else {one.name: one.unit for one in formula_text(call.function).arguments}
+        for symbol, operand in written.operands.items():
+            yield from self._operand(symbol, operand, level, units.get(symbol, ""))
+
+    def _operand(self, symbol: str, operand: Any, level: int, unit: str) -> Iterator[str]:
+        """A number in an expression: where it was read, or what made it."""
+        pad, made = "  " * (level + 1), maker(operand)
+        if not remembers(made) or made.op == "leaf":
+            yield f"{pad}{self._leaf(symbol, made, unit)}"
+            return
+        if made.op == "name":
+            unit = formula_text(made.note.call.function).unit
+            name = result_name(made.note)
+            through = "" if symbol.partition(" #")[0] == name else f" = {name}"
+            line = f"{pad}{symbol} = {_amount(made, unit)}{through}"
+            if id(made) in self.told or self._is_last(level):
+                yield line
+                return
+            self.told.add(id(made))
+            yield line
+            yield from self._body(made, level + 1)
+            return
+        yield f"{pad}{symbol} = {_amount(made, unit)}"
+        if id(made) not in self.told:
+            self.told.add(id(made))
+            yield from self._body(made, level + 1)
+
+    def _is_last(self, level: int) -> bool:
+        """Whether no further level is shown, which is noted."""
+        self.cut = self.cut or level >= self.depth
+        return level >= self.depth
+
+    def _leaf(self, symbol: str, number: Any, unit: str = "") -> str:
+        if not remembers(number):
+            return f"{symbol} {_amount(number, unit)}"
+        return f"{symbol} {_amount(number, unit)}  <- {self.found.origin(number)}"
+
+    def _says(self, call: Call) -> Iterator[str]:
+        """What a function says of itself, once; the formula and the sources of those that are one."""
+        if call.function in self.told:
+            return
+        self.told.add(call.function)
+        text: FormulaText = formula_text(call.function)
+        if text.says:
+            yield text.says
+        if text.module.startswith(_FORMULAS):
+            if text.formula:
+                yield text.formula
+            yield from (f"source: {one}" for one in text.references if one not in text.says + text.formula)
+
+
+def _expression(written: Expression, pad: str) -> Iterator[str]:
+    yield f"{pad}= {written.text}"
+    for letter, text in written.where.items():
+        yield f"{pad}  where {letter} = {text}"
+
+
+def _amount(value: Any, unit: str) -> str:
+    number = f"{float(value):.{_DIGITS}g}"
+    return number if unit in ("", "1") else f"{number} {unit}"
 
 
 def code_text(name: str, code: Code) -> str:

@@ -38,6 +38,12 @@ NOT_FOR_SERVING = (
     "recompute", "sequence_parallel", "offload_optimizer", "tokens", "steps", "epochs", "dataset_tokens",
 )  # fmt: skip
 """Words of training."""
+POLICY_OPTIONS = {
+    "max_sequences": "max_num_seqs",
+    "max_batch_tokens": "max_num_batched_tokens",
+    "block_tokens": "block_size",
+}
+"""Fields of an engine's policy, and the options that set them."""
 DEFAULT_BATCH = 32
 """Requests in flight of a closed loop or static batch where none are given."""
 
@@ -86,14 +92,9 @@ def started(policy: ServingPolicy, said: PlanOptions, device: Device) -> Serving
     lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens))
     if lengths_said <= policy.whole_prompts:
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
-    for name, value in (
-        ("max_sequences", said.max_num_seqs),
-        ("max_batch_tokens", said.max_num_batched_tokens),
-        ("block_tokens", said.block_size),
-        ("graph_bytes", 0.0 if said.enforce_eager else None),
-    ):
-        if value is not None:
-            changed[name] = value
+    changed |= {name: value for name, word in POLICY_OPTIONS.items() if (value := getattr(said, word)) is not None}
+    if said.enforce_eager:
+        changed["graph_bytes"] = 0.0
     return policy.model_copy(update=changed) if changed else policy
 
 

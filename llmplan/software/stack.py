@@ -179,8 +179,9 @@ class Stack(Spec):
 
     def at(self, asked: str | None) -> Release:
         """The stack as of a version; None means the newest."""
-        found = choose(self.versions, asked)
-        policy = self._ruled(asked if found is None or not version_key(found.version)[0] else found.date)
+        found, policy = choose(self.versions, asked), self.policy
+        for rule in self.rules_at(asked):
+            policy = merged(policy, rule.policy)
         if found is None:
             return Release("", self.date, self.training, policy, Coefficients.of(self.fitted))
         return Release(
@@ -188,12 +189,11 @@ class Stack(Spec):
             Coefficients.of({**self.fitted, **found.fitted}),
         )  # fmt: skip
 
-    def _ruled(self, asked: str | None) -> ServingPolicy | None:
-        """The policy with every rule up to a version, or up to the date of one that has only a name."""
-        policy, last = self.policy, choose(self.rules, asked)
-        for rule in self.rules[: self.rules.index(last) + 1] if last is not None else ():
-            policy = merged(policy, rule.policy)
-        return policy
+    def rules_at(self, asked: str | None) -> tuple[Rule, ...]:
+        """Every rule up to a version, or up to the date of one that has only a name."""
+        found = choose(self.versions, asked)
+        last = choose(self.rules, asked if found is None or not version_key(found.version)[0] else found.date)
+        return self.rules[: self.rules.index(last) + 1] if last is not None else ()
 
 
 @dataclass(frozen=True, slots=True)

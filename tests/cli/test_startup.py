@@ -15,7 +15,7 @@ HEAVY = {
     "llmplan.report.table",
     "llmplan.model.huggingface",
 }
-HEAVY |= {"llmplan.answer.economics", "llmplan.answer.explain", "llmplan.search"}
+HEAVY |= {"llmplan.answer.economics", "llmplan.answer.explain", "llmplan.answer.recording", "llmplan.search"}
 
 
 def imported(here: Path, *arguments: str) -> set[str]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import llmplan
 from llmplan.formulas import attention, collectives, decode, kv_cache, matmul, numeric, pipeline, queueing, reliability
 from llmplan.formulas import step as step_formulas
-from llmplan.formulas.traced import Traced, TracedInt, by_leaf, leaf, plain, remembers, slopes
+from llmplan.formulas.traced import Traced, Whole, by_leaf, leaf, plain, remembers, slopes
 
 Formula = Callable[..., Any]
 PHYSICS = (attention, collectives, decode, kv_cache, matmul, pipeline, queueing, reliability, step_formulas)
@@ -66,15 +66,18 @@ def test_derivatives_are_those_of_finite_differences(function: Formula, values: 
 
 def test_whole_numbers_stay_whole() -> None:
     tp = leaf(8, "tp")
-    assert isinstance(tp, TracedInt)
+    assert isinstance(tp, Whole)
     assert list(range(tp)) == list(range(8))
     assert f"{tp}" == "8"
-    assert isinstance(tp * 2, TracedInt)
+    assert isinstance(tp * 2, Whole)
     assert tp // 3 == 2
     assert isinstance(tp / 2, Traced)
     assert isinstance(numeric.real(tp), Traced)
-    assert isinstance(math.ceil(tp / 3), TracedInt)
-    assert 1 << tp == 256
+    assert isinstance(math.ceil(tp / 3), Whole)
+    assert "ab" * tp == "abababababababab"
+    assert [0] * tp == 8 * [0]
+    assert remembers(2.0 * tp)
+    assert {8: 1}[tp] == 1
 
 
 def test_what_changes_nothing_is_left_out() -> None:

@@ -1,0 +1,94 @@
+"""Figures of an estimate walked down to the catalogue fields and options that they were read from.
+
+The plan is estimated once more with numbers that remember how they were made, so that an explanation is the calculation
+itself: no figure, branch or origin is told that the planner did not take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from llmplan.answer.named import named
+from llmplan.answer.origins import Origins, shown
+from llmplan.answer.recording import Constant, defined_in, recorded
+from llmplan.answer.terms import Figures, Term, terms_of
+from llmplan.errors import InputError
+
+if TYPE_CHECKING:
+    from llmplan.answer.resolve import Plan
+    from llmplan.catalog.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Figures that remember, by term, and where their leaves were read."""
+
+    plan: Plan
+    terms: dict[str, Term]
+    values: dict[str, Any]
+    origins: Origins
+
+    def entries(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """The catalogue entries of the plan: file, date, and what it names as sources of what."""
+        plan, catalog = self.plan, self.origins.catalog
+        for kind, entry in (("devices", plan.device), ("clusters", plan.cluster), ("stacks", plan.stack)):
+            sources = {source.what: source.where for source in entry.sources}
+            if kind == "devices" and plan.device.efficiency.source:
+                sources["measured efficiency"] = plan.device.efficiency.source
+            yield shown(catalog.find(kind, entry.id)), entry.date, sources
+
+    def origin(self, number: Any) -> str:
+        """Where a leaf was read."""
+        if isinstance(number.note, Constant):
+            return f"{defined_in(number.note)}: {number.note.name}"
+        return self.origins.of(str(number.note))
+
+
+def explain(plan: Plan, catalog: Catalog, names: Sequence[str]) -> Explained:
+    """Terms of a plan; those that are nothing are left out unless asked for alone. InputError where none is known."""
+    known, (remembering, file) = terms_of(plan), _named_plan(plan, catalog)
+    figures = Figures(remembering, catalog)
+    Figures(plan, catalog).work_out()  # loads all that is to be recorded
+    with recorded():
+        figures.work_out()
+    found = {name: value for name in names if (value := known[name].read(figures)) is not None}
+    kept = {name: value for name, value in found.items() if value != 0 or len(names) == 1}
+    if not kept:
+        raise InputError(figures.why_nothing(names[0]))
+    return Explained(plan, {name: known[name] for name in kept}, kept, Origins(plan, catalog, file))
+
+
+def _named_plan(plan: Plan, catalog: Catalog) -> tuple[Plan, str]:
+    """The plan with every number named, and the file of its model where that was read again."""
+    model, file = _named_model(plan, catalog)
+    parts = (
+        "device",
+        "cluster",
+        "coefficients",
+        "layout",
+        "workload",
+        "stack",
+        "options",
+        "recipe",
+        "engine",
+        "prefill",
+    )
+    new = {part: named(getattr(plan, part), part) for part in parts if hasattr(plan, part)}
+    return replace(plan, model=named(model, "model"), **new), file
+
+
+def _named_model(plan: Plan, catalog: Catalog) -> tuple[Any, str]:
+    """The model put together from the named numbers of its entry, where it is the plan's; else as it is."""
+    from llmplan.catalog.load_model import find_model
+
+    said = plan.options.model
+    if not isinstance(said, str):
+        return plan.model, ""
+    try:
+        found = find_model(said, catalog)
+    except InputError:  # the path was written in a plan file of another folder
+        return plan.model, ""
+    model = found.lowered(named(found.spec, "spec"))
+    return (model, str(found.file)) if model == plan.model else (plan.model, "")
