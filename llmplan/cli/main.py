@@ -29,6 +29,7 @@ COMMANDS = {
     "estimate": "llmplan.cli.estimate",
     "fit": "llmplan.cli.fit",
     "compare": "llmplan.cli.compare",
+    "list": "llmplan.cli.shelf",
     "explain": "llmplan.cli.explain",
     "validate": "llmplan.cli.validate",
     "catalog": "llmplan.cli.catalog",

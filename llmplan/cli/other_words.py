@@ -19,13 +19,13 @@ OTHER_WORDS = {
     "--global-batch-size": "--global-batch", "--micro-batch-size": "--micro-batch", "--mbs": "--micro-batch",
     "--gbs": "--global-batch", "--per-device-train-batch-size": "--micro-batch", "--seq-length": "--seq-len",
     "--sequence-length": "--seq-len", "--max-seq-length": "--seq-len", "--context": "--seq-len or --input-tokens",
-    "--context-length": "--seq-len or --input-tokens", 
+    "--context-length": "--seq-len or --input-tokens",
     "--ctx-size": "--input-tokens", "--isl": "--input-tokens", "--osl": "--output-tokens",
     "--input-len": "--input-tokens", "--output-len": "--output-tokens", "--prompt-tokens": "--input-tokens",
     "--max-tokens": "--output-tokens", "--qps": "--request-rate", "--rps": "--request-rate",
     "--dtype": "--precision (training) or --weight-precision", "--quantization": "--weight-precision",
     "--quant": "--weight-precision", "--kv-cache-dtype": "--kv-precision",
-    
+
     "--engine": "--stack", "--framework": "--stack", "--backend": "--stack", "--task": "--workload",
     "--mode": "--workload", "--ttft": "--max-ttft", "--tpot": "--max-tpot", "--itl": "--max-tpot",
     "--train-tokens": "--tokens", "--lora-r": "--lora-rank", "--output": "--format", "--out": "--format",

@@ -21,6 +21,7 @@ from llmplan.model.spec import ModelSpec
 from llmplan.report.answers import CostAnswer, EnergyAnswer, LimitAnswer, RunAnswer, StorageAnswer
 from llmplan.report.search_answers import ChangeAnswer, FitSummary, FrontAnswer, MaximizeAnswer, SearchAnswer
 from llmplan.report.serving_answers import ServingResult
+from llmplan.report.shelf import ModelList
 from llmplan.report.validation_answers import Validation
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
@@ -244,6 +245,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "estimates": Estimates,
     "compare": Comparison,
     "fit": Fit,
+    "list": ModelList,
     "validation": Validation,
     "model": ModelSpec,
     "device": Device,
@@ -252,7 +254,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "prices": PriceList,
 }
 """What `llmplan schema` knows, by name."""
-WRITTEN = ("estimate", "estimates", "compare", "fit", "validation")
+WRITTEN = ("estimate", "estimates", "compare", "fit", "list", "validation")
 
 
 def json_schema(name: str) -> dict[str, Any]:
