@@ -20,8 +20,8 @@ from llmplan.search.scores import evaluate
 from llmplan.search.space import Space
 from llmplan.search.training import Search, search
 from llmplan.setup.request import request
-from llmplan.training.step import training_time
 from llmplan.training.memory import training_memory
+from llmplan.training.step import training_time
 
 # name, model, hardware, devices, sequence, global batch, further choices; from a thousand layouts to ten million
 SPACES = [

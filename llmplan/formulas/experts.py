@@ -75,4 +75,5 @@ def routed_bytes(rows: Num, tokens: Num, hidden: Num, inner: Num) -> Num:
     >>> routed_bytes(2.0, 1.0, 8.0, 4.0)
     96.0
     """
-    return 2.0 * (rows * (3.0 * inner + hidden) + tokens * hidden)
+    halves_and_product = 3.0
+    return 2.0 * (rows * (halves_and_product * inner + hidden) + tokens * hidden)

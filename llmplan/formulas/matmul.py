@@ -76,7 +76,8 @@ def gradient_traffic(rows: Num, n: Num, k: Num, input_bytes: Num, sets: Num = 1.
     >>> gradient_traffic(2.0, 3.0, 4.0, 2.0)
     124.0
     """
-    return input_bytes * rows * (k + n) + 8.0 * sets * k * n
+    accumulator = 8.0
+    return input_bytes * rows * (k + n) + accumulator * sets * k * n
 
 
 def cast_bytes(elements: Num, narrow_bytes: Num, copies: Num = 1.0) -> Num:

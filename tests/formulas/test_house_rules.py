@@ -23,7 +23,6 @@ HELPERS = "numeric.py"
 # Numbers that stand bare in a function, each with what it is there.
 KNOWN_NUMBERS = {
     ("states.py", "gpt_parameters"): {12.0, 13.0},  # coefficients of the published formula
-    ("decode.py", "reduce_latency"): {4.0},  # 1 + log2(8): normalises to eight devices
     ("queueing.py", "single_server_wait"): {0.98},  # where the formula is cut
     ("queueing.py", "many_server_wait"): {0.9},  # where the formula is cut
     ("kv_cache.py", "growing_length"): {1e-12, 1e12},  # guard against division by zero, and an end
@@ -60,9 +59,9 @@ def test_numpy_is_not_loaded_by_plain_numbers() -> None:
     code = f"""
 import sys
 import {modules}
-from llmplan.formulas.collectives import members_in_domain, ring_latency
+from llmplan.formulas.collectives import members_in_domain, one_shot_seconds
 from llmplan.formulas.pipeline import micro_batches_in_flight, stage_layers
-members_in_domain(16.0, 4.0, 8.0), ring_latency(64.0, 8.0, 1e-5, 2e-5)
+members_in_domain(16.0, 4.0, 8.0), one_shot_seconds(64.0, 8.0, bandwidth=1e5, base=2e-5)
 micro_batches_in_flight(8.0, 3.0, 64.0), stage_layers(126.0, 16.0, 1.0)
 assert "numpy" not in sys.modules
 assert not [name for name in sys.modules if name.startswith("llmplan.") and not name.startswith("llmplan.formulas")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 
@@ -15,15 +16,20 @@ from llmplan.formulas.attention import (
     score_traffic,
 )
 from llmplan.formulas.collectives import (
-    all_reduce_seconds,
     bus_bandwidth,
     dispatch_seconds,
-    gather_seconds,
+    exchange_seconds,
     members_in_domain,
-    ring_latency,
+    one_shot_seconds,
+    pipelined_seconds,
+    ring_seconds,
     send_seconds,
+    switch_reduce_seconds,
+    two_shot_seconds,
 )
-from llmplan.formulas.matmul import grouped_matmul_seconds, matmul_flops, matmul_seconds, matmul_traffic
+from llmplan.formulas.decode import decode_attention_seconds
+from llmplan.formulas.experts import busiest_rank, padded_rows, routed_bytes, touched_experts
+from llmplan.formulas.matmul import cast_bytes, gradient_traffic, matmul_flops, matmul_seconds, product_traffic
 from llmplan.formulas.numeric import soft_maximum
 from llmplan.formulas.pipeline import bubble_seconds
 
@@ -50,13 +56,41 @@ def test_bubble_of_figures_3_and_4() -> None:
 # Collectives
 
 
+RING = {"bandwidth": 100e9, "base": 0.0, "step": 0.0, "hop": 0.0, "chunk": 0.0}
+
+
 def test_a_ring_moves_every_byte_but_ones_own() -> None:
     # 4 devices, 1 GB, 100 GB/s: each sends 3 pieces of 0.25 GB = 7.5 ms; an all-reduce does it twice
-    assert gather_seconds(1e9, 4.0, 100e9, 0.0) == pytest.approx(0.0075, rel=EXACT)
-    assert all_reduce_seconds(1e9, 4.0, 100e9, 0.0) == pytest.approx(0.015, rel=EXACT)
-    assert all_reduce_seconds(1e9, 4.0, 100e9, 3e-5) == pytest.approx(0.01503, rel=EXACT)
-    assert gather_seconds(1e9, 1.0, 100e9, 0.0) == 0.0
+    assert ring_seconds(1e9, 4.0, 4.0, 1.0, **RING) == pytest.approx(0.0075, rel=EXACT)
+    assert ring_seconds(1e9, 4.0, 4.0, 2.0, **RING) == pytest.approx(0.015, rel=EXACT)
+    assert ring_seconds(1e9, 4.0, 4.0, 2.0, **(RING | {"base": 3e-5})) == pytest.approx(0.01503, rel=EXACT)
+    assert ring_seconds(1e9, 1.0, 1.0, 2.0, **(RING | {"base": 3e-5, "step": 1.0})) == 0.0
     assert send_seconds(1e9, 25e9, 1e-5) == pytest.approx(0.04001, rel=EXACT)
+
+
+def test_latency_of_a_ring_is_that_of_its_steps() -> None:
+    # 32 ranks, 8 a domain: seven steps inside, and 4 domains are two doublings; twice for an all-reduce
+    steps = RING | {"base": 10e-6, "step": 1e-6, "hop": 20e-6}
+    assert ring_seconds(0.0, 32.0, 8.0, 1.0, **steps) == pytest.approx(57e-6, rel=EXACT)
+    assert ring_seconds(0.0, 32.0, 8.0, 2.0, **steps) == pytest.approx(104e-6, rel=EXACT)
+    assert ring_seconds(0.0, 5.0, 2.0, 1.0, **(RING | {"hop": 1.0})) == pytest.approx(1.584962500721156, rel=EXACT)
+
+
+def test_chunks_are_cut_as_well_as_can_be() -> None:
+    # 1 s on the link, 0.01 s to start a chunk: ten chunks of 0.1 s take 1 + 0.1 + 0.1; nine or eleven no less
+    best = min((1 + 1 / count) * 1.0 + count * 0.01 for count in range(1, 100))
+    assert pipelined_seconds(1e9, 1e9, 0.01) == pytest.approx(best, rel=EXACT) == 1.2
+
+
+def test_a_switch_adds_up_on_the_way() -> None:
+    # 8 devices, 1 GB, 100 GB/s: the whole up once, an eighth down for the share each holds: 11.25 ms
+    assert switch_reduce_seconds(1e9, 8.0, bandwidth=100e9, base=1e-5, chunk=0.0) == pytest.approx(0.01126, rel=EXACT)
+
+
+def test_shots_of_small_messages() -> None:
+    # 8 devices, 1 MB, 100 GB/s: seven others' megabytes are 70 us; by shares 2 x 7 / 8 of one: 17.5 us
+    assert one_shot_seconds(1e6, 8.0, bandwidth=100e9, base=3e-6) == pytest.approx(73e-6, rel=EXACT)
+    assert two_shot_seconds(1e6, 8.0, bandwidth=100e9, base=3e-6) == pytest.approx(20.5e-6, rel=EXACT)
 
 
 def test_groups_inside_and_across_nodes() -> None:
@@ -68,13 +102,6 @@ def test_groups_inside_and_across_nodes() -> None:
     assert bus_bandwidth(16.0, 4.0, 230e9, 25e9) == 100e9
     assert bus_bandwidth(4.0, 4.0, 230e9, 25e9) == 230e9
     assert bus_bandwidth(16.0, 8.0, 100e9, 25e9) == 100e9  # the links limit, not 8 ports
-
-
-def test_latency_steps_over_domains() -> None:
-    # 32 ranks, 8 a domain: 4 domains = 2 doublings of 10 us, and 16 us inside
-    assert ring_latency(32.0, 8.0, 16e-6, 10e-6) == pytest.approx(36e-6, rel=EXACT)
-    assert ring_latency(5.0, 2.0, 0.0, 1.0) == pytest.approx(1.584962500721156, rel=EXACT)  # log2 of 3 domains
-    assert ring_latency(1.0, 1.0, 16e-6, 10e-6) == 0.0
 
 
 def test_dispatch_inside_a_domain_carries_every_copy() -> None:
@@ -89,6 +116,43 @@ def test_dispatch_across_domains_sends_once_to_each() -> None:
     assert dispatch_seconds(1e9, 1.0, 16.0, 8.0, 1e15, 10e9, 0.0) == pytest.approx(0.05, rel=EXACT)
     # many copies reach every other domain, and no more: 3 of 4 domains
     assert dispatch_seconds(1e9, 1e6, 32.0, 8.0, 1e30, 10e9, 0.0) == pytest.approx(0.3, rel=EXACT)
+
+
+def test_an_exchange_sends_every_copy_to_its_rank() -> None:
+    # 16 ranks on two nodes, 2 copies of 1 GB: 7 of 16 stay inside (0.875 GB at 100 GB/s), 8 of 16 cross (1 GB at 10)
+    links = {"scale_up": 100e9, "scale_out": 10e9, "base": 1e-3, "chunk": 0.0}
+    assert exchange_seconds(1e9, 2.0, 16.0, 8.0, **links) == pytest.approx(0.101, rel=EXACT)
+    inside = links | {"chunk": 0.0}
+    assert exchange_seconds(1e9, 2.0, 8.0, 8.0, **inside) == pytest.approx(0.0185, rel=EXACT)  # 7 of 8, twice
+
+
+# Experts
+
+
+def test_touched_experts_are_those_of_a_drawing() -> None:
+    # 3 tokens, each to one of 2 experts: all three miss one with probability 1/8
+    assert touched_experts(2.0, 1.0, 3.0) == pytest.approx(2 * 7 / 8, rel=EXACT)
+    # uneven, s = 1, r = 1 row an expert on average: (1 + 1)^-1 have none
+    assert touched_experts(8.0, 2.0, 4.0, 1.0) == pytest.approx(4.0, rel=1e-5)
+
+
+def test_the_busiest_rank() -> None:
+    # 4 ranks of 4 experts, 25 rows an expert, s = 0: a rank's sum varies by sqrt(1/25 / 4) = 0.1, times sqrt(2 ln 4)
+    assert busiest_rank(4.0, 16.0, 2.0, 200.0, 0.0) == pytest.approx(1 + 0.1 * math.sqrt(2 * math.log(4)), rel=EXACT)
+    # s = 0.3 beside it: sqrt((0.09 + 0.04) / 4)
+    uneven = 1 + math.sqrt(0.13 / 4 * 2 * math.log(4))
+    assert busiest_rank(4.0, 16.0, 2.0, 200.0, 0.3) == pytest.approx(uneven, rel=EXACT)
+    assert busiest_rank(8.0, 8.0, 2.0, 1e9, 5.0) == 4.0  # every token on its one expert: R x 1 / k
+
+
+def test_padding_of_groups_costs_rows() -> None:
+    assert padded_rows(1000.0, 8.0, 3.0, 64.0) == 1512.0  # half a tile for each of many rows
+    assert padded_rows(8.0, 8.0, 3.0, 64.0) == 32.0  # three more for each of few
+
+
+def test_bytes_beside_the_products_of_experts() -> None:
+    # 10 rows, 8 wide inside and 4 outside: 2 x 8 read, 8 written, 4 read; 5 tokens' sums of 4 written; 2 bytes each
+    assert routed_bytes(10.0, 5.0, 4.0, 8.0) == 2 * (10 * (16 + 8 + 4) + 5 * 4)
 
 
 # Attention
@@ -129,11 +193,23 @@ def test_attention_flops_of_narayanan() -> None:
 
 
 def test_attention_is_limited_by_work_or_by_traffic() -> None:
-    curve = {"rate": 1e14, "bandwidth": 1e12, "launch": 5e-6, "ramp": 0.0}
-    assert attention_seconds(1e12, 1.0, **curve) == pytest.approx(0.010005, rel=1e-9)
-    assert attention_seconds(1.0, 1e10, **curve) == pytest.approx(0.010005, rel=1e-9)
-    assert attention_seconds(0.0, 0.0, **curve) == 5e-6
-    assert attention_seconds(1e12, 0.0, **(curve | {"ramp": 1e12})) == pytest.approx(0.020005, rel=EXACT)
+    curve = {"rate": 1e14, "bandwidth": 1e12, "launch": 5e-6, "ramp": 0.0, "tail": 0.0}
+    # 1e6 queries x 1000 keys x 500 wide x 2 = 1e12 FLOP: 10 ms; 1e10 bytes too
+    assert attention_seconds(1e6, 1e3, 500.0, 0.0, 1.0, **curve) == pytest.approx(0.010005, rel=1e-9)
+    assert attention_seconds(1.0, 1.0, 1.0, 0.0, 1e10, **curve) == pytest.approx(0.010005, rel=1e-9)
+    assert attention_seconds(0.0, 0.0, 500.0, 0.0, 0.0, **curve) == 5e-6
+    # a ramp of 100 keys adds a tenth, a tail of 1e5 queries another, 1e12 FLOP beside it as much again
+    more = curve | {"ramp": 100.0, "tail": 1e5}
+    assert attention_seconds(1e6, 1e3, 500.0, 1e12, 0.0, **more) == pytest.approx(0.0221 + 5e-6, rel=EXACT)
+
+
+def test_decoding_reads_the_cache_once() -> None:
+    curve = {"few": 4.0, "bandwidth": 1e12, "rate": 1e15, "latency": 1e-5}
+    assert decode_attention_seconds(1e9, 1e9, 0.0, **curve) == pytest.approx(0.00101, rel=EXACT)
+    # as many streams as `few`: longer by sqrt(2); three quarters of them: by 5 / 3
+    assert decode_attention_seconds(1e9, 4.0, 0.0, **curve) == pytest.approx(1e-5 + 1e-3 * math.sqrt(2), rel=EXACT)
+    assert decode_attention_seconds(1e9, 3.0, 0.0, **curve) == pytest.approx(1e-5 + 1e-3 * 5 / 3, rel=EXACT)
+    assert decode_attention_seconds(0.0, 3.0, 1e12, **curve) == pytest.approx(1.01e-3, rel=EXACT)
 
 
 def test_attention_traffic_and_scores() -> None:
@@ -148,7 +224,7 @@ CURVE = {"rate": 4e14, "ramp_k": 128.0, "tail": 2e5, "bandwidth": 2e12, "launch"
 
 
 def seconds(m: float, n: float, k: float) -> float:
-    return float(matmul_seconds(m, n, k, traffic=matmul_traffic(m, n, k, 2.0, 2.0), **CURVE))
+    return float(matmul_seconds(m, n, k, traffic=product_traffic(m, n, k, 2.0, 2.0), **CURVE))
 
 
 def test_large_product_runs_at_the_rate() -> None:
@@ -180,14 +256,19 @@ def test_more_work_never_takes_less_time(axis: int) -> None:
         assert times == sorted(times)
 
 
-def test_padding_of_groups_costs_rows() -> None:
-    curve = CURVE | {"traffic": 0.0}
-    padded = grouped_matmul_seconds(1000.0, 8.0, 4096.0, 512.0, pad=64.0, **curve)
-    assert padded == matmul_seconds(1512.0, 4096.0, 512.0, **curve)
+def test_a_small_product_leaves_units_idle() -> None:
+    # 3 x 4 elements against a tail of 16: 20 of them are paid for (3, 4, 5), each 2 (8 + 2) FLOP at 1 FLOP/s
+    curve = {"rate": 1.0, "ramp_k": 2.0, "tail": 16.0, "traffic": 0.0, "bandwidth": 1.0, "launch": 1.0}
+    assert matmul_seconds(3.0, 4.0, 8.0, **curve) == 1.0 + 2 * 10 * 20
 
 
-def test_traffic_of_a_bank_reads_every_matrix() -> None:
-    assert matmul_traffic(10.0, 20.0, 30.0, 1.0, 2.0, 4.0) == 10 * 30 + 4 * 30 * 20 + 2 * 10 * 20
+def test_traffic_of_products() -> None:
+    # a bank of 4: every matrix is read; the result is written in 16 bits
+    assert product_traffic(10.0, 20.0, 30.0, 1.0, 2.0, 4.0) == 4 * 30 * 20 + 2 * 10 * 30 + 2 * 10 * 20
+    # the gradient of the same: both operands, and 32 bits read and written for each weight
+    assert gradient_traffic(10.0, 20.0, 30.0, 2.0, 4.0) == 2 * 10 * (20 + 30) + (4 + 4) * 4 * 20 * 30
+    # 100 values of 16 bits read, two 8-bit copies written
+    assert cast_bytes(100.0, 1.0, 2.0) == 100 * (2 + 2)
 
 
 def test_soft_maximum_lies_a_little_above_the_larger() -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from llmplan import Plan, plan_from
-from llmplan.training.flops import training_flops
-from llmplan.training.flops import model_flops
+from llmplan.training.flops import model_flops, training_flops
 from llmplan.training.memory import training_memory
 
 # Table 3: 96 layers, hidden 12288, 96 heads; s = 2048, t = p = 8, three chunks a stage, b = 1, global batch 64.

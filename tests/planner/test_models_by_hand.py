@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from llmplan import Plan, plan_from
-from llmplan.training.flops import training_flops
-from llmplan.training.step import training_time
-from llmplan.training.flops import model_flops
+from llmplan.training.flops import model_flops, training_flops
 from llmplan.training.memory import training_memory
+from llmplan.training.step import training_time
 
 EXACT = 1e-12
 

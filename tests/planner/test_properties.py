@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from random_plans import arrays, catalog, changed, faster, legal, plan_of
 
 from llmplan import Plan, estimate, plan_from
-from llmplan.training.step import StepTime, training_time
 from llmplan.training.memory import Memory, training_memory
+from llmplan.training.step import StepTime, training_time
 
 ROUNDING = 1 + 1e-9
 CHECKS = [HealthCheck.filter_too_much, HealthCheck.too_slow]
@@ -155,7 +155,7 @@ def test_recomputation_never_holds_more_where_a_stage_holds_layers_enough(words:
 def test_recomputation_is_never_faster(words: dict[str, Any]) -> None:
     plan = plan_of(words)
     found = [training_time(changed(plan, recompute=kind)).step_seconds for kind in ("none", "selective", "full")]
-    assert found == sorted(found)
+    assert all(later >= earlier / ROUNDING for earlier, later in pairwise(found))
 
 
 @few

@@ -16,8 +16,8 @@ from llmplan.search.scores import evaluate
 from llmplan.search.space import CHUNK, Space
 from llmplan.training.checks import problems_of
 from llmplan.training.estimate import estimate
-from llmplan.training.step import training_time
 from llmplan.training.memory import training_memory
+from llmplan.training.step import training_time
 
 CLOSE = 1e-12
 MODELS = ["llama-3.1-8b", "gpt3-175b", "mixtral-8x22b-v0.1", "deepseek-v3-671b", "gemma-2-27b", "bert-large-uncased",

@@ -5,28 +5,34 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from llmplan.serving.step import Deployment, deployment, step
+from llmplan.serving.iteration import Replica, iteration, replica
 from llmplan.software.coefficients import NEUTRAL
 from llmplan.software.engine import ServingPolicy
 from tests.serving.plans import plan
 
 
-def deployed(**changes: object) -> Deployment:
-    return deployment(plan(**changes), ServingPolicy(), NEUTRAL)
+def under(policy: ServingPolicy, **changes: object) -> Replica:
+    found = plan(**changes)
+    return replica(replace(found, engine=replace(found.engine, policy=policy)), NEUTRAL)
 
 
-def total(at: Deployment, *arguments: float) -> float:
-    return float(step(at, *arguments).total)
+def deployed(**changes: object) -> Replica:
+    return under(ServingPolicy(), **changes)
+
+
+def total(at: Replica, *arguments: float) -> float:
+    return float(iteration(at, *arguments).total)
 
 
 def test_one_sequence_reads_the_weights_once() -> None:
     at = deployed()
     read = 2 * plan().model.parameters - 2 * 128256 * 4096  # the token table is looked up, not read
-    bound = read / at.low.bandwidth
+    bound = read / at.kernels.products.bandwidth
     assert bound < total(at, 1.0, 100.0, 0.0, 100.0) < 1.25 * bound
 
 
@@ -65,12 +71,8 @@ def test_a_mixture_reads_the_experts_that_its_tokens_take() -> None:
 def test_windows_bound_the_cache_that_is_read() -> None:
     at = deployed(model="gemma-3-27b")
     near, far = total(at, 16.0, 1024.0, 0.0, 100.0), total(at, 16.0, 16384.0, 0.0, 100.0)
-    full = 10 * 2 * 16 * 128 * 2 * 16 * (16384 - 1024) / at.cache_bandwidth  # only ten layers read more
+    full = 10 * 2 * 16 * 128 * 2 * 16 * (16384 - 1024) / at.kernels.decode.bandwidth  # only ten layers read more
     assert far - near == pytest.approx(full, rel=0.2)
-
-
-def under(policy: ServingPolicy, **changes: object) -> Deployment:
-    return deployment(plan(**changes), policy, NEUTRAL)
 
 
 LONG, PROMPT = (16.0, 16384.0, 0.0, 16000.0), (0.0, 0.0, 16384.0, 16384.0)
@@ -101,16 +103,16 @@ WIDE_ALONE = ServingPolicy(cache_reads="shared_16_bit")
 
 def test_a_cache_that_is_not_shared_is_read_again() -> None:
     """Llama 3.1 8B has four query heads to a cached one; the chip's own cache is a little faster than memory."""
-    once, each = step(under(SHARED), *HEADS), step(under(EACH), *HEADS)
+    once, each = iteration(under(SHARED), *HEADS), iteration(under(EACH), *HEADS)
     at = under(EACH)
-    assert at.on_chip_bandwidth > at.cache_bandwidth
+    assert at.kernels.decode.on_chip > at.kernels.decode.bandwidth
     again = float(each.attention_seconds) / float(once.attention_seconds)
-    assert again == pytest.approx(4.0 * at.cache_bandwidth / at.on_chip_bandwidth, rel=0.1)
+    assert again == pytest.approx(4.0 * at.kernels.decode.bandwidth / at.kernels.decode.on_chip, rel=0.1)
     assert float(each.matmul_seconds) == float(once.matmul_seconds)
 
 
 def test_where_the_cache_of_the_chip_is_not_known_memory_is_read_again() -> None:
-    once, each = (step(under(policy, hardware="mi300x"), *HEADS) for policy in (SHARED, EACH))
+    once, each = (iteration(under(policy, hardware="mi300x"), *HEADS) for policy in (SHARED, EACH))
     assert float(each.attention_seconds) == pytest.approx(4.0 * float(once.attention_seconds), rel=0.1)
 
 
@@ -143,13 +145,13 @@ def test_narrow_weights_are_read_faster() -> None:
 def test_arrays_give_the_same_digits_as_numbers(model: str) -> None:
     at = deployed(model=model, devices=8, tp=8)
     batches, prompts = np.array([0.0, 1.0, 64.0, 300.0]), np.array([512.0, 0.0, 2048.0, 0.0])
-    together = step(at, batches, 700.0, prompts, 600.0).total
+    together = iteration(at, batches, 700.0, prompts, 600.0).total
     alone = [total(at, float(b), 700.0, float(p), 600.0) for b, p in zip(batches, prompts, strict=True)]
     assert np.asarray(together).tolist() == pytest.approx(alone, rel=1e-12)
 
 
-def test_parts_sum_to_the_step() -> None:
-    found = step(deployed(devices=4, tp=4), 16.0, 700.0, 512.0, 600.0)
+def test_parts_sum_to_the_iteration() -> None:
+    found = iteration(deployed(devices=4, tp=4), 16.0, 700.0, 512.0, 600.0)
     assert sum(map(float, found.parts().values())) == pytest.approx(float(found.total))
 
 
