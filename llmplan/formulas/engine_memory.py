@@ -35,7 +35,8 @@ def sampler_peak(sequences: Num, vocab: Num, copies: float) -> Num:
     >>> round(sampler_peak(1024.0, 128256.0, 3.7) / 2**30, 3)
     1.81
     """
-    return copies * 4.0 * sequences * vocab
+    logit = 4.0
+    return copies * logit * sequences * vocab
 
 
 def expert_workspace(tokens: Num, active: float, width: Num, hidden: Num, element: float = 2.0) -> Num:

@@ -120,10 +120,12 @@ def test_dispatch_across_domains_sends_once_to_each() -> None:
 
 def test_an_exchange_sends_every_copy_to_its_rank() -> None:
     # 16 ranks on two nodes, 2 copies of 1 GB: 7 of 16 stay inside (0.875 GB at 100 GB/s), 8 of 16 cross (1 GB at 10)
-    links = {"scale_up": 100e9, "scale_out": 10e9, "base": 1e-3, "chunk": 0.0}
+    links = {"scale_up": 100e9, "scale_out": 10e9, "base": 1e-3, "chunk": 0.0, "protocol": 0.0, "turn": 1.0}
     assert exchange_seconds(1e9, 2.0, 16.0, 8.0, **links) == pytest.approx(0.101, rel=EXACT)
-    inside = links | {"chunk": 0.0}
-    assert exchange_seconds(1e9, 2.0, 8.0, 8.0, **inside) == pytest.approx(0.0185, rel=EXACT)  # 7 of 8, twice
+    assert exchange_seconds(1e9, 2.0, 8.0, 8.0, **links) == pytest.approx(0.0185, rel=EXACT)  # 7 of 8, twice
+    # 2 GB against a turn of 6 GB: a quarter of what other packets cost
+    turned = links | {"protocol": 4e-3, "turn": 6e9}
+    assert exchange_seconds(1e9, 2.0, 8.0, 8.0, **turned) == pytest.approx(0.0195, rel=EXACT)
 
 
 # Experts
