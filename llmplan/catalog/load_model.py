@@ -17,9 +17,11 @@ from llmplan.model.spec import ModelSpec, model_spec
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
+    from llmplan.model.weights import Weights
 
 CONFIG = "config.json"
-SUFFIXES = (".json", ".yaml", ".yml")
+GGUF = ".gguf"
+SUFFIXES = (".json", ".yaml", ".yml", GGUF)
 """Of names that are files."""
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z", re.ASCII)
 """An id of the Hub: owner and name."""
@@ -31,7 +33,7 @@ class Found:
 
     file: where it is written; warnings: of its reading; told: a sentence where its name was not that of an entry;
     precision: of the weights, where the name says it; open_word: a word of the name that says that its weights are
-    quantized, and not how.
+    quantized, and not how; weights: the tensors that stand beside it, where they were read.
     """
 
     spec: ModelSpec
@@ -40,6 +42,7 @@ class Found:
     told: str = ""
     precision: str | None = None
     open_word: str | None = None
+    weights: Weights | None = None
 
     @property
     def model(self) -> Model:
@@ -51,7 +54,11 @@ class Found:
         model = lower(spec, self.warnings)
         if self.precision is not None and self.precision != model.weight_precision:
             return replace(model, weight_precision=self.precision, expert_precision=None)
-        return model
+        if self.weights is None:
+            return model
+        from llmplan.model.weights import with_bytes
+
+        return with_bytes(model, self.weights)
 
 
 def load_model(text: str, catalog: Catalog | None = None) -> Model:
@@ -125,12 +132,48 @@ def _is_path(text: str) -> bool:
 def _from_path(path: Path) -> Found:
     if "\0" in str(path):
         raise InputError("a path cannot hold a NUL character")
+    if path.suffix.lower() == GGUF and not path.is_dir():
+        return _from_gguf(path)
     if path.is_dir() and not (path / CONFIG).is_file():
+        files = sorted(path.glob(f"*{GGUF}"))
+        if len(files) == 1 or (files and "-00001-of-" in files[0].name):
+            return _from_gguf(files[0])
         raise InputError(Fault(f"no {CONFIG} in this folder", str(path)))
     if path.is_dir() or path.suffix.lower() == ".json":
         spec, warnings = _from_json(path)
-        return Found(spec, path / CONFIG if path.is_dir() else path, warnings)
+        found = Found(spec, path / CONFIG if path.is_dir() else path, warnings)
+        return _beside(found, path) if path.is_dir() and any(path.glob("*.safetensors")) else found
     return Found(_from_yaml(path), path)
+
+
+def _beside(found: Found, folder: Path) -> Found:
+    """A config held against the headers of the weights beside it; quantized ones bring their exact bytes."""
+    from llmplan.model.safetensors import is_narrow, is_plain, read_safetensors
+    from llmplan.model.weights import check_parameters, without_extras
+
+    weights, warnings = read_safetensors(folder)
+    found = replace(found, warnings=(*found.warnings, *warnings))
+    if weights is None:
+        return found
+    model = found.model
+    if is_plain(weights):
+        check_parameters(model, without_extras(weights, model), CONFIG)
+    if not is_narrow(weights):
+        return found
+    return replace(found, weights=weights, told=f"weights {weights.label}: what {folder} holds")
+
+
+def _from_gguf(path: Path) -> Found:
+    """A GGUF file: shapes from its metadata, held against its tensors, whose bytes are exact."""
+    from llmplan.model.gguf import config_of, read_gguf
+    from llmplan.model.huggingface import spec_of_config
+    from llmplan.model.weights import check_parameters
+
+    metadata, weights, warnings = read_gguf(path)
+    spec, more = spec_of_config(config_of(metadata, weights), None, path.stem)
+    found = Found(spec, path, (*warnings, *more), f"weights {weights.label}: what {path.name} holds", weights=weights)
+    check_parameters(found.model, weights, "its metadata")
+    return found
 
 
 def _from_json(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:

@@ -29,7 +29,6 @@ OTHER_WORDS = {
     "--engine": "--stack", "--framework": "--stack", "--backend": "--stack", "--task": "--workload",
     "--mode": "--workload", "--ttft": "--max-ttft", "--tpot": "--max-tpot", "--itl": "--max-tpot",
     "--train-tokens": "--tokens", "--lora-r": "--lora-rank", "--output": "--format", "--out": "--format",
-    "-ngl": "--gpu-layers", "--n-gpu-layers": "--gpu-layers",
 }  # fmt: skip
 """Option of vLLM, SGLang, llama.cpp, Megatron-LM, DeepSpeed or Transformers -> option of this program."""
 

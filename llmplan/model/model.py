@@ -44,6 +44,7 @@ class Linear:
     experts: matrices held; active: how many of them one token passes. Both 1 outside a routed bank.
     saves_input: whether its input is kept for the backward pass; False where the input is
         the one of the matrix listed before it (q and kv, gate and up read one tensor).
+    stored: bytes of a parameter as a file holds it, with its share of scales; None = by its precision [bytes].
     """
 
     name: str
@@ -56,6 +57,7 @@ class Linear:
     experts: int = 1
     active: int = 1
     saves_input: bool = True
+    stored: float | None = None
 
     @property
     def wide(self) -> bool:
@@ -147,6 +149,7 @@ class Layer:
         together: 2 x width with a gate, 1 x without [1].
     mlp_split: whether those elements are divided by tensor parallelism.
     residuals: additions to the residual stream (2 for attention and MLP; 1 where they run in parallel).
+    extra_stored: bytes of one of the extra parameters, where a file says them [bytes].
     """
 
     kind: str
@@ -160,6 +163,7 @@ class Layer:
     norms: int = 2
     activation_elements: float = 0.0
     residuals: int = 2
+    extra_stored: float | None = None
 
     @property
     def has_mlp(self) -> bool:
@@ -189,6 +193,21 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Weights outside the layers as a file holds them, in bytes a parameter, and what the whole file is.
+
+    embedding, head: of the token table and of the output matrix; rest: of norms, positions, towers [bytes];
+    label: types and mean width; total: of all weights [bytes].
+    """
+
+    embedding: float
+    head: float
+    rest: float
+    label: str
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A whole model: embeddings, groups of layers in their order, head.
 
@@ -201,6 +220,7 @@ class Model:
     approximate: whether it was read by likeness to other families.
     weight_precision: of the released weights, where the config says it (fp8, nvfp4, ...); None = bf16.
     block_scaled: whether released 8-bit weights have a scale a block, not one a tensor or row.
+    stored: exact bytes, where the files of the weights were read.
     """
 
     name: str
@@ -223,6 +243,7 @@ class Model:
     kv_precision: str | None = None
     block_scaled: bool = False
     warnings: tuple[str, ...] = ()
+    stored: Stored | None = None
 
     @property
     def layer_count(self) -> int:

@@ -5,7 +5,7 @@ Batch, context and lengths may be numbers or arrays, and so may the degrees of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, real, where
@@ -194,4 +194,7 @@ def _head_seconds(at: Replica, rows: Num) -> Num:
     if not at.model.head:
         return 0.0
     n, k = at.model.vocab / at.layout.tp, real(at.model.hidden)
-    return plain_product(n, k, rows, at.kernels.wide, "forward")
+    curve, stored = at.kernels.wide, at.model.stored
+    if stored is not None:
+        curve = replace(curve, weight_bytes=stored.head)
+    return plain_product(n, k, rows, curve, "forward")

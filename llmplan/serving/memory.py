@@ -24,7 +24,7 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
-from llmplan.model.model import MLP_OUT, Core, Linear, Model
+from llmplan.model.model import MLP_OUT, Core, Linear, Model, Stored
 from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.software.engine import ServingPolicy
@@ -175,6 +175,8 @@ def _budget(plan: ServingPlan, policy: ServingPolicy, weights: Num, activations:
 def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
     """Weights of the fullest device [bytes]; tables, head, norms and routers in 16 bits at most."""
     layout, model = plan.layout, plan.model
+    if model.stored is not None:
+        return _stored_bytes(model, model.stored, layout)
     narrow = STORED_BYTES[work.weight_precision]
     wide = narrow if narrow > WIDE_BYTES else WIDE_BYTES
     kinds = precisions(model, work)
@@ -193,6 +195,22 @@ def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
         total = total + fullest * (layer.copies / model.layer_count) * held
     first, last = end_parameters(model, layout)
     return total + wide * where(layout.pp == 1, first + last, maximum(first, last))
+
+
+def _stored_bytes(model: Model, ends: Stored, layout: Any) -> Num:
+    """Weights of the fullest device where files say their bytes [bytes]."""
+    fullest = stage_layers(real(model.layer_count), layout.pp, 1.0)
+    total: Num = 0.0
+    for layer in model.layers:
+        held: Num = layer.extra_parameters * (layer.extra_stored or 0.0)
+        for linear in layer.linears:
+            held = held + local_parameters(linear, layout) * (linear.stored or 0.0)
+        total = total + fullest * (layer.copies / model.layer_count) * held
+    table = model.embedding_parameters / layout.tp * ends.embedding
+    first = table + (model.position_parameters + model.tower_parameters) * ends.rest
+    tied = where(layout.pp > 1, table, 0.0) if model.tied_embeddings else 0.0
+    last = model.head_parameters / layout.tp * ends.head + model.final_parameters * ends.rest + tied
+    return total + where(layout.pp == 1, first + last, maximum(first, last))
 
 
 def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:

@@ -131,6 +131,8 @@ def _workload(
     if said.output_tokens is None and model.architecture != "encoder":
         draft.assume("output_tokens", f"{outputs:g}", "a chat's, as none was given")
     weights = said.weight_precision or weight_precision(model, device)
+    if model.stored is not None and said.weight_precision not in (None, model.weight_precision):
+        draft.fault(f"weight_precision: the file of {model.name} holds {model.stored.label}", "weight_precision")
     activations = said.activation_precision or activation_precision(weights, device)
     cache = said.kv_precision or kv_precision(model, activations, policy, device)
     for name, value, why in (

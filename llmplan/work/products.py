@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.formulas.experts import busiest_rank, padded_rows, touched_experts
@@ -86,7 +87,11 @@ def product_seconds(
         n = n + local_shape(other, layout)[0]
     if first.routed:
         return _grouped(first, n, k, rows, layout, kernels, direction, copies)
-    return plain_product(n, k, rows, kernels.wide if first.wide else kernels.products, direction, copies=copies)
+    curve = kernels.wide if first.wide else kernels.products
+    if first.stored is not None:
+        held = sum(one.outputs * (one.stored or 0.0) for one in group) / sum(one.outputs for one in group)
+        curve = replace(curve, weight_bytes=held)
+    return plain_product(n, k, rows, curve, direction, copies=copies)
 
 
 def plain_product(n: Num, k: Num, rows: Num, curve: ProductCurve, direction: Direction, *, copies: float = 1.0) -> Num:
@@ -123,7 +128,8 @@ def _grouped(
 ) -> Num:
     """A product of a bank of experts [s]; its launch is the layer's (`elementwise`)."""
     rows, groups = rank_rows(bank, tokens, layout, kernels.software.routing_spread)
-    return grouped_product(n, k, rows, groups, kernels.experts, direction, copies=copies)
+    curve = kernels.experts if bank.stored is None else replace(kernels.experts, weight_bytes=bank.stored)
+    return grouped_product(n, k, rows, groups, curve, direction, copies=copies)
 
 
 def grouped_product(
