@@ -44,9 +44,15 @@ def own_plan(row: Row) -> Plan:
 
 
 @cache
+def estimated(name: str) -> TrainingEstimate:
+    """The estimate of a row under its own stack."""
+    return estimate(own_plan(rows()[name]))
+
+
+@cache
 def estimates() -> dict[str, TrainingEstimate]:
     """Estimates of the rows that tell whether they ran, under their own stacks."""
-    return {row.id: estimate(own_plan(row)) for row in rows().values() if row.cells["measured_fits"]}
+    return {row.id: estimated(row.id) for row in rows().values() if row.cells["measured_fits"]}
 
 
 def measured(row: Row, quantity: str) -> float | None:
@@ -157,14 +163,9 @@ def measured_rate(name: str) -> float:
     return value
 
 
-@cache
-def mfus() -> dict[str, float]:
-    return {name: estimate(own_plan(row)).mfu for name, row in rows().items()}
-
-
 def estimate_mfu_factor(name: str) -> float:
     """What turns the predicted rate into that of a run at 40 % utilisation."""
-    return 0.4 / mfus()[name]
+    return 0.4 / estimated(name).mfu
 
 
 class TestLeftOut:
