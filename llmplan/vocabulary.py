@@ -9,6 +9,7 @@ from pydantic import Field
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 RequestTokens = Annotated[float, Field(ge=1, le=1e9)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 Recompute = Literal["none", "selective", "full"]

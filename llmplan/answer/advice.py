@@ -34,8 +34,9 @@ class Advice:
     peak: Interval
 
 
-def what_would_fit(wanted: Request, plan: TrainingPlan, catalog: Catalog) -> list[Advice]:
+def what_would_fit(wanted: Request, catalog: Catalog) -> list[Advice]:
     """Changes after which the prediction fits, the least first; those that touch the hardware or the method last."""
+    plan = resolve_training(Draft(wanted), catalog)
     found: list[Advice] = []
     for change, words in _changes(plan):
         if len(found) == MOST_ADVICE:

@@ -1,41 +1,109 @@
-"""The answer to a plan of either kind: training or serving."""
+"""The answer to a plan of either kind, `llmplan.estimate/2`: an estimate, and what is derived from it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from llmplan.answer.data import SameAs, to_data
+from llmplan.answer.training import TrainingResult, training_result
 from llmplan.serving.plan import ServingPlan
+from llmplan.setup.options import PlanOptions
+from llmplan.setup.plan import PlanWarning
 from llmplan.training.estimate import TrainingEstimate, estimate
-from llmplan.training.plan import TrainingPlan
+from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from llmplan.answer.economics.summary import Economics
     from llmplan.answer.resolve import Plan
+    from llmplan.answer.serving import ServingResult
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
 
     Estimate: TypeAlias = TrainingEstimate | ServingEstimate
 
 
-def answer_plan(plan: Plan, catalog: Catalog) -> Estimate:
-    """Estimates a plan, whatever its workload."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Answer:
+    """One estimate. SI base units, the unit in the key; what does not apply is left out."""
+
+    schema: Literal["llmplan.estimate/2"] = "llmplan.estimate/2"
+    llmplan_version: str = __version__
+    inputs: Annotated[dict[str, Any], SameAs(PlanOptions)]
+    """The plan, complete: given back as a plan file it is the same plan."""
+    assumptions: tuple[str, ...]
+    """What was filled in, one sentence each."""
+    result: TrainingResult | ServingResult
+    """Of a training run, or of a deployment."""
+    warnings: tuple[PlanWarning, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits the memory of a device."""
+        return self.result.fits
+
+    def to_data(self) -> dict[str, Any]:
+        """As what JSON holds."""
+        found: dict[str, Any] = to_data(self)
+        return found
+
+    def __repr__(self) -> str:
+        inputs = self.inputs
+        where = f"{inputs['devices']} x {inputs['hardware']}"
+        return f"<Answer: {self.result.model.name} on {where}, {inputs['workload']}: {self.result.verdict}>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """Many estimates, in the order of the plans."""
+
+    schema: Literal["llmplan.estimates/2"] = "llmplan.estimates/2"
+    llmplan_version: str = __version__
+    results: tuple[Answer, ...]
+
+
+def answer(plan: Plan, catalog: Catalog) -> Answer:
+    """The answer to a plan, whatever its workload."""
+    return answer_of(estimated(plan), catalog)
+
+
+def estimated(plan: Plan) -> Estimate:
+    """The estimate of a plan, whatever its workload."""
     if isinstance(plan, ServingPlan):
-        return answer_serving(plan, catalog)
-    return answer_training(plan, catalog)
+        from llmplan.serving.estimate import estimate_serving
+
+        return estimate_serving(plan)
+    return estimate(plan)
 
 
-def answer_serving(plan: ServingPlan, catalog: Catalog) -> ServingEstimate:
-    """As `estimate_serving`, with what its tokens cost."""
-    from llmplan.answer.economics.serving import with_economics
-    from llmplan.serving.estimate import estimate_serving
+def answer_of(found: Estimate, catalog: Catalog) -> Answer:
+    """The answer that an estimate gives: with its bottleneck, its run or its load, its money and its limits."""
+    plan = found.plan
+    result: TrainingResult | ServingResult
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
+    if isinstance(found, TrainingEstimate):
+        run = _run(found, catalog)
+        result = training_result(found, run)
+        if run is not None:
+            assumptions, warnings = run.assumptions, run.warnings
+    else:
+        from llmplan.answer.economics.serving import serving_economics
+        from llmplan.answer.serving import serving_result
 
-    return with_economics(estimate_serving(plan), catalog)
+        served = serving_economics(found, catalog)
+        result, assumptions, warnings = serving_result(found, served), served.assumptions, served.warnings
+    return Answer(
+        inputs=plan.words(), assumptions=plan.assumptions + assumptions, result=result,
+        warnings=found.warnings + warnings,
+    )  # fmt: skip
 
 
-def answer_training(plan: TrainingPlan, catalog: Catalog) -> TrainingEstimate:
-    """As `estimate`, and where the length of the run was said, with what the run takes."""
-    answer, said = estimate(plan), plan.options
+def _run(found: TrainingEstimate, catalog: Catalog) -> Economics | None:
+    """What the run takes, where its length was said."""
+    said = found.plan.options
     if said.tokens is None and said.steps is None and said.epochs is None:
-        return answer
-    from llmplan.answer.economics.summary import with_run
+        return None
+    from llmplan.answer.economics.summary import economics
 
-    return with_run(answer, catalog)
+    return economics(found, catalog)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, RESOURCES, saved, shares
 from llmplan.setup.codes import warning
+from llmplan.setup.plan import PlanWarning
 from llmplan.training.memory import training_memory
 from llmplan.training.step import training_time
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
-    from llmplan.setup.plan import PlanWarning
     from llmplan.training.estimate import TrainingEstimate
 
 BUBBLE, STRAGGLERS, CAPACITY, STORAGE = "pipeline_bubble", "stragglers", "memory_capacity", "storage"
@@ -27,36 +28,36 @@ _RECOMPUTE = ("none", "selective", "full")
 
 @dataclass(frozen=True, slots=True)
 class Elasticity:
-    """What +10 % of a resource changes: the new step [s], speed against now [1], and whether the plan then fits."""
+    """What 10 % more of a resource would change."""
 
-    step_seconds: float
-    speedup: float
+    step_seconds: Amount
+    speedup: Amount
+    """Speed over that of now."""
     fits: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """What holds a plan back.
-
-    resource: what most of the step waits for, `memory_capacity` where the plan does not fit, `storage` where data are
-    read slower than they are used;
-    seconds: of the step by resource, which sum to it [s]; used: share of each resource's capacity that is in
-    use (of the step's time, of the usable memory) [1]; elasticity: by resource; advice: what to do about it.
-    """
+    """What holds a training back; everything by resource."""
 
     resource: str
-    seconds: dict[str, float]
-    used: dict[str, float]
+    """What most of the step waits for; `memory_capacity` where the plan does not fit, `storage` where data are read
+    slower than they are used."""
+    seconds: dict[str, Amount]
+    """The step by resource; they sum to it."""
+    utilization: dict[str, Amount]
+    """Share of each resource's capacity that is in use (of the step's time, of the usable memory), hidden or not."""
     elasticity: dict[str, Elasticity]
     advice: PlanWarning
+    """What to do about it, with a code that `llmplan explain` has a paragraph about."""
 
     def share(self, resource: str) -> float:
         """Share of the step that waits for a resource [1]."""
         return self.seconds.get(resource, 0.0) / sum(self.seconds.values())
 
 
-def bottleneck(answer: TrainingEstimate) -> Bottleneck:
-    """What holds an estimate's plan back."""
+def bottleneck(answer: TrainingEstimate, load: float | None = None) -> Bottleneck:
+    """What holds an estimate's plan back; load: what reading data takes of the storage [1], None = not known."""
     plan, step = answer.plan, answer.step.value
     time = training_time(named_machine(plan))
     parts = time.parts()
@@ -71,7 +72,6 @@ def bottleneck(answer: TrainingEstimate) -> Bottleneck:
     left = {name: saved(felt.get(name, 0.0) / step) for name in RESOURCES}
     elasticity = {name: Elasticity(step * value, 1.0 / value, answer.fits) for name, value in left.items()}
     elasticity[CAPACITY] = _roomier(answer)
-    load = answer.economics.storage.load if answer.economics else None
     if load is not None:
         used[STORAGE] = load
         elasticity[STORAGE] = Elasticity(step, min(MORE, max(1.0, load)), answer.fits)  # the step itself reads nothing

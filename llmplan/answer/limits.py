@@ -1,110 +1,74 @@
-"""Whether an answer keeps the limits of its plan."""
+"""Whether the figures of an answer keep the limits of its plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llmplan.training.estimate import TrainingEstimate
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
-    from llmplan.answer.answer import Estimate
+    from llmplan.answer.economics.serving import ServingEconomics
+    from llmplan.answer.economics.summary import Economics
     from llmplan.serving.estimate import ServingEstimate
     from llmplan.setup.limits import Limits
+    from llmplan.training.estimate import TrainingEstimate
 
-DAY = 86400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One limit and the figure that it is about, SI base units.
-
-    value: None = not known; applies: whether this kind of workload has such a figure at all.
-    """
-
-    name: str
-    limit: float
-    value: float | None
-    applies: bool
-
-    @property
-    def kept(self) -> bool:
-        """A figure that is not known keeps no limit; one that does not exist breaks none."""
-        if not self.applies:
-            return True
-        if self.value is None:
-            return False
-        return self.value <= self.limit if self.name.startswith("max_") else self.value >= self.limit
+Figures = Mapping[str, float | None]
+"""What each limit is about, SI base units, days where so named; None = not known. What is not there does not apply."""
 
 
-def limits_kept(answer: Estimate) -> tuple[Kept, ...]:
-    """Every limit of the plan, in the order in which they are described; none where it has none."""
-    limits: Limits | None = answer.plan.options.limits
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAnswer:
+    """A limit of the plan and the figure that it is about, in the limit's unit."""
+
+    limit: Amount
+    value: Amount | None = None
+    """Left out where it is not known; a limit on it is then not kept."""
+    kept: bool
+
+
+def limits_kept(limits: Limits | None, figures: Figures) -> dict[str, LimitAnswer] | None:
+    """Every limit that applies, by name, in the order in which they are described; None without limits."""
     if limits is None:
-        return ()
-    figures: dict[str, Callable[[Any], float | None]]
-    figures = TRAINING if isinstance(answer, TrainingEstimate) else SERVING
-    found = []
-    for name in type(limits).model_fields:
-        limit = getattr(limits, name)
-        if limit is not None:
-            figure = figures.get(name)
-            value = figure(answer) if figure else None
-            found.append(Kept(name, float(limit), value, figure is not None))
-    return tuple(found)
-
-
-def _days(answer: TrainingEstimate) -> float | None:
-    return answer.economics.run.wall.value / DAY if answer.economics else None
-
-
-def _cost(answer: TrainingEstimate) -> float | None:
-    if answer.economics is None or answer.economics.cost.headline is None:
         return None
-    return answer.economics.cost.headline.usd
+    wanted = {name: getattr(limits, name) for name in type(limits).model_fields}
+    return {
+        name: LimitAnswer(limit=float(limit), value=figures[name], kept=_kept(name, float(limit), figures[name]))
+        for name, limit in wanted.items()
+        if limit is not None and name in figures
+    }
 
 
-def _energy(answer: TrainingEstimate) -> float | None:
-    return answer.economics.energy.joules if answer.economics else None
+def _kept(name: str, limit: float, value: float | None) -> bool:
+    """A figure that is not known keeps no limit."""
+    if value is None:
+        return False
+    return value <= limit if name.startswith("max_") else value >= limit
 
 
-def _carbon(answer: TrainingEstimate) -> float | None:
-    return answer.economics.energy.carbon if answer.economics else None
+def training_figures(found: TrainingEstimate, run: Economics | None) -> Figures:
+    """What the limits on a training are about."""
+    figures: dict[str, float | None] = {
+        "max_step": found.step.value, "max_memory": found.peak.value, "min_mfu": found.mfu,
+        "min_tokens_per_second": found.tokens_per_second.value,
+    }  # fmt: skip
+    if run is None:
+        return figures | dict.fromkeys(("max_days", "max_cost", "max_energy", "max_carbon", "min_goodput"))
+    usd, joules, carbon = run.cost.usd, run.energy.joules, run.energy.co2e_kilograms
+    return figures | {
+        "max_days": run.run.days, "max_cost": usd.value if usd else None, "max_energy": joules.value if joules else None,
+        "max_carbon": carbon.value if carbon else None, "min_goodput": run.run.reliability.goodput,
+    }  # fmt: skip
 
 
-def _goodput(answer: TrainingEstimate) -> float | None:
-    return answer.economics.reliability.goodput if answer.economics else None
-
-
-def _cost_per_million(answer: ServingEstimate) -> float | None:
-    """All that a deployment costs over the output tokens that it writes; over input tokens where there are none."""
-    work = answer.plan.workload
-    if answer.economics is None or answer.economics.request.usd is None:
-        return None
-    tokens = work.output_tokens if answer.economics.output else work.input_tokens
-    return answer.economics.request.usd.value / tokens
-
-
-SERVING: dict[str, Callable[[ServingEstimate], float | None]] = {
-    "max_memory": lambda answer: answer.needed.value,
-    "min_tokens_per_second": lambda answer: (
-        answer.output_tokens_per_second.value if answer.output_tokens_per_second else None
-    ),
-    "max_ttft": lambda answer: answer.ttft.value,
-    "max_tpot": lambda answer: answer.tpot.value if answer.tpot else None,
-    "max_cost_per_million": _cost_per_million,
-}
-"""What each limit on a deployment is about."""
-TRAINING: dict[str, Callable[[TrainingEstimate], float | None]] = {
-    "max_days": _days,
-    "max_cost": _cost,
-    "max_energy": _energy,
-    "max_carbon": _carbon,
-    "max_step": lambda answer: answer.step.value,
-    "max_memory": lambda answer: answer.peak.value,
-    "min_mfu": lambda answer: answer.mfu,
-    "min_goodput": _goodput,
-    "min_tokens_per_second": lambda answer: answer.tokens_per_second.value,
-}
-"""What each limit on a training is about."""
+def serving_figures(found: ServingEstimate, economics: ServingEconomics) -> Figures:
+    """What the limits on a deployment are about; cost: all of it over the tokens written, or read where none are."""
+    work, output, usd = found.plan.workload, found.output_tokens_per_second, economics.cost.usd_per_million
+    tokens = work.output_tokens if work.output_tokens > 1.0 else work.input_tokens
+    return {
+        "max_memory": found.needed.value, "min_tokens_per_second": output.value if output else None,
+        "max_ttft": found.ttft.value, "max_tpot": found.tpot.value if found.tpot else None,
+        "max_cost_per_million": usd.requests.value / tokens if usd else None,
+    }  # fmt: skip

@@ -24,39 +24,39 @@ from llmplan.serving.loads import (
     respond,
 )
 from llmplan.setup.codes import warning
+from llmplan.setup.plan import PlanWarning
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
     from llmplan.serving.plan import ServingPlan
-    from llmplan.setup.plan import PlanWarning
 
 
 @dataclass(frozen=True, slots=True)
 class ServingElasticity:
-    """What +10 % of a resource changes, each over what it is now [1]: requests a second, first token, output token.
+    """Figures with 10 % more of a resource, over those of now."""
 
-    capacity: the most requests a second; tpot is None where there is no output.
-    """
-
-    requests: float
-    capacity: float
-    ttft: float
-    tpot: float | None
+    requests: Amount
+    """A second."""
+    capacity: Amount
+    """The most requests a second."""
+    ttft: Amount
+    tpot: Amount | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServingBottleneck:
-    """What holds a deployment back.
-
-    resource: what a request waits for most, `memory_capacity` where it waits for a place;
-    decode, prefill: seconds by resource of a decoding step and of one prefill, which sum to it [s].
-    """
+    """What holds a deployment back; everything by resource."""
 
     resource: str
-    decode: dict[str, float]
-    prefill: dict[str, float]
+    """What a request waits for most; `memory_capacity` where requests wait for places."""
+    decode_seconds: dict[str, Amount]
+    """A decoding step by resource; they sum to it."""
+    prefill_seconds: dict[str, Amount]
+    """The same of one prefill."""
     elasticity: dict[str, ServingElasticity]
     advice: PlanWarning
+    """What to do about it, with a code that `llmplan explain` has a paragraph about."""
 
 
 def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
@@ -140,7 +140,7 @@ def _about_memory_bandwidth(answer: ServingEstimate) -> str:
 
 _REMEDIES: dict[str, tuple[str, Callable[[ServingEstimate], str]]] = {
     CAPACITY: ("LP030", lambda answer: "requests wait for places: a narrower cache (kv_precision), or more devices"),
-    "compute": ("LP031", lambda answer: "narrower inputs (activation_precision), or more or machine devices"),
+    "compute": ("LP031", lambda answer: "narrower inputs (activation_precision), or more or faster devices"),
     "memory_bandwidth": ("LP032", _about_memory_bandwidth),
     "scale_up_network": ("LP033", lambda answer: f"a lower tp than {answer.plan.layout.tp}, with more replicas"),
     "scale_out_network": ("LP034", lambda answer: "a replica that stays inside the domain of one node"),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from llmplan.answer.answer import answer_plan
+from llmplan.answer.answer import estimated
 from llmplan.answer.rows import Row, row_plan
 from llmplan.catalog.catalog import GENERIC
 from llmplan.errors import InputError
 from llmplan.software.band import Interval
 from llmplan.training.estimate import TrainingEstimate
+from llmplan.version import __version__
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
@@ -35,19 +37,91 @@ class Result:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How far predictions of one quantity are off, groups weighing equally.
-
-    rows: compared; median, p90: of |predicted / measured - 1| [1]; bias: median of predicted / measured - 1 [1];
-    inside: share of measurements within the band [1].
-    """
+    """How far predictions of one quantity are off; rows of one publication, stack, model and hardware share a vote."""
 
     rows: int
-    median: float
-    p90: float
+    median: Amount
+    """Of |predicted / measured - 1|."""
+    p90: Amount
+    """Its 90th percentile."""
     bias: float
-    inside: float
+    """Median of predicted / measured - 1."""
+    inside_band: Amount
+    """Share of the measurements inside the 80 % band."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowAnswer:
+    """One measured run beside its prediction; quantities have the names of the measured columns."""
+
+    id: str
+    line: int
+    """Of the file."""
+    predicted: dict[str, Interval | bool]
+    measured: dict[str, float | bool]
+    skipped: str | None = None
+    """Why it could not be planned."""
+    remarks: tuple[str, ...] | None = None
+    """What was assumed that the row does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationSummary:
+    """Scores by quantity: over all rows, and by stack and hardware."""
+
+    rows: int
+    skipped: int
+    all: dict[str, Score]
+    by_stack: dict[str, dict[str, Score]]
+    by_hardware: dict[str, dict[str, Score]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What `llmplan validate --json` writes."""
+
+    schema: Literal["llmplan.validation/2"] = "llmplan.validation/2"
+    llmplan_version: str = __version__
+    rows: tuple[RowAnswer, ...]
+    summary: ValidationSummary
+
+
+def validation(results: Sequence[Result]) -> Validation:
+    """The whole validation: every row, and scores by quantity, stack and hardware."""
+    return Validation(
+        rows=tuple(_row(result) for result in results),
+        summary=ValidationSummary(
+            rows=len(results), skipped=sum(result.skipped is not None for result in results), all=_scores(results),
+            by_stack=_scores_by(results, "stack"), by_hardware=_scores_by(results, "hardware"),
+        ),
+    )  # fmt: skip
+
+
+def _row(result: Result) -> RowAnswer:
+    fits: dict[str, Interval | bool] = {} if result.fits is None else {"fits": result.fits}
+    try:
+        measured = result.row.measured()
+    except ValueError:
+        measured = {}
+    return RowAnswer(
+        id=result.row.id, line=result.row.line, predicted={**result.predicted, **fits}, measured=measured,
+        skipped=result.skipped, remarks=result.remarks or None,
+    )  # fmt: skip
+
+
+def _scores(results: Sequence[Result]) -> dict[str, Score]:
+    quantities = dict.fromkeys(name for result in results for name in result.predicted)
+    found = {name: score(results, name) for name in quantities}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _scores_by(results: Sequence[Result], column: str) -> dict[str, dict[str, Score]]:
+    parts: dict[str, list[Result]] = {}
+    for result in results:
+        parts.setdefault(result.row.cells.get(column) or "-", []).append(result)
+    return {name: _scores(part) for name, part in sorted(parts.items())}
 
 
 def validate(rows: Iterable[Row], catalog: Catalog) -> list[Result]:
@@ -59,14 +133,14 @@ def predict_row(row: Row, catalog: Catalog) -> Result:
     """The prediction for one row, or the reason why there is none."""
     try:
         stack, remarks = _stack(row, catalog)
-        answer = answer_plan(row_plan(row, catalog, stack), catalog)
+        found = estimated(row_plan(row, catalog, stack))
     except InputError as error:
         return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
     except ValueError as error:
         return Result(row, skipped=f"line {row.line}: {error}")
-    if not isinstance(answer, TrainingEstimate):
-        return Result(row, serving_quantities(answer), answer.fits, None, remarks)
-    return Result(row, training_quantities(answer, row.cells.get("memory_kind", "")), answer.fits, None, remarks)
+    if not isinstance(found, TrainingEstimate):
+        return Result(row, serving_quantities(found), found.fits, None, remarks)
+    return Result(row, training_quantities(found, row.cells.get("memory_kind", "")), found.fits, None, remarks)
 
 
 def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:
@@ -130,7 +204,7 @@ def score(results: Sequence[Result], quantity: str) -> Score | None:
         median=weighted_quantile([abs(error) for error in errors], weights, 0.5),
         p90=weighted_quantile([abs(error) for error in errors], weights, 0.9),
         bias=weighted_quantile(errors, weights, 0.5),
-        inside=inside / sum(weights),
+        inside_band=inside / sum(weights),
     )
 
 

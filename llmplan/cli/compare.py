@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import holds_many, plan_documents
 from llmplan.cli.plan_options import CatalogFolders, plan_options
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmplan.catalog.catalog import Catalog
-    from llmplan.search.comparison import Alternative, Outcome
+    from llmplan.search.comparison import Alternative, Comparison
     from llmplan.setup.request import Request
 
 LISTED = (
@@ -75,14 +76,15 @@ def _compare(
 
     llmplan compare --model llama-3.1-70b --hardware a100,h100,h200 --devices 64 --tokens 2e12 --fit --by cost
     """
-    from llmplan.search.comparison import compare, ranked
+    from llmplan.search.comparison import NotPlanned, compare
 
     opened = open_catalog(catalog or ())
     wanted = list(_alternatives(plan or [], given, opened))
-    outcomes = compare(wanted, opened, fit=fit)
-    if not any(one.answer for one in outcomes):
-        raise InputError([Fault(f"{one.name}: {problem}") for one in outcomes for problem in one.problems])
-    _write(ranked(outcomes, by), by, "json" if as_json else output)
+    found = compare(wanted, opened, fit=fit, by=by)
+    failed = [one for one in found.results if isinstance(one, NotPlanned)]
+    if len(failed) == len(found.results):
+        raise InputError([Fault(f"{one.name}: {problem}") for one in failed for problem in one.problems])
+    _write(found, "json" if as_json else output)
 
 
 def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catalog) -> Iterator[Alternative]:
@@ -159,39 +161,40 @@ def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[st
     return ", ".join(parts) or str(one.options.hardware or "plan")
 
 
-def _write(outcomes: list[Outcome], by: str | None, output: str) -> None:
+def _write(found: Comparison, output: str) -> None:
     from llmplan.report import compare as report
     from llmplan.report import compare_formats as formats
-    from llmplan.report.json import dumps
 
-    if output in ("json", "jsonl"):
-        data = report.compare_json(outcomes, by)
-        if output == "json":
-            typer.echo(dumps(data))
-        else:
-            for one in data["results"]:
-                typer.echo(dumps(one, indent=None))
-        return
-    if output == "csv":
-        typer.echo(formats.csv_text(outcomes, by), nl=False)
-        return
-    if output == "svg":
-        from llmplan.report.svg import svg
-        from llmplan.training.estimate import TrainingEstimate
-
-        trainings = [(one.name, one.answer) for one in outcomes if isinstance(one.answer, TrainingEstimate)]
-        if not trainings:
-            raise InputError("--format svg draws trainings, and none of these could be planned as one")
-        typer.echo(svg(trainings), nl=False)
-        return
-    rows = report.rows(outcomes, by)
-    if output == "table":
-        report.print_compare(rows)
-    elif output == "markdown":
-        typer.echo(formats.markdown(rows), nl=False)
+    if output == "json":
+        typer.echo(dumps(found))
+    elif output == "jsonl":
+        for one in found.results:
+            typer.echo(dumps(one, indent=None))
+    elif output == "csv":
+        typer.echo(formats.csv_text(found), nl=False)
+    elif output == "svg":
+        _draw(found)
     else:
-        typer.echo("\n".join(formats.github_lines(rows, outcomes)))
-        _append_summary(formats.markdown(rows))
+        rows = report.rows(found)
+        if output == "table":
+            report.print_compare(rows)
+        elif output == "markdown":
+            typer.echo(formats.markdown(rows), nl=False)
+        else:
+            typer.echo("\n".join(formats.github_lines(rows, found)))
+            _append_summary(formats.markdown(rows))
+
+
+def _draw(found: Comparison) -> None:
+    from llmplan.answer.training import TrainingResult
+    from llmplan.report.svg import svg
+    from llmplan.search.comparison import Compared
+
+    answers = [(one.name, one.result) for one in found.results if isinstance(one, Compared)]
+    trainings = [(name, one) for name, one in answers if isinstance(one, TrainingResult)]
+    if not trainings:
+        raise InputError("--format svg draws trainings, and none of these could be planned as one")
+    typer.echo(svg(trainings), nl=False)
 
 
 def _append_summary(text: str) -> None:

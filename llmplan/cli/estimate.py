@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmplan.answer.answer import answer_plan
+from llmplan.answer.answer import Answer, Answers, answer
+from llmplan.answer.data import dumps
 from llmplan.answer.resolve import resolve_all
+from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
 
 if TYPE_CHECKING:
-    from llmplan.answer.answer import Estimate
     from llmplan.catalog.catalog import Catalog
     from llmplan.setup.request import Request
-    from llmplan.training.estimate import TrainingEstimate
 
 THE_ANSWER_IS_NO = 3
 
@@ -47,64 +47,58 @@ def _estimate(
     """
     opened = open_catalog(catalog or ())
     wanted, many = read_requests(plan, given)
-    answers = [answer_plan(one, opened) for one in resolve_all(wanted, opened)]
+    answers = [answer(one, opened) for one in resolve_all(wanted, opened)]
     _write(answers, "json" if as_json else output, many=many)
     if check and not _passes(wanted, answers, opened):
         raise typer.Exit(THE_ANSWER_IS_NO)
 
 
-def _write(answers: list[Estimate], output: str, *, many: bool) -> None:
+def _write(answers: list[Answer], output: str, *, many: bool) -> None:
     if output == "table":
-        from llmplan.report.table import print_estimates
+        from llmplan.report.table import print_answers
 
-        print_estimates(answers)
-        return
-    if output == "svg":
-        from llmplan.report.svg import estimates_svg
+        print_answers(answers)
+    elif output == "svg":
+        from llmplan.report.svg import answers_svg
 
-        typer.echo(estimates_svg(answers), nl=False)
-        return
-    from llmplan.report.json import dumps, envelope, estimate_json
-
-    results = [estimate_json(answer) for answer in answers]
-    if output == "jsonl":
-        for result in results:
-            typer.echo(dumps(result, indent=None))
+        typer.echo(answers_svg(answers), nl=False)
+    elif output == "jsonl":
+        for one in answers:
+            typer.echo(dumps(one, indent=None))
     else:
-        typer.echo(dumps(envelope(results) if many else results[0]))
+        typer.echo(dumps(Answers(results=tuple(answers)) if many else answers[0]))
 
 
-def _passes(wanted: list[Request], answers: list[Estimate], catalog: Catalog) -> bool:
+def _passes(wanted: list[Request], answers: list[Answer], catalog: Catalog) -> bool:
     """Whether every plan fits and keeps its limits; on stderr, what does not and what would."""
-    from llmplan.answer.limits import limits_kept
     from llmplan.report.limits import missed_lines
-    from llmplan.report.serving import serving_no
-    from llmplan.training.estimate import TrainingEstimate
 
-    passes = all(answer.fits for answer in answers)
-    for number, (one, answer) in enumerate(zip(wanted, answers, strict=True), 1):
+    passes = True
+    for number, (one, found) in enumerate(zip(wanted, answers, strict=True), 1):
         prefix = f"plan {number}: " if len(answers) > 1 else ""
-        if not isinstance(answer, TrainingEstimate):
-            passes = passes and answer.answers
-            for line in serving_no(answer):
-                typer.echo(prefix + line, err=True)
-        elif not answer.fits:
-            _say_what_would_fit(one, answer, prefix, catalog)
-        found = limits_kept(answer)
-        passes = passes and all(limit.kept for limit in found)
-        for line in missed_lines(found, answer.plan.kind):
+        passes = _does(one, found, prefix, catalog) and passes
+        passes = all(limit.kept for limit in (found.result.limits or {}).values()) and passes
+        for line in missed_lines(found):
             typer.echo(prefix + line, err=True)
     return passes
 
 
-def _say_what_would_fit(one: Request, answer: TrainingEstimate, prefix: str, catalog: Catalog) -> None:
-    """On stderr: by how much the plan misses, and the smallest changes that make it fit."""
-    from llmplan.answer.advice import what_would_fit
-    from llmplan.report.verdict import advice_lines, verdict_line
+def _does(one: Request, found: Answer, prefix: str, catalog: Catalog) -> bool:
+    """Whether it fits, and as a deployment keeps up; on stderr, by how much it misses and what would fit."""
+    if isinstance(found.result, TrainingResult):
+        if not found.fits:
+            from llmplan.answer.advice import what_would_fit
+            from llmplan.report.verdict import advice_lines, verdict_line
 
-    typer.echo(prefix + verdict_line(answer), err=True)
-    for line in advice_lines(what_would_fit(one, answer.plan, catalog)):
-        typer.echo(line, err=True)
+            typer.echo(prefix + verdict_line(found.result), err=True)
+            for line in advice_lines(what_would_fit(one, catalog)):
+                typer.echo(line, err=True)
+        return found.fits
+    from llmplan.report.serving import answers, serving_no
+
+    for line in serving_no(found, found.result):
+        typer.echo(prefix + line, err=True)
+    return answers(found.result)
 
 
 app.command("estimate")(plan_options(_estimate))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_options import CatalogFolders
 from llmplan.errors import Fault, InputError
@@ -29,21 +30,19 @@ def validate(
     """
     from llmplan.answer.rows import read_rows, unread_columns
     from llmplan.answer.validate import validate as predict
+    from llmplan.answer.validate import validation
 
     rows = read_rows(file)
     if unread := unread_columns(rows):
         typer.echo(f"warning: {file}:1: columns that nothing reads: {', '.join(unread)}", err=True)
-    results = predict(rows, open_catalog(catalog or ()))
+    found = validation(predict(rows, open_catalog(catalog or ())))
     if as_json:
-        from llmplan.report.json import dumps
-        from llmplan.report.validation import validation_json
-
-        typer.echo(dumps(validation_json(results)))
+        typer.echo(dumps(found))
     else:
         from rich.console import Console
 
         from llmplan.report.validation import print_summary, print_validation
 
-        (print_summary if summary else print_validation)(Console(), results)
-    if all(result.skipped is not None for result in results):
+        (print_summary if summary else print_validation)(Console(), found)
+    if found.summary.skipped == found.summary.rows:
         raise InputError(Fault("none of its rows can be planned; what is printed says why of each", str(file)))

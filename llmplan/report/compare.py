@@ -1,33 +1,25 @@
-"""A comparison as rows of text, as a table, and as JSON; `compare_formats` writes the others."""
+"""A comparison as rows of text and as a table; `compare_formats` writes the others."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llmplan.answer.bottleneck import bottleneck
-from llmplan.answer.serving_bottleneck import serving_bottleneck
+from llmplan.answer.answer import Answer
+from llmplan.answer.training import TrainingResult
 from llmplan.formatting import count, plain, step_time
-from llmplan.report.economics import electricity, mass, part_used
-from llmplan.report.json import estimate_json
-from llmplan.report.serving_economics import KILOWATT_HOUR
-from llmplan.report.verdict import WORDS, degrees
-from llmplan.search.comparison import MEASURES, apart, ratio, reference
-from llmplan.training.estimate import TrainingEstimate
-from llmplan.version import __version__
+from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
+from llmplan.report.verdict import WORDS, degrees, part_name
 
 if TYPE_CHECKING:
-    from llmplan.answer.answer import Estimate
     from llmplan.answer.economics.cost import Offer
-    from llmplan.answer.economics.serving import ServingEconomics
-    from llmplan.search.comparison import Outcome
-    from llmplan.serving.estimate import ServingEstimate
-    from llmplan.software.band import Interval
+    from llmplan.answer.economics.serving import PerMillion
+    from llmplan.answer.serving import ServingResult
+    from llmplan.search.comparison import Compared, Comparison
 
-COMPARE = "llmplan.compare/1"
-GIB, DAY, GRAMS = 2.0**30, 86400.0, 1e3  # grams in a kilogram
+GIB, GRAMS = 2.0**30, 1e3  # grams in a kilogram
 _THOUSANDS = 1e3  # thousands in a million
 SAME = "="
 _COLUMN = 19  # characters that a column of the table wants
@@ -35,7 +27,7 @@ LEGEND = f"{SAME} no difference to the first that is larger than the error bands
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TextRow:
     """One alternative in text, by column; `why` where it could not be planned."""
 
     name: str
@@ -43,167 +35,129 @@ class Row:
     why: str = ""
 
 
-def compare_json(outcomes: Sequence[Outcome], by: str | None) -> dict[str, Any]:
-    """`llmplan.compare/1`: each result is an estimate with its name, ratios and rank, or its problems."""
-    return {
-        "schema": COMPARE,
-        "llmplan_version": __version__,
-        **({"by": by} if by else {}),
-        "results": [_result(number, one, reference(outcomes)) for number, one in enumerate(outcomes, 1)],
-    }
-
-
-def _result(number: int, one: Outcome, first: Estimate | None) -> dict[str, Any]:
-    head = {"name": one.name, "rank": number, "words": dict(one.words)}
-    if one.answer is None or first is None:
-        return {**head, "problems": list(one.problems)}
-    ratios = {name: ratio(measure, first, one.answer) for name, measure in MEASURES.items()}
-    apart_ = {name: apart(measure, first, one.answer) for name, measure in MEASURES.items()}
-    return {
-        **head,
-        "ratios": {name: value for name, value in ratios.items() if value is not None},
-        "beyond_error": {name: value for name, value in apart_.items() if value is not None},
-        **estimate_json(one.answer),
-    }
-
-
-def rows(outcomes: Sequence[Outcome], by: str | None) -> list[Row]:
+def rows(found: Comparison) -> list[TextRow]:
     """Rows of text, all with the same columns; those of the whole run only where there is one.
 
-    Devices billed are told where some alternative does not use all of its own.
+    Devices billed are shown where some alternative does not use all of its own.
     """
-    first = reference(outcomes)
-    trainings = [one.answer for one in outcomes if isinstance(one.answer, TrainingEstimate)]
-    whole_run = any(one.economics for one in trainings)
-    offers = [_headline(one.answer) for one in outcomes if one.answer is not None]
+    answers = [one for one in found.results if isinstance(one, Answer)]
+    whole_run = any(isinstance(one.result, TrainingResult) and one.result.run for one in answers)
+    offers = [_offer(one) for one in answers]
     billed = any(part_used(offer) for offer in offers if offer is not None)
-    found = []
-    for one in outcomes:
-        if one.answer is None or first is None:
-            found.append(Row(one.name, {}, "; ".join(one.problems)))
-            continue
-        cells = _cells(one.answer, whole_run=whole_run, billed=billed)
-        found.append(Row(one.name, {**cells, **_against(first, one.answer, by)}))
-    return found
+    texts = []
+    for one in found.results:
+        if isinstance(one, Answer):
+            cells = _cells(one, whole_run=whole_run, billed=billed)
+            texts.append(TextRow(one.name, {**cells, **_against(answers[0], one, found.by)}))
+        else:
+            texts.append(TextRow(one.name, {}, "; ".join(one.problems)))
+    return texts
 
 
-def _headline(answer: Estimate) -> Offer | None:
-    return answer.economics.cost.headline if answer.economics else None
+def _offer(answer: Compared) -> Offer | None:
+    return answer.result.cost.offer if answer.result.cost else None
 
 
-def _against(first: Estimate, answer: Estimate, by: str | None) -> dict[str, str]:
+def _against(first: Compared, answer: Compared, by: str | None) -> dict[str, str]:
     name = by or "throughput"
-    measure = MEASURES[name]
-    value = ratio(measure, first, answer)
-    if not isinstance(answer, TrainingEstimate) and not (first.fits and answer.fits):
+    value = answer.ratios.get(name)
+    if not isinstance(answer.result, TrainingResult) and not (first.fits and answer.fits):
         return {f"x {name}": ""}
     if value is None:
         return {f"x {name}": "?"}
-    same = answer is not first and not apart(measure, first, answer)
+    same = answer is not first and not answer.beyond_error[name]
     return {f"x {name}": f"{value:.2f}{' ' + SAME if same else ''}"}
 
 
-def _cells(answer: Estimate, *, whole_run: bool, billed: bool) -> dict[str, str]:
-    offer = _headline(answer)
-    head = {"devices": str(answer.plan.devices)}
+def _cells(answer: Compared, *, whole_run: bool, billed: bool) -> dict[str, str]:
+    offer, result = _offer(answer), answer.result
+    head = {"devices": str(answer.inputs["devices"])}
     if billed:
         head["devices billed"] = "?" if offer is None else str(offer.devices_billed)
-    if isinstance(answer, TrainingEstimate):
-        return {**head, **_training_cells(answer), **(_run_cells(answer) if whole_run else {})}
-    return {**head, **_serving_cells(answer)}
+    if isinstance(result, TrainingResult):
+        return {**head, **_training_cells(answer, result), **(_run_cells(result) if whole_run else {})}
+    return {**head, **_serving_cells(answer, result)}
 
 
-def _training_cells(answer: TrainingEstimate) -> dict[str, str]:
-    layout = answer.plan.layout
+def _training_cells(answer: Answer, result: TrainingResult) -> dict[str, str]:
+    said, memory, found = answer.inputs, result.memory, result.bottleneck
+    more = [f"recompute {said['recompute']}"] if said["recompute"] != "none" else []
+    share = found.share(found.resource) if found.resource in found.seconds else found.utilization[found.resource]
+    words = [*degrees(said), f"dp {said['dp']}", f"zero {said['zero']}", f"mb {said['micro_batch']}", *more]
     return {
-        "layout": " ".join([*degrees(layout), f"dp {layout.dp}", f"zero {layout.zero}", *_more(answer)]),
-        "stack": answer.plan.stack.id,
-        "memory": f"{plain(answer.peak.value / GIB)} of {plain(answer.usable_bytes / GIB)} GiB",
-        "fits": WORDS[answer.verdict],
-        "step": step_time(answer.step.value),
-        "tokens/s": plain(answer.tokens_per_second.value),
-        "MFU": f"{answer.mfu:.1%}",
-        "bottleneck": _bottleneck(answer),
+        "layout": " ".join(words),
+        "stack": said["stack"],
+        "memory": f"{plain(memory.peak_bytes.value / GIB)} of {plain(memory.usable_bytes / GIB)} GiB",
+        "fits": WORDS[result.verdict],
+        "step": step_time(result.time.step_seconds.value),
+        "tokens/s": plain(result.throughput.tokens_per_second.value),
+        "MFU": f"{result.mfu:.1%}",
+        "bottleneck": f"{part_name(found.resource)} {share:.0%}",
     }
 
 
-def _serving_cells(answer: ServingEstimate) -> dict[str, str]:
+def _serving_cells(answer: Answer, result: ServingResult) -> dict[str, str]:
+    said, memory, verdict = answer.inputs, result.memory, WORDS[result.verdict]
     head = {
-        "layout": " ".join([*degrees(answer.plan.layout), f"{answer.replicas} replicas"]),
-        "stack": f"{answer.plan.stack.id} {answer.version}".strip(),
-        "memory": f"{plain(answer.needed.value / GIB)} of {plain(answer.usable_bytes / GIB)} GiB",
-        "fits": WORDS[answer.verdict] if answer.stable else f"{WORDS[answer.verdict]}, falls behind",
+        "layout": " ".join([*degrees(said), f"{result.load.replicas} replicas"]),
+        "stack": f"{said['stack']} {result.engine_version}".strip(),
+        "memory": f"{plain(memory.needed_bytes.value / GIB)} of {plain(memory.usable_bytes / GIB)} GiB",
+        "fits": verdict if result.load.stable else f"{verdict}, falls behind",
     }
-    figures = _serving_figures(answer)
+    figures = _serving_figures(result)
     # what does not hold one request serves nothing
-    return head | (figures if answer.fits else dict.fromkeys(figures, ""))
+    return head | (figures if result.fits else dict.fromkeys(figures, ""))
 
 
-def _serving_figures(answer: ServingEstimate) -> dict[str, str]:
-    rate, tpot = answer.output_tokens_per_second, answer.tpot
+def _serving_figures(result: ServingResult) -> dict[str, str]:
+    latency, throughput, energy = result.latency, result.throughput, result.energy
+    rate, tpot = throughput.output_tokens_per_second, latency.tpot_seconds
+    usd = result.cost.usd_per_million
     return {
-        "first token": step_time(answer.ttft.value),
+        "first token": step_time(latency.ttft_seconds.value),
         "per token": "" if tpot is None else step_time(tpot.value),
-        "request": step_time(answer.request.value),
+        "request": step_time(latency.request_seconds.value),
         "tokens/s": "" if rate is None else plain(rate.value),
-        "requests/s": plain(answer.requests_per_second.value),
-        "bottleneck": serving_bottleneck(answer).resource.replace("_", " "),
-        **(_price_cells(answer.economics) if answer.economics else {}),
+        "requests/s": plain(throughput.requests_per_second.value),
+        "bottleneck": part_name(result.bottleneck.resource),
+        "USD/1k requests": _value(usd, "requests", _THOUSANDS),
+        "USD/M input tokens": _value(usd, "input_tokens", 1.0),
+        **({"USD/M output tokens": _value(usd, "output_tokens", 1.0)} if tpot else {}),
+        "kWh/1k requests": _value(energy.joules_per_million, "requests", _THOUSANDS * KILOWATT_HOUR),
+        "g CO2e/1k requests": _value(energy.co2e_kilograms_per_million, "requests", _THOUSANDS / GRAMS),
     }
 
 
-def _price_cells(found: ServingEconomics) -> dict[str, str]:
-    """What requests take in all, and the two shares of their price."""
-    each = found.request
-    return {
-        "USD/1k requests": _value(each.usd, _THOUSANDS),
-        "USD/M input tokens": _value(found.input.usd, 1.0),
-        **({"USD/M output tokens": _value(found.output.usd, 1.0)} if found.output else {}),
-        "kWh/1k requests": _value(each.joules, _THOUSANDS * KILOWATT_HOUR),
-        "g CO2e/1k requests": _value(each.carbon, _THOUSANDS / GRAMS),
-    }
+def _value(found: PerMillion | None, key: str, unit: float) -> str:
+    return "?" if found is None else plain(getattr(found, key).value / unit)
 
 
-def _value(value: Interval | None, unit: float) -> str:
-    return "?" if value is None else plain(value.value / unit)
-
-
-def _more(answer: TrainingEstimate) -> list[str]:
-    layout = answer.plan.layout
-    return [f"mb {layout.micro_batch}", *([f"recompute {layout.recompute}"] if layout.recompute != "none" else [])]
-
-
-def _bottleneck(answer: TrainingEstimate) -> str:
-    found = bottleneck(answer)
-    share = found.used[found.resource] if found.resource not in found.seconds else found.share(found.resource)
-    return f"{found.resource.replace('_', ' ')} {share:.0%}"
-
-
-def _run_cells(answer: TrainingEstimate) -> dict[str, str]:
-    if answer.economics is None:
+def _run_cells(result: TrainingResult) -> dict[str, str]:
+    if result.run is None or result.cost is None or result.energy is None:
         return {}
-    run, cost, energy = answer.economics.run, answer.economics.cost.headline, answer.economics.energy
+    usd, offer = result.cost.usd, result.cost.offer
+    joules, carbon = result.energy.joules, result.energy.co2e_kilograms
     return {
-        "days": plain(run.wall.value / DAY),
-        "cost": "?" if cost is None else f"{count(cost.usd)} USD",
-        "priced at": "" if cost is None else f"{cost.provider} {cost.date}".strip(),
-        "energy": "?" if energy.joules is None else electricity(energy.joules),
-        "CO2e": "?" if energy.carbon is None else mass(energy.carbon),
+        "days": plain(result.run.days),
+        "cost": "?" if usd is None else f"{count(usd.value)} USD",
+        "priced at": "" if offer is None else f"{offer.provider} {offer.date or ''}".strip(),
+        "energy": "?" if joules is None else electricity(joules.value),
+        "CO2e": "?" if carbon is None else mass(carbon.value),
     }
 
 
-def legend(found: Sequence[Row]) -> list[str]:
+def legend(found: Sequence[TextRow]) -> list[str]:
     """What the mark means, where a cell has it."""
     marked = any(cell.endswith(f" {SAME}") for row in found for cell in row.cells.values())
     return [LEGEND] if marked else []
 
 
-def columns(found: Sequence[Row]) -> list[str]:
+def columns(found: Sequence[TextRow]) -> list[str]:
     """The columns of all rows, in order."""
     return list(dict.fromkeys(name for row in found for name in row.cells))
 
 
-def print_compare(found: Sequence[Row]) -> None:
+def print_compare(found: Sequence[TextRow]) -> None:
     """The rows as tables on stdout, alternatives across, as many beside each other as there is room for."""
     from rich.console import Console
     from rich.table import Table

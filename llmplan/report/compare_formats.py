@@ -7,13 +7,15 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmplan.report.compare import Row, columns, compare_json, legend
+from llmplan.answer.answer import Answer
+from llmplan.answer.data import to_data
+from llmplan.report.compare import TextRow, columns, legend
 
 if TYPE_CHECKING:
-    from llmplan.search.comparison import Outcome
+    from llmplan.search.comparison import Comparison
 
 
-def markdown(found: Sequence[Row]) -> str:
+def markdown(found: Sequence[TextRow]) -> str:
     """The rows as a table of GitHub's Markdown."""
     planned = [row for row in found if not row.why]
     heads = columns(planned)
@@ -21,7 +23,7 @@ def markdown(found: Sequence[Row]) -> str:
     if planned:
         lines += [_line(["", *heads]), _line(["---", *("---:" for _ in heads)])]
         lines += [_line([row.name, *(row.cells.get(name, "") for name in heads)]) for row in planned]
-        lines += [line for told in legend(planned) for line in ("", told)]
+        lines += [line for text in legend(planned) for line in ("", text)]
     failed = [row for row in found if row.why]
     lines += [""] if failed and planned else []
     lines += [f"- **{_escaped(row.name)}** {_escaped(row.why)}" for row in failed]
@@ -37,10 +39,9 @@ def _escaped(text: str) -> str:
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def csv_text(outcomes: Sequence[Outcome], by: str | None) -> str:
+def csv_text(found: Comparison) -> str:
     """One line an alternative, numbers in SI base units as in JSON, under the same keys joined by dots."""
-    data = compare_json(outcomes, by)["results"]
-    flat = [_flat(one) for one in data]
+    flat = [_flat(to_data(one)) for one in found.results]
     heads = list(dict.fromkeys(name for one in flat for name in one))
     out = io.StringIO()
     writer = csv.DictWriter(out, heads, restval="", lineterminator="\n")
@@ -64,21 +65,21 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-_TOLD = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost", "devices billed", "USD/1k requests")
+_SHOWN = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost", "devices billed", "USD/1k requests")
 
 
-def github_lines(found: Sequence[Row], outcomes: Sequence[Outcome]) -> list[str]:
+def github_lines(found: Sequence[TextRow], comparison: Comparison) -> list[str]:
     """Workflow commands: an error for what cannot be planned or does not fit, a warning for what is marginal."""
     lines = []
-    for row, one in zip(found, outcomes, strict=True):
-        if one.answer is None:
+    for row, one in zip(found, comparison.results, strict=True):
+        if not isinstance(one, Answer):
             lines.append(_command("error", row.name, row.why))
-        elif not one.answer.fits:
+        elif not one.fits:
             lines.append(_command("error", row.name, f"does not fit: {row.cells['memory']}"))
-        elif one.answer.verdict == "marginal":
+        elif one.result.verdict == "marginal":
             lines.append(_command("warning", row.name, f"memory is marginal: {row.cells['memory']}"))
         else:
-            said = ", ".join(f"{name} {row.cells[name]}" for name in _TOLD if name in row.cells)
+            said = ", ".join(f"{name} {row.cells[name]}" for name in _SHOWN if name in row.cells)
             lines.append(_command("notice", row.name, said))
     return lines
 

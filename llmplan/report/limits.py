@@ -1,40 +1,33 @@
-"""Limits and whether they are kept, as data and as sentences."""
+"""Limits that are not kept, in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from llmplan.formatting import binary, count, duration, plain
 
 if TYPE_CHECKING:
-    from llmplan.answer.limits import Kept
+    from llmplan.answer.answer import Answer
+    from llmplan.answer.limits import LimitAnswer
 
 TONNE, MEGAWATT_HOUR = 1e3, 3.6e9
 
 
-def limits_json(found: Iterable[Kept]) -> dict[str, Any]:
-    """`result.limits`: by name, the limit, the figure, and whether it is kept; SI base units, days where so named."""
-    return {
-        one.name: {"limit": one.limit, **({} if one.value is None else {"value": one.value}), "kept": one.kept}
-        for one in found
-        if one.applies
-    }
-
-
-def missed_lines(found: Iterable[Kept], workload: str) -> Iterator[str]:
+def missed_lines(answer: Answer) -> Iterator[str]:
     """A sentence for every limit that is not kept, and for every one that says nothing here."""
-    for one in found:
-        if not one.applies:
-            yield f"note: {one.name} says nothing about workload {workload}"
-        elif one.value is None:
-            yield f"{_missed(one)}: the figure is not known{_why(one.name)}"
-        elif not one.kept:
-            yield f"{_missed(one)}: {written(one.name, one.value)} is predicted"
+    found = answer.result.limits or {}
+    for name in answer.inputs.get("limits", {}):
+        if name not in found:
+            yield f"note: {name} says nothing about workload {answer.inputs['workload']}"
+        elif found[name].value is None:
+            yield f"{_missed(name, found[name])}: the figure is not known{_why(name)}"
+        elif not found[name].kept:
+            yield f"{_missed(name, found[name])}: {written(name, found[name].value or 0.0)} is predicted"
 
 
-def _missed(one: Kept) -> str:
-    return f"limit {one.name} {written(one.name, one.limit)} is not kept"
+def _missed(name: str, one: LimitAnswer) -> str:
+    return f"limit {name} {written(name, one.limit)} is not kept"
 
 
 def _why(name: str) -> str:

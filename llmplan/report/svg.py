@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
 from llmplan.formatting import binary, step_time
 from llmplan.report.verdict import part_name
-from llmplan.training.estimate import TrainingEstimate
 
 if TYPE_CHECKING:
-    from llmplan.answer.answer import Estimate
+    from llmplan.answer.answer import Answer
 
 Bar = tuple[str, dict[str, float], float | None]
 # Okabe & Ito 2008: colours that people with any colour vision tell apart; then lighter ones of them.
@@ -27,21 +27,22 @@ _LONGEST = 40  # letters of a name that are written
 _LEAST_SHARE = 0.001  # of the widest bar: less than a pixel is not drawn
 
 
-def estimates_svg(answers: Sequence[Estimate]) -> str:
-    """The picture of estimates of one command; InputError where one of them is no training."""
+def answers_svg(answers: Sequence[Answer]) -> str:
+    """The picture of the answers of one command; InputError where one of them is no training."""
     named = []
     for number, one in enumerate(answers, 1):
-        if not isinstance(one, TrainingEstimate):
+        if not isinstance(one.result, TrainingResult):
             raise InputError("--format svg draws trainings; a deployment has no step to draw")
         head = f"{number}: " if len(answers) > 1 else ""
-        named.append((f"{head}{one.plan.model.name}, {one.plan.devices} x {one.plan.device.id}", one))
+        name = f"{head}{one.result.model.name}, {one.inputs['devices']} x {one.inputs['hardware']}"
+        named.append((name, one.result))
     return svg(named)
 
 
-def svg(answers: Sequence[tuple[str, TrainingEstimate]]) -> str:
-    """One picture: under `Memory of a device` and `Time of a step` a bar for each named estimate, on one scale each."""
-    memory: list[Bar] = [(name, _parts(one.memory.parts()), one.usable_bytes) for name, one in answers]
-    time: list[Bar] = [(name, _parts(one.time.parts()), None) for name, one in answers]
+def svg(results: Sequence[tuple[str, TrainingResult]]) -> str:
+    """One picture: under `Memory of a device` and `Time of a step` a bar for each named result, on one scale each."""
+    memory: list[Bar] = [(name, one.memory.parts, one.memory.usable_bytes) for name, one in results]
+    time: list[Bar] = [(name, one.time.parts, None) for name, one in results]
     first, middle = _chart("Memory of a device (line: usable)", memory, lambda value: binary(value, 3), _MARGIN)
     second, top = _chart("Time of a step", time, step_time, middle)
     head = (
@@ -49,12 +50,8 @@ def svg(answers: Sequence[tuple[str, TrainingEstimate]]) -> str:
         f'font-family="sans-serif" font-size="{FONT}" role="img">'
     )
     background = f'<rect width="{WIDTH}" height="{top}" fill="#ffffff"/>'
-    title = f"<title>{_escaped('llmplan: ' + ', '.join(name for name, _ in answers))}</title>"
+    title = f"<title>{_escaped('llmplan: ' + ', '.join(name for name, _ in results))}</title>"
     return "\n".join([head, title, background, *first, *second, "</svg>", ""])
-
-
-def _parts(parts: Mapping[str, object]) -> dict[str, float]:
-    return {name: float(value) for name, value in parts.items() if float(value) > 0}  # type: ignore[arg-type]
 
 
 def _chart(title: str, bars: Sequence[Bar], write: Callable[[float], str], top: int) -> tuple[list[str], int]:

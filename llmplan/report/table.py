@@ -3,134 +3,144 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.answer.bottleneck import bottleneck
+from llmplan.answer.training import TrainingResult
 from llmplan.formatting import binary, decimal, plain, step_time
-from llmplan.report.bottleneck import bottleneck_lines
+from llmplan.report.economics import run_lines
 from llmplan.report.verdict import COLORS, WORDS, degrees, largest_part, model_size, part_name
-from llmplan.training.estimate import TrainingEstimate
 
 if TYPE_CHECKING:
-    from llmplan.answer.answer import Estimate
-    from llmplan.answer.economics.summary import Economics
+    from llmplan.answer.answer import Answer
+    from llmplan.answer.bottleneck import Bottleneck
 
+GIB = 2.0**30
 NARROW, WIDEST_BAR = 60, 30  # columns
+_SHOWN = 0.005  # shares below half a percent round to nothing
+FELT = 0.0005  # gains below a twentieth of a percent do
 
 
-def print_estimates(answers: Sequence[Estimate]) -> None:
-    """Every estimate on stdout, an empty line between two."""
+def print_answers(answers: Sequence[Answer]) -> None:
+    """Every answer on stdout, an empty line between two."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         for number, answer in enumerate(answers):
             if number:
                 console.print()
-            print_estimate(console, answer)
+            print_answer(console, answer)
     for line in captured.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")  # rich fills lines up with blanks
 
 
-def print_estimate(console: Console, answer: Estimate) -> None:
-    """One estimate, with what was assumed and should be known."""
-    if isinstance(answer, TrainingEstimate):
-        _print_training(console, answer)
+def print_answer(console: Console, answer: Answer) -> None:
+    """One answer, with what was assumed and should be known."""
+    if isinstance(answer.result, TrainingResult):
+        _print_training(console, answer, answer.result)
     else:
         from llmplan.report.serving import print_serving
 
-        print_serving(console, answer)
-    _print_list(console, "Assumed", [f"- {sentence}" for sentence in answer.plan.assumptions])
+        print_serving(console, answer, answer.result)
+    _print_list(console, "Assumed", [f"- {sentence}" for sentence in answer.assumptions])
     _print_list(console, "Warnings", [f"{one.code} {one.message}" for one in answer.warnings])
 
 
-def _print_training(console: Console, answer: TrainingEstimate) -> None:
-    for line in _header(answer):
+def _print_training(console: Console, answer: Answer, result: TrainingResult) -> None:
+    for line in _header(answer, result):
         console.print(line)
     console.print()
-    _print_memory(console, answer)
+    _print_memory(console, result)
     console.print()
-    _print_time(console, answer)
+    _print_time(console, result)
 
 
-def _header(answer: TrainingEstimate) -> list[Text]:
+def _header(answer: Answer, result: TrainingResult) -> list[Text]:
     """Model and hardware; layout and workload."""
-    plan, layout, work = answer.plan, answer.plan.layout, answer.plan.workload
+    said = answer.inputs
     first = Text.assemble(
-        (plan.model.name, "bold"), f" ({model_size(plan.model)}) on ", (f"{plan.devices} x {plan.device.id}", "bold"),
-        f" in {plan.cluster.id}, {plan.stack.id} stack",
+        (result.model.name, "bold"), f" ({model_size(result.model)}) on ",
+        (f"{said['devices']} x {said['hardware']}", "bold"), f" in {said['cluster']}, {said['stack']} stack",
     )  # fmt: skip
     words = [
-        " x ".join([*degrees(layout), f"dp {layout.dp}"]), f"zero {layout.zero}", f"recompute {layout.recompute}",
-        *(["sequence parallel"] if layout.sequence_parallel else []),
-        *(["optimizer on the host"] if layout.offload_optimizer else []),
+        " x ".join([*degrees(said), f"dp {said['dp']}"]), f"zero {said['zero']}", f"recompute {said['recompute']}",
+        *(["sequence parallel"] if said["sequence_parallel"] else []),
+        *(["optimizer on the host"] if said["offload_optimizer"] else []),
     ]  # fmt: skip
-    adapters = f", rank {work.lora_rank} on {work.quantized_base or work.precision}" if work.workload == "lora" else ""
-    batch = f"{work.global_batch} x {work.seq_len} tokens a step, micro-batch {layout.micro_batch}"
-    third = f"{work.workload}{adapters} in {work.precision}, {work.optimizer}; {batch}"
+    base = said.get("quantized_base") or said["precision"]
+    adapters = f", rank {said['lora_rank']} on {base}" if said["workload"] == "lora" else ""
+    batch = f"{said['global_batch']} x {said['seq_len']} tokens a step, micro-batch {said['micro_batch']}"
+    third = f"{said['workload']}{adapters} in {said['precision']}, {said['optimizer']}; {batch}"
     return [first, Text("; ".join(words)), Text(third)]
 
 
-def _print_memory(console: Console, answer: TrainingEstimate) -> None:
-    peak, usable = answer.peak, answer.usable_bytes
+def _print_memory(console: Console, result: TrainingResult) -> None:
+    memory = result.memory
+    peak, usable = memory.peak_bytes, memory.usable_bytes
     over = peak.value - usable
-    gib = 2.0**30
-    band = f"{plain(peak.low / gib)}-{plain(peak.high / gib)}"
-    margin = f"{plain(abs(over) / gib)} GiB {'too much' if over > 0 else 'to spare'}"
+    band = f"{plain(peak.low / GIB)}-{plain(peak.high / GIB)}"
+    margin = f"{plain(abs(over) / GIB)} GiB {'too much' if over > 0 else 'to spare'}"
     console.print(Text.assemble(
-        ("Memory of a device  ", "bold"), (WORDS[answer.verdict], f"bold {COLORS[answer.verdict]}"),
-        f": {plain(peak.value / gib)} GiB, {band}",
+        ("Memory of a device  ", "bold"), (WORDS[result.verdict], f"bold {COLORS[result.verdict]}"),
+        f": {plain(peak.value / GIB)} GiB, {band}",
     ))  # fmt: skip
-    room = f"{plain(usable / gib)} GiB usable of {plain(answer.capacity_bytes / gib)}"
-    console.print(Text(f"  {room}, {margin}; the largest part is {largest_part(answer)}"))
-    parts = {name: (value, f"{plain(value / gib)} GiB") for name, value in _present(answer.memory.parts()).items()}
+    room = f"{plain(usable / GIB)} GiB usable of {plain(memory.capacity_bytes / GIB)}"
+    console.print(Text(f"  {room}, {margin}; the largest part is {largest_part(memory.parts)}"))
+    parts = {name: (value, f"{plain(value / GIB)} GiB") for name, value in _largest_first(memory.parts).items()}
     _print_parts(console, parts, max(peak.value, usable))
-    if answer.memory.host_bytes:
-        console.print(Text(f"  and {binary(float(answer.memory.host_bytes), 3)} in the memory of each host"))
+    if memory.host_bytes_per_node:
+        console.print(Text(f"  and {binary(memory.host_bytes_per_node, 3)} in the memory of each host"))
 
 
-def _print_time(console: Console, answer: TrainingEstimate) -> None:
-    step, rate, devices = answer.step, answer.tokens_per_second, answer.plan.devices
+def _print_time(console: Console, result: TrainingResult) -> None:
+    step, rate = result.time.step_seconds, result.throughput.tokens_per_second
     console.print(Text.assemble(("Time of a step  ", "bold"), step_time(step.value, step.low, step.high)))
-    parts = {name: (value, step_time(value)) for name, value in _present(answer.time.parts()).items()}
+    parts = {name: (value, step_time(value)) for name, value in _largest_first(result.time.parts).items()}
     _print_parts(console, parts, step.value)
     console.print()
+    each = plain(result.throughput.tokens_per_second_per_device.value)
     console.print(Text.assemble(
         ("Throughput  ", "bold"),
-        f"{plain(rate.value)} tokens/s, {plain(rate.low)}-{plain(rate.high)}; {plain(rate.value / devices)} a device",
+        f"{plain(rate.value)} tokens/s, {plain(rate.low)}-{plain(rate.high)}; {each} a device",
     ))  # fmt: skip
-    speed = decimal(answer.model_flops / step.value / devices, "FLOP/s", 3)
-    used = f"{speed} a device, MFU {answer.mfu:.1%}, HFU {answer.hfu:.1%}"
+    speed = decimal(result.throughput.flops_per_second_per_device, "FLOP/s", 3)
+    used = f"{speed} a device, MFU {result.mfu:.1%}, HFU {result.hfu:.1%}"
     console.print(Text.assemble(("Utilisation  ", "bold"), used))
-    found = bottleneck(answer)
-    name = found.resource.replace("_", " ")
+    found = result.bottleneck
+    name = part_name(found.resource)
     console.print(Text.assemble(("Bottleneck  ", "bold"), f"{name}; {found.advice.message} ({found.advice.code})"))
     for line in bottleneck_lines(found):
         console.print(Text(f"  {line}"))
-    if answer.economics is not None:
-        _print_run(console, answer.economics)
+    if result.run is not None:
+        _print_run(console, result)
 
 
-def _print_run(console: Console, found: Economics) -> None:
+def bottleneck_lines(found: Bottleneck) -> Iterator[str]:
+    """The shares of the step, and what a tenth more of each resource would bring."""
+    waits = sorted(found.seconds, key=lambda name: -found.seconds[name])
+    shares = [f"{part_name(name)} {found.share(name):.0%}" for name in waits if found.share(name) >= _SHOWN]
+    yield "of the step: " + ", ".join(shares)
+    gains = sorted(found.elasticity.items(), key=lambda item: -item[1].speedup)
+    felt = [f"{part_name(name)} {one.speedup - 1:+.1%}" for name, one in gains if one.speedup - 1 >= FELT]
+    yield "10% more brings: " + (", ".join(felt) or "nothing")
+
+
+def _print_run(console: Console, result: TrainingResult) -> None:
     """The whole run: time, interruptions, cost, energy, carbon, storage."""
-    from llmplan.report.economics import economics_lines
-
     console.print()
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column()
-    for head, text in economics_lines(found):
+    for head, text in run_lines(result):
         grid.add_row(head, text)
     console.print(grid)
 
 
-def _present(parts: Mapping[str, Any]) -> dict[str, float]:
-    """Parts that are there, the largest first."""
-    found = {name: float(value) for name, value in parts.items() if float(value) != 0.0}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+def _largest_first(parts: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(parts.items(), key=lambda item: -item[1]))
 
 
 def _print_parts(console: Console, parts: Mapping[str, tuple[float, str]], whole: float) -> None:

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from llmplan.formatting import binary, count
 
 if TYPE_CHECKING:
     from llmplan.answer.advice import Advice
-    from llmplan.model.model import Model
-    from llmplan.setup.layout import Layout
-    from llmplan.training.estimate import TrainingEstimate
+    from llmplan.answer.training import ModelAnswer, TrainingResult
 
 WORDS = {"fits": "fits", "marginal": "marginal", "does-not-fit": "does not fit"}
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
 
 
-def verdict_line(answer: TrainingEstimate) -> str:
+def verdict_line(result: TrainingResult) -> str:
     """`does not fit: 95.1 GiB of 79.1 GiB usable on a device, 16 GiB too much; the largest part is ...`."""
-    peak, usable = answer.peak.value, answer.usable_bytes
+    peak, usable = result.memory.peak_bytes.value, result.memory.usable_bytes
     over = peak - usable
     margin = f"{binary(over, 3)} too much" if over > 0 else f"{binary(-over, 3)} to spare"
-    largest = largest_part(answer)
+    largest = largest_part(result.memory.parts)
     return (
-        f"{WORDS[answer.verdict]}: {binary(peak, 3)} of {binary(usable, 3)} usable on a device, {margin}; "
+        f"{WORDS[result.verdict]}: {binary(peak, 3)} of {binary(usable, 3)} usable on a device, {margin}; "
         f"the largest part is {largest}"
     )
 
 
-def largest_part(answer: TrainingEstimate) -> str:
+def largest_part(parts: Mapping[str, float]) -> str:
     """The name of the part of the memory that takes most."""
-    parts = answer.memory.parts()
-    return part_name(max(parts, key=lambda part: float(parts[part])))
+    return part_name(max(parts, key=lambda part: parts[part]))
 
 
-def degrees(layout: Layout, names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep")) -> list[str]:
-    """Degrees of parallelism that are more than one."""
-    return [f"{name} {getattr(layout, name)}" for name in names if getattr(layout, name) > 1]
+def degrees(words: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep")) -> list[str]:
+    """Degrees of parallelism that are more than one, of a plan's words."""
+    return [f"{name} {words[name]}" for name in names if words.get(name, 1) > 1]
 
 
-def model_size(model: Model) -> str:
+def model_size(model: ModelAnswer) -> str:
     """`70.6B`, or `671B, 37.6B active` where a token does not use all of them."""
     size = count(model.parameters)
     return size if model.active_parameters == model.parameters else f"{size}, {count(model.active_parameters)} active"
@@ -65,5 +62,5 @@ def advice_lines(found: Iterable[Advice]) -> Iterator[str]:
 
 def _layout(advice: Advice) -> str:
     layout = advice.plan.layout
-    parallel = " ".join(degrees(layout, ("tp", "pp", "cp", "ep", "dp")))
+    parallel = " ".join(degrees(layout.model_dump(), ("tp", "pp", "cp", "ep", "dp")))
     return f"{parallel or 'one device'}, zero {layout.zero}, recompute {layout.recompute}"

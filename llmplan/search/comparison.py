@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from llmplan.answer.answer import answer_plan
+from llmplan.answer.answer import Answer, answer
 from llmplan.answer.resolve import resolve
+from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
 from llmplan.software.band import Interval
-from llmplan.training.estimate import TrainingEstimate
+from llmplan.version import __version__
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
     from llmplan.answer.economics.serving import PerMillion
     from llmplan.answer.resolve import Plan
+    from llmplan.answer.serving import ServingResult
     from llmplan.catalog.catalog import Catalog
-    from llmplan.serving.estimate import ServingEstimate
     from llmplan.setup.request import Request
 
 Words = dict[str, Any]
@@ -32,14 +34,47 @@ class Alternative:
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of an alternative: an estimate, or why there is none."""
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an alternative comes in a comparison."""
 
     name: str
-    words: Words
-    answer: Estimate | None
-    problems: tuple[str, ...] = ()
+    rank: int
+    words: dict[str, Any]
+    """What sets it apart from the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Beside:
+    """How an alternative stands to the first, by measure."""
+
+    ratios: dict[str, Amount]
+    """Figures over those of the first."""
+    beyond_error: dict[str, bool]
+    """Whether the error bands of the two do not overlap."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Compared(Answer, _Beside, Place):
+    """An alternative that could be planned: its estimate, and how it stands to the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotPlanned(Place):
+    """An alternative that could not be planned."""
+
+    problems: tuple[str, ...]
+    """Why, one sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Alternatives side by side, ranked where that was asked for."""
+
+    schema: Literal["llmplan.compare/2"] = "llmplan.compare/2"
+    llmplan_version: str = __version__
+    by: str | None = None
+    results: tuple[Compared | NotPlanned, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,92 +82,107 @@ class Measure:
     """A figure that alternatives are compared by.
 
     training, serving: it off an answer of that kind, None where not known; None where there is no such figure.
-    less: whether less of it is better; whole_run: whether a training must say how long it is.
+    less: whether less of it is better; whole_run: whether a training must say how long it is; word: of the plan, where
+    that is the figure of both kinds.
     """
 
-    training: Callable[[TrainingEstimate], Interval | None] | None
-    serving: Callable[[ServingEstimate], Interval | None] | None
+    training: Callable[[TrainingResult], Interval | None] | None
+    serving: Callable[[ServingResult], Interval | None] | None
     less: bool
     whole_run: bool = False
+    word: str | None = None
 
-    def applies(self, answer: Estimate) -> bool:
+    def applies(self, one: Answer) -> bool:
         """Whether that kind of answer has such a figure."""
-        return (self.training if isinstance(answer, TrainingEstimate) else self.serving) is not None
+        return self.word is not None or (self.training if isinstance(one.result, TrainingResult) else self.serving) is not None
 
-    def figure(self, answer: Estimate) -> Interval | None:
+    def figure(self, one: Answer) -> Interval | None:
         """The figure of an answer; None where it is not known or there is none."""
-        if isinstance(answer, TrainingEstimate):
-            return self.training(answer) if self.training else None
-        return self.serving(answer) if self.serving else None
+        if self.word is not None:
+            number = float(one.inputs[self.word])
+            return Interval(number, number, number)
+        if isinstance(one.result, TrainingResult):
+            return self.training(one.result) if self.training else None
+        return self.serving(one.result) if self.serving else None
 
 
-def _mfu(answer: TrainingEstimate) -> Interval:
-    step = answer.step
-    return Interval(answer.mfu, answer.mfu * step.value / step.high, answer.mfu * step.value / step.low)
+def _mfu(result: TrainingResult) -> Interval:
+    step, mfu = result.time.step_seconds, result.mfu
+    return Interval(mfu, mfu * step.value / step.high, mfu * step.value / step.low)
 
 
-def _cost(answer: TrainingEstimate) -> Interval | None:
-    head = answer.economics.cost.headline if answer.economics else None
-    return None if head is None else Interval(head.usd, head.low_usd, head.high_usd)
-
-
-def _energy(answer: TrainingEstimate) -> Interval | None:
-    energy = answer.economics.energy if answer.economics else None
-    if energy is None or energy.joules is None or energy.low_joules is None or energy.high_joules is None:
-        return None
-    return Interval(energy.joules, energy.low_joules, energy.high_joules)
-
-
-def _carbon(answer: TrainingEstimate) -> Interval | None:
-    energy, carbon = _energy(answer), answer.economics.energy.carbon if answer.economics else None
-    if energy is None or carbon is None:
-        return None
-    each = carbon / energy.value
-    return Interval(carbon, energy.low * each, energy.high * each)
-
-
-def _requests(answer: ServingEstimate) -> PerMillion | None:
-    """The same work everywhere: requests of the plan's lengths in all, not the share of their input or output."""
-    return None if answer.economics is None else answer.economics.request
-
-
-def _devices(answer: Estimate) -> Interval:
-    return Interval(float(answer.plan.devices), float(answer.plan.devices), float(answer.plan.devices))
+def _requests(found: PerMillion | None) -> Interval | None:
+    return found.requests if found else None
 
 
 MEASURES: dict[str, Measure] = {
     "throughput": Measure(
-        lambda answer: answer.tokens_per_second,
-        lambda answer: answer.output_tokens_per_second or answer.requests_per_second, less=False,
+        lambda one: one.throughput.tokens_per_second,
+        lambda one: one.throughput.output_tokens_per_second or one.throughput.requests_per_second, less=False,
     ),
-    "step": Measure(lambda answer: answer.step, None, less=True),
+    "step": Measure(lambda one: one.time.step_seconds, None, less=True),
     "mfu": Measure(_mfu, None, less=False),
-    "ttft": Measure(None, lambda answer: answer.ttft, less=True),
-    "tpot": Measure(None, lambda answer: answer.tpot, less=True),
-    "latency": Measure(lambda answer: answer.step, lambda answer: answer.request, less=True),
-    "memory": Measure(lambda answer: answer.peak, lambda answer: answer.needed, less=True),
-    "devices": Measure(_devices, _devices, less=True),
-    "days": Measure(
-        lambda answer: answer.economics.run.wall if answer.economics else None, None, less=True, whole_run=True
+    "ttft": Measure(None, lambda one: one.latency.ttft_seconds, less=True),
+    "tpot": Measure(None, lambda one: one.latency.tpot_seconds, less=True),
+    "latency": Measure(lambda one: one.time.step_seconds, lambda one: one.latency.request_seconds, less=True),
+    "memory": Measure(lambda one: one.memory.peak_bytes, lambda one: one.memory.needed_bytes, less=True),
+    "devices": Measure(None, None, less=True, word="devices"),
+    "days": Measure(lambda one: one.run.wall_seconds if one.run else None, None, less=True, whole_run=True),
+    "cost": Measure(
+        lambda one: one.cost.usd if one.cost else None, lambda one: _requests(one.cost.usd_per_million), less=True,
+        whole_run=True,
     ),
-    "cost": Measure(_cost, lambda answer: getattr(_requests(answer), "usd", None), less=True, whole_run=True),
-    "energy": Measure(_energy, lambda answer: getattr(_requests(answer), "joules", None), less=True, whole_run=True),
-    "carbon": Measure(_carbon, lambda answer: getattr(_requests(answer), "carbon", None), less=True, whole_run=True),
+    "energy": Measure(
+        lambda one: one.energy.joules if one.energy else None, lambda one: _requests(one.energy.joules_per_million),
+        less=True, whole_run=True,
+    ),
+    "carbon": Measure(
+        lambda one: one.energy.co2e_kilograms if one.energy else None,
+        lambda one: _requests(one.energy.co2e_kilograms_per_million), less=True, whole_run=True,
+    ),
 }  # fmt: skip
-"""What `--by` takes: of a training, the run; of a deployment, requests of the plan's lengths."""
+"""What `--by` takes: of a training, the run; of a deployment, requests of the plan's lengths in all, the same work
+everywhere."""
 
 
-def compare(alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool = False) -> list[Outcome]:
-    """Each alternative as `estimate` gives it (fit: at the best layout that `fit` finds), or why there is none."""
-    return [_outcome(one, catalog, fit=fit) for one in alternatives]
+def compare(
+    alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool = False, by: str | None = None
+) -> Comparison:
+    """Each alternative as `estimate` gives it (fit: at the best layout that `fit` finds), or why there is none.
+
+    by: a key of `MEASURES`; what fits first, the best of it first; None = in the order given.
+    """
+    found = ranked([_planned(one, catalog, fit=fit) for one in alternatives], by)
+    first = next((one for _, one in found if isinstance(one, Answer)), None)
+    return Comparison(by=by, results=tuple(_place(rank, *one, first) for rank, one in enumerate(found, 1)))
 
 
-def _outcome(one: Alternative, catalog: Catalog, *, fit: bool) -> Outcome:
+Outcome = tuple[Alternative, "Answer | tuple[str, ...]"]
+"""An alternative with its answer, or with the reasons why there is none."""
+
+
+def _planned(one: Alternative, catalog: Catalog, *, fit: bool) -> Outcome:
     try:
         plan = _best(one.request, catalog) if fit else resolve(one.request, catalog)
-        return Outcome(one.name, one.words, answer_plan(plan, catalog))
+        return one, answer(plan, catalog)
     except InputError as error:
-        return Outcome(one.name, one.words, None, tuple(dict.fromkeys(fault.message for fault in error.faults)))
+        return one, tuple(dict.fromkeys(fault.message for fault in error.faults))
+
+
+def _place(
+    rank: int, one: Alternative, outcome: Answer | tuple[str, ...], first: Answer | None
+) -> Compared | NotPlanned:
+    if not isinstance(outcome, Answer) or first is None:
+        problems = () if isinstance(outcome, Answer) else outcome
+        return NotPlanned(name=one.name, rank=rank, words=one.words, problems=problems)
+    pairs = {name: (measure.figure(first), measure.figure(outcome)) for name, measure in MEASURES.items()}
+    known = {name: (a, b) for name, (a, b) in pairs.items() if a is not None and b is not None}
+    return Compared(
+        name=one.name, rank=rank, words=one.words,
+        ratios={name: b.value / a.value for name, (a, b) in known.items() if a.value},
+        beyond_error={name: b.low > a.high or b.high < a.low for name, (a, b) in known.items()},
+        **{field.name: getattr(outcome, field.name) for field in fields(outcome)},
+    )  # fmt: skip
 
 
 def _best(request: Request, catalog: Catalog) -> Plan:
@@ -168,34 +218,20 @@ def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
     if by is None:
         return list(outcomes)
     measure = MEASURES[by]
-    answers = [one.answer for one in outcomes if one.answer is not None]
-    if answers and not any(measure.applies(answer) for answer in answers):
-        raise InputError(f"--by {by} says nothing about {'serving' if answers[0].plan.kind == 'serve' else 'training'}")
-    trainings = [one.answer for one in outcomes if isinstance(one.answer, TrainingEstimate)]
-    if measure.whole_run and trainings and not any(one.economics for one in trainings):
+    answers = [one for _, one in outcomes if isinstance(one, Answer)]
+    if answers and not any(measure.applies(one) for one in answers):
+        kind = "training" if isinstance(answers[0].result, TrainingResult) else "serving"
+        raise InputError(f"--by {by} says nothing about {kind}")
+    trainings = [one.result for one in answers if isinstance(one.result, TrainingResult)]
+    if measure.whole_run and trainings and not any(one.run for one in trainings):
         raise InputError(f"--by {by} is about the whole run: say how long it is (--tokens)")
 
-    def key(one: Outcome) -> tuple[bool, bool, bool, float]:
-        value = measure.figure(one.answer) if one.answer else None
+    def key(pair: Outcome) -> tuple[bool, bool, bool, float]:
+        _, one = pair
+        if not isinstance(one, Answer):
+            return True, True, True, 0.0
+        value = measure.figure(one)
         number = 0.0 if value is None else value.value
-        fits = one.answer is not None and one.answer.fits
-        return one.answer is None, not fits, value is None, number if measure.less else -number
+        return False, not one.fits, value is None, number if measure.less else -number
 
     return sorted(outcomes, key=key)
-
-
-def reference(outcomes: Sequence[Outcome]) -> Estimate | None:
-    """The estimate that the others are measured against: the first that there is."""
-    return next((one.answer for one in outcomes if one.answer is not None), None)
-
-
-def ratio(measure: Measure, first: Estimate, one: Estimate) -> float | None:
-    """A figure over that of the first [1]; None where either is not known."""
-    a, b = measure.figure(first), measure.figure(one)
-    return None if a is None or b is None or a.value == 0 else b.value / a.value
-
-
-def apart(measure: Measure, first: Estimate, one: Estimate) -> bool | None:
-    """Whether the difference to the first is larger than the error bands, which then do not overlap."""
-    a, b = measure.figure(first), measure.figure(one)
-    return None if a is None or b is None else b.low > a.high or b.high < a.low

@@ -27,7 +27,6 @@ from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict, with_band
 
 if TYPE_CHECKING:
-    from llmplan.answer.economics.serving import ServingEconomics
     from llmplan.serving.plan import ServingWorkload
     from llmplan.setup.plan import PlanWarning
     from llmplan.software.engine import ServingPolicy
@@ -52,7 +51,7 @@ class ServingEstimate:
     replicas, replica_devices: copies that the plan has, and devices of each [1]; replicas_needed: for the
     request rate and the targets [1], None without a rate, 0 where no number reaches the targets.
     sequences: in flight and resident; queued: waiting for a place; resident: places; all devices [1].
-    missed: targets that are not met, as (name, value, limit); economics: what its tokens cost, where it was asked for.
+    missed: targets that are not met, as (name, value, limit).
     """
 
     plan: ServingPlan
@@ -83,7 +82,6 @@ class ServingEstimate:
     prefill: Step
     missed: tuple[tuple[str, float, float], ...]
     warnings: tuple[PlanWarning, ...]
-    economics: ServingEconomics | None = None
 
     @property
     def fits(self) -> bool:

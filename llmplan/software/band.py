@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llmplan.schema import Spec
+from llmplan.vocabulary import Amount
 
 Verdict = Literal["fits", "marginal", "does-not-fit"]
 
@@ -25,11 +26,13 @@ class Band(Spec):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A predicted value and the ends of its 80 % band."""
+    """A predicted value with its 80 % band."""
 
-    value: float
-    low: float
-    high: float
+    value: Amount
+    low: Amount
+    high: Amount
+    p95: Amount | None = None
+    """95th percentile, where the figure is a mean over requests and its spread is known."""
 
     def __mul__(self, factor: float) -> Interval:
         return Interval(self.value * factor, self.low * factor, self.high * factor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
@@ -18,9 +17,6 @@ from llmplan.training.plan import TrainingPlan
 from llmplan.training.remarks import memory_remarks
 from llmplan.training.step import StepTime, training_time
 
-if TYPE_CHECKING:
-    from llmplan.answer.economics.summary import Economics
-
 _NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
 
 
@@ -30,7 +26,7 @@ class TrainingEstimate:
 
     peak: memory of the fullest device [bytes]; usable: what that device offers [bytes]; step: seconds;
     tokens_per_second: of all devices; model_flops: of one step, without recomputation [FLOP];
-    mfu, hfu: of the dense peak of the workload's precision [1]; economics: the whole run, where its length was said.
+    mfu, hfu: of the dense peak of the workload's precision [1].
     """
 
     plan: TrainingPlan
@@ -46,7 +42,6 @@ class TrainingEstimate:
     mfu: float
     hfu: float
     warnings: tuple[PlanWarning, ...]
-    economics: Economics | None = None
 
     @property
     def fits(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a run costs at each provider whose price is known."""
+"""What the plan's devices cost at each provider whose price is known."""
 
 from __future__ import annotations
 
@@ -8,84 +8,96 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.cost import instances, run_cost
 from llmplan.formulas.numeric import real
+from llmplan.software.band import Interval
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llmplan.catalog.catalog import Catalog
     from llmplan.machine.hardware import Price
     from llmplan.setup.plan import Setup
-    from llmplan.software.band import Interval
 
 GIVEN = "given"
+HOUR = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One price, and the run at it.
-
-    usd_per_hour: of one instance [USD/h]; instances: needed, a part of a slice where slices of all sizes are sold
-    at one price a chip [1]; devices_used: by the plan [1]; devices_billed: that the instances hold [1]; usd: of the
-    run, with its band [USD].
-    """
+    """One price, and what the plan's devices cost at it."""
 
     provider: str
+    """`given` where the price was."""
     instance: str
-    region: str
+    region: str | None = None
     kind: str
-    date: str
+    """`on-demand`, `spot`, `reserved`, ..., or `given`."""
+    date: str | None = None
+    """Of the price; a year alone where its snapshot has no date."""
     source: str
-    usd_per_hour: float
+    instance_usd_per_hour: Amount
     devices_per_instance: int
-    instances: float
+    instances: Amount
+    """A part of one where slices of all sizes are sold at one price a chip."""
     devices_used: int
+    """By the plan."""
     devices_billed: int
-    usd: float
-    low_usd: float
-    high_usd: float
+    """In the instances: more than are used where these are billed whole."""
+    usd_per_hour: Amount
+    """Of all instances."""
+    usd: Interval | None = None
+    """Of the run; a deployment has no end."""
 
     @property
     def usd_per_device_hour(self) -> float:
         """Price of one device for an hour [USD]."""
-        return self.usd_per_hour / self.devices_per_instance
+        return self.instance_usd_per_hour / self.devices_per_instance
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Every offer, the cheapest first; headline: the one that the run is said to cost, None = not known."""
+    """Offers for the plan's devices."""
 
-    headline: Offer | None
+    offer: Offer | None = None
+    """The price that was given, else the cheapest on demand; left out where none is known."""
     offers: tuple[Offer, ...]
+    """Every known price, the cheapest first."""
 
 
-def cost_of(plan: Setup, wall: Interval, catalog: Catalog) -> Cost:
-    """Cost of holding the plan's devices for `wall` [s].
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCost(Cost):
+    """Cost of a run."""
 
-    The headline is the price that was given, else the cheapest on-demand one; spot instances are taken away
-    and reserved ones are bought for longer than a run. Instances are billed whole, with devices that are not used.
+    usd: Interval | None = None
+    """At the offer; left out where no price is known."""
+
+
+def offers_of(plan: Setup, catalog: Catalog, wall: Interval | None = None) -> tuple[Offer | None, tuple[Offer, ...]]:
+    """The offer that counts, and all of them; wall: time for which a run holds the plan's devices [s].
+
+    What counts is the price that was given, else the cheapest on demand: spot instances are taken away and
+    reserved ones are bought for longer than a run. Instances are billed whole, with devices that are not used.
     """
     given = plan.options.price
     if given is not None:
-        own = _offer(plan, wall, GIVEN, GIVEN, "", GIVEN, "", GIVEN, real(given), 1)
-        return Cost(own, (own,))
-    offers = [
-        _offer(
-            plan,
-            wall,
-            prices.provider,
-            one.instance,
-            one.region,
-            one.kind,
-            one.date,
-            one.source,
-            one.price,
-            one.devices,
-        )
-        for prices in catalog.prices()
-        for one in prices.prices
-        if one.device == plan.device.id and _serves(one, plan)
-    ]
-    offers.sort(key=lambda offer: offer.usd)
-    on_demand = [offer for offer in offers if offer.kind == "on-demand"]
-    return Cost(on_demand[0] if on_demand else None, tuple(offers))
+        own = _offer(
+            plan, wall, 1, real(given), provider=GIVEN, instance=GIVEN, region=None, kind=GIVEN, date=None,
+            source=GIVEN,
+        )  # fmt: skip
+        return own, (own,)
+    found = sorted(_listed(plan, wall, catalog), key=lambda offer: offer.usd_per_hour)
+    return next((offer for offer in found if offer.kind == "on-demand"), None), tuple(found)
+
+
+def _listed(plan: Setup, wall: Interval | None, catalog: Catalog) -> Iterator[Offer]:
+    """What the catalogue has for the plan's device."""
+    for prices in catalog.prices():
+        for one in prices.prices:
+            if one.device == plan.device.id and _serves(one, plan):
+                yield _offer(
+                    plan, wall, one.devices, one.price, provider=prices.provider, instance=one.instance,
+                    region=one.region, kind=one.kind, date=one.date, source=one.source,
+                )  # fmt: skip
 
 
 def _serves(price: Price, plan: Setup) -> bool:
@@ -94,14 +106,17 @@ def _serves(price: Price, plan: Setup) -> bool:
 
 
 def _offer(
-    plan: Setup, wall: Interval, provider: str, instance: str, region: str, kind: str, date: str, source: str,
-    usd_per_hour: float, each: int,
+    plan: Setup, wall: Interval | None, each: int, price: float, *, provider: str, instance: str, region: str | None,
+    kind: str, date: str | None, source: str,
 ) -> Offer:  # fmt: skip
     count = plan.devices / each if _by_the_chip(plan, each) else real(instances(real(plan.devices), real(each)))
-    usd, low, high = (real(run_cost(seconds, count, usd_per_hour)) for seconds in (wall.value, wall.low, wall.high))
+    usd = None
+    if wall is not None:
+        usd = Interval(*(real(run_cost(seconds, count, price)) for seconds in (wall.value, wall.low, wall.high)))
     return Offer(
-        provider, instance, region, kind, date, source, usd_per_hour, each, count, plan.devices, round(count * each),
-        usd, low, high,
+        provider=provider, instance=instance, region=region, kind=kind, date=date, source=source,
+        instance_usd_per_hour=price, devices_per_instance=each, instances=count, devices_used=plan.devices,
+        devices_billed=round(count * each), usd_per_hour=real(run_cost(HOUR, count, price)), usd=usd,
     )  # fmt: skip
 
 

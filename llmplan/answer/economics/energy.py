@@ -12,65 +12,83 @@ from llmplan.formulas.carbon import embodied_carbon, operational_carbon
 from llmplan.formulas.energy import facility_energy, it_energy
 from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable, Grid, Host
+from llmplan.software.band import Interval
 from llmplan.units import parse_quantity
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.setup.plan import Setup
-    from llmplan.software.band import Interval
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
-    """What a plan's machines draw.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerDraw:
+    """What the plan's machines draw."""
 
-    device_watts: of one device [W]; node_watts: of one node beside its devices [W]; None where nothing was published;
-    node_devices: that share a node [1]; pue [1].
-    """
-
-    device_watts: float | None
+    device_watts: Amount | None = None
+    """Of one device; left out where none was published."""
     device_source: str
-    node_watts: float | None
+    node_watts: Amount | None = None
+    """Of a whole node beside its devices, which share it: a plan takes devices / node_devices of it."""
     node_source: str
     node_devices: int
-    pue: float
+    pue: Amount
+    """Energy of the building over that of its machines."""
     pue_source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Electricity:
+    """What the electricity emits where it is made, location based."""
+
+    name: str
+    kilograms_per_joule: Amount
+    year: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Energy:
-    """Energy and carbon of a run; None where the power of the device is not known.
+    """What energy and carbon are worked out from."""
 
-    it_joules: at the machines; joules: with the building [J]; low, high: by the band of the time [J]; carbon: of the
-    electricity, location based [kg]; embodied: share of making the machines [kg]; missing: what is not counted.
-    """
-
-    power: Power
-    grid: Grid
-    it_joules: float | None
-    joules: float | None
-    low_joules: float | None
-    high_joules: float | None
-    carbon: float | None
-    embodied: float | None
-    missing: tuple[str, ...]
+    power: PowerDraw
+    grid: Electricity
 
 
-def energy_of(plan: Setup, wall: Interval, catalog: Catalog) -> Energy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnergy(Energy):
+    """Energy and carbon of the run; no figures where the power of the device is not known."""
+
+    joules: Interval | None = None
+    """Of the building."""
+    it_joules: Amount | None = None
+    """Of the machines."""
+    co2e_kilograms: Interval | None = None
+    """Of the electricity."""
+    embodied_co2e_kilograms: Amount | None = None
+    """Share of making the machines; not part of co2e_kilograms."""
+
+
+def run_energy(plan: Setup, wall: Interval, catalog: Catalog) -> RunEnergy:
     """Energy of a plan that runs for `wall` [s]; InputError for an unknown grid."""
     table = catalog.table("energy", EnergyTable)
     power, grid = power_of(plan, table), grid_of(plan, table)
-    embodied, missing = _embodied(plan, table, wall.value), missing_power(plan, power)
-    watts = it_watts(plan, power)
+    embodied, watts = _embodied(plan, table, wall.value), it_watts(plan, power)
     if watts is None:
-        return Energy(power, grid, None, None, None, None, None, embodied, missing)
-    whole = real(facility_energy(watts, power.pue))
-    carbon = real(operational_carbon(whole * wall.value, grid.intensity))
-    low, high = whole * wall.low, whole * wall.high
-    return Energy(power, grid, watts * wall.value, whole * wall.value, low, high, carbon, embodied, missing)
+        return RunEnergy(power=power, grid=grid, embodied_co2e_kilograms=embodied)
+    joules = wall * real(facility_energy(watts, power.pue))
+    return RunEnergy(
+        power=power, grid=grid, joules=joules, it_joules=watts * wall.value, co2e_kilograms=carbon_of(joules, grid),
+        embodied_co2e_kilograms=embodied,
+    )  # fmt: skip
 
 
-def it_watts(plan: Setup, power: Power) -> float | None:
+def carbon_of(joules: Interval, grid: Electricity) -> Interval:
+    """What making so much electricity emits [kg]."""
+    ends = joules.value, joules.low, joules.high
+    return Interval(*(real(operational_carbon(each, grid.kilograms_per_joule)) for each in ends))
+
+
+def it_watts(plan: Setup, power: PowerDraw) -> float | None:
     """What the plan's devices draw with their share of their hosts [W]; None where the device's power is not known."""
     if power.device_watts is None:
         return None
@@ -82,7 +100,7 @@ def _nodes(plan: Setup) -> float:
     return plan.devices / plan.cluster.devices_per_node
 
 
-def power_of(plan: Setup, table: EnergyTable) -> Power:
+def power_of(plan: Setup, table: EnergyTable) -> PowerDraw:
     """What the machines draw, and where each figure is from."""
     said, device, cluster = plan.options, plan.device, plan.cluster
     host = table.hosts.get(device.kind, Host())
@@ -99,13 +117,20 @@ def power_of(plan: Setup, table: EnergyTable) -> Power:
     if said.pue is not None:
         pue, pue_source = said.pue, "given"
     elif pue is None:
-        pue, pue_source = table.pue, f"stands in: cluster {cluster.id} says none"
-    return Power(watts, source, node, node_source, cluster.devices_per_node, real(pue), pue_source)
+        pue, pue_source = table.pue, f"a usual figure, as cluster {cluster.id} has none"
+    return PowerDraw(
+        device_watts=watts, device_source=source, node_watts=node, node_source=node_source,
+        node_devices=cluster.devices_per_node, pue=real(pue), pue_source=pue_source,
+    )  # fmt: skip
 
 
-def grid_of(plan: Setup, table: EnergyTable) -> Grid:
-    """The grid that was named (id, name or amount), else the one that stands in."""
-    said = plan.options.grid
+def grid_of(plan: Setup, table: EnergyTable) -> Electricity:
+    """The grid that was named (id, name or amount), else the table's default."""
+    found = _named_grid(plan.options.grid, table)
+    return Electricity(name=found.name, kilograms_per_joule=found.intensity, year=found.year)
+
+
+def _named_grid(said: str | None, table: EnergyTable) -> Grid:
     if said is None:
         return table.grids[table.grid]
     wanted = normal(said)
@@ -131,7 +156,7 @@ def _embodied(plan: Setup, table: EnergyTable, seconds: float) -> float | None:
     return None if each is None else real(embodied_carbon(each, _nodes(plan), seconds, table.lifetime))
 
 
-def assumed_power(plan: Setup, power: Power, grid: Grid, remark: str = "") -> Iterator[str]:
+def assumed_power(plan: Setup, power: PowerDraw, grid: Electricity, remark: str = "") -> Iterator[str]:
     """Power, building and grid that were filled in, a sentence each; remark: more about the device's power."""
     said = plan.options
     if said.device_power is None:
@@ -139,10 +164,10 @@ def assumed_power(plan: Setup, power: Power, grid: Grid, remark: str = "") -> It
     if said.pue is None:
         yield f"pue {power.pue:g}: {power.pue_source}"
     if said.grid is None:
-        yield f"grid {grid.intensity * 3.6e9:g} gCO2e/kWh: {grid.name}, none was named"
+        yield f"grid {grid.kilograms_per_joule * 3.6e9:g} gCO2e/kWh: {grid.name}, none was named"
 
 
-def missing_power(plan: Setup, power: Power) -> tuple[str, ...]:
+def missing_power(plan: Setup, power: PowerDraw) -> tuple[str, ...]:
     """What is not counted because nobody published it, in sentences."""
     found = []
     if power.device_watts is None:

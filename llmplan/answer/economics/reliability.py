@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError, did_you_mean
@@ -10,6 +10,7 @@ from llmplan.formulas.numeric import real
 from llmplan.formulas.reliability import checkpoint_interval, device_interval, goodput, job_interval
 from llmplan.machine.facilities import ReliabilityTable
 from llmplan.units import parse_quantity
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
@@ -18,24 +19,23 @@ if TYPE_CHECKING:
 _STANDSTILL = 1e-3  # share of progress below which a run that takes months takes centuries
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """How a run fares with interruptions.
-
-    rate: what the rate is from; source: of it; device_seconds, job_seconds: mean time between interruptions of one
-    device and of the job [s]; restart_seconds: from an interruption until training goes on [s];
-    checkpoint_seconds: best time between checkpoints [s], goodput: share of the wall time that becomes progress
-    [1], both None where the time to write a checkpoint is not known.
-    advances: whether there is progress worth the name.
-    """
+    """How a run fares with interruptions."""
 
     rate: str
+    """Which published run the rate is from."""
     source: str
-    device_seconds: float
-    job_seconds: float
-    restart_seconds: float
-    checkpoint_seconds: float | None
-    goodput: float | None
+    device_interval_seconds: Amount
+    """Mean time between interruptions that one device causes."""
+    interval_seconds: Amount
+    """The same of the whole job."""
+    restart_seconds: Amount
+    """From an interruption until training goes on."""
+    checkpoint_interval_seconds: Amount | None = None
+    """Best time between checkpoints; left out where the time to write one is not known."""
+    goodput: Amount | None = None
+    """Share of the wall time that becomes progress; left out likewise."""
 
     @property
     def advances(self) -> bool:
@@ -48,11 +48,14 @@ def reliability_of(plan: TrainingPlan, write_seconds: float | None, catalog: Cat
     table = catalog.table("reliability", ReliabilityTable)
     name, source, device = _rate(plan, table)
     job = real(job_interval(device, real(plan.devices)))
+    known = Reliability(
+        rate=name, source=source, device_interval_seconds=device, interval_seconds=job, restart_seconds=table.restart
+    )
     if write_seconds is None:
-        return Reliability(name, source, device, job, table.restart, None, None)
+        return known
     work = real(checkpoint_interval(write_seconds, job))
     share = real(goodput(work, write_seconds, table.restart, job)) if work > 0 else 1.0
-    return Reliability(name, source, device, job, table.restart, work, share)
+    return replace(known, checkpoint_interval_seconds=work, goodput=share)
 
 
 def _rate(plan: TrainingPlan, table: ReliabilityTable) -> tuple[str, str, float]:

@@ -6,28 +6,38 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmplan.answer.economics.reliability import Reliability
 from llmplan.formulas.numeric import real
 from llmplan.software.band import Interval
 from llmplan.training.flow import step_tokens
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.training.estimate import TrainingEstimate
     from llmplan.training.plan import TrainingPlan
 
+DAY, HOUR = 86400.0, 3600.0
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run from its first step to its last.
+    """A run from its first step to its last."""
 
-    tokens, steps [1]; work: time of its steps alone [s]; wall: with interruptions, checkpoints and waiting for data, as
-    far as they are known [s]; device_seconds: devices x wall [s].
-    """
-
-    tokens: float
-    steps: float
-    work: Interval
-    wall: Interval
-    device_seconds: float
+    tokens: Amount
+    steps: Amount
+    seconds: Interval
+    """Its steps alone."""
+    wall_seconds: Interval
+    """With checkpoints, interruptions and waiting for data, as far as they are known."""
+    days: Amount
+    """Of wall_seconds."""
+    device_hours: Amount
+    """Devices times wall_seconds."""
+    interruptions: Amount
+    """Expected in the run."""
+    lost_seconds: Amount | None = None
+    """Of wall_seconds, by checkpoints, interruptions and waiting; left out where it is not known."""
+    reliability: Reliability
 
 
 def run_tokens(plan: TrainingPlan) -> float | None:
@@ -42,14 +52,15 @@ def run_tokens(plan: TrainingPlan) -> float | None:
     return None
 
 
-def run_of(answer: TrainingEstimate, tokens: float, goodput: float | None, wait: float = 1.0) -> Run:
-    """The run of so many tokens.
-
-    goodput: share of the wall time that becomes progress, None = not known [1]; wait: by which reading data lengthens
-    the steps [1].
-    """
-    rate, share = answer.tokens_per_second, (1.0 if goodput is None else goodput) / wait
+def run_of(found: TrainingEstimate, tokens: float, reliability: Reliability, wait: float = 1.0) -> Run:
+    """The run of so many tokens; wait: by which reading data lengthens the steps [1]."""
+    rate, goodput = found.tokens_per_second, reliability.goodput
+    share = (goodput if goodput is not None and reliability.advances else 1.0) / wait
     work = Interval(tokens / rate.value, tokens / rate.high, tokens / rate.low)
     wall = Interval(work.value / share, work.low / share, work.high / share)
-    steps = real(math.ceil(tokens / step_tokens(answer.plan)))
-    return Run(tokens, steps, work, wall, wall.value * answer.plan.devices)
+    return Run(
+        tokens=tokens, steps=real(math.ceil(tokens / step_tokens(found.plan))), seconds=work, wall_seconds=wall,
+        days=wall.value / DAY, device_hours=wall.value * found.plan.devices / HOUR,
+        interruptions=wall.value / reliability.interval_seconds,
+        lost_seconds=None if goodput is None else wall.value - work.value, reliability=reliability,
+    )  # fmt: skip

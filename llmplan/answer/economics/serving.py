@@ -2,143 +2,176 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmplan.answer.economics.cost import Cost, cost_of
-from llmplan.answer.economics.energy import Power, assumed_power, grid_of, it_watts, missing_power, power_of
-from llmplan.formulas.carbon import operational_carbon
+from llmplan.answer.economics.cost import HOUR, Cost, Offer, offers_of
+from llmplan.answer.economics.energy import (
+    Energy,
+    PowerDraw,
+    assumed_power,
+    carbon_of,
+    grid_of,
+    it_watts,
+    missing_power,
+    power_of,
+)
 from llmplan.formulas.cost import break_even_rate, cost_per_million
 from llmplan.formulas.energy import energy_per_million, facility_energy
 from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
-    from llmplan.machine.facilities import Grid
+    from llmplan.formulas.numeric import Num
     from llmplan.serving.estimate import ServingEstimate
     from llmplan.serving.plan import ServingPlan
+    from llmplan.setup.plan import PlanWarning
 
-_HOUR = 3600.0
-_AN_HOUR = Interval(_HOUR, _HOUR, _HOUR)
 _MILLION = 1e6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PerMillion:
-    """A million requests, input or output tokens; usd [USD], joules [J], carbon [kg]; None where not known."""
+    """Of a million requests, and of a million tokens of each kind with its share of a request's device time."""
 
-    usd: Interval | None
-    joules: Interval | None
-    carbon: Interval | None
+    requests: Interval
+    """Of the plan's lengths, input and output together: what alternatives are ranked by."""
+    input_tokens: Interval
+    output_tokens: Interval | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """Against an interface that is paid by the token.
+    """Against an interface that is paid by the token."""
 
-    input_usd_per_million, output_usd_per_million: what it asks [USD]; usd_per_hour: that for what the deployment serves
-    in an hour [USD/h]; break_even_requests_per_second: from which the deployment is cheaper [1/s]; break_even_load:
-    that as a share of its capacity, above 1 = never [1]; own_is_cheaper: at its load. None: no price is known.
-    """
+    input_usd_per_million: Amount
+    output_usd_per_million: Amount
+    usd_per_hour: Amount
+    """For the tokens that the deployment serves in an hour."""
+    break_even_requests_per_second: Amount | None = None
+    """From which the deployment is cheaper."""
+    break_even_load: Amount | None = None
+    """That as a share of its capacity; above 1 it never is."""
+    own_is_cheaper: bool | None = None
+    """At the load that there is."""
 
-    input_usd_per_million: float
-    output_usd_per_million: float
-    usd_per_hour: float
-    break_even_requests_per_second: float | None
-    break_even_load: float | None
-    own_is_cheaper: bool | None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingCost(Cost):
+    """Cost at the load that there is."""
+
+    usd_per_hour: Amount | None = None
+    """Of all instances, at the offer; left out where no price is known."""
+    input_share: Amount
+    """Of a request's device time that its prompt takes: how cost and energy are divided."""
+    usd_per_million: PerMillion | None = None
+    api: Api | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingEnergy(Energy):
+    """Energy and carbon at the load that there is; no figures where the power of the device is not known."""
+
+    watts: Amount | None = None
+    """Of all devices with their share of hosts and building."""
+    joules_per_million: PerMillion | None = None
+    co2e_kilograms_per_million: PerMillion | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServingEconomics:
-    """A deployment's money and energy.
+    """A deployment's money and energy, and what is worth knowing about them."""
 
-    input_share: of a request's device time that its prompt takes [1]; request: requests of the plan's lengths, in all;
-    input, output: their tokens, each with its share of that.
-    """
-
-    cost: Cost
-    power: Power
-    grid: Grid
-    watts: float | None
-    input_share: float
-    request: PerMillion
-    input: PerMillion
-    output: PerMillion | None
-    api: Api | None
+    cost: ServingCost
+    energy: ServingEnergy
     assumptions: tuple[str, ...]
+    warnings: tuple[PlanWarning, ...]
 
 
-def with_economics(answer: ServingEstimate, catalog: Catalog) -> ServingEstimate:
-    """The estimate with what its tokens cost; raises InputError for an unknown grid."""
-    plan = answer.plan
-    table = catalog.table("energy", EnergyTable)
-    cost, power, grid = cost_of(plan, _AN_HOUR, catalog), power_of(plan, table), grid_of(plan, table)
-    watts = _watts(plan, power)
-    share = input_share(answer)
-    work = plan.workload
-    usd = cost.headline.usd if cost.headline else None
-
-    def million(part: float, each: float) -> PerMillion:
-        return _per_million(answer.requests_per_second, each, part, usd, watts, grid.intensity)
-
-    writes = work.output_tokens > 1.0
-    found = ServingEconomics(
-        cost, power, grid, watts, share, million(1.0, 1.0), million(share, work.input_tokens),
-        million(1.0 - share, work.output_tokens) if writes else None, _api(answer, usd),
-        () if watts is None else tuple(assumed_power(plan, power, grid, "; decoding draws less")),
-    )  # fmt: skip
-    assumed = replace(plan, assumptions=plan.assumptions + found.assumptions)
-    warnings = answer.warnings + tuple(warning("LP042", message=text) for text in _unknown(plan, cost, power))
-    return replace(answer, plan=assumed, warnings=warnings, economics=found)
+def serving_economics(found: ServingEstimate, catalog: Catalog) -> ServingEconomics:
+    """What a deployment's tokens cost and draw; raises InputError for an unknown grid."""
+    plan, share = found.plan, input_share(found)
+    offer, offers = offers_of(plan, catalog)
+    cost = _cost(found, share, offer, offers)
+    energy = _energy(found, share, catalog)
+    assumed = () if energy.watts is None else assumed_power(plan, energy.power, energy.grid, "; decoding draws less")
+    unknown = _unknown(plan, offer, energy.power)
+    return ServingEconomics(cost, energy, tuple(assumed), tuple(warning("LP042", message=text) for text in unknown))
 
 
-def input_share(answer: ServingEstimate) -> float:
+def input_share(found: ServingEstimate) -> float:
     """Share of a request's device time that its prompt takes [1]: a prefill against its part of decoding steps."""
-    work = answer.plan.workload
-    together = max(answer.together, 1.0)
-    prefill = real(answer.prefill.total)
-    decode = real(answer.decode.total) * max(work.output_tokens - 1.0, 0.0) / together
+    work = found.plan.workload
+    together = max(found.together, 1.0)
+    prefill = real(found.prefill.total)
+    decode = real(found.decode.total) * max(work.output_tokens - 1.0, 0.0) / together
     return prefill / (prefill + decode) if prefill + decode > 0 else 1.0
 
 
-def _per_million(
-    requests: Interval, each: float, share: float, usd: float | None, watts: float | None, intensity: float
-) -> PerMillion:
-    """A million of what a request has `each` of, which take `share` of its time; the band is that of the requests."""
-    rates = [max(rate, 1e-30) * each for rate in (requests.value, requests.high, requests.low)]
-    money = None if usd is None else Interval(*(real(cost_per_million(usd * share, rate)) for rate in rates))
-    if watts is None:
-        return PerMillion(money, None, None)
-    joules = Interval(*(real(energy_per_million(watts * share, rate)) for rate in rates))
-    carbon = Interval(*(real(operational_carbon(one, intensity)) for one in (joules.value, joules.low, joules.high)))
-    return PerMillion(money, joules, carbon)
+def _cost(found: ServingEstimate, share: float, offer: Offer | None, offers: tuple[Offer, ...]) -> ServingCost:
+    if offer is None:
+        return ServingCost(offers=offers, input_share=share, api=_api(found, None))
+    usd = offer.usd_per_hour
+    million = _per_million(found, share, lambda part, rate: cost_per_million(usd * part, rate))
+    return ServingCost(
+        offer=offer, offers=offers, usd_per_hour=usd, input_share=share, usd_per_million=million, api=_api(found, usd)
+    )
 
 
-def _watts(plan: ServingPlan, power: Power) -> float | None:
-    """What the deployment draws with its share of hosts and building [W]."""
+def _energy(found: ServingEstimate, share: float, catalog: Catalog) -> ServingEnergy:
+    plan, table = found.plan, catalog.table("energy", EnergyTable)
+    power, grid = power_of(plan, table), grid_of(plan, table)
     machines = it_watts(plan, power)
-    return None if machines is None else real(facility_energy(machines, power.pue))
+    if machines is None:
+        return ServingEnergy(power=power, grid=grid)
+    watts = real(facility_energy(machines, power.pue))
+    joules = _per_million(found, share, lambda part, rate: energy_per_million(watts * part, rate))
+    carbon = PerMillion(
+        requests=carbon_of(joules.requests, grid), input_tokens=carbon_of(joules.input_tokens, grid),
+        output_tokens=carbon_of(joules.output_tokens, grid) if joules.output_tokens else None,
+    )  # fmt: skip
+    return ServingEnergy(
+        power=power, grid=grid, watts=watts, joules_per_million=joules, co2e_kilograms_per_million=carbon
+    )
 
 
-def _api(answer: ServingEstimate, usd: float | None) -> Api | None:
-    price, work = answer.plan.options.api_price, answer.plan.workload
+def _per_million(found: ServingEstimate, share: float, price: Callable[[float, float], Num]) -> PerMillion:
+    """What a million of each takes; share: of the input [1]; price: of a share of the time [1] at a rate [1/s]."""
+    work, requests = found.plan.workload, found.requests_per_second
+
+    def million(part: float, each: float) -> Interval:
+        rates = [max(rate, 1e-30) * each for rate in (requests.value, requests.high, requests.low)]
+        return Interval(*(real(price(part, rate)) for rate in rates))
+
+    return PerMillion(
+        requests=million(1.0, 1.0), input_tokens=million(share, work.input_tokens),
+        output_tokens=million(1.0 - share, work.output_tokens) if work.output_tokens > 1.0 else None,
+    )  # fmt: skip
+
+
+def _api(found: ServingEstimate, usd: float | None) -> Api | None:
+    price, work = found.plan.options.api_price, found.plan.workload
     if price is None:
         return None
     a_request = (work.input_tokens * price[0] + work.output_tokens * price[1]) / _MILLION
-    hourly = a_request * answer.requests_per_second.value * _HOUR
+    hourly = a_request * found.requests_per_second.value * HOUR
     if usd is None or a_request <= 0:
-        return Api(price[0], price[1], hourly, None, None, None)
+        return Api(input_usd_per_million=price[0], output_usd_per_million=price[1], usd_per_hour=hourly)
     tokens = work.input_tokens + work.output_tokens
     rate = real(break_even_rate(usd, a_request / tokens * _MILLION)) / tokens
-    return Api(price[0], price[1], hourly, rate, rate / answer.capacity, usd < hourly)
+    return Api(
+        input_usd_per_million=price[0], output_usd_per_million=price[1], usd_per_hour=hourly,
+        break_even_requests_per_second=rate, break_even_load=rate / found.capacity, own_is_cheaper=usd < hourly,
+    )  # fmt: skip
 
 
-def _unknown(plan: ServingPlan, cost: Cost, power: Power) -> Iterator[str]:
-    if cost.headline is None:
+def _unknown(plan: ServingPlan, offer: Offer | None, power: PowerDraw) -> Iterator[str]:
+    """What is not known, in sentences."""
+    if offer is None:
         yield f"no price of {plan.device.id} on demand is in the catalogue (--price gives one)"
     yield from missing_power(plan, power)

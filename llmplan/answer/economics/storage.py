@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storage_bandwidth, transfer_seconds
 from llmplan.formulas.numeric import real
 from llmplan.training.states import adapters, optimizer_bytes, state_bytes
+from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.training.estimate import TrainingEstimate
@@ -19,64 +20,57 @@ _MASTER = 4.0  # bytes of an fp32 weight; stacks that hold fp32 gradients beside
 _SHORT_TOKEN, _LONG_TOKEN = 2.0, 4.0  # bytes of a token on disk
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Storage of a run; None where the cluster's entry has no storage.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStorage:
+    """What the run writes and reads; times and rates of the storage are left out where the cluster's entry has none."""
 
-    checkpoint_bytes: weights, master weights and optimizer states [bytes]; weights_bytes: weights alone [bytes];
-    write_seconds, read_seconds: of a checkpoint [s]; dataset_bytes: tokens as numbers, not text [bytes];
-    data_bandwidth: that the step rate needs [bytes/s]; read_bandwidth, write_bandwidth: that there is [bytes/s].
-    """
-
-    kind: str | None
-    checkpoint_bytes: float
-    weights_bytes: float
-    write_seconds: float | None
-    read_seconds: float | None
-    dataset_bytes: float
-    data_bandwidth: float
-    read_bandwidth: float | None
-    write_bandwidth: float | None
-
-    @property
-    def load(self) -> float | None:
-        """What reading data takes of the storage [1]; above 1 the devices wait for it. None where it is not known."""
-        return None if self.read_bandwidth is None else self.data_bandwidth / self.read_bandwidth
-
-    @property
-    def holds_back(self) -> bool:
-        """Whether data are read slower than they are used."""
-        return self.load is not None and self.load > 1.0
+    kind: str | None = None
+    checkpoint_bytes: Amount
+    """Weights, master weights and optimizer states."""
+    weights_bytes: Amount
+    """Weights alone."""
+    write_seconds: Amount | None = None
+    """Of a checkpoint."""
+    read_seconds: Amount | None = None
+    dataset_bytes: Amount
+    """Tokens as numbers, not text."""
+    needed_bytes_per_second: Amount
+    """To read data as fast as tokens are used."""
+    read_bytes_per_second: Amount | None = None
+    write_bytes_per_second: Amount | None = None
+    load: Amount | None = None
+    """What reading data takes of the storage; above 1 the devices wait for it."""
+    holds_back: bool
+    """Whether data are read slower than they are used."""
 
 
-def storage_of(answer: TrainingEstimate, tokens: float) -> Storage:
+def storage_of(found: TrainingEstimate, tokens: float) -> RunStorage:
     """Storage of a run of so many tokens."""
-    plan, storage = answer.plan, answer.plan.cluster.storage
+    plan, storage = found.plan, found.plan.cluster.storage
     weight, _, master = state_bytes(plan)
     trained = trained_parameters(plan)
     size = real(checkpoint_bytes(trained, weight, min(master, _MASTER), optimizer_bytes(plan)))
     each = _SHORT_TOKEN if plan.model.vocab <= _SHORT_VOCABULARY else _LONG_TOKEN
     data = real(plan.options.dataset_tokens or tokens) * each
-    read = write = None
-    if storage is not None:
-        nodes = node_count(plan)
-        read = real(storage_bandwidth(nodes, storage.read, storage.shared_read or math.inf))
-        write = real(storage_bandwidth(nodes, storage.write, storage.shared_write or math.inf))
-    return Storage(
-        kind=storage.kind if storage else None,
-        checkpoint_bytes=size,
-        weights_bytes=trained * weight,
-        write_seconds=None if write is None else real(transfer_seconds(size, write)),
-        read_seconds=None if read is None else real(transfer_seconds(size, read)),
-        dataset_bytes=data,
-        data_bandwidth=real(data_bandwidth(answer.tokens_per_second.value, each)),
-        read_bandwidth=read,
-        write_bandwidth=write,
-    )
+    needed = real(data_bandwidth(found.tokens_per_second.value, each))
+    known = RunStorage(
+        checkpoint_bytes=size, weights_bytes=trained * weight, dataset_bytes=data, needed_bytes_per_second=needed,
+        holds_back=False,
+    )  # fmt: skip
+    if storage is None:
+        return known
+    nodes = node_count(plan)
+    read = real(storage_bandwidth(nodes, storage.read, storage.shared_read or math.inf))
+    write = real(storage_bandwidth(nodes, storage.write, storage.shared_write or math.inf))
+    return replace(
+        known, kind=storage.kind, write_seconds=real(transfer_seconds(size, write)),
+        read_seconds=real(transfer_seconds(size, read)), read_bytes_per_second=read, write_bytes_per_second=write,
+        load=needed / read, holds_back=needed > read,
+    )  # fmt: skip
 
 
 def trained_parameters(plan: TrainingPlan) -> float:
-    """Parameters that a checkpoint of this training holds [1]: all, or those of the adapters."""
+    """Parameters that are trained, and that a checkpoint holds [1]: all, or those of the adapters."""
     if plan.workload.workload != "lora":
         return real(plan.model.parameters)
     return sum(adapters(plan, layer) * layer.count for layer in plan.model.layers)

@@ -1,0 +1,63 @@
+"""From an answer to plain data: its fields are the keys, and what is None does not apply and is left out.
+
+`SameAs` and `Parts` stand in the annotations of mappings, for the JSON Schema; nothing here is validated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+
+def to_data(value: Any) -> Any:
+    """The value as what JSON holds: dataclasses and mappings as objects, sequences as lists.
+
+    >>> from llmplan.software.band import Interval
+    >>> to_data({"step_seconds": (Interval(2.0, 1.0, 3.0),)})
+    {'step_seconds': [{'value': 2.0, 'low': 1.0, 'high': 3.0}]}
+    """
+    if is_dataclass(value):
+        found = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return {name: to_data(part) for name, part in found if part is not None}
+    if isinstance(value, Mapping):
+        return {name: to_data(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_data(part) for part in value]
+    return value
+
+
+def dumps(value: Any, *, indent: int | None = 2) -> str:
+    """An answer as JSON text in ASCII; ValueError for a number that is not finite, which would be a fault of ours."""
+    return json.dumps(to_data(value), indent=indent, allow_nan=False)
+
+
+def present(parts: Mapping[str, Any]) -> dict[str, float]:
+    """Parts of a whole that are there; a part of nothing does not apply."""
+    return {name: float(value) for name, value in parts.items() if float(value) != 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class SameAs:
+    """A mapping with the JSON Schema of a class."""
+
+    described: type
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """What pydantic asks for."""
+        return handler(self.described)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A mapping of amounts, whose keys are fields of a class."""
+
+    described: type
+    left_out: tuple[str, ...] = ()
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        """What pydantic asks for."""
+        names = [field.name for field in fields(self.described) if field.name not in self.left_out]
+        properties = {name: {"type": "number", "minimum": 0} for name in names}
+        return {"type": "object", "properties": properties, "additionalProperties": False}

@@ -1,0 +1,184 @@
+"""The answer to a plan of serving: its fields are the keys of the JSON, the texts under them its documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from llmplan.answer.data import Parts, present
+from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures
+from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottleneck
+from llmplan.answer.training import ModelAnswer
+from llmplan.serving.iteration import Step
+from llmplan.software.band import Interval, Verdict
+from llmplan.vocabulary import Amount
+
+if TYPE_CHECKING:
+    from llmplan.answer.economics.serving import ServingCost, ServingEconomics, ServingEnergy
+    from llmplan.serving.estimate import ServingEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingMemoryParts:
+    """They sum to the peak."""
+
+    weights_bytes: Amount
+    kv_cache_bytes: Amount
+    """Set aside by the engine, used or not."""
+    activations_bytes: Amount
+    overhead_bytes: Amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingMemoryAnswer:
+    """Memory of the fullest device of a replica."""
+
+    peak_bytes: Interval
+    """With all of the cache that the engine sets aside."""
+    needed_bytes: Interval
+    """With one request of these lengths."""
+    usable_bytes: Amount
+    """What the engine may take."""
+    capacity_bytes: Amount
+    """What the driver reports."""
+    parts: ServingMemoryParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheAnswer:
+    """What the key-value caches of all replicas hold."""
+
+    tokens: Interval
+    longest_tokens: Amount
+    """Of one sequence."""
+    precision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingThroughputAnswer:
+    """Of all devices."""
+
+    output_tokens_per_second: Interval | None = None
+    requests_per_second: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyAnswer:
+    """Means over requests."""
+
+    ttft_seconds: Interval
+    """To the first token, when requests come steadily."""
+    burst_ttft_seconds: Interval
+    """The same when all requests come at once."""
+    tpot_seconds: Interval | None = None
+    """For each output token after the first."""
+    request_seconds: Interval
+    """A whole request, or the whole static batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadAnswer:
+    """What the deployment takes of the load."""
+
+    resident_sequences: Amount
+    """Places for sequences of these lengths, all replicas."""
+    sequences: Amount
+    """In flight and resident."""
+    queued: Amount
+    """Waiting for a place."""
+    capacity_requests_per_second: Amount
+    """With every place taken."""
+    utilization: Amount
+    """Of that capacity, or of the places."""
+    stable: bool
+    """Whether it keeps up."""
+    replicas: int
+    replica_devices: int
+    replicas_needed: int | None = None
+    """For the request rate and the targets; 0 where no number meets them."""
+    missed: tuple[str, ...]
+    """Targets that are not met: `ttft`, `tpot`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingTimeAnswer:
+    """One decoding step, and one prefill, of a replica: of one request, or of all in flight where nothing is written."""
+
+    decode_step_seconds: Amount
+    decode_parts: Annotated[dict[str, float], Parts(Step)]
+    prefill_seconds: Amount
+    prefill_parts: Annotated[dict[str, float], Parts(Step)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingResult:
+    """The answer to a plan of `serve`; figures of time and load are there even where it does not fit."""
+
+    model: ModelAnswer
+    engine_version: str
+    """Of the stack, whose measurements were taken."""
+    fits: bool
+    """Whether weights and one request of these lengths fit."""
+    verdict: Verdict
+    """`marginal` where the limit lies inside the band."""
+    memory: ServingMemoryAnswer
+    kv_cache: CacheAnswer | None = None
+    throughput: ServingThroughputAnswer
+    latency: LatencyAnswer
+    load: LoadAnswer
+    time: ServingTimeAnswer
+    bottleneck: ServingBottleneck
+    cost: ServingCost
+    energy: ServingEnergy
+    limits: dict[str, LimitAnswer] | None = None
+    """Limits of the plan, by name."""
+
+
+def serving_result(found: ServingEstimate, economics: ServingEconomics) -> ServingResult:
+    """The result of an estimate and what its tokens cost."""
+    model = found.plan.model
+    return ServingResult(
+        model=ModelAnswer(
+            name=model.name, parameters=model.parameters, active_parameters=model.active_parameters,
+            max_context=model.max_context,
+        ),
+        engine_version=found.version, fits=found.fits, verdict=found.verdict, memory=_memory(found),
+        kv_cache=CacheAnswer(
+            tokens=found.kv_tokens, longest_tokens=float(found.memory.longest),
+            precision=found.plan.workload.kv_precision,
+        ) if found.kv_tokens else None,
+        throughput=ServingThroughputAnswer(
+            output_tokens_per_second=found.output_tokens_per_second, requests_per_second=found.requests_per_second
+        ),
+        latency=LatencyAnswer(
+            ttft_seconds=replace(found.ttft, p95=found.p95_ttft.value), burst_ttft_seconds=found.burst_ttft,
+            tpot_seconds=found.tpot, request_seconds=found.request,
+        ),
+        load=_load(found),
+        time=ServingTimeAnswer(
+            decode_step_seconds=float(found.decode.total), decode_parts=present(found.decode.parts()),
+            prefill_seconds=float(found.prefill.total), prefill_parts=present(found.prefill.parts()),
+        ),
+        bottleneck=serving_bottleneck(found), cost=economics.cost, energy=economics.energy,
+        limits=limits_kept(found.plan.options.limits, serving_figures(found, economics)),
+    )  # fmt: skip
+
+
+def _memory(found: ServingEstimate) -> ServingMemoryAnswer:
+    """The engine fills what it may take and no more, so the band of the peak ends there; that of the need does not."""
+    needed, peak = found.needed, float(found.memory.peak_bytes)
+    low, high = peak * needed.low / needed.value, peak * needed.high / needed.value
+    return ServingMemoryAnswer(
+        peak_bytes=Interval(peak, low, max(peak, min(high, found.usable_bytes))), needed_bytes=needed,
+        usable_bytes=found.usable_bytes, capacity_bytes=found.capacity_bytes,
+        parts=ServingMemoryParts(**{name: float(value) for name, value in found.memory.parts().items()}),
+    )  # fmt: skip
+
+
+def _load(found: ServingEstimate) -> LoadAnswer:
+    return LoadAnswer(
+        resident_sequences=found.resident, sequences=found.sequences, queued=found.queued,
+        capacity_requests_per_second=found.capacity, utilization=found.load, stable=found.stable,
+        replicas=found.replicas, replica_devices=found.replica_devices, replicas_needed=found.replicas_needed,
+        missed=tuple(name for name, _, _ in found.missed),
+    )  # fmt: skip

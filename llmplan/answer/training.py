@@ -1,0 +1,123 @@
+"""The answer to a plan of training: its fields are the keys of the JSON, the texts under them its documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from llmplan.answer.bottleneck import Bottleneck, bottleneck
+from llmplan.answer.data import Parts, present
+from llmplan.answer.economics.storage import trained_parameters
+from llmplan.answer.limits import LimitAnswer, limits_kept, training_figures
+from llmplan.software.band import Interval, Verdict
+from llmplan.training.memory import Memory
+from llmplan.training.step import StepTime
+from llmplan.vocabulary import Amount
+
+if TYPE_CHECKING:
+    from llmplan.answer.economics.cost import RunCost
+    from llmplan.answer.economics.energy import RunEnergy
+    from llmplan.answer.economics.run import Run
+    from llmplan.answer.economics.storage import RunStorage
+    from llmplan.answer.economics.summary import Economics
+    from llmplan.training.estimate import TrainingEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswer:
+    """The model that is trained or served."""
+
+    name: str
+    parameters: int
+    active_parameters: int
+    """That one token passes."""
+    trainable_parameters: int | None = None
+    """All, or those of the adapters; none of them are trained in serving."""
+    max_context: int | None = None
+    """Tokens that the model was made for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryAnswer:
+    """Memory of the fullest device."""
+
+    peak_bytes: Interval
+    usable_bytes: Amount
+    """What a process may take."""
+    capacity_bytes: Amount
+    """What the driver reports."""
+    parts: Annotated[dict[str, float], Parts(Memory, left_out=("host_bytes",))]
+    """They sum to the peak; a part of nothing is left out."""
+    host_bytes_per_node: Amount | None = None
+    """Optimizer states that were moved to the host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThroughputAnswer:
+    """Trained tokens a second."""
+
+    tokens_per_second: Interval
+    tokens_per_second_per_device: Interval
+    flops_per_second_per_device: Amount
+    """Model FLOPs (without recomputation) a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeAnswer:
+    """Wall time of one optimizer step."""
+
+    step_seconds: Interval
+    parts: Annotated[dict[str, float], Parts(StepTime)]
+    """They sum to the step; a part of nothing is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """The answer to a plan of `pretrain`, `finetune` or `lora`."""
+
+    model: ModelAnswer
+    fits: bool
+    """Whether the predicted peak is within what is usable."""
+    verdict: Verdict
+    """`marginal` where the limit lies inside the band."""
+    memory: MemoryAnswer
+    throughput: ThroughputAnswer
+    time: TimeAnswer
+    mfu: Amount
+    """Model FLOPs over the dense peak of the workload's precision."""
+    hfu: Amount
+    """The same with recomputed FLOPs."""
+    bottleneck: Bottleneck
+    run: Run | None = None
+    """This and what follows: where the length of the run was said."""
+    cost: RunCost | None = None
+    energy: RunEnergy | None = None
+    storage: RunStorage | None = None
+    limits: dict[str, LimitAnswer] | None = None
+    """Limits of the plan, by name."""
+
+
+def training_result(found: TrainingEstimate, run: Economics | None) -> TrainingResult:
+    """The result of an estimate and its run."""
+    plan, rate, devices = found.plan, found.tokens_per_second, float(found.plan.devices)
+    model, host = plan.model, float(found.memory.host_bytes)
+    return TrainingResult(
+        model=ModelAnswer(
+            name=model.name, parameters=model.parameters, active_parameters=model.active_parameters,
+            trainable_parameters=round(trained_parameters(plan)), max_context=model.max_context,
+        ),
+        fits=found.fits, verdict=found.verdict,
+        memory=MemoryAnswer(
+            peak_bytes=found.peak, usable_bytes=found.usable_bytes, capacity_bytes=found.capacity_bytes,
+            parts=present(found.memory.parts()), host_bytes_per_node=host or None,
+        ),
+        throughput=ThroughputAnswer(
+            tokens_per_second=rate,
+            tokens_per_second_per_device=Interval(rate.value / devices, rate.low / devices, rate.high / devices),
+            flops_per_second_per_device=found.model_flops / found.step.value / devices,
+        ),
+        time=TimeAnswer(step_seconds=found.step, parts=present(found.time.parts())),
+        mfu=found.mfu, hfu=found.hfu, bottleneck=bottleneck(found, run.storage.load if run else None),
+        run=run.run if run else None, cost=run.cost if run else None, energy=run.energy if run else None,
+        storage=run.storage if run else None, limits=limits_kept(plan.options.limits, training_figures(found, run)),
+    )  # fmt: skip
