@@ -15,7 +15,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from llmplan import InputError, estimate, estimate_serving, plan_from
+from llmplan import InputError, plan_from
+from llmplan.serving.estimate import estimate_serving
+from llmplan.training.estimate import estimate
 
 COUNT, SEED = 1000, 20261127
 TRAINED = (

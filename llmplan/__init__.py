@@ -1,10 +1,10 @@
 """Capacity planner for large language models: does it fit, how fast, what holds it back.
 
-    from llmplan import estimate, plan_from
-    answer = estimate(plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}))
-    answer.fits, answer.step.value, answer.mfu
+    import llmplan
+    answer = llmplan.estimate({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8})
+    answer.fits, answer.result.time.step_seconds.value, answer.to_data()
 
-and `estimate_serving` for a plan of the workload `serve`.
+The fields of an answer are the keys of its JSON; `fit` and `validate` give answers likewise.
 Names are loaded when they are first used: importing the package costs nothing.
 """
 
@@ -15,41 +15,57 @@ from typing import TYPE_CHECKING, Any
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
+    from llmplan.answer.answer import Answer
+    from llmplan.answer.api import estimate, validate
+    from llmplan.answer.data import to_data
     from llmplan.answer.resolve import Plan, plan_from
+    from llmplan.answer.serving import ServingResult
+    from llmplan.answer.training import TrainingResult
+    from llmplan.answer.validate import Validation
     from llmplan.catalog.load_model import load_model
     from llmplan.errors import Fault, InputError
-    from llmplan.report.json import estimate_json
-    from llmplan.serving.estimate import ServingEstimate, estimate_serving
+    from llmplan.search.answers import FitAnswer
+    from llmplan.search.api import fit
     from llmplan.setup.options import PlanOptions
-    from llmplan.training.estimate import TrainingEstimate, estimate
+    from llmplan.software.band import Interval
 
 __all__ = [
+    "Answer",
     "Fault",
+    "FitAnswer",
     "InputError",
+    "Interval",
     "Plan",
     "PlanOptions",
-    "ServingEstimate",
-    "TrainingEstimate",
+    "ServingResult",
+    "TrainingResult",
+    "Validation",
     "__version__",
     "estimate",
-    "estimate_json",
-    "estimate_serving",
+    "fit",
     "load_model",
     "plan_from",
+    "to_data",
+    "validate",
 ]
 
 _HOMES = {
+    "Answer": "llmplan.answer.answer",
     "Fault": "llmplan.errors",
+    "FitAnswer": "llmplan.search.answers",
     "InputError": "llmplan.errors",
+    "Interval": "llmplan.software.band",
     "Plan": "llmplan.answer.resolve",
     "PlanOptions": "llmplan.setup.options",
-    "ServingEstimate": "llmplan.serving.estimate",
-    "TrainingEstimate": "llmplan.training.estimate",
-    "estimate": "llmplan.training.estimate",
-    "estimate_json": "llmplan.report.json",
-    "estimate_serving": "llmplan.serving.estimate",
+    "ServingResult": "llmplan.answer.serving",
+    "TrainingResult": "llmplan.answer.training",
+    "Validation": "llmplan.answer.validate",
+    "estimate": "llmplan.answer.api",
+    "fit": "llmplan.search.api",
     "load_model": "llmplan.catalog.load_model",
     "plan_from": "llmplan.answer.resolve",
+    "to_data": "llmplan.answer.data",
+    "validate": "llmplan.answer.api",
 }
 
 

@@ -58,8 +58,9 @@ def training_figures(found: TrainingEstimate, run: Economics | None) -> Figures:
         return figures | dict.fromkeys(("max_days", "max_cost", "max_energy", "max_carbon", "min_goodput"))
     usd, joules, carbon = run.cost.usd, run.energy.joules, run.energy.co2e_kilograms
     return figures | {
-        "max_days": run.run.days, "max_cost": usd.value if usd else None, "max_energy": joules.value if joules else None,
-        "max_carbon": carbon.value if carbon else None, "min_goodput": run.run.reliability.goodput,
+        "max_days": run.run.days, "max_cost": usd.value if usd else None,
+        "max_energy": joules.value if joules else None, "max_carbon": carbon.value if carbon else None,
+        "min_goodput": run.run.reliability.goodput,
     }  # fmt: skip
 
 

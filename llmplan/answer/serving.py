@@ -102,7 +102,7 @@ class LoadAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingTimeAnswer:
-    """One decoding step, and one prefill, of a replica: of one request, or of all in flight where nothing is written."""
+    """One decoding step and one prefill of a replica: of one request, or of all in flight where nothing is written."""
 
     decode_step_seconds: Amount
     decode_parts: Annotated[dict[str, float], Parts(Step)]

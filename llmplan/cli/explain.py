@@ -50,8 +50,8 @@ def _explain(
 
 
 def _code(name: str, form: str) -> None:
+    from llmplan.answer.data import dumps
     from llmplan.report.explain import code_text
-    from llmplan.report.json import dumps
     from llmplan.setup.codes import CODES
 
     wanted = name.strip().upper()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
@@ -19,10 +20,7 @@ from llmplan.setup.limits import Limits
 from llmplan.setup.request import request, requests
 
 if TYPE_CHECKING:
-    from llmplan.catalog.catalog import Catalog
-    from llmplan.search.advice import Change
-    from llmplan.search.request import Ask
-    from llmplan.search.training import Found, Search
+    from llmplan.search.answers import FitAnswer
     from llmplan.setup.request import Request
 
 THE_ANSWER_IS_NO = 3
@@ -110,6 +108,7 @@ def _fit(
 
     llmplan fit --model llama-3.1-70b --hardware h100 --devices 64 --workload pretrain --seq-len 8192 --global-batch 512
     """
+    from llmplan.search.api import answered
     from llmplan.search.request import Ask, Wishes
 
     opened = open_catalog(catalog or ())
@@ -121,15 +120,13 @@ def _fit(
     wanted, listed = _one_request(plan, {name: value for name, value in given.items() if name not in LISTS})
     wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
     ask = Ask(wanted, {**listed, **{name: value for name, value in given.items() if name in LISTS}}, wishes)
-    form = "json" if as_json else output
-    if maximize is not None:
-        _maximize(ask, maximize, opened, form, write_plan)
-    elif wanted.options.workload == "serve":
-        _serve(ask, opened, form, write_plan, min_output_tokens_per_second)
-    elif min_output_tokens_per_second is not None:
-        raise InputError("--min-output-tokens-per-second goes with workload serve")
-    else:
-        _search(ask, opened, form, write_plan)
+    found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize)
+    _write(found, "json" if as_json else output)
+    if not found.results:
+        _say_why(found)
+        raise typer.Exit(THE_ANSWER_IS_NO)
+    if write_plan is not None:
+        _write_plan(write_plan, found.results[0].inputs)
 
 
 def _days(days: str | None, hours: float | None) -> str | float | None:
@@ -191,101 +188,42 @@ def _two(text: str | None) -> tuple[str, str] | None:
     return names[0], names[1]
 
 
-def _search(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None) -> None:
-    from llmplan.search.advice import what_would_do
-    from llmplan.search.request import question
-    from llmplan.search.training import search
-
-    asked, told = question(ask, catalog)
-    found = search(asked)
-    changes = [] if found.best else what_would_do(ask, asked, catalog)
-    _write(ask, asked, found, told, changes, form)
-    if not found.best:
-        from llmplan.report.search import nothing_lines
-
-        for line in nothing_lines(asked, found, changes):
-            typer.echo(line, err=True)
-        raise typer.Exit(THE_ANSWER_IS_NO)
-    if write_plan is not None:
-        _write_plan(write_plan, found.best[0].plan)
-
-
-def _serve(ask: Ask, catalog: Catalog, form: str, write_plan: Path | None, least_rate: float | None) -> None:
-    from llmplan.report import search_serving as report
-    from llmplan.report.json import dumps
-    from llmplan.search.advice import what_would_serve
-    from llmplan.search.serving import search_serving
-    from llmplan.search.serving_request import serving_question
-
-    asked, told = serving_question(ask, catalog, least_rate)
-    found = search_serving(asked)
-    changes = [] if found.best else what_would_serve(ask, asked, catalog)
-    if form == "json":
-        typer.echo(dumps(report.deployments_json(ask, asked, found, told, changes)))
-    elif form == "csv":
-        typer.echo(report.deployments_csv(asked, found), nl=False)
-    elif form == "jsonl":
-        for one in report.deployment_results(asked, found):
-            typer.echo(dumps(one, indent=None))
-    elif found.best:
-        report.print_deployments(asked, found, told)
-    if not found.best:
-        for line in report.nothing_served(asked, found, changes):
-            typer.echo(line, err=True)
-        raise typer.Exit(THE_ANSWER_IS_NO)
-    if write_plan is not None:
-        _write_plan(write_plan, found.best[0].plan)
-
-
-def _maximize(ask: Ask, what: str, catalog: Catalog, form: str, write_plan: Path | None) -> None:
-    from llmplan.report.search import most_line
-    from llmplan.search.most import most
-
-    found = most(ask, what, catalog)
-    if form == "table":
-        if found.value is not None:
-            from llmplan.report.table import print_estimates
-
-            typer.echo(most_line(found) + "\n")
-            print_estimates([found.estimate])
-    elif form == "csv":
-        raise InputError("--maximize has one answer: --format table, json or jsonl")
-    else:
-        from llmplan.report.json import dumps
-        from llmplan.report.search_json import most_json
-
-        typer.echo(dumps(most_json(ask, what, found), indent=None if form == "jsonl" else 2))
-    if found.value is None:
-        typer.echo(most_line(found), err=True)
-        raise typer.Exit(THE_ANSWER_IS_NO)
-    if write_plan is not None:
-        _write_plan(write_plan, found.estimate.plan)
-
-
-def _write(ask: Ask, asked: Search, found: Found, told: tuple[str, ...], changes: list[Change], form: str) -> None:
+def _write(found: FitAnswer, form: str) -> None:
     """The answer on stdout; a table of nothing is not written, the reasons go to stderr."""
-    if form == "table":
-        if found.best:
-            from llmplan.report.search import print_found
-
-            print_found(asked, found, told)
-        return
-    from llmplan.report.json import dumps
-    from llmplan.report.search_json import csv_text, fit_json, results
-
-    if form == "json":
-        typer.echo(dumps(fit_json(ask, asked, found, told, changes)))
-    elif form == "csv":
-        typer.echo(csv_text(asked, found), nl=False)
-    else:
-        for one in results(asked, found):
+    if form == "json" or (form == "jsonl" and found.maximize):
+        typer.echo(dumps(found, indent=2 if form == "json" else None))
+    elif form == "jsonl":
+        for one in found.results:
             typer.echo(dumps(one, indent=None))
+    elif form == "csv":
+        from llmplan.report.search import csv_text
+
+        if found.maximize:
+            raise InputError("--maximize has one answer: --format table, json or jsonl")
+        typer.echo(csv_text(found), nl=False)
+    elif found.results and found.maximize:
+        from llmplan.report.search import most_line
+        from llmplan.report.table import print_answers
+
+        typer.echo(most_line(found) + "\n")
+        print_answers(found.results)
+    elif found.results:
+        from llmplan.report.search import print_found
+
+        print_found(found)
 
 
-def _write_plan(path: Path, plan: Any) -> None:
+def _say_why(found: FitAnswer) -> None:
+    from llmplan.report.search import most_line, nothing_lines
+
+    for line in [most_line(found)] if found.maximize else nothing_lines(found):
+        typer.echo(line, err=True)
+
+
+def _write_plan(path: Path, inputs: Mapping[str, Any]) -> None:
     from llmplan.files import to_yaml, write_text
 
-    said = plan.words()
+    said = dict(inputs)
     model = said["model"]
     if isinstance(model, str) and Path(model).exists():
         said["model"] = str(Path(model).resolve())  # the plan file may be read from another folder

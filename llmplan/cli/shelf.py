@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_options import CatalogFolders, plan_options
 from llmplan.setup.request import request
@@ -33,7 +34,7 @@ def _list(
     llmplan list --hardware rtx-4090 --workload serve --sort speed
     """
     from llmplan.report import shelf as report
-    from llmplan.search.shelf import shelf
+    from llmplan.search.shelf import list_models
 
     said = dict(given)
     said.setdefault("workload", "serve")
@@ -41,21 +42,18 @@ def _list(
     if wanted.options.workload == "serve":
         given_load = {"batch", "load", "request_rate"} & wanted.options.said().keys()
         wanted = wanted if given_load else wanted.changed(batch=1)
-    found = shelf(wanted, open_catalog(catalog or ()), sort, every=every)
+    found = list_models(wanted, open_catalog(catalog or ()), sort, every=every)
     form = "json" if as_json else output
     if form == "table":
         typer.echo("\n".join(report.shelf_lines(found)))
     elif form == "csv":
         typer.echo(report.shelf_csv(found), nl=False)
+    elif form == "json":
+        typer.echo(dumps(found))
     else:
-        from llmplan.report.json import dumps
-
-        if form == "json":
-            typer.echo(dumps(report.shelf_json(found, wanted, sort)))
-        else:
-            for one in found.fitting:
-                typer.echo(dumps(report.row_json(one), indent=None))
-    if not found.fitting:
+        for one in found.models:
+            typer.echo(dumps(one, indent=None))
+    if not found.models:
         raise typer.Exit(THE_ANSWER_IS_NO)
 
 

@@ -141,11 +141,14 @@ def serving_lines(cost: ServingCost, energy: ServingEnergy) -> Lines:
     else:
         instances = f"{plain(offer.instances)} x {offer.instance}"
         words = [instances, *part_used(offer), offer.provider, offer.region or "", offer.date or ""]
-        yield "cost", f"{plain(offer.usd_per_hour)} USD/h ({', '.join(filter(None, words)) if offer.date else 'as given'})"
+        yield (
+            "cost",
+            f"{plain(offer.usd_per_hour)} USD/h ({', '.join(filter(None, words)) if offer.date else 'as given'})",
+        )
     for name, key, number in _AMOUNTS:
-        parts = [getattr(one, key) if one else None for one in (usd, joules, carbon)]
-        if any(parts) or key != "output_tokens":
-            yield name, _amounts(*parts, number / MILLION)
+        amounts = [getattr(one, key) if one else None for one in (usd, joules, carbon)]
+        if any(amounts) or key != "output_tokens":
+            yield name, _amounts(amounts[0], amounts[1], amounts[2], number / MILLION)
     if energy.watts is not None:
         grid = f"{energy.grid.name}, {plain(energy.grid.kilograms_per_joule * MEGAWATT_HOUR)} g/kWh"
         yield "", f"{plain(energy.watts / 1e3)} kW ({drawn(energy.power)}); {grid}"

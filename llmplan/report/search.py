@@ -1,9 +1,11 @@
-"""Answers of `fit` for people: the best layouts, the Pareto front, or why there is none and what would do."""
+"""Answers of `fit` for people and as CSV: the best, the Pareto front, or why there is none and what would do."""
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,58 +14,73 @@ from rich.table import Table
 from rich.text import Text
 
 from llmplan.formatting import binary, count, duration, plain, step_time
-from llmplan.report.verdict import degrees, largest_part
-from llmplan.search.goal import objective_value
+from llmplan.report.limits import written
+from llmplan.report.verdict import degrees, part_name
+from llmplan.search.answers import Ranked, summarized
+from llmplan.search.serving import LOAD, PLACES
 from llmplan.search.space import REASONS
-from llmplan.search.training import HOST, MEMORY, NEAR, as_good
+from llmplan.search.training import HOST, MEMORY, NEAR
+from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
-    from llmplan.search.advice import Change
-    from llmplan.search.most import Most
-    from llmplan.search.training import Counts, Found, Search
-    from llmplan.training.estimate import TrainingEstimate
+    from llmplan.search.answers import FitAnswer, FrontAnswer, Miss, Summary
 
 GIB = 2.0**30
 SHOWN_OF_FRONT = 20
-_DEGREES = ("vp", "cp", "ep")
+_ONES = ("vp", "cp", "ep")  # degrees whose column is left out where all are 1
 _TEXTS = ("prec", "redo", "sp", "host", "weights", "cache", " ")
 WIDE = 120  # columns where nobody's terminal limits them
-_ESTIMATED = {MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory"}
-_UNITS = {"tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_million_tokens": "USD/Mtok", "devices": "devices"}
+_ESTIMATED = {
+    MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory",
+    LOAD: "they do not keep up with the request rate", PLACES: "they have fewer places than requests in flight",
+}  # fmt: skip
+_UNITS = {
+    "tokens_per_second": "tokens/s", "output_tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_hour": "USD/h",
+    "usd_per_million_tokens": "USD/Mtok", "usd_per_million_output_tokens": "USD/Mtok", "devices": "devices",
+}  # fmt: skip
+_TRAINING_WORDS = (
+    "hardware", "devices", "workload", "precision", "seq_len", "global_batch", "tp", "pp", "vp", "cp", "ep", "dp",
+    "zero", "sequence_parallel", "micro_batch", "recompute", "offload_optimizer",
+)  # fmt: skip
+_SERVING_WORDS = (
+    "hardware", "devices", "tp", "pp", "cp", "ep", "dp", "load", "batch", "request_rate", "input_tokens",
+    "output_tokens", "weight_precision", "kv_precision",
+)  # fmt: skip
 
 
-def print_found(asked: Search, found: Found, told: Sequence[str]) -> None:
-    """Subject, the best layouts, the front, what was searched and what was assumed, on stdout."""
-    with printed() as console:
-        console.print(_subject(asked))
+def print_found(found: FitAnswer) -> None:
+    """Subject, the best, the front, what was searched and what was assumed, on stdout."""
+    best = [one for one in found.results if isinstance(one, Ranked)]
+    with _printed() as console:
+        console.print(_subject(found))
         console.print()
-        _print_ranked(console, asked, found.best)
-        if found.simple is not None:
+        _print_ranked(console, found, best)
+        if found.simplest is not None:
             console.print()
             console.print(Text(f"The simplest within {NEAR:.0%} of the best:"))
-            _print_ranked(console, asked, [found.simple])
-        if found.sure is not None and found.best[0].verdict != "fits":
+            _print_ranked(console, found, [found.simplest])
+        if found.surely_fits is not None:
             console.print()
             console.print(Text("The best that fits with its whole band:"))
-            _print_ranked(console, asked, [found.sure])
-        if found.sure is None:
+            _print_ranked(console, found, [found.surely_fits])
+        if found.nothing_surely_fits and not _serves(found):
             console.print()
-            sized = f" on {found.best[0].plan.devices} devices" if asked.first_size else ""
+            sized = f" on {best[0].inputs['devices']} devices" if found.objective == "devices" else ""
             console.print(Text(f"Nothing{sized} fits with its whole band; --surely searches for what does."))
-        if asked.pareto is not None:
+        if found.pareto is not None:
             console.print()
-            _print_front(console, asked, found.pareto)
+            _print_front(console, found, found.pareto)
         console.print()
-        console.print(Text(searched(found.counts)))
-        if told:
+        console.print(Text(searched(found)))
+        if found.assumptions:
             console.print()
             console.print(Text("Assumed", style="bold"))
-            for sentence in told:
+            for sentence in found.assumptions:
                 console.print(Text(f"  - {sentence}"))
 
 
 @contextmanager
-def printed() -> Iterator[Console]:
+def _printed() -> Iterator[Console]:
     """A console whose lines go to stdout at the end, without the blanks that rich fills them up with."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
@@ -74,84 +91,109 @@ def printed() -> Iterator[Console]:
         sys.stdout.write(line.rstrip() + "\n")
 
 
-def _subject(asked: Search) -> Text:
-    base, sizes = asked.bases[0], asked.devices
-    many = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    work = base.workload
+def _serves(found: FitAnswer) -> bool:
+    return found.inputs.get("workload") == "serve"
+
+
+def _sizes(found: FitAnswer) -> str:
+    """How many devices were tried."""
+    sizes = found.devices or ()
+    if found.max_devices is not None:
+        return f"up to {found.max_devices}"
+    return f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(*sizes)
+
+
+def _subject(found: FitAnswer) -> Text:
+    first = found.results[0]
+    said, model = first.inputs, first.result.model
+    if _serves(found):
+        load = f"{said['request_rate']:g} requests/s" if "request_rate" in said else f"{said['load']} load"
+        targets = [
+            f", {name[4:].upper()} at most {duration(said[name])}" for name in ("max_ttft", "max_tpot") if name in said
+        ]
+        work = f"{load} of {said['input_tokens']:g} tokens in and {said['output_tokens']:g} out{''.join(targets)}"
+    else:
+        work = f"{said['workload']}, {said['global_batch']} x {said['seq_len']} tokens a step"
     return Text.assemble(
-        (base.model.name, "bold"), f" ({count(base.model.parameters)}) on {many} x ", (base.device.id, "bold"),
-        f" in {base.cluster.id}, {base.stack.id} stack; {work.workload}, "
-        f"{work.global_batch} x {work.seq_len} tokens a step; ",
-        (f"best {asked.goal.objective}", "bold"),
+        (model.name, "bold"), f" ({count(model.parameters)}) on {_sizes(found)} x ", (said["hardware"], "bold"),
+        f" in {said['cluster']}, {said['stack']} stack; {work}; ", (f"best {found.objective}", "bold"),
     )  # fmt: skip
 
 
-def layout_text(one: TrainingEstimate) -> str:
-    """`tp 4 pp 8 dp 16`: degrees above one, and dp."""
-    layout = one.plan.layout
-    return " ".join([*degrees(layout), f"dp {layout.dp}"])
+def _print_ranked(console: Console, found: FitAnswer, best: Sequence[Ranked]) -> None:
+    """A line each; `=` marks those whose band overlaps the first's."""
+    rows = []
+    for one in best:
+        same = "=" if one.rank > 1 and one.as_good_within_error else ""
+        money = {found.objective or "": value_text(one.objective)} if found.objective in ("cost", "time") else {}
+        rows.append({"": str(one.rank), " ": same, **_columns(found, summarized(one)), **money})
+    print_rows(console, rows)
+    if len(best) > 1:
+        console.print(Text("= as good within the error: its band overlaps the first's", style="dim"))
+    if any(one.result.verdict == "marginal" for one in best):
+        console.print(Text("? marginal: the limit lies inside the memory's band", style="dim"))
 
 
-def extras_text(one: TrainingEstimate) -> str:
-    """`mb 2 zero 1 recompute full sp`: what goes with the degrees."""
-    layout = one.plan.layout
-    parts = [f"mb {layout.micro_batch}", f"zero {layout.zero}"]
-    if layout.recompute != "none":
-        parts.append(f"recompute {layout.recompute}")
-    if layout.sequence_parallel:
-        parts.append("sp")
-    return " ".join([*parts, *(["offload"] if layout.offload_optimizer else [])])
+def _columns(found: FitAnswer, one: Summary) -> dict[str, str]:
+    """What a table says of one, by column; short, so that all of it stands in 80 columns."""
+    said = one.inputs
+    sized = found.max_devices is not None or len(found.devices or ()) > 1
+    head = {"devs": str(said["devices"]) if sized else ""}
+    memory = {"GiB": plain(one.peak_bytes.value / GIB) + ("?" if one.verdict == "marginal" else " ")}
+    if _serves(found):
+        return head | _serving_columns(found, one) | memory
+    return {
+        **head,
+        "prec": said["precision"] if _open(found, "precision") else "",
+        **{name: str(said[name]) for name in ("tp", "pp", "vp", "cp", "ep", "dp", "zero")},
+        "mb": str(said["micro_batch"]),
+        "redo": said["recompute"][:4],
+        "sp": "yes" if said["sequence_parallel"] else "",
+        "host": "yes" if said["offload_optimizer"] else "",
+        "step": _time(one.step_seconds),
+        "tokens/s": count(one.tokens_per_second.value) if one.tokens_per_second else "",
+        "MFU": f"{one.mfu:.1%}",
+        **memory,
+    }
 
 
-def value_text(values: dict[str, float]) -> str:
+def _serving_columns(found: FitAnswer, one: Summary) -> dict[str, str]:
+    said, rate = one.inputs, one.output_tokens_per_second
+    return {
+        **{name: str(said[name]) for name in ("tp", "pp", "ep", "dp")},
+        "batch": str(said.get("batch", "")),
+        "weights": said["weight_precision"] if _open(found, "weight_precision") else "",
+        "cache": said["kv_precision"] if _open(found, "kv_precision") else "",
+        "TTFT": _time(one.ttft_seconds),
+        "TPOT": _time(one.tpot_seconds),
+        "out/s": count(rate.value) if rate else "",
+        "most req/s": plain(one.capacity_requests_per_second or 0.0),
+        "load": f"{one.utilization:.0%}" if "request_rate" in said else "",
+    }
+
+
+def _open(found: FitAnswer, word: str) -> bool:
+    """Whether several values of a word were compared."""
+    return "," in str(found.inputs.get(word, ""))
+
+
+def _time(value: Interval | None) -> str:
+    return "" if value is None else step_time(value.value)
+
+
+def value_text(values: Mapping[str, float]) -> str:
     """An objective with its unit, for people."""
     ((key, value),) = values.items()
     if key == "headroom_bytes":
         return f"{plain(value / GIB)} GiB free"
-    return duration(value) if key.endswith("_seconds") else f"{plain(value)} {_UNITS[key]}"
-
-
-def _print_ranked(console: Console, asked: Search, found: Sequence[TrainingEstimate]) -> None:
-    """A line a layout; `=` marks those whose band overlaps the first's."""
-    if not found:
-        return
-    goal, money = asked.goal, asked.goal.objective in ("cost", "time")
-    rows = []
-    for rank, one in enumerate(found, 1):
-        row = {"": str(rank), " ": "=" if rank > 1 and as_good(goal, found[0], one) else "", **_columns(asked, one)}
-        rows.append(row | ({goal.objective: value_text(objective_value(goal, goal.objective, one))} if money else {}))
-    print_rows(console, rows)
-    legend = ["= as good within the error: its band overlaps the first's"] if len(found) > 1 else []
-    legend += (
-        ["? marginal: the limit lies inside the memory's band"] if any(x.verdict == "marginal" for x in found) else []
-    )
-    for line in legend:
-        console.print(Text(line, style="dim"))
-
-
-def _columns(asked: Search, one: TrainingEstimate) -> dict[str, str]:
-    """What a table says of one layout, by column; short, so that all of it stands in 80 columns."""
-    layout = one.plan.layout
-    return {
-        "devs": str(one.plan.devices) if len(asked.devices) > 1 else "",
-        "prec": one.plan.workload.precision if len(asked.bases) > 1 else "",
-        **{name: str(getattr(layout, name)) for name in ("tp", "pp", "vp", "cp", "ep", "dp", "zero")},
-        "mb": str(layout.micro_batch),
-        "redo": layout.recompute[:4],
-        "sp": "yes" if layout.sequence_parallel else "",
-        "host": "yes" if layout.offload_optimizer else "",
-        "step": step_time(one.step.value),
-        "tokens/s": count(one.tokens_per_second.value),
-        "MFU": f"{one.mfu:.1%}",
-        "GiB": plain(one.peak.value / GIB) + ("?" if one.verdict == "marginal" else " "),
-    }
+    return duration(value) if key.endswith("_seconds") else f"{plain(value)} {_UNITS.get(key, key)}"
 
 
 def print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
     """A table without the columns that say nothing: empty ones, and degrees that are 1 everywhere."""
     if not rows:
         return
-    silent = {name for name in rows[0] if {row[name] for row in rows} <= ({"1"} if name in _DEGREES else {""})}
+    silent = {name for name in rows[0] if {row[name] for row in rows} <= ({"1"} if name in _ONES else {""})}
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     names = [name for name in rows[0] if name not in silent or name == ""]
     for name in names:
@@ -161,101 +203,127 @@ def print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
     console.print(table)
 
 
-def _print_front(console: Console, asked: Search, found: Sequence[TrainingEstimate]) -> None:
-    assert asked.pareto is not None
-    console.print(Text(f"Pareto front of {' and '.join(asked.pareto)} ({len(found)} layouts)", style="bold"))
-    step = max(1, -(-len(found) // SHOWN_OF_FRONT))
+def _print_front(console: Console, found: FitAnswer, front: FrontAnswer) -> None:
+    points = front.results
+    console.print(Text(f"Pareto front of {' and '.join(front.objectives)} ({len(points)})", style="bold"))
+    step = max(1, -(-len(points) // SHOWN_OF_FRONT))
     rows = []
-    for one in found[::step]:
-        values = {f"by {name}": value_text(objective_value(asked.goal, name, one)) for name in asked.pareto}
-        rows.append(values | _columns(asked, one))
+    for one in points[::step]:
+        values = zip(front.objectives, one.objectives.items(), strict=True)
+        rows.append({f"by {name}": value_text(dict([pair])) for name, pair in values} | _columns(found, one))
     print_rows(console, rows)
     if step > 1:
         console.print(Text(f"one in {step} is shown; --json has all", style="dim"))
 
 
-def searched(counts: Counts, what: str = "layouts") -> str:
-    """How many layouts there were, how many fit, and in what time."""
-    rate = counts.legal / counts.seconds if counts.seconds else 0.0
-    return (
-        f"{counts.considered} {what} considered, {counts.legal} legal and estimated, {counts.fitting} fit"
-        f"{f', {counts.kept} keep the limits' if counts.kept != counts.fitting else ''}; "
-        f"{duration(counts.seconds)}, {plain(rate)} a second"
-    )
+def searched(found: FitAnswer) -> str:
+    """How many there were, how many fit, how many keep the limits."""
+    counts = found.search
+    assert counts is not None  # `--maximize` has none, and is not printed here
+    kept = f", {counts.kept} keep the limits" if counts.kept != counts.fitting else ""
+    what = "deployments" if _serves(found) else "layouts"
+    return f"{counts.considered} {what} considered, {counts.legal} legal and estimated, {counts.fitting} fit{kept}"
 
 
-def removed_lines(asked: Search, counts: Counts) -> list[str]:
-    """What stood in the way of how many layouts, the most first."""
-    texts = {**REASONS, **_ESTIMATED}
-    limits = asked.goal.given()
-    lines = []
-    for reason, number in counts.removed.most_common():
-        if number:
-            text = (
-                texts.get(reason) or f"they miss --{reason.replace('_', '-')} {_limit(reason, limits[reason])}".rstrip()
-            )
-            lines.append(f"  {number} of {counts.considered}: {text}")
-    return lines
-
-
-def _limit(name: str, value: Any) -> str:
-    if value is True:
-        return ""
-    return binary(value, 3) if name == "max_memory" else f"{value:g}"
-
-
-def nothing_lines(asked: Search, found: Found, changes: Sequence[Change]) -> list[str]:
+def nothing_lines(found: FitAnswer) -> Iterator[str]:
     """That nothing was found, why, what misses by least, and what would do."""
-    sizes = asked.devices
-    many = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    base = asked.bases[0]
-    lines = [f"no layout of {base.model.name} on {many} x {base.device.id} does it; {searched(found.counts)}"]
-    lines += removed_lines(asked, found.counts)
-    if found.misses:
-        lines.append("nearest misses:")
-        lines += [f"  {_miss(asked, one)}" for one in found.misses]
-    lines.append("what would do:" if changes else "nothing that was tried would do")
-    for change in changes:
-        one = change.best
-        lines.append(
-            f"  {change.sentence}: {one.plan.devices} devices, {layout_text(one)}, {extras_text(one)}, "
-            f"{plain(one.peak.value / GIB)} GiB, {step_time(one.step.value)} a step"
+    what = "deployment" if _serves(found) else "layout"
+    subject = f"{found.inputs['model']} on {_sizes(found)} x {found.inputs['hardware']}"
+    yield f"no {what} of {subject} does it; {searched(found)}"
+    yield from _removed_lines(found)
+    if found.nearest_misses:
+        yield "nearest misses:"
+        for miss in found.nearest_misses:
+            yield f"  {plan_text(miss)}: {_why(found, miss)}"
+    yield "what would do:" if found.changes else "nothing that was tried would do"
+    for one in found.changes or ():
+        yield f"  {one.change}: {plan_text(one)}, {plain(one.peak_bytes.value / GIB)} GiB"
+
+
+def _removed_lines(found: FitAnswer) -> Iterator[str]:
+    """What stood in the way of how many, the most first."""
+    assert found.search is not None
+    texts, limits = {**REASONS, **_ESTIMATED}, found.limits or {}
+    for reason, number in sorted(found.search.removed.items(), key=lambda item: -item[1]):
+        most = limits.get(reason)
+        limit = "" if most is None or most is True else f" {written(reason, float(most))}"
+        yield f"  {number} of {found.search.considered}: " + (
+            texts.get(reason) or f"they miss {_option(reason)}{limit}"
         )
-    return lines
 
 
-def _miss(asked: Search, one: TrainingEstimate) -> str:
-    over = one.peak.value - one.usable_bytes
-    where = f"{one.plan.devices} devices, {layout_text(one)}, {extras_text(one)}"
-    if over > 0:
-        memory = f"{binary(one.peak.value, 3)} of {binary(one.usable_bytes, 3)}"
-        return f"{where}: {memory}, {binary(over, 3)} too much; the largest part is {largest_part(one)}"
-    late = asked.goal.longest_steps(one.plan, one.plan.devices)
-    broken = []
-    for name, most in late.items():
-        if one.step.value > most:
-            much = "dear" if name == "max_cost" else "slow"
-            broken.append(f"{name.replace('_', '-')} ({plain(one.step.value / most)} times too {much})")
-    allowed = asked.goal.limits.max_memory
-    if allowed is not None and one.peak.value > allowed:
-        broken.append(f"max-memory ({binary(one.peak.value, 3)} of {binary(allowed, 3)})")
-    if asked.goal.surely and one.verdict != "fits":
-        broken.append(f"surely (the memory band reaches {binary(one.peak.high, 3)} of {binary(one.usable_bytes, 3)})")
-    return f"{where}: fits, {step_time(one.step.value)} a step; misses {', '.join(broken)}"
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
-def most_line(found: Most) -> str:
-    """`micro_batch 6 is the most that fits; 7 would need 81.2 GiB of 79.1 GiB`."""
-    usable = binary(found.estimate.usable_bytes)
-    serving = found.estimate.plan.workload is not None
-    if found.value is None:
-        return (
-            f"not even {found.word} 1 {'does' if serving else 'fits'} at this layout; {usable} of a device are usable"
-        )
-    does = "has places in memory and meets the targets" if serving else "fits"
-    text = f"{found.word} {found.value} is the most that {does}"
-    if serving:
+def plan_text(one: Summary) -> str:
+    """`16 devices, tp 4 dp 4, mb 2 zero 1, 2.1 s a step`, or with the times and the capacity of a deployment."""
+    said = one.inputs
+    layout = " ".join([*degrees(said), f"dp {said['dp']}"])
+    if one.step_seconds is None:
+        tpot = f", TPOT {_time(one.tpot_seconds)}" if one.tpot_seconds else ""
+        most = f"at most {plain(one.capacity_requests_per_second or 0.0)} requests/s"
+        return f"{said['devices']} devices, {layout}, TTFT {_time(one.ttft_seconds)}{tpot}, {most}"
+    more = [f"mb {said['micro_batch']}", f"zero {said['zero']}"]
+    more += [f"recompute {said['recompute']}"] if said["recompute"] != "none" else []
+    more += [word for word, name in (("sp", "sequence_parallel"), ("offload", "offload_optimizer")) if said[name]]
+    return f"{said['devices']} devices, {layout}, {' '.join(more)}, {_time(one.step_seconds)} a step"
+
+
+def _why(found: FitAnswer, one: Miss) -> str:
+    """By how much it misses."""
+    peak, usable = one.peak_bytes, one.usable_bytes
+    if peak.value > usable:
+        memory = f"{binary(peak.value, 3)} of {binary(usable, 3)}"
+        over = binary(peak.value - usable, 3)
+        return f"{memory}, {over} too much; the largest part is {part_name(one.largest_part)}"
+    if one.stable is False:
+        return "does not keep up with the request rate"
+    missed = [
+        f"{_option(name)} {written(name, limit.limit)} ({written(name, limit.value)})"
+        for name, limit in (one.limits or {}).items()
+        if not limit.kept and limit.value is not None
+    ]
+    if (found.limits or {}).get("surely") and one.verdict != "fits":
+        missed.append(f"--surely (the memory band reaches {binary(peak.high, 3)} of {binary(usable, 3)})")
+    return f"misses {', '.join(missed) or 'a limit'}"
+
+
+def most_line(found: FitAnswer) -> str:
+    """`micro_batch 6 is the most that fits; 7 would need 81.2 GiB`."""
+    most = found.maximize
+    assert most is not None
+    does = "has places in memory and meets the targets" if _serves(found) else "fits"
+    if most.value is None:
+        return f"not even {most.word} 1 {does} at this layout"
+    text = f"{most.word} {most.value} is the most that {does}"
+    if _serves(found):
         return text
-    if found.beyond is None or found.beyond_peak is None:
-        return f"{text}: the global batch allows no more" if found.word == "micro_batch" else text
-    return f"{text}; {found.beyond} would need {binary(found.beyond_peak)}, and {usable} are usable"
+    if most.next is None or most.next.peak_bytes is None:
+        return f"{text}: the global batch allows no more" if most.word == "micro_batch" else text
+    usable = binary(found.results[0].result.memory.usable_bytes)
+    return f"{text}; {most.next.value} would need {binary(most.next.peak_bytes)}, and {usable} are usable"
+
+
+def csv_text(found: FitAnswer) -> str:
+    """The results as CSV, a header and a line each; columns of the plan are words of the vocabulary."""
+    rows = [_csv_row(one, _SERVING_WORDS if _serves(found) else _TRAINING_WORDS) for one in found.results]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["rank"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _csv_row(one: Any, words: Sequence[str]) -> dict[str, Any]:
+    found = summarized(one)
+    row: dict[str, Any] = {"rank": one.rank, **{name: one.inputs.get(name) for name in words}}
+    for name in type(found).__dataclass_fields__:
+        value = getattr(found, name)
+        if isinstance(value, Interval):
+            row |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+        elif name != "inputs" and value is not None:
+            row[name] = value
+    row |= {"bottleneck": one.result.bottleneck.resource, "as_good_within_error": one.as_good_within_error}
+    row |= {name: value for name, value in one.objective.items() if name not in row}
+    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()}

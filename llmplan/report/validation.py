@@ -31,7 +31,8 @@ def print_validation(console: Console, found: Validation) -> None:
         if row.skipped is not None:
             console.print(f"skipped {row.id} (line {row.line}): {row.skipped}", highlight=False, markup=False)
     console.print(
-        f"{summary.rows} rows, {summary.skipped} skipped; groups of publication, stack, model and hardware weigh equally"
+        f"{summary.rows} rows, {summary.skipped} skipped; "
+        "groups of publication, stack, model and hardware weigh equally"
     )
 
 

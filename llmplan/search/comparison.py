@@ -94,7 +94,10 @@ class Measure:
 
     def applies(self, one: Answer) -> bool:
         """Whether that kind of answer has such a figure."""
-        return self.word is not None or (self.training if isinstance(one.result, TrainingResult) else self.serving) is not None
+        return (
+            self.word is not None
+            or (self.training if isinstance(one.result, TrainingResult) else self.serving) is not None
+        )
 
     def figure(self, one: Answer) -> Interval | None:
         """The figure of an answer; None where it is not known or there is none."""

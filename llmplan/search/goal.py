@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from llmplan.answer.economics.run import run_tokens
+from llmplan.answer.economics.summary import economics
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.formulas.step import model_flops_utilization
@@ -22,6 +23,7 @@ from llmplan.training.flow import step_tokens
 
 if TYPE_CHECKING:
     from llmplan.search.scores import Scores
+    from llmplan.software.band import Interval
     from llmplan.training.plan import TrainingPlan
 
 Objective = Literal["throughput", "time", "cost", "devices", "latency", "memory-headroom"]
@@ -135,17 +137,18 @@ def objective_value(goal: Goal, objective: str, one: TrainingEstimate) -> dict[s
         return {"headroom_bytes": one.usable_bytes - one.peak.value}
     if objective == "throughput":
         return {"tokens_per_second": one.tokens_per_second.value}
+    run = economics(one, goal.market.catalog)
     if objective == "cost":
-        return _cost(goal, one)
-    run = one.economics if objective == "time" else None
-    return {"step_seconds": one.step.value} if run is None else {"run_seconds": run.run.wall.value}
+        return _cost(goal, one, run.cost.usd if run else None)
+    if objective == "time" and run is not None:
+        return {"run_seconds": run.run.wall_seconds.value}
+    return {"step_seconds": one.step.value}
 
 
-def _cost(goal: Goal, one: TrainingEstimate) -> dict[str, float]:
+def _cost(goal: Goal, one: TrainingEstimate, run: Interval | None) -> dict[str, float]:
     """Of the run where its length was said, else of a million tokens."""
-    run = one.economics
-    if run is not None and run.cost.headline is not None:
-        return {"run_usd": run.cost.headline.usd}
+    if run is not None:
+        return {"run_usd": run.value}
     rate = goal.market.hourly(one.plan, one.plan.devices)
     assert rate is not None  # `Goal.check` refuses it
     return {"usd_per_million_tokens": float(cost_per_million(rate, one.tokens_per_second.value))}

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmplan.answer.answer import answer_plan, answer_training
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.search.choices import choices
@@ -17,7 +16,7 @@ from llmplan.serving.resolve import resolve_serving
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.checks import remarks
-from llmplan.training.estimate import interval
+from llmplan.training.estimate import estimate, interval
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import resolve_training
@@ -59,8 +58,8 @@ def most(ask: Ask, what: str, catalog: Catalog) -> Most:
     shown = at(max(value, 1) * step)
     beyond = (value + 1) * step if value < end else None
     peak = None if beyond is None else float(training_memory(at(beyond)).peak_bytes)
-    answer = answer_training(replace(shown, warnings=remarks(shown)), catalog)
-    return Most(word, value * step if value else None, answer, beyond, peak)
+    found = estimate(replace(shown, warnings=remarks(shown)))
+    return Most(word, value * step if value else None, found, beyond, peak)
 
 
 def _fixed(ask: Ask, word: str, **least: int) -> Request:
@@ -126,9 +125,7 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
         return replace(plan, workload=plan.workload.model_copy(update={word: value}))
 
     value = _largest(lambda number: _answers(at(number)), LARGEST)
-    return Most(
-        word, value or None, answer_plan(at(max(value, 1)), catalog), value + 1 if value < LARGEST else None, None
-    )
+    return Most(word, value or None, estimate_serving(at(max(value, 1))), value + 1 if value < LARGEST else None, None)
 
 
 def _answers(plan: ServingPlan) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from llmplan.answer.economics.serving import with_economics
-from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.search.choices import OPEN, Choices
@@ -18,7 +15,7 @@ from llmplan.search.deployments import Deployments, DeploymentSpace, chunks
 from llmplan.search.goal import SURELY
 from llmplan.search.rank import Best, Candidate, Front
 from llmplan.search.terms import Market
-from llmplan.search.training import MEMORY, MISSES, Counts
+from llmplan.search.training import MEMORY, MISSES, Counts, Found
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import serving_remarks
@@ -54,22 +51,10 @@ class ServingSearch:
         return closed and self.choices.get("batch", OPEN).values is None
 
 
-@dataclass(frozen=True, slots=True)
-class ServingFound:
-    """As `search.Found`, for deployments."""
-
-    best: tuple[ServingEstimate, ...]
-    sure: ServingEstimate | None
-    pareto: tuple[ServingEstimate, ...]
-    misses: tuple[ServingEstimate, ...]
-    counts: Counts
-
-
-def search_serving(asked: ServingSearch) -> ServingFound:
+def search_serving(asked: ServingSearch) -> Found[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     if any(base.prefill is not None for base in asked.bases):
         raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
-    start = time.perf_counter()
     best, sure, misses = Best[ServingPlan](asked.top), Best[ServingPlan](1), Best[ServingPlan](MISSES)
     front, counts = Front[ServingPlan](), Counts()
     for base in asked.bases:
@@ -93,18 +78,17 @@ def search_serving(asked: ServingSearch) -> ServingFound:
         counts.considered += space.considered
         counts.legal += space.legal
         counts.removed.update(space.removed)
-    counts.seconds = time.perf_counter() - start
-    catalog = asked.market.catalog
-    found, certain = _estimates(best.winners(), catalog), _estimates(sure.winners(), catalog)
-    missed = () if found else _estimates(misses.winners(), catalog)
-    return ServingFound(found, next(iter(certain), None), _estimates(front.found, catalog), missed, counts)
+    counts.removed = +counts.removed  # reasons that removed something
+    found, certain = _estimates(best.winners()), _estimates(sure.winners())
+    missed = () if found else _estimates(misses.winners())
+    return Found(found, next(iter(certain), None), _estimates(front.found), missed, counts)
 
 
-def _estimates(found: Sequence[Candidate[ServingPlan]], catalog: Catalog) -> tuple[ServingEstimate, ...]:
-    """Each as `estimate` gives it, alone and to the last digit, with the warnings that its layout earns."""
+def _estimates(found: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:
+    """Each alone and to the last digit, with the warnings that its layout earns."""
     plans = [one.plan.with_layout(one.layout) for one in found]
     plans = [replace(plan, warnings=tuple(serving_remarks(plan))) for plan in plans]
-    return tuple(with_economics(estimate_serving(plan), catalog) for plan in plans)
+    return tuple(estimate_serving(plan) for plan in plans)
 
 
 def _kept(asked: ServingSearch, many: Deployments, counts: Counts) -> Any:

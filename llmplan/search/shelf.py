@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
+from llmplan.answer.data import SameAs
 from llmplan.answer.resolve import resolve
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.load_model import load_model
@@ -16,10 +18,14 @@ from llmplan.serving.defaults import STORED, wide_precision
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.draft import Draft
+from llmplan.setup.options import PlanOptions
+from llmplan.setup.plan import Setup
 from llmplan.setup.request import Request
 from llmplan.setup.subject import subject_of
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate, estimate
+from llmplan.version import __version__
+from llmplan.vocabulary import Amount
 
 NARROWER = ("fp8", "int8", "int4")
 """Precisions of weights that are tried below the released one, the widest first; fp8 where the device multiplies in
@@ -28,63 +34,78 @@ QUANTIZED = (None, "int8", "nf4")
 """The same of the frozen base under adapters."""
 
 
-@dataclass(frozen=True, slots=True)
-class OnShelf:
-    """One model at one precision.
-
-    precision: of the weights; needed: bytes of the fullest device; usable: what it has [bytes]; context: tokens of the
-    longest request that fits [1], None in training; speed: tokens a second, of one request in serving and of all
-    devices in training [1/s]; first: time to the first token [s].
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedModel:
+    """A model at one precision."""
 
     id: str
     parameters: int
     active_parameters: int
+    """That one token passes."""
     precision: str
-    fits: bool
+    """Of the weights; the widest that fits."""
     verdict: Verdict
-    needed: Interval
-    usable: float
-    context: float | None = None
-    speed: Interval | None = None
-    first: Interval | None = None
+    needed_bytes: Interval
+    """Of the fullest device; serving with one request of the plan's lengths."""
+    usable_bytes: Amount
+    longest_tokens: Amount | None = None
+    """Of one request that fits, prompt and answer; no more than the model was made for."""
+    tokens_per_second: Interval | None = None
+    """Serving: written for one request; training: of all devices."""
+    ttft_seconds: Interval | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the prediction, not the end of its band, is within what is usable."""
+        return self.needed_bytes.value <= self.usable_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """The catalogue on a machine.
+class LeftOut:
+    """A model that could not be planned."""
 
-    fitting: what runs, as sorted; too_large: the narrowest of the others; left_out: id and why it was not planned;
-    told: what was assumed of all.
-    """
-
-    fitting: tuple[OnShelf, ...]
-    too_large: tuple[OnShelf, ...]
-    left_out: tuple[tuple[str, str], ...]
-    told: tuple[str, ...]
+    id: str
+    problem: str
 
 
-SORTS = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelList:
+    """Answer of `list`: which models of the catalogue run on a machine."""
+
+    schema: Literal["llmplan.list/2"] = "llmplan.list/2"
+    llmplan_version: str = __version__
+    inputs: Annotated[dict[str, Any], SameAs(PlanOptions)]
+    """What was asked; it names no model."""
+    sort: str
+    assumptions: tuple[str, ...]
+    """What holds for all of them."""
+    models: tuple[ListedModel, ...]
+    too_large: tuple[ListedModel, ...]
+    """Those that fit at no precision, at the narrowest."""
+    left_out: tuple[LeftOut, ...]
+
+
+SORTS: dict[str, Callable[[ListedModel], Any]] = {
     "size": lambda one: (-one.parameters, one.id),
-    "speed": lambda one: (-(one.speed.value if one.speed else 0.0), one.id),
+    "speed": lambda one: (-(one.tokens_per_second.value if one.tokens_per_second else 0.0), one.id),
     "name": lambda one: (one.id,),
 }
-"""Orders of a shelf, by name."""
+"""Orders of a list, by name."""
 
 
-def shelf(wanted: Request, catalog: Catalog, sort: str = "size", *, every: bool = False) -> Shelf:
+def list_models(wanted: Request, catalog: Catalog, sort: str = "size", *, every: bool = False) -> ModelList:
     """Every model of the catalogue under a request that names none; every: all precisions that fit, not the widest.
 
     Raises InputError for what is wrong with the request whatever the model.
     """
     _check_machine(wanted, catalog)
-    fitting: list[OnShelf] = []
-    too_large: list[OnShelf] = []
-    left_out: list[tuple[str, str]] = []
-    told: dict[str, int] = {}
+    fitting: list[ListedModel] = []
+    too_large: list[ListedModel] = []
+    left_out: list[LeftOut] = []
+    counted: dict[str, int] = {}
     planned = 0
     for name in catalog.ids("models"):
-        tried: list[OnShelf] = []
+        tried: list[ListedModel] = []
         assumed: tuple[str, ...] = ()
         try:
             for one, lines in _tries(wanted, catalog, name, load_model(name, catalog)):
@@ -93,18 +114,19 @@ def shelf(wanted: Request, catalog: Catalog, sort: str = "size", *, every: bool 
                 if one.fits and not every:
                     break
         except InputError as error:
-            left_out.append((name, error.faults[0].message))
+            left_out.append(LeftOut(name, error.faults[0].message))
             continue
         planned += 1
         for line in assumed:
-            told[line] = told.get(line, 0) + 1
+            counted[line] = counted.get(line, 0) + 1
         fits = [one for one in tried if one.fits]
         fitting += fits
         too_large += [] if fits else tried[-1:]
-    common = tuple(line for line, count in told.items() if count == planned)
-    return Shelf(
-        tuple(sorted(fitting, key=SORTS[sort])), tuple(sorted(too_large, key=SORTS["size"])), tuple(left_out), common
-    )
+    common = tuple(line for line, count in counted.items() if count == planned)
+    return ModelList(
+        inputs=Setup.in_order(wanted.options.said()), sort=sort, assumptions=common, models=tuple(sorted(fitting, key=SORTS[sort])),
+        too_large=tuple(sorted(too_large, key=SORTS["size"])), left_out=tuple(left_out),
+    )  # fmt: skip
 
 
 def _check_machine(wanted: Request, catalog: Catalog) -> None:
@@ -115,7 +137,7 @@ def _check_machine(wanted: Request, catalog: Catalog) -> None:
     subject_of(draft, catalog, load_model(catalog.ids("models")[0], catalog))
 
 
-def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterator[tuple[OnShelf, tuple[str, ...]]]:
+def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterator[tuple[ListedModel, tuple[str, ...]]]:
     """The model at every precision that may be tried, the widest first, with what was assumed."""
     said = wanted.options
     if said.workload == "serve":
@@ -151,7 +173,7 @@ def _narrower(model: Model, plan: ServingPlan) -> Iterator[str]:
             yield precision
 
 
-def _served(name: str, found: ServingEstimate) -> OnShelf:
+def _served(name: str, found: ServingEstimate) -> ListedModel:
     plan, model = found.plan, found.plan.model
     longest = real(found.memory.longest)
     most = longest if model.max_context is None else min(longest, float(model.max_context))
@@ -162,15 +184,17 @@ def _served(name: str, found: ServingEstimate) -> OnShelf:
     precision: str = plan.workload.weight_precision
     if model.expert_precision and plan.options.weight_precision is None:
         precision = f"{precision}, experts {model.expert_precision}"
-    return OnShelf(
-        name, model.parameters, model.active_parameters, precision, found.fits, found.verdict, found.needed,
-        found.usable_bytes, most, speed, found.ttft,
+    return ListedModel(
+        id=name, parameters=model.parameters, active_parameters=model.active_parameters, precision=precision,
+        verdict=found.verdict, needed_bytes=found.needed, usable_bytes=found.usable_bytes, longest_tokens=most,
+        tokens_per_second=speed, ttft_seconds=found.ttft,
     )  # fmt: skip
 
 
-def _trained(name: str, found: TrainingEstimate) -> OnShelf:
+def _trained(name: str, found: TrainingEstimate) -> ListedModel:
     model, workload = found.plan.model, found.plan.workload
-    return OnShelf(
-        name, model.parameters, model.active_parameters, workload.quantized_base or workload.precision, found.fits,
-        found.verdict, found.peak, found.usable_bytes, None, found.tokens_per_second,
+    return ListedModel(
+        id=name, parameters=model.parameters, active_parameters=model.active_parameters,
+        precision=workload.quantized_base or workload.precision, verdict=found.verdict, needed_bytes=found.peak,
+        usable_bytes=found.usable_bytes, tokens_per_second=found.tokens_per_second,
     )  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llmplan.answer.answer import answer_training
-from llmplan.answer.economics.cost import cost_of
+from llmplan.answer.economics.cost import offers_of
+from llmplan.answer.economics.summary import economics
 from llmplan.setup.layout import Layout
-from llmplan.software.band import Interval
+from llmplan.training.estimate import estimate
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
@@ -37,8 +37,8 @@ class Market:
     def hourly(self, plan: Setup, devices: int) -> float | None:
         """Price of so many of the plan's devices [USD/h]; None where none is known."""
         if devices not in self._hourly:
-            offer = cost_of(plan.with_layout(Layout(dp=devices)), Interval(HOUR, HOUR, HOUR), self.catalog).headline
-            self._hourly[devices] = None if offer is None else offer.usd
+            offer, _ = offers_of(plan.with_layout(Layout(dp=devices)), self.catalog)
+            self._hourly[devices] = None if offer is None else offer.usd_per_hour
         return self._hourly[devices]
 
     def terms(self, plan: TrainingPlan, devices: int) -> Terms:
@@ -46,7 +46,7 @@ class Market:
         key = devices, plan.workload.precision  # which changes the size of a checkpoint
         if key not in self._known:
             probe = plan.with_layout(Layout(dp=devices))
-            run = answer_training(probe, self.catalog).economics
-            stretch = 1.0 if run is None else run.run.wall.value / run.run.work.value
+            found = economics(estimate(probe), self.catalog)
+            stretch = 1.0 if found is None else found.run.wall_seconds.value / found.run.seconds.value
             self._known[key] = Terms(self.hourly(plan, devices), stretch)
         return self._known[key]

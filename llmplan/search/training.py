@@ -2,61 +2,65 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from llmplan.answer.answer import answer_training
-from llmplan.catalog.catalog import Catalog
 from llmplan.search.choices import Choices
 from llmplan.search.goal import Goal
 from llmplan.search.rank import Best, Candidate, Front, Simplest
 from llmplan.search.scores import Scores, evaluate
 from llmplan.search.space import Space
 from llmplan.training.checks import remarks
-from llmplan.training.estimate import TrainingEstimate, interval
+from llmplan.training.estimate import TrainingEstimate, estimate, interval
 from llmplan.training.plan import TrainingPlan
 
 MISSES = 3  # shown where nothing is found
 NEAR = 0.02  # of the objective: a fraction of any stack's band
 OF_SPEED = ("throughput", "time", "cost", "latency")  # near in one of these is near in speed; of the others it is not
 MEMORY, HOST = "memory", "host-memory"
-"""Reasons that only the estimate gives, beside those of `search_space.REASONS` and the names of limits."""
+"""Reasons that only the estimate gives, beside those of `search.space.REASONS` and the names of limits."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """Layouts in numbers: considered >= legal = evaluated >= fitting >= kept [1]; why the others went; seconds."""
+    """What a search went through, in layouts or deployments: considered >= legal >= fitting >= kept."""
 
     considered: int = 0
+    """All combinations of the values that were tried."""
     legal: int = 0
+    """Those that the model, the devices, the batch and the schedule allow; each is estimated whole."""
     fitting: int = 0
+    """Those whose predicted peak is within what is usable."""
     kept: int = 0
+    """Those that keep every limit too."""
     removed: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
+    """How many each reason removed; one counts for the first that holds."""
+
+
+EstimateT = TypeVar("EstimateT")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Answer of a search.
+class Found(Generic[EstimateT]):
+    """What a search found.
 
     best: what was asked for, best first; sure: the best of those whose whole memory band fits;
-    simple: one of less model parallelism than the best that is as good to within `NEAR`, if there is one, and the
-    objective is one `OF_SPEED`;
     pareto: the front of two objectives in the order of the first;
-    misses: where nothing was found, the layouts that miss by least, the best first.
+    misses: where nothing was found, those that miss by least, the best first;
+    simple: a layout of less model parallelism than the best that is as good to within `NEAR`, if there is one, and the
+    objective is one `OF_SPEED`.
     """
 
-    best: tuple[TrainingEstimate, ...]
-    sure: TrainingEstimate | None
-    simple: TrainingEstimate | None
-    pareto: tuple[TrainingEstimate, ...]
-    misses: tuple[TrainingEstimate, ...]
+    best: tuple[EstimateT, ...]
+    sure: EstimateT | None
+    pareto: tuple[EstimateT, ...]
+    misses: tuple[EstimateT, ...]
     counts: Counts
+    simple: EstimateT | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +84,28 @@ class Search:
         return self.goal.objective == "devices" and self.pareto is None
 
 
-def search(question: Search) -> Found:
+def search(question: Search) -> Found[TrainingEstimate]:
     """Estimates every legal layout of every size and precision; memory is bounded by the chunks."""
     for base in question.bases:
         question.goal.check(base, question.devices[-1])
-    start = time.perf_counter()
-    run = _Run(question, Best(question.top), Best(1), Best(MISSES), Simplest(NEAR), Front(), Counts())
+    run = _Search(question, Best(question.top), Best(1), Best(MISSES), Simplest(NEAR), Front(), Counts())
     for devices in question.devices:
         run.size(devices)
         if question.first_size and run.best.found:
             break
-    run.counts.seconds = time.perf_counter() - start
-    catalog = question.goal.market.catalog
-    misses = () if run.best.found else estimates(run.misses.winners(), catalog)
-    sure = next(iter(estimates(run.sure.winners(), catalog)), None)
+    run.counts.removed = +run.counts.removed  # reasons that removed something
+    misses = () if run.best.found else estimates(run.misses.winners())
+    sure = next(iter(estimates(run.sure.winners())), None)
     of_speed = question.goal.objective in OF_SPEED
     simpler = run.simplest.than(run.best.found[0]) if of_speed and run.best.found else None
-    simple = None if simpler is None else estimates([simpler], catalog)[0]
-    front = estimates(run.front.found, catalog)
-    return Found(estimates(run.best.winners(), catalog), sure, simple, front, misses, run.counts)
+    simple = None if simpler is None else estimates([simpler])[0]
+    front = estimates(run.front.found)
+    return Found(estimates(run.best.winners()), sure, front, misses, run.counts, simple)
 
 
-def estimates(found: Sequence[Candidate[TrainingPlan]], catalog: Catalog) -> tuple[TrainingEstimate, ...]:
-    """Each as `estimate` gives it, alone and to the last digit."""
-    return tuple(answer_training(plan_of(one), catalog) for one in found)
+def estimates(found: Sequence[Candidate[TrainingPlan]]) -> tuple[TrainingEstimate, ...]:
+    """Each alone and to the last digit."""
+    return tuple(estimate(plan_of(one)) for one in found)
 
 
 def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
@@ -113,7 +115,7 @@ def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
 
 
 @dataclass(slots=True)
-class _Run:
+class _Search:
     """A search on its way."""
 
     question: Search

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llmplan.cli.main import main
-from llmplan.report.shelf import ModelList
+from tests.cli.answers import holds
 
 Captured = pytest.CaptureFixture[str]
 
@@ -22,7 +22,7 @@ def listed(capsys: Captured, *words: str) -> Any:
 
 def test_json_matches_its_schema_and_estimate(capsys: Captured) -> None:
     found = listed(capsys)
-    ModelList.model_validate(found)
+    holds("list", found)
     sizes = [one["parameters"] for one in found["models"]]
     assert sizes == sorted(sizes, reverse=True)
     by_id = {one["id"]: one for one in found["models"]}
@@ -33,7 +33,7 @@ def test_json_matches_its_schema_and_estimate(capsys: Captured) -> None:
     words = ["--model", "llama-3.1-8b", "--hardware", "rtx-4090", "--workload", "serve", "--batch", "1", "--json"]
     assert main(["estimate", *words]) == 0
     one = json.loads(capsys.readouterr().out)["result"]
-    assert by_id["llama-3.1-8b"]["needed_bytes"]["value"] == one["memory"]["needed_bytes"]
+    assert by_id["llama-3.1-8b"]["needed_bytes"] == one["memory"]["needed_bytes"]
 
 
 def test_sorted_by_speed_and_name(capsys: Captured) -> None:

@@ -63,7 +63,10 @@ def _warnings(
     plan: TrainingPlan, storage: RunStorage, reliability: Reliability, cost: RunCost, energy: RunEnergy
 ) -> Iterator[PlanWarning]:
     if storage.holds_back and storage.read_bytes_per_second is not None:
-        needed, have = decimal(storage.needed_bytes_per_second, "B/s", 3), decimal(storage.read_bytes_per_second, "B/s", 3)
+        needed, have = (
+            decimal(storage.needed_bytes_per_second, "B/s", 3),
+            decimal(storage.read_bytes_per_second, "B/s", 3),
+        )
         yield warning("LP040", needed=needed, cluster=plan.cluster.id, have=have)
     if storage.write_seconds is None:
         message = (

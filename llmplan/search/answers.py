@@ -1,0 +1,295 @@
+"""The answer of `fit`: its fields are the keys of the JSON, the texts under them its documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from llmplan.answer.answer import Answer, answer_of
+from llmplan.answer.data import SameAs
+from llmplan.answer.economics.serving import serving_economics
+from llmplan.answer.economics.summary import economics
+from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
+from llmplan.answer.training import TrainingResult
+from llmplan.search.goal import objective_value
+from llmplan.search.serving import as_good_serving, serving_value
+from llmplan.search.training import Counts, as_good
+from llmplan.serving.estimate import ServingEstimate
+from llmplan.setup.limits import Limits
+from llmplan.setup.options import PlanOptions
+from llmplan.software.band import Interval, Verdict
+from llmplan.training.estimate import TrainingEstimate
+from llmplan.version import __version__
+from llmplan.vocabulary import Amount
+
+if TYPE_CHECKING:
+    from llmplan.answer.answer import Estimate
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.search.advice import Change
+    from llmplan.search.most import Most
+    from llmplan.search.request import Ask
+    from llmplan.search.serving import ServingSearch
+    from llmplan.search.training import Found, Search
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How one of the best does."""
+
+    rank: int
+    as_good_within_error: bool
+    """Whether its error band and the first's overlap in the objective."""
+    objective: dict[str, float]
+    """The objective, under a key with its unit."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Ranked(Answer, Standing):
+    """One of the best: its estimate, and how it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A plan and its chief figures; `estimate` on the plan gives the rest."""
+
+    inputs: Annotated[dict[str, Any], SameAs(PlanOptions)]
+    """The plan, complete."""
+    verdict: Verdict
+    peak_bytes: Interval
+    """In serving with one request."""
+    usable_bytes: Amount
+    step_seconds: Interval | None = None
+    tokens_per_second: Interval | None = None
+    mfu: Amount | None = None
+    ttft_seconds: Interval | None = None
+    tpot_seconds: Interval | None = None
+    requests_per_second: Interval | None = None
+    output_tokens_per_second: Interval | None = None
+    capacity_requests_per_second: Amount | None = None
+    """With every place taken, all devices."""
+    utilization: Amount | None = None
+    """Of that capacity, or of the places."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontPoint(Summary):
+    """One that no other one beats in both objectives."""
+
+    objectives: dict[str, float]
+    """Both, under keys with their units."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontAnswer:
+    """The Pareto front of two objectives, in the order of the first."""
+
+    objectives: tuple[str, str]
+    results: tuple[FrontPoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Miss(Summary):
+    """One that does not do, by least."""
+
+    largest_part: str
+    """Of the memory."""
+    stable: bool | None = None
+    """In serving: whether it keeps up with the request rate."""
+    limits: dict[str, LimitAnswer] | None = None
+    """Limits of the search, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeAnswer(Summary):
+    """A change to what was asked after which there is an answer, and the best then."""
+
+    change: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextAnswer:
+    """The first value that does not do."""
+
+    value: int
+    peak_bytes: Amount | None = None
+    """What it would need, where memory alone decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaximizeAnswer:
+    """The most of one quantity at a fixed layout."""
+
+    what: str
+    word: str
+    """Of the plan, which was raised."""
+    value: int | None = None
+    """Left out where not even the least does."""
+    next: NextAnswer | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitAnswer:
+    """Answer of `fit`: the best layouts, or what misses by least and what would do."""
+
+    schema: Literal["llmplan.fit/2"] = "llmplan.fit/2"
+    llmplan_version: str = __version__
+    inputs: dict[str, Any]
+    """What was asked, in the words of a plan; lists and ranges as they were given."""
+    objective: str | None = None
+    limits: dict[str, float | bool] | None = None
+    devices: tuple[int, ...] | None = None
+    """Sizes that were tried."""
+    max_devices: int | None = None
+    """Instead: up to which the smallest was looked for."""
+    assumptions: tuple[str, ...] | None = None
+    search: Counts | None = None
+    results: tuple[Ranked | Answer, ...]
+    """Best first; none where nothing does."""
+    simplest: Ranked | None = None
+    """Less model parallelism than the best, and within 2 % of it in the objective."""
+    surely_fits: Ranked | None = None
+    """Where the best is marginal: the best whose whole memory band fits."""
+    nothing_surely_fits: bool | None = None
+    """True where none fits with its whole memory band."""
+    pareto: FrontAnswer | None = None
+    nearest_misses: tuple[Miss, ...] | None = None
+    """Where nothing does."""
+    changes: tuple[ChangeAnswer, ...] | None = None
+    """Where nothing does: what would."""
+    maximize: MaximizeAnswer | None = None
+    """With `--maximize`, instead of a search."""
+
+
+def training_answer(
+    ask: Ask, asked: Search, found: Found[TrainingEstimate], assumed: Sequence[str], changes: Sequence[Change],
+    catalog: Catalog,
+) -> FitAnswer:  # fmt: skip
+    """The answer of a search of layouts."""
+    goal = asked.goal
+
+    def values(objective: str, one: TrainingEstimate) -> dict[str, float]:
+        return objective_value(goal, objective, one)
+
+    def ranked(rank: int, one: TrainingEstimate) -> Ranked:
+        good = as_good(goal, found.best[0], one)
+        return _ranked(rank, one, good, values(goal.objective, one), catalog)
+
+    def missed(one: TrainingEstimate) -> dict[str, LimitAnswer] | None:
+        return limits_kept(goal.limits, training_figures(one, economics(one, catalog)))
+
+    return FitAnswer(
+        objective=goal.objective, limits=goal.given(),
+        simplest=ranked(1, found.simple) if found.simple else None,
+        **_common(ask, found, assumed, changes, ranked, missed), devices=asked.devices,
+        pareto=_front(asked.pareto, found.pareto, values) if asked.pareto else None,
+    )  # fmt: skip
+
+
+def serving_answer(
+    ask: Ask, asked: ServingSearch, found: Found[ServingEstimate], assumed: Sequence[str], changes: Sequence[Change],
+    catalog: Catalog,
+) -> FitAnswer:  # fmt: skip
+    """The answer of a search of deployments."""
+    work = asked.bases[0].workload
+    wanted = Limits(max_ttft=work.max_ttft, max_tpot=work.max_tpot, max_cost_per_million=asked.most_cost)
+
+    def values(objective: str, one: ServingEstimate) -> dict[str, float]:
+        return serving_value(asked, objective, one)
+
+    def ranked(rank: int, one: ServingEstimate) -> Ranked:
+        good = as_good_serving(asked, found.best[0], one)
+        return _ranked(rank, one, good, values(asked.objective, one), catalog)
+
+    def missed(one: ServingEstimate) -> dict[str, LimitAnswer] | None:
+        return limits_kept(wanted, serving_figures(one, serving_economics(one, catalog)))
+
+    rate = {} if asked.least_rate is None else {"min_output_tokens_per_second": asked.least_rate}
+    return FitAnswer(
+        objective=asked.objective, limits=rate | wanted.model_dump(exclude_none=True),
+        **_common(ask, found, assumed, changes, ranked, missed), devices=asked.devices,
+        pareto=_front(asked.pareto, found.pareto, values) if asked.pareto else None,
+    )  # fmt: skip
+
+
+def maximized(ask: Ask, what: str, found: Most, catalog: Catalog) -> FitAnswer:
+    """The answer of `--maximize`."""
+    after = None if found.beyond is None else NextAnswer(value=found.beyond, peak_bytes=found.beyond_peak)
+    return FitAnswer(
+        inputs=ask.words(), results=() if found.value is None else (answer_of(found.estimate, catalog),),
+        maximize=MaximizeAnswer(what=what, word=found.word, value=found.value, next=after),
+    )  # fmt: skip
+
+
+def _common(
+    ask: Ask, found: Found[Any], assumed: Sequence[str], changes: Sequence[Change],
+    ranked: Callable[[int, Any], Ranked], missed: Callable[[Any], dict[str, LimitAnswer] | None],
+) -> dict[str, Any]:  # fmt: skip
+    """What answers about layouts and deployments have in common."""
+    best, sure = found.best, found.sure
+    parts: dict[str, Any] = {
+        "inputs": ask.words(), "max_devices": ask.wishes.max_devices, "assumptions": tuple(assumed),
+        "search": found.counts, "results": tuple(ranked(rank, one) for rank, one in enumerate(best, 1)),
+    }  # fmt: skip
+    if not best:
+        parts["nearest_misses"] = tuple(_miss(one, missed(one)) for one in found.misses)
+        parts["changes"] = tuple(ChangeAnswer(change=one.sentence, **summary(one.best)) for one in changes)
+    elif sure is None:
+        parts["nothing_surely_fits"] = True
+    elif best[0].verdict != "fits":
+        parts["surely_fits"] = ranked(1, sure)
+    return parts
+
+
+def _ranked(rank: int, one: Estimate, good: bool, value: dict[str, float], catalog: Catalog) -> Ranked:
+    found = answer_of(one, catalog)
+    known = {field.name: getattr(found, field.name) for field in fields(found)}
+    return Ranked(rank=rank, as_good_within_error=good, objective=value, **known)
+
+
+def _front(
+    objectives: tuple[str, str], found: Sequence[Any], values: Callable[[str, Any], dict[str, float]]
+) -> FrontAnswer:
+    points = [FrontPoint(objectives=values(objectives[0], x) | values(objectives[1], x), **summary(x)) for x in found]
+    return FrontAnswer(objectives=objectives, results=tuple(points))
+
+
+def _miss(one: Estimate, limits: dict[str, LimitAnswer] | None) -> Miss:
+    parts = one.memory.parts()
+    largest = max(parts, key=lambda name: float(parts[name]))
+    stable = None if isinstance(one, TrainingEstimate) else one.stable
+    return Miss(largest_part=largest, stable=stable, limits=limits, **summary(one))
+
+
+def summary(one: Estimate) -> dict[str, Any]:
+    """Fields of a `Summary`."""
+    known = {"inputs": one.plan.words(), "verdict": one.verdict, "usable_bytes": one.usable_bytes}
+    if isinstance(one, TrainingEstimate):
+        return known | {
+            "peak_bytes": one.peak, "step_seconds": one.step, "tokens_per_second": one.tokens_per_second,
+            "mfu": one.mfu,
+        }  # fmt: skip
+    return known | {
+        "peak_bytes": one.needed, "ttft_seconds": one.ttft, "tpot_seconds": one.tpot,
+        "requests_per_second": one.requests_per_second, "output_tokens_per_second": one.output_tokens_per_second,
+        "capacity_requests_per_second": one.capacity, "utilization": one.load,
+    }  # fmt: skip
+
+
+def summarized(one: Answer) -> Summary:
+    """The chief figures of an answer."""
+    result = one.result
+    if isinstance(result, TrainingResult):
+        return Summary(
+            inputs=one.inputs, verdict=result.verdict, usable_bytes=result.memory.usable_bytes,
+            peak_bytes=result.memory.peak_bytes, step_seconds=result.time.step_seconds,
+            tokens_per_second=result.throughput.tokens_per_second, mfu=result.mfu,
+        )  # fmt: skip
+    latency, throughput = result.latency, result.throughput
+    return Summary(
+        inputs=one.inputs, verdict=result.verdict, usable_bytes=result.memory.usable_bytes,
+        peak_bytes=result.memory.needed_bytes, ttft_seconds=latency.ttft_seconds, tpot_seconds=latency.tpot_seconds,
+        requests_per_second=throughput.requests_per_second,
+        output_tokens_per_second=throughput.output_tokens_per_second,
+        capacity_requests_per_second=result.load.capacity_requests_per_second, utilization=result.load.utilization,
+    )  # fmt: skip

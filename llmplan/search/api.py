@@ -1,0 +1,52 @@
+"""`fit`: the best of all layouts or deployments, or why there is none and what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.errors import InputError
+from llmplan.search.advice import what_would_do, what_would_serve
+from llmplan.search.answers import maximized, serving_answer, training_answer
+from llmplan.search.most import most
+from llmplan.search.request import SEARCHED, Ask, Wishes, question
+from llmplan.search.serving import search_serving
+from llmplan.search.serving_request import serving_question
+from llmplan.search.training import search
+from llmplan.setup.request import request
+
+if TYPE_CHECKING:
+    from llmplan.search.answers import FitAnswer
+
+
+def fit(options: Mapping[str, Any], *, catalog: Catalog | None = None, **wishes: Any) -> FitAnswer:
+    """The best layouts for options, of which those of the layout may be lists or ranges; InputError with every fault.
+
+    wishes: of `llmplan.search.request.Wishes`, such as objective, top, max_devices.
+
+    `fit({"model": "llama-3.1-8b", "hardware": "h100", "devices": "8,16", "tp": "1..4"}).results[0].inputs`
+    """
+    fixed = {name: value for name, value in options.items() if name not in SEARCHED}
+    given = {name: value for name, value in options.items() if name in SEARCHED}
+    return answered(Ask(request(fixed), given, Wishes(**wishes)), catalog or open_catalog())
+
+
+def answered(
+    ask: Ask, catalog: Catalog, *, least_rate: float | None = None, maximize: str | None = None
+) -> FitAnswer:  # fmt: skip
+    """The answer to what was asked; least_rate: output tokens a second in serving [1/s]; maximize: what, instead."""
+    serves = ask.wanted.options.workload == "serve"
+    if least_rate is not None and not serves:
+        raise InputError("--min-output-tokens-per-second goes with workload serve")
+    if maximize is not None:
+        return maximized(ask, maximize, most(ask, maximize, catalog), catalog)
+    if serves:
+        deployments, assumed = serving_question(ask, catalog, least_rate)
+        served = search_serving(deployments)
+        changes = [] if served.best else what_would_serve(ask, deployments, catalog)
+        return serving_answer(ask, deployments, served, assumed, changes, catalog)
+    layouts, assumed = question(ask, catalog)
+    found = search(layouts)
+    changes = [] if found.best else what_would_do(ask, layouts, catalog)
+    return training_answer(ask, layouts, found, assumed, changes, catalog)
