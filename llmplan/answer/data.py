@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 
@@ -38,23 +38,22 @@ def present(parts: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in parts.items() if float(value) != 0.0}
 
 
-@dataclass(frozen=True, slots=True)
 class SameAs:
     """A mapping with the JSON Schema of a class."""
 
-    described: type
+    def __init__(self, described: type) -> None:
+        self.described = described
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """What pydantic asks for."""
         return handler(self.described)
 
 
-@dataclass(frozen=True, slots=True)
 class Parts:
     """A mapping of amounts, whose keys are fields of a class."""
 
-    described: type
-    left_out: tuple[str, ...] = ()
+    def __init__(self, described: type, left_out: tuple[str, ...] = ()) -> None:
+        self.described, self.left_out = described, left_out
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         """What pydantic asks for."""

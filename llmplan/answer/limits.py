@@ -29,10 +29,8 @@ class LimitAnswer:
     kept: bool
 
 
-def limits_kept(limits: Limits | None, figures: Figures) -> dict[str, LimitAnswer] | None:
-    """Every limit that applies, by name, in the order in which they are described; None without limits."""
-    if limits is None:
-        return None
+def limits_kept(limits: Limits, figures: Figures) -> dict[str, LimitAnswer]:
+    """Every limit that applies, by name, in the order in which they are described."""
     wanted = {name: getattr(limits, name) for name in type(limits).model_fields}
     return {
         name: LimitAnswer(limit=float(limit), value=figures[name], kept=_kept(name, float(limit), figures[name]))

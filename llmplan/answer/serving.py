@@ -136,7 +136,7 @@ class ServingResult:
 
 def serving_result(found: ServingEstimate, economics: ServingEconomics) -> ServingResult:
     """The result of an estimate and what its tokens cost."""
-    model = found.plan.model
+    model, limits = found.plan.model, found.plan.options.limits
     return ServingResult(
         model=ModelAnswer(
             name=model.name, parameters=model.parameters, active_parameters=model.active_parameters,
@@ -160,7 +160,7 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
             prefill_seconds=float(found.prefill.total), prefill_parts=present(found.prefill.parts()),
         ),
         bottleneck=serving_bottleneck(found), cost=economics.cost, energy=economics.energy,
-        limits=limits_kept(found.plan.options.limits, serving_figures(found, economics)),
+        limits=limits_kept(limits, serving_figures(found, economics)) if limits else None,
     )  # fmt: skip
 
 

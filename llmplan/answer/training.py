@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from llmplan.answer.bottleneck import Bottleneck, bottleneck
 from llmplan.answer.data import Parts, present
-from llmplan.answer.economics.storage import trained_parameters
-from llmplan.answer.limits import LimitAnswer, limits_kept, training_figures
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.memory import Memory
+from llmplan.training.states import trained_parameters
 from llmplan.training.step import StepTime
 from llmplan.vocabulary import Amount
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.run import Run
     from llmplan.answer.economics.storage import RunStorage
     from llmplan.answer.economics.summary import Economics
+    from llmplan.answer.limits import LimitAnswer
     from llmplan.training.estimate import TrainingEstimate
 
 
@@ -119,5 +119,14 @@ def training_result(found: TrainingEstimate, run: Economics | None) -> TrainingR
         time=TimeAnswer(step_seconds=found.step, parts=present(found.time.parts())),
         mfu=found.mfu, hfu=found.hfu, bottleneck=bottleneck(found, run.storage.load if run else None),
         run=run.run if run else None, cost=run.cost if run else None, energy=run.energy if run else None,
-        storage=run.storage if run else None, limits=limits_kept(plan.options.limits, training_figures(found, run)),
+        storage=run.storage if run else None, limits=_limits(found, run),
     )  # fmt: skip
+
+
+def _limits(found: TrainingEstimate, run: Economics | None) -> dict[str, LimitAnswer] | None:
+    limits = found.plan.options.limits
+    if limits is None:
+        return None
+    from llmplan.answer.limits import limits_kept, training_figures
+
+    return limits_kept(limits, training_figures(found, run))

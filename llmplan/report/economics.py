@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.cost import Offer, RunCost
     from llmplan.answer.economics.energy import PowerDraw, RunEnergy
     from llmplan.answer.economics.run import Run
-    from llmplan.answer.economics.serving import ServingCost, ServingEnergy
     from llmplan.answer.economics.storage import RunStorage
+    from llmplan.answer.serving import ServingResult
     from llmplan.answer.training import TrainingResult
     from llmplan.software.band import Interval
 
@@ -131,8 +131,9 @@ def _storage_lines(storage: RunStorage) -> Lines:
     yield "Storage", f"checkpoint {size}, {times}; data {data}, read at {needed} of {have}"
 
 
-def serving_lines(cost: ServingCost, energy: ServingEnergy) -> Lines:
+def serving_lines(result: ServingResult) -> Lines:
     """Money and energy of a deployment."""
+    cost, energy = result.cost, result.energy
     offer, usd, joules, carbon = (
         cost.offer, cost.usd_per_million, energy.joules_per_million, energy.co2e_kilograms_per_million
     )  # fmt: skip
@@ -147,7 +148,7 @@ def serving_lines(cost: ServingCost, energy: ServingEnergy) -> Lines:
         )
     for name, key, number in _AMOUNTS:
         amounts = [getattr(one, key) if one else None for one in (usd, joules, carbon)]
-        if any(amounts) or key != "output_tokens":
+        if result.latency.tpot_seconds is not None or key != "output_tokens":
             yield name, _amounts(amounts[0], amounts[1], amounts[2], number / MILLION)
     if energy.watts is not None:
         grid = f"{energy.grid.name}, {plain(energy.grid.kilograms_per_joule * MEGAWATT_HOUR)} g/kWh"

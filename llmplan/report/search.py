@@ -281,7 +281,7 @@ def _why(found: FitAnswer, one: Miss) -> str:
         return "does not keep up with the request rate"
     missed = [
         f"{_option(name)} {written(name, limit.limit)} ({written(name, limit.value)})"
-        for name, limit in (one.limits or {}).items()
+        for name, limit in one.limits.items()
         if not limit.kept and limit.value is not None
     ]
     if (found.limits or {}).get("surely") and one.verdict != "fits":

@@ -41,7 +41,7 @@ def print_serving(console: Console, answer: Answer, result: ServingResult) -> No
         for title, rows in (
             ("Latency", _latency_rows(answer, result)),
             ("Load", _load_rows(result)),
-            ("Cost and energy", serving_lines(result.cost, result.energy)),
+            ("Cost and energy", serving_lines(result)),
         ):
             console.print()
             console.print(Text(title, style="bold"))

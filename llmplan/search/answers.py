@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from llmplan.answer.answer import Answer, answer_of
 from llmplan.answer.data import SameAs
-from llmplan.answer.economics.serving import serving_economics
-from llmplan.answer.economics.summary import economics
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
 from llmplan.answer.training import TrainingResult
-from llmplan.search.goal import objective_value
-from llmplan.search.serving import as_good_serving, serving_value
-from llmplan.search.training import Counts, as_good
-from llmplan.serving.estimate import ServingEstimate
+from llmplan.search.training import Counts
 from llmplan.setup.limits import Limits
 from llmplan.setup.options import PlanOptions
 from llmplan.software.band import Interval, Verdict
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     from llmplan.search.request import Ask
     from llmplan.search.serving import ServingSearch
     from llmplan.search.training import Found, Search
+    from llmplan.serving.estimate import ServingEstimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +92,8 @@ class Miss(Summary):
     """Of the memory."""
     stable: bool | None = None
     """In serving: whether it keeps up with the request rate."""
-    limits: dict[str, LimitAnswer] | None = None
-    """Limits of the search, by name."""
+    limits: dict[str, LimitAnswer]
+    """Of the search, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +162,10 @@ def training_answer(
     catalog: Catalog,
 ) -> FitAnswer:  # fmt: skip
     """The answer of a search of layouts."""
+    from llmplan.answer.economics.summary import economics
+    from llmplan.search.goal import objective_value
+    from llmplan.search.training import as_good
+
     goal = asked.goal
 
     def values(objective: str, one: TrainingEstimate) -> dict[str, float]:
@@ -175,7 +175,7 @@ def training_answer(
         good = as_good(goal, found.best[0], one)
         return _ranked(rank, one, good, values(goal.objective, one), catalog)
 
-    def missed(one: TrainingEstimate) -> dict[str, LimitAnswer] | None:
+    def missed(one: TrainingEstimate) -> dict[str, LimitAnswer]:
         return limits_kept(goal.limits, training_figures(one, economics(one, catalog)))
 
     return FitAnswer(
@@ -191,6 +191,9 @@ def serving_answer(
     catalog: Catalog,
 ) -> FitAnswer:  # fmt: skip
     """The answer of a search of deployments."""
+    from llmplan.answer.economics.serving import serving_economics
+    from llmplan.search.serving import as_good_serving, serving_value
+
     work = asked.bases[0].workload
     wanted = Limits(max_ttft=work.max_ttft, max_tpot=work.max_tpot, max_cost_per_million=asked.most_cost)
 
@@ -201,7 +204,7 @@ def serving_answer(
         good = as_good_serving(asked, found.best[0], one)
         return _ranked(rank, one, good, values(asked.objective, one), catalog)
 
-    def missed(one: ServingEstimate) -> dict[str, LimitAnswer] | None:
+    def missed(one: ServingEstimate) -> dict[str, LimitAnswer]:
         return limits_kept(wanted, serving_figures(one, serving_economics(one, catalog)))
 
     rate = {} if asked.least_rate is None else {"min_output_tokens_per_second": asked.least_rate}
@@ -223,7 +226,7 @@ def maximized(ask: Ask, what: str, found: Most, catalog: Catalog) -> FitAnswer:
 
 def _common(
     ask: Ask, found: Found[Any], assumed: Sequence[str], changes: Sequence[Change],
-    ranked: Callable[[int, Any], Ranked], missed: Callable[[Any], dict[str, LimitAnswer] | None],
+    ranked: Callable[[int, Any], Ranked], missed: Callable[[Any], dict[str, LimitAnswer]],
 ) -> dict[str, Any]:  # fmt: skip
     """What answers about layouts and deployments have in common."""
     best, sure = found.best, found.sure
@@ -254,7 +257,7 @@ def _front(
     return FrontAnswer(objectives=objectives, results=tuple(points))
 
 
-def _miss(one: Estimate, limits: dict[str, LimitAnswer] | None) -> Miss:
+def _miss(one: Estimate, limits: dict[str, LimitAnswer]) -> Miss:
     parts = one.memory.parts()
     largest = max(parts, key=lambda name: float(parts[name]))
     stable = None if isinstance(one, TrainingEstimate) else one.stable

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.search.advice import what_would_do, what_would_serve
 from llmplan.search.answers import maximized, serving_answer, training_answer
-from llmplan.search.most import most
 from llmplan.search.request import SEARCHED, Ask, Wishes, question
-from llmplan.search.serving import search_serving
-from llmplan.search.serving_request import serving_question
 from llmplan.search.training import search
 from llmplan.setup.request import request
 
@@ -40,13 +36,32 @@ def answered(
     if least_rate is not None and not serves:
         raise InputError("--min-output-tokens-per-second goes with workload serve")
     if maximize is not None:
+        from llmplan.search.most import most
+
         return maximized(ask, maximize, most(ask, maximize, catalog), catalog)
-    if serves:
-        deployments, assumed = serving_question(ask, catalog, least_rate)
-        served = search_serving(deployments)
-        changes = [] if served.best else what_would_serve(ask, deployments, catalog)
-        return serving_answer(ask, deployments, served, assumed, changes, catalog)
-    layouts, assumed = question(ask, catalog)
-    found = search(layouts)
-    changes = [] if found.best else what_would_do(ask, layouts, catalog)
-    return training_answer(ask, layouts, found, assumed, changes, catalog)
+    return _deployments(ask, catalog, least_rate) if serves else _layouts(ask, catalog)
+
+
+def _layouts(ask: Ask, catalog: Catalog) -> FitAnswer:
+    asked, assumed = question(ask, catalog)
+    found = search(asked)
+    changes = []
+    if not found.best:
+        from llmplan.search.advice import what_would_do
+
+        changes = what_would_do(ask, asked, catalog)
+    return training_answer(ask, asked, found, assumed, changes, catalog)
+
+
+def _deployments(ask: Ask, catalog: Catalog, least_rate: float | None) -> FitAnswer:
+    from llmplan.search.serving import search_serving
+    from llmplan.search.serving_request import serving_question
+
+    asked, assumed = serving_question(ask, catalog, least_rate)
+    found = search_serving(asked)
+    changes = []
+    if not found.best:
+        from llmplan.search.advice import what_would_serve
+
+        changes = what_would_serve(ask, asked, catalog)
+    return serving_answer(ask, asked, found, assumed, changes, catalog)

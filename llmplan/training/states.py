@@ -79,3 +79,10 @@ def layer_parameters(plan: TrainingPlan) -> Held:
         added = adapters(plan, layer)
         dense, expert, trained = dense + count * (rest + added), expert + count * banks, trained + count * added
     return Held(dense, expert, trained, 0.0) if plan.lora else Held(dense, expert, dense, expert)
+
+
+def trained_parameters(plan: TrainingPlan) -> float:
+    """Parameters that are trained, and that a checkpoint holds [1]: all, or those of the adapters."""
+    if plan.workload.workload != "lora":
+        return real(plan.model.parameters)
+    return sum(adapters(plan, layer) * layer.count for layer in plan.model.layers)

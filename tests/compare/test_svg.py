@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
-from llmplan.answer.resolve import plan_from
+from llmplan.answer.api import estimate
+from llmplan.answer.training import TrainingResult
 from llmplan.report.svg import svg
 from llmplan.report.verdict import part_name
-from llmplan.training.estimate import estimate
 
 Llmplan = Callable[..., Any]
 NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+
+def trained(**words: Any) -> TrainingResult:
+    result = estimate({"hardware": "h100", **words}).result
+    assert isinstance(result, TrainingResult)
+    return result
 
 
 def bars(text: str) -> dict[str, float]:
@@ -30,18 +36,18 @@ def bars(text: str) -> dict[str, float]:
 
 
 def test_bars_are_to_scale() -> None:
-    answer = estimate(plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "tp": 2, "pp": 1}))
-    widths = bars(svg([("one", answer)]))
-    for parts in (answer.memory.parts(), answer.time.parts()):
-        shown = {name: float(value) for name, value in parts.items() if part_name(name) in widths}
+    result = trained(model="llama-3.1-8b", devices=8, tp=2, pp=1)
+    widths = bars(svg([("one", result)]))
+    for parts in (result.memory.parts, result.time.parts):
+        shown = {name: value for name, value in parts.items() if part_name(name) in widths}
         scale = {widths[part_name(name)] / value for name, value in shown.items() if widths[part_name(name)] > 20}
         assert max(scale) == pytest.approx(min(scale), rel=0.01)
     assert {"weights", "matmul", "tensor parallel"} <= set(widths)
 
 
 def test_nothing_sticks_out() -> None:
-    answer = estimate(plan_from({"model": "llama-3.1-70b", "hardware": "h100", "devices": 8, "tp": 1, "pp": 1}))
-    root = ET.fromstring(svg([(f"plan {number}", answer) for number in range(3)]))
+    result = trained(model="llama-3.1-70b", devices=8, tp=1, pp=1)
+    root = ET.fromstring(svg([(f"plan {number}", result) for number in range(3)]))
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
     for rect in root.iter(f"{NAMESPACE}rect"):
         assert float(rect.attrib.get("x", 0)) + float(rect.attrib["width"]) <= width
@@ -49,9 +55,8 @@ def test_nothing_sticks_out() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    answer = estimate(plan_from({"model": "gpt2", "hardware": "h100", "devices": 1}))
     name = '<script>&"\x00\x1b[31m'
-    root = ET.fromstring(svg([(name, answer)]))
+    root = ET.fromstring(svg([(name, trained(model="gpt2", devices=1))]))
     assert not list(root.iter(f"{NAMESPACE}script"))
 
 
@@ -71,8 +76,9 @@ def test_a_deployment_has_no_step_to_draw(llmplan: Llmplan, monkeypatch: pytest.
 
 def test_no_value_stands_across_the_line_of_what_is_usable() -> None:
     """A bar that ends just before the line has its value behind the line."""
-    answer = estimate(plan_from({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "tp": 1, "pp": 1}))
-    nearly = replace(answer, usable_bytes=1.02 * answer.peak.value)
+    result = trained(model="llama-3.1-8b", devices=8, tp=1, pp=1)
+    memory = replace(result.memory, usable_bytes=1.02 * result.memory.peak_bytes.value)
+    nearly = replace(result, memory=memory)
     root = ET.fromstring(svg([("one", nearly)]))
     (line,) = root.iter(f"{NAMESPACE}line")
     value = next(text for text in root.iter(f"{NAMESPACE}text") if text.text and text.text.endswith("GiB"))

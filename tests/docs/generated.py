@@ -100,11 +100,11 @@ def numbers_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def answer_table() -> str:
-    """Keys of an estimate's JSON below `result`, with the texts of their schema."""
-    schema = json_schema("estimate")
+def answer_table(name: str) -> str:
+    """Keys of an estimate's JSON below `result`, with the texts of their schema; name: of the class."""
+    parts = json_schema("estimate")["$defs"]
     lines = ["| key | meaning |", "| --- | --- |"]
-    for paths, text in _keys(schema["$defs"]["Result"], schema["$defs"], ""):
+    for paths, text in _keys(parts[name], parts, ""):
         lines.append(_row(", ".join(f"`{path}`" for path in paths), text))
     return "\n".join(lines) + "\n"
 
@@ -115,7 +115,7 @@ def _keys(part: dict[str, Any], parts: dict[str, Any], path: str) -> Iterator[tu
     for name, field in part.get("properties", {}).items():
         inner = next((found for found in _references(field)), None)
         text = field.get("description", parts[inner].get("description", "") if inner else "")
-        if inner and not inner.endswith("Parts"):  # parts of memory and time have a table of their own
+        if inner and inner != "Interval":
             many = "*." if "additionalProperties" in str(field) else ""
             nested.append((name, text, inner, f"{path}{name}.{many}"))
         elif text:
@@ -142,7 +142,9 @@ def kernels_table() -> str:
 def words() -> set[str]:
     """Every word that nomenclature.md must hold: options, columns beside them, parts of memory and time."""
     schema = json_schema("estimate")["$defs"]
-    parts = {*schema["MemoryParts"]["properties"], *schema["TimeParts"]["properties"]}
+    parts = {
+        key for name in ("MemoryAnswer", "TimeAnswer") for key in schema[name]["properties"]["parts"]["properties"]
+    }
     return {*PlanOptions.model_fields, *Limits.model_fields, *BESIDE, *parts}
 
 
@@ -153,7 +155,8 @@ def _row(*cells: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "options": options_table,
     "limits": limits_table,
-    "answer": answer_table,
+    "training-answer": lambda: answer_table("TrainingResult"),
+    "serving-answer": lambda: answer_table("ServingResult"),
     "coefficients": numbers_table,
     "kernels": kernels_table,
 }

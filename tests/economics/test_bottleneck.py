@@ -77,16 +77,16 @@ def test_more_of_a_resource_without_a_share_changes_nothing(answer: TrainingEsti
 
 def test_use_is_a_share_and_no_less_than_the_wait(answer: TrainingEstimate) -> None:
     found = bottleneck(answer)
-    assert all(0 <= found.used[name] <= 1 for name in RESOURCES)
+    assert all(0 <= found.utilization[name] <= 1 for name in RESOURCES)
     assert found.seconds.keys() <= {*RESOURCES, BUBBLE, STRAGGLERS}
     for name in set(RESOURCES) - {"compute"}:  # in use there are its peak FLOPs, not the rate of its kernels
-        assert found.used[name] >= found.share(name) * (1 - 1e-12)
+        assert found.utilization[name] >= found.share(name) * (1 - 1e-12)
 
 
 def test_links_that_pass_the_same_bytes_on_both_work() -> None:
     """Gradients cross the scale-up links of a node on their way to the network, which they wait for."""
     found = bottleneck(estimate(plan_from(PLANS["experts"])))
-    assert found.used["scale_up_network"] > 5 * found.share("scale_up_network")
+    assert found.utilization["scale_up_network"] > 5 * found.share("scale_up_network")
 
 
 def test_advice_has_a_code_with_a_paragraph(answer: TrainingEstimate) -> None:
@@ -102,7 +102,7 @@ def test_a_plan_that_does_not_fit_is_held_back_by_memory() -> None:
     found = bottleneck(answer)
     assert not answer.fits
     assert found.resource == CAPACITY
-    assert found.used[CAPACITY] > 1
+    assert found.utilization[CAPACITY] > 1
 
 
 def test_a_tenth_more_memory_may_save_recomputation() -> None:

@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 
-from llmplan.answer.answer import answer_training
-from llmplan.answer.bottleneck import bottleneck
+from llmplan.answer.answer import answer
+from llmplan.answer.economics import summary
 from llmplan.answer.economics.summary import Economics
 from llmplan.answer.resolve import plan_from
+from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.check import check_catalog
 from llmplan.errors import InputError
-from llmplan.report.economics import economics_json, economics_lines
+from llmplan.report.economics import run_lines
+from llmplan.training.estimate import estimate
+from llmplan.training.plan import TrainingPlan
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 16, "tp": 2, "pp": 1, "seq_len": 4096,
@@ -23,16 +26,29 @@ PLAN: dict[str, Any] = {
 HOUR = 3600.0
 
 
-def economics(catalog: Catalog | None = None, **changes: Any) -> Economics:
+def trained(catalog: Catalog | None = None, **changes: Any) -> TrainingResult:
+    """The answer of the plan."""
     words = {name: value for name, value in {**PLAN, **changes}.items() if value is not None}
-    found = answer_training(plan_from(words, catalog=catalog or open_catalog()), catalog or open_catalog()).economics
+    opened = catalog or open_catalog()
+    result = answer(plan_from(words, catalog=opened), opened).result
+    assert isinstance(result, TrainingResult)
+    return result
+
+
+def economics(catalog: Catalog | None = None, **changes: Any) -> Economics:
+    """The run of the plan."""
+    words = {name: value for name, value in {**PLAN, **changes}.items() if value is not None}
+    opened = catalog or open_catalog()
+    plan = plan_from(words, catalog=opened)
+    assert isinstance(plan, TrainingPlan)
+    found = summary.economics(estimate(plan), opened)
     assert found is not None
     return found
 
 
 def test_a_run_needs_a_length() -> None:
-    words = {name: value for name, value in PLAN.items() if name != "tokens"}
-    assert answer_training(plan_from(words), open_catalog()).economics is None
+    found = trained(tokens=None)
+    assert (found.run, found.cost, found.energy, found.storage) == (None, None, None, None)
 
 
 def test_tokens_steps_and_epochs_say_the_same() -> None:
@@ -66,53 +82,56 @@ def test_words_that_say_nothing_are_refused(changes: dict[str, Any], said: str) 
 
 def test_the_wall_time_is_the_work_over_the_goodput() -> None:
     found = economics()
-    assert found.reliability.goodput is not None
-    assert 0 < found.reliability.goodput < 1
-    assert found.run.wall.value == pytest.approx(found.run.work.value / found.reliability.goodput)
-    assert found.run.device_seconds == pytest.approx(16 * found.run.wall.value)
-    assert found.run.wall.low < found.run.wall.value < found.run.wall.high
+    assert found.run.reliability.goodput is not None
+    assert 0 < found.run.reliability.goodput < 1
+    assert found.run.wall_seconds.value == pytest.approx(found.run.seconds.value / found.run.reliability.goodput)
+    assert found.run.device_hours == pytest.approx(16 * found.run.wall_seconds.value / HOUR)
+    assert found.run.lost_seconds == pytest.approx(found.run.wall_seconds.value - found.run.seconds.value)
+    assert found.run.wall_seconds.low < found.run.wall_seconds.value < found.run.wall_seconds.high
 
 
 def test_more_devices_are_interrupted_more_often() -> None:
     few, many = economics(), economics(devices=64)
-    assert many.reliability.job_seconds == pytest.approx(few.reliability.job_seconds / 4)
-    assert economics(mtbf="1000 h").reliability.job_seconds == pytest.approx(1000 * HOUR / 16)
-    assert economics(mtbf="opt-175b").reliability.goodput < few.reliability.goodput  # type: ignore[operator]
+    assert many.run.reliability.interval_seconds == pytest.approx(few.run.reliability.interval_seconds / 4)
+    assert economics(mtbf="1000 h").run.reliability.interval_seconds == pytest.approx(1000 * HOUR / 16)
+    assert economics(mtbf="opt-175b").run.reliability.goodput < few.run.reliability.goodput  # type: ignore[operator]
 
 
 def test_a_run_that_cannot_get_on_says_so() -> None:
     found = economics(mtbf="1 h", devices=128)
-    assert found.reliability.goodput is not None
-    assert found.reliability.goodput < 1e-3
-    assert found.run.wall == found.run.work
+    assert found.run.reliability.goodput is not None
+    assert found.run.reliability.goodput < 1e-3
+    assert found.run.wall_seconds == found.run.seconds
     assert "LP043" in {one.code for one in found.warnings}
 
 
 def test_a_given_price_is_taken_by_the_device_hour() -> None:
     found = economics(price="2 USD/h")
-    assert found.cost.headline is not None
-    assert found.cost.headline.usd == pytest.approx(2.0 * found.run.device_seconds / HOUR)
-    assert found.cost.offers == (found.cost.headline,)
-    assert found.cost.headline.devices_billed == 16
+    assert found.cost.offer is not None
+    assert found.cost.usd is not None
+    assert found.cost.usd.value == pytest.approx(2.0 * found.run.device_hours)
+    assert found.cost.offers == (found.cost.offer,)
+    assert found.cost.offer.devices_billed == 16
 
 
 def test_catalogue_prices_are_shown_with_date_and_source_and_the_cheapest_on_demand_counts() -> None:
     cost = economics().cost
-    assert cost.headline is not None
+    assert cost.offer is not None
     on_demand = [offer for offer in cost.offers if offer.kind == "on-demand"]
-    assert cost.headline == min(on_demand, key=lambda offer: offer.usd)
+    assert cost.offer == min(on_demand, key=lambda offer: offer.usd_per_hour)
     assert len({offer.provider for offer in on_demand}) > 1
     assert all(offer.date and offer.source for offer in cost.offers)
     assert all(offer.devices_per_instance >= 8 for offer in cost.offers)  # 16 devices are two whole nodes
 
 
 def test_devices_that_are_billed_and_not_used_are_told() -> None:
-    found = economics(hardware="a100-sxm-80gb", devices=12, tp=None, global_batch=96, workload="lora")
-    offer = found.cost.headline
+    found = trained(hardware="a100-sxm-80gb", devices=12, tp=None, global_batch=96, workload="lora")
+    assert found.cost is not None
+    offer = found.cost.offer
     assert offer is not None
     assert (offer.instances, offer.devices_used, offer.devices_billed) == (2, 12, 16)
-    assert "(16 devices of which 12 are used, AWS" in dict(economics_lines(found))["Cost"]
-    assert {one["devices_billed"] for one in economics_json(found)["cost"]["offers"]} == {16}
+    assert "(16 devices of which 12 are used, AWS" in dict(run_lines(found))["Cost"]
+    assert {one.devices_billed for one in found.cost.offers} == {16}
 
 
 def test_energy_is_devices_and_hosts_times_the_building() -> None:
@@ -120,47 +139,53 @@ def test_energy_is_devices_and_hosts_times_the_building() -> None:
     power, run = found.energy.power, found.run
     assert power.node_watts == 1200
     watts = 16 * 600 + 2 * 1200
-    assert found.energy.it_joules == pytest.approx(watts * run.wall.value)
-    assert found.energy.joules == pytest.approx(1.5 * watts * run.wall.value)
+    assert found.energy.it_joules == pytest.approx(watts * run.wall_seconds.value)
+    assert found.energy.joules is not None
+    assert found.energy.joules.value == pytest.approx(1.5 * watts * run.wall_seconds.value)
 
 
 def test_a_part_of_a_node_takes_a_part_of_its_host_and_of_its_making() -> None:
-    found = economics(devices=2, tp=None, pue=1.0, device_power="600 W")
-    assert found.energy.joules == pytest.approx((2 * 600 + 1200 / 4) * found.run.wall.value)
-    years = found.run.wall.value / (3 * 365.25 * 86400)
-    assert found.energy.embodied == pytest.approx(7884 / 4 * years)
-    assert "600 W a device + 1200 W a node shared by 8, PUE 1" in dict(economics_lines(found))["Energy"]
+    found = trained(devices=2, tp=None, pue=1.0, device_power="600 W")
+    assert found.run is not None
+    assert found.energy is not None
+    assert found.energy.joules is not None
+    assert found.energy.joules.value == pytest.approx((2 * 600 + 1200 / 4) * found.run.wall_seconds.value)
+    years = found.run.wall_seconds.value / (3 * 365.25 * 86400)
+    assert found.energy.embodied_co2e_kilograms == pytest.approx(7884 / 4 * years)
+    assert "600 W a device + 1200 W a node shared by 8, PUE 1" in dict(run_lines(found))["Energy"]
 
 
 def test_carbon_follows_the_grid_and_embodied_is_apart() -> None:
     france, amount = economics(), economics(grid="100 gCO2e/kWh")
-    assert france.energy.carbon is not None
+    assert france.energy.co2e_kilograms is not None
     assert amount.energy.joules is not None
-    assert amount.energy.carbon == pytest.approx(amount.energy.joules / 3.6e6 * 0.1)
-    assert france.energy.carbon < amount.energy.carbon
-    assert france.energy.embodied == amount.energy.embodied
-    years = france.run.wall.value / (3 * 365.25 * 86400)
-    assert france.energy.embodied == pytest.approx(2 * 7884 * years)  # two nodes
+    assert amount.energy.co2e_kilograms is not None
+    assert amount.energy.co2e_kilograms.value == pytest.approx(amount.energy.joules.value / 3.6e6 * 0.1)
+    assert amount.energy.co2e_kilograms.high == pytest.approx(amount.energy.joules.high / 3.6e6 * 0.1)
+    assert france.energy.co2e_kilograms.value < amount.energy.co2e_kilograms.value
+    assert france.energy.embodied_co2e_kilograms == amount.energy.embodied_co2e_kilograms
+    years = france.run.wall_seconds.value / (3 * 365.25 * 86400)
+    assert france.energy.embodied_co2e_kilograms == pytest.approx(2 * 7884 * years)  # two nodes
 
 
 def test_what_is_not_known_stays_unknown() -> None:
     """No power of a TPU v5p and no price of a Xeon were published."""
     tpu = economics(hardware="tpu-v5p", tp=None, pp=None)
     assert tpu.energy.joules is None
-    assert tpu.energy.carbon is None
-    assert tpu.cost.headline is not None
-    assert tpu.reliability.goodput is None  # and no storage of its cluster
-    assert tpu.run.wall == tpu.run.work
+    assert tpu.energy.co2e_kilograms is None
+    assert tpu.cost.offer is not None
+    assert tpu.run.reliability.goodput is None  # and no storage of its cluster
+    assert tpu.run.wall_seconds == tpu.run.seconds
     assert {one.code for one in tpu.warnings} == {"LP042"}
     assert economics(hardware="tpu-v5p", tp=None, pp=None, device_power="400 W").energy.joules is not None
     xeon = economics(hardware="xeon-8480", tp=None, pp=None)
-    assert xeon.cost.headline is None
+    assert xeon.cost.offer is None
     assert xeon.cost.offers == ()
     assert xeon.energy.joules is not None
 
 
 def test_a_slice_of_a_torus_is_priced_by_the_chip() -> None:
-    offer = economics(hardware="tpu-v5p", tp=None, pp=None).cost.headline
+    offer = economics(hardware="tpu-v5p", tp=None, pp=None).cost.offer
     assert offer is not None
     assert offer.instances == pytest.approx(16 / offer.devices_per_instance)
     assert offer.devices_billed == 16
@@ -178,13 +203,13 @@ def test_checkpoints_by_optimizer_and_precision() -> None:
 
 def test_storage_time_is_size_over_what_nodes_or_the_file_system_give(tmp_path: Path) -> None:
     storage = economics().storage
-    assert storage.write_bandwidth == 2 * 4e9  # two nodes, below what the file system gives
+    assert storage.write_bytes_per_second == 2 * 4e9  # two nodes, below what the file system gives
     assert storage.write_seconds == pytest.approx(storage.checkpoint_bytes / 8e9)
     assert storage.read_seconds == pytest.approx(storage.checkpoint_bytes / 16e9)
     assert storage.dataset_bytes == 4e11  # a vocabulary of 128,256 takes four bytes
     assert not storage.holds_back
-    held = bottleneck(answer_training(plan_from(PLAN), open_catalog()))
-    assert held.used["storage"] == storage.load
+    held = trained().bottleneck
+    assert held.utilization["storage"] == storage.load
     assert held.elasticity["storage"].speedup == 1
 
 
@@ -199,10 +224,11 @@ def test_slow_storage_is_warned_of(tmp_path: Path) -> None:
     found = economics(catalog, cluster="slow", mtbf="5000 h")
     assert found.storage.holds_back
     assert found.storage.load is not None
-    assert found.reliability.goodput is not None
-    assert found.run.wall.value == pytest.approx(found.run.work.value * found.storage.load / found.reliability.goodput)
-    words = {**PLAN, "cluster": "slow"}
-    held = bottleneck(answer_training(plan_from(words, catalog=catalog), catalog))
+    assert found.run.reliability.goodput is not None
+    assert found.run.wall_seconds.value == pytest.approx(
+        found.run.seconds.value * found.storage.load / found.run.reliability.goodput
+    )
+    held = trained(catalog, cluster="slow").bottleneck
     assert (held.resource, held.advice.code) == ("storage", "LP038")
     assert held.elasticity["storage"].speedup == pytest.approx(1.1)
     assert {"LP040", "LP041"} <= {one.code for one in found.warnings}

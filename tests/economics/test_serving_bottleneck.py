@@ -43,9 +43,9 @@ def answer(request: pytest.FixtureRequest) -> ServingEstimate:
 
 def test_shares_sum_to_the_steps(answer: ServingEstimate) -> None:
     found = serving_bottleneck(answer)
-    assert sum(found.decode.values()) == pytest.approx(float(answer.decode.total))
-    assert sum(found.prefill.values()) == pytest.approx(float(answer.prefill.total))
-    assert set(found.decode) | set(found.prefill) <= set(RESOURCES)
+    assert sum(found.decode_seconds.values()) == pytest.approx(float(answer.decode.total))
+    assert sum(found.prefill_seconds.values()) == pytest.approx(float(answer.prefill.total))
+    assert set(found.decode_seconds) | set(found.prefill_seconds) <= set(RESOURCES)
 
 
 def test_elasticities_are_near_estimates_of_changed_plans(answer: ServingEstimate) -> None:
@@ -70,7 +70,7 @@ def test_elasticities_are_near_estimates_of_changed_plans(answer: ServingEstimat
 
 def test_a_resource_without_a_share_brings_nothing(answer: ServingEstimate) -> None:
     found = serving_bottleneck(answer)
-    for name in set(RESOURCES) - set(found.decode) - set(found.prefill):
+    for name in set(RESOURCES) - set(found.decode_seconds) - set(found.prefill_seconds):
         one = found.elasticity[name]
         assert one.capacity == pytest.approx(1, rel=1e-4)
         assert one.ttft == pytest.approx(1, rel=1e-4)

@@ -230,9 +230,9 @@ class TestKorthikanti:
             --stack megatron-lm-2022 --json {option}"""
         run = llmplan(*words.split())
         assert run.code == 0, run.err
-        time = json.loads(run.out)["result"]["time"]
-        assert time["step_seconds"] == pytest.approx(18.13, rel=0.036 if option else 0.089)
-        assert time["low_seconds"] < 18.13 < time["high_seconds"]
+        step = json.loads(run.out)["result"]["time"]["step_seconds"]
+        assert step["value"] == pytest.approx(18.13, rel=0.036 if option else 0.089)
+        assert step["low"] < 18.13 < step["high"]
 
 
 class TestMemory:

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from random_plans import arrays, catalog, changed, faster, legal, plan_of
 
-from llmplan import Plan, estimate, plan_from
+from llmplan import Plan, plan_from
+from llmplan.training.estimate import estimate
 from llmplan.training.memory import Memory, training_memory
 from llmplan.training.step import StepTime, training_time
 
@@ -155,7 +156,7 @@ def test_recomputation_never_holds_more_where_a_stage_holds_layers_enough(words:
 def test_recomputation_is_never_faster(words: dict[str, Any]) -> None:
     plan = plan_of(words)
     found = [training_time(changed(plan, recompute=kind)).step_seconds for kind in ("none", "selective", "full")]
-    assert all(later >= earlier / ROUNDING for earlier, later in pairwise(found))
+    assert found == sorted(found)
 
 
 @few

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from llmplan.answer.data import to_data
 from llmplan.answer.rows import Row, read_rows, unread_columns
-from llmplan.answer.validate import Result, predict_row, score, validate, weighted_quantile
+from llmplan.answer.validate import Result, predict_row, score, validate, validation, weighted_quantile
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.report.validation import validation_json
-from llmplan.report.validation_answers import Validation
 from llmplan.software.band import Interval
+from tests.cli.answers import holds
 
 HEADER = "id,source,workload,stack,model,hardware,devices,seq_len,global_batch,measured_tokens_per_second_per_device"
 ROW = "a,paper,pretrain,nemo,llama-3.1-8b,h100,8,4096,64,11000"
@@ -192,7 +192,7 @@ class TestScore:
         assert found.median == pytest.approx(0.03)
         assert found.p90 == pytest.approx(0.30)
         assert found.bias == pytest.approx(0.03)  # -0.02, 0.01, 0.03 and 0.30: half of the weight is reached at 0.03
-        assert found.inside == pytest.approx(0.5)  # 1.0 lies within 10 % of all but the first
+        assert found.inside_band == pytest.approx(0.5)  # 1.0 lies within 10 % of all but the first
 
     def test_the_published_definition(self) -> None:
         # sorted by value, the first at which the running weight reaches the share of the whole; nothing interpolated
@@ -228,19 +228,18 @@ class TestScore:
 
 class TestJson:
     def test_keys_are_those_that_scripts_read(self, catalog: Catalog) -> None:
-        answer = validation_json(validate([row(), row(id="b", devices="abc"), row(id="c", stack="homebrew")], catalog))
-        assert answer["schema"] == "llmplan.validation/1"
+        rows = [row(), row(id="b", devices="abc"), row(id="c", stack="homebrew")]
+        answer = to_data(validation(validate(rows, catalog)))
+        assert answer["schema"] == "llmplan.validation/2"
         assert {"schema", "llmplan_version", "rows", "summary"} == set(answer)
         good, bad, generic = answer["rows"]
-        assert set(good) == {"id", "predicted", "interval", "measured", "skipped"}
+        assert set(good) == {"id", "line", "predicted", "measured"}
         quantities = {"step_seconds", "tokens_per_second_per_device", "peak_memory_gib"}
         assert set(good["predicted"]) == quantities | {"fits"}
-        assert set(good["interval"]) == quantities
-        for name, (low, high) in good["interval"].items():
-            assert low < good["predicted"][name] < high
+        for name in quantities:
+            assert good["predicted"][name]["low"] < good["predicted"][name]["value"] < good["predicted"][name]["high"]
         assert good["measured"] == {"tokens_per_second_per_device": 11000.0}
-        assert good["skipped"] is None
-        assert (bad["predicted"], bad["interval"]) == ({}, {})
+        assert bad["predicted"] == {}
         assert "devices" in bad["skipped"]
         assert generic["remarks"] == ["stack 'homebrew' is not in the catalogue: planned as generic"]
         assert (answer["summary"]["rows"], answer["summary"]["skipped"]) == (3, 1)
@@ -253,8 +252,8 @@ class TestJson:
             abs(r.predicted["tokens_per_second_per_device"].value / m - 1)
             for r, m in zip(results, (11000, 9000), strict=True)
         )
-        summary = validation_json(results)["summary"]["all"]["tokens_per_second_per_device"]
-        assert (summary["median"], summary["p90"]) == (pytest.approx(errors[0]), pytest.approx(errors[1]))
+        summary = validation(results).summary.all["tokens_per_second_per_device"]
+        assert (summary.median, summary.p90) == (pytest.approx(errors[0]), pytest.approx(errors[1]))
 
 
 class TestCommand:
@@ -263,7 +262,7 @@ class TestCommand:
         run = llmplan("validate", str(path), "--json")
         assert run.code == 0
         assert run.err == f"warning: {path}:1: columns that nothing reads: 'rack', 'seqlen'; did you mean seq_len?\n"
-        assert json.loads(run.out)["rows"][0]["skipped"] is None
+        assert "skipped" not in json.loads(run.out)["rows"][0]
 
     def test_table(self, llmplan: Callable[..., Any], here: Path) -> None:
         run = llmplan("validate", str(written(here, HEADER, ROW, ROW.replace("a,", "b,", 1).replace(",8,", ",abc,"))))
@@ -276,7 +275,8 @@ class TestCommand:
         run = llmplan("validate", str(written(here, HEADER, ROW)), "--json")
         assert run.code == 0
         predicted = json.loads(run.out)["rows"][0]["predicted"]
-        assert all(math.isfinite(value) for value in predicted.values())
+        assert predicted.pop("fits") in (True, False)
+        assert all(math.isfinite(end) for value in predicted.values() for end in value.values())
 
     def test_a_file_of_which_nothing_can_be_planned_is_bad_input(self, llmplan: Callable[..., Any], here: Path) -> None:
         path = written(here, HEADER, ROW.replace(",8,", ",abc,"))
@@ -304,7 +304,7 @@ def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
     unheard_of = "twin-" + lines[1].replace(",bert-nvidia-pt,", ",unheard-of,")  # planned as generic, with a remark
     few = tmp_path / "few.csv"
     few.write_text("\n".join([*lines[:12], unheard_of]) + "\n", encoding="utf-8")
-    answer = validation_json(validate(read_rows(few), open_catalog()))
-    checked = Validation.model_validate(answer)
-    assert len(checked.rows) == answer["summary"]["rows"] == 12
-    assert checked.rows[-1].remarks
+    answer = to_data(validation(validate(read_rows(few), open_catalog())))
+    holds("validation", answer)
+    assert len(answer["rows"]) == answer["summary"]["rows"] == 12
+    assert answer["rows"][-1]["remarks"]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from llmplan import estimate, plan_from
+from llmplan import plan_from
 from llmplan.answer.resolve import Plan
 from llmplan.software.band import Band, Interval, verdict
-from llmplan.training.estimate import interval
+from llmplan.training.estimate import estimate, interval
 
 GIB = 2.0**30
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storage_bandwidth, transfer_seconds
 from llmplan.formulas.numeric import real
-from llmplan.training.states import adapters, optimizer_bytes, state_bytes
+from llmplan.training.states import optimizer_bytes, state_bytes, trained_parameters
 from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
@@ -67,13 +67,6 @@ def storage_of(found: TrainingEstimate, tokens: float) -> RunStorage:
         read_seconds=real(transfer_seconds(size, read)), read_bytes_per_second=read, write_bytes_per_second=write,
         load=needed / read, holds_back=needed > read,
     )  # fmt: skip
-
-
-def trained_parameters(plan: TrainingPlan) -> float:
-    """Parameters that are trained, and that a checkpoint holds [1]: all, or those of the adapters."""
-    if plan.workload.workload != "lora":
-        return real(plan.model.parameters)
-    return sum(adapters(plan, layer) * layer.count for layer in plan.model.layers)
 
 
 def node_count(plan: TrainingPlan) -> float:
