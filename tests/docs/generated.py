@@ -113,9 +113,9 @@ def _keys(part: dict[str, Any], parts: dict[str, Any], path: str) -> Iterator[tu
     """Keys with a text, those of a part below it; the others together, for their names say it."""
     plain, nested = [], []
     for name, field in part.get("properties", {}).items():
-        inner = next((found for found in _references(field)), None)
+        inner = next((found for found in _references(field) if found != "Interval"), None)
         text = field.get("description", parts[inner].get("description", "") if inner else "")
-        if inner and inner != "Interval":
+        if inner:
             many = "*." if "additionalProperties" in str(field) else ""
             nested.append((name, text, inner, f"{path}{name}.{many}"))
         elif text:
