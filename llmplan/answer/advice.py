@@ -36,7 +36,7 @@ class Advice:
 
 def what_would_fit(wanted: Request, catalog: Catalog) -> list[Advice]:
     """Changes after which the prediction fits, the least first; those that touch the hardware or the method last."""
-    plan = resolve_training(Draft(wanted), catalog)
+    plan = resolve_training(draft_of(wanted, catalog), catalog)
     found: list[Advice] = []
     for change, words in _changes(plan):
         if len(found) == MOST_ADVICE:
