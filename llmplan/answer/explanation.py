@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.expressions import call_words, expression, leaf_name
@@ -174,13 +174,3 @@ def _function(text: FormulaText) -> FunctionAnswer:
     return FunctionAnswer(
         module=text.module, says=text.says, formula=text.formula, unit=text.unit, units=units, sources=text.references
     )
-
-
-def as_data(value: Any) -> Any:
-    """Plain data; what is None does not apply and is left out."""
-    if is_dataclass(value):
-        found = ((one.name, getattr(value, one.name)) for one in fields(value))
-        return {name: as_data(part) for name, part in found if part is not None}
-    if isinstance(value, dict):
-        return {name: as_data(part) for name, part in value.items()}
-    return [as_data(part) for part in value] if isinstance(value, tuple) else value

@@ -32,11 +32,11 @@ class Figures:
         """Estimates the plan and what its run or its tokens take."""
         catalog = NamedCatalog.of(self.catalog)
         if isinstance(self.plan, ServingPlan):
-            from llmplan.answer.economics.serving import with_economics
+            from llmplan.answer.economics.serving import serving_economics
             from llmplan.serving.estimate import estimate_serving
 
             self.estimate = estimate_serving(self.plan)
-            self.economics = with_economics(self.estimate, catalog).economics
+            self.economics = serving_economics(self.estimate, catalog)
         else:
             from llmplan.answer.economics.summary import economics
             from llmplan.training.estimate import estimate
@@ -89,15 +89,15 @@ TRAINING: dict[str, Term] = {
     "tokens_per_second": _of("1/s", "estimate.tokens_per_second.value"),
     "mfu": _of("1", "estimate.mfu"),
     "hfu": _of("1", "estimate.hfu"),
-    "run_seconds": _of("s", "economics.run.wall.value"),
+    "run_seconds": _of("s", "economics.run.wall_seconds.value"),
     "checkpoint_bytes": _of("bytes", "economics.storage.checkpoint_bytes"),
-    "checkpoint_interval_seconds": _of("s", "economics.reliability.checkpoint_seconds"),
-    "data_bandwidth": _of("bytes/s", "economics.storage.data_bandwidth"),
-    "goodput": _of("1", "economics.reliability.goodput"),
-    "cost": _of("USD", "economics.cost.headline.usd"),
-    "energy": _of("J", "economics.energy.joules"),
-    "carbon": _of("kg", "economics.energy.carbon"),
-    "embodied_carbon": _of("kg", "economics.energy.embodied"),
+    "checkpoint_interval_seconds": _of("s", "economics.run.reliability.checkpoint_interval_seconds"),
+    "data_bandwidth": _of("bytes/s", "economics.storage.needed_bytes_per_second"),
+    "goodput": _of("1", "economics.run.reliability.goodput"),
+    "cost": _of("USD", "economics.cost.usd.value"),
+    "energy": _of("J", "economics.energy.joules.value"),
+    "carbon": _of("kg", "economics.energy.co2e_kilograms.value"),
+    "embodied_carbon": _of("kg", "economics.energy.embodied_co2e_kilograms"),
 }
 """Every part of memory and time, what they sum to, and figures of the whole run."""
 
@@ -117,10 +117,10 @@ SERVING: dict[str, Term] = {
     "requests_per_second": _of("1/s", "estimate.requests_per_second.value"),
     "output_tokens_per_second": _of("1/s", "estimate.output_tokens_per_second.value"),
     "capacity": _of("1/s", "estimate.capacity"),
-    "input_cost": _of("USD per million", "economics.input.usd.value"),
-    "output_cost": _of("USD per million", "economics.output.usd.value"),
-    "output_energy": _of("J per million", "economics.output.joules.value"),
-    "output_carbon": _of("kg per million", "economics.output.carbon.value"),
+    "input_cost": _of("USD per million", "economics.cost.usd_per_million.input_tokens.value"),
+    "output_cost": _of("USD per million", "economics.cost.usd_per_million.output_tokens.value"),
+    "output_energy": _of("J per million", "economics.energy.joules_per_million.output_tokens.value"),
+    "output_carbon": _of("kg per million", "economics.energy.co2e_kilograms_per_million.output_tokens.value"),
 }
 """The parts of a deployment's memory, its times and rates, and what a million tokens take."""
 _OF_OUTPUT = ("decode_step_seconds", "tpot_seconds", *(name for name in SERVING if name.startswith("output_")))

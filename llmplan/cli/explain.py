@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from llmplan.answer.data import dumps
 from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
 from llmplan.errors import Fault, InputError, did_you_mean
 
@@ -50,7 +51,6 @@ def _explain(
 
 
 def _code(name: str, form: str) -> None:
-    from llmplan.answer.data import dumps
     from llmplan.report.explain import code_text
     from llmplan.setup.codes import CODES
 
@@ -64,10 +64,10 @@ def _code(name: str, form: str) -> None:
         )
     chosen = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
     if form == "json":
-        from llmplan.answer.explanation import CodeAnswer, Explanation, as_data
+        from llmplan.answer.explanation import CodeAnswer, Explanation
 
         codes = {one: CodeAnswer(title=c.title, sentence=c.sentence, doc=c.doc) for one, c in chosen.items()}
-        typer.echo(dumps(as_data(Explanation(codes=codes))))
+        typer.echo(dumps(Explanation(codes=codes)))
     elif wanted == "CODES":
         typer.echo("\n".join(f"{one}  {c.title}" for one, c in chosen.items()))
     else:
@@ -90,10 +90,9 @@ def _terms(
     resolved = resolve(requests[0], opened)
     found = explain(resolved, opened, terms_named(term, resolved))
     if form == "json":
-        from llmplan.answer.explanation import as_data, explanation
-        from llmplan.report.json import dumps
+        from llmplan.answer.explanation import explanation
 
-        typer.echo(dumps(as_data(explanation(found)), indent=None))
+        typer.echo(dumps(explanation(found), indent=None))
         return
     from llmplan.report.explain import print_explanation
 

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 
-from llmplan.answer import answer, serving, training, validate
+from llmplan.answer import answer, explanation, serving, training, validate
 from llmplan.answer.data import SameAs
 from llmplan.answer.economics import cost, energy, run, storage
 from llmplan.answer.economics import serving as serving_economics
@@ -34,6 +34,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "fit": answers.FitAnswer,
     "list": shelf.ModelList,
     "validation": validate.Validation,
+    "explain": explanation.Explanation,
     "model": ModelSpec,
     "device": Device,
     "cluster": Cluster,

@@ -40,12 +40,13 @@ def shelf_lines(found: ModelList) -> list[str]:
     return [*lines, "", "Assumed", *(f"  - {line}" for line in found.assumptions)] if found.assumptions else lines
 
 
-def _cells(one: OnModelList) -> list[str]:
+def _cells(one: ListedModel) -> list[str]:
     mark = " ?" if one.verdict == "marginal" else ""
     active = "" if one.active_parameters == one.parameters else count(one.active_parameters)
     return [
         one.id, count(one.parameters), active, one.precision, binary(one.needed_bytes.value, 3) + mark,
-        "" if one.longest_tokens is None else count(one.longest_tokens), "" if one.tokens_per_second is None else plain(one.tokens_per_second.value),
+        "" if one.longest_tokens is None else count(one.longest_tokens),
+        "" if one.tokens_per_second is None else plain(one.tokens_per_second.value),
         "" if one.ttft_seconds is None else duration(one.ttft_seconds.value),
     ]  # fmt: skip
 

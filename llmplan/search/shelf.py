@@ -124,8 +124,9 @@ def list_models(wanted: Request, catalog: Catalog, sort: str = "size", *, every:
         too_large += [] if fits else tried[-1:]
     common = tuple(line for line, count in counted.items() if count == planned)
     return ModelList(
-        inputs=Setup.in_order(wanted.options.said()), sort=sort, assumptions=common, models=tuple(sorted(fitting, key=SORTS[sort])),
-        too_large=tuple(sorted(too_large, key=SORTS["size"])), left_out=tuple(left_out),
+        inputs=Setup.in_order(wanted.options.said()), sort=sort, assumptions=common,
+        models=tuple(sorted(fitting, key=SORTS[sort])), too_large=tuple(sorted(too_large, key=SORTS["size"])),
+        left_out=tuple(left_out),
     )  # fmt: skip
 
 

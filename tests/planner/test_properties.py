@@ -156,7 +156,7 @@ def test_recomputation_never_holds_more_where_a_stage_holds_layers_enough(words:
 def test_recomputation_is_never_faster(words: dict[str, Any]) -> None:
     plan = plan_of(words)
     found = [training_time(changed(plan, recompute=kind)).step_seconds for kind in ("none", "selective", "full")]
-    assert found == sorted(found)
+    assert all(later >= earlier / ROUNDING for earlier, later in pairwise(found))
 
 
 @few
