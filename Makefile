@@ -1,4 +1,4 @@
-.PHONY: check test lint types docs bench mutants
+.PHONY: check test lint types docs bench mutants accuracy
 
 PYTHON ?= python
 
@@ -16,8 +16,12 @@ types:
 
 docs:
 	$(PYTHON) -m llmplan schema --write docs/schemas
+	$(PYTHON) -m llmplan.calibrate pages
 	$(PYTHON) benchmarks/practice.py
 	LLMPLAN_UPDATE_DOCS=1 $(PYTHON) -m pytest tests/docs
+
+accuracy:
+	$(PYTHON) -m llmplan.calibrate accuracy
 
 bench:
 	$(PYTHON) benchmarks/startup.py

@@ -11,7 +11,6 @@ from llmplan.errors import InputError
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.software.band import Interval
-from llmplan.training.estimate import interval
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import resolve_training
@@ -90,7 +89,7 @@ def _try(wanted: Request, change: str, words: dict[str, Any], catalog: Catalog) 
         plan = resolve_training(draft_of(wanted.changed(**words), catalog), catalog)
     except InputError:
         return None
-    peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
+    peak = plan.interval("peak_bytes", float(training_memory(plan).peak_bytes))
     if peak.value > plan.usable_bytes:
         return None
     return Advice(change, plan, peak)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.answer.answer import estimated
+from llmplan.answer.impossible import impossible
 from llmplan.answer.rows import Row, row_plan
 from llmplan.catalog.catalog import GENERIC
 from llmplan.errors import InputError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
 
 GIB = 2.0**30
+IMPOSSIBLE = "no run can be as measured"
+MEMORY_BANDS = {"allocated": "allocated_bytes", "nvidia-smi": "peak_bytes"}
+"""How a source measured memory -> what that is called here; what the framework reserved otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +128,22 @@ def _scores_by(results: Sequence[Result], column: str) -> dict[str, dict[str, Sc
     return {name: _scores(part) for name, part in sorted(parts.items())}
 
 
-def validate(rows: Iterable[Row], catalog: Catalog) -> list[Result]:
-    """A result for every row, in their order; a row that cannot be planned says why."""
-    return [predict_row(row, catalog) for row in rows]
+def validate(rows: Iterable[Row], catalog: Catalog, stack: str = "") -> list[Result]:
+    """A result for every row, in their order; a row that cannot be planned says why.
+
+    stack: what all rows are planned with, instead of the stack that each names.
+    """
+    return [predict_row(row, catalog, stack) for row in rows]
 
 
-def predict_row(row: Row, catalog: Catalog) -> Result:
+def predict_row(row: Row, catalog: Catalog, under: str = "") -> Result:
     """The prediction for one row, or the reason why there is none."""
     try:
-        stack, remarks = _stack(row, catalog)
-        found = estimated(row_plan(row, catalog, stack))
+        stack, remarks = (catalog.stack(under).id, ()) if under else _stack(row, catalog)
+        plan = row_plan(row, catalog, stack)
+        if why := impossible(plan, row.measured()):
+            remarks = (*remarks, f"{IMPOSSIBLE}: {why}")
+        found = estimated(plan)
     except InputError as error:
         return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
     except ValueError as error:
@@ -176,13 +186,12 @@ def training_quantities(answer: TrainingEstimate, memory_kind: str) -> dict[str,
     """
     devices = answer.plan.devices
     rate = answer.tokens_per_second
-    held = {"allocated": answer.memory.allocated_bytes, "nvidia-smi": answer.memory.peak_bytes}
-    memory = float(held.get(memory_kind, answer.memory.reserved_bytes)) / GIB
-    share = memory / answer.peak.value
+    band = MEMORY_BANDS.get(memory_kind, "reserved_bytes")
+    memory = answer.plan.interval(band, float(getattr(answer.memory, band)) / GIB)
     return {
         "step_seconds": answer.step,
         "tokens_per_second_per_device": Interval(rate.value / devices, rate.low / devices, rate.high / devices),
-        "peak_memory_gib": Interval(memory, answer.peak.low * share, answer.peak.high * share),
+        "peak_memory_gib": memory,
     }
 
 

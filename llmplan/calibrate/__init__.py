@@ -1,4 +1,1 @@
-"""Fits the catalogue's numbers on measurements; no estimate imports it.
-
-`python -m llmplan.calibrate kernels` fits devices on measured kernels (`hardware_catalog/microbenchmarks/`).
-"""
+"""Fits the catalogue's numbers on measurements, and stacks on a user's own runs; no estimate imports it."""

@@ -1,21 +1,103 @@
-"""For maintainers, from a checkout: `python -m llmplan.calibrate WHAT`.
+"""For maintainers, from a checkout.
 
-kernels [gemm|moe|attention|collectives]  curves of devices from measured kernels, and the catalogue's errors
+python -m llmplan.calibrate kernels [gemm|moe|attention|collectives]
+                                               curves of devices from measured kernels, and the catalogue's errors
+python -m llmplan.calibrate fit                all stacks, their bands, and predictions of publications left out
+python -m llmplan.calibrate fit STACK ...      these stacks alone, drawn to the mean as it stands; bands stay
+python -m llmplan.calibrate accuracy           publications left out of the entries as they stand, and the pages
+python -m llmplan.calibrate pages              the pages from the predictions that are stored
 """
 
 from __future__ import annotations
 
 import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmplan.calibrate.runs import Dropped
+    from llmplan.calibrate.study import Study
+
+_SHOWN = 8  # ids of dropped rows on one line
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs one calibration; returns the exit code."""
-    if arguments[:1] == ["kernels"]:
+    what, names = (arguments[0] if arguments else ""), arguments[1:]
+    begin = time.perf_counter()
+    if what == "kernels":
         from llmplan.calibrate import kernels
 
-        return kernels.main(arguments[1:])
-    print(__doc__, file=sys.stderr)
-    return 2
+        return kernels.main(list(names))
+    if what == "fit" and names:
+        _fit_some(names)
+    elif what in ("fit", "accuracy"):
+        _fit_all(refit=what == "fit")
+    elif what == "pages":
+        _write_pages()
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    print(f"{time.perf_counter() - begin:.0f} s")
+    return 0
+
+
+def _fit_all(*, refit: bool) -> None:
+    from llmplan.calibrate.study import study, write_entries, write_left_out
+    from llmplan.catalog.catalog import open_catalog
+
+    catalog = open_catalog()
+    found = study(catalog, refit=refit)
+    tell_dropped(found.dropped)
+    if refit:
+        write_entries(found, catalog)
+    for path in write_left_out(found):
+        print(f"wrote {path}")
+    _tell_bands(found)
+    if not refit:
+        _write_pages()
+
+
+def _write_pages() -> None:
+    from llmplan.calibrate.accuracy import write_pages
+
+    for path in write_pages():
+        print(f"wrote {path}")
+
+
+def _fit_some(names: Sequence[str]) -> None:
+    from llmplan.calibrate.entries import rewrite
+    from llmplan.calibrate.study import fit_stack
+    from llmplan.catalog.catalog import open_catalog
+
+    catalog = open_catalog()
+    for name in names:
+        made, runs, dropped = fit_stack(name, catalog)
+        tell_dropped(dropped)
+        rewrite(catalog.find("stacks", name), made)
+        print(f"{name}: fitted on {len(runs)} rows; bands as they were")
+
+
+def _tell_bands(found: Study) -> None:
+    from llmplan.calibrate.bands import coverage
+
+    for band, width in found.bands.widths.items():
+        some = [one for one in found.errors if one.band == band]
+        print(f"{band}: {len(some)} left-out rows, half width {width:.0%}, {coverage(found.bands, some):.0%} inside")
+    for (family, name), factor in sorted(found.bands.distances.items()):
+        print(f"{family}, {name}: bands {factor:.2f} times as wide")
+
+
+def tell_dropped(dropped: Iterable[Dropped]) -> None:
+    """Prints which rows are not fitted on, and why."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for one in dropped:
+        reasons[one.why].append(one.row.id)
+    for why, rows in reasons.items():
+        more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+        print(f"dropped {', '.join(rows[:_SHOWN])}{more}: {why}")
 
 
 if __name__ == "__main__":

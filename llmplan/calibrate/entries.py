@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
-MADE = ("versions", "fitted", "bands", "hardware", "fitted_on")
+MADE = ("versions", "fitted", "bands", "widening", "measured", "fitted_on")
 """Keys that are written; they stand last in a file."""
-_FLOW = ("also", "training", "policy", "hardware")
 
 
 def rewrite(path: Path, made: Mapping[str, Any]) -> None:
@@ -42,19 +41,18 @@ def replace_text(path: Path, text: str) -> None:
 def render(values: Mapping[str, Any]) -> str:
     """The written keys as YAML; those without a value are left out.
 
-    >>> print(render({"fitted": {"step_seconds": 0.0123456}, "hardware": ["a100"]}), end="")
+    >>> print(render({"fitted": {"step_seconds": 0.0123456}, "measured": {"devices": ["a100", "h100"]}}), end="")
     fitted:
-      step_seconds: 0.0123
-    hardware: [a100]
+      step_seconds: 0.01235
+    measured:
+      devices: [a100, h100]
     """
     lines: list[str] = []
     for name in MADE:
         value = values.get(name)
         if not value:
             continue
-        if name == "hardware":
-            lines.append(f"hardware: {_flow(value)}")
-        elif name == "versions":
+        if name == "versions":
             lines += ["versions:", *(line for one in value for line in _version(one))]
         elif name == "fitted_on":
             lines += ["fitted_on:", *(f"  - {json.dumps(line, ensure_ascii=False)}" for line in value)]

@@ -313,7 +313,7 @@ def open_catalog(extra: Iterable[Path | str] = ()) -> Catalog:
     for folder, origin in named:
         if "\0" in str(folder) or not folder.is_dir():
             raise InputError(f'{origin}: no such folder "{printable(str(folder))}"')
-    config = _config_folder()
+    config = user_folder()
     folders = [folder for folder, _ in named] + ([config] if config.is_dir() else [])
     return _catalog(tuple(folders))
 
@@ -323,7 +323,8 @@ def _catalog(folders: tuple[Path, ...]) -> Catalog:
     return Catalog(folders)
 
 
-def _config_folder() -> Path:
+def user_folder() -> Path:
+    """The catalogue folder of the user, which every command reads; it need not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return Path(base) / "llmplan" / "catalog"
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "list": "llmplan.cli.shelf",
     "explain": "llmplan.cli.explain",
     "validate": "llmplan.cli.validate",
+    "calibrate": "llmplan.cli.calibrate",
     "catalog": "llmplan.cli.catalog",
     "schema": "llmplan.cli.schema",
 }

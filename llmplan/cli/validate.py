@@ -21,6 +21,9 @@ def validate(
         Path, typer.Argument(help="CSV of measured runs, one a row (docs/measurements.md).", metavar="FILE")
     ],
     catalog: CatalogFolders = None,
+    stack: Annotated[
+        str, typer.Option("--stack", help="Plan all rows with this stack, not with the one that each names.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Every row and the summary, as JSON.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One line a quantity, no more.")] = False,
 ) -> None:
@@ -29,13 +32,21 @@ def validate(
     llmplan validate hardware_catalog/measurements/training.csv
     """
     from llmplan.answer.rows import read_rows, unread_columns
+    from llmplan.answer.validate import IMPOSSIBLE, validation
     from llmplan.answer.validate import validate as predict
-    from llmplan.answer.validate import validation
 
     rows = read_rows(file)
     if unread := unread_columns(rows):
         typer.echo(f"warning: {file}:1: columns that nothing reads: {', '.join(unread)}", err=True)
-    found = validation(predict(rows, open_catalog(catalog or ())))
+    opened = open_catalog(catalog or ())
+    if stack:
+        opened.stack(stack)  # its faults are told once, not for every row
+    results = predict(rows, opened, stack)
+    for result in results:
+        for remark in result.remarks:
+            if remark.startswith(IMPOSSIBLE):
+                typer.echo(f"warning: {file}:{result.row.line}: {result.row.id}: {remark}", err=True)
+    found = validation(results)
     if as_json:
         typer.echo(dumps(found))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from llmplan.answer.validate import Score, Validation
 
+_NAMED = 6  # rows of a wrong verdict
 _HEADINGS = ("rows", "median error", "90th percentile", "bias", "inside 80 % band")
 
 
@@ -27,6 +28,8 @@ def print_validation(console: Console, found: Validation) -> None:
         _add_rows(table, {"all": total})
         console.print(table)
         console.print()
+    for line in verdicts(found):
+        console.print(line, highlight=False, markup=False)
     for row in found.rows:
         if row.skipped is not None:
             console.print(f"skipped {row.id} (line {row.line}): {row.skipped}", highlight=False, markup=False)
@@ -36,12 +39,26 @@ def print_validation(console: Console, found: Validation) -> None:
     )
 
 
+def verdicts(found: Validation) -> Iterator[str]:
+    """What was said of memory beside what happened, where the rows tell; the rows where it was wrong."""
+    both = [(row, row.predicted.get("fits"), row.measured.get("fits")) for row in found.rows if row.skipped is None]
+    for happened, words in ((True, "ran"), (False, "ran out of memory")):
+        some = [(row, said) for row, said, measured in both if measured is happened and said is not None]
+        wrong = [row.id for row, said in some if said is not happened]
+        if some:
+            right = "fit" if happened else "not fit"
+            names = f"; wrong: {', '.join(wrong[:_NAMED])}{' ...' if len(wrong) > _NAMED else ''}" if wrong else ""
+            yield f"memory: {len(some)} rows {words}, {len(some) - len(wrong)} of them said to {right}{names}"
+
+
 def print_summary(console: Console, found: Validation) -> None:
     """One line a quantity, all rows together."""
     table = Table(box=None, pad_edge=False)
     _add_columns(table, list(found.summary.all))
     _add_rows(table, found.summary.all)
     console.print(table)
+    for line in verdicts(found):
+        console.print(line, highlight=False, markup=False)
 
 
 def _add_columns(table: Table, names: list[str]) -> None:

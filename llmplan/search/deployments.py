@@ -14,7 +14,6 @@ import numpy as np
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
-from llmplan.serving.estimate import serving_interval
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import Answer, busy_replicas, capacity, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
@@ -168,7 +167,7 @@ def deploy(plan: ServingPlan, rows: list[Row]) -> Deployments:
     answer = respond(at, work, policy, dp, places)
     most = capacity(at, work, policy, places) * dp
     needed = memory.needed_bytes + 0.0 * dp
-    high = serving_interval(plan, "serving_bytes", 1.0).high
+    high = plan.interval("serving_bytes", 1.0).high
     return Deployments(
         plan,
         table,

@@ -17,7 +17,7 @@ from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine.kernels import peak_flops
 from llmplan.search.terms import HOUR, Market
 from llmplan.setup.limits import Limits
-from llmplan.training.estimate import TrainingEstimate, interval
+from llmplan.training.estimate import TrainingEstimate
 from llmplan.training.flops import training_flops
 from llmplan.training.flow import step_tokens
 
@@ -102,7 +102,7 @@ class Goal:
             yield "max_memory", scores.peak <= self.limits.max_memory
         if self.surely:
             usable = plan.usable_bytes
-            yield SURELY, scores.peak * interval(1.0, plan, "peak_bytes").high <= usable
+            yield SURELY, scores.peak * plan.interval("peak_bytes", 1.0).high <= usable
 
     def longest_steps(self, plan: TrainingPlan, devices: int) -> dict[str, float]:
         """The longest step that each limit allows [s]."""

@@ -16,7 +16,7 @@ from llmplan.serving.resolve import resolve_serving
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.checks import remarks
-from llmplan.training.estimate import estimate, interval
+from llmplan.training.estimate import estimate
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import resolve_training
@@ -91,7 +91,7 @@ def _ladder(plan: TrainingPlan, word: str, *, batch_given: bool) -> tuple[Callab
 
 
 def _fits(plan: TrainingPlan, *, sure: bool) -> bool:
-    peak = interval(float(training_memory(plan).peak_bytes), plan, "peak_bytes")
+    peak = plan.interval("peak_bytes", float(training_memory(plan).peak_bytes))
     return (peak.high if sure else peak.value) <= plan.usable_bytes
 
 

@@ -15,7 +15,7 @@ from llmplan.search.rank import Best, Candidate, Front, Simplest
 from llmplan.search.scores import Scores, evaluate
 from llmplan.search.space import Space
 from llmplan.training.checks import remarks
-from llmplan.training.estimate import TrainingEstimate, estimate, interval
+from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
 
 MISSES = 3  # shown where nothing is found
@@ -186,7 +186,7 @@ def _usable(plan: TrainingPlan) -> float:
 
 def _high(plan: TrainingPlan) -> float:
     """The upper end of the memory band, over the prediction [1]."""
-    return interval(1.0, plan, "peak_bytes").high
+    return plan.interval("peak_bytes", 1.0).high
 
 
 def as_good(goal: Goal, winner: TrainingEstimate, one: TrainingEstimate) -> bool:

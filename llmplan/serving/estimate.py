@@ -24,7 +24,7 @@ from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.setup.codes import warning
-from llmplan.software.band import Interval, Verdict, verdict, with_band
+from llmplan.software.band import Interval, Verdict, verdict
 
 if TYPE_CHECKING:
     from llmplan.serving.plan import ServingWorkload
@@ -122,27 +122,27 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     needed_bytes = real(memory.needed_bytes)
     if plan.prefill is not None:
         needed_bytes = max(needed_bytes, real(serving_memory(plan.with_layout(plan.prefill), policy).needed_bytes))
-    needed = serving_interval(plan, "serving_bytes", needed_bytes)
+    needed = plan.interval("serving_bytes", needed_bytes)
     each = None if work.request_rate is None else work.request_rate / copies
     load = real(utilisation(each, most)) if each is not None else real(answer.sequences) * busy / (places * copies)
     stable = each is None or each < most
     writes = work.output_tokens > 1.0
     # a queue that grows without end meets no limit on the first token
     limits = _missed(work, real(answer.ttft) if stable else float("inf"), real(answer.tpot))
-    rate = serving_interval(plan, "output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
+    rate = plan.interval("output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
     if work.request_rate is not None:
         rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
     found = ServingEstimate(
         plan=plan, version=plan.engine.version, memory=memory, needed=needed, usable_bytes=room,
         capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
-        ttft=serving_interval(plan, "ttft_seconds", real(answer.ttft)),
-        burst_ttft=serving_interval(plan, "ttft_seconds", real(answer.burst_ttft)),
-        p95_ttft=serving_interval(plan, "ttft_seconds", real(answer.p95_ttft)),
-        tpot=serving_interval(plan, "tpot_seconds", real(answer.tpot)) if writes else None,
-        request=serving_interval(plan, "request_seconds", real(answer.request)),
+        ttft=plan.interval("ttft_seconds", real(answer.ttft)),
+        burst_ttft=plan.interval("ttft_seconds", real(answer.burst_ttft)),
+        p95_ttft=plan.interval("ttft_seconds", real(answer.p95_ttft)),
+        tpot=plan.interval("tpot_seconds", real(answer.tpot)) if writes else None,
+        request=plan.interval("request_seconds", real(answer.request)),
         output_tokens_per_second=rate if writes else None,
         requests_per_second=rate * (1.0 / work.output_tokens),
-        kv_tokens=serving_interval(plan, "kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
+        kv_tokens=plan.interval("kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
         replica_devices=plan.layout.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
         sequences=real(answer.sequences) * busy, queued=real(answer.queued) * busy,
@@ -153,15 +153,9 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
 
 
-def serving_interval(plan: ServingPlan, quantity: str, value: float) -> Interval:
-    """The value with the engine's band for that quantity, the wider one on hardware it was not measured on."""
-    stack = plan.stack
-    return with_band(value, stack.bands, quantity, device=plan.device.id, measured_on=stack.hardware)
-
-
 def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:
     """What is written where requests come at a rate: all that is asked for, or as much as can be; rates in tokens/s."""
-    can = serving_interval(plan, "output_tokens_per_second", capacity)
+    can = plan.interval("output_tokens_per_second", capacity)
     low, high = offered * (1.0 - _RATE_ERROR), offered * (1.0 + _RATE_ERROR)
     return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
 

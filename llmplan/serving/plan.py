@@ -11,6 +11,7 @@ from llmplan.schema import Spec
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import MONEY_WORDS
 from llmplan.setup.plan import Setup
+from llmplan.software.distance import Traits, bits_of, layers_of
 from llmplan.software.engine import Engine
 from llmplan.vocabulary import Count, Fraction, Load, RequestTokens, Speculation, StoragePrecision, WorkloadKind
 
@@ -83,6 +84,12 @@ class ServingPlan(Setup):
     def kind(self) -> WorkloadKind:
         """What is run: `serve`."""
         return "serve"
+
+    @property
+    def traits(self) -> Traits:
+        """What it is, as far as the width of bands goes."""
+        version, bits = self.options.stack_version or "", bits_of(self.workload.activation_precision)
+        return Traits(self.device.id, version, bits, frozenset(layers_of(self.model)), self.unsaid)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""

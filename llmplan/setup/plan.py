@@ -10,7 +10,9 @@ from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
+from llmplan.software.band import Interval, with_band
 from llmplan.software.coefficients import Coefficients
+from llmplan.software.distance import Traits
 from llmplan.software.stack import Stack
 from llmplan.vocabulary import WorkloadKind
 
@@ -27,7 +29,8 @@ class PlanWarning:
 class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 
-    coefficients: of the stack in the plan's version; options: what the user said; assumptions: what was filled in;
+    coefficients: of the stack in the plan's version; options: what the user said; unsaid: whether options that
+    decide memory and speed were left to defaults; assumptions: what was filled in;
     warnings: what is allowed and should be known.
     """
 
@@ -38,6 +41,7 @@ class Setup:
     stack: Stack
     coefficients: Coefficients
     options: PlanOptions = field(default_factory=PlanOptions)
+    unsaid: bool = False
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
 
@@ -45,6 +49,16 @@ class Setup:
     def kind(self) -> WorkloadKind:
         """What is run."""
         raise NotImplementedError
+
+    @property
+    def traits(self) -> Traits:
+        """What it is, as far as the width of bands goes."""
+        raise NotImplementedError
+
+    def interval(self, quantity: str, value: float) -> Interval:
+        """The value with the stack's 80 % band for that quantity, widened by what was never measured with it."""
+        stack = self.stack
+        return with_band(value, stack.bands, quantity, stack.widening, stack.distances(self.traits))
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
@@ -62,7 +76,7 @@ class Setup:
 
     def with_layout(self, layout: Any) -> Self:
         """The same plan with another layout (or arrays of layouts)."""
-        return replace(self, layout=layout)
+        return replace(self, layout=layout, unsaid=False)
 
     def common_words(self, kept: Iterable[str]) -> dict[str, Any]:
         """Model, hardware, stack and limits in the vocabulary, and the words of `kept` as they were said."""

@@ -1,7 +1,8 @@
-"""A predicted value with its 80 % band, and how wide that is for a stack and a quantity."""
+"""A predicted value with its 80 % band, and how wide that is for a stack, a quantity and a distance."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -15,13 +16,16 @@ Verdict = Literal["fits", "marginal", "does-not-fit"]
 
 
 class Band(Spec):
-    """80 % of unseen runs lie within `low` .. `high` times the prediction."""
+    """80 % of unseen runs lie within `low` .. `high` times the prediction, where nothing widens it."""
 
     low: Annotated[float, Field(gt=0, le=1)]
     high: Annotated[float, Field(ge=1)]
     rows: int = 0
-    """Left-out rows it was drawn from; 0 = borrowed."""
+    """Left-out rows of the stack among those that it was drawn from."""
     note: str = ""
+
+
+NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,25 @@ class Interval:
         return Interval(self.value * factor, self.low * factor, self.high * factor)
 
 
-def with_band(
-    value: float, bands: Mapping[str, Band], quantity: str, *, device: str, measured_on: Iterable[str]
-) -> Interval:
-    """The value with the band of that quantity, the wider one on a device that the stack was not measured on.
+def family_of(quantity: str) -> str:
+    """Quantities that widen alike: `memory`, `training` (its time), `serving`."""
+    if quantity.endswith("_bytes") or quantity == "kv_tokens":
+        return "memory"
+    return "training" if quantity == "step_seconds" else "serving"
 
-    Without a band the value stands alone.
+
+def with_band(
+    value: float, bands: Mapping[str, Band], quantity: str, widening: Mapping[str, Mapping[str, float]],
+    distances: Iterable[str],
+) -> Interval:  # fmt: skip
+    """The value with the band of that quantity, widened for each distance of the plan from what was measured.
+
+    widening: by family and distance, the factor on the band's ends on a logarithmic scale [1].
     """
-    band = bands.get(quantity)
-    if device not in measured_on:
-        band = bands.get(f"{quantity}_unmeasured_hardware", band)
-    return Interval(value, value, value) if band is None else Interval(value, value * band.low, value * band.high)
+    band = bands.get(quantity, NO_BAND)
+    factors = widening.get(family_of(quantity), {})
+    factor = math.prod(factors.get(name, 1.0) for name in distances)
+    return Interval(value, value * band.low**factor, value * band.high**factor)
 
 
 def verdict(peak: Interval, usable: float) -> Verdict:

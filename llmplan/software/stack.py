@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from llmplan.schema import Source, Spec
 from llmplan.software.band import Band
 from llmplan.software.coefficients import Coefficients
+from llmplan.software.distance import Measured, Traits
 from llmplan.software.engine import ServingPolicy
 from llmplan.software.versions import choose, version_key
 from llmplan.units import Bytes
@@ -167,10 +168,12 @@ class Stack(Spec):
     fitted: dict[str, float] = {}
     """Coefficients, which `numbers.yaml` explains; complete where a fit wrote them, and once an entry is loaded."""
     bands: dict[str, Band] = {}
-    """By quantity: `step_seconds`, `peak_bytes`, `ttft_seconds`, ...; with `_unmeasured_hardware` behind it for
-    devices that are not under `hardware`."""
-    hardware: tuple[str, ...] = ()
-    """Devices that it was measured on."""
+    """By quantity: `step_seconds`, `peak_bytes`, `ttft_seconds`, ..."""
+    widening: dict[str, dict[str, float]] = {}
+    """By family (`training`, `serving`, `memory`) and distance of a plan from what was measured
+    (`software/distance.py`): factor on the logarithms of a band's ends."""
+    measured: Measured = Measured()
+    """What runs it was measured on."""
     fitted_on: tuple[str, ...] = ()
     """Publications of the rows that the numbers came from, with how many rows."""
     notes: tuple[str, ...] = ()
@@ -194,6 +197,12 @@ class Stack(Spec):
         found = choose(self.versions, asked)
         last = choose(self.rules, asked if found is None or not version_key(found.version)[0] else found.date)
         return self.rules[: self.rules.index(last) + 1] if last is not None else ()
+
+    def distances(self, plan: Traits) -> tuple[str, ...]:
+        """What sets a plan apart from the runs that the stack was measured on."""
+        names = (*self.measured.versions, *(word for one in self.versions for word in (one.version, *one.also)))
+        known = not plan.version or plan.version.lower() in (name.lower() for name in names)
+        return tuple(self.measured.distances(plan, version_known=known))
 
 
 @dataclass(frozen=True, slots=True)

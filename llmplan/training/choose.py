@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 from llmplan.formulas.numeric import real
 from llmplan.software.band import verdict
-from llmplan.training.estimate import interval
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 
@@ -47,7 +46,7 @@ def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
     nearest: TrainingPlan | None = None
     least = float("inf")
     for plan in plans:
-        peak = interval(real(training_memory(plan).peak_bytes), plan, "peak_bytes")
+        peak = plan.interval("peak_bytes", real(training_memory(plan).peak_bytes))
         usable = plan.usable_bytes
         if verdict(peak, usable) == "fits":
             return plan, True

@@ -9,15 +9,13 @@ from llmplan.formulas.numeric import real
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine.kernels import peak_flops
 from llmplan.setup.plan import PlanWarning
-from llmplan.software.band import Band, Interval, Verdict, verdict, with_band
+from llmplan.software.band import Interval, Verdict, verdict
 from llmplan.training.flops import recomputed_flops, training_flops
 from llmplan.training.flow import step_tokens
 from llmplan.training.memory import Memory, training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.remarks import memory_remarks
 from llmplan.training.step import StepTime, training_time
-
-_NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +53,9 @@ def estimate(plan: TrainingPlan) -> TrainingEstimate:
         raise InputError(Fault("the workload is serve: `estimate_serving` estimates it"))
     memory, time = training_memory(plan), training_time(plan)
     device, workload = plan.device, plan.workload
-    peak = interval(real(memory.peak_bytes), plan, "peak_bytes")
+    peak = plan.interval("peak_bytes", real(memory.peak_bytes))
     usable = plan.usable_bytes
-    step = interval(real(time.step_seconds), plan, "step_seconds")
+    step = plan.interval("step_seconds", real(time.step_seconds))
     tokens = step_tokens(plan)
     per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
     flops = training_flops(plan)
@@ -69,10 +67,3 @@ def estimate(plan: TrainingPlan) -> TrainingEstimate:
         mfu=real(mfu), hfu=real(mfu) * (1.0 + recomputed_flops(plan) / flops),
         warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, real(memory.host_bytes))),
     )  # fmt: skip
-
-
-def interval(value: float, plan: TrainingPlan, quantity: str) -> Interval:
-    """The value with the stack's 80 % band for that quantity, the wider one on hardware it was not measured on."""
-    stack = plan.stack
-    bands = stack.bands if quantity in stack.bands else {quantity: _NO_BAND}
-    return with_band(value, bands, quantity, device=plan.device.id, measured_on=stack.hardware)

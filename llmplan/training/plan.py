@@ -10,6 +10,7 @@ from pydantic import Field
 from llmplan.schema import Spec
 from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup
+from llmplan.software.distance import Traits, bits_of, layers_of
 from llmplan.software.stack import TrainingRecipe
 from llmplan.vocabulary import Count, Optimizer, QuantizedBase, TrainingPrecision, WorkloadKind
 
@@ -52,6 +53,13 @@ class TrainingPlan(Setup):
     def lora(self) -> bool:
         """Whether adapters are trained and the model is frozen."""
         return self.workload.workload == "lora"
+
+    @property
+    def traits(self) -> Traits:
+        """What it is, as far as the width of bands goes."""
+        layers = layers_of(self.model) | ({"adapters"} if self.lora else set())
+        version, bits = self.options.stack_version or "", bits_of(self.workload.precision)
+        return Traits(self.device.id, version, bits, frozenset(layers), self.unsaid)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""

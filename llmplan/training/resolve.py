@@ -33,7 +33,8 @@ def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None)
         draft.check()
     plan, fits = first_that_fits(sound) if len(sound) > 1 else (sound[0], True)
     tell_layout(draft, plan, open_, fits=fits)
-    return replace(plan, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
+    unsaid = draft.options.recompute is None or draft.options.micro_batch is None
+    return replace(plan, unsaid=unsaid, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
 
 
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:

@@ -141,7 +141,8 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     inner, outer = layers * share, layers * even + ends
     alone = layout.pp == 1
     last = outer.total > inner.total
-    stage = _choose(alone | last if not isinstance(alone, bool) else (alone or bool(last)), outer, inner)
+    many = getattr(last, "ndim", 0)  # of layouts, or of coefficients
+    stage = _choose(alone | last if many else (alone or bool(last)), outer, inner)
     transfer = pipeline_transfer(plan, links)
     cover = stage.work.total + stage.recompute + stage.host  # links move data while the device waits for its host
     sharing = data_parallel(plan, links, numbers.exposed_data_parallel, cover, micro_batches)

@@ -50,7 +50,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     listed = {link.partition("#")[0] for link in _LINK.findall(index)}
-    parts = {"README.md", "accuracy-notes.md"}  # the index itself, and what accuracy.md includes
+    parts = {"README.md", "accuracy-notes.md", "accuracy-serving-notes.md"}  # the index itself, and what accuracy pages include
     assert {page.name for page in DOCS.glob("*.md")} - parts <= listed
 
 
@@ -97,19 +97,43 @@ def test_every_word_is_in_the_nomenclature() -> None:
     assert not sorted(words() - known)
 
 
-def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages() -> None:
+def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool) -> None:
+    """As `python -m llmplan.calibrate pages` writes them from the entries and the stored left-out predictions."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("LLMPLAN_CATALOG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(ROOT / "none"))
+    from llmplan.calibrate.accuracy import pages
+
+    for name, text in pages().items():
+        if update:
+            (DOCS / name).write_text(text, encoding="utf-8")
+        assert _text(name) == text, name
+
+
+FIGURES = re.compile(r"(Predicted by a fit that has not seen.*?)Errors by stack", re.S)
+
+
+def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages(update: bool) -> None:
     """Training: median and share inside the band; serving: the four medians, in the order of the sentence."""
-    rows = re.search(r"left out of the fit \|[^|]*\|([^|]*)\|[^|]*\|[^|]*\|([^|]*)\|", _text("accuracy.md"))
-    assert rows is not None
-    tables = re.findall(
-        r"^## ([^\n]*)\n\n.*?^\| all (?:\|[^|]*){4}\|([^|]*)\|", _text("accuracy-serving.md"), re.M | re.S
-    )
+    tables = {}
+    for page in ("accuracy.md", "accuracy-serving.md"):
+        for title, median, inside in re.findall(
+            r"^## ([^\n]*)\n\n[^\n]*\n[^\n]*\n\| all \|[^|]*\|([^|]*)\|[^|]*\|[^|]*\|([^|]*)\|", _text(page), re.M
+        ):
+            tables.setdefault(title, (median.strip(" %"), inside.strip(" %")))
     order = ["Time per output token", "Time to first token", "Output tokens a second", "Whole request, or static batch"]
-    medians = [dict(tables)[title] for title in order]
-    said = re.search(r"On models that were left out.*?Errors by stack", (ROOT / "README.md").read_text("utf-8"), re.S)
+    wanted = [*tables["Training throughput"], *(tables[title][0] for title in order)]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    said = FIGURES.search(readme)
     assert said is not None
-    shown = re.findall(r"([\d.]+) %", said[0].replace("the 80 % band", ""))
-    assert shown == [figure.strip().rstrip("%") for figure in (*rows.groups(), *medians)]
+    if update:
+        left = iter(wanted)
+        fresh = re.sub(r"(?<!the )(?<!the\n)\b[\d.]+ %", lambda _: f"{next(left)} %", said[1])
+        readme = readme.replace(said[1], fresh)
+        (ROOT / "README.md").write_text(readme, encoding="utf-8")
+        said = FIGURES.search(readme)
+        assert said is not None
+    assert re.findall(r"(?<!the )(?<!the\n)\b([\d.]+) %", said[1]) == wanted
 
 
 def _text(page: str) -> str:

@@ -8,8 +8,9 @@ import pytest
 
 from llmplan import plan_from
 from llmplan.answer.resolve import Plan
-from llmplan.software.band import Band, Interval, verdict
-from llmplan.training.estimate import estimate, interval
+from llmplan.software.band import NO_BAND, Band, Interval, verdict
+from llmplan.software.distance import Measured, Traits
+from llmplan.training.estimate import estimate
 
 GIB = 2.0**30
 
@@ -83,13 +84,37 @@ def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: Plan, room
     assert ("LP012" in {warning.code for warning in estimate(host).warnings}) is warned
 
 
-def test_hardware_that_a_stack_was_not_measured_on_has_the_wider_band(plan: Plan) -> None:
-    bands = {"step_seconds": Band(low=0.9, high=1.1), "step_seconds_unmeasured_hardware": Band(low=0.7, high=1.5)}
-    stack = plan.stack.model_copy(update={"bands": bands, "hardware": (plan.device.id,)})
-    known = interval(10.0, replace(plan, stack=stack), "step_seconds")
-    unknown = interval(10.0, replace(plan, stack=stack.model_copy(update={"hardware": ()})), "step_seconds")
-    assert (known.low, known.high) == (9.0, 11.0)
-    assert (unknown.low, unknown.high) == (7.0, 15.0)
+def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: Plan) -> None:
+    bands = {"step_seconds": Band(low=0.9, high=1.1)}
+    measured = Measured(devices=(plan.device.id,), bits=("16",), layers=("dense",))
+    stack = plan.stack.model_copy(
+        update={"bands": bands, "measured": measured, "widening": {"training": {"new_device": 2.0, "unsaid": 1.5}}}
+    )
+    known = replace(plan, stack=stack)
+    away = replace(plan, stack=stack.model_copy(update={"measured": measured.model_copy(update={"devices": ("x",)})}))
+    assert (known.interval("step_seconds", 10.0).low, known.interval("step_seconds", 10.0).high) == (9.0, 11.0)
+    assert away.interval("step_seconds", 10.0).high == pytest.approx(10.0 * 1.1**2)
+    silent = replace(away, unsaid=True)
+    assert silent.interval("step_seconds", 10.0).low == pytest.approx(10.0 * 0.9**3)
+    assert known.interval("peak_bytes", 1.0).high == NO_BAND.high
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, set()),
+        ({"version": "9.9"}, {"unknown_version"}),
+        ({"bits": "8"}, {"new_precision"}),
+        ({"layers": frozenset({"dense", "experts"})}, {"new_layers"}),
+        ({"unsaid": True, "device": "other"}, {"unsaid", "new_device"}),
+    ],
+)
+def test_distances(plan: Plan, changes: dict[str, object], found: set[str]) -> None:
+    seen = Measured(devices=(plan.device.id,), versions=("1.0",), bits=("16",), layers=("dense",))
+    stack = plan.stack.model_copy(update={"measured": seen})
+    traits = replace(Traits(plan.device.id, "1.0", "16", frozenset({"dense"}), unsaid=False), **changes)
+    assert set(stack.distances(traits)) == found
+    assert stack.model_copy(update={"measured": Measured()}).distances(traits)[0] == "unknown_stack"
 
 
 def test_throughput_has_the_ends_of_the_step_the_other_way_round(plan: Plan) -> None:

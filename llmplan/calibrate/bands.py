@@ -1,0 +1,148 @@
+"""The model of the bands, drawn from predictions with the publication left out.
+
+The logarithm of measured over predicted lies within +- w for 80 % of the votes, where
+
+    w = width of the quantity x factor of the stack x product of the factors of the distances, none of these below 1
+
+Factors are drawn to 1 with the weight of `OWN` groups, widths to that of their family: training, serving, memory, which
+have factors of their own. Distances are those of `software/distance.py`. All are 0.8 quantiles of what the others
+leave, in turn until none moves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llmplan.answer.validate import MEMORY_BANDS
+from llmplan.calibrate.left_out import Unseen
+from llmplan.calibrate.runs import PEAK, votes
+from llmplan.calibrate.scale import weighted_quantile
+from llmplan.software.band import Band, family_of
+from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
+
+SHARE = 0.8
+OWN = 6.0
+"""Groups of a stack's own with which its factor counts half."""
+_ROUNDS = 30
+_NARROWEST, _WIDEST = 0.02, 3.0  # of a band's half width [1]: no measurement repeats better, no prediction says more
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """How far off one left-out prediction is, and what it may depend on; vote [1]."""
+
+    error: float
+    vote: float
+    band: str
+    family: str
+    stack: str
+    distances: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BandModel:
+    """Half widths of bands on a logarithmic scale.
+
+    widths: by band; stacks: factors by (family, stack); distances: factors by (family, distance); groups: votes by
+    (band, stack).
+    """
+
+    widths: Mapping[str, float]
+    stacks: Mapping[tuple[str, str], float]
+    distances: Mapping[tuple[str, str], float]
+    rows: Mapping[tuple[str, str], int]
+
+    def width(self, band: str, stack: str, distances: Sequence[str]) -> float:
+        """Half width of one prediction's band."""
+        family = family_of(band)
+        factor = 1.0 if UNKNOWN_STACK in distances else self.stacks.get((family, stack), 1.0)
+        for name in distances:
+            factor *= self.distances.get((family, name), 1.0)
+        return min(self.widths[band] * factor, _WIDEST)
+
+    def bands(self, stack: str, *, known: bool) -> dict[str, Band]:
+        """The bands of a stack's entry; known: whether it has rows."""
+        found = {}
+        for name in self.widths:
+            half = self.width(name, stack, () if known else (UNKNOWN_STACK,))
+            low, high = round(math.exp(-half), 3), round(math.exp(half), 3)
+            found[name] = Band(low=low, high=high, rows=self.rows.get((name, stack), 0))
+        return found
+
+    def widening(self, family: str) -> dict[str, float]:
+        """Factors by distance of one family."""
+        return {name: round(self.distances[family, name], 2) for name in DISTANCES if (family, name) in self.distances}
+
+
+def band_name(quantity: str, memory_kind: str) -> str:
+    """The band of a measured quantity; memory has one for each way to measure it."""
+    return MEMORY_BANDS.get(memory_kind, "reserved_bytes") if quantity == PEAK else quantity
+
+
+def points(found: Sequence[Unseen]) -> list[Point]:
+    """Errors of left-out predictions with their votes."""
+    weight = votes([one.run for one in found])
+    return [
+        Point(
+            abs(math.log(one.predicted[name] / value)), weight[one.run.id, name],
+            band := band_name(name, one.run.row.cells.get("memory_kind", "")), family_of(band), one.run.leaf[0],
+            one.distances,
+        )
+        for one in found for name, value in one.run.measured.items() if one.predicted.get(name, 0.0) > 0
+    ]  # fmt: skip
+
+
+def fit_bands(some: Sequence[Point]) -> BandModel:
+    """The model of some left-out errors."""
+    widths = dict.fromkeys(sorted({one.band for one in some}), 0.2)
+    shared = {family_of(name): 0.2 for name in widths}
+    stacks: dict[tuple[str, str], float] = {}
+    distances: dict[tuple[str, str], float] = {}
+
+    def over(keys: Callable[[Point], Iterable[Any]]) -> dict[Any, list[tuple[float, float]]]:
+        """Errors over half widths, with their votes, by what they may depend on."""
+        model, parts = BandModel(widths, stacks, distances, {}), defaultdict(list)
+        for one in some:
+            for key in keys(one):
+                parts[key].append((one.error / model.width(one.band, one.stack, one.distances), one.vote))
+        return parts
+
+    for _ in range(_ROUNDS):
+        for key, part in over(lambda one: [one.band]).items():
+            groups, own = sum(vote for _, vote in part), max(widths[key] * _quantile(part), _NARROWEST)
+            widths[key] = shared[family_of(key)] * (own / shared[family_of(key)]) ** (groups / (groups + OWN))
+        for key, part in over(lambda one: [one.family]).items():
+            shared[key] *= _quantile(part)
+        for key, part in over(lambda one: [] if UNKNOWN_STACK in one.distances else [(one.family, one.stack)]).items():
+            stacks[key] = _drawn(stacks.get(key, 1.0) * _quantile(part), part)
+        for name in DISTANCES:
+            far = over(lambda one: [(one.family, name) for name in one.distances])
+            for key, part in far.items():
+                if key[1] == name:
+                    distances[key] = max(1.0, _drawn(distances.get(key, 1.0) * _quantile(part), part))
+    rows: dict[tuple[str, str], int] = defaultdict(int)
+    for one in some:
+        rows[one.band, one.stack] += 1
+    return BandModel(widths, stacks, distances, rows)
+
+
+def _quantile(part: Sequence[tuple[float, float]]) -> float:
+    """The quantile that a band is to reach, of errors over half widths; of few votes never far from 1."""
+    found = weighted_quantile([value for value, _ in part], [vote for _, vote in part], SHARE)
+    return min(max(found, 0.2), 5.0)
+
+
+def _drawn(factor: float, part: Sequence[tuple[float, float]]) -> float:
+    """A factor, drawn to 1 where it has few votes."""
+    groups = sum(vote for _, vote in part)
+    return float(factor ** (groups / (groups + OWN)))
+
+
+def coverage(model: BandModel, some: Sequence[Point]) -> float:
+    """Share of the votes inside their bands [1]."""
+    inside = sum(one.vote for one in some if one.error <= model.width(one.band, one.stack, one.distances))
+    return inside / sum(one.vote for one in some)

@@ -1,0 +1,48 @@
+"""Predictions of every publication from a fit that has not seen it: a user's run is one that nobody fitted on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from llmplan.calibrate.evaluate import Evaluator
+from llmplan.calibrate.fit import MEAN, Fitted, Problem, fit
+from llmplan.calibrate.runs import Run, predict, still
+from llmplan.calibrate.scale import Scale
+from llmplan.software.distance import Measured
+
+_STEPS = 4  # from the full fit, which is near
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """One run as it is predicted without its publication; distances: what it is of that its stack did not see."""
+
+    run: Run
+    predicted: dict[str, float]
+    distances: tuple[str, ...]
+
+
+def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: Scale) -> Iterator[Unseen]:
+    """Every run predicted from the others: stacks of which the publication has rows are fitted anew, and the mean."""
+    publications: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        publications[run.publication].append(run)
+    for publication, part in publications.items():
+        stacks = {run.leaf[0] for run in part}
+        near = [run for run in runs if run.publication != publication and run.leaf[0] in stacks]
+        frozen = {leaf: terms for leaf, terms in fitted.terms.items() if leaf[0] not in stacks}
+        again = fit(Problem(near, evaluator, scale), fitted.tree, fitted.points, frozen=frozen, steps=_STEPS)
+        for run in part:
+            known = [other for other in near if other.leaf[0] == run.leaf[0]]
+            coefficients = scale.coefficients(again.points.get(run.leaf, again.points[MEAN]))
+            found = {**predict(run, coefficients), **still(run)}
+            yield Unseen(run, {name: float(value) for name, value in found.items()}, distances(run, known))
+
+
+def distances(run: Run, known: Sequence[Run]) -> tuple[str, ...]:
+    """What sets a run apart from the rows of its stack that were fitted on."""
+    version_known = any(other.leaf == run.leaf for other in known)
+    seen = Measured.of(other.plan.traits for other in known)
+    return tuple(seen.distances(run.plan.traits, version_known=version_known))

@@ -1,0 +1,185 @@
+"""The whole calibration: all stacks fitted, every publication left out, the bands, and what stands in the entries."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmplan.calibrate.bands import BandModel, Point, band_name, fit_bands, points
+from llmplan.calibrate.entries import rewrite
+from llmplan.calibrate.evaluate import Evaluator
+from llmplan.calibrate.fit import MEAN, Fitted, Leaf, Points, Problem, Tree, fit
+from llmplan.calibrate.left_out import Unseen, left_out
+from llmplan.calibrate.runs import FILES, RATE, STEP, Dropped, Run, load_runs
+from llmplan.calibrate.scale import Scale
+from llmplan.catalog.catalog import Catalog, numbers
+from llmplan.software.coefficients import NAMES, Coefficients
+from llmplan.software.distance import Measured
+from llmplan.training.plan import TrainingPlan
+
+LEFT_OUT = Path("tests/measurements/left_out")
+_SAME = 0.01  # relative difference below which a version has its stack's number
+_MOST_SOURCES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A fit of all stacks with its bands."""
+
+    runs: list[Run]
+    dropped: list[Dropped]
+    scale: Scale
+    fitted: Fitted
+    unseen: list[Unseen]
+    errors: list[Point]
+    bands: BandModel
+
+
+def study(catalog: Catalog, *, refit: bool) -> Study:
+    """Everything from the measured rows; refit: fit anew, or take the entries' coefficients as they stand."""
+    runs, dropped = load_runs(FILES, catalog)
+    scale = Scale.of(numbers())
+    tree = Tree.of([run.leaf for run in runs])
+    with Evaluator(runs, scale) as evaluator:
+        problem = Problem(runs, evaluator, scale)
+        start = stored(catalog, tree, scale)
+        fitted = fit(problem, tree, start) if refit else fit(problem, tree, start, steps=0)
+        unseen = list(left_out(runs, fitted, evaluator, scale))
+    errors = points(unseen)
+    return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
+
+
+def stored(catalog: Catalog, tree: Tree, scale: Scale) -> Points:
+    """The coefficients of the entries as points of a tree."""
+    mean = scale.point(Coefficients.of(catalog.stack("generic").fitted))
+    found: Points = {}
+    for stack, version in tree.nodes:
+        if not stack:
+            found[stack, version] = mean
+        else:
+            entry = catalog.stack(stack)
+            fitted = Coefficients.of(entry.fitted) if not version else entry.at(version).coefficients
+            found[stack, version] = scale.point(fitted)
+    return found
+
+
+def write_entries(found: Study, catalog: Catalog) -> None:
+    """Coefficients, bands and their sources into every stack's entry; those without rows have the mean."""
+    for name in catalog.ids("stacks"):
+        path = catalog.find("stacks", name)
+        entry, known = catalog.stack(name), (name, "") in found.fitted.points
+        made = coefficients_of(name, found.fitted, found.scale, yaml.safe_load(path.read_text(encoding="utf-8")))
+        families = ["training"] * (entry.training is not None) + ["serving"] * (entry.policy is not None)
+        widening = {family: found.bands.widening(family) for family in (*families, "memory")}
+        bands = {
+            band: value.model_dump(exclude_defaults=True)
+            for band, value in found.bands.bands(name, known=known).items() if _has(band, families)
+        }  # fmt: skip
+        kept = {band: value.model_dump(exclude_defaults=True) for band, value in entry.bands.items() if value.note}
+        mine = [run for run in found.runs if run.leaf[0] == name]
+        made |= {
+            "bands": kept | bands,
+            "widening": {family: factors for family, factors in widening.items() if factors},
+            "measured": {key: list(value) for key, value in Measured.of(run.plan.traits for run in mine) if value},
+            "fitted_on": sources(mine) if mine else ["nothing: the mean over all stacks"],
+        }
+        if name == "generic":
+            made["fitted_on"] = [f"the mean over {len({leaf[0] for leaf in found.fitted.tree.nodes}) - 1} stacks"]
+        rewrite(path, made)
+
+
+def _has(band: str, families: Sequence[str]) -> bool:
+    """Whether a stack of these families has that band."""
+    trains = band in (STEP, "peak_bytes", "allocated_bytes", "reserved_bytes")
+    return "training" in families if trains else "serving" in families
+
+
+def coefficients_of(name: str, fitted: Fitted, scale: Scale, old: Mapping[str, Any]) -> dict[str, Any]:
+    """`fitted` and `versions` of an entry: the stack's coefficients complete, of versions those that differ."""
+    mine = scale.coefficients(fitted.points.get((name, ""), fitted.points[MEAN]))
+    versions = []
+    for one in old.get("versions") or []:
+        kept = {key: value for key, value in one.items() if key != "fitted"}
+        point = fitted.points.get((name, one["version"]))
+        if point is not None:
+            values = scale.coefficients(point)
+            kept["fitted"] = {
+                word: getattr(values, word) for word in NAMES
+                if abs(getattr(values, word) / getattr(mine, word) - 1.0) > _SAME
+            }  # fmt: skip
+        versions.append(kept)
+    return {"fitted": {word: getattr(mine, word) for word in NAMES}, "versions": versions}
+
+
+def sources(runs: Iterable[Run]) -> list[str]:
+    """The publications of the rows and how many rows of each, the most first."""
+    counts = Counter(run.publication for run in runs)
+    lines = [f"{source}: {count} rows" for source, count in counts.most_common(_MOST_SOURCES)]
+    return [*lines, f"and {len(counts) - _MOST_SOURCES} more"] if len(counts) > _MOST_SOURCES else lines
+
+
+def write_left_out(found: Study, folder: Path = LEFT_OUT) -> list[Path]:
+    """Left-out predictions as `validate --json` has them, one file for each file of measurements."""
+    kinds: dict[str, list[Unseen]] = defaultdict(list)
+    files = {row_id: path.stem for path in FILES for row_id in _ids(path)}
+    for one in found.unseen:
+        kinds[files[one.run.id]].append(one)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for kind, part in kinds.items():
+        path = folder / f"{kind}.json"
+        rows = ",\n".join(json.dumps(_row(one, found.bands)) for one in part)
+        path.write_text(f'{{"rows": [\n{rows}\n]}}\n', encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _ids(path: Path) -> list[str]:
+    from llmplan.answer.rows import read_rows
+
+    return [row.id for row in read_rows(path)]
+
+
+def _row(one: Unseen, model: BandModel) -> dict[str, Any]:
+    """One left-out prediction with its band."""
+    run, predicted, interval = one.run, {}, {}
+    for name in run.measured:
+        value = one.predicted.get(name)
+        if not value:
+            continue
+        width = model.width(band_name(name, run.row.cells.get("memory_kind", "")), run.leaf[0], one.distances)
+        low, high = value * math.exp(-width), value * math.exp(width)
+        if name == STEP and isinstance(run.plan, TrainingPlan):
+            tokens = run.plan.workload.global_batch * run.plan.workload.seq_len / run.plan.devices
+            predicted[RATE], interval[RATE] = _short(tokens / value), [_short(tokens / high), _short(tokens / low)]
+        predicted[name], interval[name] = _short(value), [_short(low), _short(high)]
+    return {"id": run.id, "predicted": predicted, "interval": interval, "distances": list(one.distances)}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def fit_stack(name: str, catalog: Catalog) -> tuple[dict[str, Any], list[Run], list[Dropped]]:
+    """Fits one stack alone, drawn to the mean as it stands; what its entry then has, its runs, and what was dropped."""
+    entry = catalog.stack(name)
+    runs, dropped = load_runs(FILES, catalog, only=entry.id)
+    scale = Scale.of(numbers())
+    tree = Tree({node: (None if node[1] == "" else (entry.id, "")) for node in _nodes(entry.id, runs)})
+    with Evaluator(runs, scale) as evaluator:
+        problem = Problem(runs, evaluator, scale)
+        above = scale.point(Coefficients.of(catalog.stack("generic").fitted))
+        fitted = fit(problem, tree, stored(catalog, tree, scale), above=above)
+    old = yaml.safe_load(catalog.find("stacks", name).read_text(encoding="utf-8"))
+    return coefficients_of(entry.id, fitted, scale, old), runs, dropped
+
+
+def _nodes(stack: str, runs: Iterable[Run]) -> list[Leaf]:
+    return [(stack, ""), *sorted({run.leaf for run in runs} - {(stack, "")})]

@@ -1,0 +1,38 @@
+"""`llmplan calibrate`: a user's own runs become a stack entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmplan.catalog.catalog import open_catalog, user_folder
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def calibrate(
+    file: Annotated[Path, typer.Argument(help="CSV of your runs, one a row (docs/measurements.md).", metavar="RUNS")],
+    stack: Annotated[str, typer.Option("--stack", help="Name of the new entry.", metavar="NAME")],
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", help="Stack that they ran; default: what most rows name, else generic.", metavar="ID"),
+    ] = None,
+    catalog: Annotated[
+        Path | None,
+        typer.Option("--catalog", help="Folder to write into; default: yours, which every command reads."),
+    ] = None,
+) -> None:
+    """Fit your own runs as a stack entry, drawn to the stack that they ran.
+
+    llmplan calibrate docs/examples/my-runs.csv --stack my-cluster --catalog /tmp/catalog
+    """
+    from llmplan.calibrate.own import calibrate as fit_runs
+    from llmplan.calibrate.own import tell
+
+    folder = catalog or user_folder()
+    opened = open_catalog([folder] if folder.is_dir() else [])
+    for line in tell(fit_runs(file, stack, parent, opened, folder)):
+        typer.echo(line)

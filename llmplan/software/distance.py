@@ -1,0 +1,97 @@
+"""How far a plan is from what its stack was measured on: each of these widens a band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmplan.schema import Spec
+
+if TYPE_CHECKING:
+    from llmplan.model.model import Model
+
+UNKNOWN_STACK = "unknown_stack"
+"""No run of it was measured: the mean over all stacks stands in."""
+UNKNOWN_VERSION = "unknown_version"
+"""A version, a newer one too, of which no run was measured."""
+NEW_DEVICE = "new_device"
+"""A device on which no run of the stack was measured."""
+NEW_PRECISION = "new_precision"
+"""Matrix products of so many bits were never measured with it."""
+NEW_LAYERS = "new_layers"
+"""Layers of experts, with a recurrent state, or adapters were never measured with it."""
+UNSAID = "unsaid"
+"""Something of the run that decides its speed and memory was left to defaults."""
+DISTANCES = (UNKNOWN_STACK, UNKNOWN_VERSION, NEW_DEVICE, NEW_PRECISION, NEW_LAYERS, UNSAID)
+
+_BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvfp4": "4", "mxfp4": "4", "int4": "4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a plan is, as far as bands go; version: as it was asked for; unsaid: whether much was left to defaults."""
+
+    device: str
+    version: str
+    bits: str
+    layers: frozenset[str]
+    unsaid: bool
+
+
+class Measured(Spec):
+    """What a stack was measured on."""
+
+    devices: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    """As the sources print them; an empty one for rows that name none."""
+    bits: tuple[str, ...] = ()
+    """Of the inputs of matrix products."""
+    layers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, seen: Iterable[Traits]) -> Measured:
+        """From the traits of the runs."""
+        every = list(seen)
+        return cls(
+            devices=tuple(sorted({one.device for one in every})),
+            versions=tuple(sorted({one.version for one in every if one.version})),
+            bits=tuple(sorted({one.bits for one in every})),
+            layers=tuple(sorted({name for one in every for name in one.layers})),
+        )
+
+    def distances(self, plan: Traits, *, version_known: bool) -> Iterator[str]:
+        """What sets a plan apart; version_known: whether runs of the version that is taken were measured."""
+        if not self.devices:
+            yield UNKNOWN_STACK
+        else:
+            if not version_known:
+                yield UNKNOWN_VERSION
+            if plan.device not in self.devices:
+                yield NEW_DEVICE
+            if plan.bits not in self.bits:
+                yield NEW_PRECISION
+            if not plan.layers <= set(self.layers):
+                yield NEW_LAYERS
+        if plan.unsaid:
+            yield UNSAID
+
+
+def bits_of(precision: str) -> str:
+    """Bits of the inputs of matrix products.
+
+    >>> bits_of("bf16"), bits_of("mxfp8")
+    ('16', '8')
+    """
+    return _BITS.get(precision, "16")
+
+
+def layers_of(model: Model) -> set[str]:
+    """Kinds of layers that not every stack was measured with."""
+    found = {"dense"}
+    for layer in model.layers:
+        if any(linear.routed for linear in layer.linears):
+            found.add("experts")
+        if any(core.kind != "softmax" for core in layer.cores):
+            found.add("recurrent")
+    return found

@@ -1,0 +1,176 @@
+"""The fit: it finds what made its rows, draws to parents, keeps under ceilings, and does not see what is left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmplan.calibrate.bands import Point, coverage, fit_bands
+from llmplan.calibrate.entries import render
+from llmplan.calibrate.evaluate import Evaluator
+from llmplan.calibrate.fit import MEAN, Fitted, Problem, Tree, fit
+from llmplan.calibrate.left_out import left_out
+from llmplan.calibrate.runs import Dropped, Run, load_runs, pairs, predict, votes
+from llmplan.calibrate.scale import Scale, weighted_quantile
+from llmplan.catalog.catalog import numbers, open_catalog
+from llmplan.software.coefficients import NAMES
+from llmplan.software.distance import NEW_DEVICE, UNKNOWN_STACK
+
+RUNS = Path(__file__).parents[2] / "hardware_catalog" / "measurements" / "training.csv"
+SCALE = Scale.of(numbers())
+PRIOR = SCALE.coefficients(SCALE.prior)
+
+
+@cache
+def measured(stack: str) -> tuple[Run, ...]:
+    runs, _ = load_runs([RUNS], open_catalog(), only=stack)
+    return tuple(run for run in runs if run.moving)
+
+
+def made(stack: str, **changes: float) -> list[Run]:
+    """Runs of a stack as they would have been measured with the priors, but for some coefficients."""
+    truth = replace(PRIOR, **changes)
+    return [replace(run, measured={"step_seconds": predict(run, truth)["step_seconds"]}) for run in measured(stack)]
+
+
+def fitted(runs: list[Run]) -> Fitted:
+    tree = Tree.of([run.leaf for run in runs])
+    with Evaluator(runs, SCALE) as evaluator:
+        return fit(Problem(runs, evaluator, SCALE), tree, dict.fromkeys(tree.nodes, SCALE.prior))
+
+
+def test_the_scale_keeps_between_floor_and_ceiling() -> None:
+    for z in (-30.0, 0.0, 30.0):
+        values = SCALE.coefficients(np.full(len(NAMES), z))
+        for name, about in numbers().items():
+            assert about.floor - 1e-9 <= getattr(values, name) <= about.ceiling + 1e-9, name
+    assert values.matmul_efficiency * values.low_precision_efficiency <= numbers()["matmul_efficiency"].ceiling + 1e-9
+    for name, item in numbers().items():
+        assert getattr(PRIOR, name) == pytest.approx(item.prior)
+
+
+def test_a_point_is_that_of_its_coefficients() -> None:
+    z = SCALE.prior + 0.3
+    assert SCALE.point(SCALE.coefficients(z)) == pytest.approx(z)
+
+
+def test_many_points_at_once_give_the_same_digits() -> None:
+    points = SCALE.prior + 0.1 * np.eye(len(NAMES))
+    for run in measured("megatron-lm-2022")[:3]:
+        many = predict(run, SCALE.coefficients(points))["step_seconds"]
+        for index, point in enumerate(points):
+            assert predict(run, SCALE.coefficients(point))["step_seconds"] == pytest.approx(many[index], rel=1e-13)
+
+
+def test_it_finds_the_coefficient_that_made_the_runs() -> None:
+    runs = made("megatron-lm-2022", matmul_efficiency=0.75)
+    found = fitted(runs)
+    leaf = SCALE.coefficients(found.points[runs[0].leaf])
+    mean = SCALE.coefficients(found.points[MEAN])
+    assert leaf.matmul_efficiency < 0.84
+    assert leaf.matmul_efficiency < mean.matmul_efficiency < 0.9  # drawn to the stack, the stack to the mean
+    for run in runs:
+        assert predict(run, leaf)["step_seconds"] == pytest.approx(run.measured["step_seconds"], rel=0.05)
+
+
+def test_where_rows_say_nothing_the_parent_stands() -> None:
+    runs = made("megatron-lm-2022", matmul_efficiency=0.75)
+    leaf = SCALE.coefficients(fitted(runs).points[runs[0].leaf])
+    for name in ("exposed_expert_parallel", "stream_seconds", "low_precision_efficiency"):
+        assert getattr(leaf, name) == pytest.approx(getattr(PRIOR, name))
+
+
+def test_groups_share_a_vote() -> None:
+    runs = measured("nanotron")
+    assert sum(votes(runs).values()) == pytest.approx(len({(run.group, name) for run in runs for name in run.measured}))
+
+
+def test_jobs_share_a_vote_on_the_order_of_their_layouts() -> None:
+    runs = measured("megatron-core")
+    told = pairs(runs)
+    assert told
+    for a, b, weight in told:
+        assert runs[a].job == runs[b].job
+        assert runs[a].measured["step_seconds"] < runs[b].measured["step_seconds"]
+        assert 0 < weight <= 1
+
+
+def test_what_is_left_out_is_not_seen() -> None:
+    """A publication that is all wrong moves the fit, and not the prediction of its own rows."""
+    runs = [*measured("megatron-lm-2021"), *measured("megatron-lm-2022"), *measured("nanotron")]
+    name = runs[0].publication
+    wrong = [
+        replace(run, measured={key: 50.0 * value for key, value in run.measured.items()})
+        if run.publication == name else run for run in runs
+    ]  # fmt: skip
+    right, other = (_left_out(some, name) for some in (runs, wrong))
+    assert set(right) == {run.id for run in runs if run.publication == name}
+    for key, seconds in right.items():
+        assert other[key] == pytest.approx(seconds, rel=0.05)  # from another start, near the same end
+
+
+def _left_out(runs: list[Run], publication: str) -> dict[str, float]:
+    tree = Tree.of([run.leaf for run in runs])
+    with Evaluator(runs, SCALE) as evaluator:
+        whole = fit(Problem(runs, evaluator, SCALE), tree, dict.fromkeys(tree.nodes, SCALE.prior), steps=6)
+        found = list(left_out(runs, whole, evaluator, SCALE))
+    assert all(UNKNOWN_STACK in one.distances for one in found if one.run.publication == publication)
+    return {one.run.id: one.predicted["step_seconds"] for one in found if one.run.publication == publication}
+
+
+def test_dropped_rows_say_why(tmp_path: Path) -> None:
+    head = "id,model,hardware,devices,workload,stack,seq_len,global_batch,tp,pp,measured_step_seconds"
+    job = "llama-3.1-8b,h100,8,pretrain"
+    rows = [
+        f"good,{job},nemo,4096,64,1,1,5.0", f"silent,{job},nemo,4096,64,1,1,", f"odd,{job},nemo,4096,63,1,1,5.0",
+        f"quick,{job},nemo,4096,64,1,1,0.5", f"whose,{job},,4096,64,1,1,5.0",
+    ]  # fmt: skip
+    (tmp_path / "runs.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    runs, dropped = load_runs([tmp_path / "runs.csv"], open_catalog())
+    assert [run.id for run in runs] == ["good"]
+    why = {one.row.id: one.why for one in dropped}
+    assert "nothing was measured" in why["silent"]
+    assert "not a multiple" in why["odd"]
+    assert "times the peak FLOP/s" in why["quick"]
+    assert "no stack" in why["whose"]
+    assert all(isinstance(one, Dropped) for one in dropped)
+
+
+def errors(count: int, width: float, *, stack: str = "a", distances: tuple[str, ...] = ()) -> Iterator[Point]:
+    """Left-out errors of which four fifths are below a width."""
+    for index in range(count):
+        yield Point(width * (index + 0.5) / (0.8 * count), 1.0, "step_seconds", "training", stack, distances)
+
+
+def test_bands_hold_four_fifths_and_widen_with_distance() -> None:
+    some = [*errors(200, 0.1), *errors(100, 0.1, stack="b"), *errors(100, 0.3, distances=(NEW_DEVICE,))]
+    model = fit_bands(some)
+    assert coverage(model, some) == pytest.approx(0.8, abs=0.02)
+    assert model.width("step_seconds", "a", ()) == pytest.approx(0.1, rel=0.15)
+    assert model.width("step_seconds", "a", (NEW_DEVICE,)) == pytest.approx(0.3, rel=0.2)
+    band = model.bands("a", known=True)["step_seconds"]
+    assert math.log(band.high) == pytest.approx(-math.log(band.low), rel=0.02)
+
+
+def test_a_stack_of_few_rows_has_nearly_the_width_of_all() -> None:
+    model = fit_bands([*errors(200, 0.1), *errors(1, 0.5, stack="b")])
+    assert model.width("step_seconds", "b", ()) < 0.15
+
+
+def test_no_distance_narrows() -> None:
+    model = fit_bands([*errors(200, 0.2), *errors(100, 0.05, distances=(NEW_DEVICE,))])
+    assert all(factor >= 1.0 for factor in model.distances.values())
+
+
+def test_quantile_lies_between_values() -> None:
+    assert weighted_quantile([3.0, 1.0, 2.0], [1.0, 1.0, 1.0], 0.5) == 2.0
+
+
+def test_numbers_are_written_so_that_yaml_reads_them() -> None:
+    assert "1.0e-05" in render({"fitted": {"sequence_seconds": 1e-5}})
