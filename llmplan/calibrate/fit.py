@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 
 from llmplan.calibrate.evaluate import Evaluator
+from llmplan.calibrate.least_squares import OUTLIER, soft
 from llmplan.calibrate.runs import STEP, Run, pairs, votes
-from llmplan.calibrate.scale import Scale, soft
+from llmplan.calibrate.scale import Scale
 from llmplan.software.coefficients import NAMES
 
-OUTLIER = 0.1
-"""Log ratios beyond this weigh linearly: no row decides."""
 RUNS = 2.0
 """Weight of a vote against the draw to the parent."""
 RANKING = 2.0
@@ -127,12 +126,12 @@ class Problem:
 
     def _loss(self, leaf: Leaf, ratios: Mapping[int, Mapping[str, float]]) -> float:
         total = sum(
-            weight * float(soft(ratios[index][name], OUTLIER))
+            weight * float(soft(ratios[index][name]))
             for index in self.indices[leaf] for name, weight in self.weights[index].items()
         )  # fmt: skip
         for a, b, weight in self.pairs[leaf]:
             lacking = self._lacking(a, b, ratios)
-            total += RANKING * weight * float(soft(max(lacking, 0.0), OUTLIER))
+            total += RANKING * weight * float(soft(max(lacking, 0.0)))
         return RUNS * total
 
     def _lacking(self, a: int, b: int, ratios: Mapping[int, Mapping[str, float]]) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from llmplan.answer.resolve import Plan, plan_from
-from llmplan.calibrate.fit import OUTLIER, RUNS, Fitted, Leaf
+from llmplan.calibrate.fit import RUNS, Fitted, Leaf
+from llmplan.calibrate.least_squares import OUTLIER
 from llmplan.calibrate.runs import Run, places, predict
 from llmplan.calibrate.scale import Scale
 from llmplan.catalog.catalog import Catalog

@@ -56,11 +56,6 @@ class Scale:
         return np.log(share / (1.0 - share))
 
 
-def soft(ratio: Any, outlier: float) -> Any:
-    """Soft L1 of a log ratio, in units of `outlier`: its square half near 0, its size beyond."""
-    return np.sqrt(1.0 + (np.asarray(ratio) / outlier) ** 2) - 1.0
-
-
 def weighted_quantile(values: Any, weight: Any, share: float) -> float:
     """The value below which a share of the weight lies, interpolated."""
     order = np.argsort(values)

@@ -50,7 +50,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     listed = {link.partition("#")[0] for link in _LINK.findall(index)}
-    parts = {"README.md", "accuracy-notes.md", "accuracy-serving-notes.md"}  # the index itself, and what accuracy pages include
+    parts = {"README.md", "accuracy-notes.md", "accuracy-serving-notes.md"}  # the index, and what accuracy pages hold
     assert {page.name for page in DOCS.glob("*.md")} - parts <= listed
 
 
@@ -104,10 +104,10 @@ def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(ROOT / "none"))
     from llmplan.calibrate.accuracy import pages
 
-    for name, text in pages().items():
+    for page, text in pages().items():
         if update:
-            (DOCS / name).write_text(text, encoding="utf-8")
-        assert _text(name) == text, name
+            (DOCS / page).write_text(text, encoding="utf-8")
+        assert _text(page) == text, page
 
 
 FIGURES = re.compile(r"(Predicted by a fit that has not seen.*?)Errors by stack", re.S)
