@@ -147,7 +147,7 @@ def _both(name: str, unseen: Sequence[Result], fitted: Sequence[Result], quantit
     if out is None or known is None:
         return ""
     width = f"{_width(unseen, quantity):.0%}"
-    left = [f"{out.median:.1%}", f"{out.p90:.1%}", f"{out.bias:+.1%}", f"{out.inside:.0%}", width]
+    left = [f"{out.median:.1%}", f"{out.p90:.1%}", f"{out.bias:+.1%}", f"{out.inside_band:.0%}", width]
     return _line([name, str(out.rows), *left, *_short(known)])
 
 
@@ -203,7 +203,7 @@ def _distances(unseen: Sequence[Result], quantity: str) -> str:
     for name in ("", *DISTANCES):
         found = score([one for one in unseen if (name in one.remarks if name else not one.remarks)], quantity)
         if found is not None:
-            cells = [f"{found.median:.1%}", f"{found.p90:.1%}", f"{found.inside:.0%}"]
+            cells = [f"{found.median:.1%}", f"{found.p90:.1%}", f"{found.inside_band:.0%}"]
             lines.append(_line([name.replace("_", " ") or "all of it was seen", str(found.rows), *cells]))
     return "\n".join(lines) + "\n"
 
