@@ -132,48 +132,37 @@ def _is_path(text: str) -> bool:
 def _from_path(path: Path) -> Found:
     if "\0" in str(path):
         raise InputError("a path cannot hold a NUL character")
-    if path.suffix.lower() == GGUF and not path.is_dir():
-        return _from_gguf(path)
-    if path.is_dir() and not (path / CONFIG).is_file():
-        files = sorted(path.glob(f"*{GGUF}"))
-        if len(files) == 1 or (files and "-00001-of-" in files[0].name):
-            return _from_gguf(files[0])
-        raise InputError(Fault(f"no {CONFIG} in this folder", str(path)))
-    if path.is_dir() or path.suffix.lower() == ".json":
+    if path.is_dir() or path.suffix.lower() == GGUF:
+        return _from_weights(path)
+    if path.suffix.lower() == ".json":
         spec, warnings = _from_json(path)
-        found = Found(spec, path / CONFIG if path.is_dir() else path, warnings)
-        return _beside(found, path) if path.is_dir() and any(path.glob("*.safetensors")) else found
+        return Found(spec, path, warnings)
     return Found(_from_yaml(path), path)
 
 
-def _beside(found: Found, folder: Path) -> Found:
-    """A config held against the headers of the weights beside it; quantized ones bring their exact bytes."""
-    from llmplan.model.safetensors import is_narrow, is_plain, read_safetensors
-    from llmplan.model.weights import check_parameters, without_extras
+def _from_weights(path: Path) -> Found:
+    """A GGUF file, or a folder: its config, held against the weights beside it where there are some."""
+    files = sorted(path.glob(f"*{GGUF}")) if path.is_dir() else [path]
+    has_config = (path / CONFIG).is_file()
+    if path.is_dir() and not has_config and not files:
+        raise InputError(Fault(f"no {CONFIG} in this folder", str(path)))
+    if has_config and not any(path.glob("*.safetensors")):
+        spec, warnings = _from_json(path)
+        return Found(spec, path / CONFIG, warnings)
+    from llmplan.catalog.load_weights import beside, from_gguf, unknown_family
 
-    weights, warnings = read_safetensors(folder)
-    found = replace(found, warnings=(*found.warnings, *warnings))
-    if weights is None:
-        return found
-    model = found.model
-    if is_plain(weights):
-        check_parameters(model, without_extras(weights, model), CONFIG)
-    if not is_narrow(weights):
-        return found
-    return replace(found, weights=weights, told=f"weights {weights.label}: what {folder} holds")
-
-
-def _from_gguf(path: Path) -> Found:
-    """A GGUF file: shapes from its metadata, held against its tensors, whose bytes are exact."""
-    from llmplan.model.gguf import config_of, read_gguf
-    from llmplan.model.huggingface import spec_of_config
-    from llmplan.model.weights import check_parameters
-
-    metadata, weights, warnings = read_gguf(path)
-    spec, more = spec_of_config(config_of(metadata, weights), None, path.stem)
-    found = Found(spec, path, (*warnings, *more), f"weights {weights.label}: what {path.name} holds", weights=weights)
-    check_parameters(found.model, weights, "its metadata")
-    return found
+    if not has_config:
+        if len(files) > 1 and "-00001-of-" not in files[0].name:
+            raise InputError(Fault(f"holds {len(files)} {GGUF} files: name one", str(path)))
+        return from_gguf(files[0])
+    try:
+        spec, warnings = _from_json(path)
+    except InputError:
+        by_weights = unknown_family(path)
+        if by_weights is None:
+            raise
+        return by_weights
+    return beside(Found(spec, path / CONFIG, warnings), path)
 
 
 def _from_json(path: Path) -> tuple[ModelSpec, tuple[str, ...]]:

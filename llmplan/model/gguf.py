@@ -218,7 +218,7 @@ def table() -> dict[str, Any]:
 
 
 def config_of(metadata: dict[str, Any], weights: Weights) -> Document:
-    """The metadata in the words of a config.json; an InputError for an architecture that nobody described."""
+    """The metadata in the words of a config.json, without a model_type where nobody described the architecture."""
     facts = table()
     name = str(metadata.get("general.architecture", ""))
     entry = facts["architectures"].get(name)
@@ -230,11 +230,9 @@ def config_of(metadata: dict[str, Any], weights: Weights) -> Document:
         if value is not None:
             found[key] = value
             found |= dict.fromkeys(facts["also"].get(key, ()), value)
-    if entry is None:
-        known = ", ".join(facts["architectures"])
-        raise InputError(Fault(f"architecture {name[:60]!r} is not known; there are {known}", weights.file))
     experts = found.get("num_experts")
-    found["model_type"] = entry["experts"] if experts and "experts" in entry else entry["family"]
+    if entry is not None:
+        found["model_type"] = entry["experts"] if experts and "experts" in entry else entry["family"]
     names = {tensor.name: tensor for tensor in weights.tensors}
     if "token_embd.weight" not in names:
         raise InputError(Fault("has no token_embd.weight: it is no language model", weights.file))

@@ -94,12 +94,35 @@ def test_metadata_that_the_tensors_contradict_are_refused(tmp_path: Path) -> Non
         load_model(str(path))
 
 
-def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_planned_by_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "new.gguf"
     metadata = llama_metadata(4, 512, 1024, 8, 2, architecture="nobodys")
+    more = [(f"blk.{layer}.ffn_extra.weight", (512, 512), "Q4_0") for layer in range(4)]
+    rows = [*llama_rows(4, 512, 1024, 128, 512, lambda *_: "Q4_0"), *more]
+    total = gguf(path, metadata, rows)
+    plan = serving(path)
+    assert plan.model.approximate
+    assert plan.model.parameters == read_gguf(path)[1].parameters
+    assert serving_memory(plan, plan.engine.policy).weights_bytes == pytest.approx(total, abs=1)
+    assert any(warning.code == "LP014" for warning in plan.warnings)
+
+
+def test_an_unknown_architecture_with_other_shapes_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "new.gguf"
+    metadata = llama_metadata(4, 512, 4096, 8, 2, architecture="nobodys")
     gguf(path, metadata, llama_rows(4, 512, 1024, 128, 512, lambda *_: "F16"))
     with pytest.raises(InputError, match="'nobodys' is not known"):
         load_model(str(path))
+
+
+def test_an_unknown_config_is_planned_by_its_weights(tmp_path: Path) -> None:
+    at = folder(tmp_path, model=checkpoint())
+    (at / "config.json").write_text(json.dumps({**CONFIG, "model_type": "nobodys", "some_new_layer_pattern": [1, 2]}))
+    model = load_model(str(at))
+    assert model.approximate
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps(CONFIG))
+    assert model.parameters == load_model(str(tmp_path / "other")).parameters
 
 
 def test_a_precision_beside_that_of_the_file_is_refused(tmp_path: Path) -> None:
