@@ -77,6 +77,12 @@ def _resolved(name: str) -> dict[str, Any]:
     return merged
 
 
+def parent(name: str) -> str | None:
+    """The family that one is `like`; None for one that stands alone or is not known."""
+    like: str | None = _parsed(name).get("like") if name in _blocks() else None
+    return like
+
+
 def _lay_over(merged: dict[str, Any], entry: dict[str, Any]) -> None:
     for key, value in entry.items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value

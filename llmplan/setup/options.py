@@ -175,7 +175,11 @@ class PlanOptions(Spec):
     limits: LimitsField | None = _option("Limits for --check: 'max_days=60, min_mfu=0.35'.", RUN, "LIST")
 
     lora_rank: Count | None = _option("Rank of the adapters.", FINE_TUNING)
-    lora_targets: Names | None = _option("Matrices with adapters: q,kv,out,up,gate,down.", FINE_TUNING, "NAMES")
+    lora_targets: Names | None = _option(
+        "Matrices with adapters, by the names that PEFT knows (q_proj,v_proj), by ours (q,k,v,kv,out,gate,up,down), or "
+        "all-linear, attention, mlp, default (PEFT's).",
+        FINE_TUNING, "NAMES",
+    )  # fmt: skip
     quantized_base: QuantizedBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
 
     def said(self) -> dict[str, Any]:

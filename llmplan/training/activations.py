@@ -5,6 +5,7 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,26 @@ from llmplan.formulas.attention import attended_tokens
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts
 from llmplan.machine.precision import ELEMENT_BYTES
+from llmplan.model.adapters import Adapter
 from llmplan.model.model import Layer
 from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.states import lora_targets
+from llmplan.training.states import adapters
 from llmplan.work.states import layers_on_stage
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
+
+
+def inputs_read(layer: Layer, found: Sequence[Adapter]) -> set[str]:
+    """Matrices whose kept input some adapter reads: its own, or the one listed before it with the same input."""
+    needing = {adapter.linear.name for adapter in found}
+    read, keeper = set(), ""
+    for linear in layer.linears:
+        keeper = linear.name if linear.saves_input else keeper
+        if linear.name in needing:
+            read.add(keeper)
+    return read
 
 
 def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool = True) -> Num:
@@ -31,7 +44,7 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
     # (bitsandbytes' MatMul4Bit saves both operands), but those of 8-bit floats do not (Transformer Engine's
     # linear saves the input where the weight trains).
     frozen = workload.workload == "lora" and workload.quantized_base in (None, "fp8")
-    targets = lora_targets(plan)
+    read = inputs_read(layer, adapters(plan, layer))
     tokens = micro_tokens(plan, layer)
     copied: Num = real(layer.norms * layer.hidden) * defaults.norm_saves
     divided: Num = layer.activation_elements * defaults.activation_saves
@@ -39,7 +52,7 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
     routed: Num = 0.0
     narrow = min(ELEMENT_BYTES[workload.precision] / 2.0, 1.0) if defaults.narrow_inputs else 1.0
     for linear in layer.linears:
-        if not linear.saves_input or (frozen and linear.name not in targets and not linear.routed):
+        if not linear.saves_input or (frozen and linear.name not in read and not linear.routed):
             continue
         if linear.routed:
             routed = routed + narrow * linear.active * linear.inputs / where(

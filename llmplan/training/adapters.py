@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import real
 from llmplan.formulas.step import elementwise_bytes
-from llmplan.model.model import Layer, Linear
+from llmplan.model.adapters import Adapter
+from llmplan.model.model import Layer
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.states import lora_targets
+from llmplan.training.states import adapters, rank
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels
 from llmplan.work.layer import NOTHING, Parts
-from llmplan.work.products import local_shape, plain_product
-from llmplan.work.states import local_parameters
+from llmplan.work.products import plain_product
+from llmplan.work.states import adapter_shape, local_parameters
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -24,32 +24,30 @@ ADAPTER_OPERATIONS = 5.0
 """Launches of one adapter, forward [1]: dropout, two products, scaling, addition (PEFT, `lora.Linear.forward`)."""
 
 
-def targets_of(plan: TrainingPlan, layer: Layer) -> list[Linear]:
-    """Matrices of a layer that have adapters; none outside LoRA."""
-    names = lora_targets(plan) if plan.lora else ()
-    return [linear for linear in layer.linears if linear.name in names and not linear.routed]
-
-
 def adapters_forward(plan: TrainingPlan, layer: Layer, flow: Flow, kernels: Kernels) -> Parts:
     """Adapters of one layer, forward; twice that backward [s]. Ignored: adapters of routed experts."""
-    rank = plan.workload.lora_rank
     total = NOTHING
-    for linear in targets_of(plan, layer) if rank is not None else ():
-        total = total + _adapter(linear, real(rank or 0), flow.rows_of(linear), plan.layout, kernels)
+    for adapter in _dense(plan, layer):
+        width, rows = adapter.times * rank(plan), flow.rows_of(adapter.linear)
+        total = total + _adapter(adapter, width, rows, plan.layout, kernels)
     return total
 
 
-def _adapter(linear: Linear, rank: float, rows: Num, layout: Any, kernels: Kernels) -> Parts:
-    n, k = local_shape(linear, layout)
-    down = plain_product(rank, k, rows, kernels.wide, "forward")
-    up = plain_product(n, rank, rows, kernels.wide, "forward")
+def _dense(plan: TrainingPlan, layer: Layer) -> list[Adapter]:
+    return [adapter for adapter in adapters(plan, layer) if not adapter.linear.routed]
+
+
+def _adapter(adapter: Adapter, width: float, rows: Num, layout: Any, kernels: Kernels) -> Parts:
+    k, n = adapter_shape(adapter, layout)
+    down = plain_product(width, k, rows, kernels.wide, "forward")
+    up = plain_product(n, width, rows, kernels.wide, "forward")
     moved = elementwise_bytes(rows, INPUT_PASSES * k + OUTPUT_PASSES * n, 1.0) / kernels.stream
     return Parts(matmul=down + up, elementwise=moved)
 
 
 def adapter_operations(plan: TrainingPlan, layer: Layer) -> float:
     """Launches of a layer's adapters, forward [1]."""
-    return ADAPTER_OPERATIONS * len(targets_of(plan, layer))
+    return ADAPTER_OPERATIONS * len(_dense(plan, layer))
 
 
 def unpacking_seconds(plan: TrainingPlan, layer: Layer, kernels: Kernels) -> Num:

@@ -12,6 +12,7 @@ from typing import Any
 from llmplan.errors import did_you_mean
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import has_precision
+from llmplan.model.adapters import has_target, target_names
 from llmplan.model.model import Model
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
@@ -82,19 +83,17 @@ def _precision(draft: Draft, device: Device, defaults: TrainingRecipe) -> str:
 
 def _adapters(draft: Draft, model: Model, defaults: TrainingRecipe) -> dict[str, Any]:
     """Rank and targets of LoRA; faults for matrices that the model does not have."""
-    known = list(dict.fromkeys(linear.name for layer in model.layers for linear in layer.linears))
     targets, rank = draft.options.lora_targets, draft.options.lora_rank
+    have = ", ".join(known := target_names(model))
     for name in targets or ():
-        if name not in known:
+        if not has_target(model, name):
             hint = did_you_mean(name, known)
-            have = ", ".join(known)
             draft.fault(f"lora_targets: {model.name} has no matrix {name!r}{hint} (it has {have})", "lora_targets")
     if not targets:
-        targets = tuple(name for name in defaults.lora_targets if name in known)
+        targets = tuple(name for name in defaults.lora_targets if has_target(model, name))
         if targets:
             draft.assume("lora_targets", ",".join(targets), "the stack's default")
         else:
-            have = ", ".join(known)
             draft.fault(f"lora_targets is missing: {model.name} has the matrices {have}", "lora_targets", "model")
     if rank is None:
         rank = defaults.lora_rank

@@ -140,15 +140,15 @@ def _pick(choose: Any, a: Memory, b: Memory) -> Memory:
     return Memory(**{name: where(choose, getattr(a, name), getattr(b, name)) for name in names})
 
 
-def _stage(plan: TrainingPlan, base: _Base, share: Num, ends: Num, in_flight: Num, logits: Num) -> Memory:
+def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Num, logits: Num) -> Memory:
     """Model states and activations of a stage with `ends` parameters beside its share of the fullest one's layers."""
-    held = Held(*(getattr(base.held, field.name) * share for field in fields(Held)))
+    held = Held(*(getattr(made.held, field.name) * share for field in fields(Held)))
     layout, workload = plan.layout, plan.workload
     frozen = workload.workload == "lora"
     weight, gradient, master = state_bytes(plan)
     frozen_weight = ELEMENT_BYTES[workload.quantized_base] if frozen and workload.quantized_base else weight
-    adapters = held.dense_trained if frozen else 0.0
-    trained_dense = adapters if frozen else held.dense + ends
+    adapters = (held.dense_trained, held.expert_trained) if frozen else (0.0, 0.0)
+    trained_dense = held.dense_trained if frozen else held.dense + ends
     dp = layout.dp * layout.cp * 1.0
     expert_dp = maximum(1.0, dp * layout.tp / expert_parts(layout.tp, layout.ep))
 
@@ -157,17 +157,17 @@ def _stage(plan: TrainingPlan, base: _Base, share: Num, ends: Num, in_flight: Nu
         return sharded_bytes(dense, each, shards) + sharded_bytes(expert, each, expert_shards)
 
     wide = plan.recipe.quantized_ends_bytes if frozen and workload.quantized_base else weight
-    weights = divided(held.dense - adapters, held.expert, frozen_weight, 3) + divided(ends, 0.0, wide, 3)
-    weights = weights + divided(adapters, 0.0, weight, 3)
+    base = divided(held.dense - adapters[0], held.expert - adapters[1], frozen_weight, 3)
+    weights = base + divided(ends, 0.0, wide, 3) + divided(*adapters, weight, 3)
     states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1)
     offloaded = 1.0 * layout.offload_optimizer
     return Memory(
         weights_bytes=weights,
         gradients_bytes=divided(trained_dense, held.expert_trained, gradient, 2),
         optimizer_states_bytes=states * (1.0 - offloaded),
-        activations_bytes=base.kept.each * share * in_flight + base.kept.once,
+        activations_bytes=made.kept.each * share * in_flight + made.kept.once,
         logits_bytes=logits,
-        gathered_bytes=base.gathered,
+        gathered_bytes=made.gathered,
         workspace_bytes=0.0,
         overhead_bytes=0.0,
         context_bytes=0.0,

@@ -30,7 +30,7 @@ class TrainingWorkload(Spec):
     flash_attention: bool = True
     lora_rank: Count | None = None
     lora_targets: tuple[str, ...] = ()
-    """Names of the matrices with adapters (`q`, `kv`, `out`, `up`, `gate`, `down`); empty = the stack's default."""
+    """What has adapters, in the words of `llmplan.model.adapters`; empty = the stack's default."""
     quantized_base: QuantizedBase | None = None
     """Precision of frozen base weights (QLoRA)."""
     tokens: Annotated[float, Field(gt=0, le=1e18)] | None = None

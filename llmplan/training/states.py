@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import real
+from llmplan.model.adapters import Adapter, adapters_of
 from llmplan.model.model import Layer
 from llmplan.training.plan import TrainingPlan
-from llmplan.work.states import adapter_parameters, layers_on_stage, local_parameters
+from llmplan.work.states import adapter_parameters, layers_on_stage, local_adapter_parameters, local_parameters
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -55,14 +56,16 @@ def state_bytes(plan: TrainingPlan) -> tuple[float, float, float]:
     return recipe.parameter_bytes, gradient, master
 
 
-def adapters(plan: TrainingPlan, layer: Layer) -> float:
-    """Parameters of LoRA adapters in one layer, copied over tensor parallelism [1]."""
-    return adapter_parameters(layer, plan.workload.lora_rank if plan.lora else None, lora_targets(plan))
+def adapters(plan: TrainingPlan, layer: Layer) -> tuple[Adapter, ...]:
+    """LoRA adapters of one layer; none where the model itself is trained."""
+    if not plan.lora:
+        return ()
+    return adapters_of(plan.model, layer, plan.workload.lora_targets or plan.recipe.lora_targets)
 
 
-def lora_targets(plan: TrainingPlan) -> tuple[str, ...]:
-    """Names of the matrices that have adapters."""
-    return plan.workload.lora_targets or plan.recipe.lora_targets
+def rank(plan: TrainingPlan) -> float:
+    """Rank of the adapters [1]."""
+    return real(plan.workload.lora_rank or plan.recipe.lora_rank)
 
 
 def layer_parameters(plan: TrainingPlan) -> Held:
@@ -70,19 +73,28 @@ def layer_parameters(plan: TrainingPlan) -> Held:
     dense: Num = 0.0
     expert: Num = 0.0
     trained: Num = 0.0
+    trained_expert: Num = 0.0
     for layer in plan.model.layers:
         count = layers_on_stage(plan.model, layer, plan.layout)
         banks = sum((local_parameters(x, plan.layout) for x in layer.linears if x.routed), 0.0)
         rest = sum(
             (local_parameters(x, plan.layout) for x in layer.linears if not x.routed), real(layer.extra_parameters)
         )
-        added = adapters(plan, layer)
-        dense, expert, trained = dense + count * (rest + added), expert + count * banks, trained + count * added
-    return Held(dense, expert, trained, 0.0) if plan.lora else Held(dense, expert, dense, expert)
+        for adapter in adapters(plan, layer):
+            added = count * local_adapter_parameters(adapter, rank(plan), plan.layout)
+            if adapter.linear.routed:
+                trained_expert = trained_expert + added
+            else:
+                trained = trained + added
+        dense, expert = dense + count * rest, expert + count * banks
+    if plan.lora:
+        return Held(dense + trained, expert + trained_expert, trained, trained_expert)
+    return Held(dense, expert, dense, expert)
 
 
 def trained_parameters(plan: TrainingPlan) -> float:
     """Parameters that are trained, and that a checkpoint holds [1]: all, or those of the adapters."""
-    if plan.workload.workload != "lora":
+    if not plan.lora:
         return real(plan.model.parameters)
-    return sum(adapters(plan, layer) * layer.count for layer in plan.model.layers)
+    found = ((layer, one) for layer in plan.model.layers for one in adapters(plan, layer))
+    return sum(layer.copies * adapter_parameters(one, rank(plan)) for layer, one in found)

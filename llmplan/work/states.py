@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts, lora_parameters, split_parts
+from llmplan.model.adapters import Adapter
 from llmplan.model.model import Layer, Linear, Model
 
 if TYPE_CHECKING:
@@ -24,12 +24,41 @@ def local_parameters(linear: Linear, layout: Any) -> Num:
     return (linear.parameters - bias) / split_parts(layout.tp, real(linear.split_limit)) + bias
 
 
-def adapter_parameters(layer: Layer, rank: int | None, targets: Collection[str]) -> float:
-    """Parameters of LoRA adapters in one layer, copied over tensor parallelism [1]; rank None = no adapters."""
-    if rank is None:
-        return 0.0
-    chosen = [linear for linear in layer.linears if linear.name in targets]
-    return sum(linear.experts * real(lora_parameters(linear.inputs, linear.outputs, rank)) for linear in chosen)
+def adapter_parameters(adapter: Adapter, rank: float) -> float:
+    """Parameters of an adapter (of those of all experts), whole [1]. rank: as asked for [1]."""
+    linear = adapter.linear
+    return linear.experts * real(lora_parameters(linear.inputs, adapter.outputs, adapter.times * rank))
+
+
+def adapter_shape(adapter: Adapter, layout: Any) -> tuple[Num, Num]:
+    """Inputs and outputs of an adapter (of one expert's) on one device [1].
+
+    Tensor parallelism divides it as its matrix: B where that has its outputs divided and A where its inputs, and
+    copies the other half (PEFT `tuners/lora/model.py`: `colwise` shards lora_B, `rowwise` lora_A).
+    """
+    inputs: Num = real(adapter.linear.inputs)
+    if adapter.linear.split == "row":
+        inputs = inputs / _parts(adapter.linear, layout)
+    outputs: Num = 0.0
+    for piece in adapter.pieces:
+        outputs = outputs + piece.outputs / (_parts(piece.linear, layout) if piece.linear.split == "column" else 1.0)
+    return inputs, outputs
+
+
+def local_adapter_parameters(adapter: Adapter, rank: float, layout: Any) -> Num:
+    """Parameters of an adapter on one device, after tensor and expert parallelism [1]."""
+    inputs, outputs = adapter_shape(adapter, layout)
+    experts = real(adapter.linear.experts)
+    held = experts / minimum(layout.ep * 1.0, experts)
+    return held * lora_parameters(inputs, outputs, adapter.times * rank)
+
+
+def _parts(linear: Linear, layout: Any) -> Num:
+    """Parts that tensor parallelism cuts one matrix into, an expert's included [1]."""
+    if linear.routed:
+        parts: Num = expert_parts(layout.tp, layout.ep) / layout.ep
+        return parts
+    return split_parts(layout.tp, real(linear.split_limit))
 
 
 def layers_on_stage(model: Model, layer: Layer, layout: Any) -> Num:

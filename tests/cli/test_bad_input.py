@@ -38,7 +38,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--stack test-serving", ("stack test-serving does not train; it is for serve",)),
     ("--quantized-base nf4", ("quantized_base goes with workload lora, and the workload is pretrain",)),
     ("--lora-rank 8 --workload finetune", ("lora_rank goes with workload lora, and the workload is finetune",)),
-    ("--workload lora --lora-targets q,value", ("has no matrix 'value'", "it has q, kv")),
+    ("--workload lora --lora-targets q,value", ("has no matrix 'value'", "it has q, k, v")),
     ("--target-len 128", ("target_len goes with encoder-decoder models, and small is not one",)),
     ("--tp 0", ("--tp: input should be greater than or equal to 1, got '0'",)),
     ("--devices -8", ("--devices: input should be greater than or equal to 1, got '-8'",)),

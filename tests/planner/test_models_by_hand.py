@@ -87,12 +87,12 @@ class TestAlbert:
 
 
 class TestLora:
-    """Llama 3.1 8B: 32 layers, h 4096, 8 kv heads of 128, f 14336, vocabulary 128256; rank 16 on q and kv."""
+    """Llama 3.1 8B: 32 layers, h 4096, 8 kv heads of 128, f 14336, vocabulary 128256; rank 16 on q, k and v."""
 
     LAYERS, H, KV, F, VOCAB, RANK = 32, 4096, 1024, 14336, 128256, 16
     MATRICES = LAYERS * (2 * H * H + 2 * H * KV + 3 * H * F)
     REST = (2 * LAYERS + 1) * H + 2 * VOCAB * H
-    ADAPTERS = LAYERS * RANK * ((H + H) + (H + 2 * KV))
+    ADAPTERS = LAYERS * RANK * ((H + H) + 2 * (H + KV))
 
     def asked(self, **words: Any) -> Plan:
         fixed = {"workload": "lora", "lora_rank": 16, "lora_targets": "q,kv", "stack": "generic", "seq_len": 2048}
