@@ -1,6 +1,6 @@
 """From an answer to plain data: its fields are the keys, and what is None does not apply and is left out.
 
-`SameAs` and `Parts` stand in the annotations of mappings, for the JSON Schema; nothing here is validated.
+`SameAs` and `PartsOf` stand in the annotations of mappings, for the JSON Schema; nothing here is validated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def dumps(value: Any, *, indent: int | None = 2) -> str:
 
 
 def present(parts: Mapping[str, Any]) -> dict[str, float]:
-    """Parts of a whole that are there; a part of nothing does not apply."""
+    """PartsOf of a whole that are there; a part of nothing does not apply."""
     return {name: float(value) for name, value in parts.items() if float(value) != 0.0}
 
 
@@ -49,7 +49,7 @@ class SameAs:
         return handler(self.described)
 
 
-class Parts:
+class PartsOf:
     """A mapping of amounts, whose keys are fields of a class."""
 
     def __init__(self, described: type, left_out: tuple[str, ...] = ()) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.expressions import call_words, expression, leaf_name
 from llmplan.answer.formula_text import FormulaText, formula_text
-from llmplan.answer.recording import Call, Result
+from llmplan.answer.recording import Call, ResultMark
 from llmplan.formulas.traced import in_order, remembers
 from llmplan.version import __version__
 
@@ -136,7 +136,7 @@ def explanation(found: Explained) -> Explanation:
         if id(note.call) not in calls:
             calls[id(note.call)] = len(listed)
             listed.append(note.call)
-        op, name = ("result", note.field) if isinstance(note, Result) else ("argument", note.name)
+        op, name = ("result", note.field) if isinstance(note, ResultMark) else ("argument", note.name)
         return Node(value=value, op=op, of=of, name=name or None, call=calls[id(note.call)])
 
     made = [node(number) for number in order]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmplan.answer.recording import Argument, Call, Constant, Result
+from llmplan.answer.recording import ArgumentMark, Call, Constant, ResultMark
 from llmplan.formulas.traced import remembers
 
 _SIGNS = {"+": (1, " + "), "-": (1, " - "), "*": (2, " x "), "/": (2, " / "), "//": (2, " // "), "**": (4, " ^ ")}
@@ -33,7 +33,7 @@ def maker(number: Any) -> Any:
     """The number that this one is under its last names: a result of a function, an operation, a leaf, or plain."""
     while remembers(number) and number.op == "name":
         inner = number.of[0]
-        if isinstance(number.note, Result) and not (remembers(inner) and inner.op in ("name", "leaf")):
+        if isinstance(number.note, ResultMark) and not (remembers(inner) and inner.op in ("name", "leaf")):
             break
         number = inner
     return number
@@ -44,17 +44,17 @@ def expression(number: Any) -> Expression:
     number = maker(number)
     inside = number.note.call if _is_result(number) else None
     body = number.of[0] if inside else number
-    writer = _Writer(inside, body)
+    writer = _ExpressionWriter(inside, body)
     text, _ = writer.write(body, top=True)
     return Expression(text, writer.where, writer.operands)
 
 
 def _is_result(number: Any) -> bool:
-    return remembers(number) and number.op == "name" and isinstance(number.note, Result)
+    return remembers(number) and number.op == "name" and isinstance(number.note, ResultMark)
 
 
 @dataclass(slots=True)
-class _Writer:
+class _ExpressionWriter:
     """Writes one expression; call: in whose body it stands."""
 
     call: Call | None
@@ -98,7 +98,7 @@ class _Writer:
         if number.op != "name":
             return None
         note = number.note
-        if isinstance(note, Argument):
+        if isinstance(note, ArgumentMark):
             return note.name if note.call is self.call or not remembers(number.of[0]) else None
         if maker(number) is not number:
             return None
@@ -170,7 +170,7 @@ def leaf_name(number: Any) -> str:
     return ".".join(key for key in keys[-2:] if not key.isdigit()) if len(keys) > 2 else keys[-1]
 
 
-def result_name(mark: Result) -> str:
+def result_name(mark: ResultMark) -> str:
     """`matmul_seconds`, `layer.work.matmul`, with the words that the call was given: `product_seconds (q, forward)`."""
     words = call_words(mark.call)
     return f"{mark.call.name}{'.' if mark.field else ''}{mark.field}{f' ({words})' if words else ''}"

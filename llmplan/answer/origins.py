@@ -26,7 +26,7 @@ _ROOT = builtin("devices").parent.parent
 
 
 @dataclass(frozen=True)
-class Layer:
+class EntryPart:
     """A part of an entry's file that may hold a number: the file, the keys that lead to the part, the part."""
 
     file: Path
@@ -71,12 +71,12 @@ class Origins:
         depth = 2 if keys[1] in BY_KIND else 1
         return self._written(list(self._efficiencies()), keys[1:], depth, f"device.{'.'.join(keys)}")
 
-    def _efficiencies(self) -> Iterator[Layer]:
+    def _efficiencies(self) -> Iterator[EntryPart]:
         """Measured efficiencies of the device, of the one that it is like, of its kind."""
         layer = self._file("devices", self.plan.device.id)
         while True:
             own = layer.data.get("efficiency") or {}
-            yield Layer(layer.file, ("efficiency",), own)
+            yield EntryPart(layer.file, ("efficiency",), own)
             if not own.get("like"):
                 break
             layer = self._file("devices", own["like"])
@@ -89,7 +89,7 @@ class Origins:
         return self._written([self._file("clusters", self.plan.cluster.id)], keys, 1, f"cluster.{'.'.join(keys)}")
 
     @cached_property
-    def _stacks(self) -> list[Layer]:
+    def _stacks(self) -> list[EntryPart]:
         """The stack's entry and those that stand in for what it leaves out."""
         found = [self._file("stacks", self.plan.stack.id)]
         while parent := found[-1].data.get("parent"):
@@ -97,14 +97,14 @@ class Origins:
         return found
 
     @cached_property
-    def _version(self) -> list[Layer]:
+    def _version(self) -> list[EntryPart]:
         """The version of the stack that the plan means, where its entry tells some apart."""
         versions = self.plan.stack.versions
         taken = choose(versions, self.plan.options.stack_version)
         if taken is None:
             return []
         index = versions.index(taken)
-        return [Layer(self._stacks[0].file, ("versions", str(index)), self._stacks[0].data["versions"][index])]
+        return [EntryPart(self._stacks[0].file, ("versions", str(index)), self._stacks[0].data["versions"][index])]
 
     def _coefficients(self, keys: tuple[str, ...]) -> str:
         layers = [*self._version, *self._stacks]
@@ -122,11 +122,13 @@ class Origins:
         return self._written(self._stacks, (part, *keys), 1, ".".join((path, *keys)))
 
     @cached_property
-    def _rules(self) -> list[Layer]:
+    def _rules(self) -> list[EntryPart]:
         """Rules of the engine that hold in the plan's version, the latest first."""
         count = len(self.plan.stack.rules_at(self.plan.options.stack_version))
         rules = self._stacks[0].data.get("rules", [])[:count]
-        return [Layer(self._stacks[0].file, ("rules", str(index)), rules[index]) for index in reversed(range(count))]
+        return [
+            EntryPart(self._stacks[0].file, ("rules", str(index)), rules[index]) for index in reversed(range(count))
+        ]
 
     def _engine(self, keys: tuple[str, ...]) -> str:
         """A field of the engine's policy, as it is or as options and a small device change it."""
@@ -177,16 +179,16 @@ class Origins:
             return self._file("prices", keys[0]).field(keys[1:])
         return f"{shown(self.catalog.table_file(name))}: {'.'.join(keys)}"
 
-    def _file(self, kind: str, name: str) -> Layer:
+    def _file(self, kind: str, name: str) -> EntryPart:
         return self._layer(self.catalog.find(kind, name))
 
-    def _layer(self, path: Path, *keys: str) -> Layer:
+    def _layer(self, path: Path, *keys: str) -> EntryPart:
         """A file, or the part of it under the keys."""
         if path not in self._read:
             self._read[path] = read_entry(path).data
-        return Layer(path, keys, _at(self._read[path], keys))
+        return EntryPart(path, keys, _at(self._read[path], keys))
 
-    def _written(self, layers: list[Layer], keys: tuple[str, ...], depth: int, path: str) -> str:
+    def _written(self, layers: list[EntryPart], keys: tuple[str, ...], depth: int, path: str) -> str:
         """The field of the first layer that has the first `depth` keys; else the default of its type."""
         layer = next((layer for layer in layers if layer.has(keys[:depth])), None)
         return layer.field(keys) if layer is not None and layer.has(keys) else self._default(path)

@@ -42,7 +42,7 @@ class Call:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Argument:
+class ArgumentMark:
     """Mark of a number that a call was given."""
 
     call: Call
@@ -50,7 +50,7 @@ class Argument:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Result:
+class ResultMark:
     """Mark of a number that a call gave; field: which, where it gave several."""
 
     call: Call
@@ -132,7 +132,8 @@ def _marking(function: FunctionType, marking: dict[FunctionType, Any]) -> Any:
         given = dict(zip(names, args, strict=False)) | kwargs
         call = Call(function, given)
         inside = {
-            name: renamed(value, Argument(call, name)) if _is_number(value) else value for name, value in given.items()
+            name: renamed(value, ArgumentMark(call, name)) if _is_number(value) else value
+            for name, value in given.items()
         }
         first = leaf(0.0, None).serial  # what was made before is only handed on
         return _results(function(**inside), call, "", first)
@@ -150,7 +151,7 @@ def _results(value: Any, call: Call, path: str, first: int) -> Any:
     if _is_number(value):
         if remembers(value) and value.serial < first:
             return value
-        call.results[id(value)] = renamed(value, Result(call, path))
+        call.results[id(value)] = renamed(value, ResultMark(call, path))
         return call.results[id(value)]
     dot = f"{path}." if path else ""
     if isinstance(value, tuple) and type(value) is tuple:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from llmplan.answer.data import Parts, present
+from llmplan.answer.data import PartsOf, present
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures
 from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottleneck
 from llmplan.answer.training import ModelAnswer
@@ -105,9 +105,9 @@ class ServingTimeAnswer:
     """One decoding step and one prefill of a replica: of one request, or of all in flight where nothing is written."""
 
     decode_step_seconds: Amount
-    decode_parts: Annotated[dict[str, float], Parts(Step)]
+    decode_parts: Annotated[dict[str, float], PartsOf(Step)]
     prefill_seconds: Amount
-    prefill_parts: Annotated[dict[str, float], Parts(Step)]
+    prefill_parts: Annotated[dict[str, float], PartsOf(Step)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

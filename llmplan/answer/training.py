@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from llmplan.answer.bottleneck import Bottleneck, bottleneck
-from llmplan.answer.data import Parts, present
+from llmplan.answer.data import PartsOf, present
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.memory import Memory
 from llmplan.training.states import trained_parameters
@@ -16,7 +16,7 @@ from llmplan.vocabulary import Amount
 if TYPE_CHECKING:
     from llmplan.answer.economics.cost import RunCost
     from llmplan.answer.economics.energy import RunEnergy
-    from llmplan.answer.economics.run import Run
+    from llmplan.answer.economics.run import RunAnswer
     from llmplan.answer.economics.storage import RunStorage
     from llmplan.answer.economics.summary import Economics
     from llmplan.answer.limits import LimitAnswer
@@ -46,7 +46,7 @@ class MemoryAnswer:
     """What a process may take."""
     capacity_bytes: Amount
     """What the driver reports."""
-    parts: Annotated[dict[str, float], Parts(Memory, left_out=("host_bytes",))]
+    parts: Annotated[dict[str, float], PartsOf(Memory, left_out=("host_bytes",))]
     """They sum to the peak; a part of nothing is left out."""
     host_bytes_per_node: Amount | None = None
     """Optimizer states that were moved to the host."""
@@ -67,7 +67,7 @@ class TimeAnswer:
     """Wall time of one optimizer step."""
 
     step_seconds: Interval
-    parts: Annotated[dict[str, float], Parts(StepTime)]
+    parts: Annotated[dict[str, float], PartsOf(StepTime)]
     """They sum to the step; a part of nothing is left out."""
 
 
@@ -88,7 +88,7 @@ class TrainingResult:
     hfu: Amount
     """The same with recomputed FLOPs."""
     bottleneck: Bottleneck
-    run: Run | None = None
+    run: RunAnswer | None = None
     """This and what follows: where the length of the run was said."""
     cost: RunCost | None = None
     energy: RunEnergy | None = None

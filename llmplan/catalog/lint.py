@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import model_validator
 
 from llmplan.files import Document, Path_
-from llmplan.machine.hardware import Cluster, Device, HostLink, Memory, Power, Price, PriceList, ScaleUp
+from llmplan.machine.hardware import Cluster, Device, DeviceMemory, HostLink, Power, Price, PriceList, ScaleUp
 from llmplan.schema import Source, Spec
 from llmplan.units import BytesPerSecond
 
@@ -259,7 +259,7 @@ def _value(document: Document, path: Path_) -> object:
 
 def _is_field(steps: list[str]) -> bool:
     """Whether `memory` or `memory.type` names something that a device has."""
-    parts: dict[str, type[Spec]] = {"memory": Memory, "scale_up": ScaleUp, "host_link": HostLink, "power": Power}
+    parts: dict[str, type[Spec]] = {"memory": DeviceMemory, "scale_up": ScaleUp, "host_link": HostLink, "power": Power}
     first, *rest = steps
     if first not in Device.model_fields or not rest:
         return first in Device.model_fields

@@ -21,7 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
-class Memory(Spec):
+class DeviceMemory(Spec):
     """Memory of one device."""
 
     type: str
@@ -32,7 +32,7 @@ class Memory(Spec):
     bandwidth: Annotated[BytesPerSecond, Field(gt=0)]
 
 
-def resized(memory: Memory, capacity: float) -> Memory:
+def resized(memory: DeviceMemory, capacity: float) -> DeviceMemory:
     """The same memory in another size [bytes], of which the driver takes the same share."""
     reserved = memory.reserved * capacity / memory.capacity
     return memory.model_copy(update={"capacity": capacity, "reserved": reserved})
@@ -180,7 +180,7 @@ class Device(Spec):
     form_factor: str = ""
     release: Annotated[int, Field(ge=2010, le=2030)]
     aliases: tuple[str, ...] = ()
-    memory: Memory
+    memory: DeviceMemory
     peak: dict[Precision, FlopPerSecond]
     """Dense FLOP/s by precision of the matrix units (fp32: of the vector units)."""
     sparse_peak: dict[Precision, FlopPerSecond] = {}

@@ -10,7 +10,7 @@ from llmplan.formatting import count, decimal, duration, plain
 if TYPE_CHECKING:
     from llmplan.answer.economics.cost import Offer, RunCost
     from llmplan.answer.economics.energy import PowerDraw, RunEnergy
-    from llmplan.answer.economics.run import Run
+    from llmplan.answer.economics.run import RunAnswer
     from llmplan.answer.economics.storage import RunStorage
     from llmplan.answer.serving import ServingResult
     from llmplan.answer.training import TrainingResult
@@ -36,7 +36,7 @@ def run_lines(result: TrainingResult) -> Lines:
         yield from _storage_lines(result.storage)
 
 
-def _run_lines(run: Run) -> Lines:
+def _run_lines(run: RunAnswer) -> Lines:
     wall, reliability = run.wall_seconds, run.reliability
     hours = f"{count(run.device_hours)} device-hours"
     unit, name = (DAY, " d") if wall.value >= DAY else (HOUR, " h")

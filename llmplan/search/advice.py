@@ -24,16 +24,16 @@ MOST_CHANGES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Remedy:
     """A change after which there is an answer, and the best of it."""
 
     sentence: str
     best: Any
 
 
-def what_would_do(ask: Ask, asked: Search, catalog: Catalog) -> list[Change]:
+def what_would_do(ask: Ask, asked: Search, catalog: Catalog) -> list[Remedy]:
     """The smallest changes that do, by kind: dimensions opened, memory saved, another method; then more devices."""
-    found: list[Change] = []
+    found: list[Remedy] = []
     largest = asked.devices[-1]
     fixed = ask.changed({"devices": ",".join(map(str, asked.devices))}, max_devices=None, top=1, pareto=None)
     fixed = fixed.changed({"global_batch": asked.bases[0].workload.global_batch})
@@ -75,19 +75,19 @@ def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
         yield "LoRA on an nf4 base", ask.changed({"workload": "lora", "quantized_base": "nf4"})
 
 
-def _try(found: list[Change], sentence: str, ask: Ask, catalog: Catalog) -> None:
+def _try(found: list[Remedy], sentence: str, ask: Ask, catalog: Catalog) -> None:
     """Notes the change if there is an answer then."""
     try:
         answer = search(question(ask, catalog)[0])
     except InputError:
         return
     if answer.best:
-        found.append(Change(sentence, answer.best[0]))
+        found.append(Remedy(sentence, answer.best[0]))
 
 
-def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[Change]:
+def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[Remedy]:
     """The smallest changes after which some deployment does."""
-    found: list[Change] = []
+    found: list[Remedy] = []
     for sentence, changed, least_rate in _serving_changes(ask, asked):
         if len(found) == MOST_CHANGES:
             break
@@ -120,10 +120,10 @@ def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask,
         yield "without max-cost-per-million", quiet.changed({"limits": None}, limits=Limits()), rate
 
 
-def _try_serving(found: list[Change], sentence: str, ask: Ask, catalog: Catalog, least_rate: float | None) -> None:
+def _try_serving(found: list[Remedy], sentence: str, ask: Ask, catalog: Catalog, least_rate: float | None) -> None:
     try:
         answer = search_serving(serving_question(ask, catalog, least_rate)[0])
     except InputError:
         return
     if answer.best:
-        found.append(Change(sentence, answer.best[0]))
+        found.append(Remedy(sentence, answer.best[0]))

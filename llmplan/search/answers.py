@@ -21,11 +21,11 @@ from llmplan.vocabulary import Amount
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
     from llmplan.catalog.catalog import Catalog
-    from llmplan.search.advice import Change
+    from llmplan.search.advice import Remedy
     from llmplan.search.most import Most
     from llmplan.search.request import Ask
     from llmplan.search.serving import ServingSearch
-    from llmplan.search.training import Found, Search
+    from llmplan.search.training import Search, SearchFound
     from llmplan.serving.estimate import ServingEstimate
 
 
@@ -158,7 +158,7 @@ class FitAnswer:
 
 
 def training_answer(
-    ask: Ask, asked: Search, found: Found[TrainingEstimate], assumed: Sequence[str], changes: Sequence[Change],
+    ask: Ask, asked: Search, found: SearchFound[TrainingEstimate], assumed: Sequence[str], changes: Sequence[Remedy],
     catalog: Catalog,
 ) -> FitAnswer:  # fmt: skip
     """The answer of a search of layouts."""
@@ -187,8 +187,8 @@ def training_answer(
 
 
 def serving_answer(
-    ask: Ask, asked: ServingSearch, found: Found[ServingEstimate], assumed: Sequence[str], changes: Sequence[Change],
-    catalog: Catalog,
+    ask: Ask, asked: ServingSearch, found: SearchFound[ServingEstimate], assumed: Sequence[str],
+    changes: Sequence[Remedy], catalog: Catalog,
 ) -> FitAnswer:  # fmt: skip
     """The answer of a search of deployments."""
     from llmplan.answer.economics.serving import serving_economics
@@ -225,7 +225,7 @@ def maximized(ask: Ask, what: str, found: Most, catalog: Catalog) -> FitAnswer:
 
 
 def _common(
-    ask: Ask, found: Found[Any], assumed: Sequence[str], changes: Sequence[Change],
+    ask: Ask, found: SearchFound[Any], assumed: Sequence[str], changes: Sequence[Remedy],
     ranked: Callable[[int, Any], Ranked], missed: Callable[[Any], dict[str, LimitAnswer]],
 ) -> dict[str, Any]:  # fmt: skip
     """What answers about layouts and deployments have in common."""

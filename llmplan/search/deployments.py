@@ -15,7 +15,7 @@ from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
 from llmplan.serving.iteration import replica
-from llmplan.serving.loads import Answer, busy_replicas, capacity, respond
+from llmplan.serving.loads import Response, busy_replicas, capacity, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.setup.checks import expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
@@ -108,7 +108,7 @@ class Deployments:
     plan: ServingPlan
     rows: Any
     memory: ServingMemory
-    answer: Answer
+    answer: Response
     busy: Any
     capacity: Any
     devices: Any

@@ -69,7 +69,7 @@ class Goal:
         if money and self.market.terms(plan, devices).usd_per_hour is None:
             faults.append(
                 Fault(
-                    f"no on-demand price of {plan.device.id} is in the catalogue: its cost cannot be told "
+                    f"no on-demand price of {plan.device.id} is in the catalogue: its cost is not known "
                     "(--price gives one)"
                 )
             )

@@ -84,10 +84,10 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     bases = [replace(base, workload=base.workload.model_copy(update={"global_batch": batch})) for base in bases]
     objective, named = objective_of(wishes)
     assumed = [line for line in drafts[0].assumptions if not line.startswith("devices ")]  # what is searched for
-    told = [*assumed, *_told(ask, open_, bases[0], devices), *named]
+    assumed = [*assumed, *_filled_in(ask, open_, bases[0], devices), *named]
     limits = (ask.wanted.options.limits or Limits()).model_copy(update=wishes.limits.model_dump(exclude_none=True))
     goal = Goal(Market(catalog), objective, limits, wishes.surely, wishes.pareto or ())
-    return Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto), tuple(told)
+    return Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto), tuple(assumed)
 
 
 def opened(ask: Ask, dimensions: tuple[str, ...], foreign: str) -> dict[str, Choice]:
@@ -112,7 +112,7 @@ def _base(draft: Draft, catalog: Catalog) -> TrainingPlan:
     return base_plan(draft, catalog)
 
 
-def _told(ask: Ask, open_: Choices, base: TrainingPlan, devices: tuple[int, ...]) -> Iterator[str]:
+def _filled_in(ask: Ask, open_: Choices, base: TrainingPlan, devices: tuple[int, ...]) -> Iterator[str]:
     """What was filled in, and where an open dimension ends before what is legal."""
     if open_.get("devices", OPEN).values is None:
         yield (
@@ -122,10 +122,10 @@ def _told(ask: Ask, open_: Choices, base: TrainingPlan, devices: tuple[int, ...]
     if ask.wanted.options.global_batch is None:
         batch = base.workload.global_batch
         yield f"global_batch {batch}: {ROUNDS} sequences for each of {devices[-1]} devices"
-    yield from _limits_told(open_, base)
+    yield from _where_choices_end(open_, base)
 
 
-def _limits_told(open_: Choices, base: TrainingPlan) -> Iterator[str]:
+def _where_choices_end(open_: Choices, base: TrainingPlan) -> Iterator[str]:
     """Where open dimensions end."""
     known = base.stack.layouts
     one = [name for name in known.one if name not in open_]

@@ -15,7 +15,7 @@ from llmplan.search.deployments import Deployments, DeploymentSpace, chunks
 from llmplan.search.goal import SURELY
 from llmplan.search.rank import Best, Candidate, Front
 from llmplan.search.terms import Market
-from llmplan.search.training import MEMORY, MISSES, Counts, Found
+from llmplan.search.training import MEMORY, MISSES, Counts, SearchFound
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import serving_remarks
@@ -51,7 +51,7 @@ class ServingSearch:
         return closed and self.choices.get("batch", OPEN).values is None
 
 
-def search_serving(asked: ServingSearch) -> Found[ServingEstimate]:
+def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     if any(base.prefill is not None for base in asked.bases):
         raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
@@ -81,7 +81,7 @@ def search_serving(asked: ServingSearch) -> Found[ServingEstimate]:
     counts.removed = +counts.removed  # reasons that removed something
     found, certain = _estimates(best.winners()), _estimates(sure.winners())
     missed = () if found else _estimates(misses.winners())
-    return Found(found, next(iter(certain), None), _estimates(front.found), missed, counts)
+    return SearchFound(found, next(iter(certain), None), _estimates(front.found), missed, counts)
 
 
 def _estimates(found: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:

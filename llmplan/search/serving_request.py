@@ -40,10 +40,10 @@ def serving_question(
         limits.get("max_cost_per_million"), wishes.surely,
     )  # fmt: skip
     _check_prices(asked)
-    told = [line for line in bases[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))]
+    assumed = [line for line in bases[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))]
     if asked.opens_batch:
-        told.append(f"batch: powers of two up to {BATCHES[-1]}")
-    return asked, (*told, *named)
+        assumed.append(f"batch: powers of two up to {BATCHES[-1]}")
+    return asked, (*assumed, *named)
 
 
 def _limits(ask: Ask) -> dict[str, Any]:
@@ -72,10 +72,10 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
 
 
 def _check_prices(asked: ServingSearch) -> None:
-    """Raises InputError where cost is asked for and cannot be told."""
+    """Raises InputError where cost is asked for and no price is known."""
     money = "cost" in (asked.objective, *(asked.pareto or ())) or asked.most_cost is not None
     base = asked.bases[0]
     if money and asked.market.hourly(base, asked.devices[-1]) is None:
         raise InputError(
-            f"no on-demand price of {base.device.id} is in the catalogue: its cost cannot be told (--price gives one)"
+            f"no on-demand price of {base.device.id} is in the catalogue: its cost is not known (--price gives one)"
         )

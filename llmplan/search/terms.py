@@ -19,7 +19,7 @@ HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RunTerms:
     """usd_per_hour: of all devices [USD/h], None = not known; stretch: wall time over the time of the steps [1]."""
 
     usd_per_hour: float | None
@@ -31,7 +31,7 @@ class Market:
     """Terms by number of devices, looked up once each: price, checkpoints and interruptions know no layout."""
 
     catalog: Catalog
-    _known: dict[tuple[int, str], Terms] = field(default_factory=dict)
+    _known: dict[tuple[int, str], RunTerms] = field(default_factory=dict)
     _hourly: dict[int, float | None] = field(default_factory=dict)
 
     def hourly(self, plan: Setup, devices: int) -> float | None:
@@ -41,12 +41,12 @@ class Market:
             self._hourly[devices] = None if offer is None else offer.usd_per_hour
         return self._hourly[devices]
 
-    def terms(self, plan: TrainingPlan, devices: int) -> Terms:
+    def terms(self, plan: TrainingPlan, devices: int) -> RunTerms:
         """Terms of the plan's hardware and run on so many devices, as `estimate` has them."""
         key = devices, plan.workload.precision  # which changes the size of a checkpoint
         if key not in self._known:
             probe = plan.with_layout(Layout(dp=devices))
             found = economics(estimate(probe), self.catalog)
             stretch = 1.0 if found is None else found.run.wall_seconds.value / found.run.seconds.value
-            self._known[key] = Terms(self.hourly(plan, devices), stretch)
+            self._known[key] = RunTerms(self.hourly(plan, devices), stretch)
         return self._known[key]

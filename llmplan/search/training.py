@@ -45,7 +45,7 @@ EstimateT = TypeVar("EstimateT")
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[EstimateT]):
+class SearchFound(Generic[EstimateT]):
     """What a search found.
 
     best: what was asked for, best first; sure: the best of those whose whole memory band fits;
@@ -84,7 +84,7 @@ class Search:
         return self.goal.objective == "devices" and self.pareto is None
 
 
-def search(question: Search) -> Found[TrainingEstimate]:
+def search(question: Search) -> SearchFound[TrainingEstimate]:
     """Estimates every legal layout of every size and precision; memory is bounded by the chunks."""
     for base in question.bases:
         question.goal.check(base, question.devices[-1])
@@ -100,7 +100,7 @@ def search(question: Search) -> Found[TrainingEstimate]:
     simpler = run.simplest.than(run.best.found[0]) if of_speed and run.best.found else None
     simple = None if simpler is None else estimates([simpler])[0]
     front = estimates(run.front.found)
-    return Found(estimates(run.best.winners()), sure, front, misses, run.counts, simple)
+    return SearchFound(estimates(run.best.winners()), sure, front, misses, run.counts, simple)
 
 
 def estimates(found: Sequence[Candidate[TrainingPlan]]) -> tuple[TrainingEstimate, ...]:

@@ -1,6 +1,6 @@
 """From steps to what a client sees: static batches, closed loops, saturation, open arrivals.
 
-All figures are of one replica with `sequences` in flight there, until `Answer` puts replicas together.
+All figures are of one replica with `sequences` in flight there, until `Response` puts replicas together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What one replica does under a load.
 
     ttft: mean time to first token [s], steady; burst_ttft: mean when all requests start at once [s];
@@ -106,7 +106,7 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     return _Pace(decode, once * work.input_tokens / prompt)
 
 
-def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Answer:
+def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Response:
     """`batch` sequences start together; what is not resident waits for a place.
 
     Sequences of one length end together, so the batch runs in waves, the last of what is left over.
@@ -122,7 +122,7 @@ def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batc
     # wave i waits for i waves; the shares of sequences in full waves and in the last one weigh the mean
     last = rest / batch
     ttft = (1.0 - last) * (first + maximum(full - 1.0, 0.0) * once / 2.0) + last * (last_first + full * once)
-    return Answer(
+    return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=maximum(first, full * once + last_first), tpot=decode / at.written,
         request=request,
         requests_per_second=batch / request, output_tokens_per_second=batch * work.output_tokens / request,
@@ -139,7 +139,7 @@ def _wave(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: 
 
 def closed_loop(
     at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0
-) -> Answer:
+) -> Response:
     """`batch` requests are kept in flight; those that are not resident wait.
 
     In the time of one request every other one is prefilled once. The share `prefill_interference` of that
@@ -165,7 +165,7 @@ def closed_loop(
     rate = here / cycle
     request = outside + batch / rate
     ttft, burst = minimum(ttft, request), minimum(burst, request)  # the first token is not after the last
-    return Answer(
+    return Response(
         ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, minimum(outside + wait + own + others, request)), tpot=tpot,
         request=request, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
         sequences=here, queued=queued, decode=now.decode, prefill=now.prefill,
@@ -179,7 +179,7 @@ def capacity(at: Replica, work: ServingWorkload, policy: ServingPolicy, resident
 
 def open_arrivals(
     at: Replica, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num, copies: Num = 1.0
-) -> Answer:
+) -> Response:
     """Requests arrive at `rate` a second at this replica, independently of each other.
 
     The number in flight is the one at which a replica that is kept full completes just as many (Little's
@@ -207,7 +207,7 @@ def open_arrivals(
     wait = queue + many_server_wait(more * tpot + own, resident, here / resident)
     ttft = outside_seconds(at, here * copies) + residual + own + wait
     done = minimum(arriving, most)
-    return Answer(
+    return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
         request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
         sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill,
@@ -232,7 +232,7 @@ def busy_replicas(work: ServingWorkload, copies: Num) -> Num:
     return copies if work.batch is None else minimum(copies, work.batch)
 
 
-def respond(at: Replica, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Answer:
+def respond(at: Replica, work: ServingWorkload, policy: ServingPolicy, copies: Num, resident: Num) -> Response:
     """What one busy of so many replicas does under the workload's load; resident: sequences that fit in one [1].
 
     `batch` and `request_rate` are those of all replicas together and divided evenly.

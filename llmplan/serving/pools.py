@@ -15,7 +15,7 @@ from llmplan.machine.precision import STORED_BYTES
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import (
     BUSIEST,
-    Answer,
+    Response,
     decode_step,
     decoding_steps,
     outside_seconds,
@@ -51,7 +51,7 @@ def pools_of(plan: ServingPlan, decode: Replica) -> Pools | None:
     return Pools(reads, real(plan.prefill.dp), decode, real(plan.layout.dp))
 
 
-def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Num) -> Answer:
+def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Num) -> Response:
     """What one decoding replica does under the workload's load; places: sequences that fit in one [1].
 
     A request is read by a replica of the first pool, its cache goes over the fabric, and it is written in the second,
@@ -80,12 +80,12 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     return _answer(pools, work, here, rate, wait, own + moved)
 
 
-def _answer(pools: Pools, work: ServingWorkload, here: Num, rate: Num, wait: Num, first: Num) -> Answer:
+def _answer(pools: Pools, work: ServingWorkload, here: Num, rate: Num, wait: Num, first: Num) -> Response:
     at = pools.decode
     decode = decode_step(at, work, here).total
     ttft = wait + first
     request = ttft + decoding_steps(at, work) * decode
-    return Answer(
+    return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=first + percentile_95(wait), tpot=decode / at.written, request=request,
         requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens, sequences=here,
         queued=0.0 * here, decode=decode, prefill=first,

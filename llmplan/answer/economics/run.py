@@ -20,7 +20,7 @@ DAY, HOUR = 86400.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunAnswer:
     """A run from its first step to its last."""
 
     tokens: Amount
@@ -52,13 +52,13 @@ def run_tokens(plan: TrainingPlan) -> float | None:
     return None
 
 
-def run_of(found: TrainingEstimate, tokens: float, reliability: Reliability, wait: float = 1.0) -> Run:
+def run_of(found: TrainingEstimate, tokens: float, reliability: Reliability, wait: float = 1.0) -> RunAnswer:
     """The run of so many tokens; wait: by which reading data lengthens the steps [1]."""
     rate, goodput = found.tokens_per_second, reliability.goodput
     share = (goodput if goodput is not None and reliability.advances else 1.0) / wait
     work = Interval(tokens / rate.value, tokens / rate.high, tokens / rate.low)
     wall = Interval(work.value / share, work.low / share, work.high / share)
-    return Run(
+    return RunAnswer(
         tokens=tokens, steps=real(math.ceil(tokens / step_tokens(found.plan))), seconds=work, wall_seconds=wall,
         days=wall.value / DAY, device_hours=wall.value * found.plan.devices / HOUR,
         interruptions=wall.value / reliability.interval_seconds,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmplan.answer.economics.cost import RunCost, offers_of
 from llmplan.answer.economics.energy import RunEnergy, assumed_power, missing_power, run_energy
 from llmplan.answer.economics.reliability import Reliability, reliability_of
-from llmplan.answer.economics.run import HOUR, Run, run_of, run_tokens
+from llmplan.answer.economics.run import HOUR, RunAnswer, run_of, run_tokens
 from llmplan.answer.economics.storage import RunStorage, storage_of
 from llmplan.formatting import decimal, duration
 from llmplan.setup.codes import warning
@@ -27,7 +27,7 @@ _MUCH = 0.05  # share of a run that checkpoints may take before it is worth a wa
 class Economics:
     """A run, part by part, and what is worth knowing about it."""
 
-    run: Run
+    run: RunAnswer
     cost: RunCost
     energy: RunEnergy
     storage: RunStorage
