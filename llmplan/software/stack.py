@@ -84,6 +84,9 @@ class TrainingRecipe(Spec):
     """How tokens go to their experts."""
     dispatch_bytes: float = 2.0
     """Bytes of an element on the way to its expert; the way back has 16 bits."""
+    divided_transfers: bool = False
+    """What a pipeline stage sends is divided over tensor parallelism and gathered behind, also without sequence
+    parallelism."""
     fused_experts: bool = False
     """Experts run in fused kernels, whose rate was measured, not in grouped products of a library."""
     routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.0

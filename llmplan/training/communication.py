@@ -11,7 +11,7 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import exposed_seconds
-from llmplan.machine.links import Links, gather, send
+from llmplan.machine.links import Links, all_reduce, gather, send
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.training.flow import micro_tokens
 from llmplan.training.plan import TrainingPlan
@@ -24,17 +24,22 @@ if TYPE_CHECKING:
 FORWARD_SHARE = 1.0 / 3.0
 """Share of a micro-batch's computation that is its forward pass: the backward pass computes two products for one."""
 
+TRANSFERS = 2.0
+"""Messages between two stages for a micro-batch: its activations on, their gradients back."""
+
 
 def pipeline_transfer(plan: TrainingPlan, links: Links) -> Num:
     """Activations and their gradients between stages, for one micro-batch [s]; vp times as often when interleaved.
 
-    Ignored: sends that run beside the next chunk's work (they are short beside the bubble that they lengthen).
+    One message each way, and they wait for each other (1F1B: send forward, receive backward; then the reverse).
+    Ignored: sends that run beside the next chunk's work (they are short beside the bubble that they lengthen), and the
+    all-gather inside a domain where a message was divided.
     """
     layout = plan.layout
-    copies = 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
+    copies = layout.tp if plan.recipe.divided_transfers else 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
     size = WIDE_BYTES * micro_tokens(plan) * plan.model.hidden / copies
     near = layout.tp * layout.cp * layout.dp * 2.0 <= links.domain
-    return where(layout.pp > 1, layout.vp * send(links, size, near), 0.0)
+    return where(layout.pp > 1, TRANSFERS * layout.vp * send(links, size, near), 0.0)
 
 
 def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, micro_batches: Num) -> Num:
@@ -53,13 +58,18 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
     dense, trained = held.dense + ends, held.dense_trained + (0.0 if plan.lora else ends)
 
     def over_replicas(dense: Num, expert: Num, each: Num) -> Num:
-        return gather(links, dense * each, dp, inner, layers) + gather(links, expert * each, expert_dp, spread, layers)
+        apart = where(expert > 0, gather(links, expert * each, expert_dp, spread, layers), 0.0)
+        return gather(links, dense * each, dp, inner, layers) + apart
+
+    def summed(size: Num, group: Num, inner: Num) -> Num:
+        return where(size > 0, layers * all_reduce(links, size / layers, group, inner), 0.0)
 
     grads = over_replicas(trained, held.expert_trained, gradient)
+    sums = summed(trained * gradient, dp, inner) + summed(held.expert_trained * gradient, expert_dp, spread)
     params = over_replicas(dense, held.expert, WIDE_BYTES)
     changed = over_replicas(trained, held.expert_trained, WIDE_BYTES)  # of a frozen base nothing comes back
     forward, backward = cover * FORWARD_SHARE, cover * (1.0 - FORWARD_SHARE)
-    replicated = exposed_seconds(2.0 * grads, backward, exposed)
+    replicated = exposed_seconds(sums, backward, exposed)
     scattered, updated = exposed_seconds(grads, backward, exposed), exposed_seconds(changed, forward, exposed)
     # Sharded gradients (stage 2) are reduced after every micro-batch: their full sum has no place to grow in.
     sharded = where(layout.zero >= 2, scattered * micro_batches, scattered) + updated

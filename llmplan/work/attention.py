@@ -31,8 +31,9 @@ arXiv 2407.08608, section 4.1)."""
 UNFUSED_BACKWARD = 2.0
 """Work of a backward pass that computes nothing again over the forward's."""
 SCORE_PASSES_FORWARD, SCORE_PASSES_BACKWARD = 5.5, 8.0
-"""Reads and writes of the score matrix by unfused attention, with mask and softmax in one kernel (Megatron-LM): QK^T
-out, softmax in and out, dropout in and out with its mask, product in."""
+"""Reads and writes of the score matrix by unfused attention, with mask and softmax in one kernel (Megatron-LM).
+Forward: QK^T out 1, softmax reads the half that is not masked and writes all 1.5, dropout 2, product in 1. Backward:
+out 1, dropout 2, softmax reads two halves and writes all 2, three products in 3. Ignored: dropout's mask of a byte."""
 FEW_STREAMS = 4.0
 """Sequences x cached heads below which reading the cache gets no faster: 2.5 to 8.3 on A100, H100 and B200."""
 

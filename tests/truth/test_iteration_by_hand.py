@@ -1,0 +1,240 @@
+"""An iteration of a serving engine part by part, and loads, counted by hand on a made-up machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmplan.serving.iteration import Step, iteration, replica
+from llmplan.serving.loads import BUSIEST, Answer, closed_loop, decode_step, open_arrivals, respond, static_batch
+from llmplan.serving.plan import ServingPlan, ServingWorkload
+from tests.truth.counting import EXPERTS, POLICY, cluster, machine, serving
+
+H, V, L = 8, 50, 2
+MATRICES = 8 * 12 + 8 * 12 + 12 * 8 + 3 * 8 * 20
+TABLE = V * H
+VECTORS = (8 + 12 + 8 + 20) + (24 + 8 + 40 + 8)  # inputs and results of the four products of a layer
+FLOPS, BYTES, LAUNCHES = machine(flops=1.0), machine(memory=1.0), machine(launches=True)
+DECODING = (8.0, 100.0, 0.0, 1.0)  # eight sequences with 100 tokens each
+READING = (0.0, 0.0, 32.0, 16.0)  # two prompts of 16
+
+
+def step(loaded: tuple[float, float, float, float], *arguments: Any, **words: Any) -> Step:
+    return iteration(replica(serving(*arguments, **words)), *loaded)
+
+
+class TestDecoding:
+    def test_flops(self) -> None:
+        found = step(DECODING, FLOPS)
+        assert found.matmul_seconds == pytest.approx(2 * 8 * (L * MATRICES + TABLE))
+        assert found.attention_seconds == pytest.approx(L * 2 * 8 * 100 * 4 * (3 + 3) / 0.67)
+
+    def test_weights_are_read_once(self) -> None:
+        found = step(DECODING, BYTES)
+        assert found.matmul_seconds == pytest.approx(2 * (L * (MATRICES + 8 * VECTORS) + TABLE + 8 * (H + V)))
+
+    def test_caches_are_read_once(self) -> None:
+        # keys and values of two heads of 3; sixteen streams
+        streams = (1 + (4 / 16) ** 2) ** 0.5
+        assert step(DECODING, BYTES).attention_seconds == pytest.approx(L * 8 * 100 * 2 * 2 * (3 + 3) * streams)
+
+    def test_launches(self) -> None:
+        found = step(DECODING, LAUNCHES)
+        assert found.matmul_seconds == pytest.approx(4 * L + 1)
+        assert found.attention_seconds == pytest.approx(L * 1e9)
+        assert found.elementwise_seconds == pytest.approx(4 * L)
+
+    def test_drafts(self) -> None:
+        # two drafted for each, three checked together; each draft passes a layer, a join of two vectors and the head
+        work = {"speculation": "mtp", "draft_tokens": 2, "acceptance": 0.5}
+        found = step(DECODING, FLOPS, work=work)
+        checked = 3 * 2 * 8 * (L * MATRICES + TABLE)
+        assert found.matmul_seconds == pytest.approx(checked + 2 * 2 * 8 * (MATRICES + 2 * H * H + TABLE))
+        assert replica(serving(FLOPS, work=work)).written == pytest.approx(1 + 0.5 + 0.25)
+
+
+class TestPrompts:
+    def test_flops(self) -> None:
+        found = step(READING, FLOPS)
+        assert found.matmul_seconds == pytest.approx(2 * (32 * L * MATRICES + 2 * TABLE))  # the last token of each
+        assert found.attention_seconds == pytest.approx(L * 2 * 32 * 8 * 4 * (3 + 3))
+
+    def test_bytes(self) -> None:
+        found = step(READING, BYTES)
+        layer = 2 * (8 + 8) + 2 * (3 * 8) + 3 * 20 + 1.5 * (12 + 12)
+        assert found.elementwise_seconds == pytest.approx(2 * 32 * L * layer)
+        assert found.attention_seconds == pytest.approx(2 * 32 * L * (4 + 2) * (3 + 3))
+
+    def test_beside_decoding_weights_are_read_once(self) -> None:
+        both = step((8.0, 100.0, 32.0, 16.0), BYTES)
+        assert both.matmul_seconds == pytest.approx(2 * (L * (MATRICES + 40 * VECTORS) + TABLE + 10 * (H + V)))
+
+
+class TestParallel:
+    def test_sums_over_tensor_parallelism(self) -> None:
+        # two a layer, of eight vectors; all but one's own, twice over
+        found = step(DECODING, machine(link=1.0), tp=2)
+        assert found.tensor_parallel_seconds == pytest.approx(2 * L * 2 * 1 / 2 * (2 * 8 * H))
+        assert step(DECODING, FLOPS, tp=2).matmul_seconds == pytest.approx(8 * (L * MATRICES + TABLE))
+
+    def test_exchange_of_experts(self) -> None:
+        # four replicas with eight sequences each; two copies, of which three quarters leave
+        found = step(DECODING, machine(link=1.0), spec=EXPERTS, dp=4, ep=4)
+        assert found.expert_parallel_seconds == pytest.approx(L * 2 * 2 * 3 / 4 * (2 * 8 * H))
+        assert found.tensor_parallel_seconds == 0
+
+    def test_narrow_there(self) -> None:
+        narrow = {"weight_precision": "fp8", "activation_precision": "fp8"}
+        found = step(DECODING, machine(link=1.0), spec=EXPERTS, dp=4, ep=4, work=narrow)
+        assert found.expert_parallel_seconds == pytest.approx(L * (1 + 2) * 2 * 3 / 4 * (8 * H))
+
+    def test_fitted_share_of_collectives(self) -> None:
+        once = step(DECODING, machine(link=1.0), tp=2).tensor_parallel_seconds
+        found = step(DECODING, machine(link=1.0), tp=2, numbers={"communication_factor": 3.0})
+        assert found.tensor_parallel_seconds == pytest.approx(3 * once)
+
+    def test_a_round_of_a_pipeline(self) -> None:
+        # both halves of the batch pass both stages: every weight is read twice, every row once; two messages of a half
+        found = step(DECODING, BYTES, pp=2)
+        halves = 2 * (2 * (L / 2 * (MATRICES + 4 * VECTORS)) * 2) / 2 + 2 * (TABLE + 4 * (H + V))
+        assert found.matmul_seconds == pytest.approx(halves)
+        assert step(DECODING, FLOPS, pp=2).matmul_seconds == pytest.approx(8 * (L * MATRICES + TABLE))
+        sent = step(DECODING, machine(link=1.0), pp=2).pipeline_transfer_seconds
+        assert sent == pytest.approx(2 * (2 * 4 * H))
+
+
+class TestHost:
+    NUMBERS = {"decode_layer_seconds": 1.0, "iteration_seconds": 10.0, "sequence_seconds": 100.0}
+
+    def test_captured_steps(self) -> None:
+        found = step(DECODING, machine(), numbers={**self.NUMBERS, "operation_host_seconds": 1e6})
+        assert found.host_seconds == pytest.approx(L + 10 + 8 * 100)
+        assert step(DECODING, machine(), numbers=self.NUMBERS, pp=2).host_seconds == pytest.approx(L + 10 + 8 * 100)
+
+    def test_prompts_are_launched_operation_by_operation(self) -> None:
+        # 6 matrices, attention and rotation, two norms, two additions
+        found = step(READING, machine(), numbers={"operation_host_seconds": 1.0})
+        assert found.host_seconds == pytest.approx(12 * L)
+        # a device that is slower hides them
+        slow = step(READING, FLOPS, numbers={"operation_host_seconds": 1.0})
+        assert slow.host_seconds == pytest.approx(0, abs=1e-6)
+
+
+def test_decoder_of_an_encoder() -> None:
+    """An encoder reads prompts; its decoder writes, with keys of the prompt made once."""
+    spec = {"architecture": "encoder-decoder", "encoder_layers": 1}
+    read = step(READING, FLOPS, spec=spec)
+    assert read.matmul_seconds == pytest.approx(2 * (32 * MATRICES + 32 * 8 * 12 + 2 * TABLE))
+    written = step((8.0, 100.0, 0.0, 16.0), FLOPS, spec=spec)
+    cross = 8 * 12 + 12 * 8
+    assert written.matmul_seconds == pytest.approx(2 * 8 * (MATRICES + cross + TABLE))
+    assert written.attention_seconds == pytest.approx(2 * 8 * (84 + 16) * 4 * (3 + 3) / 0.67)
+
+
+# Loads, with a machine on which only the host takes time: a second an iteration, whatever it holds
+
+
+def clock(**numbers: float) -> dict[str, Any]:
+    return {"numbers": {"iteration_seconds": 1.0, **numbers}}
+
+
+def served(work: dict[str, Any], **words: Any) -> tuple[ServingPlan, ServingWorkload]:
+    plan = serving(machine(), work={"input_tokens": 100, "output_tokens": 11, **work}, **{**clock(), **words})
+    return plan, plan.workload
+
+
+WHOLE = POLICY.model_copy(update={"mixed_steps": False, "max_batch_tokens": 400})
+
+
+class TestStatic:
+    def run(self, batch: float, resident: float) -> Answer:
+        plan, work = served({"load": "static"}, policy=WHOLE)
+        return static_batch(replica(plan), work, WHOLE, batch, resident)
+
+    def test_one_wave(self) -> None:
+        # four prompts a second: two steps read eight; then ten steps write what the first token leaves of eleven
+        found = self.run(8.0, 8.0)
+        assert (found.ttft, found.tpot, found.request) == pytest.approx((2, 1, 12))
+        assert found.output_tokens_per_second == pytest.approx(8 * 11 / 12)
+
+    def test_waves(self) -> None:
+        # eight, eight and four: the last reads in one step; first tokens after 2, 12 + 2 and 24 + 1 seconds
+        found = self.run(20.0, 8.0)
+        assert found.request == pytest.approx(12 + 12 + 11)
+        assert found.ttft == pytest.approx((8 * 2 + 8 * 14 + 4 * 25) / 20)
+        assert found.queued == 12
+
+
+class TestClosed:
+    def test_littles_law(self) -> None:
+        plan, work = served({}, policy=WHOLE)
+        found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
+        # eight requests: ten steps of writing, and a second of reading for each (one request is replaced at a time)
+        assert found.request == pytest.approx(10 + 8)
+        assert found.requests_per_second == pytest.approx(8 / 18)
+        assert found.requests_per_second * found.request == pytest.approx(8)
+
+    def test_reading_of_others_falls_between_tokens(self) -> None:
+        plan, work = served({}, policy=WHOLE, **clock(prefill_interference=0.5))
+        found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
+        assert found.tpot == pytest.approx(1 + 0.5 * 7 / 10)
+
+    def test_what_has_no_place_waits(self) -> None:
+        plan, work = served({}, policy=WHOLE)
+        found = closed_loop(replica(plan), work, WHOLE, 12.0, 8.0)
+        assert found.queued == 4
+        assert found.requests_per_second == pytest.approx(8 / 18)
+        assert found.request == pytest.approx(12 / (8 / 18))
+
+    def test_time_outside_the_engine(self) -> None:
+        plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, stream_seconds=0.25, group_seconds=100.0))
+        found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
+        assert found.request == pytest.approx(18 + 5 + 0.25 * 8)
+        plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, group_seconds=100.0), tp=2)
+        assert closed_loop(replica(plan), work, WHOLE, 8.0, 8.0).request == pytest.approx(18 + 5 + 100)
+
+    def test_mixed_steps_cost_what_they_add(self) -> None:
+        # an iteration takes a second with or without a prompt: reading is free beside writing
+        plan, work = served({})
+        found = closed_loop(replica(plan), work, POLICY, 8.0, 8.0)
+        assert found.request == pytest.approx(10, rel=1e-6)
+
+
+class TestOpen:
+    def run(self, rate: float, resident: float = 8.0) -> Answer:
+        plan, work = served({"load": "open", "request_rate": rate}, policy=WHOLE)
+        return open_arrivals(replica(plan), work, WHOLE, rate, resident)
+
+    def test_littles_law(self) -> None:
+        found = self.run(0.2)
+        # N requests take 10 + N seconds: N = 0.2 (10 + N)
+        assert found.sequences == pytest.approx(2.5, rel=1e-5)
+        assert found.tpot == pytest.approx(1 / (1 - 0.2))
+
+    def test_capacity(self) -> None:
+        most = 8 / 18
+        assert self.run(10.0).requests_per_second == pytest.approx(most)
+        # beyond 93 % of it times are those of 93 %
+        at, beyond = self.run(0.93 * most), self.run(10.0)
+        assert BUSIEST == 0.93
+        assert beyond.ttft == pytest.approx(at.ttft)
+
+    def test_each_of_several_replicas_has_its_part(self) -> None:
+        plan, work = served({"load": "open", "request_rate": 0.4}, policy=WHOLE, dp=2)
+        two = respond(replica(plan), work, WHOLE, 2.0, 8.0)
+        assert two.sequences == pytest.approx(self.run(0.2).sequences)
+
+
+def test_a_saturated_replica_is_a_full_loop() -> None:
+    plan, work = served({"load": "saturated"}, policy=WHOLE)
+    found = respond(replica(plan), work, WHOLE, 1.0, 8.0)
+    assert found.requests_per_second == pytest.approx(8 / 18)
+    assert decode_step(replica(plan), work, 8.0).total == pytest.approx(1)
+
+
+def test_a_node_beyond_the_domain() -> None:
+    """Sums of sixteen devices over two nodes of eight: eight ports."""
+    found = step(DECODING, machine(), at=cluster(network=1.0, latency=3.0), spec={"heads": 16, "kv_heads": 16}, tp=16)
+    once = 2 * (7 * 0 + 3) + 2 * 15 / 16 * (2 * 8 * H) / 8
+    assert found.tensor_parallel_seconds == pytest.approx(2 * L * once)
