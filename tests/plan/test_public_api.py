@@ -71,10 +71,9 @@ def test_a_search() -> None:
 
 def test_trainable_parameters() -> None:
     whole = llmplan.estimate(WORDS).result.model
-    adapters = llmplan.estimate({**WORDS, "workload": "lora", "lora_rank": 16}).result.model
+    adapters = llmplan.estimate({**WORDS, "workload": "lora", "lora_rank": 16, "lora_targets": "q"}).result.model
     assert whole.trainable_parameters == whole.parameters
-    # 16 (in + out) of q (4096 x 4096) and of k with v (4096 x 2048), which the generic stack adapts, in 32 layers
-    assert adapters.trainable_parameters == 16 * (8192 + 6144) * 32
+    assert adapters.trainable_parameters == 16 * (4096 + 4096) * 32  # rank x (inputs + outputs) x layers
 
 
 def test_bad_input_is_one_exception_with_all_faults() -> None:
