@@ -9,6 +9,7 @@ from llmplan.files import Path_
 from llmplan.software.stack import Stack
 
 Problem = tuple[Path_, str]
+_ROUNDED = 1.001  # of a ceiling: entries hold four digits
 
 
 def stack_problems(stack: Stack) -> Iterator[Problem]:
@@ -31,5 +32,5 @@ def _numbers(fitted: Mapping[str, float], at: Path_) -> Iterator[Problem]:
             yield (*at, name), f"numbers.yaml does not explain {name!r}"
             continue
         about = numbers()[name]
-        if value < 0:  # ceilings hold from the first fit under them on
+        if not about.floor <= value <= about.ceiling * _ROUNDED:
             yield (*at, name), f"{name} {value:g} lies outside {about.floor:g} .. {about.ceiling:g}"

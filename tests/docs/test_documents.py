@@ -97,12 +97,6 @@ def test_every_word_is_in_the_nomenclature() -> None:
     assert not sorted(words() - known)
 
 
-STORED = pytest.mark.skipif(
-    not (ROOT / "tests" / "measurements" / "left_out").exists(), reason="no left-out predictions are stored yet"
-)
-
-
-@STORED
 def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool) -> None:
     """As `python -m llmplan.calibrate pages` writes them from the entries and the stored left-out predictions."""
     monkeypatch.chdir(ROOT)
@@ -119,7 +113,6 @@ def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool)
 FIGURES = re.compile(r"(Predicted by a fit that has not seen.*?)Errors by stack", re.S)
 
 
-@STORED
 def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages(update: bool) -> None:
     """Training: median and share inside the band; serving: the four medians, in the order of the sentence."""
     tables = {}

@@ -16,12 +16,12 @@ from llmplan.machine.hardware import (
     CollectiveEfficiency,
     DecodeEfficiency,
     Device,
+    DeviceMemory,
     Efficiency,
     Fabric,
     GroupedEfficiency,
     HostLink,
     MatmulEfficiency,
-    Memory,
     ScaleUp,
 )
 from llmplan.machine.links import Links, links_of, with_algorithms
@@ -66,7 +66,7 @@ def machine(
     }
     return Device(
         id="made-up", name="made up", vendor="none", kind="gpu", architecture="none", release=2025, compute_units=1,
-        memory=Memory(type="none", capacity=1e12, bandwidth=memory),
+        memory=DeviceMemory(type="none", capacity=1e12, bandwidth=memory),
         peak={"bf16": flops, "fp16": flops, "fp32": flops / 4.0, "fp8": 2.0 * flops},
         scale_up=ScaleUp(link="none", bandwidth=link, domain=domain, topology="switch"),
         host_link=HostLink(link="none", bandwidth=host), cluster="made-up",

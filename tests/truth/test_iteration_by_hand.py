@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmplan.serving.iteration import Step, iteration, replica
-from llmplan.serving.loads import BUSIEST, Answer, closed_loop, decode_step, open_arrivals, respond, static_batch
+from llmplan.serving.loads import BUSIEST, Response, closed_loop, decode_step, open_arrivals, respond, static_batch
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from tests.truth.counting import EXPERTS, POLICY, cluster, machine, serving
 
@@ -148,7 +148,7 @@ WHOLE = POLICY.model_copy(update={"mixed_steps": False, "max_batch_tokens": 400}
 
 
 class TestStatic:
-    def run(self, batch: float, resident: float) -> Answer:
+    def run(self, batch: float, resident: float) -> Response:
         plan, work = served({"load": "static"}, policy=WHOLE)
         return static_batch(replica(plan), work, WHOLE, batch, resident)
 
@@ -202,7 +202,7 @@ class TestClosed:
 
 
 class TestOpen:
-    def run(self, rate: float, resident: float = 8.0) -> Answer:
+    def run(self, rate: float, resident: float = 8.0) -> Response:
         plan, work = served({"load": "open", "request_rate": rate}, policy=WHOLE)
         return open_arrivals(replica(plan), work, WHOLE, rate, resident)
 
