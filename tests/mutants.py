@@ -1,7 +1,7 @@
 """Which constants of the physics could be wrong unseen: `make mutants`, or `python tests/mutants.py [PART ...]`.
 
-Moves every number in a named constant (module level, UPPER_CASE) of the rooms of the physics by 5 %, one at a time, in
-a copy of the tree, and runs the truth tests on it: all tests but those marked `frozen`, which compare with what the
+Moves every number in a named constant (module level, UPPER_CASE) of the rooms of the physics, and every one that has a
+name inside a function, by 5 %, one at a time, in a copy of the tree, and runs the truth tests on it: all tests but those marked `frozen`, which compare with what the
 program itself once printed, and so say that something changed and not that it is wrong. Lists the constants that no
 truth test holds; exit code 1 if there are any. Ten minutes on two cores.
 """
@@ -31,7 +31,7 @@ COPIED = (
 )
 
 # The likely killers run first, then all others; each run stops at the first failure.
-FIRST = ("llmplan/formulas", "tests/formulas", "tests/planner", "tests/serving")
+FIRST = ("tests/truth", "llmplan/formulas", "tests/formulas", "tests/planner", "tests/serving")
 SLOW = "tests/planner/test_properties.py"
 # The error of a thousand measured runs that crosses its bound by a hair holds no constant; tests of the search say that
 # it and the planner agree, those of the catalogue that entries are read.
@@ -77,19 +77,33 @@ class Number:
 def numbers() -> Iterator[Number]:
     """Every number other than 0 in a named constant of the physics."""
     for path in (path for room in ROOMS for path in sorted((ROOT / "llmplan" / room).rglob("*.py"))):
-        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        file = path.relative_to(ROOT / "llmplan").as_posix()
+        for name, value in named(ast.parse(path.read_text(encoding="utf-8"))):
+            for inner, node in leaves(value, ""):
+                assert isinstance(node.value, int | float)
+                yield Number(file, name + inner, node.lineno, node.col_offset, node.end_col_offset or 0, node.value)
+
+
+def named(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Constants of a module, `A, B = 2.0, 3.0` one by one, and numbers that have a name inside a function."""
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                pairs = [
+                    (name.id, value) for name, value in zip(names, values, strict=True) if isinstance(name, ast.Name)
+                ]
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pairs = [(name, value)]
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pairs = [(name, value)]
+            case _:
+                pairs = []
+        yield from ((name, value) for name, value in pairs if name == name.upper())
+    for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)):
+        for statement in function.body:
             match statement:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    pass
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                    pass
-                case _:
-                    continue
-            if name == name.upper():
-                file = path.relative_to(ROOT / "llmplan").as_posix()
-                for inner, node in leaves(value, ""):
-                    assert isinstance(node.value, int | float)
-                    yield Number(file, name + inner, node.lineno, node.col_offset, node.end_col_offset or 0, node.value)
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant() as value):
+                    yield f"{function.name}.{name}", value
 
 
 def leaves(node: ast.expr, name: str) -> Iterator[tuple[str, ast.Constant]]:
@@ -112,6 +126,9 @@ def leaves(node: ast.expr, name: str) -> Iterator[tuple[str, ast.Constant]]:
                 yield from leaves(word.value, f"{name}({word.arg})")
         case ast.UnaryOp(operand=part):
             yield from leaves(part, name)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):  # tables put together
+            yield from leaves(left, name)
+            yield from leaves(right, name)
         case ast.BinOp(left=left):  # moving one factor moves the whole; `2.0**20` is a unit
             yield from leaves(left, name)
 

@@ -235,8 +235,8 @@ class TestReplicas:
         assert found == pytest.approx(1 / 2 * 2 * 2 * self.PARAMETERS)
 
     def test_adapters_alone_are_reduced(self) -> None:
-        # q 8 + 12 and kv 8 + 12, rank 2, in both layers
-        adapters = L * 2 * (20 + 20)
+        # rank 2 beside q (8 to 12), k and v (8 to 6), in both layers
+        adapters = L * 2 * (20 + 14 + 14)
         lora = {"work": {"workload": "lora", "lora_rank": 2}}
         assert step(self.LINK, dp=2, **lora).data_parallel_seconds == pytest.approx(1 / 2 * 8 * adapters)
         assert step(self.LINK, dp=2, zero=1, **lora).data_parallel_seconds == pytest.approx(1 / 2 * 6 * adapters)
@@ -306,24 +306,24 @@ class TestOptimizer:
 
 
 class TestLora:
-    """Rank 2 beside q (8 to 12) and kv (8 to 12)."""
+    """Rank 2 beside q (8 to 12), k and v (8 to 6 each)."""
 
     WORK = {"work": {"workload": "lora", "lora_rank": 2}}
 
     def test_frozen_matrices_have_no_gradient_and_adapters_three_products(self) -> None:
-        adapters = 2 * S * 2 * 2 * (8 + 12)
+        adapters = 2 * S * 2 * (20 + 14 + 14)
         found = step(FLOPS, **self.WORK)
         assert found.matmul_seconds == pytest.approx(2 * 2 * S * (L * MATRICES + TABLE) + 3 * L * adapters)
 
     def test_bytes_beside(self) -> None:
-        # dropout reads 8 and writes 8, the sum reads 2 x 12 and writes 12, twice a layer; as much again twice backward
+        # dropout reads 8 and writes 8, the sum reads two results and writes one; as much again twice backward
         more = step(BYTES, **self.WORK).elementwise_seconds - step(BYTES).elementwise_seconds
-        assert more == pytest.approx(3 * L * 2 * 2 * S * (2 * 8 + 3 * 12))
+        assert more == pytest.approx(3 * L * 2 * S * (3 * 2 * 8 + 3 * (12 + 6 + 6)))
 
     def test_launches(self) -> None:
-        # dropout, two products, scaling, addition for either adapter
+        # dropout, two products, scaling, addition for each adapter
         found = step(machine(), numbers={"operation_host_seconds": 1.0}, **self.WORK)
-        assert found.host_seconds == pytest.approx(3 * (12 + 2 * 5) * L)
+        assert found.host_seconds == pytest.approx(3 * (12 + 3 * 5) * L)
 
     def test_a_quantized_base_is_widened_for_either_pass(self) -> None:
         words = {"work": {**self.WORK["work"], "quantized_base": "nf4"}}
