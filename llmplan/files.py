@@ -279,3 +279,10 @@ def _scalar(constructor: Any, node: yaml.Node, file: str) -> Any:
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(Fault(f"{str(node.value)[:SHOWN]!r} cannot be read: {reason}", file, line)) from None
+
+
+def builtin(kind: str = "") -> Path:
+    """A folder of the built-in catalogue: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "hardware_catalog"
+    return (inside if inside.is_dir() else package.parent / "hardware_catalog") / kind

@@ -1,9 +1,9 @@
 """Which constants of the physics could be wrong unseen: `make mutants`, or `python tests/mutants.py [PART ...]`.
 
 Moves every number in a named constant (module level, UPPER_CASE) of the rooms of the physics, and every one that has a
-name inside a function, by 5 %, one at a time, in a copy of the tree, and runs the truth tests on it: all tests but those marked `frozen`, which compare with what the
-program itself once printed, and so say that something changed and not that it is wrong. Lists the constants that no
-truth test holds; exit code 1 if there are any. Ten minutes on two cores.
+name inside a function, by 5 %, one at a time, in a copy of the tree, and runs the truth tests on it: all but those
+marked `frozen`, which compare with what the program itself once printed, and so say that something changed and not that
+it is wrong. Lists the constants that no truth test holds; exit code 1 if there are any. Ten minutes on two cores.
 """
 
 from __future__ import annotations

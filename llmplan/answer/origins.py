@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmplan.catalog.catalog import BY_KIND, GENERIC, builtin, read_entry
+from llmplan.catalog.catalog import BY_KIND, GENERIC, read_entry
+from llmplan.files import builtin
 from llmplan.serving.resolve import POLICY_OPTIONS
 from llmplan.setup.options import PlanOptions
 from llmplan.software.versions import choose
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
 
 Data = dict[str, Any]
-_ROOT = builtin("devices").parent.parent
+_ROOT = builtin().parent
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Origins:
             if not own.get("like"):
                 break
             layer = self._file("devices", own["like"])
-        path, kind = builtin("devices").parent / "efficiency.yaml", self.plan.device.kind
+        path, kind = builtin() / "efficiency.yaml", self.plan.device.kind
         yield self._layer(path, kind)
 
     def _cluster(self, keys: tuple[str, ...]) -> str:
@@ -111,7 +112,7 @@ class Origins:
         if self._stacks[-1].file.stem != GENERIC:
             layers.append(self._file("stacks", GENERIC))
         found = next((layer.field(("fitted", *keys)) for layer in layers if layer.has(("fitted", *keys))), None)
-        return found or f"{shown(builtin('stacks').parent / 'numbers.yaml')}: {keys[0]}.prior"
+        return found or f"{shown(builtin() / 'numbers.yaml')}: {keys[0]}.prior"
 
     def _of_stack(self, part: str, keys: tuple[str, ...]) -> str:
         """`training`, `policy` or `memory` of the version, of a rule, of the stack or of its parent."""

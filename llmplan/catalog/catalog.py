@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 from pydantic import BaseModel
 
 from llmplan.errors import Fault, InputError, did_you_mean
-from llmplan.files import Document, read_documents
+from llmplan.files import Document, builtin, read_documents
 from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.schema import check
 from llmplan.software.coefficients import NAMES, Number
@@ -136,7 +136,7 @@ class Catalog:
         from llmplan.catalog.names import NameRules
 
         if NAME_RULES not in self._read:
-            self._read[NAME_RULES] = read_entry(builtin("devices").parent / f"{NAME_RULES}.yaml")
+            self._read[NAME_RULES] = read_entry(builtin() / f"{NAME_RULES}.yaml")
         document: Document = self._read[NAME_RULES]
         return check(Document(document.data.get(kind, {}), document.file, {}), NameRules)
 
@@ -193,7 +193,7 @@ class Catalog:
         return other.model_copy(update=filled)
 
     def _kind_efficiency(self, kind: str) -> Efficiency:
-        path = builtin("devices").parent / "efficiency.yaml"
+        path = builtin() / "efficiency.yaml"
         if path not in self._read:
             self._read[path] = read_entry(path)
         document: Document = self._read[path]
@@ -250,7 +250,7 @@ class Catalog:
     def table_file(self, name: str) -> Path:
         """The file of a table."""
         own = [path for folder in self.folders if _is_file(path := folder / f"{name}.yaml")]
-        return [*own, builtin("devices").parent / f"{name}.yaml"][0]
+        return [*own, builtin() / f"{name}.yaml"][0]
 
     def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
         path = self.find(kind, name)
@@ -296,13 +296,6 @@ def collect_aliases(directory: Path) -> dict[str, str]:
                 message = f"alias {name!r} is already one of {found[name]}"
                 raise InputError(Fault(message, document.file, document.line(("aliases",))))
     return dict(sorted(found.items()))
-
-
-def builtin(kind: str) -> Path:
-    """The directory of built-in entries: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "hardware_catalog"
-    return (inside if inside.is_dir() else package.parent / "hardware_catalog") / kind
 
 
 def open_catalog(extra: Iterable[Path | str] = ()) -> Catalog:
@@ -385,7 +378,7 @@ def ids(kind: str) -> list[str]:
 @lru_cache(maxsize=1)
 def numbers() -> dict[str, Number]:
     """What the fitted coefficients of stacks mean, by name."""
-    document = read_entry(builtin("stacks").parent / "numbers.yaml")
+    document = read_entry(builtin() / "numbers.yaml")
     items = document.data if isinstance(document.data, dict) else {}
     return {name: check(Document(item, document.file, {(): document.line((name,)) or 1}), Number)
             for name, item in items.items()}  # fmt: skip

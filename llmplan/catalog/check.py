@@ -19,7 +19,6 @@ from llmplan.catalog.catalog import (
     ID,
     KINDS,
     Catalog,
-    builtin,
     collect_aliases,
     entry_files,
     normal,
@@ -39,7 +38,7 @@ from llmplan.catalog.lint import (
 from llmplan.catalog.names import clashes
 from llmplan.catalog.stack_lint import stack_problems
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, Path_
+from llmplan.files import Document, Path_, builtin
 from llmplan.machine.facilities import EnergyTable, ReliabilityTable
 from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.schema import check
@@ -125,13 +124,13 @@ def _rules(catalog: Catalog, report: Report) -> dict[str, Callable[[Path], None]
 def _links(catalog: Catalog) -> dict[str, LinkRate]:
     """Rates of links by name; a `links.yaml` in a folder of the user adds to the built-in one."""
     own = [path for folder in catalog.folders if (path := folder / "links.yaml").is_file()]
-    tables = [builtin("devices").parent / "links.yaml", *reversed(own)]
+    tables = [builtin() / "links.yaml", *reversed(own)]
     return {name: rate for path in tables for name, rate in check(read_entry(path), LinkTable).links.items()}
 
 
 def _check_kind_efficiencies() -> None:
     """`efficiency.yaml`, what stands in for devices that were not measured, has every kind and a source for each."""
-    document = read_entry(builtin("devices").parent / "efficiency.yaml")
+    document = read_entry(builtin() / "efficiency.yaml")
     kinds = get_args(Device.model_fields["kind"].annotation)
     for kind in kinds:
         part = Document(document.data.get(kind), document.file, {(): document.line((kind,)) or 1})

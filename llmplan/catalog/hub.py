@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmplan.catalog.load_model import CONFIG, REPOSITORY
+from llmplan.catalog.found import CONFIG, REPOSITORY
 from llmplan.catalog.names import Quantized, spelled_alike, words_of
 from llmplan.errors import InputError
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmplan.catalog.found import CONFIG, GGUF, REPOSITORY, SUFFIXES, Found
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, read_documents, read_text
 from llmplan.model.lowering import lower
@@ -17,48 +17,6 @@ from llmplan.model.spec import ModelSpec, model_spec
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
-    from llmplan.model.weights import Weights
-
-CONFIG = "config.json"
-GGUF = ".gguf"
-SUFFIXES = (".json", ".yaml", ".yml", GGUF)
-"""Of names that are files."""
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z", re.ASCII)
-"""An id of the Hub: owner and name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A model as it is written, and how it was found.
-
-    file: where it is written; warnings: of its reading; told: a sentence where its name was not that of an entry;
-    precision: of the weights, where the name says it; open_word: a word of the name that says that its weights are
-    quantized, and not how; weights: the tensors that stand beside it, where they were read.
-    """
-
-    spec: ModelSpec
-    file: Path
-    warnings: tuple[str, ...] = ()
-    told: str = ""
-    precision: str | None = None
-    open_word: str | None = None
-    weights: Weights | None = None
-
-    @property
-    def model(self) -> Model:
-        """The model itself."""
-        return self.lowered(self.spec)
-
-    def lowered(self, spec: ModelSpec) -> Model:
-        """The model of a spec that is found in this way."""
-        model = lower(spec, self.warnings)
-        if self.precision is not None and self.precision != model.weight_precision:
-            return replace(model, weight_precision=self.precision, expert_precision=None)
-        if self.weights is None:
-            return model
-        from llmplan.model.weights import with_bytes
-
-        return with_bytes(model, self.weights)
 
 
 def load_model(text: str, catalog: Catalog | None = None) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from llmplan.catalog.load_model import CONFIG, Found
+from llmplan.catalog.found import CONFIG, Found
 from llmplan.files import read_text
 from llmplan.model.gguf import config_of, read_gguf
 from llmplan.model.huggingface import spec_of_config

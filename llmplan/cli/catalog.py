@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from llmplan.catalog.catalog import KINDS, SHOWN, Catalog, builtin, normal, open_catalog, printable
+from llmplan.catalog.catalog import KINDS, SHOWN, Catalog, normal, open_catalog, printable
 from llmplan.errors import InputError, did_you_mean
+from llmplan.files import builtin
 
 app = typer.Typer(help="List, show and check devices, clusters, stacks, prices and models.", no_args_is_help=True)
 

@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 
-def cache_elements_gqa(kv_heads: Num, head_dim: Num) -> Num:
+def cache_elements_gqa(kv_heads: Num, qk_dim: Num, v_dim: Num) -> Num:
     """Elements that one token caches in one layer of multi-head, grouped- or multi-query attention [1].
 
-    2 x kv_heads x head_dim: a key and a value (Shazeer 2019, arXiv 1911.02150; Ainslie et al. 2023,
-    arXiv 2305.13245). kv_heads, head_dim [1]; multi-head attention has as many as heads, MQA one.
+    kv_heads (qk_dim + v_dim): a key and a value (Shazeer 2019, arXiv 1911.02150; Ainslie et al. 2023,
+    arXiv 2305.13245). kv_heads: as many as heads in multi-head attention, one in MQA; qk_dim, v_dim: of a head [1].
 
     Llama 3.1 8B in 16 bits, 32 layers of 8 heads of 128: 131,072 bytes a token.
 
-    >>> 32 * cache_elements_gqa(8.0, 128.0) * 2
+    >>> 32 * cache_elements_gqa(8.0, 128.0, 128.0) * 2
     131072.0
     """
-    return 2.0 * kv_heads * head_dim
+    return kv_heads * (qk_dim + v_dim)
 
 
 def cache_elements_mla(kv_lora_rank: Num, qk_rope_head_dim: Num) -> Num:

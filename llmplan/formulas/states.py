@@ -48,21 +48,6 @@ def sharded_bytes(parameters: Num, bytes_per_parameter: Num, shards: Num) -> Num
     return parameters * bytes_per_parameter / shards
 
 
-def gpt_parameters(layers: Num, hidden: Num, vocab: Num, seq_len: Num) -> Num:
-    """Parameters of a GPT with biases and learned positions [1].
-
-    12 l h^2 (1 + 13 / (12 h) + (V + s) / (12 l h)) (Narayanan et al. 2021, equation 2). A check on the
-    general counter, not used by it.
-    layers, hidden, vocab, seq_len: l, h, V, s [1].
-
-    >>> f"{gpt_parameters(96.0, 12288.0, 51200.0, 2048.0) / 1e9:.1f}"
-    '174.6'
-    """
-    return (
-        12.0 * layers * hidden * hidden * (1.0 + 13.0 / (12.0 * hidden) + (vocab + seq_len) / (12.0 * layers * hidden))
-    )
-
-
 def lora_parameters(inputs: Num, outputs: Num, rank: Num) -> Num:
     """Parameters of one adapter, A (inputs x rank) and B (rank x outputs): rank (inputs + outputs) [1].
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, parse_yaml, read_text
+from llmplan.files import Document, builtin, parse_yaml, read_text
 from llmplan.model.weights import Tensor, Weights
 
 MAGIC = b"GGUF"
@@ -210,9 +210,7 @@ def types() -> dict[int, dict[str, Any]]:
 @lru_cache(maxsize=1)
 def table() -> dict[str, Any]:
     """The contents of `hardware_catalog/ggml.yaml`."""
-    from llmplan.catalog.catalog import builtin
-
-    path = builtin("devices").parent / "ggml.yaml"
+    path = builtin() / "ggml.yaml"
     data: dict[str, Any] = parse_yaml(read_text(path), path.name)[0].data
     return data
 

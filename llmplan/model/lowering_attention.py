@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from llmplan.formulas.kv_cache import cache_elements_gqa, cache_elements_mla
 from llmplan.formulas.numeric import real
 from llmplan.model.lowering_parts import Part, needed
 from llmplan.model.model import Core, Linear
@@ -84,7 +85,7 @@ def _core(spec: ModelSpec, kind: str, shape: Shape, causal: bool, cross: bool, c
     return Core(
         "softmax", heads, kv, qk_dim, v_dim, causal=causal, context=context, chunked=kind == "chunked", cross=cross,
         # an encoder computes its keys once and keeps none
-        cache_elements=real(kv * (qk_dim + v_dim)) if caches and (causal or cross) else 0.0,
+        cache_elements=real(cache_elements_gqa(kv, qk_dim, v_dim)) if caches and (causal or cross) else 0.0,
         cache_heads=kv, cache_window=context,
         saved_elements=real(heads * qk_dim + kv * (qk_dim + v_dim)),
     )  # fmt: skip
@@ -137,7 +138,7 @@ def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
     keys = real(spec.index_head_dim or 0) if own_index else 0.0
     core = Core(
         "softmax", heads, heads, qk_dim, v_dim, causal=causal, context=window or spec.index_topk, cache_window=window,
-        cache_elements=latent + keys, cache_heads=1,
+        cache_elements=real(cache_elements_mla(rank, rope)) + keys, cache_heads=1,
         pair_flops=_index_pair_flops(spec) if own_index else 0.0, index_elements=keys,
         saved_elements=real(heads * (2 * qk_dim + v_dim)),
     )  # fmt: skip

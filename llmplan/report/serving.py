@@ -10,8 +10,7 @@ from rich.text import Text
 
 from llmplan.formatting import binary, count, plain, step_time
 from llmplan.report.economics import serving_lines
-from llmplan.report.table import FELT, GIB
-from llmplan.report.verdict import COLORS, WORDS, degrees, model_size, part_name
+from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, model_size, part_name
 
 if TYPE_CHECKING:
     from rich.console import Console

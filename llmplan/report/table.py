@@ -13,16 +13,14 @@ from rich.text import Text
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import binary, decimal, plain, step_time
 from llmplan.report.economics import run_lines
-from llmplan.report.verdict import COLORS, WORDS, degrees, largest_part, model_size, part_name
+from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, largest_part, model_size, part_name
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
     from llmplan.answer.bottleneck import Bottleneck
 
-GIB = 2.0**30
 NARROW, WIDEST_BAR = 60, 30  # columns
 _SHOWN = 0.005  # shares below half a percent round to nothing
-FELT = 0.0005  # gains below a twentieth of a percent do
 
 
 def print_answers(answers: Sequence[Answer]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from llmplan.catalog import catalog
-from llmplan.catalog.catalog import Catalog, builtin, open_catalog
+from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.files import Document, read_documents
+from llmplan.files import Document, builtin, read_documents
 
 H100 = builtin("devices") / "h100-sxm-80gb.yaml"
 

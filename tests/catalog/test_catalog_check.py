@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.catalog.catalog import KINDS, Catalog, builtin, collect_aliases, read_index
+from llmplan.catalog.catalog import KINDS, Catalog, collect_aliases, read_index
 from llmplan.catalog.check import check_catalog, write_aliases
 from llmplan.errors import Fault
+from llmplan.files import builtin
 
 TOMORROW = (date.today() + timedelta(days=1)).isoformat()
 

@@ -6,8 +6,9 @@ from functools import cache
 
 import pytest
 
-from llmplan.catalog.catalog import builtin, collect_aliases, entry_files, open_catalog, read_entry
+from llmplan.catalog.catalog import collect_aliases, entry_files, open_catalog, read_entry
 from llmplan.catalog.load_model import load_model
+from llmplan.files import builtin
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec, model_spec
