@@ -12,7 +12,7 @@ from llmplan.formulas.activations import logits_bytes
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import expert_parts, sharded_bytes
-from llmplan.machine.precision import ELEMENT_BYTES
+from llmplan.machine.precision import ELEMENT_BYTES, STORED_BYTES
 from llmplan.training.activations import Kept, kept_activations
 from llmplan.training.flow import micro_tokens
 from llmplan.training.plan import TrainingPlan
@@ -79,7 +79,7 @@ def _gathered(plan: TrainingPlan, held: Held) -> Num:
     base, wide = plan.workload.quantized_base if plan.lora else None, ELEMENT_BYTES["bf16"]
     if base is not None:  # gathered as it is stored, and widened a matrix at a time
         widened = largest_matrix(plan.model, layout)
-        bytes_each = ELEMENT_BYTES[base] * _PARAMETERS_AT_ONCE * one + wide * maximum(widened, unit - one)
+        bytes_each = STORED_BYTES[base] * _PARAMETERS_AT_ONCE * one + wide * maximum(widened, unit - one)
     else:
         bytes_each = wide * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
     return where(layout.zero >= 3, bytes_each, 0.0)
@@ -146,7 +146,7 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
     layout, workload = plan.layout, plan.workload
     frozen = workload.workload == "lora"
     weight, gradient, master = state_bytes(plan)
-    frozen_weight = ELEMENT_BYTES[workload.quantized_base] if frozen and workload.quantized_base else weight
+    frozen_weight = STORED_BYTES[workload.quantized_base] if frozen and workload.quantized_base else weight
     adapters = (held.dense_trained, held.expert_trained) if frozen else (0.0, 0.0)
     trained_dense = held.dense_trained if frozen else held.dense + ends
     dp = layout.dp * layout.cp * 1.0

@@ -57,7 +57,7 @@ def machine(
         peak_fraction=1.0, memory_fraction=1.0, launch=experts, **{"padding": 0.0, **(grouped or {})}
     )
     measured: dict[str, Any] = {
-        "matmul": {"bf16": products, "fp32": products, "fp8": narrow},
+        "matmul": {"bf16": products, "fp32": products, "fp8": narrow, "nvfp4": narrow, "int4": narrow},
         "grouped_matmul": {"bf16": bank, "fp8": bank},
         "attention": {"bf16": AttentionEfficiency(peak_fraction=1.0, memory_fraction=1.0, launch=attention)},
         "decode_attention": {"bf16": DecodeEfficiency(memory_fraction=1.0, latency=decoding)},
@@ -98,9 +98,11 @@ def layer(**changes: Any) -> Layer:
     return model(**changes).layers[0]
 
 
-def kernels(device: Device, weights: str = "bf16", inputs: str = "bf16", **software: Any) -> Kernels:
-    """What kernels reach on a device with neutral coefficients."""
-    kinds = Precisions(weights, weights, inputs, "bf16")
+def kernels(
+    device: Device, weights: str = "bf16", inputs: str = "bf16", *, blocks: bool = False, **software: Any
+) -> Kernels:
+    """What kernels reach on a device with neutral coefficients; blocks: whether 8-bit weights have a scale a block."""
+    kinds = Precisions(weights, weights, inputs, "bf16", block_scaled=blocks)
     return kernels_of(device, kinds, Software(**{"fused_experts": True, **software}), NEUTRAL)
 
 

@@ -88,12 +88,37 @@ def test_four_bit_weights_meet_16_bit_inputs() -> None:
 
 @pytest.mark.parametrize(
     ("weights", "inputs", "each", "scale"),
-    [("fp32", "fp32", 4, 4), ("bf16", "fp16", 2, 2), ("nf4", "bf16", 0.51586914, 2), ("mxfp4", "bf16", 0.53125, 2)],
+    [
+        ("fp32", "fp32", 4, 4),
+        ("fp32", "tf32", 4, 4),
+        ("bf16", "fp16", 2, 2),
+        ("nf4", "bf16", 0.51586914, 2),
+        ("mxfp4", "bf16", 0.53125, 2),
+    ],
 )
 def test_bytes_of_elements(weights: str, inputs: str, each: float, scale: float) -> None:
     vectors, results = 8 + 12 + 8 + 20, (12 + 12) + 8 + (20 + 20) + 8
     moved = products_seconds(layer(), micro_batch(TOKENS), layout(), kernels(BYTES, weights, inputs), "forward")
     assert moved == pytest.approx(each * WEIGHTS + TOKENS * (scale * vectors + 2 * results))
+
+
+@pytest.mark.parametrize(
+    ("precision", "blocks", "weight", "element"),
+    [
+        ("fp8", False, 1, 1), ("int8", False, 1, 1),
+        ("fp8", True, 1 + 4 / 128**2, 1 + 4 / 128),  # 32-bit scales of 128 x 128 weights and of 128 inputs
+        ("mxfp8", False, 1 + 1 / 32, 1 + 1 / 32), ("mxfp4", False, 1 / 2 + 1 / 32, 1 / 2 + 1 / 32),
+        ("nvfp4", False, 1 / 2 + 1 / 16, 1 / 2 + 1 / 16),
+        ("int4", False, 1 / 2 + (2 + 1 / 2) / 128, 1 / 2),  # a scale of 16 bits and a zero of 4 for 128 weights
+    ],
+)  # fmt: skip
+def test_bytes_of_narrow_elements(precision: str, blocks: bool, weight: float, element: float) -> None:
+    device = BYTES.model_copy(update={"peak": BYTES.peak | {precision: 1e40}})
+    inputs, results = 8 + 12 + 8 + 20, (12 + 12) + 8 + (20 + 20) + 8
+    at = kernels(device, precision, precision, blocks=blocks)
+    moved = products_seconds(layer(), micro_batch(TOKENS), layout(), at, "forward")
+    cast = inputs * (2 + element)
+    assert moved == pytest.approx(weight * WEIGHTS + TOKENS * (element * inputs + 2 * results + cast), rel=1e-4)
 
 
 # Experts: four of gate and up 8 x 10 each, down 10 x 8, of which a token takes two; a router 8 x 4

@@ -269,6 +269,9 @@ class TestReplicas:
         hidden = max(0.9 * grads - 2 / 3 * work, 0) + max(0.9 * params - 1 / 3 * work, 0)
         assert hidden > 0
         assert found == pytest.approx(0.1 * (grads + params) + hidden)
+        sums = 1 / 2 * 8 * self.PARAMETERS / 0.001
+        alone = step(device, dp=2, zero=0, numbers=numbers).data_parallel_seconds
+        assert alone == pytest.approx(0.1 * sums + 0.9 * sums - 2 / 3 * work)
 
 
 class TestOptimizer:
