@@ -82,6 +82,12 @@ def test_short_sequences_get_a_larger_micro_batch(catalog: Catalog) -> None:
     assert plan_from(short, catalog=catalog).layout.micro_batch == 8
     assert plan_from(short | {"global_batch": 8}, catalog=catalog).layout.micro_batch == 2
     assert plan_from(short | {"tp": 1, "pp": 4}, catalog=catalog).layout.micro_batch == 1
+    assert plan_from(short | {"seq_len": 525}, catalog=catalog).layout.micro_batch == 4  # 8 would be 4,200 tokens
+
+
+def test_a_pipeline_gets_four_micro_batches_a_stage(catalog: Catalog) -> None:
+    plan = plan_from(BASE | {"devices": 8, "tp": 1, "pp": 4}, catalog=catalog)
+    assert plan.workload.global_batch == 2 * 4 * 4 * plan.layout.micro_batch
 
 
 def test_offloaded_states_must_fit_the_host(catalog: Catalog) -> None:
