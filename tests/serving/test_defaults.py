@@ -6,6 +6,7 @@ import pytest
 
 from llmplan.answer.resolve import Plan
 from llmplan.errors import InputError
+from llmplan.serving.defaults import has_room
 from llmplan.setup.layout import Layout
 from tests.serving.plans import plan
 
@@ -21,6 +22,17 @@ def test_the_least_layout_with_room(devices: int, degrees: tuple[int, int, int])
     """Tensor parallelism first, stages where it alone does not do."""
     layout = plan(**SEVENTY, devices=devices).layout
     assert (layout.tp, layout.pp, layout.dp) == degrees
+
+
+def test_what_stands_in_for_words_that_were_not_said() -> None:
+    work = plan(batch=None, input_tokens=None, output_tokens=None).workload
+    assert (work.batch, work.input_tokens, work.output_tokens) == (32, 290, 290)  # a chat of OpenOrca
+
+
+def test_a_quarter_of_memory_is_room() -> None:
+    assert has_room(75.0, 100.0)
+    assert not has_room(75.1, 100.0)
+    assert not has_room(74.0, 98.0)
 
 
 def test_where_nothing_has_room_it_says_so() -> None:
