@@ -16,7 +16,10 @@ Recompute = Literal["none", "selective", "full"]
 TrainingPrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "int8"]
 StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
 QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
-Optimizer = Literal["adam", "adamw", "adam-8bit", "sgd", "momentum", "lamb", "adafactor", "lion", "muon"]
+Optimizer = Literal[
+    "adam", "adamw", "adam-8bit", "adamw-8bit", "paged-adamw", "paged-adamw-8bit", "sgd", "momentum", "lamb",
+    "adafactor", "lion", "muon",
+]  # fmt: skip
 WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
 Speculation = Literal["none", "mtp"]
 Load = Literal["static", "closed", "saturated", "open"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
+from llmplan.setup.layout import SHARD_ALL
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.software.band import Interval
@@ -18,8 +19,6 @@ from llmplan.training.resolve import resolve_training
 MOST_DEVICES = 16_384
 """Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""
 MOST_ADVICE = 5
-SHARD_ALL = 3
-"""The ZeRO stage that shards parameters too."""
 OPEN: dict[str, Any] = {"tp": None, "pp": None, "dp": None, "vp": None, "recompute": None}
 """Words to take back so that the layout is chosen anew."""
 

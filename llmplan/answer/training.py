@@ -49,7 +49,7 @@ class MemoryAnswer:
     parts: Annotated[dict[str, float], PartsOf(Memory, left_out=("host_bytes",))]
     """They sum to the peak; a part of nothing is left out."""
     host_bytes_per_node: Amount | None = None
-    """Optimizer states that were moved to the host."""
+    """Optimizer states, or parameters with all their states, that were moved to the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

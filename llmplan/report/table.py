@@ -67,6 +67,8 @@ def _header(answer: Answer, result: TrainingResult) -> list[Text]:
         " x ".join([*degrees(said), f"dp {said['dp']}"]), f"zero {said['zero']}", f"recompute {said['recompute']}",
         *(["sequence parallel"] if said["sequence_parallel"] else []),
         *(["optimizer on the host"] if said["offload_optimizer"] else []),
+        *(["parameters on the host"] if said["offload_parameters"] else []),
+        *(["optimizer in the backward pass"] if said["optimizer_in_backward"] else []),
     ]  # fmt: skip
     base = said.get("quantized_base") or said["precision"]
     adapters = f", rank {said['lora_rank']} on {base}" if said["workload"] == "lora" else ""

@@ -14,7 +14,7 @@ import numpy as np
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import RECOMPUTE, ROWS, Layouts, open_layouts
 from llmplan.setup.checks import batch_problems, expert_problems, stage_problems, tensor_problems
-from llmplan.setup.layout import Layout
+from llmplan.setup.layout import SHARD_ALL, Layout
 from llmplan.training.plan import TrainingPlan
 
 MOST_MICRO_BATCH = 512
@@ -165,7 +165,9 @@ class Space:
         return self._of("offload_optimizer").values or (False,)
 
     def _zero(self, shards: int, pp: int) -> tuple[int, ...]:
-        """Sharding over one device is none at all."""
+        """Sharding over one device is none at all; parameters in host memory are sharded ones."""
+        if self.plan.workload.offload_parameters:
+            return (SHARD_ALL,)
         layouts = self.plan.stack.layouts
         piped = layouts.zero_with_pipeline if pp > 1 else None
         return self._of("zero").values or ((piped or layouts.zero or (0, 1, 2, 3)) if shards > 1 else (0,))
@@ -206,6 +208,9 @@ class Space:
         return not any(stage_problems(self.plan.model, Layout.model_construct(pp=pp, vp=vp)))
 
     def _batch_fits(self, dp: int, micro_batch: int) -> bool:
+        work = self.plan.workload
+        if work.optimizer_in_backward and work.global_batch != dp * micro_batch:
+            return False  # no gradients are kept to add up
         return not any(batch_problems(Layout.model_construct(dp=dp, micro_batch=micro_batch), *self._batch()))
 
     def _batch(self) -> tuple[int, int]:

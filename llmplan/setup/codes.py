@@ -84,8 +84,9 @@ CODES: dict[str, Code] = {
     ),
     "LP012": Code(
         "Host memory",
-        "offloaded optimizer states take {needed} of host memory a node, and cluster {cluster} has {have}",
-        "Offloading moves optimizer states to the host. They have to fit there too.",
+        "offloaded states take {needed} of host memory a node, and cluster {cluster} has {have}",
+        "Offloading moves optimizer states, or parameters with all their states, to the host. They have to fit there "
+        "too.",
     ),
     "LP013": Code(
         "Stack not made for this device",

@@ -13,6 +13,9 @@ from pydantic import Field
 from llmplan.schema import Spec
 from llmplan.vocabulary import Count, Degree, Recompute
 
+SHARD_ALL = 3
+"""The ZeRO stage that shards parameters too."""
+
 
 class Layout(Spec):
     """Degrees of parallelism and what goes with them; every field a scalar here, an array in `fit`."""

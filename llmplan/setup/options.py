@@ -112,6 +112,7 @@ class PlanOptions(Spec):
     micro_batch: Count | None = _option("Sequences a micro-batch.", LAYOUT)
     recompute: Recompute | None = _option("Activations computed again in the backward pass.", LAYOUT)
     offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
+    offload_parameters: bool | None = _option("Parameters, gradients and states in host memory (zero 3).", LAYOUT)
 
     workload: Workload | None = _option("What is run; default pretrain.", TRAINING)
     precision: TrainingPrecision | None = _option("Of the matrix products.", TRAINING)
@@ -119,6 +120,9 @@ class PlanOptions(Spec):
     target_len: SequenceTokens | None = _option("Tokens of a decoder's sequence, behind an encoder.", TRAINING)
     global_batch: Count | None = _option("Sequences a step, all devices.", TRAINING)
     optimizer: Optimizer | None = _option("Optimizer.", TRAINING)
+    optimizer_in_backward: bool | None = _option(
+        "Each layer updated as soon as its gradients are there: no others are kept.", TRAINING
+    )
     flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
 
     load: Load | None = _option(
@@ -187,7 +191,10 @@ class PlanOptions(Spec):
         return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
 
 
-FLAGS = frozenset({"download", "sequence_parallel", "offload_optimizer", "flash_attention", "enforce_eager"})
+FLAGS = frozenset({
+    "download", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward",
+    "flash_attention", "enforce_eager",
+})  # fmt: skip
 """Fields that are true or false (a test holds this to the annotations)."""
 RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
 """Words about the whole run, which change no step: they stay as they were said."""

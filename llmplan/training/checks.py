@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from llmplan.setup.checks import Problem, batch_problems, common_remarks, layout_problems, stack_remarks
 from llmplan.setup.codes import warning
+from llmplan.setup.layout import SHARD_ALL
 from llmplan.setup.plan import PlanWarning
 from llmplan.training.plan import TrainingPlan
 
@@ -13,7 +14,25 @@ from llmplan.training.plan import TrainingPlan
 def problems_of(plan: TrainingPlan) -> list[Problem]:
     """Why this layout cannot run this model and batch, every reason with its numbers; none where it can."""
     work = plan.workload
-    return [*layout_problems(plan.model, plan.layout), *batch_problems(plan.layout, work.global_batch, work.seq_len)]
+    found = [*layout_problems(plan.model, plan.layout), *batch_problems(plan.layout, work.global_batch, work.seq_len)]
+    return [*found, *_state_problems(plan)]
+
+
+def _state_problems(plan: TrainingPlan) -> Iterator[Problem]:
+    """Places of states that need another word beside them."""
+    layout, work = plan.layout, plan.workload
+    if work.offload_parameters and layout.zero < SHARD_ALL:
+        yield (
+            f"offload_parameters goes with zero {SHARD_ALL}, and zero is {layout.zero}",
+            ("offload_parameters", "zero"),
+        )
+    whole = layout.dp * layout.micro_batch
+    if work.optimizer_in_backward and work.global_batch > whole:
+        message = (
+            f"optimizer_in_backward keeps no gradients to add up: global_batch {work.global_batch} is more than one "
+            f"micro-batch a step (dp {layout.dp} x micro_batch {layout.micro_batch} = {whole})"
+        )
+        yield message, ("optimizer_in_backward", "global_batch")
 
 
 def remarks(plan: TrainingPlan) -> tuple[PlanWarning, ...]:

@@ -15,7 +15,7 @@ from llmplan.machine.kernels import has_precision
 from llmplan.model.adapters import has_target, target_names
 from llmplan.model.model import Model
 from llmplan.setup.draft import Draft
-from llmplan.setup.layout import Layout
+from llmplan.setup.layout import SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.choose import candidates
@@ -138,11 +138,16 @@ def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, dev
     return Layout(
         tp=tp, pp=pp, cp=cp, dp=dp, vp=options.vp or 1, recompute=recompute,
         ep=options.ep or default_experts(base.model, dp * cp * tp, base.device.scale_up.domain),
-        zero=defaults.zero if options.zero is None else options.zero,
+        zero=default_zero(options, defaults) if options.zero is None else options.zero,
         sequence_parallel=defaults.sequence_parallel and tp > 1 if divided is None else divided,
         micro_batch=options.micro_batch or default_micro_batch(options, base, dp, pp),
         offload_optimizer=bool(options.offload_optimizer),
     )  # fmt: skip
+
+
+def default_zero(options: PlanOptions, defaults: TrainingRecipe) -> int:
+    """The stack's; parameters in host memory are sharded ones."""
+    return SHARD_ALL if options.offload_parameters else defaults.zero
 
 
 def default_experts(model: Model, group: int, domain: int) -> int:
@@ -181,7 +186,8 @@ def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) ->
             why = "the least that fits" if fits else "the most there is"
         draft.assume("recompute", layout.recompute, why)
     if said.zero is None:
-        draft.assume("zero", layout.zero, "the stack's default")
+        why = "offload_parameters needs it" if said.offload_parameters else "the stack's default"
+        draft.assume("zero", layout.zero, why)
     if said.sequence_parallel is None and layout.tp > 1:
         draft.assume("sequence_parallel", layout.sequence_parallel, "the stack's default with tp > 1")
     if said.ep is None and layout.ep > 1:

@@ -16,7 +16,7 @@ from llmplan.machine.precision import ELEMENT_BYTES, STORED_BYTES
 from llmplan.training.activations import Kept, kept_activations
 from llmplan.training.flow import micro_tokens
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.states import Held, layer_parameters, optimizer_bytes, state_bytes
+from llmplan.training.states import PAGED, Held, layer_parameters, optimizer_bytes, state_bytes
 from llmplan.work.states import end_parameters, largest_matrix
 
 if TYPE_CHECKING:
@@ -124,7 +124,22 @@ def training_memory(plan: TrainingPlan) -> Memory:
     if fixed.loads_unsharded:
         stage = replace(stage, gathered_bytes=_at_loading(plan, held, first + last, stage))
     stage = replace(stage, workspace_bytes=fixed.workspace, context_bytes=fixed.context)
+    if workload.optimizer in PAGED:
+        return _paged(plan, stage)
     return replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation)
+
+
+def _paged(plan: TrainingPlan, stage: Memory) -> Memory:
+    """The stage with states in managed memory: they take what the rest leaves of the device, the host has the others.
+
+    They are not the allocator's, whose blocks waste nothing on them.
+    """
+    states = stage.optimizer_states_bytes
+    rest = replace(stage, optimizer_states_bytes=0.0)
+    rest = replace(rest, overhead_bytes=rest.allocated_bytes * plan.stack.memory.fragmentation)
+    kept = minimum(states, maximum(plan.usable_bytes - rest.peak_bytes, 0.0))
+    moved = (states - kept) * plan.cluster.devices_per_node
+    return replace(rest, optimizer_states_bytes=kept, host_bytes=stage.host_bytes + moved)
 
 
 def _at_loading(plan: TrainingPlan, held: Held, ends: Num, stage: Memory) -> Num:
@@ -160,16 +175,30 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
     base = divided(held.dense - adapters[0], held.expert - adapters[1], frozen_weight, 3)
     weights = base + divided(ends, 0.0, wide, 3) + divided(*adapters, weight, 3)
     states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1)
-    offloaded = 1.0 * layout.offload_optimizer
+    gradients = divided(*_kept_gradients(plan, held, trained_dense), gradient, 2)
+    stays = 1.0 - 1.0 * workload.offload_parameters
+    stay = stays * (1.0 - 1.0 * layout.offload_optimizer)
+    moved = (weights + gradients) * (1.0 - stays) + states * (1.0 - stay)
     return Memory(
-        weights_bytes=weights,
-        gradients_bytes=divided(trained_dense, held.expert_trained, gradient, 2),
-        optimizer_states_bytes=states * (1.0 - offloaded),
+        weights_bytes=weights * stays,
+        gradients_bytes=gradients * stays,
+        optimizer_states_bytes=states * stay,
         activations_bytes=made.kept.each * share * in_flight + made.kept.once,
         logits_bytes=logits,
         gathered_bytes=made.gathered,
         workspace_bytes=0.0,
         overhead_bytes=0.0,
         context_bytes=0.0,
-        host_bytes=states * offloaded * plan.cluster.devices_per_node,
+        host_bytes=moved * plan.cluster.devices_per_node,
     )
+
+
+def _kept_gradients(plan: TrainingPlan, held: Held, dense: Num) -> tuple[Num, Num]:
+    """Parameters, dense and in experts, whose gradients stand at once [1]: all that are trained, or those of one layer
+    (or of table and head) where each is updated as soon as its gradients are there."""
+    if not plan.workload.optimizer_in_backward:
+        return dense, held.expert_trained
+    layers = stage_layers(real(plan.model.layer_count), plan.layout.pp, plan.layout.vp)
+    layer = (held.dense_trained + held.expert_trained) / layers
+    share = layer / maximum(held.dense_trained + held.expert_trained, 1.0)
+    return maximum(held.dense_trained * share, dense - held.dense_trained), held.expert_trained * share

@@ -27,6 +27,10 @@ class TrainingWorkload(Spec):
     global_batch: Count = 1
     """Sequences a step, all devices."""
     optimizer: Optimizer = "adam"
+    optimizer_in_backward: bool = False
+    """Each layer is updated as soon as its gradients are there, so that no others are kept."""
+    offload_parameters: bool = False
+    """Shards of parameters, gradients and states in host memory, where they are updated (FSDP's CPU offload)."""
     flash_attention: bool = True
     lora_rank: Count | None = None
     lora_targets: tuple[str, ...] = ()

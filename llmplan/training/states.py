@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 OPTIMIZER_STATES = {
-    "adam": 2.0, "adamw": 2.0, "lamb": 2.0, "adam-8bit": 2.0, "momentum": 1.0, "lion": 1.0, "muon": 1.0,
+    "adam": 2.0, "adamw": 2.0, "lamb": 2.0, "adam-8bit": 2.0, "adamw-8bit": 2.0, "paged-adamw": 2.0,
+    "paged-adamw-8bit": 2.0, "momentum": 1.0, "lion": 1.0, "muon": 1.0,
     "sgd": 0.0, "adafactor": 0.0,
 }  # fmt: skip
 """Elements of optimizer state for each parameter, beside the master weight: Kingma & Ba 2014 (two moments), Lion and
 momentum (one), Muon (one for matrices; its embeddings under Adam are ignored), Adafactor (row and column sums: nothing
 to speak of)."""
-NARROW_STATES = {"adam-8bit": 1.0}
-"""Bytes of one where the optimizer and not the stack decides: Dettmers et al. 2021, arXiv 2110.02861."""
+OWN_STATE_BYTES = {"adam-8bit": 1.0, "adamw-8bit": 1.0, "paged-adamw-8bit": 1.0, "paged-adamw": 4.0}
+"""Bytes of one where the optimizer and not the stack decides (bitsandbytes; Dettmers et al. 2021, arXiv 2110.02861).
+Ignored: the scales of blocks, 1 to 2 % of them, and that tensors below 4096 elements stay in 32 bits."""
+PAGED = ("paged-adamw", "paged-adamw-8bit")
+"""Optimizers whose states are managed memory, which the driver moves to the host where the device is full: Dettmers et
+al. 2023, arXiv 2305.14314, section 3; bitsandbytes `optim/optimizer.py`, `get_state_buffer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Held:
 def optimizer_bytes(plan: TrainingPlan) -> float:
     """Bytes of a trained parameter's optimizer states, without the master weight [bytes]."""
     name = plan.workload.optimizer
-    return OPTIMIZER_STATES[name] * NARROW_STATES.get(name, plan.recipe.moment_bytes)
+    return OPTIMIZER_STATES[name] * OWN_STATE_BYTES.get(name, plan.recipe.moment_bytes)
 
 
 def state_bytes(plan: TrainingPlan) -> tuple[float, float, float]:

@@ -25,8 +25,9 @@ from llmplan.software.coefficients import Coefficients
 from llmplan.training.adapters import adapter_operations, adapters_forward, unpacking_seconds
 from llmplan.training.communication import data_parallel, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
+from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.states import layer_parameters, optimizer_bytes, state_bytes
+from llmplan.training.states import PAGED, layer_parameters, optimizer_bytes, state_bytes
 from llmplan.work.communication import expert_parallel_seconds, ring_of_keys_seconds, tensor_parallel_seconds
 from llmplan.work.elementwise import operations
 from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
@@ -223,8 +224,14 @@ def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficie
 
 
 def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
-    """The optimizer's pass over its shard [s]: reads gradient, master and states, writes them and the parameter."""
-    layout = plan.layout
+    """The optimizer's pass over its shard [s]: reads gradient, master and states, writes them and the parameter.
+
+    What is in the host's memory passes at the rate of the link to it. Parameters that are kept there come over for the
+    forward and for the backward pass of every micro-batch, and their gradients go back; paged states that the device
+    has no room for come and go once. Ignored: what of this runs beside other work, and that a host's processors may be
+    slower than its link.
+    """
+    layout, workload = plan.layout, plan.workload
     held, (first, last) = layer_parameters(plan), end_parameters(plan.model, layout)
     dp = layout.dp * layout.cp * 1.0
     shards = where(layout.zero >= 1, dp, 1.0)
@@ -235,4 +242,13 @@ def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
     moved = gradient + 2.0 * (optimizer_bytes(plan) + master) + weight
     host = plan.device.host_link.bandwidth if plan.device.host_link else kernels.stream
     bandwidth = where(layout.offload_optimizer, host, kernels.stream)
-    return optimizer_seconds(parameters, moved, bandwidth)
+    if workload.offload_parameters:
+        held_bytes = ((held.dense + (first + last)) / shards + held.expert / expert_shards) * weight
+        micro_batches = workload.global_batch / (layout.dp * layout.micro_batch)
+        crossing = micro_batches * (2.0 * held_bytes + parameters * gradient)
+        return optimizer_seconds(parameters, moved, host) + crossing / host
+    seconds = optimizer_seconds(parameters, moved, bandwidth)
+    if workload.optimizer in PAGED:
+        away = training_memory(plan).host_bytes / plan.cluster.devices_per_node
+        return seconds + where(layout.offload_optimizer, 0.0, 2.0 * away / host)
+    return seconds

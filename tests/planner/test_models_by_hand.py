@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llmplan import Plan, plan_from
+from llmplan.errors import InputError
 from llmplan.training.flops import model_flops, training_flops
 from llmplan.training.memory import training_memory
 from llmplan.training.step import training_time
@@ -191,3 +192,63 @@ class TestOffload:
         kept, moved = (training_time(plan("llama-3.1-8b", offload_optimizer=flag, **words)) for flag in (False, True))
         # A100: 1692 GB/s of streaming (0.83 of 2039) against 31 GB/s of PCIe 4
         assert moved.optimizer_seconds / kept.optimizer_seconds == pytest.approx(0.83 * 2039 / 31, rel=EXACT)
+
+
+class TestStatesElsewhere:
+    """Llama 3.1 8B (8,030,261,248 parameters; table and head of 128256 x 4096, layers of 218,112,000) on A100s."""
+
+    PARAMETERS, LAYER, TABLE = 8_030_261_248, 218_112_000, 128256 * 4096
+
+    def asked(self, **words: Any) -> Plan:
+        fixed = {"workload": "finetune", "stack": "torchtune", "seq_len": 2048, "micro_batch": 1, "devices": 8}
+        return plan("llama-3.1-8b", **(fixed | {"global_batch": 8, "zero": 3} | words))
+
+    def test_everything_in_host_memory(self) -> None:
+        # torchtune in bf16: weight, gradient and two moments of 2 bytes each, an eighth of them a device
+        kept, moved = training_memory(self.asked()), training_memory(self.asked(offload_parameters=True))
+        assert (moved.weights_bytes, moved.gradients_bytes, moved.optimizer_states_bytes) == (0.0, 0.0, 0.0)
+        assert moved.host_bytes == pytest.approx((2 + 2 + 2 * 2) * self.PARAMETERS, rel=EXACT)
+        assert (moved.gathered_bytes, moved.activations_bytes) == (kept.gathered_bytes, kept.activations_bytes)
+
+    def test_parameters_and_gradients_cross_the_link_in_every_micro_batch(self) -> None:
+        # 31 GB/s of PCIe 4: parameters twice and gradients once; then the optimizer reads gradient (2), moments (4),
+        # and writes moments (4) and the parameter (2)
+        for micro_batches in (1, 4):
+            found = training_time(self.asked(offload_parameters=True, global_batch=8 * micro_batches))
+            crossing = micro_batches * (2 * 2 + 2) + (2 + 4 + 4 + 2)
+            assert found.optimizer_seconds == pytest.approx(self.PARAMETERS / 8 * crossing / 31e9, rel=EXACT)
+
+    def test_an_optimizer_in_the_backward_pass_keeps_the_gradients_of_a_layer_or_of_table_and_head(self) -> None:
+        kept = training_memory(self.asked(devices=1, global_batch=1, zero=0, optimizer_in_backward=True))
+        ends = 2 * self.TABLE + 4096
+        assert ends > self.LAYER
+        assert kept.gradients_bytes == pytest.approx(2 * ends, rel=EXACT)
+        adapted = self.asked(workload="lora", lora_targets="all-linear", lora_rank=8, optimizer_in_backward=True)
+        assert training_memory(adapted).gradients_bytes == pytest.approx(2 * 20_971_520 / 32 / 8, rel=EXACT)
+
+    @pytest.mark.parametrize(("optimizer", "moment"), [("paged-adamw", 4), ("paged-adamw-8bit", 1), ("adamw-8bit", 1)])
+    def test_states_of_bitsandbytes(self, optimizer: str, moment: int) -> None:
+        found = training_memory(self.asked(optimizer=optimizer))
+        assert found.optimizer_states_bytes == pytest.approx(2 * moment * self.PARAMETERS / 8, rel=EXACT)
+        assert found.host_bytes == 0.0
+
+    def test_paged_states_go_to_the_host_where_the_device_is_full(self) -> None:
+        words = {"devices": 1, "global_batch": 1, "zero": 0, "hardware": "a100-sxm-40gb"}
+        asked = self.asked(optimizer="paged-adamw", **words)
+        found = training_memory(asked)
+        states = 2 * 4 * self.PARAMETERS
+        assert found.peak_bytes == pytest.approx(asked.usable_bytes, rel=EXACT)
+        away = states - found.optimizer_states_bytes
+        assert found.host_bytes == pytest.approx(away * 8, rel=EXACT)  # of a node of eight
+        # beside the pass over gradient, states and parameter, what is away comes and goes at 31 GB/s
+        roomy = self.asked(optimizer="paged-adamw", device_memory="200 GiB", **words)
+        more = training_time(asked).optimizer_seconds - training_time(roomy).optimizer_seconds
+        assert more == pytest.approx(2 * away / 31e9, rel=1e-9)
+
+    @pytest.mark.parametrize(("words", "reason"), [
+        ({"offload_parameters": True, "zero": 1}, "goes with zero 3"),
+        ({"optimizer_in_backward": True, "global_batch": 16}, "keeps no gradients to add up"),
+    ])  # fmt: skip
+    def test_what_does_not_go_together(self, words: dict[str, Any], reason: str) -> None:
+        with pytest.raises(InputError, match=reason):
+            self.asked(**words)
