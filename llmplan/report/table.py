@@ -71,7 +71,8 @@ def _header(answer: Answer, result: TrainingResult) -> list[Text]:
         *(["optimizer in the backward pass"] if said["optimizer_in_backward"] else []),
     ]  # fmt: skip
     base = said.get("quantized_base") or said["precision"]
-    adapters = f", rank {said['lora_rank']} on {base}" if said["workload"] == "lora" else ""
+    trained = f" ({result.model.trainable_parameters:,} trained)"
+    adapters = f", rank {said['lora_rank']} on {base}{trained}" if said["workload"] == "lora" else ""
     batch = f"{said['global_batch']} x {said['seq_len']} tokens a step, micro-batch {said['micro_batch']}"
     third = f"{said['workload']}{adapters} in {said['precision']}, {said['optimizer']}; {batch}"
     return [first, Text("; ".join(words)), Text(third)]
