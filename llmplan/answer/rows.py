@@ -161,6 +161,8 @@ def _pools(row: Row) -> dict[str, Any]:
     """Layouts of the two pools from their workers: a worker's devices are one tensor-parallel group, or, where its
     attention is data parallel, replicas that share their experts."""
     if not row.cells.get("decode_workers"):
+        if row.cells.get("disaggregated") == "true":
+            raise InputError(f"line {row.line}: disaggregated, and no decode_workers say how its pools are laid out")
         return {}
     found: dict[str, Any] = {"devices": row.cells["devices"]}
     for pool, prefix in (("decode", ""), ("prefill", "prefill_")):

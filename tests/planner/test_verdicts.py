@@ -45,7 +45,7 @@ def on_memory(plan: Plan, capacity: float, low: float = 0.9, high: float = 1.1) 
     return replace(
         plan,
         device=plan.device.model_copy(update={"memory": memory}),
-        stack=plan.stack.model_copy(update={"bands": bands}),
+        stack=plan.stack.model_copy(update={"bands": bands, "widening": {}}),
     )
 
 

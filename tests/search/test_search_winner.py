@@ -157,8 +157,9 @@ def parallel(one: TrainingEstimate) -> int:
     return layout.tp * layout.pp * layout.cp
 
 
-def test_no_simplest_of_the_fewest_devices() -> None:
+def test_no_simplest_of_the_fewest_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any layout of as many devices is near by that objective, however slow it is."""
+    monkeypatch.setattr("llmplan.search.training.NEAR", 1.0)  # a layout within twice the best is near, whatever the fit
     for objective, shown in (("throughput", True), ("devices", False)):
         wanted = small("llama-2-13b", "h100", "24", 24, Wishes(objective=objective, top=1))
         assert (search(wanted).simple is not None) is shown, objective
