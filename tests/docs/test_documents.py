@@ -110,7 +110,7 @@ def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool)
         assert _text(page) == text, page
 
 
-FIGURES = re.compile(r"(Predicted by a fit that has not seen.*?)Errors by stack", re.S)
+FIGURES = re.compile(r"(Predicted\s+by a fit that has not seen.*?)Errors by stack", re.S)
 
 
 def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages(update: bool) -> None:
