@@ -185,6 +185,7 @@ class PlanOptions(Spec):
         FINE_TUNING, "NAMES",
     )  # fmt: skip
     quantized_base: QuantizedBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
+    packing: bool | None = _option("Samples packed, cut or filled to one length.", FINE_TUNING)
 
     def said(self) -> dict[str, Any]:
         """What was given, and nothing else."""
@@ -193,7 +194,7 @@ class PlanOptions(Spec):
 
 FLAGS = frozenset({
     "download", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward",
-    "flash_attention", "enforce_eager",
+    "flash_attention", "packing", "enforce_eager",
 })  # fmt: skip
 """Fields that are true or false (a test holds this to the annotations)."""
 RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")

@@ -42,10 +42,16 @@ class TrainingRecipe(Spec):
     master_bytes_bf16: float | None = None
     moment_bytes: float = 4.0
     """Bytes of an element of an optimizer state; 2 where the states are in 16 bits like the weights."""
+    step_bytes: float = 0.0
+    """Bytes of a trained parameter that Adam's step takes beside the states, while no activations stand: the root of
+    the second moments where operations run over all tensors at once (PyTorch's `foreach`), gradients in fp32
+    (DeepSpeed)."""
     reduce_bytes: float = 4.0
     """Bytes of a gradient element in the data-parallel reduction."""
     parameter_bytes: float = 2.0
     """Bytes of a parameter as held; 4 where 32-bit parameters are cast on the fly (FSDP mixed precision)."""
+    packing: bool = True
+    """Samples are packed, cut or filled to one length; false: each batch of a fine-tuning is as long as its longest."""
     dropout: bool = False
     norm_saves: float = 1.0
     """Hidden vectors kept for each norm (more where the norm runs unfused in fp32)."""
@@ -64,6 +70,13 @@ class TrainingRecipe(Spec):
     gathered_unit: Literal["layer", "matrix"] = "layer"
     """What stands whole at once under ZeRO-3: a layer (an FSDP unit), or a matrix where each is gathered as it is
     used (DeepSpeed's submodules, XLA's all-gather before a product)."""
+    score_bytes: float | None = None
+    """Bytes kept of a score of unfused attention without dropout: 2 where its softmax stays in 16 bits (the default), 6
+    where it is taken in fp32 and cast."""
+    copies_head: bool = False
+    """A head that shares the table's weights is a copy of them all the same."""
+    live_parameters: float = 0.0
+    """Gathered parameters that ZeRO-3 keeps whole for their next use (DeepSpeed, `stage3_max_live_parameters`)."""
     logits_bytes: float = 8.0
     """Bytes of a logit at the peak, all copies: 4 fp32 and 4 its gradient."""
     logits_chunk: int = 0
@@ -74,8 +87,8 @@ class TrainingRecipe(Spec):
     shifts, masks, zeros and scales are PyTorch operations of their own (AutoGPTQ). Absent: products take it as it
     is."""
     quantized_ends_bytes: float = 2.0
-    """Bytes of an element of tables and head beside a quantized base: 4 where they are cast to fp32 before training
-    (PEFT, `prepare_model_for_kbit_training`)."""
+    """Bytes of an element of tables and head beside a base that bitsandbytes quantized (nf4, int8): 4 where they are
+    cast to fp32 before training (PEFT, `prepare_model_for_kbit_training`, which leaves GPTQ's in 16 bits)."""
     block_scaled: bool = False
     """8-bit weights and inputs have a scale a block, not one a tensor."""
     all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch")
@@ -100,6 +113,11 @@ class MemoryModel(Spec):
     """CUDA context, libraries, communicators: seen by nvidia-smi, not by the allocator."""
     fragmentation: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of allocated memory lost in the allocator's blocks (reserved / allocated - 1)."""
+    varied: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """More of what a micro-batch takes, lost in blocks where samples of many lengths are not packed: a longer sample
+    finds none of its size free."""
+    returned: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of that, the share that the allocator can give back where the device is full: blocks that nothing is left in."""
     workspace: Bytes = 0.0
     """Buffers of kernels and libraries."""
     loads_unsharded: bool = False

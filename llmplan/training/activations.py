@@ -16,6 +16,7 @@ from llmplan.formulas.states import expert_parts
 from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.model.adapters import Adapter
 from llmplan.model.model import Layer
+from llmplan.software.stack import TrainingRecipe
 from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.states import adapters
@@ -34,6 +35,13 @@ def inputs_read(layer: Layer, found: Sequence[Adapter]) -> set[str]:
         if linear.name in needing:
             read.add(keeper)
     return read
+
+
+def _score(recipe: TrainingRecipe) -> float:
+    """Bytes kept of a score of unfused attention [bytes]; Korthikanti et al. 2022, section 4.1."""
+    if recipe.dropout:
+        return 5.0  # the softmax's 2, the mask's 1, the dropout's 2
+    return 2.0 if recipe.score_bytes is None else recipe.score_bytes
 
 
 def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool = True) -> Num:
@@ -68,9 +76,7 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
         if core.scores and core.kind == "softmax" and not workload.flash_attention and scores:
             keys = real(workload.seq_len) if core.cross else sequence(plan, layer)
             attended = attended_tokens(keys, core.context, causal=False)
-            kept_scores = kept_scores + score_bytes(
-                tokens, attended, core.heads, layout.tp, 5.0 if defaults.dropout else 2.0
-            )
+            kept_scores = kept_scores + score_bytes(tokens, attended, core.heads, layout.tp, _score(defaults))
     masks = real(layer.residuals * layer.hidden) if defaults.dropout else 0.0
     element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
     sequence_parallel = 1.0 * layout.sequence_parallel

@@ -53,6 +53,9 @@ def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRe
         words["seq_len"] = min(limit, DEFAULT_SEQ_LEN)
         why = "the model's context" if limit <= DEFAULT_SEQ_LEN else f"a common length (the model takes up to {limit})"
         draft.assume("seq_len", words["seq_len"], why)
+    if said.packing is None and not defaults.packing and words["workload"] != "pretrain":
+        words["packing"] = False
+        draft.assume("packing", False, "the stack's default; samples are of many lengths, up to seq_len")
     if model.architecture != "encoder-decoder" and said.target_len is not None:
         draft.fault(f"target_len goes with encoder-decoder models, and {model.name} is not one", "target_len", "model")
     elif model.architecture == "encoder-decoder" and said.target_len is None:

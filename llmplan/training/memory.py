@@ -22,6 +22,10 @@ from llmplan.work.states import end_parameters, largest_matrix
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
+CAST = ("nf4", "int8")
+"""Quantized bases beside which the rest may be cast to fp32: those of bitsandbytes."""
+STEPS = ("adam", "adamw", "lamb")
+"""Optimizers whose step is made of operations over tensors, with results between them."""
 _PARAMETERS_AT_ONCE = 2.0  # units whose gathered parameters stand at once under ZeRO-3: the current and the next
 
 
@@ -82,7 +86,8 @@ def _gathered(plan: TrainingPlan, held: Held) -> Num:
         bytes_each = STORED_BYTES[base] * _PARAMETERS_AT_ONCE * one + wide * maximum(widened, unit - one)
     else:
         bytes_each = wide * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
-    return where(layout.zero >= 3, bytes_each, 0.0)
+    kept = minimum(held.dense + held.expert + first + last, defaults.live_parameters * 1.0) * wide
+    return where(layout.zero >= 3, maximum(bytes_each, kept), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,8 @@ def training_memory(plan: TrainingPlan) -> Memory:
         tokens = micro_tokens(plan)
         tokens = minimum(tokens, defaults.logits_chunk * 1.0) if defaults.logits_chunk else tokens
         logits = logits_bytes(tokens, model.vocab, layout.tp, defaults.logits_bytes)
+        copied = model.tied_embeddings and defaults.copies_head and layout.pp == 1
+        last = last + where(copied, model.embedding_parameters / layout.tp, 0.0)
     base = _Base(held, kept_activations(plan), _gathered(plan, held))
     layers = real(model.layer_count)
     less = end_stage_layers(layers, layout.pp, layout.vp) / stage_layers(layers, layout.pp, layout.vp)
@@ -123,10 +130,25 @@ def training_memory(plan: TrainingPlan) -> Memory:
     stage = _pick(stage.allocated_bytes >= at_middle.allocated_bytes, stage, at_middle)
     if fixed.loads_unsharded:
         stage = replace(stage, gathered_bytes=_at_loading(plan, held, first + last, stage))
-    stage = replace(stage, workspace_bytes=fixed.workspace, context_bytes=fixed.context)
+    stage = replace(stage, workspace_bytes=stage.workspace_bytes + fixed.workspace, context_bytes=fixed.context)
     if workload.optimizer in PAGED:
         return _paged(plan, stage)
-    return replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation)
+    return _varied(plan, replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation))
+
+
+def _varied(plan: TrainingPlan, stage: Memory) -> Memory:
+    """The stage with what samples of many lengths leave unused in the allocator's blocks.
+
+    What it can give back counts as far as the device has room for it: it does so before it runs out of memory.
+    """
+    fixed = plan.stack.memory
+    if plan.workload.packing or fixed.varied == 0.0:
+        return stage
+    passing = stage.activations_bytes + stage.logits_bytes + stage.gathered_bytes
+    lost = passing * fixed.varied
+    stays = stage.overhead_bytes + lost * (1.0 - fixed.returned)
+    room = maximum(plan.usable_bytes - stage.peak_bytes - lost * (1.0 - fixed.returned), 0.0)
+    return replace(stage, overhead_bytes=stays + minimum(lost * fixed.returned, room))
 
 
 def _paged(plan: TrainingPlan, stage: Memory) -> Memory:
@@ -171,11 +193,15 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
         shards, expert_shards = where(layout.zero >= stage, dp, 1.0), where(layout.zero >= stage, expert_dp, 1.0)
         return sharded_bytes(dense, each, shards) + sharded_bytes(expert, each, expert_shards)
 
-    wide = plan.recipe.quantized_ends_bytes if frozen and workload.quantized_base else weight
+    cast = frozen and workload.quantized_base in CAST
+    wide = plan.recipe.quantized_ends_bytes if cast else weight
     base = divided(held.dense - adapters[0], held.expert - adapters[1], frozen_weight, 3)
     weights = base + divided(ends, 0.0, wide, 3) + divided(*adapters, weight, 3)
     states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1)
     gradients = divided(*_kept_gradients(plan, held, trained_dense), gradient, 2)
+    activations = made.kept.each * share * in_flight + made.kept.once
+    in_step = plan.recipe.step_bytes if workload.optimizer in STEPS and not workload.optimizer_in_backward else 0.0
+    stepping = divided(trained_dense, held.expert_trained, in_step, 1)
     stays = 1.0 - 1.0 * workload.offload_parameters
     stay = stays * (1.0 - 1.0 * layout.offload_optimizer)
     moved = (weights + gradients) * (1.0 - stays) + states * (1.0 - stay)
@@ -183,10 +209,10 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
         weights_bytes=weights * stays,
         gradients_bytes=gradients * stays,
         optimizer_states_bytes=states * stay,
-        activations_bytes=made.kept.each * share * in_flight + made.kept.once,
+        activations_bytes=activations,
         logits_bytes=logits,
         gathered_bytes=made.gathered,
-        workspace_bytes=0.0,
+        workspace_bytes=maximum(stepping * stay - activations - logits - made.gathered, 0.0),
         overhead_bytes=0.0,
         context_bytes=0.0,
         host_bytes=moved * plan.cluster.devices_per_node,

@@ -32,6 +32,8 @@ class TrainingWorkload(Spec):
     offload_parameters: bool = False
     """Shards of parameters, gradients and states in host memory, where they are updated (FSDP's CPU offload)."""
     flash_attention: bool = True
+    packing: bool = True
+    """Every micro-batch has seq_len tokens a sequence; else that is the longest, and they vary."""
     lora_rank: Count | None = None
     lora_targets: tuple[str, ...] = ()
     """What has adapters, in the words of `llmplan.model.adapters`; empty = the stack's default."""

@@ -254,6 +254,5 @@ class TestMemory:
         failed = [name for name in estimates() if rows()[name].cells["measured_fits"] == "false"]
         assert len(failed) > 10
         # bigsci-149 (206B) ran out of memory for a reason that is not said: 203B on the same layout took 67 of 79 GiB.
-        # ftmem-lf5977-1, a user's report (ZeRO-3 of 8B on 24 GB), waits for a fit of memory on rows like it.
-        unexplained = ["bigsci-149", "ftmem-lf5977-1"]
+        unexplained = ["bigsci-149"]
         assert sorted(name for name in failed if estimates()[name].verdict == "fits") == unexplained
