@@ -269,6 +269,8 @@ def _build(root: yaml.Node, file: str) -> Document:
 
 def _scalar(constructor: Any, node: yaml.Node, file: str) -> Any:
     """One value of a YAML text; a fault for what YAML 1.1 would read as another number than is written."""
+    if node.tag == "tag:yaml.org,2002:str":  # most of them, and nothing to construct
+        return node.value
     line = node.start_mark.line + 1
     number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
     if number and _SURPRISING.match(node.value):

@@ -1,7 +1,5 @@
 """Checks parsed data against a pydantic model, and turns every fault into one with a line."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError

@@ -176,8 +176,12 @@ class Catalog:
 
     def device(self, name: str) -> Device:
         """The device that `name` means, its `efficiency` filled up: from its `like` device, then from its kind."""
-        device = self._entry("devices", name, Device)
-        return device.model_copy(update={"efficiency": self._efficiency(device, (device.id,))})
+        key = ("device", path := self.find("devices", name))
+        if key not in self._read:
+            device = self._entry_at(path, Device)
+            self._read[key] = device.model_copy(update={"efficiency": self._efficiency(device, (device.id,))})
+        filled: Device = self._read[key]
+        return filled
 
     def _efficiency(self, device: Device, seen: tuple[str, ...]) -> Efficiency:
         own = device.efficiency
@@ -197,7 +201,11 @@ class Catalog:
         if path not in self._read:
             self._read[path] = read_entry(path)
         document: Document = self._read[path]
-        return check(Document(document.data[kind], document.file, {(): document.line((kind,)) or 1}), Efficiency)
+        if (path, kind) not in self._read:
+            part = Document(document.data[kind], document.file, {(): document.line((kind,)) or 1})
+            self._read[path, kind] = check(part, Efficiency)
+        usual: Efficiency = self._read[path, kind]
+        return usual
 
     def cluster(self, name: str) -> Cluster:
         """The cluster that `name` means."""
@@ -253,7 +261,9 @@ class Catalog:
         return [*own, builtin() / f"{name}.yaml"][0]
 
     def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
-        path = self.find(kind, name)
+        return self._entry_at(self.find(kind, name), spec)
+
+    def _entry_at(self, path: Path, spec: type[EntryT]) -> EntryT:
         if path not in self._read:
             self._read[path] = load(path, spec)
         entry: EntryT = self._read[path]

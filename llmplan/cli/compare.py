@@ -14,7 +14,7 @@ import typer
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import holds_many, plan_documents
-from llmplan.cli.plan_options import CatalogFolders, plan_options
+from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.setup.request import request, requests
 
@@ -209,4 +209,4 @@ def _append_summary(text: str) -> None:
         raise InputError(f"{SUMMARY}: {path} cannot be written: {error.strerror}") from None
 
 
-app.command("compare")(plan_options(_compare, lists=LISTS))
+app.command("compare", cls=PlanCommand)(plan_options(_compare, lists=LISTS))

@@ -13,7 +13,7 @@ from llmplan.answer.resolve import resolve_all
 from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import read_requests
-from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
+from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
@@ -101,4 +101,4 @@ def _does(one: Request, found: Answer, prefix: str, catalog: Catalog) -> bool:
     return answers(found.result)
 
 
-app.command("estimate")(plan_options(_estimate))
+app.command("estimate", cls=PlanCommand)(plan_options(_estimate))

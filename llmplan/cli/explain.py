@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from llmplan.answer.data import dumps
-from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
+from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError, did_you_mean
 
 app = typer.Typer(add_completion=False)
@@ -99,4 +99,4 @@ def _terms(
     print_explanation(found, depth)
 
 
-app.command("explain")(plan_options(_explain))
+app.command("explain", cls=PlanCommand)(plan_options(_explain))

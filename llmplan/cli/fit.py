@@ -12,7 +12,7 @@ import typer
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.plan_input import plan_documents
-from llmplan.cli.plan_options import CatalogFolders, PlanFile, plan_options
+from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 from llmplan.schema import check
@@ -232,4 +232,4 @@ def _write_plan(path: Path, inputs: Mapping[str, Any]) -> None:
 
 
 app = typer.Typer(add_completion=False)
-app.command("fit")(plan_options(_fit, lists=LISTS))
+app.command("fit", cls=PlanCommand)(plan_options(_fit, lists=LISTS))

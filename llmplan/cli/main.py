@@ -14,30 +14,53 @@ import difflib
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from llmplan.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# subcommand -> the module whose `app` it is, loaded when it is called
+
+class Command(NamedTuple):
+    """A subcommand: the module whose `app` it is, loaded when it is called, and the first line of its help."""
+
+    module: str
+    help: str
+
+
 COMMANDS = {
-    "estimate": "llmplan.cli.estimate",
-    "fit": "llmplan.cli.fit",
-    "compare": "llmplan.cli.compare",
-    "list": "llmplan.cli.shelf",
-    "explain": "llmplan.cli.explain",
-    "validate": "llmplan.cli.validate",
-    "calibrate": "llmplan.cli.calibrate",
-    "catalog": "llmplan.cli.catalog",
-    "schema": "llmplan.cli.schema",
+    "estimate": Command(
+        "estimate", "Estimate a training run or a deployment: does it fit, how fast is it, what holds it back."
+    ),
+    "fit": Command(
+        "fit",
+        "Find the best layout: every legal tp x pp x vp x cp x ep x dp with sharding, micro-batch and recomputation.",
+    ),
+    "compare": Command(
+        "compare", "Compare hardware, models, precisions, sizes, stacks or whole plans, each as `estimate` gives it."
+    ),
+    "list": Command(
+        "shelf",
+        "List the models of the catalogue that run on a machine: widest precision that fits, speed, context.",
+    ),
+    "explain": Command(
+        "explain",
+        "Explain a warning's code, or a figure of a plan: formula, numbers put in, sources, the next level down.",
+    ),
+    "validate": Command("validate", "Predict every run of a CSV and say how far off the predictions are."),
+    "calibrate": Command("calibrate", "Fit your own runs as a stack entry, drawn to the stack that they ran."),
+    "catalog": Command("catalog", "List, show and check devices, clusters, stacks, prices and models."),
+    "schema": Command(
+        "schema", "Print the JSON Schema of what is read (plan, model, device, ...) or written (estimate, ...)."
+    ),
 }
 ANSWERED, INTERNAL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 DEBUG = "--debug"
+MANY_OBJECTS = 50_000  # made before garbage is looked for: an answer leaves few circles, and looking takes long
 MAX_MESSAGES = 200  # on stderr; nobody reads more
 
 # Typer brings its own copy of Click since 0.26 and the real one before; what both raise is told by its name.
@@ -45,23 +68,32 @@ _USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.
 
 
 class LazyGroup(TyperGroup):
-    """Subcommands by name, imported on use."""
+    """Subcommands by name, imported when they are called; the list of them imports none."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Every subcommand, in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The subcommand of that name; a usage error that names the nearest ones otherwise."""
+        """What the list of commands shows of a subcommand; a usage error that names the nearest ones otherwise."""
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(COMMANDS)}."
             ctx.fail(f"No such command {cmd_name!r}.{hint}")
-        command = typer.main.get_command(importlib.import_module(COMMANDS[cmd_name]).app)
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name].help)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The subcommand that is called, whole."""
+        name, shown, rest = super().resolve_command(ctx, args)
+        if name is None:
+            return name, shown, rest
+        module = importlib.import_module(f"llmplan.cli.{COMMANDS[name].module}")
+        command = typer.main.get_command(module.app)
+        command.name = name
         gc.freeze()
+        gc.set_threshold(MANY_OBJECTS)
         gc.enable()
-        command.name = cmd_name
-        return command
+        return name, command, rest
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False)

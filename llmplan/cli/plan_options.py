@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from llmplan.setup.named import LOCAL
 from llmplan.setup.options import FLAGS, PlanOptions
@@ -25,6 +26,22 @@ CatalogFolders = Annotated[
     list[Path] | None,
     typer.Option("--catalog", metavar="DIR", help="Folder of your own catalogue entries; may be given more than once."),
 ]
+
+
+class PlanCommand(TyperCommand):
+    """A command that converts only those of its many options that were given: Typer makes a converter for each."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As for any command, without the options of the vocabulary that `args` do not name."""
+        words = {arg.partition("=")[0] for arg in args if arg.startswith("-")}
+        known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
+        if words <= known:  # help, and what to say of a word that is none, take all of them
+            self.params = [
+                option
+                for option in self.params
+                if option.name not in PlanOptions.model_fields or words & {*option.opts, *option.secondary_opts}
+            ]
+        return super().parse_args(ctx, args)
 
 
 def plan_options(
@@ -44,7 +61,7 @@ def plan_options(
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> Any:
-        given = {name: values.pop(name) for name in names}
+        given = {name: values.pop(name, None) for name in names}
         if str(given.get("hardware")).strip().lower() == LOCAL:
             from llmplan.setup.local import here
 

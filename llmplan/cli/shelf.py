@@ -9,7 +9,7 @@ import typer
 
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
-from llmplan.cli.plan_options import CatalogFolders, plan_options
+from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
 from llmplan.setup.request import request
 
 THE_ANSWER_IS_NO = 3
@@ -57,4 +57,4 @@ def _list(
         raise typer.Exit(THE_ANSWER_IS_NO)
 
 
-app.command("list")(plan_options(_list, without=("model", "download", "limits")))
+app.command("list", cls=PlanCommand)(plan_options(_list, without=("model", "download", "limits")))

@@ -3,8 +3,6 @@
 `hardware_catalog/energy.yaml` and `hardware_catalog/reliability.yaml`; a folder of the user may hold its own.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

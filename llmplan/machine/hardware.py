@@ -4,8 +4,6 @@ Each class is the schema of one YAML file; the docstring under a field is its do
 and goes into the JSON Schema. SI base units inside, units as text in the files.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -5,9 +5,7 @@ written as a pattern (`llmplan.model.patterns`): `mixers: 5 x sliding, full`. `l
 turns it into matrices; this module only says what may be written and refuses what cannot be.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -210,7 +208,7 @@ class ModelSpec(Spec):
     date: str = ""
 
     @model_validator(mode="after")
-    def _consistent(self) -> ModelSpec:
+    def _consistent(self) -> Self:
         problems = [*_shape_problems(self), *_missing(self)]
         if problems:
             raise ValueError("; ".join(problems))

@@ -85,21 +85,36 @@ def rows(catalog: Catalog, kind: str) -> list[Row]:
 
 def print_table(kind: str, found: list[Row]) -> None:
     """Rows as a table on stdout; plain text in a pipe."""
+    columns = [column for column in COLUMNS[kind] if any(column.key in row for row in found)]
+    numeric = [any(isinstance(row.get(column.key), (int, float)) for row in found) for column in columns]
+    cells = [[column.write(row[column.key]) if column.key in row else "-" for column in columns] for row in found]
+    if not sys.stdout.isatty():
+        lines = _plain_table([column.head for column in columns], cells, numeric)
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
+        return
     from rich.table import Table
 
-    columns = [column for column in COLUMNS[kind] if any(column.key in row for row in found)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        numeric = any(isinstance(row.get(column.key), (int, float)) for row in found)
-        table.add_column(column.head, justify="right" if numeric else "left", no_wrap=index == 0)
-    for row in found:
-        cells = [column.write(row[column.key]) if column.key in row else "-" for column in columns]
-        table.add_row(*map(_escaped, cells), style="dim" if row.get("plannable") is False else None)
+        table.add_column(column.head, justify="right" if numeric[index] else "left", no_wrap=index == 0)
+    for row, texts in zip(found, cells, strict=True):
+        table.add_row(*map(_escaped, texts), style="dim" if row.get("plannable") is False else None)
     console = _console()
     with console.capture() as captured:
         console.print(table)
     lines = captured.get().splitlines()
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))  # no spaces up to the last column's width
+
+
+def _plain_table(heads: list[str], cells: list[list[str]], right: list[bool]) -> list[str]:
+    """Lines of a table as wide as its cells, for a pipe: what `rich` would print, without loading it."""
+    texts = [heads, *([_printable(text) for text in row] for row in cells)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return [
+        "  ".join(text.rjust(width) if at_right else text.ljust(width)
+                  for text, width, at_right in zip(row, widths, right, strict=True))
+        for row in texts
+    ]  # fmt: skip
 
 
 def print_entry(noun: str, document: Document) -> None:
@@ -207,7 +222,11 @@ def _present(row: Row) -> Row:
 def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape("".join(c if c.isprintable() else " " for c in text))
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _console() -> Console:

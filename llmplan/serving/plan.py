@@ -1,7 +1,5 @@
 """A deployment as a plan: what is served under which load, how it is spread, by which version of an engine."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any
 

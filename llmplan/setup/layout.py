@@ -4,8 +4,6 @@ The words are those of the command line, the plan file, the CSV columns and the 
 (kebab-case on the command line).
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """How an engine serves: the `policy` of a stack, and one version of it as a plan has it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Catalogue type of a software stack: its defaults, its versions, its fitted coefficients, its bands."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -165,6 +163,28 @@ class StackLayouts(Spec):
     source: str = ""
 
 
+SHOWN = 40  # characters of a version that a sentence repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a stack is in one version; version: empty where the entry tells none apart."""
+
+    version: str
+    date: str
+    recipe: TrainingRecipe | None
+    policy: ServingPolicy | None
+    coefficients: Coefficients
+
+    def differs_from(self, asked: str | None) -> str | None:
+        """Why another version than the one that was asked for is taken; None where it is that one."""
+        if not self.version:
+            return None if asked is None else "its entry tells no versions apart"
+        if asked is None:
+            return "the newest"
+        return None if asked == self.version else f"{asked[:SHOWN]!r} is not in the catalogue"
+
+
 class Stack(Spec):
     """A training or serving software: `hardware_catalog/stacks/<id>.yaml`."""
 
@@ -224,28 +244,6 @@ class Stack(Spec):
         names = (*self.measured.versions, *(word for one in self.versions for word in (one.version, *one.also)))
         known = not plan.version or plan.version.lower() in (name.lower() for name in names)
         return tuple(self.measured.distances(plan, version_known=known))
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """What a stack is in one version; version: empty where the entry tells none apart."""
-
-    version: str
-    date: str
-    recipe: TrainingRecipe | None
-    policy: ServingPolicy | None
-    coefficients: Coefficients
-
-    def differs_from(self, asked: str | None) -> str | None:
-        """Why another version than the one that was asked for is taken; None where it is that one."""
-        if not self.version:
-            return None if asked is None else "its entry tells no versions apart"
-        if asked is None:
-            return "the newest"
-        return None if asked == self.version else f"{asked[:SHOWN]!r} is not in the catalogue"
-
-
-SHOWN = 40  # characters of a version that a sentence repeats
 
 
 def merged(whole: SpecT | None, part: SpecT | None) -> SpecT | None:

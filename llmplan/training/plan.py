@@ -1,7 +1,5 @@
 """A training as a plan: what is trained, how it is spread, under which recipe of a stack."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+import typer
+
+from llmplan.cli.main import COMMANDS
 
 HEAVY = {
     "numpy",
@@ -37,6 +43,19 @@ def test_json_of_one_plan_imports_neither_numpy_nor_rich(here: Path) -> None:
 def test_version_imports_next_to_nothing(here: Path) -> None:
     modules = imported(here, "--version")
     assert not any(name.startswith(("llmplan.setup", "yaml", "numpy", "rich")) for name in modules)
+
+
+def test_the_list_of_commands_imports_none_of_them(here: Path) -> None:
+    modules = imported(here, "--help")
+    ours = {name.removeprefix("llmplan.") for name in modules if name.startswith("llmplan.")}
+    assert ours == {"cli", "cli.main", "errors", "version"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_their_help_says(name: str) -> None:
+    """Which is written twice, so that the list need not import them."""
+    app = importlib.import_module(f"llmplan.cli.{COMMANDS[name].module}").app
+    assert COMMANDS[name].help == typer.main.get_command(app).get_short_help_str(1000)
 
 
 def test_the_package_itself_costs_nothing(here: Path) -> None:
