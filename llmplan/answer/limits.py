@@ -68,6 +68,7 @@ def serving_figures(found: ServingEstimate, economics: ServingEconomics) -> Figu
     tokens = work.output_tokens if work.output_tokens > 1.0 else work.input_tokens
     return {
         "max_memory": found.needed.value, "min_tokens_per_second": output.value if output else None,
-        "max_ttft": found.ttft.value, "max_tpot": found.tpot.value if found.tpot else None,
+        "max_ttft": found.ttft.value, "max_ttft_p95": found.p95_ttft.value,
+        "max_tpot": found.tpot.value if found.tpot else None,
         "max_cost_per_million": usd.requests.value / tokens if usd else None,
     }  # fmt: skip

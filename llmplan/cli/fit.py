@@ -16,6 +16,7 @@ from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 from llmplan.schema import check
+from llmplan.search.choices import SUBJECTS, choice, is_open, names_of
 from llmplan.setup.limits import Limits
 from llmplan.setup.request import request, requests
 
@@ -29,6 +30,8 @@ MOST_SHOWN = 1000
 HOURS_A_DAY = 24.0
 # Options that take a value, a list or a range here, and what is tried without them.
 LISTS = {
+    "hardware": "Device: one, or several to choose from (h100,h200,b200).",
+    "stack": "Software that runs it: one, or several to choose from (vllm,sglang); default: generic.",
     "devices": "Devices of the whole run: 64, or 64,128, or 64..1024.",
     "tp": "Tensor parallelism: 8, or 4,8, or 1..8; default: what divides devices and heads.",
     "pp": "Pipeline stages; default: what divides the devices, up to the layers.",
@@ -42,6 +45,7 @@ LISTS = {
     "precision": "Of the matrix products; several are compared. Default: the stack's.",
     "batch": "Requests in flight, over all devices; default: powers of two.",
     "weight_precision": "Of the weights; several are compared. Default: as released.",
+    "activation_precision": "Of the inputs of matrix products; several are compared. Default: with the weights.",
     "kv_precision": "Of the key-value cache; several are compared. Default: as released.",
 }
 
@@ -117,9 +121,10 @@ def _fit(
         "min_mfu": min_mfu, "min_tokens_per_second": min_tokens_per_second,
         "max_cost_per_million": max_cost_per_million,
     })  # fmt: skip
-    wanted, listed = _one_request(plan, {name: value for name, value in given.items() if name not in LISTS})
+    opens = {name: value for name, value in given.items() if is_open(name, value)}
+    wanted, listed = _one_request(plan, {name: value for name, value in given.items() if name not in opens})
     wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
-    ask = Ask(wanted, {**listed, **{name: value for name, value in given.items() if name in LISTS}}, wishes)
+    ask = Ask(wanted, {**{name: value for name, value in listed.items() if name not in given}, **opens}, wishes)
     found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize)
     _write(found, "json" if as_json else output)
     if not found.results:
@@ -156,7 +161,10 @@ def _one_request(plan: str | None, given: Mapping[str, Any]) -> tuple[Request, d
             raise InputError(Fault(f"holds {len(found)} plans; fit searches for one", plan))
         return found[0], {}
     document = documents[0]
-    listed = {name: value for name, value in document.data.items() if name in LISTS and isinstance(value, (str, list))}
+    listed = {
+        name: value for name, value in document.data.items()
+        if is_open(name, value) and isinstance(value, (str, list))
+    }  # fmt: skip
     rest = {name: value for name, value in document.data.items() if name not in listed}
     (found_one,) = requests([replace(document, data=rest)], given)
     return found_one, {name: _listed(document, name, value) for name, value in listed.items()}
@@ -164,11 +172,9 @@ def _one_request(plan: str | None, given: Mapping[str, Any]) -> tuple[Request, d
 
 def _listed(document: Document, name: str, value: Any) -> str:
     """`[4, 8]`, `4,8` or `1..8` of a plan file as the command line says it."""
-    from llmplan.search.choices import choice
-
     text = ",".join(map(str, value)) if isinstance(value, list) else value
     try:
-        choice(name, text)
+        _ = names_of(name, text) if name in SUBJECTS else choice(name, text)
     except InputError as error:
         raise InputError([Fault(fault.message.removeprefix("--"), document.file, document.line((name,)))
                           for fault in error.faults]) from None  # fmt: skip

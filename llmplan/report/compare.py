@@ -12,6 +12,7 @@ from llmplan.answer.training import TrainingResult
 from llmplan.formatting import count, plain, step_time
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
 from llmplan.report.verdict import WORDS, degrees, part_name
+from llmplan.serving.targets import TARGETS
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.cost import Offer
@@ -44,11 +45,15 @@ def rows(found: Comparison) -> list[TextRow]:
     whole_run = any(isinstance(one.result, TrainingResult) and one.result.run for one in answers)
     offers = [_offer(one) for one in answers]
     billed = any(part_used(offer) for offer in offers if offer is not None)
+    first = next((one for one in answers if one.fits), None)
+    limited = any(limits_of(one) for one in answers)
     texts = []
     for one in found.results:
         if isinstance(one, Answer):
-            cells = _cells(one, whole_run=whole_run, billed=billed)
-            texts.append(TextRow(one.name, {**cells, **_against(answers[0], one, found.by)}))
+            rank = {} if found.by is None else {"rank": str(one.rank or "-")}
+            cells = rank | _cells(one, whole_run=whole_run, billed=billed)
+            cells |= {"limits": missed_text(one)} if limited else {}
+            texts.append(TextRow(one.name, {**cells, **_against(first, one, found.by)}))
         else:
             texts.append(TextRow(one.name, {}, "; ".join(one.problems)))
     return texts
@@ -58,10 +63,26 @@ def _offer(answer: Compared) -> Offer | None:
     return answer.result.cost.offer if answer.result.cost else None
 
 
-def _against(first: Compared, answer: Compared, by: str | None) -> dict[str, str]:
+def limits_of(one: Compared) -> list[str]:
+    """Names of the targets and limits of an alternative that apply to it."""
+    return [name for name in TARGETS if name in one.inputs] + list(one.result.limits or {})
+
+
+def missed_text(one: Compared) -> str:
+    """`kept`, or the limits that are not, by name."""
+    result = one.result
+    missed = [name for name, limit in (result.limits or {}).items() if not limit.kept]
+    if not isinstance(result, TrainingResult):
+        missed += [f"max_{name}" for name in result.load.missed if f"max_{name}" not in missed]
+    if missed:
+        return f"misses {', '.join(missed)}"
+    return "kept" if limits_of(one) else ""
+
+
+def _against(first: Compared | None, answer: Compared, by: str | None) -> dict[str, str]:
     name = by or "throughput"
     value = answer.ratios.get(name)
-    if not isinstance(answer.result, TrainingResult) and not (first.fits and answer.fits):
+    if first is None or not answer.fits:
         return {f"x {name}": ""}
     if value is None:
         return {f"x {name}": "?"}

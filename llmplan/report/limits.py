@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from llmplan.formatting import binary, count, duration, plain
+from llmplan.serving.targets import TARGETS
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
@@ -36,9 +37,15 @@ def _why(name: str) -> str:
     )
 
 
+def target_text(name: str) -> str:
+    """`max_ttft_p95` as `TTFT p95`."""
+    figure, _, share = name.removeprefix("max_").partition("_")
+    return f"{figure.upper()} {share}".rstrip()
+
+
 def written(name: str, value: float) -> str:
     """A figure with the unit of its limit."""
-    write = _WRITERS.get(name.partition("_")[2], plain)
+    write = duration if name in TARGETS else _WRITERS.get(name.partition("_")[2], plain)
     return write(value)
 
 
@@ -54,8 +61,6 @@ _WRITERS: dict[str, Callable[[float], str]] = {
     "cost": _usd,
     "cost_per_million": _usd,
     "step": duration,
-    "ttft": duration,
-    "tpot": duration,
     "mfu": _share,
     "goodput": _share,
     "memory": lambda value: binary(value, 3),

@@ -14,36 +14,40 @@ from rich.table import Table
 from rich.text import Text
 
 from llmplan.formatting import binary, count, duration, plain, step_time
-from llmplan.report.limits import written
+from llmplan.report.limits import target_text, written
 from llmplan.report.verdict import degrees, part_name
-from llmplan.search.answers import Ranked, summarized
+from llmplan.search.answers import Miss, Ranked, summarized
+from llmplan.search.choices import is_open, names_of
 from llmplan.search.serving import LOAD, PLACES
 from llmplan.search.space import REASONS
 from llmplan.search.training import HOST, MEMORY, NEAR
+from llmplan.serving.targets import TARGETS
 from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
-    from llmplan.search.answers import FitAnswer, FrontAnswer, Miss, Summary
+    from llmplan.search.answers import FitAnswer, FrontAnswer, SubjectAnswer, Summary
 
 GIB = 2.0**30
 SHOWN_OF_FRONT = 20
 _ONES = ("vp", "cp", "ep")  # degrees whose column is left out where all are 1
-_TEXTS = ("prec", "redo", "sp", "host", "weights", "cache", " ")
+_TEXTS = ("hardware", "stack", "", "prec", "redo", "sp", "host", "weights", "cache", " ")
 WIDE = 120  # columns where nobody's terminal limits them
 _ESTIMATED = {
     MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory",
     LOAD: "they do not keep up with the request rate", PLACES: "they have fewer places than requests in flight",
 }  # fmt: skip
+ABOUT = ("hardware", "stack")
+"""Columns of what is compared where several devices or stacks were asked about."""
 _UNITS = {
     "tokens_per_second": "tokens/s", "output_tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_hour": "USD/h",
     "usd_per_million_tokens": "USD/Mtok", "usd_per_million_output_tokens": "USD/Mtok", "devices": "devices",
 }  # fmt: skip
 _TRAINING_WORDS = (
-    "hardware", "devices", "workload", "precision", "seq_len", "global_batch", "tp", "pp", "vp", "cp", "ep", "dp",
-    "zero", "sequence_parallel", "micro_batch", "recompute", "offload_optimizer",
+    "hardware", "stack", "devices", "workload", "precision", "seq_len", "global_batch", "tp", "pp", "vp", "cp",
+    "ep", "dp", "zero", "sequence_parallel", "micro_batch", "recompute", "offload_optimizer",
 )  # fmt: skip
 _SERVING_WORDS = (
-    "hardware", "devices", "tp", "pp", "cp", "ep", "dp", "load", "batch", "request_rate", "input_tokens",
+    "hardware", "stack", "devices", "tp", "pp", "cp", "ep", "dp", "load", "batch", "request_rate", "input_tokens",
     "output_tokens", "weight_precision", "kv_precision",
 )  # fmt: skip
 
@@ -55,6 +59,9 @@ def print_found(found: FitAnswer) -> None:
         console.print(_subject(found))
         console.print()
         _print_ranked(console, found, best)
+        if found.each is not None:
+            console.print()
+            _print_each(console, found, found.each)
         if found.simplest is not None:
             console.print()
             console.print(Text(f"The simplest within {NEAR:.0%} of the best:"))
@@ -72,6 +79,8 @@ def print_found(found: FitAnswer) -> None:
             _print_front(console, found, found.pareto)
         console.print()
         console.print(Text(searched(found)))
+        for sentence in found.left_out or ():
+            console.print(Text(f"left out: {sentence}"))
         if found.assumptions:
             console.print()
             console.print(Text("Assumed", style="bold"))
@@ -108,16 +117,51 @@ def _subject(found: FitAnswer) -> Text:
     said, model = first.inputs, first.result.model
     if _serves(found):
         load = f"{said['request_rate']:g} requests/s" if "request_rate" in said else f"{said['load']} load"
-        targets = [
-            f", {name[4:].upper()} at most {duration(said[name])}" for name in ("max_ttft", "max_tpot") if name in said
-        ]
+        targets = [f", {target_text(name)} at most {duration(said[name])}" for name in TARGETS if name in said]
         work = f"{load} of {said['input_tokens']:g} tokens in and {said['output_tokens']:g} out{''.join(targets)}"
     else:
         work = f"{said['workload']}, {said['global_batch']} x {said['seq_len']} tokens a step"
+    cluster = "" if _several(found, "hardware") else f" in {said['cluster']}"
     return Text.assemble(
-        (model.name, "bold"), f" ({count(model.parameters)}) on {_sizes(found)} x ", (said["hardware"], "bold"),
-        f" in {said['cluster']}, {said['stack']} stack; {work}; ", (f"best {found.objective}", "bold"),
+        (model.name, "bold"), f" ({count(model.parameters)}) on {_sizes(found)} x ",
+        (_names(found, "hardware"), "bold"), f"{cluster}, {_names(found, 'stack')} stack; {work}; ",
+        (f"best {found.objective}", "bold"),
     )  # fmt: skip
+
+
+def _several(found: FitAnswer, word: str) -> bool:
+    """Whether several devices, or stacks, were asked about."""
+    return word in found.inputs and is_open(word, found.inputs[word])
+
+
+def _names(found: FitAnswer, word: str) -> str:
+    """`h100 or h200`: what was asked about, or the one there is."""
+    if not _several(found, word):
+        return str(found.results[0].inputs[word])
+    *names, last = names_of(word, found.inputs[word])
+    return f"{', '.join(names)} or {last}" if names else last
+
+
+def _print_each(console: Console, found: FitAnswer, each: Sequence[SubjectAnswer]) -> None:
+    """Every device and stack at its best; below, those of which nothing does, and why."""
+    console.print(Text("Each at its best:"))
+    rows = []
+    for one in each:
+        if one.objective is not None:
+            mark = "=" if one.rank != 1 and one.as_good_within_error else ""
+            value = {found.objective or "": value_text(one.objective)}
+            rows.append({"": str(one.rank), " ": mark, **_columns(found, one), **value})
+    print_rows(console, rows)
+    for line in _behind(found, each):
+        console.print(Text(line))
+
+
+def _behind(found: FitAnswer, each: Sequence[SubjectAnswer]) -> Iterator[str]:
+    """Devices and stacks of which nothing does, what of them misses by least, and why."""
+    for one in each:
+        if not one.does:
+            name = " with ".join(str(one.inputs[word]) for word in ABOUT if _several(found, word))
+            yield f"x  {name}: {plan_text(one)}: {_why(found, one)}"
 
 
 def _print_ranked(console: Console, found: FitAnswer, best: Sequence[Ranked]) -> None:
@@ -138,7 +182,8 @@ def _columns(found: FitAnswer, one: Summary) -> dict[str, str]:
     """What a table says of one, by column; short, so that all of it stands in 80 columns."""
     said = one.inputs
     sized = found.max_devices is not None or len(found.devices or ()) > 1
-    head = {"devs": str(said["devices"]) if sized else ""}
+    head = {word: str(said[word]) if _several(found, word) else "" for word in ABOUT}
+    head["devs"] = str(said["devices"]) if sized else ""
     memory = {"GiB": plain(one.peak_bytes.value / GIB) + ("?" if one.verdict == "marginal" else " ")}
     if _serves(found):
         return head | _serving_columns(found, one) | memory
@@ -270,13 +315,14 @@ def plan_text(one: Summary) -> str:
     return f"{said['devices']} devices, {layout}, {' '.join(more)}, {_time(one.step_seconds)} a step"
 
 
-def _why(found: FitAnswer, one: Miss) -> str:
+def _why(found: FitAnswer, one: Miss | SubjectAnswer) -> str:
     """By how much it misses."""
     peak, usable = one.peak_bytes, one.usable_bytes
     if peak.value > usable:
         memory = f"{binary(peak.value, 3)} of {binary(usable, 3)}"
         over = binary(peak.value - usable, 3)
-        return f"{memory}, {over} too much; the largest part is {part_name(one.largest_part)}"
+        part = f"; the largest part is {part_name(one.largest_part)}" if isinstance(one, Miss) else ""
+        return f"{memory}, {over} too much{part}"
     if one.stable is False:
         return "does not keep up with the request rate"
     missed = [

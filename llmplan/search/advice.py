@@ -14,6 +14,7 @@ from llmplan.search.request import Ask, question
 from llmplan.search.serving import ServingSearch, search_serving
 from llmplan.search.serving_request import serving_question
 from llmplan.search.training import Search, search
+from llmplan.serving.targets import TARGETS
 from llmplan.setup.limits import Limits
 
 MOST_DEVICES = 16_384
@@ -111,7 +112,7 @@ def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask,
     for name in ("weight_precision", "kv_precision"):
         if getattr(work, name) != "fp8" and has_precision(base.device, "fp8"):
             yield f"{name} fp8", quiet.changed({name: "fp8"}), rate
-    for name in ("max_ttft", "max_tpot"):
+    for name in TARGETS:
         if getattr(work, name) is not None:
             yield f"without {name.replace('_', '-')}", quiet.changed({name: None}), rate
     if rate is not None:

@@ -11,6 +11,7 @@ from llmplan.answer.data import SameAs
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
 from llmplan.answer.training import TrainingResult
 from llmplan.search.training import Counts
+from llmplan.serving.targets import TARGETS
 from llmplan.setup.limits import Limits
 from llmplan.setup.options import PlanOptions
 from llmplan.software.band import Interval, Verdict
@@ -97,6 +98,24 @@ class Miss(Summary):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubjectAnswer(Summary):
+    """The best of one device and stack, or where none of it does, what misses by least."""
+
+    rank: int | None = None
+    """Among those that do; left out where it does not."""
+    does: bool
+    """Whether it fits and keeps up with the load, the targets and the limits."""
+    objective: dict[str, float] | None = None
+    """Where it does: the objective, under a key with its unit."""
+    as_good_within_error: bool = False
+    """Whether its error band and the first's overlap in the objective."""
+    stable: bool | None = None
+    """In serving: whether it keeps up with the request rate."""
+    limits: dict[str, LimitAnswer]
+    """Of the search, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChangeAnswer(Summary):
     """A change to what was asked after which there is an answer, and the best then."""
 
@@ -148,6 +167,10 @@ class FitAnswer:
     """Where the best is marginal: the best whose whole memory band fits."""
     nothing_surely_fits: bool | None = None
     """True where none fits with its whole memory band."""
+    each: tuple[SubjectAnswer, ...] | None = None
+    """Where several devices or stacks were asked about: each at its best, then those of which nothing does."""
+    left_out: tuple[str, ...] | None = None
+    """Of the devices and stacks that were asked about, those that cannot run this, a sentence each."""
     pareto: FrontAnswer | None = None
     nearest_misses: tuple[Miss, ...] | None = None
     """Where nothing does."""
@@ -182,7 +205,8 @@ def training_answer(
         objective=goal.objective, limits=goal.given(),
         simplest=ranked(1, found.simple) if found.simple else None,
         **_common(ask, found, assumed, changes, ranked, missed), devices=asked.devices,
-        pareto=_front(asked.pareto, found.pareto, values) if asked.pareto else None,
+        each=_each(found, lambda one: values(goal.objective, one), lambda a, b: as_good(goal, a, b), missed),
+        left_out=asked.left_out or None, pareto=_front(asked.pareto, found.pareto, values) if asked.pareto else None,
     )  # fmt: skip
 
 
@@ -195,7 +219,8 @@ def serving_answer(
     from llmplan.search.serving import as_good_serving, serving_value
 
     work = asked.bases[0].workload
-    wanted = Limits(max_ttft=work.max_ttft, max_tpot=work.max_tpot, max_cost_per_million=asked.most_cost)
+    given = {name: getattr(work, name) for name in TARGETS}
+    wanted = Limits(**given, max_cost_per_million=asked.most_cost)
 
     def values(objective: str, one: ServingEstimate) -> dict[str, float]:
         return serving_value(asked, objective, one)
@@ -211,7 +236,10 @@ def serving_answer(
     return FitAnswer(
         objective=asked.objective, limits=rate | wanted.model_dump(exclude_none=True),
         **_common(ask, found, assumed, changes, ranked, missed), devices=asked.devices,
-        pareto=_front(asked.pareto, found.pareto, values) if asked.pareto else None,
+        each=_each(
+            found, lambda one: values(asked.objective, one), lambda a, b: as_good_serving(asked, a, b), missed
+        ),
+        left_out=asked.left_out or None, pareto=_front(asked.pareto, found.pareto, values) if asked.pareto else None,
     )  # fmt: skip
 
 
@@ -250,6 +278,28 @@ def _ranked(rank: int, one: Estimate, good: bool, value: dict[str, float], catal
     return Ranked(rank=rank, as_good_within_error=good, objective=value, **known)
 
 
+def _each(
+    found: SearchFound[Any], value: Callable[[Any], dict[str, float]], good: Callable[[Any, Any], bool],
+    missed: Callable[[Any], dict[str, LimitAnswer]],
+) -> tuple[SubjectAnswer, ...] | None:  # fmt: skip
+    """Every device and stack that was asked about, those that do first."""
+    ahead = [
+        SubjectAnswer(
+            rank=rank, does=True, objective=value(one), as_good_within_error=good(found.each[0], one),
+            stable=_stable(one), limits=missed(one), **summary(one),
+        )
+        for rank, one in enumerate(found.each, 1)
+    ]  # fmt: skip
+    behind = [
+        SubjectAnswer(does=False, stable=_stable(one), limits=missed(one), **summary(one)) for one in found.behind
+    ]
+    return (*ahead, *behind) or None
+
+
+def _stable(one: Estimate) -> bool | None:
+    return None if isinstance(one, TrainingEstimate) else one.stable
+
+
 def _front(
     objectives: tuple[str, str], found: Sequence[Any], values: Callable[[str, Any], dict[str, float]]
 ) -> FrontAnswer:
@@ -260,8 +310,7 @@ def _front(
 def _miss(one: Estimate, limits: dict[str, LimitAnswer]) -> Miss:
     parts = one.memory.parts()
     largest = max(parts, key=lambda name: float(parts[name]))
-    stable = None if isinstance(one, TrainingEstimate) else one.stable
-    return Miss(largest_part=largest, stable=stable, limits=limits, **summary(one))
+    return Miss(largest_part=largest, stable=_stable(one), limits=limits, **summary(one))
 
 
 def summary(one: Estimate) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.search.answers import maximized, serving_answer, training_answer
-from llmplan.search.request import SEARCHED, Ask, Wishes, question
+from llmplan.search.choices import is_open
+from llmplan.search.request import Ask, Wishes, question
 from llmplan.search.training import search
 from llmplan.setup.request import request
 
@@ -23,8 +24,8 @@ def fit(options: Mapping[str, Any], *, catalog: Catalog | None = None, **wishes:
 
     `fit({"model": "llama-3.1-8b", "hardware": "h100", "devices": "8,16", "tp": "1..4"}).results[0].inputs`
     """
-    fixed = {name: value for name, value in options.items() if name not in SEARCHED}
-    given = {name: value for name, value in options.items() if name in SEARCHED}
+    given = {name: value for name, value in options.items() if is_open(name, value)}
+    fixed = {name: value for name, value in options.items() if name not in given}
     return answered(Ask(request(fixed), given, Wishes(**wishes)), catalog or open_catalog())
 
 

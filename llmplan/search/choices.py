@@ -14,14 +14,18 @@ from llmplan.vocabulary import Recompute, StoragePrecision, TrainingPrecision
 STORED = get_args(StoragePrecision)
 WORDS = {
     "recompute": get_args(Recompute), "precision": get_args(TrainingPrecision), "weight_precision": STORED,
-    "kv_precision": STORED,
+    "activation_precision": STORED, "kv_precision": STORED,
 }  # fmt: skip
+SUBJECTS = ("hardware", "stack")
+"""Words of a plan of which several values are so many questions, answered together."""
 DIMENSIONS = (
     "devices", "tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch", "sequence_parallel", "recompute",
     "offload_optimizer", "precision",
 )  # fmt: skip
 """Words of a training plan that a search may leave open."""
-SERVING_DIMENSIONS = ("devices", "tp", "pp", "ep", "dp", "batch", "weight_precision", "kv_precision")
+SERVING_DIMENSIONS = (
+    "devices", "tp", "pp", "ep", "dp", "batch", "weight_precision", "activation_precision", "kv_precision",
+)  # fmt: skip
 """The same of a serving plan."""
 MOST = {"zero": 3, "micro_batch": 10**9}
 MOST_DEGREE = 1_000_000
@@ -49,6 +53,30 @@ class Choice:
         if self.values is not None:
             return self.values
         return tuple(value for value in candidates if self.low <= value <= self.high)
+
+
+def is_open(name: str, value: Any) -> bool:
+    """Whether a word is a search's to choose: a dimension, or a subject of which there are several.
+
+    >>> is_open("tp", 8), is_open("hardware", "h100"), is_open("hardware", "h100,h200")
+    (True, False, True)
+    """
+    if name in SUBJECTS:
+        return isinstance(value, (list, tuple)) or "," in str(value)
+    return name in DIMENSIONS or name in SERVING_DIMENSIONS
+
+
+def names_of(word: str, value: Any) -> tuple[str, ...]:
+    """The values of a list of subjects, each once, in the order given.
+
+    >>> names_of("hardware", "h100, h200,h100")
+    ('h100', 'h200')
+    """
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise InputError(f"{_option(word)}: expected a name, or several with commas, got {text[:60]!r}")
+    return names
 
 
 OPEN = Choice()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.answer import Answer, answer
@@ -39,24 +40,27 @@ class Place:
     """Where an alternative comes in a comparison."""
 
     name: str
-    rank: int
+    rank: int | None = None
+    """Left out for what cannot be planned or does not fit."""
     words: dict[str, Any]
     """What sets it apart from the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Beside:
-    """How an alternative stands to the first, by measure."""
+    """How an alternative stands to the first that fits, by measure; what does not fit has no speed to compare."""
 
+    does: bool
+    """Whether it fits, keeps up with its load, and keeps its targets and limits: what does not ranks behind."""
     ratios: dict[str, Amount]
-    """Figures over those of the first."""
+    """Figures over those of the first that fits."""
     beyond_error: dict[str, bool]
     """Whether the error bands of the two do not overlap."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Compared(Answer, _Beside, Place):
-    """An alternative that could be planned: its estimate, and how it stands to the first."""
+    """An alternative that could be planned: its estimate, and how it stands to the first that fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ class Measure:
 
     training, serving: it off an answer of that kind, None where not known; None where there is no such figure.
     less: whether less of it is better; whole_run: whether a training must say how long it is; word: of the plan, where
-    that is the figure of both kinds.
+    that is the figure of both kinds; unfit: whether it says something about what does not fit.
     """
 
     training: Callable[[TrainingResult], Interval | None] | None
@@ -91,6 +95,7 @@ class Measure:
     less: bool
     whole_run: bool = False
     word: str | None = None
+    unfit: bool = False
 
     def applies(self, one: Answer) -> bool:
         """Whether that kind of answer has such a figure."""
@@ -128,8 +133,8 @@ MEASURES: dict[str, Measure] = {
     "ttft": Measure(None, lambda one: one.latency.ttft_seconds, less=True),
     "tpot": Measure(None, lambda one: one.latency.tpot_seconds, less=True),
     "latency": Measure(lambda one: one.time.step_seconds, lambda one: one.latency.request_seconds, less=True),
-    "memory": Measure(lambda one: one.memory.peak_bytes, lambda one: one.memory.needed_bytes, less=True),
-    "devices": Measure(None, None, less=True, word="devices"),
+    "memory": Measure(lambda one: one.memory.peak_bytes, lambda one: one.memory.needed_bytes, less=True, unfit=True),
+    "devices": Measure(None, None, less=True, word="devices", unfit=True),
     "days": Measure(lambda one: one.run.wall_seconds if one.run else None, None, less=True, whole_run=True),
     "cost": Measure(
         lambda one: one.cost.usd if one.cost else None, lambda one: _requests(one.cost.usd_per_million), less=True,
@@ -153,11 +158,15 @@ def compare(
 ) -> Comparison:
     """Each alternative as `estimate` gives it (fit: at the best layout that `fit` finds), or why there is none.
 
-    by: a key of `MEASURES`; what fits first, the best of it first; None = in the order given.
+    by: a key of `MEASURES`; the best first of what does, then of what misses a limit, and what does not fit last and
+    without a rank; None = in the order given.
     """
     found = ranked([_planned(one, catalog, fit=fit) for one in alternatives], by)
-    first = next((one for _, one in found if isinstance(one, Answer)), None)
-    return Comparison(by=by, results=tuple(_place(rank, *one, first) for rank, one in enumerate(found, 1)))
+    planned = [one for _, one in found if isinstance(one, Answer)]
+    first = next((one for one in planned if one.fits), planned[0] if planned else None)
+    numbers = count(1)
+    ranks = [next(numbers) if isinstance(one, Answer) and one.fits else None for _, one in found]
+    return Comparison(by=by, results=tuple(_place(rank, *one, first) for rank, one in zip(ranks, found, strict=True)))
 
 
 Outcome = tuple[Alternative, "Answer | tuple[str, ...]"]
@@ -173,19 +182,31 @@ def _planned(one: Alternative, catalog: Catalog, *, fit: bool) -> Outcome:
 
 
 def _place(
-    rank: int, one: Alternative, outcome: Answer | tuple[str, ...], first: Answer | None
+    rank: int | None, one: Alternative, outcome: Answer | tuple[str, ...], first: Answer | None
 ) -> Compared | NotPlanned:
     if not isinstance(outcome, Answer) or first is None:
         problems = () if isinstance(outcome, Answer) else outcome
         return NotPlanned(name=one.name, rank=rank, words=one.words, problems=problems)
     pairs = {name: (measure.figure(first), measure.figure(outcome)) for name, measure in MEASURES.items()}
-    known = {name: (a, b) for name, (a, b) in pairs.items() if a is not None and b is not None}
+    fit = first.fits and outcome.fits
+    known = {
+        name: (a, b) for name, (a, b) in pairs.items()
+        if a is not None and b is not None and (fit or MEASURES[name].unfit)
+    }  # fmt: skip
     return Compared(
-        name=one.name, rank=rank, words=one.words,
+        name=one.name, rank=rank, words=one.words, does=does(outcome),
         ratios={name: b.value / a.value for name, (a, b) in known.items() if a.value},
         beyond_error={name: b.low > a.high or b.high < a.low for name, (a, b) in known.items()},
         **{field.name: getattr(outcome, field.name) for field in fields(outcome)},
     )  # fmt: skip
+
+
+def does(one: Answer) -> bool:
+    """Whether an alternative fits, keeps up with its load, and keeps its targets and limits."""
+    result = one.result
+    kept = all(limit.kept for limit in (result.limits or {}).values())
+    steady = isinstance(result, TrainingResult) or (result.load.stable and not result.load.missed)
+    return result.fits and steady and kept
 
 
 def _best(request: Request, catalog: Catalog) -> Plan:
@@ -214,7 +235,7 @@ def _best(request: Request, catalog: Catalog) -> Plan:
 
 
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
-    """What fits first, the best of it first; without `by` in the order given.
+    """What does first, then what misses a limit, then what does not fit, the best first; without `by` as given.
 
     Raises InputError where `by` says nothing here, or is about the whole run and none says how long it is.
     """
@@ -229,12 +250,12 @@ def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
     if measure.whole_run and trainings and not any(one.run for one in trainings):
         raise InputError(f"--by {by} is about the whole run: say how long it is (--tokens)")
 
-    def key(pair: Outcome) -> tuple[bool, bool, bool, float]:
+    def key(pair: Outcome) -> tuple[bool, bool, bool, bool, float]:
         _, one = pair
         if not isinstance(one, Answer):
-            return True, True, True, 0.0
+            return True, True, True, True, 0.0
         value = measure.figure(one)
         number = 0.0 if value is None else value.value
-        return False, not one.fits, value is None, number if measure.less else -number
+        return False, not one.fits, not does(one), value is None, number if measure.less else -number
 
     return sorted(outcomes, key=key)

@@ -54,6 +54,11 @@ class Goal:
         found = self.limits.model_dump(exclude_none=True)
         return {**found, **({SURELY: True} if self.surely else {})}
 
+    @property
+    def counts_money(self) -> bool:
+        """Whether prices are asked for."""
+        return "cost" in (self.objective, *self.others) or self.limits.max_cost is not None
+
     def check(self, plan: TrainingPlan, devices: int) -> None:
         """Raises InputError where an objective or a limit lacks what it is made of, or cannot be searched by."""
         faults, given = [], self.given()
@@ -65,14 +70,11 @@ class Goal:
                 faults.append(
                     Fault(f"{option} is about the whole run: say how long it is (--tokens, --steps, --epochs)")
                 )
-        money = "cost" in (self.objective, *self.others) or "max_cost" in given
-        if money and self.market.terms(plan, devices).usd_per_hour is None:
-            faults.append(
-                Fault(
-                    f"no on-demand price of {plan.device.id} is in the catalogue: its cost is not known "
-                    "(--price gives one)"
-                )
-            )
+        if self.counts_money:
+            try:
+                self.market.check(plan, devices)
+            except InputError as error:
+                faults += error.faults
         if faults:
             raise InputError(faults)
 

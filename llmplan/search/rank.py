@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from llmplan.setup.plan import Setup
 
 PlanT = TypeVar("PlanT", bound="Setup")
+Make: TypeAlias = "Callable[[int], tuple[PlanT, Layout]]"
+"""Plan and layout at an index."""
 
 DIGITS = 9
 """Digits that two values must share to be equal: what rounding in another order of sums may change lies behind."""
@@ -61,6 +63,35 @@ class Best(Generic[PlanT]):
     def winners(self) -> list[Candidate[PlanT]]:
         """The first `count`, best first."""
         return self.found[: self.count]
+
+
+@dataclass(slots=True)
+class EachBest(Generic[PlanT]):
+    """The best of each device and stack, or what misses by least where none of it does."""
+
+    kept: dict[tuple[str, str], Best[PlanT]] = field(default_factory=dict)
+    missed: dict[tuple[str, str], Best[PlanT]] = field(default_factory=dict)
+
+    def keep(self, plan: PlanT, make: Make[PlanT], index: Any, keys: list[Any]) -> None:
+        """Takes in what does, as `Best.offer`."""
+        if len(index):
+            self.kept.setdefault(subject(plan), Best(1)).offer(make, index, keys)
+
+    def miss(self, plan: PlanT, make: Make[PlanT], index: Any, keys: list[Any]) -> None:
+        """Takes in what does not, while nothing of its device and stack does."""
+        if subject(plan) not in self.kept:
+            self.missed.setdefault(subject(plan), Best(1)).offer(make, index, keys)
+
+    def winners(self) -> tuple[list[Candidate[PlanT]], list[Candidate[PlanT]]]:
+        """The best of each, best first; and the nearest misses of those that have none, nearest first."""
+        kept = [one for best in self.kept.values() for one in best.winners()]
+        missed = [one for key, best in self.missed.items() if key not in self.kept for one in best.winners()]
+        return sorted(kept, key=lambda one: one.order), sorted(missed, key=lambda one: one.order)
+
+
+def subject(plan: Setup) -> tuple[str, str]:
+    """Device and stack of a plan."""
+    return plan.device.id, plan.stack.id
 
 
 @dataclass(slots=True)

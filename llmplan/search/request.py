@@ -8,9 +8,10 @@ from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
-from llmplan.search.choices import DIMENSIONS, OPEN, SERVING_DIMENSIONS, Choice, Choices, choices
+from llmplan.search.choices import DIMENSIONS, OPEN, SERVING_DIMENSIONS, SUBJECTS, Choice, Choices, choices
 from llmplan.search.goal import Goal
 from llmplan.search.space import LEAST_PIECE, MOST_MICRO_BATCH
+from llmplan.search.subjects import each_subject, has_many, made_for, told_together
 from llmplan.search.terms import Market
 from llmplan.search.training import Search
 from llmplan.setup.draft import Draft
@@ -47,7 +48,10 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request, the dimensions that it leaves to choose from (as text or values), and wishes."""
+    """A request, the dimensions that it leaves to choose from (as text or values), and wishes.
+
+    Several devices or stacks stand among what is chosen from; one of them is the request's.
+    """
 
     wanted: Request
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -64,8 +68,9 @@ class Ask:
     def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
         """The same with other words; None opens a dimension."""
         inside = {name: value for name, value in words.items() if name not in SEARCHED or value is None}
+        searched = SEARCHED.union(word for word in SUBJECTS if word in self.given)
         given = {
-            name: value for name, value in {**self.given, **words}.items() if name in SEARCHED and value is not None
+            name: value for name, value in {**self.given, **words}.items() if name in searched and value is not None
         }
         return Ask(self.wanted.changed(**inside), given, replace(self.wishes, **wishes))
 
@@ -75,28 +80,46 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     wishes, open_ = ask.wishes, opened(ask, DIMENSIONS, "workload serve")
     if wishes.try_offload:
         open_["offload_optimizer"] = Choice((False, True))
-    rest = ask.wanted.changed(**dict.fromkeys(DIMENSIONS))
     precisions = open_.get("precision", OPEN).values or (None,)
-    drafts = [draft_of(rest.changed(precision=word), catalog) for word in precisions]
-    bases = [_base(draft, catalog) for draft in drafts]
-    devices = sizes(open_.get("devices"), wishes.max_devices, bases[0].cluster.devices_per_node)
-    batch = ask.wanted.options.global_batch or ROUNDS * devices[-1]
-    bases = [replace(base, workload=base.workload.model_copy(update={"global_batch": batch})) for base in bases]
+    market, many = Market(catalog), has_many(ask)
     objective, named = objective_of(wishes)
-    assumed = [line for line in drafts[0].assumptions if not line.startswith("devices ")]  # what is searched for
-    assumed = [*assumed, *_filled_in(ask, open_, bases[0], devices), *named]
     limits = (ask.wanted.options.limits or Limits()).model_copy(update=wishes.limits.model_dump(exclude_none=True))
-    goal = Goal(Market(catalog), objective, limits, wishes.surely, wishes.pareto or ())
-    return Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto), tuple(assumed)
+    goal = Goal(market, objective, limits, wishes.surely, wishes.pareto or ())
+
+    def made(one: Ask) -> tuple[list[Draft], list[TrainingPlan]]:
+        rest = one.wanted.changed(**dict.fromkeys(DIMENSIONS))
+        drafts = [draft_of(rest.changed(precision=word), catalog) for word in precisions]
+        plans = [_base(draft, catalog) for draft in drafts]
+        if many:
+            made_for(plans[0])
+            if goal.counts_money:
+                market.check(plans[0], plans[0].cluster.devices_per_node)
+        return drafts, plans
+
+    subjects = each_subject(ask, catalog, made)
+    nodes = {plans[0].cluster.devices_per_node for _, (_, plans) in subjects.found}
+    tried = {size for node in nodes for size in sizes(open_.get("devices"), wishes.max_devices, node)}
+    devices = tuple(sorted(tried))
+    batch = ask.wanted.options.global_batch or ROUNDS * devices[-1]
+    bases: list[TrainingPlan] = []
+    told: list[tuple[Mapping[str, str], list[str]]] = []
+    for words, (drafts, plans) in subjects.found:
+        sized = [replace(plan, workload=plan.workload.model_copy(update={"global_batch": batch})) for plan in plans]
+        lines = [line for line in drafts[0].assumptions if not line.startswith("devices ")]  # what is searched for
+        told.append((words, [*lines, *_filled_in(ask, open_, sized[0], devices)]))
+        bases += sized
+    asked = Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto, subjects.left_out)
+    return asked, (*told_together(told), *named)
 
 
 def opened(ask: Ask, dimensions: tuple[str, ...], foreign: str) -> dict[str, Choice]:
     """A choice for each dimension that was given; raises InputError for one that goes with something `foreign`."""
     said = {name: value for name, value in ask.wanted.options.said().items() if name in dimensions}
-    wrong = [name for name in ask.given if name not in dimensions]
+    given = {name: value for name, value in ask.given.items() if name not in SUBJECTS}
+    wrong = [name for name in given if name not in dimensions]
     if wrong:
         raise InputError([Fault(f"--{name.replace('_', '-')} goes with {foreign}") for name in wrong])
-    return choices({**said, **ask.given})
+    return choices({**said, **given})
 
 
 def objective_of(wishes: Wishes) -> tuple[str, list[str]]:

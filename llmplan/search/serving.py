@@ -13,12 +13,13 @@ from llmplan.formulas.cost import cost_per_million
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import Deployments, DeploymentSpace, chunks
 from llmplan.search.goal import SURELY
-from llmplan.search.rank import Best, Candidate, Front
+from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
 from llmplan.search.terms import Market
 from llmplan.search.training import MEMORY, MISSES, Counts, SearchFound
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import serving_remarks
+from llmplan.serving.targets import figures
 
 LOAD, PLACES = "load", "places"
 
@@ -28,7 +29,8 @@ class ServingSearch:
     """A question: bases hold everything but the layout, one for each pair of precisions.
 
     most: any number of devices up to it, where no sizes are given; least_rate: output tokens a second, of all
-    devices [1/s]; most_cost: of a million output tokens [USD].
+    devices [1/s]; most_cost: of a million output tokens [USD]; left_out: devices and stacks that were asked about and
+    cannot run this, a sentence each.
     """
 
     bases: tuple[ServingPlan, ...]
@@ -42,6 +44,12 @@ class ServingSearch:
     least_rate: float | None
     most_cost: float | None
     surely: bool
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether devices or stacks are to be chosen from."""
+        return len({subject(base) for base in self.bases}) > 1
 
     @property
     def opens_batch(self) -> bool:
@@ -56,7 +64,7 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     if any(base.prefill is not None for base in asked.bases):
         raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
     best, sure, misses = Best[ServingPlan](asked.top), Best[ServingPlan](1), Best[ServingPlan](MISSES)
-    front, counts = Front[ServingPlan](), Counts()
+    front, each, counts = Front[ServingPlan](), EachBest[ServingPlan](), Counts()
     for base in asked.bases:
         space = DeploymentSpace(base, asked.devices, asked.most, asked.choices)
         for many in chunks(space):
@@ -68,20 +76,27 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
                 for value in (value_of(asked, asked.objective, many), many.answer.request + 0.0 * many.devices)
             ]
             best.offer(many.make, index, keys)
+            each.keep(base, many.make, index, keys)
             certain = many.surely[index]
             sure.offer(many.make, index[certain], [key[certain] for key in keys])
             if asked.pareto is not None:
                 a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
                 front.offer(many.make, index, a, b)
-            if not best.found:
-                misses.offer(many.make, np.arange(len(kept)), list(_distance(asked, many)))
+            if not len(index):
+                places, distance = np.arange(len(kept)), list(_distance(asked, many))
+                each.miss(base, many.make, places, distance)
+                if not best.found:
+                    misses.offer(many.make, places, distance)
         counts.considered += space.considered
         counts.legal += space.legal
         counts.removed.update(space.removed)
     counts.removed = +counts.removed  # reasons that removed something
     found, certain = _estimates(best.winners()), _estimates(sure.winners())
     missed = () if found else _estimates(misses.winners())
-    return SearchFound(found, next(iter(certain), None), _estimates(front.found), missed, counts)
+    ahead, behind = (_estimates(some) for some in each.winners()) if asked.several else ((), ())
+    return SearchFound(
+        found, next(iter(certain), None), _estimates(front.found), missed, counts, each=ahead, behind=behind
+    )
 
 
 def _estimates(found: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:
@@ -113,10 +128,8 @@ def targets_of(asked: ServingSearch, many: Deployments) -> Iterator[tuple[str, A
         yield LOAD, zero + work.request_rate, np.nextafter(many.capacity, 0.0)
     if asked.opens_batch:
         yield PLACES, many.answer.queued + zero, 0.0
-    if work.max_ttft is not None:
-        yield "max_ttft", many.answer.ttft + zero, work.max_ttft
-    if work.max_tpot is not None and work.output_tokens > 1.0:
-        yield "max_tpot", many.answer.tpot + zero, work.max_tpot
+    for name, value in figures(many.answer, work).items():
+        yield name, value + zero, getattr(work, name)
     if asked.least_rate is not None:
         yield "min_output_tokens_per_second", zero + asked.least_rate, many.output_tokens_per_second
     if asked.most_cost is not None:

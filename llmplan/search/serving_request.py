@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from llmplan.catalog.catalog import Catalog
@@ -12,13 +13,15 @@ from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
 from llmplan.search.deployments import BATCHES
 from llmplan.search.request import Ask, objective_of, opened, sizes
 from llmplan.search.serving import ServingSearch
+from llmplan.search.subjects import each_subject, has_many, made_for, told_together
 from llmplan.search.terms import Market
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import resolve_serving
+from llmplan.serving.targets import TARGETS
 from llmplan.setup.named import draft_of
 from llmplan.setup.options import PlanOptions
 
-TARGETS = ("max_ttft", "max_tpot")
+PRECISIONS = ("weight_precision", "activation_precision", "kv_precision")
 KNOWN = (*TARGETS, "max_cost_per_million")
 """Limits that a search of deployments can keep."""
 
@@ -32,15 +35,29 @@ def serving_question(
     """
     wishes, open_ = ask.wishes, opened(ask, SERVING_DIMENSIONS, "training, and the workload is serve")
     numbers = sizes(open_.get("devices"), wishes.max_devices, 1)
-    limits = _limits(ask)
-    bases = tuple(_bases(ask, open_, {name: limits[name] for name in TARGETS if name in limits}, catalog))
+    limits, market, many = _limits(ask), Market(catalog), has_many(ask)
+    targets = {name: limits[name] for name in TARGETS if name in limits}
     objective, named = objective_of(wishes)
+    money = "cost" in (objective, *(wishes.pareto or ())) or "max_cost_per_million" in limits
+
+    def made(one: Ask) -> tuple[ServingPlan, ...]:
+        plans = tuple(_bases(one, open_, targets, catalog))
+        if many:
+            made_for(plans[0])
+        if money:
+            market.check(plans[0], numbers[-1])
+        return plans
+
+    subjects = each_subject(ask, catalog, made)
     asked = ServingSearch(
-        bases, numbers, wishes.max_devices, open_, objective, Market(catalog), wishes.top, wishes.pareto, least_rate,
-        limits.get("max_cost_per_million"), wishes.surely,
+        tuple(base for _, plans in subjects.found for base in plans), numbers, wishes.max_devices, open_, objective,
+        market, wishes.top, wishes.pareto, least_rate, limits.get("max_cost_per_million"), wishes.surely,
+        subjects.left_out,
     )  # fmt: skip
-    _check_prices(asked)
-    assumed = [line for line in bases[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))]
+    assumed = told_together(
+        (words, [line for line in plans[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))])
+        for words, plans in subjects.found
+    )
     if asked.opens_batch:
         assumed.append(f"batch: powers of two up to {BATCHES[-1]}")
     return asked, (*assumed, *named)
@@ -57,25 +74,14 @@ def _limits(ask: Ask) -> dict[str, Any]:
 
 
 def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) -> Iterator[ServingPlan]:
-    """The plan on one device for each pair of precisions; its own layout is not used."""
+    """The plan on one device for each choice of precisions; its own layout is not used."""
     single: dict[str, Any] = {"devices": 1, "tp": 1, "pp": 1, "dp": 1, "cp": None, "ep": None}
     batch = open_.get("batch", OPEN).values
     if batch:
         single["batch"] = batch[0]
-    for weights in open_.get("weight_precision", OPEN).values or (None,):
-        for cache in open_.get("kv_precision", OPEN).values or (None,):
-            wanted = ask.wanted.changed(**single, weight_precision=weights, kv_precision=cache)
-            plan = resolve_serving(draft_of(wanted, catalog), catalog)
-            said = {name: value for name, value in plan.options.said().items() if name not in single}
-            work = plan.workload.model_copy(update=targets)
-            yield replace(plan, options=PlanOptions.model_validate(said), workload=work)
-
-
-def _check_prices(asked: ServingSearch) -> None:
-    """Raises InputError where cost is asked for and no price is known."""
-    money = "cost" in (asked.objective, *(asked.pareto or ())) or asked.most_cost is not None
-    base = asked.bases[0]
-    if money and asked.market.hourly(base, asked.devices[-1]) is None:
-        raise InputError(
-            f"no on-demand price of {base.device.id} is in the catalogue: its cost is not known (--price gives one)"
-        )
+    for precisions in product(*(open_.get(name, OPEN).values or (None,) for name in PRECISIONS)):
+        wanted = ask.wanted.changed(**single, **dict(zip(PRECISIONS, precisions, strict=True)))
+        plan = resolve_serving(draft_of(wanted, catalog), catalog)
+        said = {name: value for name, value in plan.options.said().items() if name not in single}
+        work = plan.workload.model_copy(update=targets)
+        yield replace(plan, options=PlanOptions.model_validate(said), workload=work)

@@ -11,7 +11,7 @@ import numpy as np
 
 from llmplan.search.choices import Choices
 from llmplan.search.goal import Goal
-from llmplan.search.rank import Best, Candidate, Front, Simplest
+from llmplan.search.rank import Best, Candidate, EachBest, Front, Simplest, subject
 from llmplan.search.scores import Scores, evaluate
 from llmplan.search.space import Space
 from llmplan.training.checks import remarks
@@ -52,7 +52,9 @@ class SearchFound(Generic[EstimateT]):
     pareto: the front of two objectives in the order of the first;
     misses: where nothing was found, those that miss by least, the best first;
     simple: a layout of less model parallelism than the best that is as good to within `NEAR`, if there is one, and the
-    objective is one `OF_SPEED`.
+    objective is one `OF_SPEED`;
+    each: the best of each device and stack that was asked about, best first; behind: of those that have none, what
+    misses by least.
     """
 
     best: tuple[EstimateT, ...]
@@ -61,6 +63,8 @@ class SearchFound(Generic[EstimateT]):
     misses: tuple[EstimateT, ...]
     counts: Counts
     simple: EstimateT | None = None
+    each: tuple[EstimateT, ...] = ()
+    behind: tuple[EstimateT, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ class Search:
     """A question to `search`.
 
     bases: the plan without a layout, once for each precision; devices: sizes to try, ascending;
-    pareto: two objectives, or none; first_size: stop at the first size with an answer.
+    pareto: two objectives, or none; first_size: stop at the first size with an answer; left_out: devices and stacks
+    that were asked about and cannot run this, a sentence each.
     """
 
     bases: tuple[TrainingPlan, ...]
@@ -77,18 +82,24 @@ class Search:
     goal: Goal
     top: int = 1
     pareto: tuple[str, str] | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether devices or stacks are to be chosen from."""
+        return len({subject(base) for base in self.bases}) > 1
 
     @property
     def first_size(self) -> bool:
         """Whether a larger size can be no answer once a smaller one is."""
-        return self.goal.objective == "devices" and self.pareto is None
+        return self.goal.objective == "devices" and self.pareto is None and not self.several
 
 
 def search(question: Search) -> SearchFound[TrainingEstimate]:
     """Estimates every legal layout of every size and precision; memory is bounded by the chunks."""
     for base in question.bases:
         question.goal.check(base, question.devices[-1])
-    run = _Search(question, Best(question.top), Best(1), Best(MISSES), Simplest(NEAR), Front(), Counts())
+    run = _Search(question, Best(question.top), Best(1), Best(MISSES), Simplest(NEAR), EachBest(), Front(), Counts())
     for devices in question.devices:
         run.size(devices)
         if question.first_size and run.best.found:
@@ -100,7 +111,8 @@ def search(question: Search) -> SearchFound[TrainingEstimate]:
     simpler = run.simplest.than(run.best.found[0]) if of_speed and run.best.found else None
     simple = None if simpler is None else estimates([simpler])[0]
     front = estimates(run.front.found)
-    return SearchFound(estimates(run.best.winners()), sure, front, misses, run.counts, simple)
+    each, behind = (estimates(some) for some in run.each.winners()) if question.several else ((), ())
+    return SearchFound(estimates(run.best.winners()), sure, front, misses, run.counts, simple, each, behind)
 
 
 def estimates(found: Sequence[Candidate[TrainingPlan]]) -> tuple[TrainingEstimate, ...]:
@@ -123,6 +135,7 @@ class _Search:
     sure: Best[TrainingPlan]
     misses: Best[TrainingPlan]
     simplest: Simplest[TrainingPlan]
+    each: EachBest[TrainingPlan]
     front: Front[TrainingPlan]
     counts: Counts
 
@@ -152,6 +165,7 @@ class _Search:
         if len(index):
             keys = goal.keys(scores, devices, index)
             self.best.offer(scores.make, index, keys)
+            self.each.keep(scores.plan, scores.make, index, keys)
             layouts = scores.layouts
             parallel = np.broadcast_to(layouts.tp * layouts.pp * layouts.cp, layouts.shape).reshape(-1)[index]
             self.simplest.offer(scores.make, index, keys[0], parallel, self.best.found[0].key[0])
@@ -160,7 +174,7 @@ class _Search:
             if question.pareto is not None:
                 a, b = (goal.value(name, scores, devices, index) for name in question.pareto)
                 self.front.offer(scores.make, index, a, b)
-        elif not self.best.found:
+        else:
             self._miss(scores, devices)
 
     def _verdicts(self, scores: Scores, devices: int) -> Iterator[tuple[str, Any]]:
@@ -177,7 +191,11 @@ class _Search:
             over = np.maximum(over, scores.peak - goal.limits.max_memory)
         longest = goal.longest_steps(scores.plan, devices)
         late = np.maximum(scores.step / min(longest.values()), 1.0) if longest else np.ones_like(scores.step)
-        self.misses.offer(scores.make, np.arange(len(over)), [over, late, scores.step])
+        index, keys = np.arange(len(over)), [over, late, scores.step]
+        if not self.best.found:
+            self.misses.offer(scores.make, index, keys)
+        if self.question.several:
+            self.each.miss(scores.plan, scores.make, index, keys)
 
 
 def _usable(plan: TrainingPlan) -> float:

@@ -23,6 +23,7 @@ from llmplan.serving.loads import (
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split, split_capacity
+from llmplan.serving.targets import figures, missed, targets
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
 
@@ -127,8 +128,7 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     load = real(utilisation(each, most)) if each is not None else real(answer.sequences) * busy / (places * copies)
     stable = each is None or each < most
     writes = work.output_tokens > 1.0
-    # a queue that grows without end meets no limit on the first token
-    limits = _missed(work, real(answer.ttft) if stable else float("inf"), real(answer.tpot))
+    limits = missed(work, {name: real(value) for name, value in figures(answer, work).items()}, stable=stable)
     rate = plan.interval("output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
     if work.request_rate is not None:
         rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
@@ -160,14 +160,6 @@ def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:
     return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
 
 
-def _missed(work: ServingWorkload, ttft: float, tpot: float) -> Iterator[tuple[str, float, float]]:
-    """Targets that the figures do not meet."""
-    if work.max_ttft is not None and ttft > work.max_ttft:
-        yield "ttft", ttft, work.max_ttft
-    if work.max_tpot is not None and work.output_tokens > 1.0 and tpot > work.max_tpot:
-        yield "tpot", tpot, work.max_tpot
-
-
 def _replicas(at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float) -> int | None:
     """Copies of one replica that serve the request rate within the targets; 0 where none do.
 
@@ -180,9 +172,9 @@ def _replicas(at: Replica, work: ServingWorkload, policy: ServingPolicy, places:
 
     def keeps(rate: float) -> bool:
         one = respond(at, opened, policy, max(1.0, wanted / rate), places)  # the others share its front end
-        return not list(_missed(work, real(one.ttft), real(one.tpot)))
+        return not list(missed(work, {name: real(value) for name, value in figures(one, work).items()}))
 
-    if (work.max_ttft is not None or work.max_tpot is not None) and not keeps(most):
+    if targets(work) and not keeps(most):
         low, high = most * 1e-4, most
         if not keeps(low):
             return 0

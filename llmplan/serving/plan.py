@@ -57,6 +57,8 @@ class ServingWorkload(Spec):
     """Share of drafted tokens that are right where those before them were; default: the stack's."""
     max_ttft: Annotated[float, Field(gt=0)] | None = None
     """Limit on the mean time to first token [s]."""
+    max_ttft_p95: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time to first token of 95 of 100 requests [s]."""
     max_tpot: Annotated[float, Field(gt=0)] | None = None
     """Limit on the time per output token [s]."""
 

@@ -23,6 +23,7 @@ from llmplan.serving.defaults import (
     weight_precision,
 )
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
+from llmplan.serving.targets import TARGETS
 from llmplan.setup.checks import common_remarks, layout_problems, stack_remarks
 from llmplan.setup.codes import warning
 from llmplan.setup.draft import Draft
@@ -159,7 +160,7 @@ def _workload(
         "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,
         "speculation": said.speculation or "none", "draft_tokens": said.draft_tokens, "acceptance": said.acceptance,
         "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
-        "max_ttft": said.max_ttft, "max_tpot": said.max_tpot,
+        **{name: getattr(said, name) for name in TARGETS},
     }  # fmt: skip
     return ServingWorkload(**words)
 

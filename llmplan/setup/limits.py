@@ -31,6 +31,8 @@ class Limits(Spec):
     min_tokens_per_second: Annotated[float, Least] | None = None
     max_ttft: Annotated[Seconds, Least] | None = None
     """Mean time to the first token."""
+    max_ttft_p95: Annotated[Seconds, Least] | None = None
+    """Time to the first token of 95 of 100 requests."""
     max_tpot: Annotated[Seconds, Least] | None = None
     """Time per output token."""
     max_cost_per_million: Annotated[Usd, Least] | None = None

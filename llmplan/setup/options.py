@@ -158,6 +158,9 @@ class PlanOptions(Spec):
     prefill_ep: Degree | None = _option("Expert parallelism there; default 1.", SERVING)
     prefill_dp: Degree | None = _option("Data parallelism there; default: what is left.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
+    max_ttft_p95: Target | None = _option(
+        "Target: time to first token of 95 of 100 requests, at most (1 s).", SERVING, "TIME"
+    )
     max_tpot: TokenTime | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
 
     tokens: Tokens | None = _option("Tokens of the whole run: days, cost, energy, storage (15e12).", RUN, "NUMBER")

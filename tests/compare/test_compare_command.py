@@ -288,3 +288,30 @@ def test_what_does_not_hold_one_request_shows_no_speed(compare: Llmplan) -> None
     for name in ("first token", "tokens/s", "USD/1k requests", "x throughput"):
         assert holds[head.index(name)]
         assert not does_not[head.index(name)]
+
+
+def test_what_misses_a_target_never_ranks_above_what_holds_it(compare: Llmplan) -> None:
+    """The H100 is cheaper by the request, and the only one that misses the target."""
+    words = ("--model", "llama-3.1-8b", "--workload", "serve", "--devices", "8", "--stack", "vllm", "--request-rate",
+             "10", "--by", "cost", "--hardware", "h100,b200")  # fmt: skip
+    cheap, quick = results(compare(*words, "--json"))
+    assert [cheap["name"], quick["name"]] == ["h100", "b200"]
+    tpot = [one["result"]["latency"]["tpot_seconds"]["value"] for one in (cheap, quick)]
+    target = ("--max-tpot", str(sum(tpot) / 2))
+    strict = results(compare(*words, *target, "--json"))
+    assert [(one["name"], one["rank"], one["does"]) for one in strict] == [("b200", 1, True), ("h100", 2, False)]
+    table = cells(compare(*words, *target).out)
+    assert " ".join(table["limits"]) == "kept misses max_tpot"
+
+
+def test_a_training_that_does_not_fit_has_no_rank_and_no_speed_beside_others(compare: Llmplan) -> None:
+    words = ("--model", "llama-3.1-70b", "--devices", "8", "--hardware", "h100,b300", "--by", "throughput")
+    first, last = results(compare(*words, "--json"))
+    assert first["rank"] == 1
+    assert "rank" not in last
+    assert "throughput" not in last["ratios"]
+    assert "memory" in last["ratios"]
+    assert cells(compare(*words).out)["rank"] == ["1", "-"]
+    unordered = results(compare(*words[:-2], "--json"))
+    assert [one.get("rank") for one in unordered] == [None, 1]
+    assert unordered[1]["ratios"]["throughput"] == 1.0

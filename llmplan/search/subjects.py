@@ -1,0 +1,104 @@
+"""Several devices and stacks in one question: each pair is a question of its own, and what cannot run is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from llmplan.errors import Fault, InputError
+from llmplan.search.choices import SUBJECTS, names_of
+from llmplan.setup.named import device_file
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.search.request import Ask
+    from llmplan.setup.plan import Setup
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects(Generic[T]):
+    """What was made of each pair of a device and a stack, by the words that set it apart; left_out: why not of others,
+    a sentence each."""
+
+    found: tuple[tuple[Mapping[str, str], T], ...]
+    left_out: tuple[str, ...]
+
+
+def has_many(ask: Ask) -> bool:
+    """Whether several devices or stacks are asked about."""
+    return any(word in ask.given for word in SUBJECTS)
+
+
+def each_subject(ask: Ask, catalog: Catalog, make: Callable[[Ask], T]) -> Subjects[T]:
+    """Makes something of the question for every device with every stack that was listed.
+
+    An unknown name is a fault of the question, and so is whatever speaks against the only pair or against all of them;
+    where several were asked about, what speaks against one of them leaves that one out.
+    """
+    lists = {word: names_of(word, ask.given[word]) for word in SUBJECTS if word in ask.given}
+    _check_names(lists, catalog)
+    found: list[tuple[Mapping[str, str], T]] = []
+    faults: list[tuple[str, InputError]] = []
+    for names in product(*lists.values()):
+        words = dict(zip(lists, names, strict=True))
+        rest = {word: value for word, value in ask.given.items() if word not in lists}
+        one = replace(ask, wanted=ask.wanted.changed(**words), given=rest)
+        try:
+            found.append(({word: name for word, name in words.items() if len(lists[word]) > 1}, make(one)))
+        except InputError as error:
+            faults.append((" with ".join(names), error))
+    if not found:
+        if len(faults) == 1:
+            raise faults[0][1]
+        raise InputError([Fault(f"{name}: {fault.message}") for name, error in faults for fault in error.faults])
+    return Subjects(tuple(found), tuple(f"{name}: {error.faults[0].message}" for name, error in faults))
+
+
+def made_for(plan: Setup) -> None:
+    """Raises InputError where the stack does not run on the device: `estimate` only warns, but a choice is left out."""
+    vendors = plan.stack.vendors
+    if vendors and plan.device.vendor not in vendors:
+        raise InputError(f"{plan.stack.id} runs on devices of {' and '.join(vendors)}, not of {plan.device.vendor}")
+
+
+def told_together(found: Iterable[tuple[Mapping[str, str], Sequence[str]]]) -> list[str]:
+    """Sentences about several subjects, each once, with the names of those that it is about where it is not all."""
+    lines: dict[str, list[Mapping[str, str]]] = {}
+    every: list[Mapping[str, str]] = []
+    for words, sentences in found:
+        every.append(words)
+        for sentence in sentences:
+            lines.setdefault(sentence, []).append(words)
+    return [sentence + _about(about, every) for sentence, about in lines.items()]
+
+
+def _about(about: list[Mapping[str, str]], every: list[Mapping[str, str]]) -> str:
+    """` (h100, h200)`: the fewest words that tell these subjects from the others; nothing where there are no others."""
+    if len(about) == len(every):
+        return ""
+    for word in SUBJECTS:
+        names = list(dict.fromkeys(words[word] for words in about if word in words))
+        if names and [words for words in every if words.get(word) in names] == about:
+            return f" ({', '.join(names)})"
+    return f" ({', '.join(' '.join(words.values()) for words in about)})"
+
+
+def _check_names(lists: Mapping[str, Sequence[str]], catalog: Catalog) -> None:
+    """A name that nothing has is a slip of the keyboard; raises InputError with all of them."""
+    finders: dict[str, Callable[[str], Any]] = {
+        "hardware": lambda name: device_file(name, catalog),
+        "stack": lambda name: catalog.find("stacks", name),
+    }
+    faults: list[Fault] = []
+    for word, names in lists.items():
+        for name in names:
+            try:
+                finders[word](name)
+            except InputError as error:
+                faults += error.faults
+    if faults:
+        raise InputError(faults)
