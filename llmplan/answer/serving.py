@@ -10,7 +10,9 @@ from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures
 from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottleneck
 from llmplan.answer.training import ModelAnswer
 from llmplan.serving.iteration import Step
+from llmplan.serving.weights import WeightParts
 from llmplan.software.band import Interval, Verdict
+from llmplan.software.engine import CacheMeaning
 from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
@@ -42,6 +44,21 @@ class ServingMemoryAnswer:
     capacity_bytes: Amount
     """What the driver reports."""
     parts: ServingMemoryParts
+    weights: Annotated[dict[str, float], PartsOf(WeightParts)]
+    """Those of `weights_bytes` by module group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedCache:
+    """What each replica of the engine prints when it starts, as its version means it."""
+
+    tokens: Amount
+    """The size of the key-value cache."""
+    meaning: CacheMeaning
+    """`blocks`: room over the bytes of a token that every layer keeps; `requests`: the most requests of `max_model_len`
+    x that length."""
+    requests: Amount
+    """The most requests of `max_model_len` tokens at once (maximum concurrency)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +66,18 @@ class CacheAnswer:
     """What the key-value caches of all replicas hold."""
 
     tokens: Interval
+    """As the engine's version counts them."""
+    bytes: Amount
+    """That a device sets aside."""
     longest_tokens: Amount
     """Of one sequence."""
+    max_model_len: Amount
+    """Tokens of the longest request that the engine is started for."""
+    requests: Amount
+    """Of `max_model_len` tokens, at once."""
     precision: str
+    printed: PrintedCache | None = None
+    """Where the engine's version is known to print it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +143,8 @@ class ServingResult:
     model: ModelAnswer
     engine_version: str
     """Of the stack, whose measurements were taken."""
+    rules_version: str | None = None
+    """The first version with the newest rule of memory that was followed."""
     fits: bool
     """Whether weights and one request of these lengths fit."""
     verdict: Verdict
@@ -140,13 +168,11 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
     return ServingResult(
         model=ModelAnswer(
             name=model.name, parameters=model.parameters, active_parameters=model.active_parameters,
-            max_context=model.max_context,
+            max_context=model.max_context, encoder_parameters=model.tower_parameters or None,
         ),
-        engine_version=found.version, fits=found.fits, verdict=found.verdict, memory=_memory(found),
-        kv_cache=CacheAnswer(
-            tokens=found.kv_tokens, longest_tokens=float(found.memory.longest),
-            precision=found.plan.workload.kv_precision,
-        ) if found.kv_tokens else None,
+        engine_version=found.version, rules_version=found.plan.engine.rules or None,
+        fits=found.fits, verdict=found.verdict, memory=_memory(found),
+        kv_cache=_cache(found, found.kv_tokens) if found.kv_tokens else None,
         throughput=ServingThroughputAnswer(
             output_tokens_per_second=found.output_tokens_per_second, requests_per_second=found.requests_per_second
         ),
@@ -172,6 +198,19 @@ def _memory(found: ServingEstimate) -> ServingMemoryAnswer:
         peak_bytes=Interval(peak, low, max(peak, min(high, found.usable_bytes))), needed_bytes=needed,
         usable_bytes=found.usable_bytes, capacity_bytes=found.capacity_bytes,
         parts=ServingMemoryParts(**{name: float(value) for name, value in found.memory.parts().items()}),
+        weights=present(found.memory.weights.parts()),
+    )  # fmt: skip
+
+
+def _cache(found: ServingEstimate, tokens: Interval) -> CacheAnswer:
+    memory, meaning, replicas = found.memory, found.plan.engine.policy.printed, found.replicas
+    printed = PrintedCache(
+        tokens=tokens.value / replicas, meaning=meaning, requests=float(memory.requests) / replicas
+    ) if meaning != "lengths" else None  # fmt: skip
+    return CacheAnswer(
+        tokens=tokens, bytes=float(memory.kv_cache_bytes), longest_tokens=float(memory.longest),
+        max_model_len=float(memory.longest_request), requests=float(memory.requests),
+        precision=found.plan.workload.kv_precision, printed=printed,
     )  # fmt: skip
 
 

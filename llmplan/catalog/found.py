@@ -48,7 +48,7 @@ class Found:
         """The model of a spec that is found in this way."""
         model = lower(spec, self.warnings)
         if self.precision is not None and self.precision != model.weight_precision:
-            return replace(model, weight_precision=self.precision, expert_precision=None)
+            return replace(model, weight_precision=self.precision, expert_precision=None, released=())
         if self.weights is None:
             return model
         from llmplan.model.weights import with_bytes

@@ -26,6 +26,8 @@ index: chooses the tokens that sparse attention looks at.
 expert: routed, of which a token takes some; shared: an expert of all tokens, shared_gate its weight.
 projection: any other, such as the way into and out of the narrow width of latent experts.
 """
+Group = Literal["embedding", "head", "attention", "mlp", "experts", "shared", "router", "rest", "encoders"]
+"""Parts of a model whose weights may be stored in precisions of their own."""
 WIDE: tuple[Role, ...] = ("router", "hyper_connection")
 MLP_OUT: tuple[Role, ...] = ("mlp_out", "expert_out", "shared_out")
 
@@ -78,6 +80,17 @@ class Linear:
     def parameters(self) -> int:
         """Weights and biases held by all experts together [1]."""
         return self.experts * (self.inputs * self.outputs + self.bias * self.outputs)
+
+
+_GROUPS: dict[str, Group] = {
+    "mlp_in": "mlp", "mlp_out": "mlp", "expert_in": "experts", "expert_out": "experts", "shared_in": "shared",
+    "shared_out": "shared", "shared_gate": "shared", "router": "router", "hyper_connection": "router", "head": "head",
+}  # fmt: skip
+
+
+def group_of(linear: Linear) -> Group:
+    """The part of the model that a matrix belongs to."""
+    return _GROUPS.get(linear.role, "attention")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +232,7 @@ class Model:
         `parameters`, which are those that a token of text may pass.
     approximate: whether it was read by likeness to other families.
     weight_precision: of the released weights, where the config says it (fp8, nvfp4, ...); None = bf16.
+    released: bytes of a parameter by module group, scales included, where the release says more than that [bytes].
     block_scaled: whether released 8-bit weights have a scale a block, not one a tensor or row.
     stored: exact bytes, where the files of the weights were read.
     """
@@ -241,6 +255,7 @@ class Model:
     weight_precision: str | None = None
     expert_precision: str | None = None
     kv_precision: str | None = None
+    released: tuple[tuple[Group, float], ...] = ()
     block_scaled: bool = False
     warnings: tuple[str, ...] = ()
     stored: Stored | None = None

@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Literal
 
 from llmplan.errors import Fault, InputError
-from llmplan.model.model import Layer, Linear, Model, Stored
+from llmplan.model.model import Group, Layer, Model, Stored, group_of
 
-Group = Literal["embedding", "head", "attention", "mlp", "experts", "shared", "router", "rest"]
 PERMITTED = 1e-3
 """Share by which the parameters of files and of a description may differ."""
 _BITS = 8.0
@@ -28,10 +26,6 @@ _PATTERNS: tuple[tuple[Group, str], ...] = (
     ("mlp", r"ffn_|mlp|feed_forward|fc[12in_out]*\.|dense_"),
 )
 _GROUPS = tuple((group, re.compile(pattern)) for group, pattern in _PATTERNS)
-_ROLES: Mapping[str, Group] = {
-    "mlp_in": "mlp", "mlp_out": "mlp", "expert_in": "experts", "expert_out": "experts", "shared_in": "shared",
-    "shared_out": "shared", "shared_gate": "shared", "router": "router", "hyper_connection": "router", "head": "head",
-}  # fmt: skip
 _BUFFER = re.compile(
     r"rope_freqs|rope_factors|inv_freq|rotary_emb|position_ids|masked_bias|attn\.bias$|"
     r"(weight_scale|scale_inv|scales|input_scale|k_scale|v_scale|qzeros|g_idx|zero_point|absmax|quant_map|quant_state)"
@@ -158,12 +152,8 @@ def layer_bytes(layer: Layer) -> float:
 
 
 def _layer(layer: Layer, rate: Mapping[Group, float], mean: float) -> Layer:
-    linears = tuple(replace(linear, stored=rate.get(_group(linear), mean)) for linear in layer.linears)
+    linears = tuple(replace(linear, stored=rate.get(group_of(linear), mean)) for linear in layer.linears)
     return replace(layer, linears=linears, extra_stored=rate.get("rest", mean))
-
-
-def _group(linear: Linear) -> Group:
-    return _ROLES.get(linear.role, "attention")
 
 
 def _scaled(layer: Layer, factor: float) -> Layer:

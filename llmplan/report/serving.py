@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _MEMORY = {"weights_bytes": "weights", "kv_cache_bytes": "key-value cache", "activations_bytes": "workspace",
            "overhead_bytes": "context, graphs"}  # fmt: skip
+_WEIGHTS = {"attention_bytes": "attention", "mlp_bytes": "dense MLP", "shared_experts_bytes": "shared experts",
+            "routed_experts_bytes": "routed experts", "embedding_bytes": "embedding", "head_bytes": "head",
+            "encoders_bytes": "encoders", "rest_bytes": "rest"}  # fmt: skip
+_TOLD = 0.005
+"""Share of the weights from which a module group is named in the table."""
 
 
 def print_serving(console: Console, answer: Answer, result: ServingResult) -> None:
@@ -75,6 +80,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
         (result.model.name, "bold"), f" ({model_size(result.model)}) on ",
         (f"{said['devices']} x {said['hardware']}", "bold"),
         f" in {said['cluster']}, {said['stack']} {result.engine_version}",
+        f", memory as of {result.rules_version}" if result.rules_version else "",
     )  # fmt: skip
     precisions = f"weights {said['weight_precision']}, inputs {said['activation_precision']}"
     amount = {"open": f"{said.get('request_rate', 0):g} requests/s", "saturated": "as many as fit"}
@@ -91,12 +97,26 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
 
 def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
     for name, word in _MEMORY.items():
-        yield word, f"{plain(getattr(result.memory.parts, name) / GIB)} GiB"
+        text = f"{plain(getattr(result.memory.parts, name) / GIB)} GiB"
+        yield word, text + (f": {_groups(result)}" if name == "weights_bytes" else "")
     if result.kv_cache is not None and result.fits:
-        tokens = result.kv_cache.tokens
+        tokens, printed = result.kv_cache.tokens, result.kv_cache.printed
+        longest = f"requests of {count(result.kv_cache.max_model_len)} tokens at once"
+        if printed is not None:
+            engine = "each replica prints" if result.load.replicas > 1 else "the engine prints"
+            yield engine, f"{printed.tokens:,.0f} tokens, {printed.requests:,.2f} {longest}"
+        else:
+            yield "cache has room for", f"{plain(result.kv_cache.requests)} {longest}"
         yield "cache holds", f"{count(tokens.value)} tokens, {count(tokens.low)}-{count(tokens.high)}, all devices"
         yield "resident at once", f"{plain(result.load.resident_sequences, 6)} requests of these lengths"
         yield "longest sequence", _longest(result.kv_cache.longest_tokens, result.model.max_context)
+
+
+def _groups(result: ServingResult) -> str:
+    """Module groups of the weights, the largest first."""
+    groups = result.memory.weights
+    told = sorted((item for item in groups.items() if item[1] >= _TOLD * sum(groups.values())), key=lambda g: -g[1])
+    return ", ".join(f"{_WEIGHTS[name]} {plain(held / GIB)}" for name, held in told)
 
 
 def _longest(room: float, limit: int | None) -> str:

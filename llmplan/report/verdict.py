@@ -40,9 +40,11 @@ def degrees(words: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", 
 
 
 def model_size(model: ModelAnswer) -> str:
-    """`70.6B`, or `671B, 37.6B active` where a token does not use all of them."""
+    """`70.6B`, or `671B, 37.6B active` where a token does not use all of them; with what encoders have beside them."""
     size = count(model.parameters)
-    return size if model.active_parameters == model.parameters else f"{size}, {count(model.active_parameters)} active"
+    if model.active_parameters != model.parameters:
+        size = f"{size}, {count(model.active_parameters)} active"
+    return f"{size}, encoders {count(model.encoder_parameters)} more" if model.encoder_parameters else size
 
 
 def part_name(key: str) -> str:

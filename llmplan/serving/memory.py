@@ -9,7 +9,6 @@ from llmplan.formulas.engine_memory import (
     admitted_tokens,
     expert_workspace,
     filled_layers,
-    filled_width,
     group_size,
     prefill_peak,
     sampler_peak,
@@ -23,12 +22,12 @@ from llmplan.formulas.kv_cache import (
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
-from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
-from llmplan.model.model import MLP_OUT, Core, Linear, Model, Stored
+from llmplan.machine.precision import STORED_BYTES
+from llmplan.model.model import MLP_OUT, Core, Model
 from llmplan.serving.iteration import precisions
-from llmplan.serving.plan import ServingPlan, ServingWorkload
+from llmplan.serving.plan import ServingPlan
+from llmplan.serving.weights import WeightParts, expert_width, weight_parts
 from llmplan.software.engine import ServingPolicy
-from llmplan.work.states import end_parameters, local_parameters
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -79,8 +78,9 @@ class ServingMemory:
     kv_cache_bytes: the room that the engine sets aside, where it does so, not what a load uses;
     kv_tokens: that all replicas' caches hold at the plan's lengths [1]; token_bytes: of the cache, one
     token of a long sequence, all devices of a replica [bytes]; resident: sequences of one replica at
-    once [1]; longest: tokens of the longest single sequence [1]; requests: of the greatest length that the engine is
-    started for, all replicas together [1]; needed_bytes: with one of them; budget_bytes: that may be taken so [bytes].
+    once [1]; longest: tokens of the longest single sequence [1]; longest_request: tokens of the greatest
+    that the engine is started for, and requests: how many of those all replicas hold [1]; needed_bytes: with one;
+    budget_bytes: that may be taken so [bytes]; weights: those of `weights_bytes` by module group.
     """
 
     weights_bytes: Num
@@ -90,9 +90,11 @@ class ServingMemory:
     kv_tokens: Num
     resident: Num
     longest: Num
+    longest_request: Num
     requests: Num
     needed_bytes: Num
     budget_bytes: Num
+    weights: WeightParts
 
     @property
     def peak_bytes(self) -> Num:
@@ -110,7 +112,8 @@ class ServingMemory:
 def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     """Memory of the plan under an engine's policy."""
     work = plan.workload
-    weights, activations = weight_bytes(plan, work), workspace_bytes(plan, policy)
+    held_by = weight_parts(plan, work)
+    weights, activations = held_by.total, workspace_bytes(plan, policy)
     inside, outside = overhead_bytes(plan, policy)
     held = weights + activations + inside
     budget = _budget(plan, policy, weights, activations, inside, outside)
@@ -137,8 +140,9 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     return ServingMemory(
         weights_bytes=weights, kv_cache_bytes=where(caches, room, 0.0), activations_bytes=activations,
         overhead_bytes=inside + outside, kv_tokens=where(caches, room / maximum(token, 1e-9), 0.0) * plan.layout.dp,
-        resident=resident, longest=longest, requests=where(caches, room / maximum(request, 1e-9), 0.0) * plan.layout.dp,
-        needed_bytes=held + request, budget_bytes=budget,
+        resident=resident, longest=longest, longest_request=longest_request,
+        requests=where(caches, room / maximum(request, 1e-9), 0.0) * plan.layout.dp,
+        needed_bytes=held + request, budget_bytes=budget, weights=held_by,
     )  # fmt: skip
 
 
@@ -172,47 +176,6 @@ def _budget(plan: ServingPlan, policy: ServingPolicy, weights: Num, activations:
     return minimum(fraction * plan.usable_bytes, usable)
 
 
-def weight_bytes(plan: ServingPlan, work: ServingWorkload) -> Num:
-    """Weights of the fullest device [bytes]; tables, head, norms and routers in 16 bits at most."""
-    layout, model = plan.layout, plan.model
-    if model.stored is not None:
-        return _stored_bytes(model, model.stored, layout)
-    narrow = STORED_BYTES[work.weight_precision]
-    wide = narrow if narrow > WIDE_BYTES else WIDE_BYTES
-    kinds = precisions(model, work)
-    expert, policy = STORED_BYTES[kinds.experts], plan.engine.policy
-    fullest = stage_layers(real(model.layer_count), layout.pp, 1.0)
-    total: Num = 0.0
-    for layer in model.layers:
-        held: Num = layer.extra_parameters * wide
-        for linear in layer.linears:
-            each = expert if linear.routed else wide if linear.wide else narrow
-            filled: Num = 1.0
-            if linear.routed and kinds.experts == "mxfp4":
-                width = expert_width(linear, layout)
-                filled = filled_width(width, real(policy.mxfp4_multiple)) / width
-            held = held + local_parameters(linear, layout) * each * filled
-        total = total + fullest * (layer.copies / model.layer_count) * held
-    first, last = end_parameters(model, layout)
-    return total + wide * where(layout.pp == 1, first + last, maximum(first, last))
-
-
-def _stored_bytes(model: Model, ends: Stored, layout: Any) -> Num:
-    """Weights of the fullest device where files say their bytes [bytes]."""
-    fullest = stage_layers(real(model.layer_count), layout.pp, 1.0)
-    total: Num = 0.0
-    for layer in model.layers:
-        held: Num = layer.extra_parameters * (layer.extra_stored or 0.0)
-        for linear in layer.linears:
-            held = held + local_parameters(linear, layout) * (linear.stored or 0.0)
-        total = total + fullest * (layer.copies / model.layer_count) * held
-    table = model.embedding_parameters / layout.tp * ends.embedding
-    first = table + (model.position_parameters + model.tower_parameters) * ends.rest
-    tied = where(layout.pp > 1, table, 0.0) if model.tied_embeddings else 0.0
-    last = model.head_parameters / layout.tp * ends.head + model.final_parameters * ends.rest + tied
-    return total + where(layout.pp == 1, first + last, maximum(first, last))
-
-
 def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
     """Activations at their peak on one device [bytes]: of the largest prefill step, or of choosing the most tokens.
 
@@ -240,12 +203,6 @@ def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
         chosen = last + sampler_peak(real(policy.max_sequences), vocab, policy.sampler_copies)
         peak = maximum(peak, chosen)
     return peak + buffers if buffered else maximum(peak, buffers)
-
-
-def expert_width(linear: Linear, layout: Any) -> Num:
-    """Width of one expert on one device: tensor parallelism divides it where expert parallelism does not [1]."""
-    width = linear.inputs if linear.role == "expert_out" else linear.outputs
-    return width / maximum(layout.tp / (layout.ep * 1.0), 1.0)
 
 
 def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0) -> CacheShape:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from llmplan.schema import Spec
+from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import MONEY_WORDS
 from llmplan.setup.plan import Setup
@@ -79,6 +80,11 @@ class ServingPlan(Setup):
     def devices(self) -> int:
         """Devices of all pools [1]."""
         return self.layout.devices + (self.prefill.devices if self.prefill is not None else 0)
+
+    @property
+    def as_released(self) -> bool:
+        """Whether the weights are served in the precision that they were released in."""
+        return self.workload.weight_precision == weight_precision(self.model, self.device)
 
     @property
     def kind(self) -> WorkloadKind:

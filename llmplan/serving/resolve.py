@@ -63,7 +63,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft)
     policy = started(subject.release.policy, said, subject.device)
-    engine = Engine(subject.release.version, subject.release.date, policy)
+    engine = Engine(subject.release.version, subject.release.date, policy, subject.release.rules)
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
@@ -167,7 +167,7 @@ def _workload(
 
 def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     """The layout that was given, or the least tensor parallelism at which weights leave room for a cache."""
-    from llmplan.serving.memory import weight_bytes
+    from llmplan.serving.weights import weight_bytes
 
     said = draft.options
     given = {name: getattr(said, name) for name in DEGREES if getattr(said, name) is not None}
@@ -199,7 +199,7 @@ def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
 
 def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     """The layout of the devices that read prompts: as given, else the least tensor parallelism with room."""
-    from llmplan.serving.memory import weight_bytes
+    from llmplan.serving.weights import weight_bytes
 
     said = draft.options
     given = {name: getattr(said, f"prefill_{name}") for name in PREFILL_DEGREES}

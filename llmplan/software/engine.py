@@ -9,6 +9,7 @@ from llmplan.schema import Spec
 from llmplan.units import Bytes
 from llmplan.vocabulary import Count, Dispatch, Fraction, ReduceAlgorithm, StoragePrecision
 
+CacheMeaning = Literal["lengths", "blocks", "requests"]
 CacheReads = Literal["shared", "shared_16_bit", "each"]
 
 
@@ -66,7 +67,7 @@ class ServingPolicy(Spec):
     group_layers: Annotated[float, Field(ge=1, le=2)] | None = None
     """Layers that keep different lengths are cut into groups of equal number, which is the most of a kind where that
     is less than so many times the fewest, else the fewest; None: each kind takes what it needs."""
-    printed: Literal["lengths", "blocks", "requests"] = "lengths"
+    printed: CacheMeaning = "lengths"
     """What the engine prints as the size of its cache [tokens]. `lengths`: tokens at the lengths of the load; `blocks`:
     room over the bytes of a token that every layer keeps; `requests`: longest requests that fit x their length."""
     block_tokens: Count = 16
@@ -110,8 +111,9 @@ class ServingPolicy(Spec):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One version of a serving engine and how it works."""
+    """One version of a serving engine and how it works; rules: the version of the last rule that it follows."""
 
     version: str
     date: str
     policy: ServingPolicy
+    rules: str = ""

@@ -168,13 +168,14 @@ SHOWN = 40  # characters of a version that a sentence repeats
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a stack is in one version; version: empty where the entry tells none apart."""
+    """What a stack is in one version; version: empty where the entry tells none apart; rules: of its last rule."""
 
     version: str
     date: str
     recipe: TrainingRecipe | None
     policy: ServingPolicy | None
     coefficients: Coefficients
+    rules: str = ""
 
     def differs_from(self, asked: str | None) -> str | None:
         """Why another version than the one that was asked for is taken; None where it is that one."""
@@ -223,14 +224,15 @@ class Stack(Spec):
 
     def at(self, asked: str | None) -> Release:
         """The stack as of a version; None means the newest."""
-        found, policy = choose(self.versions, asked), self.policy
-        for rule in self.rules_at(asked):
+        found, policy, rules = choose(self.versions, asked), self.policy, self.rules_at(asked)
+        for rule in rules:
             policy = merged(policy, rule.policy)
+        last = rules[-1].version if rules else ""
         if found is None:
-            return Release("", self.date, self.training, policy, Coefficients.of(self.fitted))
+            return Release("", self.date, self.training, policy, Coefficients.of(self.fitted), last)
         return Release(
             found.version, found.date, merged(self.training, found.training), merged(policy, found.policy),
-            Coefficients.of({**self.fitted, **found.fitted}),
+            Coefficients.of({**self.fitted, **found.fitted}), last,
         )  # fmt: skip
 
     def rules_at(self, asked: str | None) -> tuple[Rule, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from llmplan.answer.resolve import plan_from
-from llmplan.serving.memory import overhead_bytes, serving_memory, weight_bytes, workspace_bytes
+from llmplan.serving.memory import overhead_bytes, serving_memory, workspace_bytes
 from llmplan.serving.plan import ServingPlan
+from llmplan.serving.weights import weight_bytes
 
 GIB = 2**30
 

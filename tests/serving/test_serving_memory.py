@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llmplan.answer.serving_bottleneck import serving_bottleneck
-from llmplan.serving.memory import cache_shape, serving_memory, weight_bytes
+from llmplan.serving.memory import cache_shape, serving_memory
+from llmplan.serving.weights import weight_bytes
 from llmplan.software.engine import ServingPolicy
 from tests.serving.plans import answer, plan
 
