@@ -36,7 +36,8 @@ from llmplan.software.engine import Engine, ServingPolicy
 
 NOT_FOR_SERVING = (
     "precision", "seq_len", "target_len", "global_batch", "optimizer", "flash_attention", "zero", "vp", "micro_batch",
-    "recompute", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward", "tokens",
+    "recompute", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward", "packing",
+    "tokens",
     "steps", "epochs", "dataset_tokens",
 )  # fmt: skip
 """Words of training."""

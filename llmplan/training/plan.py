@@ -75,4 +75,6 @@ class TrainingPlan(Setup):
         }
         if not self.lora:
             found |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
+        if workload.packing and workload.workload == "pretrain":
+            del found["packing"]  # it is what goes without saying
         return self.in_order(found)
