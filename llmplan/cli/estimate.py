@@ -12,7 +12,7 @@ from llmplan.answer.data import dumps
 from llmplan.answer.resolve import resolve_all
 from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import open_catalog
-from llmplan.cli.plan_input import read_requests
+from llmplan.cli.plan_input import From, Given, read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ app = typer.Typer(add_completion=False)
 def _estimate(
     given: Mapping[str, Any],
     *,
+    words: Given = None,
+    source: From = None,
     plan: PlanFile = None,
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -46,7 +48,7 @@ def _estimate(
     llmplan estimate --model llama-3.1-8b --hardware h100 --devices 8 --workload pretrain
     """
     opened = open_catalog(catalog or ())
-    wanted, many = read_requests(plan, given)
+    wanted, many = read_requests(plan, given, source, words)
     answers = [answer(one, opened) for one in resolve_all(wanted, opened)]
     _write(answers, "json" if as_json else output, many=many)
     if check and not _passes(wanted, answers, opened):

@@ -43,6 +43,9 @@ COMMANDS = {
     "compare": Command(
         "compare", "Compare hardware, models, precisions, sizes, stacks or whole plans, each as `estimate` gives it."
     ),
+    "launch": Command(
+        "launch", "Write what starts a plan: a command line, and the configuration file where the framework has one."
+    ),
     "list": Command(
         "shelf",
         "List the models of the catalogue that run on a machine: widest precision that fits, speed, context.",

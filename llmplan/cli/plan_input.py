@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import MAX_BYTES, Document, decode, parse_documents, read_documents
@@ -12,13 +14,45 @@ from llmplan.setup.request import Request, request, requests
 
 STDIN = "standard input"
 
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="FRAMEWORK", help="Read what starts a run: behind -- a command line, or files, or -."
+    ),
+]
+Given = Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND | FILES]", help="What --from reads.")]
 
-def read_requests(plan: str | None, given: Mapping[str, Any]) -> tuple[list[Request], bool]:
-    """The requests of `--plan`, overridden by the options; and whether many plans were written there."""
+
+def read_requests(
+    plan: str | None, given: Mapping[str, Any], source: str | None = None, words: list[str] | None = None
+) -> tuple[list[Request], bool]:
+    """The requests of `--plan`, overridden by the options; and whether many plans were written there.
+
+    source: a framework (`--from`), whose command line or files `words` are.
+    """
+    if source is not None:
+        if plan is not None:
+            raise InputError("--plan and --from are two places of a plan; give one")
+        return [_launched(source, words or [], given)], False
+    if words:
+        raise InputError(f"unexpected argument {words[0][:60]!r}; a command line of a framework goes with --from")
     if plan is None:
         return [request(given)], False
     documents = plan_documents(plan)
     return requests(documents, given), holds_many(documents)
+
+
+def _launched(source: str, words: list[str], given: Mapping[str, Any]) -> Request:
+    """The request of a framework's command line or files; what nothing was made of is told."""
+    from llmplan.launch.read import read_launch
+    from llmplan.launch.target import target
+
+    framework = target(source)
+    found = read_launch(framework, words, given, _stdin_text() if words == ["-"] else None)
+    if found.unread:
+        listed = ", ".join(map(str, found.unread))
+        typer.echo(f"warning: {framework.name}: not read: {listed}", err=True)
+    return requests([found.document], given)[0]
 
 
 def plan_documents(plan: str) -> list[Document]:
@@ -35,9 +69,13 @@ def holds_many(documents: list[Document]) -> bool:
 
 
 def _from_stdin() -> list[Document]:
+    return list(parse_documents(_stdin_text(), STDIN))
+
+
+def _stdin_text() -> str:
     """Standard input, at most one byte more than is allowed of it."""
     try:
         raw = sys.stdin.buffer.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(Fault(f"cannot be read: {error.strerror}", STDIN)) from None
-    return list(parse_documents(decode(raw, STDIN), STDIN))
+    return decode(raw, STDIN)

@@ -33,7 +33,8 @@ class PlanCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As for any command, without the options of the vocabulary that `args` do not name."""
-        words = {arg.partition("=")[0] for arg in args if arg.startswith("-")}
+        own = args[: args.index("--")] if "--" in args else args  # behind it stands a command line of another program
+        words = {arg.partition("=")[0] for arg in own if arg.startswith("-") and arg != "-"}
         known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
         if words <= known:  # help, and what to say of a word that is none, take all of them
             self.params = [

@@ -14,6 +14,7 @@ from pages import ROOT
 
 from llmplan.answer.rows import BESIDE
 from llmplan.calibrate import kernels
+from llmplan.launch.target import targets
 from llmplan.report.schemas import field_texts, json_schema
 from llmplan.setup.codes import CODES
 from llmplan.setup.limits import Limits
@@ -100,6 +101,16 @@ def numbers_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def launchers_table() -> str:
+    """Frameworks that plans are started with, from `hardware_catalog/launchers/`."""
+    lines = ["| `--for` | framework | version | workloads | writes | cannot |", "| --- | --- | --- | --- | --- | --- |"]
+    for one in targets():
+        writes = f"`{one.file}` and a command" if one.file else "a command"
+        cannot = ", ".join(f"`{name}`" for name in one.cannot if name in PlanOptions.model_fields)
+        lines.append(_row(f"`{one.id}`", one.name, one.version, ", ".join(one.workloads), writes, cannot))
+    return "\n".join(lines) + "\n"
+
+
 def answer_table(name: str) -> str:
     """Keys of an estimate's JSON below `result`, with the texts of their schema; name: of the class."""
     parts = json_schema("estimate")["$defs"]
@@ -158,6 +169,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "training-answer": lambda: answer_table("TrainingResult"),
     "serving-answer": lambda: answer_table("ServingResult"),
     "coefficients": numbers_table,
+    "launchers": launchers_table,
     "kernels": kernels_table,
 }
 

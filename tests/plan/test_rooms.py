@@ -14,7 +14,7 @@ BEFORE = ("version", "vocabulary", "errors", "units", "formatting", "files", "sc
 """Modules that stand before all rooms."""
 ROOMS = (
     ("formulas",), ("model",), ("machine",), ("software",), ("catalog",), ("setup",), ("work",),
-    ("training", "serving"), ("answer",), ("search",), ("calibrate",), ("report",), ("cli",),
+    ("training", "serving"), ("answer",), ("search",), ("launch",), ("calibrate",), ("report",), ("cli",),
 )  # fmt: skip
 """Each imports from those before it, of those that stand together either from itself alone."""
 BEHIND = ("__init__", "__main__")

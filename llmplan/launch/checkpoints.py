@@ -1,0 +1,29 @@
+"""The name under which a model of the catalogue is published."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from llmplan.answer.resolve import Plan
+from llmplan.catalog.catalog import Catalog, read_entry
+from llmplan.files import builtin
+
+
+@lru_cache(maxsize=1)
+def checkpoints() -> dict[str, str]:
+    """Id of the catalogue -> id of the Hub."""
+    data: Any = read_entry(builtin() / "checkpoints.yaml").data
+    found: dict[str, str] = data["checkpoints"]
+    return found
+
+
+def checkpoint(plan: Plan, catalog: Catalog) -> tuple[str, bool]:
+    """What a framework is told to load, and whether it is surely there: the Hub's id, the path or id that was given."""
+    said = plan.options.model
+    if isinstance(said, str):
+        entry = catalog.plain("models", said)
+        if entry is None:
+            return said, True
+        return (known, True) if (known := checkpoints().get(entry.stem)) else (entry.stem, False)
+    return plan.model.name or "MODEL", False

@@ -1,0 +1,44 @@
+"""From the keys and values of a framework to the words of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmplan.launch import pairs
+from llmplan.launch.pairs import Item
+from llmplan.launch.relations import RELATIONS
+from llmplan.launch.shape import of_shape
+from llmplan.launch.target import Frame, Target
+from llmplan.setup.options import PlanOptions
+
+
+@dataclass(slots=True)
+class Words:
+    """Words of a plan, the item that each comes from, and items that nothing was made of."""
+
+    words: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Item] = field(default_factory=dict)
+    unread: list[Item] = field(default_factory=list)
+
+
+def words_of(
+    target: Target, frame: Frame | None, items: Iterable[Item], known: Mapping[str, Any] | None = None
+) -> Words:
+    """The words that items say. known: words that are said elsewhere, which others may follow from."""
+    settings = (*target.settings, *target.shape, *(frame.settings if frame else ()))
+    found = pairs.read(settings, items, (*target.ignored, *(frame.ignored if frame else ())))
+    facts = {**target.implied, **pairs.defaults(target.settings), **found.facts}
+    stated = {name: value for name, value in (known or {}).items() if name not in found.facts}
+    facts |= stated
+    if target.shape and (model := of_shape({**pairs.defaults(target.shape), **found.facts}, target.id)) is not None:
+        facts.setdefault("model", model)
+    for name in (*target.relations, "nodes"):
+        facts |= {word: value for word, value in RELATIONS[name].words(facts).items() if word not in stated}
+    words = {
+        name: value
+        for name, value in facts.items()
+        if name in PlanOptions.model_fields and value is not None and name not in stated
+    }
+    return Words(words, found.places, found.unread)

@@ -1,0 +1,204 @@
+"""A command line, a script or configuration files of a framework as a plan's words, each with where it stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmplan.errors import Fault, InputError
+from llmplan.files import Document, read_text
+from llmplan.launch import text
+from llmplan.launch.facts import words_of
+from llmplan.launch.pairs import Item, same, spelled
+from llmplan.launch.shell import Script, read_script
+from llmplan.launch.target import Frame, Target, frames, keys_of
+from llmplan.launch.write import PLAN
+from llmplan.setup.options import PlanOptions
+
+COMMAND = "command line"
+SUFFIXES = (".json", ".yaml", ".yml", ".toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read: a document in the words of a plan, and what nothing was made of, each with its place."""
+
+    document: Document
+    unread: tuple[Item, ...]
+
+
+@dataclass(slots=True)
+class _Found:
+    items: list[Item] = field(default_factory=list)
+    rest: dict[str, Any] = field(default_factory=dict)
+
+
+def read_launch(target: Target, words: Sequence[str], given: Mapping[str, Any], stdin: str | None = None) -> Reading:
+    """The plan of a command line (`words`), or of the files that they name.
+
+    given: words that other options say, which what is read may follow from; stdin: what `-` stands for.
+    """
+    found = _Found()
+    for name, content in _texts(words, stdin):
+        _read_text(target, content, name, found)
+    if not found.items and not found.rest:
+        _read_command(target, [(word, 1) for word in words], COMMAND, found)
+    return _reading(target, found, given)
+
+
+def _texts(words: Sequence[str], stdin: str | None) -> Iterator[tuple[str, str]]:
+    """Texts that the words name, where all of them are files."""
+    if list(words) == ["-"]:
+        yield "standard input", stdin or ""
+    elif words and all(Path(word).is_file() for word in words):
+        yield from ((word, read_text(word)) for word in words)
+    elif len(words) == 1 and (words[0].endswith(SUFFIXES) or words[0].endswith(".sh")):
+        raise InputError(Fault("no such file", words[0]))
+    elif not words:
+        raise InputError("--from: give the command line behind --, a file, or - for standard input")
+
+
+def _read_text(target: Target, content: str, name: str, found: _Found) -> None:
+    _take_rest(content, name, found)
+    if name.endswith(SUFFIXES) or _is_data(content):
+        _read_data(target, content, name, found)
+        return
+    script = read_script(content)
+    for file, (body, above) in script.files.items():
+        if file.endswith(SUFFIXES):
+            items = text.document_items(text.read_document(body, f"{name} ({file})"))
+            found.items += [Item(one.key, one.value, (one.line or 1) + above, name) for one in items]
+    _read_script(target, script, name, found)
+
+
+def _is_data(content: str) -> bool:
+    """Whether it is a file of keys and values, not a script: what stands first says so."""
+    lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    first = lines[0].strip() if lines else ""
+    if first.startswith(("{", "[")) or first == "---":
+        return True
+    key, colon, value = first.partition(":")
+    return bool(colon) and key.replace("_", "").replace("-", "").isalnum() and (not value or value[0] == " ")
+
+
+def _read_data(target: Target, content: str, name: str, found: _Found) -> None:
+    """A file of keys and values; that of a job of Kubernetes has the command in it."""
+    document = text.read_document(content, name)
+    command = _container(document.data)
+    if command:
+        script = read_script(command[-1]) if command[0] in ("sh", "bash", "/bin/sh", "/bin/bash") else None
+        if script is not None:
+            _read_script(target, script, name, found)
+            for file, (body, _) in script.files.items():
+                found.items += text.document_items(text.read_document(body, file))
+        else:
+            _read_command(target, [(str(word), 1) for word in command], name, found)
+        return
+    found.items += text.document_items(document)
+
+
+def _container(data: Any) -> list[str]:
+    """The command of the first container of a resource of Kubernetes; empty for any other data."""
+    if isinstance(data, dict):
+        containers = data.get("containers")
+        if isinstance(containers, list) and containers and isinstance(containers[0], dict):
+            return [*containers[0].get("command", ()), *containers[0].get("args", ())]
+        return next((words for value in data.values() if (words := _container(value))), [])
+    if isinstance(data, list):
+        return next((words for value in data if (words := _container(value))), [])
+    return []
+
+
+def _read_script(target: Target, script: Script, name: str, found: _Found) -> None:
+    """The command of a script that the target knows most options of."""
+    known = {spelled(key) for setting in (*target.settings, *target.shape) for key in keys_of(setting)}
+
+    def score(command: list[tuple[str, int]]) -> int:
+        started = " ".join(word for word, _ in command)
+        names = sum(spelled(word.partition("=")[0]) in known for word, _ in command if word.startswith("-"))
+        return names + 100 * (target.program[-1] in started) + (command[0][0] in frames())
+
+    if script.commands:
+        _read_command(target, max(script.commands, key=score), name, found)
+
+
+def _read_command(target: Target, words: list[tuple[str, int]], name: str, found: _Found) -> None:
+    """Options of a command, those of its frame among them; the first plain word after the program where one counts."""
+    settings = (*target.settings, *target.shape)
+    switches = {spelled(key) for key in target.switches}
+    for setting in settings:
+        if setting.default is False or setting.default is True:
+            switches |= {spelled(key) for key in keys_of(setting)}
+        for keys in (*setting.choices.values(), *(one.keys for one in setting.alternatives)):
+            switches |= {spelled(key) for key, value in keys.items() if value is True}
+    lists = frozenset(spelled(key) for setting in settings if setting.joined == "spaces" for key in keys_of(setting))
+    items = list(text.read_words(words, frozenset(switches), lists, name))
+    plain = [item for item in items if not item.key]
+    if target.positional and target.program[-1] in [item.value for item in plain]:
+        after = [item.value for item in plain].index(target.program[-1]) + 1
+        if after < len(plain):
+            model = plain[after]
+            found.items.append(Item(target.settings[0].also[0], model.value, model.line, name))
+    found.items += [item for item in items if item.key]
+    # a variable that nothing sets may hold any options
+    found.items += [Item(str(one.value), True, one.line, name) for one in plain if str(one.value).startswith("$")]
+
+
+def _take_rest(content: str, name: str, found: _Found) -> None:
+    """The words that the framework does not take, as `launch` wrote them."""
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.startswith(PLAN):
+            try:
+                rest = json.loads(line.removeprefix(PLAN))
+            except ValueError:
+                raise InputError(Fault("what stands behind `# plan:` is not JSON", name, number)) from None
+            if not isinstance(rest, dict):
+                raise InputError(Fault("what stands behind `# plan:` is no mapping", name, number))
+            found.rest |= rest
+
+
+def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading:
+    """The words: what the target implies, over it the rest of a plan, over it what stands there."""
+    known = {**found.rest, **given}
+    frame = _frame(target)
+    read = words_of(target, frame, found.items, {**known, **_layers(target, found, known)})
+    rest = {name: value for name, value in found.rest.items() if name in PlanOptions.model_fields}
+    words = {**rest, **read.words}
+    words |= {name: value for name, value in rest.items() if same(target.settings, name, value, words[name])}
+    if "devices" in given and "dp" not in read.places:  # more of them than one replica takes are replicas
+        words.pop("dp", None)
+    words.setdefault("stack", target.stacks[0])
+    if len(target.workloads) == 1:
+        words.setdefault("workload", target.workloads[0])
+    lines: dict[tuple[str | int, ...], int] = {(): 1}
+    for word, item in read.places.items():
+        if item.line is not None:
+            lines[(word,)] = item.line
+    file = next((item.file for item in found.items if item.file), COMMAND)
+    return Reading(Document(words, file, lines), tuple(read.unread))
+
+
+def _frame(target: Target) -> Frame:
+    """Every name that some frame has for nodes and devices; they do not contradict each other."""
+    own = {spelled(key) for setting in target.settings for key in keys_of(setting)} | {*map(spelled, target.ignored)}
+    settings = [setting for frame in frames().values() for setting in frame.settings if spelled(setting.key) not in own]
+    ignored = tuple(name for frame in frames().values() for name in frame.ignored)
+    return Frame(program=(), settings=tuple(settings), ignored=ignored, sources=())
+
+
+def _layers(target: Target, found: _Found, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers of the model, where a name of the target counts in them and the model has a name."""
+    if not {"virtual_layers", "looped"} & {*target.relations}:
+        return {}
+    from llmplan.catalog.load_model import find_model
+
+    model = known.get("model") or words_of(target, None, found.items).words.get("model")
+    if not isinstance(model, str):
+        return {}
+    try:
+        return {"model_layers": find_model(model).spec.layers}
+    except InputError:
+        return {}

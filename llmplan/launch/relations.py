@@ -1,0 +1,65 @@
+"""What frameworks say with one name where a plan has several words, or the other way round.
+
+`facts` are the words of a plan and beside them what follows from several of them, under the names of `DERIVED`. Each
+relation goes both ways: from a plan's words to further facts, and from the facts that a file states to words. On the
+way back a word may be missing; then the relation gives nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from llmplan.launch import serving_relations as serving
+from llmplan.launch import training_relations as training
+from llmplan.launch.quantities import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Further facts that follow from a plan's words, and words that follow from facts."""
+
+    further: Callable[[Facts], dict[str, Any]]
+    words: Callable[[Facts], dict[str, Any]]
+
+
+def _nothing(_: Facts) -> dict[str, Any]:
+    return {}
+
+
+def _renamed(word: str, fact: str) -> Relation:
+    """A fact that is a word under another name; `write` knows what it is."""
+    return Relation(_nothing, lambda facts: {word: facts[fact]} if fact in facts else {})
+
+
+RELATIONS = {
+    "nodes": Relation(training.nodes, training.devices),
+    "processes": Relation(training.processes, training.devices_of_processes),
+    "accumulation": Relation(training.accumulation, training.global_batch),
+    "micro_batch": Relation(training.accumulation, training.micro_batch),
+    "device_batch": Relation(training.device_batch, training.of_device_batch),
+    "experts_on": Relation(serving.experts_on, serving.experts_everywhere),
+    "attention_groups": Relation(serving.attention_groups, serving.of_attention_groups),
+    "attention_alone": Relation(serving.attention_alone, serving.of_attention_alone),
+    "virtual_layers": Relation(_nothing, training.of_virtual_layers),
+    "shards": Relation(training.shards, training.of_shards),
+    "slots": Relation(serving.slots, serving.of_slots),
+    "weight_precision": _renamed("weight_precision", "weight_precision_asked"),
+    "kv_precision": _renamed("kv_precision", "kv_precision_asked"),
+    "in_host": Relation(training.in_host, training.of_in_host),
+    "expert_tensor": Relation(training.expert_tensor, _nothing),
+    "pipeline_batch": Relation(training.stage_batch, training.of_stage_batch),
+    "looped": Relation(training.looped, training.of_looped),
+    "model_id": _renamed("model", "model_id"),
+    "checkpoint": _renamed("model", "checkpoint"),
+}
+"""By the name that a target's entry has for it."""
+DERIVED = frozenset({
+    "nodes", "node_devices", "tasks", "processes", "accumulation", "device_batch", "expert_parallel", "engine_tp",
+    "engine_dp", "attention_dp", "dp_attention", "virtual_layers", "replicated", "sharded", "resharded",
+    "shared_context",
+    "weight_precision_asked", "kv_precision_asked", "checkpoint", "model_id", "in_host", "expert_tp", "local_batch",
+    "stage_batch", "schedule", "stage_layers",
+})  # fmt: skip
+"""Names of facts that are no words of a plan."""
