@@ -24,7 +24,17 @@ from llmplan.training.plan import TrainingPlan
 PLAN = "# plan: "
 """What stands before the words that a framework does not take; read back with the rest."""
 NAMED = ("steps", "tokens", "prefill_devices")
-NOT_SAID = ("load", "batch", "request_rate", "input_tokens", "output_tokens", "acceptance", "max_ttft", "max_tpot")
+NOT_SAID = (
+    "load",
+    "batch",
+    "request_rate",
+    "input_tokens",
+    "output_tokens",
+    "acceptance",
+    "max_ttft",
+    "max_ttft_p95",
+    "max_tpot",
+)
 """Words of a deployment that are of its requests, not of the engine."""
 STARTS = ("bash", "python", "torchrun", "deepspeed")
 """Programs that others start."""
@@ -153,11 +163,11 @@ def _spec(plan: Plan, catalog: Catalog) -> Any:
 
 def _asked(plan: ServingPlan) -> dict[str, Any]:
     """Precisions that the engine does not come to by itself."""
-    from llmplan.serving.defaults import kv_precision, weight_precision
+    from llmplan.serving.defaults import kv_precision
 
     work, device = plan.workload, plan.device
     found: dict[str, Any] = {}
-    if work.weight_precision != weight_precision(plan.model, device):
+    if not plan.as_released:
         found["weight_precision_asked"] = work.weight_precision
     if work.kv_precision != kv_precision(plan.model, work.activation_precision, plan.engine.policy, device):
         found["kv_precision_asked"] = work.kv_precision
