@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, RESOURCES, saved, shares
 from llmplan.setup.codes import warning
+from llmplan.setup.layout import RECOMPUTE
 from llmplan.setup.plan import PlanWarning
 from llmplan.training.memory import training_memory
 from llmplan.training.step import training_time
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 BUBBLE, STRAGGLERS, CAPACITY, STORAGE = "pipeline_bubble", "stragglers", "memory_capacity", "storage"
 _WAITS = {"pipeline_bubble_seconds": BUBBLE, "straggler_seconds": STRAGGLERS}  # parts of a step that are no work
-_RECOMPUTE = ("none", "selective", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _roomier(answer: TrainingEstimate) -> Elasticity:
     if not fits or answer.plan.layout.recompute == "none":
         return Elasticity(step, 1.0, fits)
     now = after = step
-    for recompute in _RECOMPUTE[: _RECOMPUTE.index(answer.plan.layout.recompute)]:
+    for recompute in RECOMPUTE[: RECOMPUTE.index(answer.plan.layout.recompute)]:
         less = answer.plan.with_layout(answer.plan.layout.model_copy(update={"recompute": recompute}))
         peak, seconds = float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
         now, after = (

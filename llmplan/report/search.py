@@ -20,9 +20,10 @@ from llmplan.search.answers import Miss, Ranked, summarized
 from llmplan.search.choices import is_open, names_of
 from llmplan.search.serving import LOAD, PLACES
 from llmplan.search.space import REASONS
-from llmplan.search.training import HOST, MEMORY, NEAR
+from llmplan.search.training import HOST, MEMORY
 from llmplan.serving.targets import TARGETS
 from llmplan.software.band import Interval
+from llmplan.training.choose import NEAR
 
 if TYPE_CHECKING:
     from llmplan.search.answers import FitAnswer, FrontAnswer, SubjectAnswer, Summary
@@ -66,14 +67,13 @@ def print_found(found: FitAnswer) -> None:
             console.print()
             console.print(Text(f"The simplest within {NEAR:.0%} of the best:"))
             _print_ranked(console, found, [found.simplest])
-        if found.surely_fits is not None:
+        if found.marginal is not None:
             console.print()
-            console.print(Text("The best that fits with its whole band:"))
-            _print_ranked(console, found, [found.surely_fits])
+            console.print(Text("Better if it fits, which its band leaves open:"))
+            _print_ranked(console, found, [found.marginal])
         if found.nothing_surely_fits and not _serves(found):
             console.print()
-            sized = f" on {best[0].inputs['devices']} devices" if found.objective == "devices" else ""
-            console.print(Text(f"Nothing{sized} fits with its whole band; --surely searches for what does."))
+            console.print(Text("Nothing fits with its whole band."))
         if found.pareto is not None:
             console.print()
             _print_front(console, found, found.pareto)

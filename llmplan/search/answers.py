@@ -160,11 +160,11 @@ class FitAnswer:
     assumptions: tuple[str, ...] | None = None
     search: Counts | None = None
     results: tuple[Ranked | Answer, ...]
-    """Best first; none where nothing does."""
+    """Those whose whole memory band fits before marginal ones, and of each the best first; none where nothing does."""
     simplest: Ranked | None = None
     """Less model parallelism than the best, and within 2 % of it in the objective."""
-    surely_fits: Ranked | None = None
-    """Where the best is marginal: the best whose whole memory band fits."""
+    marginal: Ranked | None = None
+    """What would be first if its memory were sure, where it is marginal and the first surely fits."""
     nothing_surely_fits: bool | None = None
     """True where none fits with its whole memory band."""
     each: tuple[SubjectAnswer, ...] | None = None
@@ -257,7 +257,7 @@ def _common(
     ranked: Callable[[int, Any], Ranked], missed: Callable[[Any], dict[str, LimitAnswer]],
 ) -> dict[str, Any]:  # fmt: skip
     """What answers about layouts and deployments have in common."""
-    best, sure = found.best, found.sure
+    best = found.best
     parts: dict[str, Any] = {
         "inputs": ask.words(), "max_devices": ask.wishes.max_devices, "assumptions": tuple(assumed),
         "search": found.counts, "results": tuple(ranked(rank, one) for rank, one in enumerate(best, 1)),
@@ -265,10 +265,10 @@ def _common(
     if not best:
         parts["nearest_misses"] = tuple(_miss(one, missed(one)) for one in found.misses)
         parts["changes"] = tuple(ChangeAnswer(change=one.sentence, **summary(one.best)) for one in changes)
-    elif sure is None:
-        parts["nothing_surely_fits"] = True
     elif best[0].verdict != "fits":
-        parts["surely_fits"] = ranked(1, sure)
+        parts["nothing_surely_fits"] = True
+    elif found.marginal is not None:
+        parts["marginal"] = ranked(1, found.marginal)
     return parts
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.setup.layout import Layout
+from llmplan.setup.layout import RECOMPUTE, Layout
 
 ROWS = ("tp", "pp", "vp", "cp", "ep", "dp", "micro_batch")
-RECOMPUTE = ("none", "selective", "full")
 
 
 @dataclass(frozen=True, slots=True)

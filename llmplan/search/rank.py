@@ -73,7 +73,7 @@ class EachBest(Generic[PlanT]):
     missed: dict[tuple[str, str], Best[PlanT]] = field(default_factory=dict)
 
     def keep(self, plan: PlanT, make: Make[PlanT], index: Any, keys: list[Any]) -> None:
-        """Takes in what does, as `Best.offer`."""
+        """Takes in what does, as `Best.offer`; the first key: whether its memory is unsure."""
         if len(index):
             self.kept.setdefault(subject(plan), Best(1)).offer(make, index, keys)
 

@@ -15,7 +15,7 @@ from llmplan.search.deployments import Deployments, DeploymentSpace, chunks
 from llmplan.search.goal import SURELY
 from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
 from llmplan.search.terms import Market
-from llmplan.search.training import MEMORY, MISSES, Counts, SearchFound
+from llmplan.search.training import MEMORY, MISSES, Counts, SearchFound, in_order
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import serving_remarks
@@ -63,7 +63,7 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     if any(base.prefill is not None for base in asked.bases):
         raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
-    best, sure, misses = Best[ServingPlan](asked.top), Best[ServingPlan](1), Best[ServingPlan](MISSES)
+    best, sure, misses = Best[ServingPlan](asked.top), Best[ServingPlan](asked.top), Best[ServingPlan](MISSES)
     front, each, counts = Front[ServingPlan](), EachBest[ServingPlan](), Counts()
     for base in asked.bases:
         space = DeploymentSpace(base, asked.devices, asked.most, asked.choices)
@@ -76,8 +76,8 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
                 for value in (value_of(asked, asked.objective, many), many.answer.request + 0.0 * many.devices)
             ]
             best.offer(many.make, index, keys)
-            each.keep(base, many.make, index, keys)
             certain = many.surely[index]
+            each.keep(base, many.make, index, [~certain, *keys])
             sure.offer(many.make, index[certain], [key[certain] for key in keys])
             if asked.pareto is not None:
                 a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
@@ -91,12 +91,10 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
         counts.legal += space.legal
         counts.removed.update(space.removed)
     counts.removed = +counts.removed  # reasons that removed something
-    found, certain = _estimates(best.winners()), _estimates(sure.winners())
+    found, marginal = in_order(_estimates(sure.winners()), _estimates(best.winners()), asked.top)
     missed = () if found else _estimates(misses.winners())
     ahead, behind = (_estimates(some) for some in each.winners()) if asked.several else ((), ())
-    return SearchFound(
-        found, next(iter(certain), None), _estimates(front.found), missed, counts, each=ahead, behind=behind
-    )
+    return SearchFound(found, marginal, _estimates(front.found), missed, counts, each=ahead, behind=behind)
 
 
 def _estimates(found: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:

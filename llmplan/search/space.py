@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from llmplan.search.choices import OPEN, Choice, Choices
-from llmplan.search.layouts import RECOMPUTE, ROWS, Layouts, open_layouts
+from llmplan.search.layouts import ROWS, Layouts, open_layouts
 from llmplan.setup.checks import batch_problems, expert_problems, stage_problems, tensor_problems
-from llmplan.setup.layout import SHARD_ALL, Layout
+from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.training.plan import TrainingPlan
 
 MOST_MICRO_BATCH = 512

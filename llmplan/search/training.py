@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from llmplan.search.goal import Goal
 from llmplan.search.rank import Best, Candidate, EachBest, Front, Simplest, subject
 from llmplan.search.scores import Scores, evaluate
 from llmplan.search.space import Space
+from llmplan.software.band import Verdict
 from llmplan.training.checks import remarks
+from llmplan.training.choose import NEAR
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
 
 MISSES = 3  # shown where nothing is found
-NEAR = 0.02  # of the objective: a fraction of any stack's band
 OF_SPEED = ("throughput", "time", "cost", "latency")  # near in one of these is near in speed; of the others it is not
 MEMORY, HOST = "memory", "host-memory"
 """Reasons that only the estimate gives, beside those of `search.space.REASONS` and the names of limits."""
@@ -41,14 +42,23 @@ class Counts:
     """How many each reason removed; one counts for the first that holds."""
 
 
-EstimateT = TypeVar("EstimateT")
+class Estimated(Protocol):
+    """What an estimate of a training and of a deployment have in common here."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it fits."""
+
+
+EstimateT = TypeVar("EstimateT", bound=Estimated)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchFound(Generic[EstimateT]):
     """What a search found.
 
-    best: what was asked for, best first; sure: the best of those whose whole memory band fits;
+    best: what was asked for: those whose whole memory band fits before marginal ones, and of each the best first;
+    marginal: what would be first if its memory were sure, where it is marginal and the first of `best` is not;
     pareto: the front of two objectives in the order of the first;
     misses: where nothing was found, those that miss by least, the best first;
     simple: a layout of less model parallelism than the best that is as good to within `NEAR`, if there is one, and the
@@ -58,13 +68,25 @@ class SearchFound(Generic[EstimateT]):
     """
 
     best: tuple[EstimateT, ...]
-    sure: EstimateT | None
+    marginal: EstimateT | None
     pareto: tuple[EstimateT, ...]
     misses: tuple[EstimateT, ...]
     counts: Counts
     simple: EstimateT | None = None
     each: tuple[EstimateT, ...] = ()
     behind: tuple[EstimateT, ...] = ()
+
+
+def in_order(
+    sure: Sequence[EstimateT], fitting: Sequence[EstimateT], top: int
+) -> tuple[tuple[EstimateT, ...], EstimateT | None]:
+    """The first `top` of what surely fits and then of what fits, and the first of all where that is marginal.
+
+    A faster layout that may not start is worth less than one that does.
+    """
+    unsure = [one for one in fitting if one.verdict != "fits"]
+    ahead = bool(sure) and bool(fitting) and fitting[0].verdict != "fits"
+    return (*sure, *unsure)[:top], fitting[0] if ahead else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +121,22 @@ def search(question: Search) -> SearchFound[TrainingEstimate]:
     """Estimates every legal layout of every size and precision; memory is bounded by the chunks."""
     for base in question.bases:
         question.goal.check(base, question.devices[-1])
-    run = _Search(question, Best(question.top), Best(1), Best(MISSES), Simplest(NEAR), EachBest(), Front(), Counts())
+    run = _Search(
+        question, Best(question.top), Best(question.top), Best(MISSES), Simplest(NEAR), EachBest(), Front(), Counts()
+    )
     for devices in question.devices:
         run.size(devices)
-        if question.first_size and run.best.found:
+        if question.first_size and run.sure.found:
             break
     run.counts.removed = +run.counts.removed  # reasons that removed something
     misses = () if run.best.found else estimates(run.misses.winners())
-    sure = next(iter(estimates(run.sure.winners())), None)
+    best, marginal = in_order(estimates(run.sure.winners()), estimates(run.best.winners()), question.top)
     of_speed = question.goal.objective in OF_SPEED
-    simpler = run.simplest.than(run.best.found[0]) if of_speed and run.best.found else None
+    simpler = run.simplest.than(run.sure.found[0]) if of_speed and run.sure.found else None
     simple = None if simpler is None else estimates([simpler])[0]
     front = estimates(run.front.found)
     each, behind = (estimates(some) for some in run.each.winners()) if question.several else ((), ())
-    return SearchFound(estimates(run.best.winners()), sure, front, misses, run.counts, simple, each, behind)
+    return SearchFound(best, marginal, front, misses, run.counts, simple, each, behind)
 
 
 def estimates(found: Sequence[Candidate[TrainingPlan]]) -> tuple[TrainingEstimate, ...]:
@@ -165,17 +189,22 @@ class _Search:
         if len(index):
             keys = goal.keys(scores, devices, index)
             self.best.offer(scores.make, index, keys)
-            self.each.keep(scores.plan, scores.make, index, keys)
-            layouts = scores.layouts
-            parallel = np.broadcast_to(layouts.tp * layouts.pp * layouts.cp, layouts.shape).reshape(-1)[index]
-            self.simplest.offer(scores.make, index, keys[0], parallel, self.best.found[0].key[0])
-            certain = index[scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)]
-            self.sure.offer(scores.make, certain, goal.keys(scores, devices, certain))
+            sure = scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)
+            self.each.keep(scores.plan, scores.make, index, [~sure, *keys])
+            if np.any(sure):
+                self._certain(scores, index[sure], [key[sure] for key in keys])
             if question.pareto is not None:
                 a, b = (goal.value(name, scores, devices, index) for name in question.pareto)
                 self.front.offer(scores.make, index, a, b)
         else:
             self._miss(scores, devices)
+
+    def _certain(self, scores: Scores, index: Any, keys: list[Any]) -> None:
+        """Offers what surely fits."""
+        self.sure.offer(scores.make, index, keys)
+        layouts = scores.layouts
+        parallel = np.broadcast_to(layouts.tp * layouts.pp * layouts.cp, layouts.shape).reshape(-1)[index]
+        self.simplest.offer(scores.make, index, keys[0], parallel, self.sure.found[0].key[0])
 
     def _verdicts(self, scores: Scores, devices: int) -> Iterator[tuple[str, Any]]:
         have = scores.plan.cluster.host_memory

@@ -4,7 +4,7 @@ The words are those of the command line, the plan file, the CSV columns and the 
 (kebab-case on the command line).
 """
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from llmplan.vocabulary import Count, Degree, Recompute
 
 SHARD_ALL = 3
 """The ZeRO stage that shards parameters too."""
+RECOMPUTE = get_args(Recompute)
+"""The least first."""
 
 
 class Layout(Spec):

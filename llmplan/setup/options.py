@@ -99,7 +99,7 @@ class PlanOptions(Spec):
     stack: Text | None = _option("Software that runs it; default: generic, with a wider band.", SUBJECT, "ID")
     stack_version: Text | None = _option("Its version, for the record.", SUBJECT, "TEXT")
 
-    tp: Degree | None = _option("Tensor parallelism; default: the smallest that fits.", LAYOUT)
+    tp: Degree | None = _option("Tensor parallelism; default: of the fastest that fits.", LAYOUT)
     pp: Degree | None = _option("Pipeline stages; default: the fewest that fit.", LAYOUT)
     vp: Degree | None = _option("Virtual stages a device (interleaved schedule); default 1.", LAYOUT)
     cp: Degree | None = _option("Context parallelism; default 1.", LAYOUT)

@@ -1,31 +1,37 @@
-"""A simple layout where none is given: the fewest stages, the least recomputation, the smallest tp that fit.
+"""A layout where none is given: the fastest of a few that surely fit, and of those alike the simplest.
 
-`candidates` lists layouts in that order; `first_that_fits` takes the first whose memory fits. Speed is
-not compared here.
+`llmplan fit` searches every layout; this looks where most of its winners stand, at the cost of a few milliseconds:
+tp in powers of two within the scale-up domain, plain stages, the stack's way to shard before the others it has, the
+default micro-batch before smaller ones, and no more recomputation than memory asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from llmplan.formulas.numeric import real
+from llmplan.setup.layout import RECOMPUTE
 from llmplan.software.band import verdict
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.step import training_time
+
+NEAR = 0.02
+"""Of the time a token: a fraction of any stack's band. Whoever takes a simpler layout there gives nothing away."""
 
 
-def candidates(
-    devices: int, domain: int, layers: int, tp: int | None, pp: int | None, recompute: tuple[str, ...]
-) -> Iterator[tuple[int, int, str]]:
-    """(tp, pp, recompute) to try, in order; devices: what tp x pp has to divide; domain: of the scale-up link [1].
+def degrees(
+    devices: int, domain: int, layers: int, tp: int | None, pp: int | None, one: Sequence[str] = ()
+) -> Iterator[tuple[int, int]]:
+    """(pp, tp) to try, the fewest stages first; devices: what tp x pp has to divide; domain: of the scale-up link [1].
 
-    The fewest stages first, then the least recomputation, then the smallest tp: inside the domain tensor
-    parallelism costs less than computing twice, and both cost less than a longer pipeline. tp is tried in
-    powers of two within the domain; a degree that is given is kept.
+    one: degrees that the stack keeps at 1. A degree that is given is kept.
     """
-    tps = [tp] if tp is not None else [n for n in _powers(devices) if n <= domain]
-    pps = [pp] if pp is not None else [n for n in _divisors(devices) if n <= layers]
-    return ((t, p, word) for p in pps for word in recompute for t in tps if devices % (t * p) == 0)
+    tps = [tp] if tp is not None else [1] if "tp" in one else [n for n in _powers(devices) if n <= domain]
+    pps = [pp] if pp is not None else [1] if "pp" in one else [n for n in _divisors(devices) if n <= layers]
+    return ((p, t) for p in pps for t in tps if devices % (t * p) == 0)
 
 
 def _powers(limit: int) -> list[int]:
@@ -42,18 +48,105 @@ def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
 
     Raises ValueError where there are no plans.
     """
-    likely: TrainingPlan | None = None
-    nearest: TrainingPlan | None = None
-    least = float("inf")
+    found = _Found()
     for plan in plans:
-        peak = plan.interval("peak_bytes", real(training_memory(plan).peak_bytes))
-        usable = plan.usable_bytes
-        if verdict(peak, usable) == "fits":
-            return plan, True
-        if likely is None and peak.value <= usable:
-            likely = plan
-        if peak.value < least:
-            nearest, least = plan, peak.value
-    if nearest is None:
+        if found.offer(plan) == "fits":
+            break
+    if found.nearest is None:
         raise ValueError("no plan to choose from")
-    return (likely, True) if likely is not None else (nearest, False)
+    best = found.sure or found.likely
+    return (best[0], True) if best else (found.nearest, False)
+
+
+def fastest_that_fits(plans: Iterable[TrainingPlan], batch: float) -> tuple[TrainingPlan, bool]:
+    """The fastest plan whose whole band fits, else whose prediction does, else the nearest miss; and whether it fits.
+
+    plans: by pp, tp, zero and micro-batch in the order of preference, then by recomputation, the least first;
+    batch: sequences a step that all are timed with [1]. Stages save memory at the price of a bubble: once the best
+    computes nothing twice and is sharded as the stack does, more of them end at the first number that is no better.
+    Raises ValueError where there are no plans.
+    """
+    found = _Found()
+    best: tuple[float, TrainingPlan] | None = None
+    for _, stage in groupby(plans, key=lambda plan: plan.layout.pp):
+        level = _Found()
+        for _, group in groupby(stage, key=lambda plan: plan.layout.tp):
+            _offer(level, group)
+        found.add(level)
+        if level.sure:
+            fastest = _fastest(level.sure, batch)
+            if best is None or fastest[0] < best[0] * (1 - NEAR):
+                best = fastest
+            elif _eased(best[1]):
+                break
+    if best is not None:
+        return best[1], True
+    if found.likely:
+        return _fastest(found.likely, batch)[1], True
+    if found.nearest is None:
+        raise ValueError("no plan to choose from")
+    return found.nearest, False
+
+
+@dataclass(slots=True)
+class _Found:
+    """Plans by verdict, as they were met; nearest: what misses by least of those that do not fit."""
+
+    sure: list[TrainingPlan] = field(default_factory=list)
+    likely: list[TrainingPlan] = field(default_factory=list)
+    nearest: TrainingPlan | None = None
+    least: float = float("inf")
+
+    def offer(self, plan: TrainingPlan) -> str:
+        """Takes the plan in, and says its verdict."""
+        peak = plan.interval("peak_bytes", real(training_memory(plan).peak_bytes))
+        said = verdict(peak, plan.usable_bytes)
+        if said == "fits":
+            self.sure.append(plan)
+        elif peak.value <= plan.usable_bytes:
+            self.likely.append(plan)
+        if peak.value < self.least:
+            self.nearest, self.least = plan, peak.value
+        return said
+
+    def add(self, other: _Found) -> None:
+        """Takes in what another search met."""
+        self.sure += other.sure
+        self.likely += other.likely
+        if other.least < self.least:
+            self.nearest, self.least = other.nearest, other.least
+
+
+def _offer(found: _Found, plans: Iterable[TrainingPlan]) -> None:
+    """Offers plans of one tp and pp until nothing could be gained: the first choice of all that is left open."""
+    first = True
+    for (_, _), rungs in groupby(plans, key=lambda plan: (plan.layout.zero, plan.layout.micro_batch)):
+        for step, plan in enumerate(rungs):
+            if found.offer(plan) == "fits":
+                if first and step == 0:
+                    return
+                break
+        first = False
+
+
+def _fastest(plans: Sequence[TrainingPlan], batch: float) -> tuple[float, TrainingPlan]:
+    """Seconds a step of `batch` sequences, and the simplest plan that is as fast to within `NEAR`."""
+    timed = [(_seconds(plan, batch), plan) for plan in plans]
+    limit = min(seconds for seconds, _ in timed) * (1 + NEAR)
+    return min((one for one in timed if one[0] <= limit), key=lambda one: _complexity(one[1]))
+
+
+def _seconds(plan: TrainingPlan, batch: float) -> float:
+    work = plan.workload.model_copy(update={"global_batch": batch})
+    return real(training_time(replace(plan, workload=work)).step_seconds)
+
+
+def _eased(plan: TrainingPlan) -> bool:
+    """Whether memory asks the plan for nothing that costs time."""
+    return plan.layout.recompute == RECOMPUTE[0] and plan.layout.zero == plan.recipe.zero
+
+
+def _complexity(plan: TrainingPlan) -> tuple[int, ...]:
+    layout = plan.layout
+    away = int(layout.zero != plan.recipe.zero)
+    return layout.tp * layout.pp, away, RECOMPUTE.index(layout.recompute), layout.tp, layout.zero

@@ -15,10 +15,10 @@ from llmplan.machine.kernels import has_precision
 from llmplan.model.adapters import has_target, target_names
 from llmplan.model.model import Model
 from llmplan.setup.draft import Draft
-from llmplan.setup.layout import SHARD_ALL, Layout
+from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import TrainingRecipe
-from llmplan.training.choose import candidates
+from llmplan.training.choose import degrees
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 
 DEFAULT_SEQ_LEN = 4096
@@ -29,7 +29,6 @@ FULL = 4096
 the rate of larger ones on the devices that were measured (`efficiency.matmul` of the catalogue)."""
 ROUNDS = 4
 """Micro-batches a pipeline stage where the batch is not given: the bubble is then a fifth of the step."""
-RECOMPUTE = ("none", "selective", "full")
 PRECISIONS = ("bf16", "fp16", "fp32")
 """Tried in this order where a device lacks the stack's default."""
 
@@ -106,42 +105,69 @@ def _adapters(draft: Draft, model: Model, defaults: TrainingRecipe) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What is left to choose: the degrees and recomputations that a plan may still take."""
+    """What is left to choose: the words of a layout that a plan may still take."""
 
     devices: int
     recompute: tuple[str, ...]
     free: bool
-    """Whether tp or pp was left open."""
+    """Whether tp or pp was left open: then the way to shard and smaller micro-batches are too."""
 
     @classmethod
-    def of(cls, options: PlanOptions, devices: int, defaults: TrainingRecipe) -> Open:
+    def of(cls, options: PlanOptions, devices: int, base: TrainingPlan) -> Open:
         """What these options leave open."""
-        said = options.recompute or defaults.recompute
-        return cls(devices, RECOMPUTE if said == "auto" else (said,), options.tp is None or options.pp is None)
+        said = options.recompute or base.recipe.recompute
+        free = options.tp is None or options.pp is None
+        known = base.stack.layouts.recompute or RECOMPUTE if free else RECOMPUTE
+        return cls(devices, known if said == "auto" else (said,), free)
 
     def plans(self, options: PlanOptions, base: TrainingPlan) -> Iterator[TrainingPlan]:
         """Every open plan in the order to try; the caller drops those that contradict themselves."""
         room = self.devices // (options.cp or 1)
-        domain, layers = base.device.scale_up.domain, base.model.layer_count
-        for tp, pp, recompute in candidates(room, domain, layers, options.tp, options.pp, self.recompute):
+        layers, one = base.model.layer_count, base.stack.layouts.one
+        for pp, tp in degrees(room, base.device.scale_up.domain, layers, options.tp, options.pp, one):
             if options.dp is not None and tp * pp * options.dp != room:
                 continue
-            layout = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, recompute=recompute)
-            batch = options.global_batch or default_batch(layout)
-            workload = base.workload.model_copy(update={"global_batch": batch})
-            yield replace(base, layout=layout, workload=workload)
+            for zero in self._zeros(options, base, room // (tp * pp), pp):
+                largest = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
+                for micro_batch in self._micro_batches(options, largest):
+                    for recompute in self.recompute:
+                        changes = {"micro_batch": micro_batch, "recompute": recompute}
+                        layout = largest.model_copy(update=changes)
+                        batch = options.global_batch or default_batch(layout)
+                        workload = base.workload.model_copy(update={"global_batch": batch})
+                        yield replace(base, layout=layout, workload=workload)
+
+    def _zeros(self, options: PlanOptions, base: TrainingPlan, shards: int, pp: int) -> tuple[int, ...]:
+        """Ways to shard, the stack's first: those that shard more after it, as memory asks for them."""
+        first = default_zero(options, base.recipe) if options.zero is None else options.zero
+        if options.zero is not None or options.offload_parameters or not self.free or shards == 1:
+            return (first,)
+        layouts = base.stack.layouts
+        piped = layouts.zero_with_pipeline if pp > 1 else None
+        known = piped or layouts.zero or tuple(range(SHARD_ALL + 1))
+        return (first, *(zero for zero in known if zero > first))
+
+    def _micro_batches(self, options: PlanOptions, largest: Layout) -> list[int]:
+        """The default, then what halves it."""
+        sizes = [largest.micro_batch]
+        while self.free and options.micro_batch is None and sizes[-1] % 2 == 0:
+            sizes.append(sizes[-1] // 2)
+        return sizes
+
+    def compared(self, options: PlanOptions, base: TrainingPlan) -> float:
+        """Sequences a step that open plans are timed with [1]: what was asked, or enough to keep any of them busy."""
+        return options.global_batch or float(ROUNDS * self.devices * default_micro_batch(options, base, 1, 1))
 
 
-def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, devices: int, recompute: str) -> Layout:
+def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, devices: int, zero: int) -> Layout:
     """The layout with these degrees; the rest as given, or the stack's."""
     defaults = base.recipe
     cp = options.cp or 1
     dp = devices // (tp * pp * cp)
     divided = options.sequence_parallel
     return Layout(
-        tp=tp, pp=pp, cp=cp, dp=dp, vp=options.vp or 1, recompute=recompute,
+        tp=tp, pp=pp, cp=cp, dp=dp, vp=options.vp or 1, zero=zero,
         ep=options.ep or default_experts(base.model, dp * cp * tp, base.device.scale_up.domain),
-        zero=default_zero(options, defaults) if options.zero is None else options.zero,
         sequence_parallel=defaults.sequence_parallel and tp > 1 if divided is None else divided,
         micro_batch=options.micro_batch or default_micro_batch(options, base, dp, pp),
         offload_optimizer=bool(options.offload_optimizer),
@@ -179,17 +205,21 @@ def default_batch(layout: Layout) -> int:
 def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) -> None:
     """Assumptions about the layout that was taken."""
     said, layout = draft.options, plan.layout
+    why = ""
     if open_.free:
-        why = "the smallest that fits with the least recomputation"
-        why = why if fits else "nothing fits, and this misses by least"
+        why = "the fastest that surely fits of the usual layouts" if fits else "nothing fits, and this misses by least"
         draft.assumptions.append(f"tp {layout.tp}, pp {layout.pp}: {why}")
     if said.recompute is None:
-        why = "the stack's default"
-        if len(open_.recompute) > 1:
+        if len(open_.recompute) == 1:
+            why = "the stack's default"
+        elif not open_.free:
             why = "the least that fits" if fits else "the most there is"
         draft.assume("recompute", layout.recompute, why)
     if said.zero is None:
-        why = "offload_parameters needs it" if said.offload_parameters else "the stack's default"
+        if said.offload_parameters:
+            why = "offload_parameters needs it"
+        elif not open_.free or layout.zero == plan.recipe.zero:
+            why = "the stack's default"
         draft.assume("zero", layout.zero, why)
     if said.sequence_parallel is None and layout.tp > 1:
         draft.assume("sequence_parallel", layout.sequence_parallel, "the stack's default with tp > 1")

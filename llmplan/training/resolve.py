@@ -15,7 +15,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of, remarks
-from llmplan.training.choose import first_that_fits
+from llmplan.training.choose import fastest_that_fits, first_that_fits
 from llmplan.training.defaults import Open, tell_layout, workload_of
 from llmplan.training.plan import TrainingPlan
 
@@ -25,13 +25,18 @@ def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None)
     check_words(draft)
     devices = count_devices(draft)
     base = base_plan(draft, catalog, model)
-    open_ = Open.of(draft.options, devices, base.recipe)
+    open_ = Open.of(draft.options, devices, base)
     sound, problems = _sound(open_.plans(draft.options, base))
     if not sound:
         for message, names in problems or _nothing_open(draft.options, devices, base.model):
             draft.fault(message, *names)
         draft.check()
-    plan, fits = first_that_fits(sound) if len(sound) > 1 else (sound[0], True)
+    if len(sound) == 1:
+        plan, fits = sound[0], True
+    elif open_.free:
+        plan, fits = fastest_that_fits(sound, open_.compared(draft.options, base))
+    else:
+        plan, fits = first_that_fits(sound)
     tell_layout(draft, plan, open_, fits=fits)
     unsaid = draft.options.recompute is None or draft.options.micro_batch is None
     return replace(plan, unsaid=unsaid, assumptions=tuple(draft.assumptions), warnings=remarks(plan))

@@ -1,0 +1,50 @@
+"""The layout that is taken where none is given, against the search of all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmplan.answer.resolve import plan_from
+from llmplan.search.api import fit
+from llmplan.training.choose import degrees
+from llmplan.training.estimate import estimate
+
+ASKED: list[dict[str, Any]] = [
+    {"model": "llama-2-7b", "hardware": "rtx-4090", "devices": 8, "workload": "finetune", "global_batch": 32},
+    {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "global_batch": 128},
+    {"model": "llama-3.1-70b", "hardware": "h100", "devices": 128, "global_batch": 512},
+    {"model": "mixtral-8x22b-v0.1", "hardware": "h100", "devices": 128, "global_batch": 512},
+]
+
+
+@pytest.mark.parametrize("words", ASKED, ids=lambda words: words["model"])
+def test_the_default_is_near_what_a_search_finds(words: dict[str, Any]) -> None:
+    """It surely fits, and takes at most a fifth longer than the best of all that surely do."""
+    found = estimate(plan_from(words))
+    best = fit({**words, "devices": str(words["devices"])}).results[0]
+    assert found.verdict == best.result.verdict == "fits"
+    least = best.result.time.step_seconds.value  # type: ignore[union-attr]
+    assert least * (1 - 1e-12) <= found.step.value <= 1.2 * least
+
+
+def test_room_for_all_activations_is_used() -> None:
+    """Nothing is computed twice where a device has the memory to keep it."""
+    layout = plan_from({"model": "llama-3.2-1b", "hardware": "h100", "devices": 8}).layout
+    assert (layout.tp, layout.pp, layout.recompute) == (1, 1, "none")
+
+
+def test_what_is_given_is_kept() -> None:
+    plan = plan_from(
+        {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "tp": 4, "recompute": "full", "zero": 1}
+    )
+    assert (plan.layout.tp, plan.layout.recompute, plan.layout.zero) == (4, "full", 1)
+
+
+def test_degrees() -> None:
+    assert list(degrees(12, 4, 6, None, None)) == [
+        (1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (3, 1), (3, 2), (3, 4), (4, 1), (6, 1), (6, 2),
+    ]  # fmt: skip
+    assert list(degrees(8, 8, 32, None, None, one=("tp", "pp"))) == [(1, 1)]
+    assert list(degrees(8, 8, 32, 2, None)) == [(1, 2), (2, 2), (4, 2)]
