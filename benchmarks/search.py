@@ -15,7 +15,8 @@ from itertools import islice
 import numpy as np
 
 from llmplan.catalog.catalog import open_catalog
-from llmplan.search.request import Ask, Wishes, question
+from llmplan.search.ask import Ask, Wishes
+from llmplan.search.request import question
 from llmplan.search.scores import evaluate
 from llmplan.search.space import Space
 from llmplan.search.training import Search, search

@@ -113,7 +113,7 @@ def _fit(
     llmplan fit --model llama-3.1-70b --hardware h100 --devices 64 --workload pretrain --seq-len 8192 --global-batch 512
     """
     from llmplan.search.api import answered
-    from llmplan.search.request import Ask, Wishes
+    from llmplan.search.ask import Ask, Wishes
 
     opened = open_catalog(catalog or ())
     limits = _limits({

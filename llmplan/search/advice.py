@@ -9,8 +9,9 @@ from typing import Any
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.machine.kernels import has_precision
+from llmplan.search.ask import Ask
 from llmplan.search.goal import SURELY
-from llmplan.search.request import Ask, question
+from llmplan.search.request import question
 from llmplan.search.serving import ServingSearch, search_serving
 from llmplan.search.serving_request import serving_question
 from llmplan.search.training import Search, search

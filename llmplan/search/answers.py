@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
     from llmplan.catalog.catalog import Catalog
     from llmplan.search.advice import Remedy
+    from llmplan.search.ask import Ask
     from llmplan.search.most import Most
-    from llmplan.search.request import Ask
     from llmplan.search.serving import ServingSearch
     from llmplan.search.training import Search, SearchFound
     from llmplan.serving.estimate import ServingEstimate

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.search.answers import maximized, serving_answer, training_answer
+from llmplan.search.ask import Ask, Wishes
 from llmplan.search.choices import is_open
-from llmplan.search.request import Ask, Wishes, question
+from llmplan.search.request import question
 from llmplan.search.training import search
 from llmplan.setup.request import request
 

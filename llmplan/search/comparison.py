@@ -211,7 +211,7 @@ def does(one: Answer) -> bool:
 
 def _best(request: Request, catalog: Catalog) -> Plan:
     """The fastest layout that fits, else the one that misses by least; devices are given, so it is the cheapest too."""
-    from llmplan.search.request import Ask, Wishes
+    from llmplan.search.ask import Ask, Wishes
 
     # The best is wanted, whether or not it keeps the limits that the plan has for `--check`.
     ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))

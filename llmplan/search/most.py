@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
+from llmplan.search.ask import Ask
 from llmplan.search.choices import choices
-from llmplan.search.request import Ask
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import resolve_serving

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
-from llmplan.search.choices import DIMENSIONS, OPEN, SERVING_DIMENSIONS, SUBJECTS, Choice, Choices, choices
+from llmplan.search.ask import Ask, Wishes
+from llmplan.search.choices import DIMENSIONS, OPEN, SUBJECTS, Choice, Choices, choices
 from llmplan.search.goal import Goal
 from llmplan.search.space import LEAST_PIECE, MOST_MICRO_BATCH
 from llmplan.search.subjects import each_subject, has_many, made_for, told_together
@@ -17,62 +17,13 @@ from llmplan.search.training import Search
 from llmplan.setup.draft import Draft
 from llmplan.setup.limits import Limits
 from llmplan.setup.named import draft_of
-from llmplan.setup.options import PlanOptions
-from llmplan.setup.request import Request
 from llmplan.setup.words import check_words
 from llmplan.training.defaults import ROUNDS
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import base_plan
 
-SEARCHED = {*DIMENSIONS, *SERVING_DIMENSIONS}
 EVERY_NODE = 16
 """Numbers of nodes that are tried one by one; above, powers of two and one and a half times them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What `fit` is asked beside the plan's own words.
-
-    objective: None = devices where max_devices is given, else throughput; limits: win over those of the plan;
-    surely: the whole memory band must fit; try_offload: with and without optimizer states in host memory.
-    """
-
-    objective: str | None = None
-    limits: Limits = field(default_factory=Limits)
-    surely: bool = False
-    max_devices: int | None = None
-    top: int = 5
-    pareto: tuple[str, str] | None = None
-    try_offload: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A request, the dimensions that it leaves to choose from (as text or values), and wishes.
-
-    Several devices or stacks stand among what is chosen from; one of them is the request's.
-    """
-
-    wanted: Request
-    given: Mapping[str, Any] = field(default_factory=dict)
-    wishes: Wishes = field(default_factory=Wishes)
-
-    def words(self) -> dict[str, Any]:
-        """What was asked, as it was said, in the order of the vocabulary."""
-        said = {**self.wanted.options.said(), **self.given}
-        plain = {
-            name: value.model_dump(exclude_none=True) if name == "limits" else value for name, value in said.items()
-        }
-        return {name: plain[name] for name in PlanOptions.model_fields if name in plain}
-
-    def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
-        """The same with other words; None opens a dimension."""
-        inside = {name: value for name, value in words.items() if name not in SEARCHED or value is None}
-        searched = SEARCHED.union(word for word in SUBJECTS if word in self.given)
-        given = {
-            name: value for name, value in {**self.given, **words}.items() if name in searched and value is not None
-        }
-        return Ask(self.wanted.changed(**inside), given, replace(self.wishes, **wishes))
 
 
 def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:

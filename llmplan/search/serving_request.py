@@ -9,9 +9,10 @@ from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
+from llmplan.search.ask import Ask
 from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
 from llmplan.search.deployments import BATCHES
-from llmplan.search.request import Ask, objective_of, opened, sizes
+from llmplan.search.request import objective_of, opened, sizes
 from llmplan.search.serving import ServingSearch
 from llmplan.search.subjects import each_subject, has_many, made_for, told_together
 from llmplan.search.terms import Market

@@ -13,7 +13,7 @@ from llmplan.setup.named import device_file
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
-    from llmplan.search.request import Ask
+    from llmplan.search.ask import Ask
     from llmplan.setup.plan import Setup
 
 T = TypeVar("T")

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from llmplan.catalog.catalog import open_catalog
-from llmplan.search.request import Ask, Wishes, question
+from llmplan.search.ask import Ask, Wishes
+from llmplan.search.request import question
 from llmplan.search.training import Search
 from llmplan.setup.request import request
 

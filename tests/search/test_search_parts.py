@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmplan.errors import InputError
+from llmplan.search.ask import Wishes
 from llmplan.search.choices import Choice, choice, choices
 from llmplan.search.rank import first, front
-from llmplan.search.request import Wishes, sizes
+from llmplan.search.request import sizes
 from llmplan.search.training import search
 
 

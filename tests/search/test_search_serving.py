@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.search.ask import Ask, Wishes
 from llmplan.search.deployments import DeploymentSpace, chunks
-from llmplan.search.request import Ask, Wishes
 from llmplan.search.serving import ServingSearch, search_serving, serving_value
 from llmplan.search.serving_request import serving_question
 from llmplan.serving.estimate import ServingEstimate, estimate_serving

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmplan.answer.resolve import Plan
-from llmplan.search.request import Wishes
+from llmplan.search.ask import Wishes
 from llmplan.search.training import Search, search
 from llmplan.setup.layout import Layout
 from llmplan.training.checks import problems_of

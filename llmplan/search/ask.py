@@ -1,0 +1,60 @@
+"""What `fit` is asked: a request, what it leaves to choose from, and wishes beside the plan's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llmplan.search.choices import DIMENSIONS, SERVING_DIMENSIONS, SUBJECTS
+from llmplan.setup.limits import Limits
+from llmplan.setup.options import PlanOptions
+from llmplan.setup.request import Request
+
+SEARCHED = {*DIMENSIONS, *SERVING_DIMENSIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What `fit` is asked beside the plan's own words.
+
+    objective: None = devices where max_devices is given, else throughput; limits: win over those of the plan;
+    surely: the whole memory band must fit; try_offload: with and without optimizer states in host memory.
+    """
+
+    objective: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    surely: bool = False
+    max_devices: int | None = None
+    top: int = 5
+    pareto: tuple[str, str] | None = None
+    try_offload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request, the dimensions that it leaves to choose from (as text or values), and wishes.
+
+    Several devices or stacks stand among what is chosen from; one of them is the request's.
+    """
+
+    wanted: Request
+    given: Mapping[str, Any] = field(default_factory=dict)
+    wishes: Wishes = field(default_factory=Wishes)
+
+    def words(self) -> dict[str, Any]:
+        """What was asked, as it was said, in the order of the vocabulary."""
+        said = {**self.wanted.options.said(), **self.given}
+        plain = {
+            name: value.model_dump(exclude_none=True) if name == "limits" else value for name, value in said.items()
+        }
+        return {name: plain[name] for name in PlanOptions.model_fields if name in plain}
+
+    def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
+        """The same with other words; None opens a dimension."""
+        inside = {name: value for name, value in words.items() if name not in SEARCHED or value is None}
+        searched = SEARCHED.union(word for word in SUBJECTS if word in self.given)
+        given = {
+            name: value for name, value in {**self.given, **words}.items() if name in searched and value is not None
+        }
+        return Ask(self.wanted.changed(**inside), given, replace(self.wishes, **wishes))
