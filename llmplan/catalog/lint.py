@@ -66,6 +66,8 @@ def device_problems(device: Device, document: Document, links: dict[str, LinkRat
     """Everything that is wrong with one device by itself."""
     yield from date_problems(device.date)
     yield from source_problems(device.sources)
+    if device.cluster is None:
+        yield ("name",), "no cluster is named: say which node and fabric it usually stands in (cluster: dgx-h100)"
     yield from _peak_problems(device)
     yield from _memory_problems(device, document)
     yield from _link_problems(device, links)

@@ -72,6 +72,7 @@ DEVICE_SLIPS = {
     "fp8 that does not follow": ("fp8: 1978.9 TFLOP/s", "fp8: 989.4 TFLOP/s", "fp8_ratio"),
     "an odd int8": ("int8: 1978.9 TFLOP/s", "int8: 60 TFLOP/s", "a note must say why"),
     "supported and not": ("unsupported: [", "unsupported: [tf32, ", "unsupported and has a peak"),
+    "no cluster": ("cluster: dgx-h100\n", "", "no cluster is named"),
     "an unknown cluster": ("cluster: dgx-h100", "cluster: dgx-h1000", "unknown cluster"),
     "an alias as reference": ("cluster: dgx-h100", "cluster: superpod-h100", "write the id, dgx-h100"),
     "power off by a thousand": ("tdp: 700 W", "tdp: 700 kW", "power.tdp"),

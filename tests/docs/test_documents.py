@@ -138,3 +138,18 @@ def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages(update: 
 
 def _text(page: str) -> str:
     return (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_words_of_the_code_are_there() -> None:
+    """Each word of the glossary is a class of the room, or module, that the glossary names."""
+    part = _text("nomenclature.md").split("## Words of the code")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .* \| (`\w+`(?:, `\w+`)*) \|$", part, re.M)
+    assert len(rows) > 20
+    for names, rooms in rows:
+        places = [ROOT / "llmplan" / room for room in re.findall(r"\w+", rooms)]
+        files = [
+            path for place in places for path in (place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")])
+        ]
+        code = "\n".join(path.read_text("utf-8") for path in files)
+        for word in re.findall(r"\w+", names):
+            assert re.search(rf"^class {word}\b", code, re.M), word
