@@ -1,141 +1,251 @@
-"""Precision of released weights and cache, from `quantization_config` or `hf_quant_config.json`."""
+"""Precision of released weights and cache, from `quantization_config`, `hf_quant_config.json` or MLX's `quantization`.
+
+A tool names matrices that it treats otherwise or leaves in 16 bits, by names, globs and regular expressions. They are
+sorted into module groups; what most layers of a group have holds for all of it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from llmplan.model.huggingface_config import Config
+from llmplan.model.model import Group
+from llmplan.model.quantization import (
+    ALGORITHMS,
+    FULL,
+    PLAIN,
+    READ,
+    Scheme,
+    UnreadError,
+    compressed,
+    integers,
+    mlx,
+    plain,
+    quark,
+    scheme_of,
+    torchao,
+)
 
-# words of the quantization tools -> precision of the stored weights
-ALGORITHMS = {
-    "FP8": "fp8", "FP8_PB_WO": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_REAL": "fp8", "MXFP8": "mxfp8",
-    "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4",
-    "NVFP4_AWQ": "nvfp4", "NVFP4_SVDQUANT": "nvfp4", "W4A8_NVFP4_FP8": "nvfp4",
-    "MXFP4": "mxfp4", "W4A8_MXFP4_FP8": "mxfp4", "INT8": "int8", "INT8_SQ": "int8", "W8A16": "int8",
-    "W8A8_SQ_PER_CHANNEL": "int8", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4", "W4A16": "int4", "INT4_AWQ": "int4",
-}  # fmt: skip
-METHODS = {"fp8": "fp8", "fbgemm_fp8": "fp8", "mxfp4": "mxfp4", "eetq": "int8"}
-# tools that say the bits of their integers, and the keys that do; the end of a name is that of a kernel (gptq_marlin)
-INTEGERS = re.compile(r"(gptq|awq|hqq|(intel/)?auto-round)(_\w+)?\Z")
-INTEGER_BITS = ("bits", "w_bit", "nbits")
-TYPES = {"int4": "int4", "int8": "int8", "float8": "fp8", "fp8": "fp8"}  # quanto's and torchao's words begin so
-BITS = {(8, "float"): "fp8", (4, "float"): "nvfp4", (8, "int"): "int8", (4, "int"): "int4"}
-# the projections of attention, all of them or one: not its norms, not the index
-ATTENTION = re.compile(r"attn(\*|\.\*|$)|attn\.(q|k|v|o|qkv|q_a|q_b|kv_a\w*|kv_b)_proj")
+WIDE_BYTES = 2.0  # of a weight in 16 bits
+Named = tuple[str, Scheme | None]
+"""A matrix, or a pattern of them, and how it is stored; None = in 16 bits."""
+MATRICES: tuple[Group, ...] = ("attention", "mlp", "shared", "experts")
+SKIPS = ("exclude_modules", "ignore", "modules_to_not_convert", "llm_int8_skip_modules", "exclude", "skip_modules",
+         "ignored_layers", "packed_modules_to_not_convert")  # fmt: skip
+EXPERTS = {"fp4": "mxfp4", "fp8": "fp8", "bf16": "bf16"}  # `expert_dtype` of DeepSeek-V4
+ALL = re.compile(r"^(linear|(re:)?[.*^$]*)$", re.IGNORECASE)
+_NOTHING = re.compile(r"norm|index|bias|conv1d|rotary|a_log|dt_|input_scale")
+"""Parts of attention that are small, and kept in 16 bits everywhere."""
+_GROUPS: tuple[tuple[Group, re.Pattern[str]], ...] = (
+    ("encoders", re.compile(r"vis(ion|ual)|audio|image|mm_|multi_modal|projector|merger|patch_embed")),
+    ("head", re.compile(r"lm_head|output_layer|embed_out|(^|[.*])head$|^output$")),
+    ("embedding", re.compile(r"embed|wte|tok_emb")),
+    ("shared", re.compile(r"shared_?expert|shexp|shared_mlp")),
+    ("router", re.compile(r"router|(mlp|moe|feed_forward|ffn)\.(gate|router)(\W*$|\.w)|(^|[.*])gate\$?$|gate\.wg")),
+    ("experts", re.compile(r"experts?(\W|_|$)|moe")),
+    ("attention", re.compile(r"attn|attention|mixer(?!\.(up|down|gate)_proj)|mamba|ssm|([qkvo]|qkv)_proj")),
+    ("mlp", re.compile(r"mlp|ffn|feed_?forward|(gate|up|down)_proj|fc[12]|mixer")),
+)
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)(?:\.|$)")
 
 
 def precisions(config: Config, has_experts: bool) -> dict[str, Any]:
-    """`weight_precision`, `expert_precision`, `kv_precision` of a ModelSpec, as far as they are told."""
+    """Fields of a ModelSpec: precisions of weights, experts and cache, and bytes by module group, as far as told."""
     inner = config.data.get("quantization_config") or config.data.get("compression_config")
-    config.used.update(("quantization_config", "compression_config"))
+    config.used.update(("quantization_config", "compression_config", "quantization"))
     if inner is not None and not isinstance(inner, dict):
         config.fault("quantization_config must be an object", "quantization_config")
         inner = None
     outer = config.quant.data.get("quantization") if config.quant is not None else None
-    told = outer if isinstance(outer, dict) else inner
-    result = _expert_type(config)
-    if not told:
-        return result
-    cache = _cache(told) or (_cache(inner) if inner else None)
-    if inner and inner.get("weight_block_size"):
-        result["block_scaled"] = True
-    return _weights(config, told, inner or {}, has_experts) | result | ({"kv_precision": cache} if cache else {})
+    told = outer if isinstance(outer, dict) else inner or _mlx(config.document.data.get("quantization"))
+    if told and "quant_method" not in told and "quant_algo" not in told:
+        told = _mlx(told) or told
+    result: dict[str, Any] = {}
+    if told:
+        try:
+            default, named = _read(told, inner or {})
+        except UnreadError as why:
+            named_as = str(told.get("quant_algo") or told.get("quant_method") or "without a name")[:40]
+            config.fault(
+                f"quantization {named_as!r} {why}: the bytes of its weights are not known (read are "
+                f"{', '.join(READ)}); without quantization_config the model is planned in 16 bits, and a GGUF file has "
+                "exact bytes",
+                "quantization_config",
+            )
+            return {}
+        result = _fields(_sorted(default, named, config.layers), told, has_experts)
+        cache = _cache(told) or (_cache(inner) if inner else None)
+        result |= {"kv_precision": cache} if cache else {}
+        if inner and inner.get("weight_block_size"):
+            result["block_scaled"] = True
+    return result | _expert_type(config, result)
 
 
-def _expert_type(config: Config) -> dict[str, Any]:
+def _mlx(told: Any) -> dict[str, Any] | None:
+    """MLX names no method: its words are a group's size and the bits."""
+    plainly = isinstance(told, dict) and {"bits", "group_size"} <= told.keys()
+    return {"quant_method": "mlx", **told} if plainly else None
+
+
+def _read(told: dict[str, Any], inner: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
+    """How matrices are stored where nothing else is said, and what is said of others."""
+    method = str(told.get("quant_method") or "").lower()
+    sparse = told.get("sparsity_config")
+    if sparse and (not isinstance(sparse, dict) or sparse.get("format", "dense") not in ("dense", None)):
+        raise UnreadError("stores sparse matrices")
+    named: list[Named] = [(str(name), None) for key in SKIPS for name in _list(told.get(key))]
+    groups = told.get("config_groups")
+    default: Scheme | None = None
+    if str(told.get("quant_algo") or "").upper() == "MIXED_PRECISION":
+        rest = PLAIN.get(str(inner.get("quant_method")).lower())
+        return (plain(rest) if rest else None), list(_mixed(told))  # what it skips is left to the rest
+    if isinstance(groups, dict) and not told.get("quant_algo"):
+        for group in groups.values():
+            if isinstance(group, dict):
+                stored = compressed(group.get("weights"))
+                named += [(str(name), stored) for name in _list(group.get("targets")) or ["Linear"]]
+    elif method == "torchao":
+        default, own = _torchao(told)
+        named += own
+    elif method == "quark":
+        overall = told.get("global_quant_config")
+        default = quark(overall.get("weight")) if isinstance(overall, dict) else None
+        layers = told.get("layer_quant_config")
+        for name, one in (layers if isinstance(layers, dict) else {}).items():
+            named.append((name, quark(one.get("weight")) if isinstance(one, dict) else None))
+    else:
+        default = scheme_of(told)
+        named += list(_own(told, method))
+    everything = [stored for name, stored in named if ALL.match(name) and stored is not None]
+    return default or (everything[-1] if everything else None), [one for one in named if not ALL.match(one[0])]
+
+
+def _torchao(told: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
+    kind = told.get("quant_type")
+    words = told.get("quant_type_kwargs")
+    words = words if isinstance(words, dict) else {}
+    if isinstance(kind, dict) and "_type" not in kind:
+        kind = kind.get("default", kind)
+    inner = kind.get("_data") if isinstance(kind, dict) else None
+    by_name = next((inner[key] for key in ("fqn_to_config", "module_fqn_to_config") if key in inner), None) if (
+        isinstance(inner, dict)
+    ) else None  # fmt: skip
+    ends: list[Named] = []
+    if not isinstance(by_name, dict):
+        default = torchao(kind, words)
+        if told.get("include_input_output_embeddings"):
+            ends = [("lm_head", default), ("embed_tokens", default)]
+        return default, ends
+    named = [(name, None if one is None else torchao(one, {})) for name, one in by_name.items()]
+    default_of = dict(named).get("_default")
+    return default_of, [one for one in named if one[0] != "_default"]
+
+
+def _own(told: dict[str, Any], method: str) -> Iterator[Named]:
+    """What tools with one way say of single matrices beside it."""
+    if told.get("lm_head") is True:
+        yield "lm_head", scheme_of(told)
+    if method in ("exl2", "exl3") and told.get("head_bits"):
+        yield "lm_head", integers(told["head_bits"], 0)
+    for key in ("dynamic", "extra_config"):  # GPTQModel, AutoRound
+        entries = told.get(key)
+        for name, one in (entries if isinstance(entries, dict) else {}).items():
+            if name.startswith("-:"):
+                yield name[2:], None
+            elif isinstance(one, dict) and one.get("bits") is not None:
+                yield name.removeprefix("+:"), _bits_of(told, one)
+    if method == "mlx":
+        yield from (("lm_head", mlx(told)), ("embed_tokens", mlx(told)))
+        for name, one in told.items():
+            if isinstance(one, dict):
+                yield name, mlx(told | one)
+            elif one is False:
+                yield name, None
+
+
+def _bits_of(told: dict[str, Any], one: dict[str, Any]) -> Scheme | None:
+    wide = isinstance(one["bits"], int) and one["bits"] > FULL
+    return None if wide else scheme_of(told | one)
+
+
+def _mixed(told: dict[str, Any]) -> Iterator[Named]:
+    """ModelOpt, where each layer names its own algorithm."""
+    layers = told.get("quantized_layers")
+    for name, one in (layers if isinstance(layers, dict) else {}).items():
+        if isinstance(one, dict) and one.get("quant_algo"):
+            yield str(name), scheme_of(one)
+
+
+def group_of_name(name: str) -> Group | None:
+    """The module group of a matrix, or of a pattern of them; None where it is none that is counted."""
+    clean = name.removeprefix("re:").replace("\\", "").lower()
+    if _NOTHING.search(clean.rpartition(".")[2]) or _NOTHING.search(clean.replace("(", ".").rpartition("attn.")[2]):
+        return None
+    return next((group for group, pattern in _GROUPS if pattern.search(clean)), None)
+
+
+def _sorted(default: Scheme | None, named: list[Named], layers: int) -> dict[Group, Scheme | None]:
+    """Each group as most of its layers are stored; ties go to the wider."""
+    found: dict[Group, dict[Scheme | None, set[str]]] = {}
+    for name, stored in named:
+        group = group_of_name(name)
+        if group is not None:
+            numbers = set(_LAYER.findall(name)) or {str(number) for number in range(layers)}
+            found.setdefault(group, {}).setdefault(stored, set()).update(numbers)
+    result: dict[Group, Scheme | None] = dict.fromkeys(MATRICES, default)
+    for group, ways in found.items():
+        counted = {way: len(numbers) for way, numbers in ways.items()}
+        if group in MATRICES and default is not None:
+            counted[default] = counted.get(default, 0) + max(layers - sum(counted.values()), 0)
+        most = max(counted.values())
+        tied = [way for way, count in counted.items() if count == most]
+        result[group] = max(tied, key=lambda way: WIDE_BYTES if way is None else way.bytes)
+    return result
+
+
+def _fields(groups: dict[Group, Scheme | None], told: dict[str, Any], has_experts: bool) -> dict[str, Any]:
+    """What kernels go by: one precision of the experts and one of the rest; and the bytes of every group."""
+    if all(stored is None for stored in groups.values()):
+        return {}
+    rest = groups["attention"] if has_experts else groups["mlp"] or groups["attention"]
+    result: dict[str, Any] = {} if rest is None else {"weight_precision": rest.precision}
+    experts = groups["experts"]
+    if has_experts and experts is not None and (rest is None or experts.precision != rest.precision):
+        result["expert_precision"] = experts.precision
+    ends: tuple[Group, ...] = ("embedding", "head", "encoders")
+    kept = [*MATRICES, *(name for name in ends if groups.get(name) is not None)]
+    held = {name: WIDE_BYTES if (stored := groups[name]) is None else stored.bytes for name in kept}
+    return result | {"released": held}
+
+
+def _expert_type(config: Config, told: dict[str, Any]) -> dict[str, Any]:
     """`expert_dtype` beside the quantization (DeepSeek-V4): 4-bit floats with power-of-two scales."""
     word = config.data.get("expert_dtype")
-    known = {"fp4": "mxfp4", "fp8": "fp8", "bf16": "bf16"}
     if word is None:
         return {}
-    if not isinstance(word, str) or word not in known:
+    if not isinstance(word, str) or word not in EXPERTS:
         config.warnings.append(f"expert_dtype {word!r} is not known: experts are planned like the other weights")
         return {}
     # an algorithm for the experts in the quantization itself wins over this key
     quantized = config.data.get("quantization_config")
     own = isinstance(quantized, dict) and quantized.get("moe_quant_algo")
-    return {"expert_precision": ALGORITHMS.get(str(own), known[word]) if own else known[word]}
-
-
-def _weights(config: Config, told: dict[str, Any], inner: dict[str, Any], has_experts: bool) -> dict[str, Any]:
-    algorithm = str(told.get("quant_algo") or "").upper()
-    if algorithm == "MIXED_PRECISION":
-        rest = METHODS.get(str(inner.get("quant_method")).lower())
-        return ({"weight_precision": rest} if rest else {}) | _mixed(told)
-    precision = ALGORITHMS.get(algorithm) or _method(told)
-    if precision is None:
-        named = told.get("quant_algo") or told.get("quant_method") or "without a name"
-        bits = _integer_bits(told)
-        shown = f"{str(named)[:40]!r}" + (f" with {str(bits)[:40]} bits" if bits else "")
-        config.warnings.append(f"quantization {shown} is not known: weights are planned in 16 bits")
-        return {}
-    skipped = told.get("exclude_modules") or told.get("ignore") or told.get("modules_to_not_convert") or []
-    if has_experts and _skips_attention(skipped, config.layers):
-        return {"expert_precision": precision}
-    return {"weight_precision": precision}
-
-
-def _method(told: dict[str, Any]) -> str | None:
-    """The precision that the fields of the common tools add up to."""
-    method = str(told.get("quant_method") or "").lower()
-    if METHODS.get(method):
-        return METHODS[method]
-    if told.get("load_in_4bit"):
-        return "nf4" if told.get("bnb_4bit_quant_type", "fp4") == "nf4" else "int4"
-    if told.get("load_in_8bit"):
-        return "int8"
-    groups = told.get("config_groups")
-    weights = (
-        next((g.get("weights") for g in groups.values() if isinstance(g, dict)), None)
-        if isinstance(groups, dict)
-        else None
-    )
-    if isinstance(weights, dict):
-        return _bits(weights.get("num_bits"), weights.get("type"))
-    if method in ("quanto", "torchao"):
-        word = str(told.get("weights") or told.get("quant_type"))
-        return next((precision for name, precision in TYPES.items() if word.startswith(name)), None)
-    return _bits(_integer_bits(told), "int") if INTEGERS.match(method) else None
-
-
-def _integer_bits(told: dict[str, Any]) -> Any:
-    """The bits of integer weights, where the common tools put them."""
-    inner = told.get("quant_config")  # HQQ
-    weights = inner.get("weight_quant_params") if isinstance(inner, dict) else None
-    places = (told, weights if isinstance(weights, dict) else {})
-    return next((place[key] for place in places for key in INTEGER_BITS if place.get(key)), None)
-
-
-def _bits(bits: Any, kind: Any) -> str | None:
-    return BITS.get((bits, kind)) if isinstance(bits, int) and isinstance(kind, str) else None
-
-
-def _mixed(told: dict[str, Any]) -> dict[str, Any]:
-    """Each layer names its own: the experts' decide, and those of the rest where they are quantized."""
-    layers = told.get("quantized_layers")
-    result: dict[str, Any] = {}
-    for name, entry in (layers if isinstance(layers, dict) else {}).items():
-        precision = ALGORITHMS.get(str(entry.get("quant_algo")).upper()) if isinstance(entry, dict) else None
-        if precision:
-            field = "expert_precision" if "expert" in str(name) else "weight_precision"
-            result.setdefault(field, precision)
-    return result
-
-
-def _skips_attention(skipped: Any, layers: int) -> bool:
-    """Whether the attention of most layers is left in 16 bits."""
-    if not isinstance(skipped, list):
-        return False
-    names = [str(item) for item in skipped]
-    attention = [name for name in names if ATTENTION.search(name)]
-    everywhere = any("*" in name.partition("attn")[0] for name in attention)
-    found = {part for name in attention for part in name.split(".") if part.isdigit()}
-    return everywhere or len(found) > layers / 2
+    precision = ALGORITHMS.get(str(own), EXPERTS[word]) if own else EXPERTS[word]
+    held = {**told.get("released", {}), "experts": plain(precision).bytes}
+    return {"expert_precision": precision, "released": held}
 
 
 def _cache(told: dict[str, Any]) -> str | None:
     word = told.get("kv_cache_quant_algo") or told.get("kv_cache_scheme")
     if isinstance(word, dict):
-        return _bits(word.get("num_bits"), word.get("type"))
+        try:
+            stored = compressed(word)
+        except UnreadError:
+            return None
+        return stored.precision if stored is not None else None
     return ALGORITHMS.get(str(word).upper()) if word else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

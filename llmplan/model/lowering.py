@@ -60,6 +60,7 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
         approximate=spec.approximate,
         weight_precision=spec.weight_precision,
         expert_precision=spec.expert_precision,
+        released=tuple(spec.released.items()),
         block_scaled=spec.block_scaled,
         kv_precision=spec.kv_precision,
         warnings=warnings,

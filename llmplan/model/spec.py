@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from llmplan.files import Document
+from llmplan.model.model import Group
 from llmplan.model.patterns import expand
 from llmplan.schema import Source, Spec, check
 
@@ -198,6 +199,8 @@ class ModelSpec(Spec):
     block_scaled: bool = False
     """Released 8-bit weights have a scale for each block, not one a tensor or row."""
     expert_precision: StoragePrecision | None = None
+    released: dict[Group, Annotated[float, Field(gt=0, le=4)]] = {}
+    """Bytes of a parameter by module group with its share of scales, where the precisions above do not say them."""
     kv_precision: StoragePrecision | None = None
     exact_parameters: Published | None = None
     """A published count to the last parameter, which ours must equal."""

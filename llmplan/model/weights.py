@@ -9,11 +9,12 @@ from math import prod
 
 from llmplan.errors import Fault, InputError
 from llmplan.model.model import Group, Layer, Model, Stored, group_of
+from llmplan.model.quantization import INT4_BITS
 
 PERMITTED = 1e-3
 """Share by which the parameters of files and of a description may differ."""
 _BITS = 8.0
-_INT4_BITS, _INT8_BITS = 6.7, 10.0  # a parameter, up to which kernels are those of 4 and of 8 bits
+_INT8_BITS = 10.0  # a parameter, up to which kernels are those of 8 bits
 
 # the first pattern that a tensor's name has decides; names of GGUF and of Hugging Face
 _PATTERNS: tuple[tuple[Group, str], ...] = (
@@ -132,7 +133,7 @@ def with_bytes(model: Model, weights: Weights) -> Model:
     inner = [size for group, (_, size) in groups.items() if group not in ("embedding", "head", "rest")]
     within = [parameters for group, (parameters, _) in groups.items() if group not in ("embedding", "head", "rest")]
     bits = _BITS * (sum(inner) / sum(within) if sum(within) else mean)
-    kind = "int4" if bits <= _INT4_BITS else "int8" if bits <= _INT8_BITS else "bf16"
+    kind = "int4" if bits <= INT4_BITS else "int8" if bits <= _INT8_BITS else "bf16"
     return replace(model, layers=layers, stored=ends, weight_precision=kind, expert_precision=None)
 
 

@@ -118,10 +118,11 @@ def test_unknown_mixture_is_read_with_the_usual_keys_and_says_so() -> None:
     assert "mixture of experts" in warnings[0]
 
 
-def test_unknown_quantization_warns() -> None:
-    spec, warnings = read(quantization_config={"quant_method": "magic"})
-    assert spec.weight_precision is None
-    assert "'magic' is not known" in warnings[0]
+@pytest.mark.parametrize("method", ["magic", "aqlm", "vptq", "bitnet", "spqr", "higgs", "squeezellm"])
+def test_unknown_quantization_is_refused_by_name(method: str) -> None:
+    message = faults(quantization_config={"quant_method": method, "bits": 2})
+    assert f"quantization '{method}' is not known" in message
+    assert "gptq" in message
 
 
 @pytest.mark.parametrize(
@@ -283,8 +284,10 @@ def test_words_of_quantization_tools(quantization: dict[str, Any], precision: st
     assert (spec.weight_precision, warnings) == (precision, ())
 
 
-def test_bits_that_no_precision_has_are_said() -> None:
-    assert "'gptq' with 3 bits is not known" in read(quantization_config={"quant_method": "gptq", "bits": 3})[1][0]
+def test_bits_of_no_use_are_said() -> None:
+    for bits in (0, "four", True, 16):
+        message = faults(quantization_config={"quant_method": "gptq", "bits": bits})
+        assert f"quantization 'gptq' has {str(bits)!r} bits" in message
 
 
 def test_nemotron_h_in_words() -> None:
