@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.catalog import BY_KIND, GENERIC, read_entry
 from llmplan.files import builtin
-from llmplan.serving.resolve import POLICY_OPTIONS
+from llmplan.serving.resolve import POLICY_OPTIONS, size_of
 from llmplan.setup.options import PlanOptions
 from llmplan.software.versions import choose
 
@@ -140,9 +140,9 @@ class Origins:
         word = POLICY_OPTIONS.get(name, "enforce_eager")
         if getattr(plan.options, word) is not None:
             return option(word)
-        small = getattr(getattr(release, "small_devices", None), name, None)
-        if small == getattr(plan.engine.policy, name):  # type: ignore[union-attr]
-            return self._of_stack("policy", ("small_devices", name))
+        size = size_of(plan.engine.policy, plan.device)  # type: ignore[union-attr]
+        if size is not None and getattr(release.device_sizes[size], name, None) is not None:  # type: ignore[union-attr]
+            return self._of_stack("policy", ("device_sizes", str(size), name))
         return f"{word}: the longest request, which this engine does not cut"
 
     def _part(self, keys: tuple[str, ...]) -> str:

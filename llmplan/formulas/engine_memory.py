@@ -63,6 +63,23 @@ def filled_width(width: Num, multiple: float) -> Num:
     return ceil(width / multiple) * multiple
 
 
+def kept_back(
+    tokens: Num, sequences: Num, devices: Num, fixed: float, each: tuple[float, float, float], least: float
+) -> Num:
+    """What an engine leaves of a device by default for activations and graphs [bytes].
+
+    max(fixed + tokens x each[0] + sequences x each[1] + devices x each[2], least)
+    tokens: of a step that reads prompts [1]; sequences: of the largest captured graph [1]; devices: of a replica [1];
+    fixed, each (a token, a sequence, a device), least [bytes]. Source: SGLang 0.5, `_handle_gpu_memory_settings`: 512,
+    1.5 a token, 2 a sequence, 128 a device [MiB], and 10 GiB at least on devices above 60 GiB.
+
+    >>> mib = 2.0**20
+    >>> kept_back(8192.0, 256.0, 1.0, 512 * mib, (1.5 * mib, 2 * mib, 128 * mib), 10240 * mib) / mib
+    13440.0
+    """
+    return maximum(fixed + tokens * each[0] + sequences * each[1] + devices * each[2], least)
+
+
 def group_size(counts: tuple[int, ...], near: float) -> int:
     """Layers of one group of the cache, where layers keep different lengths [1].
 

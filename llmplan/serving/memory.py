@@ -10,6 +10,7 @@ from llmplan.formulas.engine_memory import (
     expert_workspace,
     filled_layers,
     group_size,
+    kept_back,
     prefill_peak,
     sampler_peak,
 )
@@ -32,6 +33,8 @@ from llmplan.software.engine import ServingPolicy
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
+MANY = 4
+"""Devices of tensor parallelism from which an engine captures larger graphs (SGLang)."""
 MLP_IN = ("mlp_in", "shared_in")
 
 
@@ -163,10 +166,28 @@ def overhead_bytes(plan: ServingPlan, policy: ServingPolicy) -> tuple[Num, Num]:
     )
 
 
+def memory_fraction(plan: ServingPlan, policy: ServingPolicy) -> Num:
+    """Share of memory that the engine takes, in its own meaning: what was said, or its default [1]."""
+    if plan.workload.memory_fraction is not None:
+        return plan.workload.memory_fraction
+    layout, whole, rule = plan.layout, plan.device.memory.capacity, policy.kept_back
+    devices = layout.tp * layout.pp * 1.0
+    if rule is not None:
+        graphs = where(layout.tp >= MANY, real(policy.graph_sequences_tensor), real(policy.graph_sequences))
+        tokens = real(max(policy.max_batch_tokens, rule.fewest_tokens))
+        each = (rule.each_token, rule.each_sequence, rule.each_device)
+        least = rule.least if whole > rule.large else 0.0
+        return 1.0 - kept_back(tokens, graphs, devices, rule.fixed, each, least) / whole
+    fraction: Num = policy.memory_fraction
+    for one in policy.fraction_on:
+        fraction = where(devices >= one.devices, one.memory_fraction, fraction)
+    return fraction
+
+
 def _budget(plan: ServingPlan, policy: ServingPolicy, weights: Num, activations: Num, inside: Num, outside: Num) -> Num:
     """Bytes that weights, workspace, overhead inside the fraction and cache may take together; never more than are
     there."""
-    fraction = plan.workload.memory_fraction or policy.memory_fraction
+    fraction = memory_fraction(plan, policy)
     usable = plan.usable_bytes - outside
     held = weights + activations + inside
     if policy.memory_fraction_of == "free":

@@ -90,9 +90,10 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
 def started(policy: ServingPolicy, said: PlanOptions, device: Device) -> ServingPolicy:
     """The policy of an engine that is started on a device with these options."""
     changed: dict[str, Any] = {}
-    small = policy.small_devices
-    if small is not None and (device.memory.capacity < small.below or device.id.startswith(small.also)):
-        changed = {"max_sequences": small.max_sequences, "max_batch_tokens": small.max_batch_tokens}
+    size = size_of(policy, device)
+    if size is not None:
+        own = policy.device_sizes[size].model_dump(exclude={"below", "also"})
+        changed = {name: value for name, value in own.items() if value is not None}
     lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens))
     if lengths_said <= policy.whole_prompts:
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
@@ -100,6 +101,14 @@ def started(policy: ServingPolicy, said: PlanOptions, device: Device) -> Serving
     if said.enforce_eager:
         changed["graph_bytes"] = 0.0
     return policy.model_copy(update=changed) if changed else policy
+
+
+def size_of(policy: ServingPolicy, device: Device) -> int | None:
+    """Index of the sizes of devices, with defaults of their own, that a device belongs to; None where it is none."""
+    for index, one in enumerate(policy.device_sizes):
+        if one.below is None or device.memory.capacity < one.below or device.id.startswith(one.also):
+            return index
+    return None
 
 
 def _load(draft: Draft) -> tuple[str, int | None]:

@@ -145,9 +145,15 @@ class PlanOptions(Spec):
     max_model_len: SequenceTokens | None = _option(
         "Longest request that the engine is started for, prompt and answer; default: the plan's lengths.", SERVING
     )
-    max_num_seqs: Count | None = _option("Requests at once in a replica; default: the engine's.", SERVING)
-    max_num_batched_tokens: Count | None = _option("Tokens of prompts a step; default: the engine's.", SERVING)
-    block_size: Count | None = _option("Tokens of a block of the cache; default: the engine's.", SERVING)
+    max_num_seqs: Count | None = _option(
+        "Requests at once in a replica; default: the engine's.", SERVING, "", ("max_running_requests",)
+    )
+    max_num_batched_tokens: Count | None = _option(
+        "Tokens of prompts a step; default: the engine's.", SERVING, "", ("chunked_prefill_size", "max_num_tokens")
+    )
+    block_size: Count | None = _option(
+        "Tokens of a block of the cache; default: the engine's.", SERVING, "", ("page_size", "tokens_per_block")
+    )
     enforce_eager: bool | None = _option("No captured graphs.", SERVING)
     speculation: Speculation | None = _option("Drafts that are checked together.", SERVING)
     draft_tokens: Count | None = _option("Tokens drafted in a step; default: the stack's.", SERVING)

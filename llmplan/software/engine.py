@@ -13,15 +13,40 @@ CacheMeaning = Literal["lengths", "blocks", "requests"]
 CacheReads = Literal["shared", "shared_16_bit", "each"]
 
 
-class SmallDevices(Spec):
-    """What an engine takes by default on devices that it counts as small."""
+class DeviceSize(Spec):
+    """What an engine takes by default on devices of a size."""
 
-    below: Bytes
-    """Devices with less memory than this are."""
+    below: Bytes | None = None
+    """Devices with less memory than this; None: all that no entry before has."""
     also: tuple[str, ...] = ()
     """And those whose id begins so."""
-    max_sequences: Count
-    max_batch_tokens: Count
+    max_sequences: Count | None = None
+    max_batch_tokens: Count | None = None
+    graph_sequences: Count | None = None
+    graph_sequences_tensor: Count | None = None
+
+
+class OnDevices(Spec):
+    """The share of memory that an engine takes by default on so many devices or more."""
+
+    devices: Count
+    memory_fraction: Fraction
+
+
+class KeptBack(Spec):
+    """What an engine leaves of a device for activations and graphs by default, where that decides its fraction."""
+
+    fixed: Bytes
+    each_token: Bytes
+    """Of a step that reads prompts."""
+    fewest_tokens: Count = 1
+    each_sequence: Bytes
+    """Of the largest captured graph."""
+    each_device: Bytes
+    """Of a replica."""
+    large: Bytes
+    """On devices with more memory than this it is `least` at least."""
+    least: Bytes
 
 
 class ServingPolicy(Spec):
@@ -33,6 +58,10 @@ class ServingPolicy(Spec):
     gpu_memory_utilization). `static`: weights and cache together, of the device's memory (SGLang's
     mem_fraction_static). `free`: the cache alone, of what weights and workspace leave (TensorRT-LLM's
     free_gpu_memory_fraction)."""
+    fraction_on: tuple[OnDevices, ...] = ()
+    """Other defaults of it by the devices of a replica, the fewest first."""
+    kept_back: KeptBack | None = None
+    """What the default is made from instead."""
     graph_bytes: Bytes = 0.0
     """Captured graphs and their pools."""
     graphs_in_fraction: bool = True
@@ -50,8 +79,12 @@ class ServingPolicy(Spec):
     """Tokens that one step may prefill."""
     max_sequences: Count = 256
     """Sequences that one replica works on at once."""
-    small_devices: SmallDevices | None = None
-    """Other defaults of these two."""
+    graph_sequences: Count = 256
+    """Sequences of the largest captured graph."""
+    graph_sequences_tensor: Count = 512
+    """The same where tensor parallelism has four devices or more."""
+    device_sizes: tuple[DeviceSize, ...] = ()
+    """Other defaults of these four by the size of a device, the smallest first."""
     whole_prompts: Annotated[int, Field(ge=0)] = 0
     """Where the longest request has no more tokens than this, one step reads a prompt, whatever `max_batch_tokens`."""
     hidden_vectors: Annotated[float, Field(ge=1, le=16)] = 4.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmplan.answer.resolve import plan_from
-from llmplan.serving.memory import overhead_bytes, serving_memory, workspace_bytes
+from llmplan.serving.memory import memory_fraction, overhead_bytes, serving_memory, workspace_bytes
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.weights import weight_bytes
 
@@ -47,6 +47,54 @@ def test_small_devices_have_smaller_steps() -> None:
     assert (small.max_sequences, small.max_batch_tokens) == (256, 2048)
     a100 = served(model="llama-3.1-8b", hardware="a100-sxm-80gb").engine.policy
     assert (a100.max_sequences, a100.max_batch_tokens) == (256, 2048)
+
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("version", "tp", "fraction"),
+    [("0.1.14", 1, 0.9), ("0.1.14", 4, 0.82), ("0.4.1", 1, 0.88), ("0.4.1", 2, 0.87), ("0.4.6", 4, 0.85),
+     ("0.4.6", 8, 0.81)],
+)  # fmt: skip
+def test_fraction_of_sglang_by_devices(version: str, tp: int, fraction: float) -> None:
+    plan = served(stack="sglang", stack_version=version, model="llama-3.1-8b", devices=tp, tp=tp)
+    assert memory_fraction(plan, plan.engine.policy) == fraction
+    given = served(stack="sglang", stack_version=version, model="llama-3.1-8b", memory_fraction=0.7)
+    assert memory_fraction(given, given.engine.policy) == 0.7
+
+
+@pytest.mark.parametrize(
+    ("hardware", "tp", "kept"),
+    [
+        # 512 + 1.5 x tokens of a step + 2 x sequences of the largest graph + 128 x devices [MiB]
+        ("h100", 1, 512 + 1.5 * 8192 + 2 * 256 + 128), ("h100", 8, 512 + 1.5 * 8192 + 2 * 512 + 8 * 128),
+        ("rtx-4090", 4, 512 + 1.5 * 2048 + 2 * 80 + 4 * 128), ("l40s", 1, 512 + 1.5 * 4096 + 2 * 32 + 128),
+        ("t4", 1, 512 + 1.5 * 2048 + 2 * 8 + 128), ("mi300x", 8, 512 + 1.5 * 16384 + 2 * 512 + 8 * 128),
+    ],
+)  # fmt: skip
+def test_fraction_of_sglang_since_0_5_3(hardware: str, tp: int, kept: float) -> None:
+    plan = served(stack="sglang", stack_version="0.5.8", model="llama-3.2-1b", hardware=hardware, devices=tp, tp=tp)
+    capacity = plan.device.memory.capacity
+    assert memory_fraction(plan, plan.engine.policy) == pytest.approx(1 - kept * MIB / capacity, rel=1e-12)
+
+
+def test_a_smaller_chunk_leaves_more_cache() -> None:
+    """SGLang keeps back 1.5 MiB a token of it, but 10 GiB at least on a device of 80, of what is free at first."""
+    words = {"stack": "sglang", "model": "llama-3.1-8b"}
+    plans = [served(**words), *(served(**words, max_num_batched_tokens=tokens) for tokens in (7168, 2048))]
+    whole, half, least = (serving_memory(plan, plan.engine.policy).kv_cache_bytes for plan in plans)
+    free = (plans[0].usable_bytes - plans[0].stack.memory.context) / plans[0].device.memory.capacity
+    assert half - whole == pytest.approx(1024 * 1.5 * MIB * free, rel=1e-6)
+    assert least - whole == pytest.approx((13440 - 10240) * MIB * free, rel=1e-6)
+
+
+@pytest.mark.parametrize(("version", "fraction"), [("0.5.0", 0.85), ("0.8.0", 0.85), ("0.14", 0.9), ("1.0", 0.9)])
+def test_share_of_free_memory_of_tensorrt_llm(version: str, fraction: float) -> None:
+    plan = served(stack="tensorrt-llm", stack_version=version, model="llama-3.1-8b")
+    memory = serving_memory(plan, plan.engine.policy)
+    free = plan.usable_bytes - (memory.weights_bytes + memory.activations_bytes + memory.overhead_bytes)
+    assert memory.kv_cache_bytes == pytest.approx(fraction * free, rel=1e-9)
 
 
 def test_options_of_the_engine_win() -> None:
