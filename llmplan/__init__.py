@@ -16,10 +16,11 @@ from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
-    from llmplan.answer.api import estimate, validate
+    from llmplan.answer.api import estimate, estimate_many, to_columns, validate
     from llmplan.answer.data import to_data
     from llmplan.answer.resolve import Plan, plan_from
     from llmplan.answer.serving import ServingResult
+    from llmplan.answer.summary import PlanSummary
     from llmplan.answer.training import TrainingResult
     from llmplan.answer.validate import Validation
     from llmplan.catalog.load_model import load_model
@@ -37,14 +38,17 @@ __all__ = [
     "Interval",
     "Plan",
     "PlanOptions",
+    "PlanSummary",
     "ServingResult",
     "TrainingResult",
     "Validation",
     "__version__",
     "estimate",
+    "estimate_many",
     "fit",
     "load_model",
     "plan_from",
+    "to_columns",
     "to_data",
     "validate",
 ]
@@ -58,12 +62,15 @@ _HOMES = {
     "Plan": "llmplan.answer.resolve",
     "PlanOptions": "llmplan.setup.options",
     "ServingResult": "llmplan.answer.serving",
+    "PlanSummary": "llmplan.answer.summary",
     "TrainingResult": "llmplan.answer.training",
     "Validation": "llmplan.answer.validate",
     "estimate": "llmplan.answer.api",
+    "estimate_many": "llmplan.answer.api",
     "fit": "llmplan.search.api",
     "load_model": "llmplan.catalog.load_model",
     "plan_from": "llmplan.answer.resolve",
+    "to_columns": "llmplan.answer.api",
     "to_data": "llmplan.answer.data",
     "validate": "llmplan.answer.api",
 }

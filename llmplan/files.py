@@ -15,8 +15,9 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -57,33 +58,37 @@ class Document:
 
 def read_text(path: Path | str) -> str:
     """The text of a file; an InputError if it is missing, a folder, unreadable, huge or not UTF-8."""
+    with open_bytes(path) as file:
+        return decode(read_bytes(file, str(path)), str(path))
+
+
+def open_bytes(path: Path | str) -> IO[bytes]:
+    """A file, or a pipe that somebody writes to, to read from; an InputError where it cannot be."""
     path = Path(path)
-    name = str(path)
     try:
-        return decode(_read_bytes(path), name)
-    except FileNotFoundError:
-        raise InputError(Fault("no such file", name)) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(Fault(f"cannot be read: {reason}", name)) from None
-
-
-def _read_bytes(path: Path) -> bytes:
-    """At most one byte more than is allowed; devices, sockets and pipes that nobody writes to are refused."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise InputError(Fault("is a folder, not a file", str(path)))
-    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-        raise InputError(Fault("is a device, not a file", str(path)))
-    # a pipe (`--plan <(command)`) is a fine source; opened like this, one without a writer ends instead of hanging
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(Fault("is a folder, not a file", str(path)))
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise InputError(Fault("is a device, not a file", str(path)))
+        # a pipe (`--plan <(command)`) is a fine source; opened like this, one without a writer ends instead of hanging
+        file = open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")  # noqa: SIM115
         if hasattr(os, "set_blocking"):
             os.set_blocking(file.fileno(), True)
-        pieces, left = [], MAX_BYTES + 1
-        while left > 0 and (piece := file.read(left)):
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)
+        return file
+    except FileNotFoundError:
+        raise InputError(Fault("no such file", str(path))) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(Fault(f"cannot be read: {reason}", str(path))) from None
+
+
+def read_bytes(file: IO[bytes], name: str) -> bytes:
+    """What is left of a source, at most one byte more than is allowed."""
+    try:
+        return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(Fault(f"cannot be read: {error.strerror}", name)) from None
 
 
 def decode(raw: bytes, name: str) -> str:
@@ -285,6 +290,11 @@ def _scalar(constructor: Any, node: yaml.Node, file: str) -> Any:
 
 def builtin(kind: str = "") -> Path:
     """A folder of the built-in catalogue: inside the package when installed, beside it in a checkout."""
+    return _catalogue() / kind
+
+
+@lru_cache(maxsize=1)
+def _catalogue() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "hardware_catalog"
-    return (inside if inside.is_dir() else package.parent / "hardware_catalog") / kind
+    return inside if inside.is_dir() else package.parent / "hardware_catalog"

@@ -42,6 +42,11 @@ class Answer:
         """Whether it fits the memory of a device."""
         return self.result.fits
 
+    @property
+    def is_yes(self) -> bool:
+        """Whether it fits, keeps its limits and, as a deployment, keeps up and meets its targets."""
+        return self.result.is_yes and all(limit.kept for limit in (self.result.limits or {}).values())
+
     def to_data(self) -> dict[str, Any]:
         """As what JSON holds."""
         found: dict[str, Any] = to_data(self)
@@ -83,7 +88,7 @@ def answer_of(found: Estimate, catalog: Catalog) -> Answer:
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
     if isinstance(found, TrainingEstimate):
-        run = _run(found, catalog)
+        run = run_of(found, catalog)
         result = training_result(found, run)
         if run is not None:
             assumptions, warnings = run.assumptions, run.warnings
@@ -99,7 +104,7 @@ def answer_of(found: Estimate, catalog: Catalog) -> Answer:
     )  # fmt: skip
 
 
-def _run(found: TrainingEstimate, catalog: Catalog) -> Economics | None:
+def run_of(found: TrainingEstimate, catalog: Catalog) -> Economics | None:
     """What the run takes, where its length was said."""
     said = found.plan.options
     if said.tokens is None and said.steps is None and said.epochs is None:

@@ -161,6 +161,11 @@ class ServingResult:
     limits: dict[str, LimitAnswer] | None = None
     """Limits of the plan, by name."""
 
+    @property
+    def is_yes(self) -> bool:
+        """Whether it fits, keeps up and meets its targets."""
+        return self.fits and self.load.stable and not self.load.missed
+
 
 def serving_result(found: ServingEstimate, economics: ServingEconomics) -> ServingResult:
     """The result of an estimate and what its tokens cost."""

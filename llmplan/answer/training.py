@@ -98,6 +98,11 @@ class TrainingResult:
     limits: dict[str, LimitAnswer] | None = None
     """Limits of the plan, by name."""
 
+    @property
+    def is_yes(self) -> bool:
+        """Whether it fits."""
+        return self.fits
+
 
 def training_result(found: TrainingEstimate, run: Economics | None) -> TrainingResult:
     """The result of an estimate and its run."""

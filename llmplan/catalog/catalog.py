@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -55,6 +55,7 @@ BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin
 """Tables of an efficiency whose rows are taken from a like device one by one."""
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
+T = TypeVar("T")
 
 
 def normal(name: str) -> str:
@@ -89,8 +90,22 @@ class Catalog:
         listing = f"`llmplan catalog list{'' if kind == 'devices' else f' {kind}'}` shows all"
         raise InputError(f'unknown {KINDS[kind]} "{printable(shown)}"{near} ({listing})')
 
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for a key and kept as entries are; what it raises is not kept."""
+        if key not in self._read:
+            self._read[key] = make()
+        found: T = self._read[key]
+        return found
+
     def plain(self, kind: str, name: str) -> Path | None:
         """The file of the entry whose id or alias is written so; None where there is none."""
+        key = ("plain", kind, name)
+        if key not in self._read and (path := self._plain(kind, name)) is not None:
+            self._read[key] = path
+        found: Path | None = self._read.get(key)
+        return found
+
+    def _plain(self, kind: str, name: str) -> Path | None:
         wanted = normal(name)
         for directory in self.directories(kind):
             path = directory / f"{wanted}.yaml"
@@ -176,12 +191,13 @@ class Catalog:
 
     def device(self, name: str) -> Device:
         """The device that `name` means, its `efficiency` filled up: from its `like` device, then from its kind."""
-        key = ("device", path := self.find("devices", name))
-        if key not in self._read:
+        path = self.find("devices", name)
+
+        def filled() -> Device:
             device = self._entry_at(path, Device)
-            self._read[key] = device.model_copy(update={"efficiency": self._efficiency(device, (device.id,))})
-        filled: Device = self._read[key]
-        return filled
+            return device.model_copy(update={"efficiency": self._efficiency(device, (device.id,))})
+
+        return self.once(("device", path), filled)
 
     def _efficiency(self, device: Device, seen: tuple[str, ...]) -> Efficiency:
         own = device.efficiency
@@ -198,14 +214,9 @@ class Catalog:
 
     def _kind_efficiency(self, kind: str) -> Efficiency:
         path = builtin() / "efficiency.yaml"
-        if path not in self._read:
-            self._read[path] = read_entry(path)
-        document: Document = self._read[path]
-        if (path, kind) not in self._read:
-            part = Document(document.data[kind], document.file, {(): document.line((kind,)) or 1})
-            self._read[path, kind] = check(part, Efficiency)
-        usual: Efficiency = self._read[path, kind]
-        return usual
+        document = self.once(path, lambda: read_entry(path))
+        part = Document(document.data[kind], document.file, {(): document.line((kind,)) or 1})
+        return self.once((path, kind), lambda: check(part, Efficiency))
 
     def cluster(self, name: str) -> Cluster:
         """The cluster that `name` means."""
@@ -214,10 +225,9 @@ class Catalog:
     def stack(self, name: str) -> Stack:
         """The software stack that `name` means, what it leaves out filled up from its parents."""
         path = self.find("stacks", name)
-        if path not in self._read:
-            self._read[path] = check(self._stack_document(path, ()), Stack).model_copy(update={"id": path.stem})
-        entry: Stack = self._read[path]
-        return entry
+        return self.once(
+            path, lambda: check(self._stack_document(path, ()), Stack).model_copy(update={"id": path.stem})
+        )
 
     def _stack_document(self, path: Path, below: tuple[str, ...]) -> Document:
         """An entry's data with the keys and the fitted numbers that it leaves out; below: what leads to it."""
@@ -250,10 +260,7 @@ class Catalog:
     def table(self, name: str, spec: type[EntryT]) -> EntryT:
         """A file that is one table, such as `energy.yaml`: the user's whole one, else the built-in one."""
         path = self.table_file(name)
-        if path not in self._read:
-            self._read[path] = check(read_entry(path), spec)
-        entry: EntryT = self._read[path]
-        return entry
+        return self.once(path, lambda: check(read_entry(path), spec))
 
     def table_file(self, name: str) -> Path:
         """The file of a table."""
@@ -264,10 +271,7 @@ class Catalog:
         return self._entry_at(self.find(kind, name), spec)
 
     def _entry_at(self, path: Path, spec: type[EntryT]) -> EntryT:
-        if path not in self._read:
-            self._read[path] = load(path, spec)
-        entry: EntryT = self._read[path]
-        return entry
+        return self.once(path, lambda: load(path, spec))
 
 
 def load(path: Path, spec: type[EntryT]) -> EntryT:

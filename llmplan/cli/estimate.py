@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmplan.answer.answer import Answer, Answers, answer
+from llmplan.answer.answer import Answer, Answers, answer, estimated
 from llmplan.answer.data import dumps
 from llmplan.answer.resolve import resolve_all
 from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import open_catalog
-from llmplan.cli.plan_input import From, Given, read_requests
+from llmplan.cli.plan_input import From, Given, documents_of, name_of, open_plan, read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.errors import Fault, InputError
+from llmplan.files import read_bytes
 
 if TYPE_CHECKING:
+    from llmplan.answer.resolve import Plan
     from llmplan.catalog.catalog import Catalog
+    from llmplan.files import Document
     from llmplan.setup.request import Request
 
 THE_ANSWER_IS_NO = 3
+MANY = "Many plans"
+MOST_WORKERS = 256
 
 app = typer.Typer(add_completion=False)
 
@@ -36,6 +43,12 @@ def _estimate(
         Literal["table", "json", "jsonl", "svg"],
         typer.Option("--format", help="For people, for programs, or as a picture (training)."),
     ] = "table",
+    summary: Annotated[
+        bool, typer.Option("--summary", help="The main figures alone, one JSON line a plan.", rich_help_panel=MANY)
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_WORKERS, help="Processes that answer JSON lines.", rich_help_panel=MANY)
+    ] = 1,
     check: Annotated[
         bool,
         typer.Option(
@@ -47,12 +60,55 @@ def _estimate(
 
     llmplan estimate --model llama-3.1-8b --hardware h100 --devices 8 --workload pretrain
     """
+    form, documents = "json" if as_json else output, None
+    if form != "jsonl" and (summary or workers > 1):
+        raise InputError("--summary and --workers go with --format jsonl")
+    if form == "jsonl" and plan is not None and source is None and not words:
+        found = _lines(plan, given, catalog or (), summary=summary, workers=workers)
+        if isinstance(found, bool):
+            raise typer.Exit(THE_ANSWER_IS_NO if check and not found else 0)
+        documents = found
     opened = open_catalog(catalog or ())
-    wanted, many = read_requests(plan, given, source, words)
-    answers = [answer(one, opened) for one in resolve_all(wanted, opened)]
-    _write(answers, "json" if as_json else output, many=many)
-    if check and not _passes(wanted, answers, opened):
+    wanted, many = read_requests(plan, given, source, words, documents)
+    plans = resolve_all(wanted, opened)
+    if summary:
+        passes = _write_summaries(plans, opened)
+    else:
+        answers = [answer(one, opened) for one in plans]
+        _write(answers, form, many=many)
+        passes = not check or _passes(wanted, answers, opened)
+    if check and not passes:
         raise typer.Exit(THE_ANSWER_IS_NO)
+
+
+def _lines(
+    plan: str, given: Mapping[str, Any], folders: Sequence[Path], *, summary: bool, workers: int
+) -> bool | list[Document]:
+    """Answers the lines of JSON lines as they come; whether all answers are yes. Of other texts, the documents.
+
+    Raises InputError where a line was refused.
+    """
+    from llmplan.cli import stream
+
+    name = name_of(plan)
+    with open_plan(plan) as source:
+        head = stream.at_hand(source)
+        if not stream.is_json_lines(head, name):
+            return documents_of(head + read_bytes(source, name), name)
+        ask = stream.StreamAsk(name, given, tuple(folders), summary)
+        refused, negative = stream.stream(source, head, ask, workers)
+    if refused:
+        raise InputError(Fault(f"lines that hold no plan to be answered: {refused}", name))
+    return negative == 0
+
+
+def _write_summaries(plans: list[Plan], catalog: Catalog) -> bool:
+    """Writes a line a plan; whether all answers are yes."""
+    from llmplan.answer.summary import summary_of
+
+    short = [summary_of(estimated(one), catalog) for one in plans]
+    typer.echo("\n".join(dumps(one, indent=None) for one in short))
+    return all(one.is_yes for one in short)
 
 
 def _write(answers: list[Answer], output: str, *, many: bool) -> None:
@@ -96,11 +152,11 @@ def _does(one: Request, found: Answer, prefix: str, catalog: Catalog) -> bool:
             for line in advice_lines(what_would_fit(one, catalog)):
                 typer.echo(line, err=True)
         return found.fits
-    from llmplan.report.serving import answers, serving_no
+    from llmplan.report.serving import serving_no
 
     for line in serving_no(found, found.result):
         typer.echo(prefix + line, err=True)
-    return answers(found.result)
+    return found.result.is_yes
 
 
 app.command("estimate", cls=PlanCommand)(plan_options(_estimate))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
 from llmplan.errors import Fault, InputError
-from llmplan.files import MAX_BYTES, Document, decode, parse_documents, read_documents
+from llmplan.files import Document, decode, open_bytes, parse_documents, read_bytes
 from llmplan.setup.request import Request, request, requests
 
 STDIN = "standard input"
@@ -24,11 +24,12 @@ Given = Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND | FILES]
 
 
 def read_requests(
-    plan: str | None, given: Mapping[str, Any], source: str | None = None, words: list[str] | None = None
-) -> tuple[list[Request], bool]:
+    plan: str | None, given: Mapping[str, Any], source: str | None = None, words: list[str] | None = None,
+    documents: list[Document] | None = None,
+) -> tuple[list[Request], bool]:  # fmt: skip
     """The requests of `--plan`, overridden by the options; and whether many plans were written there.
 
-    source: a framework (`--from`), whose command line or files `words` are.
+    source: a framework (`--from`), whose command line or files `words` are; documents: of `plan`, where they were read.
     """
     if source is not None:
         if plan is not None:
@@ -38,7 +39,7 @@ def read_requests(
         raise InputError(f"unexpected argument {words[0][:60]!r}; a command line of a framework goes with --from")
     if plan is None:
         return [request(given)], False
-    documents = plan_documents(plan)
+    documents = documents or plan_documents(plan)
     return requests(documents, given), holds_many(documents)
 
 
@@ -57,25 +58,37 @@ def _launched(source: str, words: list[str], given: Mapping[str, Any]) -> Reques
 
 def plan_documents(plan: str) -> list[Document]:
     """The documents of a plan file or of standard input; an InputError where there are none."""
-    documents = _from_stdin() if plan == "-" else read_documents(plan)
+    with open_plan(plan) as source:
+        return documents_of(read_bytes(source, name_of(plan)), name_of(plan))
+
+
+def name_of(plan: str) -> str:
+    """What messages call a plan file."""
+    return STDIN if plan == "-" else plan
+
+
+def open_plan(plan: str) -> IO[bytes]:
+    """A plan file or standard input, to read from."""
+    if plan != "-":
+        return open_bytes(plan)
+    if sys.stdin is None:
+        raise InputError(Fault("is closed", STDIN))
+    return sys.stdin.buffer
+
+
+def _stdin_text() -> str:
+    with open_plan("-") as source:
+        return decode(read_bytes(source, STDIN), STDIN)
+
+
+def documents_of(raw: bytes, name: str) -> list[Document]:
+    """The documents of a text; an InputError where there are none."""
+    documents = list(parse_documents(decode(raw, name), name))
     if not documents:
-        raise InputError(Fault("holds no plan", STDIN if plan == "-" else plan))
+        raise InputError(Fault("holds no plan", name))
     return documents
 
 
 def holds_many(documents: list[Document]) -> bool:
     """Whether many plans are written there, be it a list of one."""
     return len(documents) > 1 or isinstance(documents[0].data, list)
-
-
-def _from_stdin() -> list[Document]:
-    return list(parse_documents(_stdin_text(), STDIN))
-
-
-def _stdin_text() -> str:
-    """Standard input, at most one byte more than is allowed of it."""
-    try:
-        raw = sys.stdin.buffer.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(Fault(f"cannot be read: {error.strerror}", STDIN)) from None
-    return decode(raw, STDIN)

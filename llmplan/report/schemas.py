@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 
-from llmplan.answer import answer, explanation, serving, training, validate
+from llmplan.answer import answer, explanation, many, serving, summary, training, validate
 from llmplan.answer.data import SameAs
 from llmplan.answer.economics import cost, energy, run, storage
 from llmplan.answer.economics import serving as serving_economics
@@ -30,6 +30,8 @@ SCHEMAS: dict[str, type[Any]] = {
     "plan": PlanOptions,
     "estimate": answer.Answer,
     "estimates": answer.Answers,
+    "summary": summary.PlanSummary,
+    "refusal": many.Refusal,
     "compare": comparison.Comparison,
     "fit": answers.FitAnswer,
     "list": shelf.ModelList,
@@ -44,7 +46,7 @@ SCHEMAS: dict[str, type[Any]] = {
 """What `llmplan schema` knows, by name."""
 _NAMES = {
     name: value
-    for module in (answer, training, serving, cost, energy, run, storage, serving_economics)
+    for module in (answer, summary, training, serving, cost, energy, run, storage, serving_economics)
     for name, value in vars(module).items()
 }
 """What annotations of answers name, also where the modules import it for the type checker alone."""

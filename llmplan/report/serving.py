@@ -52,11 +52,6 @@ def print_serving(console: Console, answer: Answer, result: ServingResult) -> No
             _print_rows(console, rows)
 
 
-def answers(result: ServingResult) -> bool:
-    """Whether a deployment fits, keeps up and meets its targets."""
-    return result.fits and result.load.stable and not result.load.missed
-
-
 def serving_no(answer: Answer, result: ServingResult) -> Iterator[str]:
     """Why the answer is no, for `--check`."""
     memory, load = result.memory, result.load
@@ -65,7 +60,7 @@ def serving_no(answer: Answer, result: ServingResult) -> Iterator[str]:
             f"does not fit: {binary(memory.needed_bytes.value, 3)} with one request, and the engine may take "
             f"{binary(memory.usable_bytes, 3)} of a device"
         )
-    elif not answers(result):
+    elif not result.is_yes:
         for one in answer.warnings:
             if one.code in ("LP021", "LP023"):
                 yield one.message

@@ -65,9 +65,22 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
     if faults or over is None:
         raise InputError(faults)
     said = over.said()
-    return [
-        Request(_merged(options, said), part, frozenset(said), notes({**part.data, **given})) for part, options in found
-    ]
+    return [_request(part, options, said, given) for part, options in found]
+
+
+class RequestReader:
+    """Reads plans one by one, each overridden by `given`; raises InputError with the faults of `given` at once."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given, self.said = given, request(given).options.said()
+
+    def read(self, document: Document) -> Request:
+        """The request of a document that holds one plan; raises InputError with its faults."""
+        return _request(document, _checked(document), self.said, self.given)
+
+
+def _request(part: Document, options: PlanOptions, said: dict[str, Any], given: Mapping[str, Any]) -> Request:
+    return Request(_merged(options, said), part, frozenset(said), notes({**part.data, **given}))
 
 
 def request(given: Mapping[str, Any]) -> Request:

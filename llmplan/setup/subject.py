@@ -31,8 +31,38 @@ class Subject:
     """The stack as of the plan's version."""
 
 
+_WORDS = (
+    "model", "hardware", "device_memory", "cluster", "devices_per_node", "stack", "stack_version", "workload",
+    "weight_precision", "quantized_base",
+)  # fmt: skip
+"""What a subject hangs on."""
+
+
 def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
-    """Model, device, cluster and stack; raises every fault of the draft. model: one at hand, not the named one."""
+    """Model, device, cluster and stack; raises every fault of the draft. model: one at hand, not the named one.
+
+    Where the model is an entry of the catalogue too, all is read once, and plans that share it get the same objects.
+    """
+    said = draft.options
+    if model is not None or not isinstance(said.model, str) or catalog.plain("models", said.model) is None:
+        return _read(draft, catalog, model)
+
+    def read() -> tuple[Subject, list[str], dict[str, Any]]:
+        first = Draft(draft.request, list(draft.faults))
+        subject = _read(first, catalog, None)
+        now = first.options.quantized_base
+        return subject, first.assumptions, {} if now == said.quantized_base else {"quantized_base": now}
+
+    words = tuple(getattr(said, name) for name in _WORDS)
+    subject, assumptions, changes = catalog.once(("subject", words), read)
+    draft.check()
+    draft.assumptions += assumptions
+    if changes:
+        draft.request = draft.request.changed(**changes)
+    return subject
+
+
+def _read(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     model = model or _model(draft, catalog)
     device, stack = _device(draft, catalog), _stack(draft, catalog)
     cluster = None if device is None else _cluster(draft, catalog, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
@@ -47,23 +48,51 @@ class TrainingEstimate:
         return self.peak.value <= self.usable_bytes
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingFigures:
+    """What the formulas give of a plan, in numbers, or in arrays where its layout or its lengths are arrays.
+
+    Of `TrainingEstimate`, with the ends of bands; shapes broadcast against each other.
+    """
+
+    memory: Memory
+    time: StepTime
+    peak: Interval
+    step: Interval
+    tokens_per_second: Interval
+    model_flops: Any
+    mfu: Any
+    hfu: Any
+
+
 def estimate(plan: TrainingPlan) -> TrainingEstimate:
     """Estimates one training; raises InputError for a plan of serving, and where its parts do not go together."""
     if not isinstance(plan, TrainingPlan):
         raise InputError(Fault("the workload is serve: `estimate_serving` estimates it"))
+    return estimate_of(plan, figures_of(plan))
+
+
+def figures_of(plan: TrainingPlan) -> TrainingFigures:
+    """Memory, time and utilisation of one plan, or of every one of its layouts and lengths."""
     memory, time = training_memory(plan), training_time(plan)
-    device, workload = plan.device, plan.workload
-    peak = plan.interval("peak_bytes", real(memory.peak_bytes))
-    usable = plan.usable_bytes
     step = plan.interval("step_seconds", real(time.step_seconds))
     tokens = step_tokens(plan)
-    per_second = Interval(tokens / step.value, tokens / step.high, tokens / step.low)
     flops = training_flops(plan)
-    top = peak_flops(device, workload.precision)
-    mfu = model_flops_utilization(flops, step.value, real(plan.devices), top)
+    top = peak_flops(plan.device, plan.workload.precision)
+    mfu = real(model_flops_utilization(flops, step.value, real(plan.devices), top))
+    return TrainingFigures(
+        memory=memory, time=time, peak=plan.interval("peak_bytes", real(memory.peak_bytes)), step=step,
+        tokens_per_second=Interval(tokens / step.value, tokens / step.high, tokens / step.low),
+        model_flops=flops, mfu=mfu, hfu=mfu * (1.0 + recomputed_flops(plan) / flops),
+    )  # fmt: skip
+
+
+def estimate_of(plan: TrainingPlan, found: TrainingFigures) -> TrainingEstimate:
+    """The estimate that figures in plain numbers make: with its verdict and its warnings."""
+    usable, peak = plan.usable_bytes, found.peak
+    remarks = memory_remarks(plan, peak, usable, real(found.memory.host_bytes))
     return TrainingEstimate(
-        plan=plan, memory=memory, peak=peak, usable_bytes=usable, capacity_bytes=device.memory.capacity,
-        verdict=verdict(peak, usable), time=time, step=step, tokens_per_second=per_second, model_flops=flops,
-        mfu=real(mfu), hfu=real(mfu) * (1.0 + recomputed_flops(plan) / flops),
-        warnings=(*plan.warnings, *memory_remarks(plan, peak, usable, real(memory.host_bytes))),
+        plan=plan, memory=found.memory, peak=peak, usable_bytes=usable, capacity_bytes=plan.device.memory.capacity,
+        verdict=verdict(peak, usable), time=found.time, step=found.step, tokens_per_second=found.tokens_per_second,
+        model_flops=found.model_flops, mfu=found.mfu, hfu=found.hfu, warnings=(*plan.warnings, *remarks),
     )  # fmt: skip

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llmplan.formulas.attention import attended_tokens, attention_flops
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import real, where
 from llmplan.training.flow import linear_share, sequence, source_share
 from llmplan.training.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
 
 
 def training_flops(plan: TrainingPlan) -> float:
@@ -13,14 +18,12 @@ def training_flops(plan: TrainingPlan) -> float:
     return model_flops(plan) * (2.0 if plan.lora else 3.0)
 
 
-def recomputed_flops(plan: TrainingPlan) -> float:
+def recomputed_flops(plan: TrainingPlan) -> Num:
     """FLOPs of one step that are computed a second time in the backward pass, all devices [FLOP]."""
     products, mixing = layer_flops(plan)
-    if plan.layout.recompute == "full":
-        return products + mixing
-    if plan.layout.recompute == "selective":
-        return products * plan.recipe.selective_share + (0.0 if plan.workload.flash_attention else mixing)
-    return 0.0
+    part = products * plan.recipe.selective_share + (0.0 if plan.workload.flash_attention else mixing)
+    recompute = plan.layout.recompute
+    return where(recompute == "full", products + mixing, where(recompute == "selective", part, 0.0))
 
 
 def model_flops(plan: TrainingPlan) -> float:

@@ -1,0 +1,114 @@
+"""Many trainings at once: plans that share a model, a machine and a recipe go through the formulas as arrays.
+
+Degrees, micro-batches, sharding, recomputation and lengths run along the arrays; the formulas are those of one plan,
+and what comes out is equal to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmplan.software.band import Interval
+from llmplan.training.estimate import TrainingEstimate, TrainingFigures, estimate, estimate_of, figures_of
+from llmplan.training.memory import Memory
+from llmplan.training.plan import TrainingPlan, TrainingWorkload
+from llmplan.training.step import StepTime
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+FEW = 4
+"""Plans of a kind below which arrays take longer than one after the other."""
+ROWS = 8192
+"""Plans that are evaluated at a time: their arrays stay in a core's cache."""
+LENGTHS = ("seq_len", "global_batch")
+"""Words of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
+_SHARED = tuple(name for name in TrainingWorkload.model_fields if name not in (*LENGTHS, "tokens"))
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutColumns:
+    """Layouts of many plans, with the names of `Layout`, each an array (plans)."""
+
+    tp: Any
+    pp: Any
+    vp: Any
+    cp: Any
+    ep: Any
+    dp: Any
+    zero: Any
+    micro_batch: Any
+    sequence_parallel: Any
+    offload_optimizer: Any
+    recompute: Any
+
+    @property
+    def devices(self) -> Any:
+        """Devices that each layout takes [1]."""
+        return self.tp * self.pp * self.cp * self.dp
+
+
+def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
+    """The estimate of every plan, in their order: what `estimate` gives of each."""
+    found: dict[int, TrainingEstimate] = {}
+    for places in _alike(plans):
+        alike = [plans[place] for place in places]
+        if len(alike) < FEW:
+            found |= zip(places, map(estimate, alike), strict=True)
+        for start in range(0, len(alike) if len(alike) >= FEW else 0, ROWS):
+            part = alike[start : start + ROWS]
+            made = map(estimate_of, part, _one_by_one(figures_of(as_arrays(part)), len(part)))
+            found |= zip(places[start : start + ROWS], made, strict=True)
+    return [found[place] for place in range(len(plans))]
+
+
+def _alike(plans: Sequence[TrainingPlan]) -> list[list[int]]:
+    """Places of the plans that differ in nothing but their layouts and lengths."""
+    groups: dict[Any, list[int]] = {}
+    for place, plan in enumerate(plans):
+        work = plan.workload
+        shared = tuple(getattr(work, name) for name in _SHARED)
+        parts = plan.model, plan.device, plan.cluster, plan.stack, plan.coefficients, plan.recipe
+        groups.setdefault((*map(id, parts), plan.options.stack_version, shared), []).append(place)
+    return list(groups.values())
+
+
+def as_arrays(plans: Sequence[TrainingPlan]) -> TrainingPlan:
+    """One plan whose layout and lengths are arrays, of plans that differ in nothing else."""
+    import numpy as np
+
+    def numbers(names: tuple[str, ...], things: list[Any]) -> NDArray[np.float64]:
+        return np.array([[getattr(thing, name) for name in names] for thing in things], dtype=float).T
+
+    layouts, names = [plan.layout for plan in plans], tuple(field.name for field in fields(LayoutColumns))
+    flags = np.array([(one.sequence_parallel, one.offload_optimizer) for one in layouts]).T
+    columns = [*numbers(names[:-3], layouts), *flags, np.array([one.recompute for one in layouts])]
+    rows = LayoutColumns(**dict(zip(names, columns, strict=True)))
+    lengths = dict(zip(LENGTHS, numbers(LENGTHS, [plan.workload for plan in plans]), strict=True))
+    return replace(plans[0].with_layout(rows), workload=plans[0].workload.model_copy(update=lengths))
+
+
+def _one_by_one(found: TrainingFigures, count: int) -> Iterator[TrainingFigures]:
+    """The figures of each plan out of those of all."""
+    parts = [getattr(found, field.name) for field in fields(TrainingFigures)]
+    columns: list[Any] = [
+        _column(part, count) if not isinstance(part, (Memory, StepTime, Interval)) else _unstacked(part, count)
+        for part in parts
+    ]
+    return map(TrainingFigures, *columns)
+
+
+def _unstacked(whole: T, count: int) -> Iterator[T]:
+    """A dataclass of arrays as one of numbers for each row; what is None stays so."""
+    columns = [_column(getattr(whole, field.name), count) for field in fields(whole)]  # type: ignore[arg-type]
+    return map(type(whole), *columns)
+
+
+def _column(values: Any, count: int) -> list[Any]:
+    import numpy as np
+
+    found: list[Any] = np.broadcast_to(values, count).tolist()
+    return found

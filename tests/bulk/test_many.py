@@ -1,0 +1,139 @@
+"""Many plans at once are the plans one by one, to the last digit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import llmplan
+from llmplan import InputError
+from llmplan.answer.answer import estimated
+from llmplan.answer.many import estimates
+from llmplan.answer.resolve import plan_from
+from llmplan.training.many import FEW, as_arrays, estimate_many
+from llmplan.training.plan import TrainingPlan
+
+MODELS = ("llama-3.1-8b", "mixtral-8x22b-v0.1", "deepseek-v3-671b", "t5-11b", "bert-large", "nemotron-h-56b")
+MORE: tuple[dict[str, Any], ...] = (
+    {}, {"workload": "lora"}, {"workload": "lora", "optimizer": "paged-adamw"}, {"stack": "megatron-core"},
+    {"precision": "fp8"}, {"workload": "finetune", "offload_parameters": True, "zero": 3}, {"tokens": 1e12},
+)  # fmt: skip
+
+
+def trainings(count: int, seed: int = 5) -> Iterator[dict[str, Any]]:
+    """Plans that share little, with every word that runs along the arrays."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        tp, pp, cp, dp = draw.choice([1, 2, 4, 8]), draw.choice([1, 2, 4]), draw.choice([1, 1, 2]), draw.choice([1, 4])
+        micro = draw.choice([1, 2, 4])
+        yield {
+            "model": draw.choice(MODELS), "hardware": draw.choice(["h100", "a100-sxm-80gb"]),
+            "devices": tp * pp * cp * dp, "tp": tp, "pp": pp, "cp": cp, "micro_batch": micro,
+            "seq_len": draw.choice([512, 2048, 4096, 10000]), "global_batch": dp * micro * draw.choice([1, 7, 64]),
+            "recompute": draw.choice(["none", "selective", "full"]), "zero": draw.choice([0, 1, 2, 3]),
+            "sequence_parallel": draw.random() < 0.5, "offload_optimizer": draw.random() < 0.3, **draw.choice(MORE),
+        }  # fmt: skip
+
+
+def resolved(words: Iterator[dict[str, Any]]) -> list[Any]:
+    found = []
+    for one in words:
+        try:
+            found.append(plan_from(one))
+        except InputError:
+            continue
+    return found
+
+
+def test_arrays_give_what_one_plan_gives_to_the_last_digit() -> None:
+    plans = resolved(trainings(600))
+    assert len(plans) > 300
+    assert estimate_many(plans) == [estimated(plan) for plan in plans]
+
+
+def test_plans_do_go_through_as_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = resolved(iter([{"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "seq_len": 512 * n}
+                           for n in range(1, 9)]))  # fmt: skip
+    seen: list[int] = []
+    monkeypatch.setattr("llmplan.training.many.as_arrays", lambda part: seen.append(len(part)) or as_arrays(part))
+    estimate_many(plans)
+    assert seen == [8]
+    seen.clear()
+    estimate_many(plans[: FEW - 1])
+    assert seen == []
+
+
+def test_both_kinds_keep_their_order() -> None:
+    serving = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "workload": "serve"}
+    training = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}
+    plans = [plan_from({**(serving if n % 3 else training), "tp": 2**n}) for n in range(4)]
+    refused = InputError("no plan")
+    assert estimates([*plans[:2], refused, *plans[2:]]) == [
+        *map(estimated, plans[:2]), refused, *map(estimated, plans[2:])
+    ]  # fmt: skip
+
+
+def test_subjects_are_read_once_and_their_assumptions_are_told_every_time() -> None:
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}
+    first, second = plan_from(words), plan_from({**words, "seq_len": 1024})
+    assert isinstance(first, TrainingPlan)
+    assert first.model is second.model
+    assert first.device is second.device
+    told = [[text for text in plan.assumptions if text.startswith(("cluster ", "stack "))] for plan in (first, second)]
+    assert len(told[0]) == 2
+    assert told[0] == told[1]
+
+
+def test_the_api_answers_every_plan_in_its_place() -> None:
+    good = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}
+    plans: list[Any] = [good, {**good, "devices": 0}, {**good, "tp": 3}, plan_from(good), {**good, "workload": "serve"}]
+    found = list(llmplan.estimate_many(plans))
+    assert [type(one).__name__ for one in found] == ["Answer", "InputError", "InputError", "Answer", "Answer"]
+    assert found[0] == found[3] == llmplan.estimate(good)
+    assert found[4] == llmplan.estimate({**good, "workload": "serve"})
+    assert "does not divide devices 8" in str(found[2])
+
+
+def test_a_summary_says_what_the_answer_says() -> None:
+    train = {"model": "llama-3.1-70b", "hardware": "h100", "devices": 64, "tokens": 1e12, "limits": {"max_days": 10}}
+    serve = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "workload": "serve", "max_ttft": 1e-3,
+             "limits": {"max_cost_per_million": 1e-3}}  # fmt: skip
+    (a, c), (b, d) = (
+        list(llmplan.estimate_many([train, serve], summary=short)) for short in (False, True)
+    )  # fmt: skip
+    assert isinstance(a, llmplan.Answer)
+    assert isinstance(c, llmplan.Answer)
+    assert isinstance(b, llmplan.PlanSummary)
+    assert isinstance(d, llmplan.PlanSummary)
+    assert isinstance(a.result, llmplan.TrainingResult)
+    assert isinstance(c.result, llmplan.ServingResult)
+    assert (b.peak_bytes, b.step_seconds, b.mfu, b.verdict, b.limits) == (
+        a.result.memory.peak_bytes, a.result.time.step_seconds, a.result.mfu, a.result.verdict, a.result.limits,
+    )  # fmt: skip
+    assert a.result.cost is not None
+    assert b.usd == a.result.cost.usd
+    assert b.is_yes is a.is_yes is False
+    assert d.ttft_seconds is not None
+    assert d.ttft_seconds.value == c.result.latency.ttft_seconds.value
+    assert (d.tpot_seconds, d.missed, d.limits) == (
+        c.result.latency.tpot_seconds, c.result.load.missed, c.result.limits,
+    )  # fmt: skip
+    assert d.limits is not None
+    assert d.usd_per_million is not None
+    assert d.usd_per_million.value == pytest.approx(d.limits["max_cost_per_million"].value)
+    assert d.is_yes is c.is_yes is False
+
+
+def test_columns_are_a_table() -> None:
+    good = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}
+    plans = [good, {**good, "tp": 3}, {**good, "workload": "serve"}]
+    columns = llmplan.to_columns(llmplan.estimate_many(plans, summary=True))
+    assert {len(column) for column in columns.values()} == {3}
+    result = llmplan.estimate(good).result
+    assert isinstance(result, llmplan.TrainingResult)
+    assert columns["step_seconds.value"] == [result.time.step_seconds.value, None, None]
+    assert columns["workload"] == ["pretrain", None, "serve"]
+    assert [bool(error) for error in columns["error"]] == [False, True, False]
