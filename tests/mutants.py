@@ -47,10 +47,10 @@ ALLOWED = {
     "formulas/reliability.py _MOST_EXPONENT": "guards exp() against overflow",
     "machine/links.py _NO_MATTER": "longer than any time",
     "work/products.py _LEAST_ROWS": "guards a division by zero",
-    "serving/estimate.py _BISECTIONS": "how exactly a crossing is found",
-    "serving/loads.py _BISECTIONS": "how exactly a crossing is found",
+    "formulas/numeric.py NEAR": "how exactly a crossing is found",
+    "serving/loads.py _TRIES": "how exactly a crossing is found",
     "serving/loads.py _FEWEST": "where the search for the number in flight starts",
-    "serving/pools.py _BISECTIONS": "how exactly a crossing is found",
+    "serving/pools.py _TRIES": "how exactly a crossing is found",
     "serving/pools.py _FEWEST": "where the search for the number in flight starts",
 }
 

@@ -43,7 +43,7 @@ LISTS = {
     "micro_batch": "Sequences a micro-batch; default: what divides the batch, up to 512.",
     "recompute": "none, selective, full, or several; default: all.",
     "precision": "Of the matrix products; several are compared. Default: the stack's.",
-    "batch": "Requests in flight, over all devices; default: powers of two.",
+    "batch": "Requests in flight, over all devices; default: powers of two, and the most that keep the limits.",
     "weight_precision": "Of the weights; several are compared. Default: as released.",
     "activation_precision": "Of the inputs of matrix products; several are compared. Default: with the weights.",
     "kv_precision": "Of the key-value cache; several are compared. Default: as released.",

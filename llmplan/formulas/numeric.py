@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _EXACT = frozenset((float, int, bool))
 _PLAIN = (int, float)
+NEAR = 1e-9
+"""Share of what is wanted at which a crossing is found [1]."""
 _OF_NUMPY = {"longer": "maximum", "slower": "minimum"}
 
 
@@ -150,23 +152,34 @@ def beyond(a: Num, cover: Num) -> Num:
     return maximum(0.0, a - cover)
 
 
-def crossing(rate: Callable[[Num], Num], wanted: Num, low: Num, high: Num, halvings: int) -> Num:
-    """Where a growing function reaches `wanted`, between `low` and `high`, by bisection on a logarithmic scale.
+def crossing(rate: Callable[[Num], Num], wanted: Num, low: Num, high: Num, tries: int) -> Num:
+    """Where a growing function reaches `wanted`, between `low` and `high`; `high` where it does not.
 
-    Returns the upper end of the last interval; its relative width is (high / low)^(2^-halvings) - 1.
+    False position with the Illinois rule (Dowell and Jarratt 1971) on x wanted / rate(x) - x, which is a straight line
+    where x / rate(x) is one: a time that grows evenly with what is in flight. Ends at `NEAR` or after so many tries.
     low, high: > 0, of the shape of `wanted`.
 
     >>> round(crossing(lambda x: x * x, 9.0, 1.0, 100.0, 30), 6)
     3.0
     """
     if (made := _made(wanted, high)) is not None:
-        return made("crossing", rate, wanted, low, high, halvings)  # type: ignore[no-any-return]
+        return made("crossing", rate, wanted, low, high, tries)  # type: ignore[no-any-return]
     low, high = low + 0.0 * wanted, high + 0.0 * wanted
-    for _ in range(halvings):
-        middle = (low * high) ** 0.5
-        enough = rate(middle) >= wanted
-        low, high = where(enough, low, middle), where(enough, middle, high)
-    return high
+    under, over = wanted / rate(low) * low - low, wanted / rate(high) * high - high
+    found, stayed = high, 0.0 * high
+    done: Any = over >= 0.0
+    for _ in range(tries):
+        if done if isinstance(done, bool) else done.all():
+            break
+        middle = (low * over - high * under) / where(over < under, over - under, -1.0)
+        found = where(done, found, minimum(maximum(middle, low), high))
+        off = wanted / rate(found) - 1.0
+        done, rises = done | (maximum(off, -off) <= NEAR), off > 0.0
+        # an end that stays for a second time counts half, so that the next line does not end beside it again
+        over = where(rises, where(stayed > 0.0, over / 2.0, over), off * found)
+        under = where(rises, off * found, where(stayed < 0.0, under / 2.0, under))
+        low, high, stayed = where(rises, found, low), where(rises, high, found), where(rises, 1.0, -1.0)
+    return found
 
 
 def _other(name: str, *numbers: Num) -> Num:

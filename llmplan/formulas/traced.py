@@ -197,12 +197,12 @@ def _equip() -> None:
 _equip()
 
 
-def _crossing(rate: Callable[[Any], Any], wanted: Any, low: Any, high: Any, halvings: int) -> Any:
+def _crossing(rate: Callable[[Any], Any], wanted: Any, low: Any, high: Any, tries: int) -> Any:
     """`numeric.crossing` of numbers that remember; its derivatives are those of the function that is crossed.
 
     From f(x, leaves) = w it follows that dx = (dw - df) / f', with df at a fixed x.
     """
-    found = numeric.crossing(lambda x: plain(rate(x)), plain(wanted), plain(low), plain(high), halvings)
+    found = numeric.crossing(lambda x: plain(rate(x)), plain(wanted), plain(low), plain(high), tries)
     at = leaf(float(found), "crossing")
     slope = next((slope for node, slope in slopes(rate(at)) if node is at), 0.0)
     if found >= plain(high) or not slope:  # not reached: the upper end

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import reduce
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, reduce
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +14,19 @@ import numpy as np
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
-from llmplan.serving.iteration import replica
+from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import Response, busy_replicas, capacity, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.setup.checks import expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
 
 if TYPE_CHECKING:
-    from llmplan.serving.plan import ServingPlan
+    from llmplan.serving.plan import ServingPlan, ServingWorkload
 
 CHUNK = 8_192
 """Deployments that are evaluated at a time."""
 BATCHES = tuple(1 << bit for bit in range(15))
-"""Requests in flight that are tried where neither batch nor rate is given: powers of two [1]."""
-Row = tuple[int, int, int, int, int]
-"""tp, pp, ep, dp, batch; batch 0 where the load has none."""
+"""Requests in flight that are tried first where neither batch nor rate is given: powers of two [1]."""
 
 
 @dataclass(slots=True)
@@ -50,9 +48,9 @@ class DeploymentSpace:
         """Deployments that were handed out [1]."""
         return self.considered - sum(self.removed.values())
 
-    def rows(self) -> Iterator[Row]:
-        """Every legal deployment once."""
-        model, batches = self.plan.model, self._batches()
+    def layouts(self) -> Iterator[Any]:
+        """Every legal layout once, as arrays of rows tp, pp, ep, dp."""
+        model, times = self.plan.model, len(self.batches)
         heads = max((core.heads for layer in model.layers for core in layer.cores), default=1)
         most = self.most or max(self.sizes)
         inside = (
@@ -63,18 +61,32 @@ class DeploymentSpace:
         experts = self._of("ep").among(divisors(reduce(gcd, banks)) if banks else (1,))
         for tp in self._of("tp").among(n for n in inside if n <= most):
             for pp in self._of("pp").among(stages):
+                copies = np.array([dp for dp in self._copies(tp * pp) if dp in self._of("dp").among((dp,))], dtype=int)
+                if not len(copies):
+                    self.considered += times * len(experts)
+                    self.removed["devices"] += times * len(experts)
+                    continue
                 for ep in experts:
-                    copies = [dp for dp in self._copies(tp * pp) if dp in self._of("dp").among((dp,))]
-                    for dp in copies:
-                        self.considered += len(batches)
-                        reason = self._reason(tp, pp, ep, dp)
-                        if reason is None:
-                            yield from ((tp, pp, ep, dp, batch) for batch in batches)
-                        else:
-                            self.removed[reason] += len(batches)
-                    if not copies:
-                        self.considered += len(batches)
-                        self.removed["devices"] += len(batches)
+                    self.considered += times * len(copies)
+                    reason = self._reason(tp, pp, ep)
+                    sound = np.zeros_like(copies, dtype=bool) if reason else copies * tp % ep == 0
+                    self.removed[reason or "experts"] += times * int(np.count_nonzero(~sound))
+                    yield np.stack(np.broadcast_arrays(tp, pp, ep, copies[sound]), axis=-1)
+
+    def rows(self) -> Iterator[Any]:
+        """Every legal deployment once, as arrays of rows tp, pp, ep, dp, batch; batch 0 where the load has none.
+
+        All batches of a layout follow each other, in one array.
+        """
+        batches = np.array(self.batches)
+        many: list[Any] = []
+        for table in self.layouts():
+            many.append(table)
+            if sum(len(one) for one in many) * len(batches) >= CHUNK:
+                yield from _with_batches(np.concatenate(many), batches)
+                many = []
+        if many:
+            yield from _with_batches(np.concatenate(many), batches)
 
     def _copies(self, each: int) -> list[int]:
         """Replicas that fill the devices."""
@@ -82,16 +94,19 @@ class DeploymentSpace:
             return list(range(1, self.most // each + 1))
         return [size // each for size in self.sizes if size % each == 0]
 
-    def _reason(self, tp: int, pp: int, ep: int, dp: int) -> str | None:
+    def _reason(self, tp: int, pp: int, ep: int) -> str | None:
+        """Why no number of replicas is legal with these degrees."""
         model = self.plan.model
-        layout = Layout.model_construct(tp=tp, pp=pp, ep=ep, dp=dp)
+        layout = Layout.model_construct(tp=tp, pp=pp, ep=ep, dp=ep)  # so many replicas that experts can be spread
         if any(tensor_problems(model, tp, ep)):
             return "heads"
         if any(expert_problems(model, layout)):
             return "experts"
         return "layers" if any(stage_problems(model, layout)) else None
 
-    def _batches(self) -> tuple[int, ...]:
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Requests in flight that are tried."""
         work = self.plan.workload
         if work.load not in ("closed", "static"):
             return (0,)
@@ -101,20 +116,54 @@ class DeploymentSpace:
         return self.choices.get(name, OPEN)
 
 
-@dataclass(frozen=True, slots=True)
+def _with_batches(table: Any, batches: Any) -> Iterator[Any]:
+    """Chunks of rows: each layout with every batch."""
+    step = max(1, CHUNK // len(batches))
+    for start in range(0, len(table), step):
+        part = table[start : start + step]
+        yield np.column_stack([np.repeat(part, len(batches), axis=0), np.tile(batches, len(part))])
+
+
+@dataclass(frozen=True)
 class Deployments:
-    """Figures of many deployments of one plan, each an array along the rows; as in `ServingEstimate`."""
+    """Figures of many deployments of one plan, each an array along the rows; as in `ServingEstimate`.
+
+    What takes long is worked out when it is asked for: take those that fit before their times.
+    """
 
     plan: ServingPlan
     rows: Any
     memory: ServingMemory
-    answer: Response
-    busy: Any
-    capacity: Any
-    devices: Any
-    fits: Any
-    surely: Any
-    """Whether the whole memory band fits."""
+
+    @property
+    def devices(self) -> Any:
+        """Devices of each [1]."""
+        return (self.rows[:, 0] * self.rows[:, 1] * self.rows[:, 3]).astype(float)
+
+    @property
+    def fits(self) -> Any:
+        """Whether each has room for one request."""
+        return self.memory.needed_bytes <= self.memory.budget_bytes
+
+    @property
+    def surely(self) -> Any:
+        """Whether the whole memory band fits."""
+        return self.memory.needed_bytes * self.plan.interval("serving_bytes", 1.0).high <= self.memory.budget_bytes
+
+    @cached_property
+    def answer(self) -> Response:
+        """What one busy replica of each does under the load."""
+        return respond(self._at, self._work, self.plan.engine.policy, self._copies, self._places)
+
+    @property
+    def busy(self) -> Any:
+        """Replicas that have a request at all [1]."""
+        return busy_replicas(self._work, self._copies)
+
+    @cached_property
+    def capacity(self) -> Any:
+        """Requests a second with every place taken [1/s]."""
+        return capacity(self._at, self._work, self.plan.engine.policy, self._places) * self._copies
 
     @property
     def output_tokens_per_second(self) -> Any:
@@ -124,10 +173,32 @@ class Deployments:
             return self.capacity * work.output_tokens
         return self.answer.output_tokens_per_second * self.busy
 
+    def take(self, index: Any) -> Deployments:
+        """Those at an index, or where a mask is true."""
+        return Deployments(self.plan, self.rows[index], _each(self.memory, lambda value: value[index]))
+
     def make(self, index: int) -> tuple[ServingPlan, Layout]:
         """ServingPlan and layout at an index."""
         tp, pp, ep, dp, batch = (int(value) for value in self.rows[index])
         return with_batch(self.plan, batch), Layout(tp=tp, pp=pp, ep=ep, dp=dp)
+
+    @property
+    def _copies(self) -> Any:
+        return self.rows[:, 3].astype(float)
+
+    @property
+    def _places(self) -> Any:
+        return np.maximum(self.memory.resident, 1.0)
+
+    @property
+    def _at(self) -> Replica:
+        return replica(self.plan.with_layout(_layouts(self.rows)))
+
+    @property
+    def _work(self) -> ServingWorkload:
+        batch = self.rows[:, 4]
+        work = self.plan.workload
+        return work.model_copy(update={"batch": batch.astype(float)}) if batch.any() else work
 
 
 def with_batch(plan: ServingPlan, batch: int) -> ServingPlan:
@@ -138,44 +209,28 @@ def with_batch(plan: ServingPlan, batch: int) -> ServingPlan:
 
 
 def chunks(space: DeploymentSpace) -> Iterator[Deployments]:
-    """Every deployment of the space, evaluated."""
-    waiting: list[Row] = []
-    for row in space.rows():
-        waiting.append(row)
-        if len(waiting) == CHUNK:
-            yield deploy(space.plan, waiting)
-            waiting = []
-    if waiting:
-        yield deploy(space.plan, waiting)
+    """Every deployment of the space."""
+    for rows in space.rows():
+        if len(rows):
+            yield deploy(space.plan, rows)
 
 
-def deploy(plan: ServingPlan, rows: list[Row]) -> Deployments:
+def deploy(plan: ServingPlan, rows: Any) -> Deployments:
     """Figures of the rows by the formulas of `estimate_serving`, on arrays."""
-    table = np.array(rows, dtype=float)
-    tp, pp, ep, dp, batch = table.T
+    memory = serving_memory(plan.with_layout(_layouts(rows)), plan.engine.policy)
+    shape = (len(rows),)
+    return Deployments(plan, rows, _each(memory, lambda value: np.broadcast_to(value, shape)))
+
+
+def _layouts(rows: Any) -> Layouts:
+    tp, pp, ep, dp, _ = rows.T.astype(float)
     one = np.ones(1)
-    layouts = Layouts(
+    return Layouts(
         tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=one, micro_batch=one, zero=one * 0.0, sequence_parallel=one * 0.0,
         recompute=np.array(["none"]), offload_optimizer=one * 0.0,
     )  # fmt: skip
-    work, policy = plan.workload, plan.engine.policy
-    many = plan.with_layout(layouts)
-    if batch.any():
-        work = work.model_copy(update={"batch": batch})
-    memory, at = serving_memory(many, policy), replica(many)
-    places = np.maximum(memory.resident, 1.0)
-    answer = respond(at, work, policy, dp, places)
-    most = capacity(at, work, policy, places) * dp
-    needed = memory.needed_bytes + 0.0 * dp
-    high = plan.interval("serving_bytes", 1.0).high
-    return Deployments(
-        plan,
-        table,
-        memory,
-        answer,
-        busy_replicas(work, dp),
-        most,
-        tp * pp * dp,
-        needed <= memory.budget_bytes,
-        needed * high <= memory.budget_bytes,
-    )
+
+
+def _each(memory: ServingMemory, change: Any) -> ServingMemory:
+    """Every figure of the memory, changed."""
+    return ServingMemory(**{one.name: change(getattr(memory, one.name)) for one in fields(memory)})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.search.choices import OPEN, Choices
-from llmplan.search.deployments import Deployments, DeploymentSpace, chunks
+from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
 from llmplan.search.goal import SURELY
 from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
 from llmplan.search.terms import Market
@@ -22,6 +23,8 @@ from llmplan.serving.resolve import serving_remarks
 from llmplan.serving.targets import figures
 
 LOAD, PLACES = "load", "places"
+AT_ONCE = 64
+"""Numbers of requests in flight that are tried at a time between one that does and one that does not, at most [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +66,126 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     if any(base.prefill is not None for base in asked.bases):
         raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
-    best, sure, misses = Best[ServingPlan](asked.top), Best[ServingPlan](asked.top), Best[ServingPlan](MISSES)
-    front, each, counts = Front[ServingPlan](), EachBest[ServingPlan](), Counts()
+    run = _Search(asked, Best(asked.top), Best(asked.top))
     for base in asked.bases:
         space = DeploymentSpace(base, asked.devices, asked.most, asked.choices)
-        for many in chunks(space):
-            kept = _kept(asked, many, counts)
-            index = np.flatnonzero(kept)
-            counts.kept += len(index)
-            keys = [
-                value[index]
-                for value in (value_of(asked, asked.objective, many), many.answer.request + 0.0 * many.devices)
-            ]
-            best.offer(many.make, index, keys)
-            certain = many.surely[index]
-            each.keep(base, many.make, index, [~certain, *keys])
-            sure.offer(many.make, index[certain], [key[certain] for key in keys])
-            if asked.pareto is not None:
-                a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
-                front.offer(many.make, index, a, b)
+        ends = [edges(many.rows, run.offer(many), len(space.batches)) for many in chunks(space)]
+        if asked.opens_batch and ends:
+            run.refine(base, *(np.concatenate(some) for some in zip(*ends, strict=True)))
+        run.counts.considered += space.considered
+        run.counts.legal += space.legal
+        run.counts.removed.update(space.removed)
+    return run.found()
+
+
+@dataclass(slots=True)
+class _Search:
+    """A search on its way."""
+
+    asked: ServingSearch
+    best: Best[ServingPlan]
+    sure: Best[ServingPlan]
+    misses: Best[ServingPlan] = field(default_factory=lambda: Best(MISSES))
+    each: EachBest[ServingPlan] = field(default_factory=EachBest)
+    front: Front[ServingPlan] = field(default_factory=Front)
+    counts: Counts = field(default_factory=Counts)
+
+    def offer(self, many: Deployments) -> Any:
+        """Counts, ranks what does, and keeps the nearest misses while nothing does; returns which do."""
+        asked, does = self.asked, np.zeros(len(many.rows), dtype=bool)
+        index = np.arange(len(many.rows))
+        for stage in STAGES:
+            sieved = _sieve(stage, asked, many)
+            self.counts.removed.update(sieved.removed)
+            self._miss(many, sieved)
+            if stage is in_memory:
+                self.counts.fitting += len(index) - sieved.removed[MEMORY]
+            index = index[sieved.does]
+            if stage is not STAGES[-1]:
+                many = many.take(sieved.does)
             if not len(index):
-                places, distance = np.arange(len(kept)), list(_distance(asked, many))
-                each.miss(base, many.make, places, distance)
-                if not best.found:
-                    misses.offer(many.make, places, distance)
-        counts.considered += space.considered
-        counts.legal += space.legal
-        counts.removed.update(space.removed)
-    counts.removed = +counts.removed  # reasons that removed something
-    found, marginal = in_order(_estimates(sure.winners()), _estimates(best.winners()), asked.top)
-    missed = () if found else _estimates(misses.winners())
-    ahead, behind = (_estimates(some) for some in each.winners()) if asked.several else ((), ())
-    return SearchFound(found, marginal, _estimates(front.found), missed, counts, each=ahead, behind=behind)
+                return does
+        does[index] = True
+        self._rank(many, np.flatnonzero(sieved.does))
+        return does
+
+    def _rank(self, many: Deployments, index: Any) -> None:
+        asked = self.asked
+        self.counts.kept += len(index)
+        request = np.broadcast_to(many.answer.request, many.devices.shape)
+        keys = [value[index] for value in (value_of(asked, asked.objective, many), request)]
+        self.best.offer(many.make, index, keys)
+        certain = many.surely[index]
+        self.each.keep(many.plan, many.make, index, [~certain, *keys])
+        self.sure.offer(many.make, index[certain], [key[certain] for key in keys])
+        if asked.pareto is not None:
+            a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
+            self.front.offer(many.make, index, a, b)
+
+    def _miss(self, many: Deployments, sieved: _Sieved) -> None:
+        """Offers what a stage held back, by memory, then by the worst ratio to a target, then by the devices."""
+        index = np.flatnonzero(~sieved.does)
+        memory = many.memory
+        over = np.asarray(memory.needed_bytes)[index] / np.asarray(memory.budget_bytes)[index]
+        keys = [np.where(over > 1.0, over, 0.0), sieved.worst[index], many.devices[index]]
+        if not self.best.found:
+            self.misses.offer(many.make, index, keys)
+        if self.asked.several:
+            self.each.miss(many.plan, many.make, index, keys)
+
+    def refine(self, base: ServingPlan, rows: Any, high: Any) -> None:
+        """Offers the most requests in flight that do, between a batch that does and its double that does not."""
+        hope = self._hope(deploy(base, rows))
+        rows, high = rows[hope], high[hope]
+        at_once = max(1, min(AT_ONCE, CHUNK // max(len(rows), 1)))
+        rows, index, first, low, high = rows.copy(), np.arange(len(rows)), rows[:, -1], rows[:, -1].copy(), high.copy()
+        while np.any(wide := high - low > 1):
+            # several numbers between at a time, the lower end first, which is known to do
+            steps = np.linspace(low[wide], high[wide], at_once + 2).astype(int)[:-1]
+            tried = np.repeat(rows[index[wide]][None], len(steps), axis=0)
+            tried[..., -1] = steps
+            every = tried.reshape(-1, tried.shape[-1])
+            parts = [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
+            enough = np.concatenate([_does(self.asked, deploy(base, part)) for part in parts]).reshape(steps.shape)
+            last = np.where(enough.all(axis=0), len(steps), np.argmin(enough, axis=0))
+            ends = np.concatenate([steps, high[wide][None]])
+            low[wide], high[wide] = (np.take_along_axis(ends, last[None] + by, axis=0)[0] for by in (-1, 0))
+        rows[:, -1] = low
+        found = rows[low > first]
+        if len(found):
+            self.counts.considered += len(found)
+            self.counts.legal += len(found)
+            self.offer(deploy(base, found))
+
+    def _hope(self, many: Deployments) -> Any:
+        """Which may come in with up to twice the requests in flight: their rate at most doubles."""
+        asked, kept = self.asked, self.each.kept.get(subject(many.plan))
+        full = min(len(self.best.found), len(self.sure.found)) >= asked.top
+        if asked.pareto is not None or not full or kept is None or kept.found[0].key[0]:
+            return np.ones(len(many.rows), dtype=bool)
+        if asked.objective not in ("throughput", "cost"):  # which are no better with more of them
+            return np.zeros(len(many.rows), dtype=bool)
+        value = value_of(asked, asked.objective, many)
+        last = [some.found[asked.top - 1].key[0] for some in (self.best, self.sure)]
+        return np.minimum(value * 2.0, value / 2.0) <= max(*last, kept.found[0].key[1])
+
+    def found(self) -> SearchFound[ServingEstimate]:
+        """What was found, each estimated alone."""
+        asked = self.asked
+        self.counts.removed = +self.counts.removed  # reasons that removed something
+        found, marginal = in_order(_estimates(self.sure.winners()), _estimates(self.best.winners()), asked.top)
+        missed = () if found else _estimates(self.misses.winners())
+        ahead, behind = (_estimates(some) for some in self.each.winners()) if asked.several else ((), ())
+        front = _estimates(self.front.found)
+        return SearchFound(found, marginal, front, missed, self.counts, each=ahead, behind=behind)
+
+
+def edges(rows: Any, does: Any, batches: int) -> tuple[Any, Any]:
+    """Rows that do while the next larger batch of the same layout does not, and those batches [1]."""
+    table = does.reshape(-1, batches)
+    layout, place = np.nonzero(table[:, :-1] & ~table[:, 1:])
+    at = layout * batches + place
+    return rows[at], rows[at + 1, -1]
 
 
 def _estimates(found: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:
@@ -104,28 +195,30 @@ def _estimates(found: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate
     return tuple(estimate_serving(plan) for plan in plans)
 
 
-def _kept(asked: ServingSearch, many: Deployments, counts: Counts) -> Any:
-    """Which deployments do; books why the others do not."""
-    kept = many.fits
-    counts.fitting += int(np.count_nonzero(kept))
-    counts.removed[MEMORY] += int(np.count_nonzero(~kept))
-    for reason, value, most in targets_of(asked, many):
-        left = kept & (value <= most)
-        counts.removed[reason] += int(np.count_nonzero(kept) - np.count_nonzero(left))
-        kept = left
-    return kept
+Demand = tuple[str, Any, Any]
+"""Something that deployments must keep to: its name, their values, and the most allowed."""
 
 
-def targets_of(asked: ServingSearch, many: Deployments) -> Iterator[tuple[str, Any, Any]]:
-    """Name, values and the most allowed of everything that a deployment must keep to."""
-    work = many.plan.workload
-    zero = 0.0 * many.devices
+def in_memory(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
+    """What memory alone decides."""
+    memory, high = many.memory, many.plan.interval("serving_bytes", 1.0).high
+    yield MEMORY, memory.needed_bytes, memory.budget_bytes
     if asked.surely:
-        yield SURELY, np.where(many.surely, 0.0, 2.0), 1.0
-    if work.request_rate is not None:
-        yield LOAD, zero + work.request_rate, np.nextafter(many.capacity, 0.0)
+        yield SURELY, memory.needed_bytes * high, memory.budget_bytes
     if asked.opens_batch:
-        yield PLACES, many.answer.queued + zero, 0.0
+        yield PLACES, many.rows[:, -1] / many.busy, np.maximum(memory.resident, 1.0)
+
+
+def under_load(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
+    """Whether a request rate is kept up with."""
+    work = many.plan.workload
+    if work.request_rate is not None:
+        yield LOAD, work.request_rate + 0.0 * many.capacity, np.nextafter(many.capacity, 0.0)
+
+
+def in_time(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
+    """Targets of latency, output and cost."""
+    work, zero = many.plan.workload, 0.0 * many.devices
     for name, value in figures(many.answer, work).items():
         yield name, value + zero, getattr(work, name)
     if asked.least_rate is not None:
@@ -134,15 +227,40 @@ def targets_of(asked: ServingSearch, many: Deployments) -> Iterator[tuple[str, A
         yield "max_cost_per_million", value_of(asked, "cost", many), asked.most_cost
 
 
-def _distance(asked: ServingSearch, many: Deployments) -> Iterator[Any]:
-    """How far deployments are from doing: by memory, then by the worst ratio to a target, then the devices."""
-    usable = many.plan.device.memory.capacity - many.plan.device.memory.reserved
-    yield np.maximum(many.memory.needed_bytes / usable, 1.0) * np.where(many.fits, 0.0, 1.0) + 0.0 * many.devices
-    worst = np.ones_like(many.devices)
-    for _, value, most in targets_of(asked, many):
-        worst = np.maximum(worst, value / np.maximum(most, 1e-9))
-    yield worst
-    yield many.devices
+STAGES = (in_memory, under_load, in_time)
+"""What is asked of deployments, the cheapest to work out first: what one stage holds back, the next never sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sieved:
+    """What one stage lets through: which do, how many each reason held back, the worst ratio to a demand [1]."""
+
+    does: Any
+    removed: Counter[str]
+    worst: Any
+
+
+def _sieve(stage: Callable[..., Iterator[Demand]], asked: ServingSearch, many: Deployments) -> _Sieved:
+    does, worst = np.ones(len(many.rows), dtype=bool), np.ones(len(many.rows))
+    removed: Counter[str] = Counter()
+    for reason, value, most in stage(asked, many):
+        left = does & (value <= most)
+        removed[reason] += int(np.count_nonzero(does) - np.count_nonzero(left))
+        does, worst = left, np.maximum(worst, value / np.maximum(most, 1e-9))
+    return _Sieved(does, removed, worst)
+
+
+def _does(asked: ServingSearch, many: Deployments) -> Any:
+    """Which deployments do."""
+    does = np.zeros(len(many.rows), dtype=bool)
+    index = np.arange(len(many.rows))
+    for stage in STAGES:
+        passes = _sieve(stage, asked, many).does
+        index, many = index[passes], many.take(passes)
+        if not len(index):
+            break
+    does[index] = True
+    return does
 
 
 def value_of(asked: ServingSearch, objective: str, many: Deployments) -> Any:
@@ -150,7 +268,7 @@ def value_of(asked: ServingSearch, objective: str, many: Deployments) -> Any:
     if objective == "devices":
         return many.devices
     if objective == "memory-headroom":
-        return many.memory.needed_bytes + 0.0 * many.devices
+        return many.memory.needed_bytes
     if objective == "throughput":
         return -many.output_tokens_per_second
     if objective == "cost":

@@ -60,7 +60,7 @@ def serving_question(
         for words, plans in subjects.found
     )
     if asked.opens_batch:
-        assumed.append(f"batch: powers of two up to {BATCHES[-1]}")
+        assumed.append(f"batch: powers of two up to {BATCHES[-1]}, and the most that keep the limits")
     return asked, (*assumed, *named)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
-from llmplan.formulas.queueing import replicas, utilisation
-from llmplan.serving.iteration import Replica, Step, replica
+from llmplan.formulas.queueing import utilisation
+from llmplan.serving.copies import copies_needed
+from llmplan.serving.iteration import Step, replica
 from llmplan.serving.loads import (
     BUSIEST,
     busy_replicas,
@@ -23,19 +24,14 @@ from llmplan.serving.loads import (
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split, split_capacity
-from llmplan.serving.targets import figures, missed, targets
+from llmplan.serving.targets import figures, missed
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
 
 if TYPE_CHECKING:
-    from llmplan.serving.plan import ServingWorkload
     from llmplan.setup.plan import PlanWarning
-    from llmplan.software.engine import ServingPolicy
 
-LOADED = 0.9
-"""Share of a replica's capacity to which `replicas` loads it: a tenth is left for what the capacity may be off."""
 _RATE_ERROR = 0.01  # of a given request rate, and of lengths that are means
-_BISECTIONS = 14  # of the rate a replica can take within the targets: a ten-thousandth of the range
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
         requests_per_second=rate * (1.0 / work.output_tokens),
         kv_tokens=plan.interval("kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
-        replica_devices=plan.layout.devices // copies, replicas_needed=_replicas(at, work, policy, places, most),
+        replica_devices=plan.layout.devices // copies, replicas_needed=copies_needed(at, work, policy, places, most),
         sequences=real(answer.sequences) * busy, queued=real(answer.queued) * busy,
         resident=real(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
         prefill=prefill_step(reads, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
@@ -158,31 +154,6 @@ def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:
     can = plan.interval("output_tokens_per_second", capacity)
     low, high = offered * (1.0 - _RATE_ERROR), offered * (1.0 + _RATE_ERROR)
     return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
-
-
-def _replicas(at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float) -> int | None:
-    """Copies of one replica that serve the request rate within the targets; 0 where none do.
-
-    The largest rate of one replica within the targets is found by bisection: more load answers later.
-    """
-    if work.request_rate is None:
-        return None
-    wanted, opened = work.request_rate, work.model_copy(update={"load": "open"})
-    most *= LOADED
-
-    def keeps(rate: float) -> bool:
-        one = respond(at, opened, policy, max(1.0, wanted / rate), places)  # the others share its front end
-        return not list(missed(work, {name: real(value) for name, value in figures(one, work).items()}))
-
-    if targets(work) and not keeps(most):
-        low, high = most * 1e-4, most
-        if not keeps(low):
-            return 0
-        for _ in range(_BISECTIONS):
-            middle = (low * high) ** 0.5
-            low, high = (middle, high) if keeps(middle) else (low, middle)
-        most = low
-    return int(replicas(wanted, most))
 
 
 def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:

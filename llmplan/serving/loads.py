@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmplan.serving.plan import ServingWorkload
     from llmplan.software.engine import ServingPolicy
 
-_BISECTIONS = 24  # of the number in flight on a logarithmic scale: 1e-6 of the range
+_TRIES = 24  # at the number in flight, of which a handful is needed
 BUSIEST = 0.93
 """Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
 the median, of what the same machines wrote offline (hardware_catalog/measurements/serving.csv)."""
@@ -190,7 +190,7 @@ def open_arrivals(
     """
     most = _rate(at, work, policy, resident)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
-    here = crossing(lambda sequences: _rate(at, work, policy, sequences), rate, _FEWEST, resident, _BISECTIONS)
+    here = crossing(lambda sequences: _rate(at, work, policy, sequences), rate, _FEWEST, resident, _TRIES)
     now = pace(at, work, policy, maximum(here, 1.0))
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)

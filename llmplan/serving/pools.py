@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llmplan.serving.plan import ServingPlan, ServingWorkload
     from llmplan.software.engine import ServingPolicy
 
-_BISECTIONS = 24  # of the number in flight on a logarithmic scale
+_TRIES = 24  # at the number in flight, of which a handful is needed
 _FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 
 
@@ -63,7 +63,7 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     if work.load == "open" and work.request_rate is not None:
         offered = work.request_rate / pools.copies
         rate = minimum(offered, BUSIEST * most)
-        here = crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _BISECTIONS)
+        here = crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _TRIES)
         wait = single_server_wait(rate * pools.copies / pools.prefill_copies, read_seconds(pools, work, policy))
         done = minimum(offered, most)
         return _answer(pools, work, here, done, outside_seconds(pools.decode, here * pools.copies) + wait, own + moved)
@@ -72,9 +72,9 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     def in_flight(n: Num) -> Num:
         return n + _written(pools, work, n) * (own + moved)
 
-    here = minimum(crossing(in_flight, flight, _FEWEST, flight, _BISECTIONS), places)
+    here = minimum(crossing(in_flight, flight, _FEWEST, flight, _TRIES), places)
     rate = minimum(_written(pools, work, here), most)
-    here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _BISECTIONS))
+    here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _TRIES))
     rest = flight / rate - here / rate - own - moved  # time of a request that is neither work nor the way
     wait = outside_seconds(pools.decode, flight * pools.copies) + maximum(rest, 0.0)
     return _answer(pools, work, here, rate, wait, own + moved)
