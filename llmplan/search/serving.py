@@ -94,10 +94,10 @@ class _Search:
         """Counts, ranks what does, and keeps the nearest misses while nothing does; returns which do."""
         asked, does = self.asked, np.zeros(len(many.rows), dtype=bool)
         index = np.arange(len(many.rows))
-        for stage in STAGES:
+        for passed, stage in enumerate(STAGES):
             sieved = _sieve(stage, asked, many)
             self.counts.removed.update(sieved.removed)
-            self._miss(many, sieved)
+            self._miss(many, sieved, passed)
             if stage is in_memory:
                 self.counts.fitting += len(index) - sieved.removed[MEMORY]
             index = index[sieved.does]
@@ -122,12 +122,12 @@ class _Search:
             a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
             self.front.offer(many.make, index, a, b)
 
-    def _miss(self, many: Deployments, sieved: _Sieved) -> None:
-        """Offers what a stage held back, by memory, then by the worst ratio to a target, then by the devices."""
+    def _miss(self, many: Deployments, sieved: _Sieved, passed: int) -> None:
+        """Offers what a stage held back, by memory, stages passed, the worst ratio to a demand and the devices."""
         index = np.flatnonzero(~sieved.does)
         memory = many.memory
         over = np.asarray(memory.needed_bytes)[index] / np.asarray(memory.budget_bytes)[index]
-        keys = [np.where(over > 1.0, over, 0.0), sieved.worst[index], many.devices[index]]
+        keys = [np.where(over > 1.0, over, 0.0), np.full(len(index), -passed), sieved.worst[index], many.devices[index]]
         if not self.best.found:
             self.misses.offer(many.make, index, keys)
         if self.asked.several:
