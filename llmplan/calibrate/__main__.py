@@ -5,7 +5,7 @@ python -m llmplan.calibrate kernels [gemm|moe|attention|collectives]
 python -m llmplan.calibrate fit                all stacks, their bands, and predictions of publications left out
 python -m llmplan.calibrate fit STACK ...      these stacks alone, drawn to the mean as it stands; bands stay
 python -m llmplan.calibrate accuracy           publications left out of the entries as they stand, and the pages
-python -m llmplan.calibrate pages              the pages from the predictions that are stored
+python -m llmplan.calibrate pages              the pages from the predictions that are stored, and the published layouts
 """
 
 from __future__ import annotations

@@ -40,8 +40,11 @@ Key = Callable[[Row], str]
 
 
 def write_pages(folder: Path = PAGES) -> list[Path]:
-    """Writes both pages from the stored left-out predictions and the entries as they stand."""
-    written = []
+    """Writes both pages from the stored left-out predictions and the entries as they stand, and published layouts."""
+    from llmplan.calibrate.layouts import PATH, layouts_table
+
+    PATH.write_text(layouts_table(open_catalog()), encoding="utf-8")
+    written = [PATH]
     for name, text in pages().items():
         path = folder / name
         path.write_text(text, encoding="utf-8")

@@ -20,6 +20,7 @@ from llmplan.setup.named import draft_of
 from llmplan.setup.words import check_words
 from llmplan.training.defaults import ROUNDS
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.published import nearest_published
 from llmplan.training.resolve import base_plan
 
 EVERY_NODE = 16
@@ -57,7 +58,8 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     for words, (drafts, plans) in subjects.found:
         sized = [replace(plan, workload=plan.workload.model_copy(update={"global_batch": batch})) for plan in plans]
         lines = [line for line in drafts[0].assumptions if not line.startswith("devices ")]  # what is searched for
-        told.append((words, [*lines, *_filled_in(ask, open_, sized[0], devices)]))
+        near = nearest_published(plans[0].model, plans[0].device.id, devices[-1])
+        told.append((words, [*lines, *_filled_in(ask, open_, sized[0], devices), *([near] if near else [])]))
         bases += sized
     asked = Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto, subjects.left_out)
     return asked, (*told_together(told), *named)

@@ -48,7 +48,7 @@ def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
 
     Raises ValueError where there are no plans.
     """
-    found = _Found()
+    found = _Verdicts()
     for plan in plans:
         if found.offer(plan) == "fits":
             break
@@ -58,7 +58,7 @@ def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
     return (best[0], True) if best else (found.nearest, False)
 
 
-def fastest_that_fits(plans: Iterable[TrainingPlan], batch: float) -> tuple[TrainingPlan, bool]:
+def fastest_that_fits(plans: Iterable[TrainingPlan], batch: int) -> tuple[TrainingPlan, bool]:
     """The fastest plan whose whole band fits, else whose prediction does, else the nearest miss; and whether it fits.
 
     plans: by pp, tp, zero and micro-batch in the order of preference, then by recomputation, the least first;
@@ -66,10 +66,10 @@ def fastest_that_fits(plans: Iterable[TrainingPlan], batch: float) -> tuple[Trai
     computes nothing twice and is sharded as the stack does, more of them end at the first number that is no better.
     Raises ValueError where there are no plans.
     """
-    found = _Found()
+    found = _Verdicts()
     best: tuple[float, TrainingPlan] | None = None
     for _, stage in groupby(plans, key=lambda plan: plan.layout.pp):
-        level = _Found()
+        level = _Verdicts()
         for _, group in groupby(stage, key=lambda plan: plan.layout.tp):
             _offer(level, group)
         found.add(level)
@@ -89,7 +89,7 @@ def fastest_that_fits(plans: Iterable[TrainingPlan], batch: float) -> tuple[Trai
 
 
 @dataclass(slots=True)
-class _Found:
+class _Verdicts:
     """Plans by verdict, as they were met; nearest: what misses by least of those that do not fit."""
 
     sure: list[TrainingPlan] = field(default_factory=list)
@@ -109,7 +109,7 @@ class _Found:
             self.nearest, self.least = plan, peak.value
         return said
 
-    def add(self, other: _Found) -> None:
+    def add(self, other: _Verdicts) -> None:
         """Takes in what another search met."""
         self.sure += other.sure
         self.likely += other.likely
@@ -117,7 +117,7 @@ class _Found:
             self.nearest, self.least = other.nearest, other.least
 
 
-def _offer(found: _Found, plans: Iterable[TrainingPlan]) -> None:
+def _offer(found: _Verdicts, plans: Iterable[TrainingPlan]) -> None:
     """Offers plans of one tp and pp until nothing could be gained: the first choice of all that is left open."""
     first = True
     for (_, _), rungs in groupby(plans, key=lambda plan: (plan.layout.zero, plan.layout.micro_batch)):
@@ -129,14 +129,14 @@ def _offer(found: _Found, plans: Iterable[TrainingPlan]) -> None:
         first = False
 
 
-def _fastest(plans: Sequence[TrainingPlan], batch: float) -> tuple[float, TrainingPlan]:
+def _fastest(plans: Sequence[TrainingPlan], batch: int) -> tuple[float, TrainingPlan]:
     """Seconds a step of `batch` sequences, and the simplest plan that is as fast to within `NEAR`."""
     timed = [(_seconds(plan, batch), plan) for plan in plans]
     limit = min(seconds for seconds, _ in timed) * (1 + NEAR)
     return min((one for one in timed if one[0] <= limit), key=lambda one: _complexity(one[1]))
 
 
-def _seconds(plan: TrainingPlan, batch: float) -> float:
+def _seconds(plan: TrainingPlan, batch: int) -> float:
     work = plan.workload.model_copy(update={"global_batch": batch})
     return real(training_time(replace(plan, workload=work)).step_seconds)
 

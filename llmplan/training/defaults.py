@@ -20,6 +20,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.choose import degrees
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
+from llmplan.training.published import nearest_published
 
 DEFAULT_SEQ_LEN = 4096
 """Tokens: what most open models of 2023 and 2024 were pretrained with (Llama 2, DeepSeek V3, OLMo 2); shorter
@@ -154,9 +155,9 @@ class Open:
             sizes.append(sizes[-1] // 2)
         return sizes
 
-    def compared(self, options: PlanOptions, base: TrainingPlan) -> float:
+    def compared(self, options: PlanOptions, base: TrainingPlan) -> int:
         """Sequences a step that open plans are timed with [1]: what was asked, or enough to keep any of them busy."""
-        return options.global_batch or float(ROUNDS * self.devices * default_micro_batch(options, base, 1, 1))
+        return options.global_batch or ROUNDS * self.devices * default_micro_batch(options, base, 1, 1)
 
 
 def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, devices: int, zero: int) -> Layout:
@@ -209,6 +210,8 @@ def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) ->
     if open_.free:
         why = "the fastest that surely fits of the usual layouts" if fits else "nothing fits, and this misses by least"
         draft.assumptions.append(f"tp {layout.tp}, pp {layout.pp}: {why}")
+        if published := nearest_published(plan.model, plan.device.id, plan.devices):
+            draft.assumptions.append(published)
     if said.recompute is None:
         if len(open_.recompute) == 1:
             why = "the stack's default"

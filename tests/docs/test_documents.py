@@ -110,6 +110,14 @@ def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool)
         assert _text(page) == text, page
 
 
+def test_published_layouts_are_those_of_the_measured_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    from llmplan.calibrate.layouts import PATH, layouts_table
+    from llmplan.catalog.catalog import Catalog
+
+    assert PATH.read_text("utf-8") == layouts_table(Catalog(()))
+
+
 FIGURES = re.compile(r"(Predicted\s+by a fit that has not seen.*?)Errors by stack", re.S)
 
 

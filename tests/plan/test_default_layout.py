@@ -10,6 +10,7 @@ from llmplan.answer.resolve import plan_from
 from llmplan.search.api import fit
 from llmplan.training.choose import degrees
 from llmplan.training.estimate import estimate
+from llmplan.training.published import nearest_published
 
 ASKED: list[dict[str, Any]] = [
     {"model": "llama-2-7b", "hardware": "rtx-4090", "devices": 8, "workload": "finetune", "global_batch": 32},
@@ -48,3 +49,16 @@ def test_degrees() -> None:
     ]  # fmt: skip
     assert list(degrees(8, 8, 32, None, None, one=("tp", "pp"))) == [(1, 1)]
     assert list(degrees(8, 8, 32, 2, None)) == [(1, 2), (2, 2), (4, 2)]
+
+
+def test_the_nearest_published_layout_is_named() -> None:
+    """Megatron-LM of 2022 ran GPT-3 175B on 64 A100 with tp 8 and pp 8 (Korthikanti et al., table 4)."""
+    model = plan_from({"model": "gpt3-175b", "hardware": "a100-sxm-80gb", "devices": 64}).model
+    for devices in (48, 64, 80):
+        assert "64 x a100-sxm-80gb with tp 8, pp 8" in nearest_published(model, "a100-sxm-80gb", devices)
+    assert nearest_published(model, "no-such-device", 64) == ""
+    said = plan_from({"model": "gpt3-175b", "hardware": "a100-sxm-80gb", "devices": 64}).assumptions
+    assert any(sentence.startswith("published: ") for sentence in said)
+    given = {"tp": 8, "pp": 8}
+    said = plan_from({"model": "gpt3-175b", "hardware": "a100-sxm-80gb", "devices": 64, **given}).assumptions
+    assert not any(sentence.startswith("published: ") for sentence in said)
