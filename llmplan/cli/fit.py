@@ -73,8 +73,12 @@ def _fit(
         str | None, typer.Option(metavar="A,B", help="Also the Pareto front of two objectives.", rich_help_panel=SEARCH)
     ] = None,
     maximize: Annotated[
-        Literal["micro-batch", "seq-len", "batch", "context"] | None,
+        Literal["micro-batch", "seq-len", "batch", "concurrency", "context"] | None,
         typer.Option(help="Instead: the most of it that fits, at the layout that is given.", rich_help_panel=SEARCH),
+    ] = None,
+    minimize: Annotated[
+        Literal["memory-fraction", "devices"] | None,
+        typer.Option(help="Instead: the least of it that does; devices: of all layouts.", rich_help_panel=SEARCH),
     ] = None,
     try_offload: Annotated[
         bool, typer.Option("--try-offload", help="Also with optimizer states in host memory.", rich_help_panel=SEARCH)
@@ -123,9 +127,11 @@ def _fit(
     })  # fmt: skip
     opens = {name: value for name, value in given.items() if is_open(name, value)}
     wanted, listed = _one_request(plan, {name: value for name, value in given.items() if name not in opens})
+    if maximize is not None and minimize is not None:
+        raise InputError("give one of --maximize and --minimize")
     wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
     ask = Ask(wanted, {**{name: value for name, value in listed.items() if name not in given}, **opens}, wishes)
-    found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize)
+    found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize, minimize=minimize)
     _write(found, "json" if as_json else output)
     if not found.results:
         _say_why(found)
@@ -196,7 +202,7 @@ def _two(text: str | None) -> tuple[str, str] | None:
 
 def _write(found: FitAnswer, form: str) -> None:
     """The answer on stdout; a table of nothing is not written, the reasons go to stderr."""
-    if form == "json" or (form == "jsonl" and found.maximize):
+    if form == "json" or (form == "jsonl" and (found.maximize or found.minimize)):
         typer.echo(dumps(found, indent=2 if form == "json" else None))
     elif form == "jsonl":
         for one in found.results:
@@ -204,10 +210,10 @@ def _write(found: FitAnswer, form: str) -> None:
     elif form == "csv":
         from llmplan.report.search import csv_text
 
-        if found.maximize:
-            raise InputError("--maximize has one answer: --format table, json or jsonl")
+        if found.maximize or found.minimize:
+            raise InputError("--maximize and --minimize have one answer: --format table, json or jsonl")
         typer.echo(csv_text(found), nl=False)
-    elif found.results and found.maximize:
+    elif found.results and (found.maximize or found.minimize):
         from llmplan.report.search import most_line
         from llmplan.report.table import print_answers
 
@@ -222,7 +228,7 @@ def _write(found: FitAnswer, form: str) -> None:
 def _say_why(found: FitAnswer) -> None:
     from llmplan.report.search import most_line, nothing_lines
 
-    for line in [most_line(found)] if found.maximize else nothing_lines(found):
+    for line in [most_line(found)] if found.maximize or found.minimize else nothing_lines(found):
         typer.echo(line, err=True)
 
 

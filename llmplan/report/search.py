@@ -26,7 +26,8 @@ from llmplan.software.band import Interval
 from llmplan.training.choose import NEAR
 
 if TYPE_CHECKING:
-    from llmplan.search.answers import FitAnswer, FrontAnswer, SubjectAnswer, Summary
+    from llmplan.answer.answer import Answer
+    from llmplan.search.answers import FitAnswer, FrontAnswer, MinimizeAnswer, SubjectAnswer, Summary
 
 GIB = 2.0**30
 SHOWN_OF_FRONT = 20
@@ -337,6 +338,8 @@ def _why(found: FitAnswer, one: Miss | SubjectAnswer) -> str:
 
 def most_line(found: FitAnswer) -> str:
     """`micro_batch 6 is the most that fits; 7 would need 81.2 GiB`."""
+    if found.minimize is not None:
+        return _least_line(found.minimize)
     most = found.maximize
     assert most is not None
     does = "has places in memory and meets the targets" if _serves(found) else "fits"
@@ -344,11 +347,25 @@ def most_line(found: FitAnswer) -> str:
         return f"not even {most.word} 1 {does} at this layout"
     text = f"{most.word} {most.value} is the most that {does}"
     if _serves(found):
-        return text
+        return text + (_context(found.results[0]) if most.word == "input_tokens" else "")
     if most.next is None or most.next.peak_bytes is None:
         return f"{text}: the global batch allows no more" if most.word == "micro_batch" else text
     usable = binary(found.results[0].result.memory.usable_bytes)
     return f"{text}; {most.next.value} would need {binary(most.next.peak_bytes)}, and {usable} are usable"
+
+
+def _context(found: Answer) -> str:
+    """The whole context of a longest prompt, and what the model was made for."""
+    whole = found.inputs["input_tokens"] + found.inputs["output_tokens"]
+    limit = found.result.model.max_context
+    made_for = f"; the model was made for {limit}" if limit is not None and whole > limit else ""
+    return f": a context of {whole:.0f} tokens with the answer{made_for}"
+
+
+def _least_line(least: MinimizeAnswer) -> str:
+    if least.value is None:
+        return f"not even {least.word} 1 has places in memory and meets the targets"
+    return f"{least.word} {least.value:g} is the least that has places in memory and meets the targets"
 
 
 def csv_text(found: FitAnswer) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.search.advice import Remedy
     from llmplan.search.ask import Ask
-    from llmplan.search.most import Most
+    from llmplan.search.most import Least, Most
     from llmplan.search.serving import ServingSearch
     from llmplan.search.training import Search, SearchFound
     from llmplan.serving.estimate import ServingEstimate
@@ -144,6 +144,17 @@ class MaximizeAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MinimizeAnswer:
+    """The least of one quantity at a fixed layout."""
+
+    what: str
+    word: str
+    """Of the plan, which was lowered."""
+    value: Amount | None = None
+    """Left out where not even the most does."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitAnswer:
     """Answer of `fit`: the best layouts, or what misses by least and what would do."""
 
@@ -178,6 +189,8 @@ class FitAnswer:
     """Where nothing does: what would."""
     maximize: MaximizeAnswer | None = None
     """With `--maximize`, instead of a search."""
+    minimize: MinimizeAnswer | None = None
+    """With `--minimize memory-fraction`, instead of one."""
 
 
 def training_answer(
@@ -249,6 +262,14 @@ def maximized(ask: Ask, what: str, found: Most, catalog: Catalog) -> FitAnswer:
     return FitAnswer(
         inputs=ask.words(), results=() if found.value is None else (answer_of(found.estimate, catalog),),
         maximize=MaximizeAnswer(what=what, word=found.word, value=found.value, next=after),
+    )  # fmt: skip
+
+
+def minimized(ask: Ask, found: Least, catalog: Catalog) -> FitAnswer:
+    """The answer of `--minimize memory-fraction`."""
+    return FitAnswer(
+        inputs=ask.words(), results=() if found.value is None else (answer_of(found.estimate, catalog),),
+        minimize=MinimizeAnswer(what="memory-fraction", word="memory_fraction", value=found.value),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.search.answers import maximized, serving_answer, training_answer
+from llmplan.search.answers import maximized, minimized, serving_answer, training_answer
 from llmplan.search.ask import Ask, Wishes
 from llmplan.search.choices import is_open
 from llmplan.search.request import question
@@ -31,9 +31,11 @@ def fit(options: Mapping[str, Any], *, catalog: Catalog | None = None, **wishes:
 
 
 def answered(
-    ask: Ask, catalog: Catalog, *, least_rate: float | None = None, maximize: str | None = None
+    ask: Ask, catalog: Catalog, *, least_rate: float | None = None, maximize: str | None = None,
+    minimize: str | None = None,
 ) -> FitAnswer:  # fmt: skip
-    """The answer to what was asked; least_rate: output tokens a second in serving [1/s]; maximize: what, instead."""
+    """The answer to what was asked; least_rate: output tokens a second in serving [1/s]; maximize, minimize: what,
+    instead."""
     serves = ask.wanted.options.workload == "serve"
     if least_rate is not None and not serves:
         raise InputError("--min-output-tokens-per-second goes with workload serve")
@@ -41,7 +43,21 @@ def answered(
         from llmplan.search.most import most
 
         return maximized(ask, maximize, most(ask, maximize, catalog), catalog)
+    if minimize == "memory-fraction":
+        from llmplan.search.most import least
+
+        return minimized(ask, least(ask, catalog), catalog)
+    if minimize == "devices":
+        ask = _fewest_devices(ask)
     return _deployments(ask, catalog, least_rate) if serves else _layouts(ask, catalog)
+
+
+def _fewest_devices(ask: Ask) -> Ask:
+    """The question for the smallest cluster, up to the devices that were given."""
+    most_devices = ask.wishes.max_devices or ask.wanted.options.devices or ask.given.get("devices")
+    if not str(most_devices or "").isdigit():
+        raise InputError("--minimize devices wants the most there may be: --devices N or --max-devices N")
+    return ask.changed({"devices": None}, objective="devices", max_devices=int(str(most_devices)))
 
 
 def _layouts(ask: Ask, catalog: Catalog) -> FitAnswer:

@@ -1,4 +1,7 @@
-"""The most of one quantity that fits at a fixed layout: micro-batch or sequence length, batch or context."""
+"""The most of one quantity that fits at a fixed layout, or the least memory that does.
+
+Micro-batch or sequence length of a training; requests at once, context or share of memory of a deployment.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.search.ask import Ask
 from llmplan.search.choices import choices
-from llmplan.serving.estimate import estimate_serving
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import resolve_serving
 from llmplan.setup.named import draft_of
@@ -26,8 +29,12 @@ if TYPE_CHECKING:
 
 LARGEST = 10**9
 """Where the search ends, the largest count that a plan may hold [1]."""
-IN_SERVING = {"batch": "batch", "context": "input_tokens", "seq-len": "input_tokens"}
+IN_SERVING = {
+    "batch": "batch", "concurrency": "batch", "context": "input_tokens", "seq-len": "input_tokens",
+}  # fmt: skip
 IN_TRAINING = {"micro-batch": "micro_batch", "batch": "micro_batch", "seq-len": "seq_len", "context": "seq_len"}
+_STEPS = 100
+"""Shares of memory that are tried, from a hundredth to all of it [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,36 @@ class Most:
     beyond_peak: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Least:
+    """Answer: the smallest share of memory that does and its estimate; value [1], None where all of it does not."""
+
+    value: float | None
+    estimate: ServingEstimate
+
+
+def least(ask: Ask, catalog: Catalog) -> Least:
+    """The smallest `memory_fraction` at which everything in flight has a place and the targets are met."""
+    if ask.wanted.options.workload != "serve":
+        raise InputError(Fault("--minimize memory-fraction goes with workload serve: a training takes what it needs"))
+    plan = resolve_serving(draft_of(_fixed(ask, "memory_fraction"), catalog), catalog)
+
+    def at(step: int) -> ServingPlan:
+        work = plan.workload.model_copy(update={"memory_fraction": step / _STEPS})
+        return replace(plan, workload=work)
+
+    # what does with a share does with more: the share that is left out is counted from all of it
+    left_out = _largest(lambda less: _answers(at(_STEPS + 1 - less)), _STEPS)
+    step = _STEPS + 1 - max(left_out, 1)
+    return Least(step / _STEPS if left_out else None, estimate_serving(at(step)))
+
+
 def most(ask: Ask, what: str, catalog: Catalog) -> Most:
     """The most of `what` that fits at the layout of the request; a key of `IN_TRAINING` or `IN_SERVING`."""
     if ask.wanted.options.workload == "serve":
         return _most_served(ask, what, catalog)
+    if what not in IN_TRAINING:
+        raise InputError(Fault(f"--maximize {what} goes with workload serve; a training has {', '.join(IN_TRAINING)}"))
     word = IN_TRAINING[what]
     request = _fixed(ask, word, **({word: 1} if word == "micro_batch" else {}))
     plan = resolve_training(draft_of(request, catalog), catalog)
@@ -109,6 +142,8 @@ def _largest(fits: Callable[[int], bool], end: int) -> int:
 
 def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
     """The most requests in flight, or the longest prompt, that have places in memory and meet the targets."""
+    if what == "concurrency" and ("batch" in ask.given or ask.wanted.options.request_rate is not None):
+        raise InputError(Fault("--maximize concurrency looks for the requests at once: leave out --batch and the rate"))
     if what not in IN_SERVING:
         raise InputError(Fault(f"--maximize {what} goes with training; a served model has {', '.join(IN_SERVING)}"))
     word = IN_SERVING[what]

@@ -188,6 +188,7 @@ def test_serving_within_targets(llmplan: Command) -> None:
         ("micro-batch", (*SMALL, "--devices", "8", "--tp", "2"), "micro_batch"),
         ("seq-len", (*SMALL, "--devices", "8", "--tp", "2"), "seq_len"),
         ("batch", (*SERVED, "--devices", "8", "--tp", "8"), "batch"),
+        ("concurrency", (*SERVED, "--devices", "8", "--tp", "8"), "batch"),
         ("context", (*SERVED, "--devices", "8", "--tp", "8"), "input_tokens"),
     ],
 )
@@ -199,6 +200,42 @@ def test_maximize(llmplan: Command, what: str, words: tuple[str, ...], word: str
     if found["next"].get("peak_bytes") is not None:
         result = answer(llmplan("fit", *words, "--maximize", what, "--json"))["results"][0]["result"]["memory"]
         assert result["peak_bytes"]["value"] <= result["usable_bytes"] < found["next"]["peak_bytes"]
+
+
+def test_the_longest_context_is_all_that_the_cache_holds(llmplan: Command) -> None:
+    run = llmplan("fit", *SERVED, "--devices", "8", "--tp", "8", "--maximize", "context", "--json")
+    found = answer(run)
+    [one] = found["results"]
+    whole = one["inputs"]["input_tokens"] + one["inputs"]["output_tokens"]
+    assert one["result"]["fits"]
+    assert one["result"]["kv_cache"]["max_model_len"] == whole
+    assert one["result"]["kv_cache"]["requests"] >= 1
+    words = ("--devices", "8", "--tp", "8", "--batch", "1", "--output-tokens", f"{one['inputs']['output_tokens']:.0f}")
+    again = llmplan("estimate", *SERVED, *words, "--input-tokens", str(found["maximize"]["next"]["value"]), "--check")
+    assert again.code == 3
+    table = llmplan("fit", *SERVED, "--devices", "8", "--tp", "8", "--maximize", "context").out
+    assert f"a context of {whole:.0f} tokens with the answer" in table
+
+
+def test_the_least_share_of_memory(llmplan: Command) -> None:
+    words = (*SERVED, "--devices", "8", "--tp", "8", "--batch", "4")
+    found = answer(llmplan("fit", *words, "--minimize", "memory-fraction", "--json"))
+    value = found["minimize"]["value"]
+    assert 0 < value < 1
+    assert found["results"][0]["inputs"]["memory_fraction"] == value
+    assert llmplan("estimate", *words, "--memory-fraction", str(value), "--check").code == 0
+    assert llmplan("estimate", *words, "--memory-fraction", f"{value - 0.01:.2f}", "--check").code == 3
+    impossible = llmplan("fit", *words[:-1], "1000000", "--minimize", "memory-fraction")
+    assert impossible.code == 3
+    assert "not even memory_fraction 1" in impossible.err
+
+
+def test_the_fewest_devices(llmplan: Command) -> None:
+    found = answer(llmplan("fit", *SERVED, "--max-devices", "8", "--minimize", "devices", "--json"))
+    same = answer(llmplan("fit", *SERVED, "--max-devices", "8", "--objective", "devices", "--json"))
+    assert found["results"] == same["results"]
+    given = answer(llmplan("fit", *SERVED, "--devices", "8", "--minimize", "devices", "--json"))
+    assert given["results"][0]["inputs"]["devices"] == found["results"][0]["inputs"]["devices"]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +253,10 @@ def test_maximize(llmplan: Command, what: str, words: tuple[str, ...], word: str
         (("--devices", "8", "--pareto", "speed,cost"), "--pareto: expected two of"),
         (("--devices", "8", "--batch", "4"), "--batch goes with workload serve"),
         (("--devices", "8", "--maximize", "seq-len", "--tp", "1,2"), "wants one layout: --tp leaves it open"),
+        (("--devices", "8", "--maximize", "concurrency"), "goes with workload serve"),
+        (("--devices", "8", "--minimize", "memory-fraction"), "goes with workload serve"),
+        (("--devices", "8", "--minimize", "devices", "--maximize", "batch"), "give one of --maximize and --minimize"),
+        (("--minimize", "devices"), "wants the most there may be"),
         (("--devices", "8", "--write-plan", "no/such/folder.yaml"), "cannot be written"),
         (("--devices", "8", "--hardware", "hunderd"), "unknown hardware"),
         (("--devices", "8", "--min-output-tokens-per-second", "5"), "goes with workload serve"),
