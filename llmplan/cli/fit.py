@@ -21,6 +21,7 @@ from llmplan.setup.limits import Limits
 from llmplan.setup.request import request, requests
 
 if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
     from llmplan.search.answers import FitAnswer
     from llmplan.setup.request import Request
 
@@ -111,6 +112,12 @@ def _fit(
             metavar="FILE", help="Write the best as a plan file that `estimate` reads.", rich_help_panel=OUTPUT
         ),
     ] = None,
+    launch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FRAMEWORK", help="Also what starts the best, as `launch` writes it.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
 ) -> None:
     """Find the best layout: every legal tp x pp x vp x cp x ep x dp with sharding, micro-batch and recomputation.
 
@@ -130,6 +137,13 @@ def _fit(
     if maximize is not None and minimize is not None:
         raise InputError("give one of --maximize and --minimize")
     wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
+    if launch is not None:
+        from llmplan.launch.target import target
+        from llmplan.launch.write import meant_for
+
+        if as_json or output != "table" or maximize:
+            raise InputError("--launch goes with the table of layouts; --write-plan and `llmplan launch` with the rest")
+        wanted = meant_for(target(launch), wanted, (*opens, *listed))
     ask = Ask(wanted, {**{name: value for name, value in listed.items() if name not in given}, **opens}, wishes)
     found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize, minimize=minimize)
     _write(found, "json" if as_json else output)
@@ -138,6 +152,31 @@ def _fit(
         raise typer.Exit(THE_ANSWER_IS_NO)
     if write_plan is not None:
         _write_plan(write_plan, found.results[0].inputs)
+    if launch is not None:
+        _start(found, launch, opened)
+
+
+def _start(found: FitAnswer, framework: str, catalog: Catalog) -> None:
+    """What starts the best layout that the framework can run."""
+    from llmplan.answer.resolve import plan_from
+    from llmplan.launch.frame import framed
+    from llmplan.launch.target import target
+
+    problems: InputError | None = None
+    for rank, one in enumerate(found.results, 1):
+        try:
+            started = framed(plan_from(one.inputs, catalog=catalog), target(framework), catalog, None)
+        except InputError as error:
+            problems = problems or error
+            continue
+        if rank > 1:
+            typer.echo(f"note: layout {rank} is the first that {target(framework).name} can run", err=True)
+        for note in started.notes:
+            typer.echo(f"note: {note}", err=True)
+        typer.echo(f"\n{started.text}", nl=False)
+        return
+    assert problems is not None  # there is a result, and none could be started
+    raise problems
 
 
 def _days(days: str | None, hours: float | None) -> str | float | None:

@@ -13,6 +13,10 @@ from llmplan.launch.shape import of_shape
 from llmplan.launch.target import Frame, Target
 from llmplan.setup.options import PlanOptions
 
+ADAPTERS = ("lora_rank", "lora_targets", "quantized_base")
+IDLE = {"lora": (), "pretrain": (*ADAPTERS, "packing"), "serve": ()}
+"""Words that go with other workloads."""
+
 
 @dataclass(slots=True)
 class Words:
@@ -34,11 +38,14 @@ def words_of(
     facts |= stated
     if target.shape and (model := of_shape({**pairs.defaults(target.shape), **found.facts}, target.id)) is not None:
         facts.setdefault("model", model)
-    for name in (*target.relations, "nodes"):
+    for name in ("nodes", *target.relations, "nodes"):  # devices may follow from degrees, and degrees from devices
         facts |= {word: value for word, value in RELATIONS[name].words(facts).items() if word not in stated}
     words = {
         name: value
         for name, value in facts.items()
         if name in PlanOptions.model_fields and value is not None and name not in stated
     }
+    kind = facts.get("workload")
+    idle = () if kind is None else IDLE.get(kind, ADAPTERS)  # a framework has defaults of what is not there
+    words = {name: value for name, value in words.items() if name not in idle}
     return Words(words, found.places, found.unread)

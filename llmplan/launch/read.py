@@ -13,6 +13,7 @@ from llmplan.files import Document, read_text
 from llmplan.launch import text
 from llmplan.launch.facts import words_of
 from llmplan.launch.pairs import Item, same, spelled
+from llmplan.launch.quantities import model_devices
 from llmplan.launch.shell import Script, read_script
 from llmplan.launch.target import Frame, Target, frames, keys_of
 from llmplan.launch.write import PLAN
@@ -128,6 +129,7 @@ def _read_script(target: Target, script: Script, name: str, found: _Found) -> No
 def _read_command(target: Target, words: list[tuple[str, int]], name: str, found: _Found) -> None:
     """Options of a command, those of its frame among them; the first plain word after the program where one counts."""
     settings = (*target.settings, *target.shape)
+    known = {spelled(key) for setting in settings for key in keys_of(setting)}
     switches = {spelled(key) for key in target.switches}
     for setting in settings:
         if setting.default is False or setting.default is True:
@@ -135,14 +137,15 @@ def _read_command(target: Target, words: list[tuple[str, int]], name: str, found
         for keys in (*setting.choices.values(), *(one.keys for one in setting.alternatives)):
             switches |= {spelled(key) for key, value in keys.items() if value is True}
     lists = frozenset(spelled(key) for setting in settings if setting.joined == "spaces" for key in keys_of(setting))
-    items = list(text.read_words(words, frozenset(switches), lists, name))
+    items = list(text.read_words(words, frozenset(switches), lists, name, modules="m" not in known))
     plain = [item for item in items if not item.key]
     if target.positional and target.program[-1] in [item.value for item in plain]:
         after = [item.value for item in plain].index(target.program[-1]) + 1
         if after < len(plain):
             model = plain[after]
             found.items.append(Item(target.settings[0].also[0], model.value, model.line, name))
-    found.items += [item for item in items if item.key]
+    mine = known | {spelled(key) for frame in frames().values() for one in frame.settings for key in keys_of(one)}
+    found.items += [item for item in items if item.key and (not item.key.isupper() or spelled(item.key) in mine)]
     # a variable that nothing sets may hold any options
     found.items += [Item(str(one.value), True, one.line, name) for one in plain if str(one.value).startswith("$")]
 
@@ -164,7 +167,10 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
     """The words: what the target implies, over it the rest of a plan, over it what stands there."""
     known = {**found.rest, **given}
     frame = _frame(target)
-    read = words_of(target, frame, found.items, {**known, **_layers(target, found, known)})
+    known |= _layers(target, found, known)
+    read = words_of(target, frame, found.items, known)
+    if "devices" not in known and "devices" not in read.words and (one := model_devices(read.words)) is not None:
+        read = words_of(target, frame, found.items, {**known, "devices": one})  # one replica, and the batch that it has
     rest = {name: value for name, value in found.rest.items() if name in PlanOptions.model_fields}
     words = {**rest, **read.words}
     words |= {name: value for name, value in rest.items() if same(target.settings, name, value, words[name])}
@@ -178,7 +184,7 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
         if item.line is not None:
             lines[(word,)] = item.line
     file = next((item.file for item in found.items if item.file), COMMAND)
-    return Reading(Document(words, file, lines), tuple(read.unread))
+    return Reading(Document(words, file, lines), tuple(item for item in read.unread if item.value is not None))
 
 
 def _frame(target: Target) -> Frame:

@@ -51,6 +51,12 @@ RELATIONS = {
     "expert_tensor": Relation(training.expert_tensor, _nothing),
     "pipeline_batch": Relation(training.stage_batch, training.of_stage_batch),
     "looped": Relation(training.looped, training.of_looped),
+    "adapters": Relation(training.adapters, training.of_adapters),
+    "stage_file": Relation(training.stage_file, training.of_stage_file),
+    "component": Relation(training.component, training.of_component),
+    "recipe": Relation(training.recipe, training.of_recipe),
+    "swift_command": Relation(training.subcommand, training.of_swift_command),
+    "nemo_command": Relation(training.subcommand, training.of_nemo_command),
     "model_id": _renamed("model", "model_id"),
     "checkpoint": _renamed("model", "checkpoint"),
 }
@@ -60,6 +66,8 @@ DERIVED = frozenset({
     "engine_dp", "attention_dp", "dp_attention", "virtual_layers", "replicated", "sharded", "resharded",
     "shared_context",
     "weight_precision_asked", "kv_precision_asked", "checkpoint", "model_id", "in_host", "expert_tp", "local_batch",
-    "stage_batch", "schedule", "stage_layers",
+    "stage_batch", "schedule", "stage_layers", "target_modules", "target_names", "all_linear", "own_modules",
+    "attention_modules", "mlp_modules", "stage_file", "component", "recipe", "gathered_again", "swift_command", "tuner",
+    "nemo_command",
 })  # fmt: skip
 """Names of facts that are no words of a plan."""

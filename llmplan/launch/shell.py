@@ -76,6 +76,7 @@ def _take(words: list[tuple[str, int]], script: Script, known: dict[str, list[st
     """One statement: an assignment is remembered, a command is kept."""
     while words and words[0][0] in ("export", "exec", "sudo", "nohup", "time", "env"):
         words = words[1:]
+    before: list[tuple[str, int]] = []
     while words and (found := _ASSIGNED.match(words[0][0])) is not None:
         name, more, value = found[1], found[2], found[3]
         if value.startswith("("):
@@ -87,10 +88,11 @@ def _take(words: list[tuple[str, int]], script: Script, known: dict[str, list[st
         rest = shlex.split(value) if " " in value else [value]
         filled = [one for item in rest for one in _filled(item, known)]
         known[name] = [*known.get(name, []), *filled] if more else filled
+        before.append((f"{name}={' '.join(filled)}", words[0][1]))
         words = words[1:]
     if words:
         filled_words = [(one, line) for word, line in words for one in _filled(word, known)]
-        script.commands.append(_without_shell(filled_words))
+        script.commands.append([*before, *_without_shell(filled_words)])
 
 
 def _without_shell(words: list[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -64,6 +64,8 @@ class Frame(Spec):
     settings: tuple[Setting, ...]
     over_nodes: tuple[str, ...] = ()
     """Arguments that it takes where there are several nodes."""
+    form: Literal["flags", "overrides"] = "flags"
+    """`overrides` for variables of the environment, `NAME=value` before the program."""
     around: bool = False
     """Whether it starts one process a node, in which the target's own frame starts the others."""
     head: str = ""
@@ -97,6 +99,8 @@ class Target(Spec):
     """An image of containers that has it."""
     frame: str = ""
     """What starts it unless another is asked for; nothing where it starts its own processes."""
+    own_frame: bool = False
+    """Whether its own settings say nodes and devices."""
     over_nodes: tuple[str, ...] = ()
     """Its own arguments where it runs on several nodes without a frame of its own."""
     file: str = ""

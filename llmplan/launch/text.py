@@ -82,11 +82,12 @@ def _toml(data: Mapping[str, Any], path: str = "") -> str:
 
 
 def read_words(
-    words: Sequence[tuple[str, int]], switches: frozenset[str], lists: frozenset[str], file: str
+    words: Sequence[tuple[str, int]], switches: frozenset[str], lists: frozenset[str], file: str, *, modules: bool
 ) -> Iterator[Item]:
     """Items of a command line; a word that no option takes has the key "".
 
-    switches: options that take no value; lists: those that take all words up to the next option.
+    switches: options that take no value; lists: those that take all words up to the next option; modules: whether -m
+    stands before a module of Python.
     """
     index = 0
     while index < len(words):
@@ -96,7 +97,7 @@ def read_words(
         if override is not None:
             yield from _flat(override[1], _typed(override[2]), line, file)
             continue
-        if not _is_option(word) or (words[index - 2][0].startswith("python") and word in ("-m", "-u")) or word == "-m":
+        if not _is_option(word) or word == "-u" or (word == "-m" and modules):
             yield Item("", word, line, file)
             continue
         key, equals, value = word.partition("=")

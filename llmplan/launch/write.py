@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,35 +11,17 @@ from llmplan.answer.resolve import Plan
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.launch import pairs, text
+from llmplan.launch.cannot import faults_of
 from llmplan.launch.checkpoints import checkpoint
 from llmplan.launch.facts import words_of
-from llmplan.launch.relations import RELATIONS
-from llmplan.launch.shape import shape_facts
-from llmplan.launch.target import Frame, Setting, Target, frames
-from llmplan.serving.plan import ServingPlan
-from llmplan.setup.layout import Layout
+from llmplan.launch.of_plan import facts_of
+from llmplan.launch.target import Frame, Target, frames
 from llmplan.setup.request import Request
-from llmplan.training.plan import TrainingPlan
 
 PLAN = "# plan: "
 """What stands before the words that a framework does not take; read back with the rest."""
-NAMED = ("steps", "tokens", "prefill_devices")
-NOT_SAID = (
-    "load",
-    "batch",
-    "request_rate",
-    "input_tokens",
-    "output_tokens",
-    "acceptance",
-    "max_ttft",
-    "max_ttft_p95",
-    "max_tpot",
-)
-"""Words of a deployment that are of its requests, not of the engine."""
 STARTS = ("bash", "python", "torchrun", "deepspeed")
 """Programs that others start."""
-NONE = ("none", "false", "1", "0")
-"""Values with which a word asks for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +59,17 @@ class Launch:
 class _Said:
     """What the settings of a target and of its frame say."""
 
+    positional: list[pairs.Item] = field(default_factory=list)
     target: list[tuple[str, Any]] = field(default_factory=list)
     frame: list[tuple[str, Any]] = field(default_factory=list)
 
 
-def meant_for(target: Target, wanted: Request) -> Request:
-    """A request as this framework runs it: its stack, and what it decides by itself, where nothing else was said."""
-    said = wanted.options.said()
+def meant_for(target: Target, wanted: Request, others: Iterable[str] = ()) -> Request:
+    """A request as this framework runs it: its stack, and what it decides by itself, where nothing else was said.
+
+    others: words that are said elsewhere (the lists and ranges of a search).
+    """
+    said = {*wanted.options.said(), *others}
     changes: dict[str, Any] = {"stack": target.stacks[0]} | target.implied
     if len(target.workloads) == 1:
         changes["workload"] = target.workloads[0]
@@ -96,10 +82,15 @@ def launch(plan: Plan, target: Target, catalog: Catalog, launcher: str | None = 
     launcher: what starts it on many devices, instead of the target's own.
     """
     frame, around = _frames(target, launcher)
-    facts, notes = _facts(plan, target, catalog)
+    facts, notes = facts_of(plan, target, catalog)
     settings = (*target.settings, *target.shape)
-    said = _Said([*pairs.written(settings, facts)], [*pairs.written(frame.settings, facts)] if frame else [])
-    faults = _faults(plan, target, facts, said, settings)
+    said = _Said(
+        _named(target, facts),
+        [*pairs.written(settings, facts)],
+        [*pairs.written(frame.settings, facts)] if frame else [],
+    )
+    items = [*said.positional, *(pairs.Item(key, value) for key, value in said.target)]
+    faults = faults_of(plan, target, facts, items, settings)
     if faults:
         raise InputError([Fault(f"{target.name} {target.version}: {fault}") for fault in faults])
     if plan.stack.id not in target.stacks:
@@ -111,6 +102,12 @@ def launch(plan: Plan, target: Target, catalog: Catalog, launcher: str | None = 
         words = _around(around, facts, words)
         before = around.head if facts["nodes"] > 1 else ""
     return Launch(target, tuple(words), files, rest, facts["nodes"], facts["node_devices"], before, tuple(notes))
+
+
+def _named(target: Target, facts: Mapping[str, Any]) -> list[pairs.Item]:
+    """The word that stands right after the program, under the name that it is read by."""
+    found = [one for one in target.settings if one.word == target.positional]
+    return [pairs.Item(one.also[0], facts[one.word]) for one in found]
 
 
 def _frames(target: Target, launcher: str | None) -> tuple[Frame | None, Frame | None]:
@@ -129,105 +126,6 @@ def _around(frame: Frame, facts: Mapping[str, Any], words: list[str]) -> list[st
     return [*start, "bash", "-c", inside.replace(" \\\n ", "").strip()]
 
 
-def _facts(plan: Plan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
-    """Words of the plan, what follows from them, and notes."""
-    facts, notes = plan.words(), list[str]()
-    facts |= {"model_layers": plan.model.layer_count, "model_id": plan.model.name}
-    if any(setting.word in ("checkpoint", "model") for setting in target.settings):
-        name, known = checkpoint(plan, catalog)
-        facts["checkpoint"] = name
-        if not known:
-            notes.append(f"no checkpoint of {name} is known to the catalogue: put its name or path in its place")
-    if target.shape:
-        known_words = frozenset(setting.word for setting in target.shape)
-        try:
-            facts |= shape_facts(_spec(plan, catalog), known_words)
-        except InputError as error:
-            raise InputError([Fault(f"{target.name}: {fault.message}") for fault in error.faults]) from None
-    if isinstance(plan, ServingPlan):
-        facts |= _asked(plan)
-    for name in ("nodes", *target.relations):
-        facts |= RELATIONS[name].further(facts)
-    return facts, notes
-
-
-def _spec(plan: Plan, catalog: Catalog) -> Any:
-    """The model as it is written: by its name, or in the plan itself."""
-    from llmplan.catalog.load_model import find_model
-    from llmplan.files import Document
-    from llmplan.model.spec import model_spec
-
-    model = plan.words()["model"]
-    return model_spec(Document(model, "model")) if isinstance(model, dict) else find_model(model, catalog).spec
-
-
-def _asked(plan: ServingPlan) -> dict[str, Any]:
-    """Precisions that the engine does not come to by itself."""
-    from llmplan.serving.defaults import kv_precision
-
-    work, device = plan.workload, plan.device
-    found: dict[str, Any] = {}
-    if not plan.as_released:
-        found["weight_precision_asked"] = work.weight_precision
-    if work.kv_precision != kv_precision(plan.model, work.activation_precision, plan.engine.policy, device):
-        found["kv_precision_asked"] = work.kv_precision
-    return found
-
-
-def _faults(
-    plan: Plan, target: Target, facts: Mapping[str, Any], said: _Said, settings: tuple[Setting, ...]
-) -> list[str]:
-    """What the framework cannot do: words it has no value for, and words that would be read back as others."""
-    words = plan.words()
-    if words.get("workload", "pretrain") not in target.workloads:
-        return [f"is for {' and '.join(target.workloads)}, and the workload is {words.get('workload')}"]
-    wrong = dict.fromkeys(pairs.unsayable(settings, facts))
-    back = words_of(target, None, [pairs.Item(key, value) for key, value in said.target]).words
-    for name in _decided(plan):
-        value = words.get(name)
-        if _idle(name, words):
-            continue
-        if value is None or name in target.elsewhere or f"{name}_asked" in facts or name in wrong:
-            continue
-        got = back.get(name)
-        silent = any(setting.word == name and pairs.plain(value) in setting.silent for setting in settings)
-        missing = got is None and not silent and pairs.plain(value) not in NONE and name not in _derivable(target)
-        if missing or (got is not None and not pairs.same(settings, name, got, value)):
-            wrong[name] = None
-    return [_fault(target, name, facts.get(name), back.get(name)) for name in wrong]
-
-
-def _idle(name: str, words: Mapping[str, Any]) -> bool:
-    """Whether a word means nothing beside the others of this plan."""
-    if name == "sequence_parallel":
-        return words.get("tp") == 1
-    return name == "offload_optimizer" and bool(words.get("offload_parameters"))
-
-
-def _decided(plan: Plan) -> tuple[str, ...]:
-    """Words that the way it runs depends on."""
-    if isinstance(plan, ServingPlan):
-        own = (*type(plan.workload).model_fields, "prefill_devices")
-        layout = ("tp", "pp", "cp", "ep", "dp")
-        derived = ("weight_precision", "activation_precision", "kv_precision")
-        return tuple(name for name in (*layout, *own) if name not in (*NOT_SAID, *derived))
-    assert isinstance(plan, TrainingPlan)
-    own = tuple(name for name in type(plan.workload).model_fields if name != "tokens")
-    return (*Layout.model_fields, *own)
-
-
-def _derivable(target: Target) -> frozenset[str]:
-    """Words that follow from the devices, which a frame or another option says."""
-    return frozenset({"dp", "global_batch"} if {"accumulation", "micro_batch"} & {*target.relations} else {"dp"})
-
-
-def _fault(target: Target, name: str, value: Any, got: Any) -> str:
-    word = name.removesuffix("_asked")
-    shown = pairs.plain(value)
-    why = target.cannot.get(word) or (f"it is {pairs.plain(got)}" if got is not None else "it has no option for it")
-    return f"{word} {shown}: {why}"
-
-
 def _parts(
     target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Said
 ) -> tuple[dict[str, str], list[str]]:
@@ -235,20 +133,20 @@ def _parts(
     in_file = [(key, value) for key, value in said.target if target.file and not key.startswith("-")]
     options = [(key, value) for key, value in said.target if (key, value) not in in_file]
     files = {target.file: text.file_text(in_file, target.file)} if target.file else {}
-    program = [*target.program]
+    program = [one.format_map(facts) if one.startswith("{") else one for one in target.program]
     if target.positional:
         program.append(str(facts[target.positional]))
     if target.file:
         program += [one.replace("{file}", target.file) for one in target.file_option]
     program += text.arguments(options, target.form)
-    if facts["nodes"] > 1 and frame is None:
+    if facts["nodes"] > 1 and frame is None and not target.own_frame:
         if not target.over_nodes:
             raise InputError(Fault(f"{target.name}: {facts['devices']} devices are {facts['nodes']} nodes, and it runs "
                                    "on one; name what starts it on several (--launcher)"))  # fmt: skip
         program += [one.replace("{nodes}", str(facts["nodes"])) for one in target.over_nodes]
     if frame is None:
         return files, ["python", *program] if _is_python(program) else program
-    start = [*frame.program, *text.arguments(said.frame, "flags")]
+    start = [*frame.program, *text.arguments(said.frame, frame.form)]
     return files, [*start, *(frame.over_nodes if facts["nodes"] > 1 else ()), *program]
 
 
@@ -261,11 +159,15 @@ def _rest(
 ) -> dict[str, Any]:
     """Words of the plan that what is written does not give back."""
     framed = [*pairs.written(frame.settings, facts)] if frame is not None else []
-    items = [pairs.Item(key, value) for key, value in (*said.target, *framed)]
+    items = [*said.positional, *(pairs.Item(key, value) for key, value in (*said.target, *framed))]
     back = words_of(target, frame, items).words
+    if "devices" not in back:  # it runs on all that there are
+        back = words_of(target, frame, items, {"devices": facts["devices"]}).words
     back.setdefault("stack", target.stacks[0])
     if len(target.workloads) == 1:
         back.setdefault("workload", target.workloads[0])
+    if "adapters" in target.relations and "lora_targets" in back:
+        back["lora_targets"] = plan.words().get("lora_targets")  # other names of the same matrices
     if "checkpoint" in target.relations and checkpoint(plan, catalog)[1]:
         back["model"] = plan.words()["model"]  # the checkpoint has another name, and means the same model
     return {

@@ -12,19 +12,22 @@ from hypothesis import strategies as st
 from llmplan.answer.resolve import Plan, resolve
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
+from llmplan.launch.cannot import NOT_SAID
 from llmplan.launch.frame import framed
 from llmplan.launch.read import read_launch
 from llmplan.launch.target import Target, target, targets
-from llmplan.launch.write import NOT_SAID, launch, meant_for
+from llmplan.launch.write import launch, meant_for
+from llmplan.model.adapters import adapters_of
 from llmplan.setup.options import MONEY_WORDS, RUN_WORDS
 from llmplan.setup.request import Request, request, requests
+from llmplan.training.plan import TrainingPlan
 
 NOT_OF_A_FRAMEWORK = {
     *NOT_SAID, *MONEY_WORDS, *RUN_WORDS, "model", "hardware", "device_memory", "cluster", "devices_per_node", "stack",
     "stack_version", "limits", "tokens", "activation_precision", "weight_precision", "kv_precision",
 }  # fmt: skip
 """Words of a machine, a load, a bill; precisions stand there where they are not those of the release."""
-IDLE = {"dp", "sequence_parallel", "offload_optimizer", "optimizer"}
+IDLE = {"dp", "sequence_parallel", "offload_optimizer", "optimizer", "draft_tokens", "zero"}
 """What follows from the devices, means nothing beside others, or is one of two that a framework has one name for."""
 ADAPTERS = ("lora_rank", "lora_targets", "quantized_base")
 SERVE, TRAIN = ("llama-3.1-8b", "llama-3.3-70b", "qwen3-30b-a3b", "deepseek-v3-671b"), (
@@ -105,21 +108,30 @@ def read_back(framework: Target, text: str, given: dict[str, Any]) -> tuple[Plan
 
 def words(plan: Plan) -> dict[str, Any]:
     """Words of a plan; a checkpoint and the entry that it has the shape of are one model."""
-    return plan.words() | {"model": plan.model.name}
+    return plan.words() | {"model": plan.model.name} | ({"lora_targets": matrices(plan)} if is_lora(plan) else {})
+
+
+def is_lora(plan: Plan) -> bool:
+    return isinstance(plan, TrainingPlan) and plan.lora
+
+
+def matrices(plan: Plan) -> set[str]:
+    """What has adapters; several names mean the same."""
+    assert isinstance(plan, TrainingPlan)
+    layers = plan.model.layers
+    return {one.name for layer in layers for one in adapters_of(plan.model, layer, plan.workload.lora_targets)}
 
 
 def as_asked(drawn: dict[str, Any], framework: Target, share: dict[str, Any]) -> dict[str, Any]:
     """Drawn words drawn closer to what the framework can do, so that most of them are a plan of it."""
-    kept = drawn | {name: value for name, value in framework.implied.items() if name in drawn or name == "workload"}
+    kept = {**drawn, **{name: value for name, value in share.items() if name in drawn}}
+    kept |= {name: value for name, value in framework.implied.items() if name in drawn or name == "workload"}
     if kept.get("workload") not in framework.workloads:
         kept["workload"] = framework.workloads[0]
     if kept["workload"] != "lora":
         kept = {
             name: value for name, value in kept.items() if name not in ("lora_rank", "lora_targets", "quantized_base")
         }
-    for name, value in share.items():
-        if name in kept:
-            kept[name] = value
     return kept
 
 
@@ -128,13 +140,14 @@ def as_asked(drawn: dict[str, Any], framework: Target, share: dict[str, Any]) ->
 def test_plan_launch_plan_is_the_identity(name: str, data: st.DataObject) -> None:
     framework = target(name)
     drawn = data.draw(serving() if framework.workloads == ("serve",) else training())
-    plan = plan_for(framework, as_asked(drawn, framework, {}))
-    if plan is None:
-        plan = plan_for(framework, as_asked(drawn, framework, PLAIN))
+    ways = ({}, PLAIN, PLAIN | {"zero": 0}, PLAIN | {"zero": 1, "sequence_parallel": True})
+    plans = (plan_for(framework, as_asked(drawn, framework, way)) for way in ways)
+    plan = next((one for one in plans if one is not None), None)
     if plan is None:
         return
     started = launch(plan, framework, catalog())
-    assert set(started.rest) <= NOT_OF_A_FRAMEWORK | {*framework.elsewhere} | IDLE
+    beside = set() if framework.frame or framework.own_frame or framework.workloads == ("serve",) else {"devices"}
+    assert set(started.rest) <= NOT_OF_A_FRAMEWORK | {*framework.elsewhere} | IDLE | beside
     again, unread = read_back(framework, started.script, {})
     assert unread == []
     assert words(again) == words(plan)

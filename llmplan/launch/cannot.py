@@ -1,0 +1,103 @@
+"""What a framework cannot do of a plan: words that it has no value for, or that would be read back as others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmplan.answer.resolve import Plan
+from llmplan.launch import pairs
+from llmplan.launch.facts import words_of
+from llmplan.launch.target import Setting, Target
+from llmplan.launch.training_relations import ALL
+from llmplan.serving.plan import ServingPlan
+from llmplan.setup.layout import Layout
+from llmplan.training.plan import TrainingPlan
+
+NOT_SAID = (
+    "load",
+    "batch",
+    "request_rate",
+    "input_tokens",
+    "output_tokens",
+    "acceptance",
+    "max_ttft",
+    "max_ttft_p95",
+    "max_tpot",
+)
+"""Words of a deployment that are of its requests, not of the engine."""
+NAMED = {"component": "model", "model_id": "model", "stage_file": "zero and what is in host memory"}
+"""Facts that are no words of a plan, as a person knows them."""
+NONE = ("none", "false", "1", "0")
+"""Values with which a word asks for nothing."""
+
+
+def faults_of(
+    plan: Plan, target: Target, facts: Mapping[str, Any], items: list[pairs.Item], settings: tuple[Setting, ...]
+) -> list[str]:
+    """What the framework cannot do: words it has no value for, and words that would be read back as others."""
+    words = plan.words()
+    if words.get("workload", "pretrain") not in target.workloads:
+        return [f"is for {' and '.join(target.workloads)}, and the workload is {words.get('workload')}"]
+    wrong = dict.fromkeys(pairs.unsayable(settings, facts))
+    whole = all(name in words for name in wrong)  # else words are missing because what they follow from is
+    back = words_of(target, None, items).words
+    for name in _decided(plan):
+        value = words.get(name)
+        if _idle(name, words):
+            continue
+        if value is None or name in target.elsewhere or f"{name}_asked" in facts or name in wrong:
+            continue
+        got = back.get(name)
+        silent = any(setting.word == name and pairs.plain(value) in setting.silent for setting in settings)
+        if name == "lora_targets" and _same_modules(got, facts):
+            continue
+        missing = (
+            whole and got is None and not silent and pairs.plain(value) not in NONE and name not in _derivable(target)
+        )
+        if missing or (got is not None and not pairs.same(settings, name, got, value)):
+            wrong[name] = None
+    return [_fault(target, name, facts.get(name), back.get(name)) for name in wrong]
+
+
+def _same_modules(got: Any, facts: Mapping[str, Any]) -> bool:
+    """Whether names mean the matrices that the plan's words mean."""
+    asked: list[str] = facts["module_names"]
+    every: list[str] = facts["all_names"]
+    meant = (sorted(asked), sorted(every if asked == [ALL] else asked))
+    return isinstance(got, list) and sorted(map(str, got)) in meant
+
+
+def _idle(name: str, words: Mapping[str, Any]) -> bool:
+    """Whether a word means nothing beside the others of this plan."""
+    if name == "sequence_parallel":
+        return bool(words.get("tp") == 1)
+    if name == "zero":
+        return bool(words.get("devices") == 1)
+    if name == "draft_tokens":
+        return bool(words.get("speculation", "none") == "none")
+    return name == "offload_optimizer" and bool(words.get("offload_parameters"))
+
+
+def _decided(plan: Plan) -> tuple[str, ...]:
+    """Words that the way it runs depends on."""
+    if isinstance(plan, ServingPlan):
+        own = (*type(plan.workload).model_fields, "prefill_devices")
+        layout = ("tp", "pp", "cp", "ep", "dp")
+        derived = ("weight_precision", "activation_precision", "kv_precision")
+        return tuple(name for name in (*layout, *own) if name not in (*NOT_SAID, *derived))
+    assert isinstance(plan, TrainingPlan)
+    own = tuple(name for name in type(plan.workload).model_fields if name != "tokens")
+    return (*Layout.model_fields, *own)
+
+
+def _derivable(target: Target) -> frozenset[str]:
+    """Words that follow from the devices, which a frame or another option says."""
+    return frozenset({"dp", "global_batch"} if {"accumulation", "micro_batch"} & {*target.relations} else {"dp"})
+
+
+def _fault(target: Target, name: str, value: Any, got: Any) -> str:
+    word = name.removesuffix("_asked")
+    shown = pairs.plain(value)
+    why = target.cannot.get(word) or (f"it is {pairs.plain(got)}" if got is not None else "it has no option for it")
+    return f"{NAMED.get(word, word)} {shown}: {why}"

@@ -1,0 +1,76 @@
+"""Words of a plan, and what follows from them and from its model: all that a target may have a name for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmplan.answer.resolve import Plan
+from llmplan.catalog.catalog import Catalog
+from llmplan.errors import Fault, InputError
+from llmplan.launch.checkpoints import checkpoint
+from llmplan.launch.relations import RELATIONS
+from llmplan.launch.shape import shape_facts
+from llmplan.launch.target import Target
+from llmplan.launch.training_relations import ALL
+from llmplan.model.adapters import adapters_of
+from llmplan.serving.plan import ServingPlan
+from llmplan.training.plan import TrainingPlan
+
+
+def facts_of(plan: Plan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
+    """Words of the plan, what follows from them, and notes."""
+    facts, notes = plan.words(), list[str]()
+    facts |= {"model_layers": plan.model.layer_count, "model_id": plan.model.name}
+    if any(setting.word in ("checkpoint", "model") for setting in target.settings):
+        name, known = checkpoint(plan, catalog)
+        facts["checkpoint"] = name
+        if not known:
+            notes.append(f"no checkpoint of {name} is known to the catalogue: put its name or path in its place")
+    if target.shape:
+        known_words = frozenset(setting.word for setting in target.shape)
+        try:
+            facts |= shape_facts(_spec(plan, catalog), known_words)
+        except InputError as error:
+            raise InputError([Fault(f"{target.name}: {fault.message}") for fault in error.faults]) from None
+    if isinstance(plan, ServingPlan):
+        facts |= _asked(plan)
+    elif plan.lora:
+        facts |= _modules(plan)
+    for name in ("nodes", *target.relations):
+        facts |= RELATIONS[name].further(facts)
+    return facts, notes
+
+
+def _spec(plan: Plan, catalog: Catalog) -> Any:
+    """The model as it is written: by its name, or in the plan itself."""
+    from llmplan.catalog.load_model import find_model
+    from llmplan.files import Document
+    from llmplan.model.spec import model_spec
+
+    model = plan.words()["model"]
+    return model_spec(Document(model, "model")) if isinstance(model, dict) else find_model(model, catalog).spec
+
+
+def _modules(plan: TrainingPlan) -> dict[str, Any]:
+    """Names of the matrices that have adapters, and of all that may, as the model's own modules are called."""
+
+    def names(targets: tuple[str, ...]) -> list[str]:
+        found = (one for layer in plan.model.layers for one in adapters_of(plan.model, layer, targets))
+        return list(dict.fromkeys(one.name.rpartition(".")[2] for one in found))
+
+    targets = plan.workload.lora_targets
+    every = names((ALL,))
+    return {"module_names": [ALL] if targets == (ALL,) else names(targets), "all_names": every}
+
+
+def _asked(plan: ServingPlan) -> dict[str, Any]:
+    """Precisions that the engine does not come to by itself."""
+    from llmplan.serving.defaults import kv_precision
+
+    work, device = plan.workload, plan.device
+    found: dict[str, Any] = {}
+    if not plan.as_released:
+        found["weight_precision_asked"] = work.weight_precision
+    if work.kv_precision != kv_precision(plan.model, work.activation_precision, plan.engine.policy, device):
+        found["kv_precision_asked"] = work.kv_precision
+    return found
