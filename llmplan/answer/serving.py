@@ -81,6 +81,18 @@ class CacheAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixAnswer:
+    """What prompts find in a prefix cache."""
+
+    hit_tokens: Amount
+    """Of a prompt, read from the cache."""
+    computed_tokens: Amount
+    """Of a prompt, the rest."""
+    room_tokens: Amount
+    """That prefixes of requests to come may take in all caches, beside what is in flight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServingThroughputAnswer:
     """Of all devices."""
 
@@ -151,6 +163,7 @@ class ServingResult:
     """`marginal` where the limit lies inside the band."""
     memory: ServingMemoryAnswer
     kv_cache: CacheAnswer | None = None
+    prefix_cache: PrefixAnswer | None = None
     throughput: ServingThroughputAnswer
     latency: LatencyAnswer
     load: LoadAnswer
@@ -178,6 +191,7 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
         engine_version=found.version, rules_version=found.plan.engine.rules or None,
         fits=found.fits, verdict=found.verdict, memory=_memory(found),
         kv_cache=_cache(found, found.kv_tokens) if found.kv_tokens else None,
+        prefix_cache=_prefix(found),
         throughput=ServingThroughputAnswer(
             output_tokens_per_second=found.output_tokens_per_second, requests_per_second=found.requests_per_second
         ),
@@ -217,6 +231,14 @@ def _cache(found: ServingEstimate, tokens: Interval) -> CacheAnswer:
         max_model_len=float(memory.longest_request), requests=float(memory.requests),
         precision=found.plan.workload.kv_precision, printed=printed,
     )  # fmt: skip
+
+
+def _prefix(found: ServingEstimate) -> PrefixAnswer | None:
+    work, room = found.plan.workload, found.prefix_room
+    if room is None:
+        return None
+    hit = work.input_tokens - work.computed_tokens
+    return PrefixAnswer(hit_tokens=hit, computed_tokens=work.computed_tokens, room_tokens=room)
 
 
 def _load(found: ServingEstimate) -> LoadAnswer:

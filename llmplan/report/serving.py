@@ -105,6 +105,10 @@ def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
         yield "cache holds", f"{count(tokens.value)} tokens, {count(tokens.low)}-{count(tokens.high)}, all devices"
         yield "resident at once", f"{plain(result.load.resident_sequences, 6)} requests of these lengths"
         yield "longest sequence", _longest(result.kv_cache.longest_tokens, result.model.max_context)
+    if result.prefix_cache is not None and result.fits:
+        found = result.prefix_cache
+        hits = f"{count(found.hit_tokens)} tokens of a prompt hit, {count(found.computed_tokens)} are computed"
+        yield "prefixes", f"{hits}; room for {count(found.room_tokens)} tokens of others"
 
 
 def _groups(result: ServingResult) -> str:

@@ -24,6 +24,7 @@ from llmplan.serving.loads import (
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split, split_capacity
+from llmplan.serving.prefix import prefix_room
 from llmplan.serving.targets import figures, missed
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
@@ -92,6 +93,14 @@ class ServingEstimate:
         return self.sequences / real(busy_replicas(work, real(self.replicas)))
 
     @property
+    def prefix_room(self) -> float | None:
+        """Tokens of prefixes that stay in the caches beside what is in flight [1]; None without a prefix cache."""
+        work = self.plan.workload
+        if work.prefix_hit is None:
+            return None
+        return prefix_room(work, real(self.memory.kv_tokens), self.sequences)
+
+    @property
     def answers(self) -> bool:
         """Whether it fits, keeps up and meets its targets."""
         return self.fits and self.stable and not self.missed
@@ -156,6 +165,17 @@ def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:
     return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
 
 
+def _prefix_remark(found: ServingEstimate) -> Iterator[PlanWarning]:
+    """Whether the prefixes that are counted on have a place until they are asked for."""
+    work, room = found.plan.workload, found.prefix_room
+    if room is None or not found.fits:
+        return
+    each = work.input_tokens - work.computed_tokens
+    wanted = found.sequences if work.turns is not None else 1.0
+    if room < wanted * each:
+        yield warning("LP025", room=f"{room:,.0f}", wanted=f"{wanted:,.0f}", each=f"{each:,.0f}")
+
+
 def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     """What the numbers say that should be known."""
     work = found.plan.workload
@@ -171,3 +191,4 @@ def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     longest = real(found.memory.longest)
     if found.fits and work.input_tokens + work.output_tokens > longest:
         yield warning("LP024", longest=round(longest))
+    yield from _prefix_remark(found)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, real, where
+from llmplan.formulas.prefix import as_if_read_whole
 from llmplan.formulas.speculation import accepted_tokens
 from llmplan.formulas.step import host_bound_seconds
 from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Layer, Model
+from llmplan.serving.prefix import prefix_seconds
 from llmplan.software.coefficients import Coefficients
 from llmplan.work.communication import expert_parallel_seconds, tensor_parallel_seconds
 from llmplan.work.elementwise import operations
@@ -33,7 +35,8 @@ class Replica:
     """One copy of the model as an engine runs it: layers, layout, kernels and links, fitted coefficients applied.
 
     dispatch_bytes: of an element on the way to its expert [bytes]; drafted: tokens that are drafted for a sequence and
-    checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1].
+    checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1]; prefix: tokens
+    of a prompt that are cached before it is read [1].
     """
 
     model: Model
@@ -44,6 +47,7 @@ class Replica:
     numbers: Coefficients
     drafted: float = 0.0
     written: float = 1.0
+    prefix: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         written = real(accepted_tokens(drafted, work.acceptance or policy.acceptance))
     return Replica(
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
-        drafted, written,
+        drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0,
     )  # fmt: skip
 
 
@@ -115,7 +119,8 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     """One iteration of one replica.
 
     decoding: sequences that get one token more [1]; context: tokens that each of them has, on average [1];
-    prompt: tokens of prompts read in this iteration [1]; length: of one prompt [1]. Either may be 0.
+    prompt: tokens of prompts computed in this iteration [1]; length: of one prompt, without its cached prefix [1].
+    Either may be 0.
     Under pipeline parallelism: a round in which every stage sees every pp-th part of the batch once; every stage holds
     1/pp of the layers and sees pp parts in a round, so that sums over all layers stay as they are.
     """
@@ -123,7 +128,11 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     decoding, prompt = decoding / pp, prompt / pp
     work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
     for layer in at.model.layers:
-        flow = layer_flow(at.model, layer, decoding, context, prompt, length, 1.0 + at.drafted)
+        whole = as_if_read_whole(length, at.prefix) if at.prefix else length
+        flow = layer_flow(at.model, layer, decoding, context, prompt, whole, 1.0 + at.drafted)
+        if at.prefix:
+            found = prefix_seconds(layer, at.prefix, prompt / maximum(length, 1.0), layout, at.kernels)
+            work = work + Parts(attention=found) * real(layer.count)
         count = real(layer.count)
         work = work + forward(layer, flow, layout, at.kernels) * count
         some = where(flow.rows > 0, count, 0.0)

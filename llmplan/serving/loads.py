@@ -60,12 +60,12 @@ class _Pace:
 def decode_step(at: Replica, work: ServingWorkload, sequences: Num) -> Step:
     """A step that only decodes, half-way through the answers."""
     context = work.input_tokens + work.output_tokens / 2.0
-    return iteration(at, sequences, context, 0.0, work.input_tokens)
+    return iteration(at, sequences, context, 0.0, work.computed_tokens)
 
 
 def prefill_step(at: Replica, work: ServingWorkload, prompt: Num) -> Step:
     """A step that only reads `prompt` tokens of prompts."""
-    return iteration(at, 0.0, 0.0, prompt, work.input_tokens)
+    return iteration(at, 0.0, 0.0, prompt, work.computed_tokens)
 
 
 def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) -> Num:
@@ -73,8 +73,8 @@ def prefill_tokens(work: ServingWorkload, policy: ServingPolicy, requests: Num) 
     where steps are not mixed."""
     most: Num = real(policy.max_batch_tokens)
     if not policy.mixed_steps:
-        most = maximum(most, work.input_tokens)
-    return minimum(most, work.input_tokens * maximum(requests, 1.0))
+        most = maximum(most, work.computed_tokens)
+    return minimum(most, work.computed_tokens * maximum(requests, 1.0))
 
 
 def decoding_steps(at: Replica, work: ServingWorkload) -> Num:
@@ -99,11 +99,11 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     once = prefill_step(at, work, prompt).total
     if policy.mixed_steps and work.output_tokens > 1.0:
         context = work.input_tokens + work.output_tokens / 2.0
-        added = iteration(at, sequences, context, prompt, work.input_tokens).total - decode
-        chunks = sequences * work.input_tokens / prompt
+        added = iteration(at, sequences, context, prompt, work.computed_tokens).total - decode
+        chunks = sequences * work.computed_tokens / prompt
         shared = minimum(1.0, (work.output_tokens - 1.0) / at.written / chunks)
         once = shared * added + (1.0 - shared) * once
-    return _Pace(decode, once * work.input_tokens / prompt)
+    return _Pace(decode, once * work.computed_tokens / prompt)
 
 
 def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Response:
@@ -133,7 +133,7 @@ def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batc
 def _wave(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> tuple[Num, Num]:
     """Prefill of so many sequences, and one decoding step of them [s]."""
     prompt = prefill_tokens(work, policy, sequences)
-    steps = maximum(sequences * work.input_tokens / prompt, 1.0)
+    steps = maximum(sequences * work.computed_tokens / prompt, 1.0)
     return prefill_step(at, work, prompt).total * steps, decode_step(at, work, sequences).total
 
 
@@ -156,7 +156,7 @@ def closed_loop(
     queued = batch - here
     wait = cycle * queued / here
     alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
-    own = maximum(now.prefill, alone * maximum(1.0, work.input_tokens / real(policy.max_batch_tokens)))
+    own = maximum(now.prefill, alone * maximum(1.0, work.computed_tokens / real(policy.max_batch_tokens)))
     outside = outside_seconds(at, here * copies)
     ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
     burst = outside + wait + own + others / 2.0
@@ -196,9 +196,9 @@ def open_arrivals(
     busy = minimum(rate * now.prefill, 0.98)
     tpot = now.decode / at.written / (1.0 - busy)
     alone = iteration(
-        at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.input_tokens
+        at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.computed_tokens
     )
-    own = alone.total * maximum(1.0, work.input_tokens / real(policy.max_batch_tokens))
+    own = alone.total * maximum(1.0, work.computed_tokens / real(policy.max_batch_tokens))
     # where nothing is written, all that waits is read in the next batch: no queue of single prefills
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
     queue = where(more > 0, single_server_wait(rate, now.prefill), 0.0)

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from llmplan.formulas.numeric import real
+from llmplan.formulas.prefix import computed_tokens
 from llmplan.schema import Spec
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
@@ -34,6 +36,10 @@ class ServingWorkload(Spec):
     """Tokens of a prompt (mean)."""
     output_tokens: RequestTokens = 256.0
     """Tokens of an answer (mean)."""
+    prefix_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of a prompt's tokens that are in the cache already; None: no prefix cache."""
+    turns: Count | None = None
+    """Turns of a conversation, whose prompts hold the turns before; `input_tokens` is the mean of all of them."""
     weight_precision: StoragePrecision = "bf16"
     activation_precision: StoragePrecision = "bf16"
     """Inputs of matrix products: with `fp8` both sides are, with `bf16` weights are widened on the fly."""
@@ -62,6 +68,11 @@ class ServingWorkload(Spec):
     """Limit on the time to first token of 95 of 100 requests [s]."""
     max_tpot: Annotated[float, Field(gt=0)] | None = None
     """Limit on the time per output token [s]."""
+
+    @property
+    def computed_tokens(self) -> float:
+        """Tokens of a prompt that are computed, beside those that hit [1]."""
+        return real(computed_tokens(self.input_tokens, self.prefix_hit or 0.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,13 +101,13 @@ def split_capacity(pools: Pools, work: ServingWorkload, policy: ServingPolicy, p
 def read_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:
     """Prefill of one request in a full step [s]."""
     prompt = prefill_tokens(work, policy, real(policy.max_batch_tokens))
-    return prefill_step(pools.prefill, work, prompt).total * work.input_tokens / prompt
+    return prefill_step(pools.prefill, work, prompt).total * work.computed_tokens / prompt
 
 
 def read_alone(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:
     """Prefill of one request by itself, in as many steps as its prompt needs [s]."""
     prompt = prefill_tokens(work, policy, 1.0)
-    return prefill_step(pools.prefill, work, prompt).total * work.input_tokens / prompt
+    return prefill_step(pools.prefill, work, prompt).total * work.computed_tokens / prompt
 
 
 def transfer_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:

@@ -23,6 +23,7 @@ from llmplan.serving.defaults import (
     weight_precision,
 )
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
+from llmplan.serving.prefix import hit_of
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.checks import common_remarks, layout_problems, stack_remarks
 from llmplan.setup.codes import warning
@@ -165,6 +166,7 @@ def _workload(
     words: dict[str, Any] = {
         "load": load, "batch": batch, "request_rate": said.request_rate,
         "input_tokens": inputs, "output_tokens": outputs,
+        "prefix_hit": hit_of(draft, model, inputs, outputs), "turns": said.turns,
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
         "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
         "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,

@@ -130,6 +130,14 @@ CODES: dict[str, Code] = {
         "one request of these lengths does not fit into the cache: the longest sequence that does has {longest} tokens",
         "The engine would refuse such a request or cut it off.",
     ),
+    "LP025": Code(
+        "No room for prefixes",
+        "requests in flight leave room for {room} tokens of prefixes, and {wanted} prefixes of {each} are counted on",
+        "A prefix that hits has to stay in the cache from one request to the next. Blocks that no running request "
+        "holds keep prefixes until others need them; in a conversation, one for each request in flight is the least. "
+        "Where there is no room for them they are computed again: lower prefix_hit, or give more devices or a "
+        "narrower cache.",
+    ),
     "LP030": Code(
         "Held back by memory capacity",
         "the plan takes {share} of the usable memory: {remedy}",

@@ -67,6 +67,7 @@ Prices = Annotated[
 ]
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
+Hit = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Acceptance = Annotated[float, Field(gt=0, lt=1)]
 Target = Annotated[Seconds, Field(gt=0)]
@@ -133,6 +134,11 @@ class PlanOptions(Spec):
     request_rate: Rate | None = _option("Requests a second, for an open load.", SERVING, "NUMBER")
     input_tokens: RequestTokens | None = _option("Tokens of a prompt, on average.", SERVING, "NUMBER")
     output_tokens: RequestTokens | None = _option("Tokens of an answer, on average.", SERVING, "NUMBER")
+    prefix_hit: Hit | None = _option(
+        "Share of a prompt's tokens that a prefix cache has already; default: no such cache, or what `turns` leave.",
+        SERVING, "NUMBER",
+    )  # fmt: skip
+    turns: Count | None = _option("Turns of a conversation: prompts hold the turns before them.", SERVING)
     weight_precision: StoragePrecision | None = _option("Of the weights; default: as released.", SERVING)
     activation_precision: StoragePrecision | None = _option("Of the inputs of matrix products.", SERVING)
     kv_precision: StoragePrecision | None = _option("Of the key-value cache.", SERVING)

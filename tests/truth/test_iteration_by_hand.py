@@ -71,6 +71,25 @@ class TestPrompts:
         assert both.matmul_seconds == pytest.approx(2 * (L * (MATRICES + 40 * VECTORS) + TABLE + 10 * (H + V)))
 
 
+class TestPrefixes:
+    """Two prompts of 64 tokens each, of which 48 are cached: 16 each are computed, as above."""
+
+    WORK = {"input_tokens": 64.0, "output_tokens": 8.0, "prefix_hit": 0.75}
+
+    def test_what_is_left_is_compared_with_the_prefix_too(self) -> None:
+        found = step(READING, FLOPS, work=self.WORK)
+        assert found.matmul_seconds == pytest.approx(2 * (32 * L * MATRICES + 2 * TABLE))
+        assert found.attention_seconds == pytest.approx(L * 2 * 32 * (48 + 8) * 4 * (3 + 3))
+
+    def test_a_prefix_is_read_once_for_each_prompt(self) -> None:
+        more = step(READING, BYTES, work=self.WORK).attention_seconds - step(READING, BYTES).attention_seconds
+        assert more == pytest.approx(L * 2 * 48 * 2 * 2 * (3 + 3))
+
+    def test_a_load_computes_what_does_not_hit(self) -> None:
+        work = serving(FLOPS, work=self.WORK).workload
+        assert work.computed_tokens == 16.0
+
+
 class TestParallel:
     def test_sums_over_tensor_parallelism(self) -> None:
         # two a layer, of eight vectors; all but one's own, twice over
