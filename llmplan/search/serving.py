@@ -66,7 +66,7 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     if any(base.prefill is not None for base in asked.bases):
         raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
-    run = _Search(asked, Best(asked.top), Best(asked.top))
+    run = _ServingRun(asked, Best(asked.top), Best(asked.top))
     for base in asked.bases:
         space = DeploymentSpace(base, asked.devices, asked.most, asked.choices)
         ends = [edges(many.rows, run.offer(many), len(space.batches)) for many in chunks(space)]
@@ -79,7 +79,7 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
 
 
 @dataclass(slots=True)
-class _Search:
+class _ServingRun:
     """A search on its way."""
 
     asked: ServingSearch
