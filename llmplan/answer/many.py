@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -11,9 +11,11 @@ from llmplan.answer.resolve import resolve
 from llmplan.answer.summary import PlanSummary, summary_of
 from llmplan.errors import InputError
 from llmplan.serving.estimate import estimate_serving
+from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
-from llmplan.training.many import estimate_many
+from llmplan.training.many import estimate_many, evaluator_of
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.resolve import OpenTraining, chosen, open_training
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
 
 MadeT = TypeVar("MadeT")
+MOST_OPEN = 16_384
+"""Plans that are held while a batch is resolved, open ones of a request among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +45,43 @@ def answers(
 ) -> list[Answer | PlanSummary | InputError]:
     """An answer for every request, in their order; an InputError stands in the place of one that there is none of."""
 
-    def resolved(one: Request | Plan) -> Plan:
-        return resolve(one, catalog) if isinstance(one, Request) else one
-
     def answered(found: Estimate) -> Answer | PlanSummary:
         return summary_of(found, catalog) if summary else answer_of(found, catalog)
 
-    return _each(answered, estimates(_each(resolved, wanted)))
+    return _each(answered, estimates(list(_resolved(wanted, catalog))))
+
+
+def _resolved(wanted: Iterable[Request | Plan | InputError], catalog: Catalog) -> Iterator[Plan | InputError]:
+    """Every request as a plan; the layouts that several leave open are worked out together, so many at a time."""
+
+    def opened(one: Request | Plan) -> OpenTraining | Plan:
+        if not isinstance(one, Request):
+            return one
+        return resolve(one, catalog) if _serves(one) else open_training(draft_of(one, catalog), catalog)
+
+    waiting: list[OpenTraining | Plan | InputError] = []
+    plans = 0
+    for one in wanted:
+        (found,) = _each(opened, [one])
+        waiting.append(found)
+        plans += len(found.sound) if isinstance(found, OpenTraining) else 1
+        if plans > MOST_OPEN:
+            yield from _chosen(waiting)
+            waiting, plans = [], 0
+    yield from _chosen(waiting)
+
+
+def _chosen(found: list[OpenTraining | Plan | InputError]) -> list[Plan | InputError]:
+    by = evaluator_of([one for one in found if isinstance(one, OpenTraining)])
+
+    def taken(one: OpenTraining | Plan) -> Plan:
+        return chosen(one, by) if isinstance(one, OpenTraining) else one
+
+    return _each(taken, found)
+
+
+def _serves(one: Request) -> bool:
+    return one.options.workload == "serve"
 
 
 def estimates(plans: Sequence[Plan | InputError]) -> list[Estimate | InputError]:

@@ -7,7 +7,7 @@ default micro-batch before smaller ones, and no more recomputation than memory a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -43,12 +43,35 @@ def _divisors(number: int) -> list[int]:
     return sorted({*small, *(number // n for n in small)})
 
 
-def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """How open plans are worked out: one when it is asked for, as here, or all of many requests beforehand.
+
+    peak: bytes of the fullest device; seconds: of a step of so many sequences.
+    """
+
+    peak: Callable[[TrainingPlan], float]
+    seconds: Callable[[TrainingPlan, int], float]
+
+
+def _peak(plan: TrainingPlan) -> float:
+    return real(training_memory(plan).peak_bytes)
+
+
+def _seconds(plan: TrainingPlan, batch: int) -> float:
+    work = plan.workload.model_copy(update={"global_batch": batch})
+    return real(training_time(replace(plan, workload=work)).step_seconds)
+
+
+ONE_BY_ONE = Evaluator(_peak, _seconds)
+
+
+def first_that_fits(plans: Iterable[TrainingPlan], by: Evaluator = ONE_BY_ONE) -> tuple[TrainingPlan, bool]:
     """The first plan whose whole band fits, else whose prediction fits, else that misses by least; and whether it fits.
 
     Raises ValueError where there are no plans.
     """
-    found = _Verdicts()
+    found = _Verdicts(by)
     for plan in plans:
         if found.offer(plan) == "fits":
             break
@@ -58,7 +81,9 @@ def first_that_fits(plans: Iterable[TrainingPlan]) -> tuple[TrainingPlan, bool]:
     return (best[0], True) if best else (found.nearest, False)
 
 
-def fastest_that_fits(plans: Iterable[TrainingPlan], batch: int) -> tuple[TrainingPlan, bool]:
+def fastest_that_fits(
+    plans: Iterable[TrainingPlan], batch: int, by: Evaluator = ONE_BY_ONE
+) -> tuple[TrainingPlan, bool]:
     """The fastest plan whose whole band fits, else whose prediction does, else the nearest miss; and whether it fits.
 
     plans: by pp, tp, zero and micro-batch in the order of preference, then by recomputation, the least first;
@@ -66,15 +91,15 @@ def fastest_that_fits(plans: Iterable[TrainingPlan], batch: int) -> tuple[Traini
     computes nothing twice and is sharded as the stack does, more of them end at the first number that is no better.
     Raises ValueError where there are no plans.
     """
-    found = _Verdicts()
+    found = _Verdicts(by)
     best: tuple[float, TrainingPlan] | None = None
     for _, stage in groupby(plans, key=lambda plan: plan.layout.pp):
-        level = _Verdicts()
+        level = _Verdicts(by)
         for _, group in groupby(stage, key=lambda plan: plan.layout.tp):
             _offer(level, group)
         found.add(level)
         if level.sure:
-            fastest = _fastest(level.sure, batch)
+            fastest = _fastest(level.sure, batch, by)
             if best is None or fastest[0] < best[0] * (1 - NEAR):
                 best = fastest
             elif _eased(best[1]):
@@ -82,7 +107,7 @@ def fastest_that_fits(plans: Iterable[TrainingPlan], batch: int) -> tuple[Traini
     if best is not None:
         return best[1], True
     if found.likely:
-        return _fastest(found.likely, batch)[1], True
+        return _fastest(found.likely, batch, by)[1], True
     if found.nearest is None:
         raise ValueError("no plan to choose from")
     return found.nearest, False
@@ -92,6 +117,7 @@ def fastest_that_fits(plans: Iterable[TrainingPlan], batch: int) -> tuple[Traini
 class _Verdicts:
     """Plans by verdict, as they were met; nearest: what misses by least of those that do not fit."""
 
+    by: Evaluator
     sure: list[TrainingPlan] = field(default_factory=list)
     likely: list[TrainingPlan] = field(default_factory=list)
     nearest: TrainingPlan | None = None
@@ -99,7 +125,7 @@ class _Verdicts:
 
     def offer(self, plan: TrainingPlan) -> str:
         """Takes the plan in, and says its verdict."""
-        peak = plan.interval("peak_bytes", real(training_memory(plan).peak_bytes))
+        peak = plan.interval("peak_bytes", self.by.peak(plan))
         said = verdict(peak, plan.usable_bytes)
         if said == "fits":
             self.sure.append(plan)
@@ -129,16 +155,11 @@ def _offer(found: _Verdicts, plans: Iterable[TrainingPlan]) -> None:
         first = False
 
 
-def _fastest(plans: Sequence[TrainingPlan], batch: int) -> tuple[float, TrainingPlan]:
+def _fastest(plans: Sequence[TrainingPlan], batch: int, by: Evaluator) -> tuple[float, TrainingPlan]:
     """Seconds a step of `batch` sequences, and the simplest plan that is as fast to within `NEAR`."""
-    timed = [(_seconds(plan, batch), plan) for plan in plans]
+    timed = [(by.seconds(plan, batch), plan) for plan in plans]
     limit = min(seconds for seconds, _ in timed) * (1 + NEAR)
     return min((one for one in timed if one[0] <= limit), key=lambda one: _complexity(one[1]))
-
-
-def _seconds(plan: TrainingPlan, batch: int) -> float:
-    work = plan.workload.model_copy(update={"global_batch": batch})
-    return real(training_time(replace(plan, workload=work)).step_seconds)
 
 
 def _eased(plan: TrainingPlan) -> bool:

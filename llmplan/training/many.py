@@ -6,15 +6,18 @@ and what comes out is equal to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmplan.formulas.numeric import real
 from llmplan.software.band import Interval
+from llmplan.training.choose import ONE_BY_ONE, Evaluator
 from llmplan.training.estimate import TrainingEstimate, TrainingFigures, estimate, estimate_of, figures_of
-from llmplan.training.memory import Memory
+from llmplan.training.memory import Memory, training_memory
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
-from llmplan.training.step import StepTime
+from llmplan.training.resolve import OpenTraining
+from llmplan.training.step import StepTime, training_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FEW = 4
 """Plans of a kind below which arrays take longer than one after the other."""
+SEVERAL = 16
+"""The same of open plans, of which not all would be worked out."""
 ROWS = 8192
 """Plans that are evaluated at a time: their arrays stay in a core's cache."""
 LENGTHS = ("seq_len", "global_batch")
@@ -65,6 +70,37 @@ def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     return [found[place] for place in range(len(plans))]
 
 
+def evaluator_of(opened: Sequence[OpenTraining]) -> Evaluator:
+    """What works out the open plans of many requests, all of them at once where there are several of a request."""
+    asked = [(plan, one.compared) for one in opened if len(one.sound) > 1 for plan in one.sound]
+    timed = [(plan, batch) for plan, batch in asked if batch is not None]
+    peaks = _worked_out(
+        [(plan, plan.workload.global_batch) for plan, _ in asked], lambda plans: training_memory(plans).peak_bytes
+    )
+    seconds = _worked_out(timed, lambda plans: training_time(plans).step_seconds)
+
+    def peak(plan: TrainingPlan) -> float:
+        return peaks[id(plan)] if id(plan) in peaks else ONE_BY_ONE.peak(plan)
+
+    def time(plan: TrainingPlan, batch: int) -> float:
+        return seconds[id(plan)] if id(plan) in seconds else ONE_BY_ONE.seconds(plan, batch)
+
+    return Evaluator(peak, time)
+
+
+def _worked_out(
+    wanted: Sequence[tuple[TrainingPlan, float]], figure: Callable[[TrainingPlan], Any]
+) -> dict[int, float]:
+    """A figure of every plan with so many sequences a step, by the plan's `id`; where few are alike, of none."""
+    found: dict[int, float] = {}
+    for places in _alike([plan for plan, _ in wanted]):
+        for start in range(0, len(places) if len(places) >= SEVERAL else 0, ROWS):
+            part = [wanted[place] for place in places[start : start + ROWS]]
+            many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
+            found |= zip((id(plan) for plan, _ in part), _column(real(figure(many)), len(part)), strict=True)
+    return found
+
+
 def _alike(plans: Sequence[TrainingPlan]) -> list[list[int]]:
     """Places of the plans that differ in nothing but their layouts and lengths."""
     groups: dict[Any, list[int]] = {}
@@ -76,8 +112,8 @@ def _alike(plans: Sequence[TrainingPlan]) -> list[list[int]]:
     return list(groups.values())
 
 
-def as_arrays(plans: Sequence[TrainingPlan]) -> TrainingPlan:
-    """One plan whose layout and lengths are arrays, of plans that differ in nothing else."""
+def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = None) -> TrainingPlan:
+    """One plan whose layout and lengths are arrays, of plans that differ in nothing else; batches: not their own."""
     import numpy as np
 
     def numbers(names: tuple[str, ...], things: list[Any]) -> NDArray[np.float64]:
@@ -88,6 +124,8 @@ def as_arrays(plans: Sequence[TrainingPlan]) -> TrainingPlan:
     columns = [*numbers(names[:-3], layouts), *flags, np.array([one.recompute for one in layouts])]
     rows = LayoutColumns(**dict(zip(names, columns, strict=True)))
     lengths = dict(zip(LENGTHS, numbers(LENGTHS, [plan.workload for plan in plans]), strict=True))
+    if batches is not None:
+        lengths["global_batch"] = np.array(batches, dtype=float)
     return replace(plans[0].with_layout(rows), workload=plans[0].workload.model_copy(update=lengths))
 
 

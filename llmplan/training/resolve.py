@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
@@ -15,13 +15,36 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of, remarks
-from llmplan.training.choose import fastest_that_fits, first_that_fits
+from llmplan.training.choose import ONE_BY_ONE, Evaluator, fastest_that_fits, first_that_fits
 from llmplan.training.defaults import Open, tell_layout, workload_of
 from llmplan.training.plan import TrainingPlan
 
 
 def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:
     """A request as a plan: checked, complete, and saying what was assumed; raises InputError with every fault."""
+    return chosen(open_training(draft, catalog, model))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTraining:
+    """A request whose words are checked, with the plans that it leaves open.
+
+    sound: those that do not contradict themselves, in the order to try; at least one.
+    """
+
+    draft: Draft
+    open: Open
+    base: TrainingPlan
+    sound: list[TrainingPlan]
+
+    @property
+    def compared(self) -> int | None:
+        """Sequences a step that open plans are timed with [1]; None where the first that fits is taken."""
+        return self.open.compared(self.draft.options, self.base) if self.open.free and len(self.sound) > 1 else None
+
+
+def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) -> OpenTraining:
+    """What a request leaves open; raises InputError with every fault."""
     check_words(draft)
     devices = count_devices(draft)
     base = base_plan(draft, catalog, model)
@@ -31,13 +54,19 @@ def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None)
         for message, names in problems or _nothing_open(draft.options, devices, base.model):
             draft.fault(message, *names)
         draft.check()
-    if len(sound) == 1:
-        plan, fits = sound[0], True
-    elif open_.free:
-        plan, fits = fastest_that_fits(sound, open_.compared(draft.options, base))
+    return OpenTraining(draft, open_, base, sound)
+
+
+def chosen(found: OpenTraining, by: Evaluator = ONE_BY_ONE) -> TrainingPlan:
+    """The plan that is taken of those that are open; what was taken is told."""
+    draft, batch = found.draft, found.compared
+    if len(found.sound) == 1:
+        plan, fits = found.sound[0], True
+    elif batch is not None:
+        plan, fits = fastest_that_fits(found.sound, batch, by)
     else:
-        plan, fits = first_that_fits(sound)
-    tell_layout(draft, plan, open_, fits=fits)
+        plan, fits = first_that_fits(found.sound, by)
+    tell_layout(draft, plan, found.open, fits=fits)
     unsaid = draft.options.recompute is None or draft.options.micro_batch is None
     return replace(plan, unsaid=unsaid, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
 

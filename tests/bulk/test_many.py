@@ -137,3 +137,16 @@ def test_columns_are_a_table() -> None:
     assert columns["step_seconds.value"] == [result.time.step_seconds.value, None, None]
     assert columns["workload"] == ["pretrain", None, "serve"]
     assert [bool(error) for error in columns["error"]] == [False, True, False]
+
+
+def test_open_layouts_are_chosen_as_one_by_one() -> None:
+    """Layouts of many requests are worked out together; a request alone works out those that it asks for."""
+    words = [
+        {"model": model, "hardware": hardware, "devices": devices, "seq_len": 4096, **more}
+        for model in ("llama-3.1-8b", "mixtral-8x22b-v0.1")
+        for hardware, devices in (("h100", 8), ("h100", 64), ("a100-sxm-80gb", 512))
+        for more in ({}, {"global_batch": 512}, {"tp": 8, "pp": 1, "workload": "lora"}, {"tp": 4, "pp": 2})
+    ]
+    found = list(llmplan.estimate_many(words, summary=True))
+    alone = [next(llmplan.estimate_many([one], summary=True)) for one in map(plan_from, words)]
+    assert found == alone
