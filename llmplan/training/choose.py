@@ -44,7 +44,7 @@ def _divisors(number: int) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluator:
+class LayoutEvaluator:
     """How open plans are worked out: one when it is asked for, as here, or all of many requests beforehand.
 
     peak: bytes of the fullest device; seconds: of a step of so many sequences.
@@ -63,10 +63,10 @@ def _seconds(plan: TrainingPlan, batch: int) -> float:
     return real(training_time(replace(plan, workload=work)).step_seconds)
 
 
-ONE_BY_ONE = Evaluator(_peak, _seconds)
+ONE_BY_ONE = LayoutEvaluator(_peak, _seconds)
 
 
-def first_that_fits(plans: Iterable[TrainingPlan], by: Evaluator = ONE_BY_ONE) -> tuple[TrainingPlan, bool]:
+def first_that_fits(plans: Iterable[TrainingPlan], by: LayoutEvaluator = ONE_BY_ONE) -> tuple[TrainingPlan, bool]:
     """The first plan whose whole band fits, else whose prediction fits, else that misses by least; and whether it fits.
 
     Raises ValueError where there are no plans.
@@ -82,7 +82,7 @@ def first_that_fits(plans: Iterable[TrainingPlan], by: Evaluator = ONE_BY_ONE) -
 
 
 def fastest_that_fits(
-    plans: Iterable[TrainingPlan], batch: int, by: Evaluator = ONE_BY_ONE
+    plans: Iterable[TrainingPlan], batch: int, by: LayoutEvaluator = ONE_BY_ONE
 ) -> tuple[TrainingPlan, bool]:
     """The fastest plan whose whole band fits, else whose prediction does, else the nearest miss; and whether it fits.
 
@@ -117,7 +117,7 @@ def fastest_that_fits(
 class _Verdicts:
     """Plans by verdict, as they were met; nearest: what misses by least of those that do not fit."""
 
-    by: Evaluator
+    by: LayoutEvaluator
     sure: list[TrainingPlan] = field(default_factory=list)
     likely: list[TrainingPlan] = field(default_factory=list)
     nearest: TrainingPlan | None = None
@@ -155,7 +155,7 @@ def _offer(found: _Verdicts, plans: Iterable[TrainingPlan]) -> None:
         first = False
 
 
-def _fastest(plans: Sequence[TrainingPlan], batch: int, by: Evaluator) -> tuple[float, TrainingPlan]:
+def _fastest(plans: Sequence[TrainingPlan], batch: int, by: LayoutEvaluator) -> tuple[float, TrainingPlan]:
     """Seconds a step of `batch` sequences, and the simplest plan that is as fast to within `NEAR`."""
     timed = [(by.seconds(plan, batch), plan) for plan in plans]
     limit = min(seconds for seconds, _ in timed) * (1 + NEAR)

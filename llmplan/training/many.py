@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmplan.formulas.numeric import real
 from llmplan.software.band import Interval
-from llmplan.training.choose import ONE_BY_ONE, Evaluator
+from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
 from llmplan.training.estimate import TrainingEstimate, TrainingFigures, estimate, estimate_of, figures_of
 from llmplan.training.memory import Memory, training_memory
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
@@ -70,7 +70,7 @@ def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     return [found[place] for place in range(len(plans))]
 
 
-def evaluator_of(opened: Sequence[OpenTraining]) -> Evaluator:
+def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     """What works out the open plans of many requests, all of them at once where there are several of a request."""
     asked = [(plan, one.compared) for one in opened if len(one.sound) > 1 for plan in one.sound]
     timed = [(plan, batch) for plan, batch in asked if batch is not None]
@@ -85,7 +85,7 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> Evaluator:
     def time(plan: TrainingPlan, batch: int) -> float:
         return seconds[id(plan)] if id(plan) in seconds else ONE_BY_ONE.seconds(plan, batch)
 
-    return Evaluator(peak, time)
+    return LayoutEvaluator(peak, time)
 
 
 def _worked_out(

@@ -15,7 +15,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of, remarks
-from llmplan.training.choose import ONE_BY_ONE, Evaluator, fastest_that_fits, first_that_fits
+from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, first_that_fits
 from llmplan.training.defaults import Open, tell_layout, workload_of
 from llmplan.training.plan import TrainingPlan
 
@@ -57,7 +57,7 @@ def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) ->
     return OpenTraining(draft, open_, base, sound)
 
 
-def chosen(found: OpenTraining, by: Evaluator = ONE_BY_ONE) -> TrainingPlan:
+def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPlan:
     """The plan that is taken of those that are open; what was taken is told."""
     draft, batch = found.draft, found.compared
     if len(found.sound) == 1:
