@@ -6,6 +6,7 @@ python -m llmplan.calibrate fit                all stacks, their bands, and pred
 python -m llmplan.calibrate fit STACK ...      these stacks alone, drawn to the mean as it stands; bands stay
 python -m llmplan.calibrate accuracy           publications left out of the entries as they stand, and the pages
 python -m llmplan.calibrate pages              the pages from the predictions that are stored, and the published layouts
+python -m llmplan.calibrate few                what three rows of a publication are worth to the rest of it
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
         _fit_all(refit=what == "fit")
     elif what == "pages":
         _write_pages()
+    elif what == "few":
+        _tell_few()
     else:
         print(__doc__, file=sys.stderr)
         return 2
@@ -65,6 +68,14 @@ def _write_pages() -> None:
 
     for path in write_pages():
         print(f"wrote {path}")
+
+
+def _tell_few() -> None:
+    from llmplan.calibrate.few import few, tell
+    from llmplan.catalog.catalog import open_catalog
+
+    for line in tell(few(open_catalog())):
+        print(line)
 
 
 def _fit_some(names: Sequence[str]) -> None:

@@ -64,11 +64,11 @@ class BandModel:
             factor *= self.distances.get((family, name), 1.0)
         return min(self.widths[band] * factor, _WIDEST)
 
-    def bands(self, stack: str, *, known: bool) -> dict[str, Band]:
-        """The bands of a stack's entry; known: whether it has rows."""
+    def bands(self, stack: str) -> dict[str, Band]:
+        """The bands of a stack's entry, which distances of a plan widen (that it has no rows, too)."""
         found = {}
         for name in self.widths:
-            half = self.width(name, stack, () if known else (UNKNOWN_STACK,))
+            half = self.width(name, stack, ())
             low, high = round(math.exp(-half), 3), round(math.exp(half), 3)
             found[name] = Band(low=low, high=high, rows=self.rows.get((name, stack), 0))
         return found

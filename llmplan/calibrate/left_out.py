@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.fit import MEAN, Fitted, Problem, fit
+from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, fit
 from llmplan.calibrate.runs import Run, predict, still
 from llmplan.calibrate.scale import Scale
 from llmplan.software.distance import Measured
@@ -24,8 +24,13 @@ class Unseen:
     distances: tuple[str, ...]
 
 
-def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: Scale) -> Iterator[Unseen]:
-    """Every run predicted from the others: stacks of which the publication has rows are fitted anew, and the mean."""
+def fits_without(
+    runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: Scale
+) -> Iterator[tuple[list[Run], list[Run], Points]]:
+    """For every publication its runs, other runs of its stacks, and the points of a fit that has not seen it.
+
+    Stacks of which it has rows are fitted anew, and the mean.
+    """
     publications: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         publications[run.publication].append(run)
@@ -34,9 +39,15 @@ def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: S
         near = [run for run in runs if run.publication != publication and run.leaf[0] in stacks]
         frozen = {leaf: terms for leaf, terms in fitted.terms.items() if leaf[0] not in stacks}
         again = fit(Problem(near, evaluator, scale), fitted.tree, fitted.points, frozen=frozen, steps=_STEPS)
+        yield part, near, again.points
+
+
+def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: Scale) -> Iterator[Unseen]:
+    """Every run predicted from the others."""
+    for part, near, points in fits_without(runs, fitted, evaluator, scale):
         for run in part:
             known = [other for other in near if other.leaf[0] == run.leaf[0]]
-            coefficients = scale.coefficients(again.points.get(run.leaf, again.points[MEAN]))
+            coefficients = scale.coefficients(points.get(run.leaf, points[MEAN]))
             found = {**predict(run, coefficients), **still(run)}
             yield Unseen(run, {name: float(value) for name, value in found.items()}, distances(run, known))
 

@@ -75,7 +75,7 @@ def calibrate(file: Path, stack: str, parent: str | None, catalog: Catalog, fold
     runs = [replace(run, leaf=leaf) for run in runs]
     start = scale.point(release.coefficients)
     with Evaluator(runs, scale) as evaluator:
-        fitted = _fit(runs, evaluator, scale, leaf, start)
+        fitted = fit_own(runs, evaluator, scale, leaf, start)
         values = scale.coefficients(fitted.points[leaf])
         unseen = dict(_left_out(runs, evaluator, scale, leaf, fitted, start))
     before, after = ({run.id: _errors(run, one) for run in runs} for one in (release.coefficients, values))
@@ -106,7 +106,8 @@ def own_votes(runs: Sequence[Run]) -> dict[tuple[str, str], float]:
     }  # fmt: skip
 
 
-def _fit(runs: Sequence[Run], evaluator: Evaluator, scale: Scale, leaf: Leaf, above: Any) -> Fitted:
+def fit_own(runs: Sequence[Run], evaluator: Evaluator, scale: Scale, leaf: Leaf, above: Any) -> Fitted:
+    """The point of one leaf on its own rows, drawn to `above`."""
     problem = Problem([run for run in runs if run.moving], evaluator, scale, own_votes(runs))
     return fit(problem, Tree({leaf: None}), {leaf: above}, above=above)
 
@@ -119,7 +120,7 @@ def _left_out(
     folds = min(_FOLDS, len(moving))
     for fold in range(folds):
         rest = [run for index, run in enumerate(moving) if index % folds != fold]
-        points = _fit(rest, evaluator, scale, leaf, above).points if rest else {leaf: above}
+        points = fit_own(rest, evaluator, scale, leaf, above).points if rest else {leaf: above}
         for run in moving[fold::folds]:
             yield run.id, _errors(run, scale.coefficients(points[leaf]))
     for run in runs:

@@ -74,13 +74,13 @@ def write_entries(found: Study, catalog: Catalog) -> None:
     """Coefficients, bands and their sources into every stack's entry; those without rows have the mean."""
     for name in catalog.ids("stacks"):
         path = catalog.find("stacks", name)
-        entry, known = catalog.stack(name), (name, "") in found.fitted.points
+        entry = catalog.stack(name)
         made = coefficients_of(name, found.fitted, found.scale, yaml.safe_load(path.read_text(encoding="utf-8")))
         families = ["training"] * (entry.training is not None) + ["serving"] * (entry.policy is not None)
         widening = {family: found.bands.widening(family) for family in (*families, "memory")}
         bands = {
             band: value.model_dump(exclude_defaults=True)
-            for band, value in found.bands.bands(name, known=known).items() if _has(band, families)
+            for band, value in found.bands.bands(name).items() if _has(band, families)
         }  # fmt: skip
         kept = {band: value.model_dump(exclude_defaults=True) for band, value in entry.bands.items() if value.note}
         mine = [run for run in found.runs if run.leaf[0] == name]

@@ -54,27 +54,47 @@ def pipelined_seconds(size: Num, bandwidth: Num, chunk: Num) -> Num:
     return once + 2.0 * sqrt(chunk * once)
 
 
-def ring_seconds(
-    size: Num, group: Num, members: Num, passes: Num, *, bandwidth: Num, base: Num, step: Num, hop: Num, chunk: Num
-) -> Num:
+def ring_latency(group: Num, members: Num, *, base: Num, step: Num, hop: Num) -> Num:
+    """Time until the last piece of an empty ring is there: an all-gather or a reduce-scatter passes every rank [s].
+
+    base + (g - d) step + (d - 1) hop, d = ceil(g / m) domains: libraries have no trees for these two (NCCL's PAT of
+    2024 is for one device a node), so the time grows with the ranks.
+    group: g; members: m of it in one domain [1]; base: of a collective [s]; step: of one device to the next in the
+    domain [s]; hop: between domains [s].
+
+    >>> round(ring_latency(1024.0, 8.0, base=4e-6, step=1e-6, hop=10e-6) * 1e6)
+    2170
+    """
+    domains = ceil(group / members)
+    return base + (group - domains) * step + (domains - 1.0) * hop
+
+
+def tree_latency(group: Num, members: Num, *, base: Num, step: Num, hop: Num) -> Num:
+    """The same of an all-reduce: around each domain, up a tree between domains, and back [s].
+
+    base + 2 ((m - 1) step + log2(d) hop), d = ceil(g / m): across domains NCCL turns to trees where a ring's steps
+    would hurt (Thakur, Rabenseifner & Gropp 2005, section 4). Parameters as in `ring_latency`.
+
+    >>> round(tree_latency(1024.0, 8.0, base=4e-6, step=1e-6, hop=10e-6) * 1e6)
+    158
+    """
+    return base + 2.0 * ((members - 1.0) * step + log2(ceil(group / members)) * hop)
+
+
+def ring_seconds(size: Num, group: Num, passes: Num, *, latency: Num, bandwidth: Num, chunk: Num) -> Num:
     """A ring through g devices: all-gather and reduce-scatter (one pass), all-reduce (two) [s].
 
-    base + passes ((m - 1) step + log2(g / m) hop) + pipelined_seconds(passes (g - 1) / g x size); 0 for a group of one
-    (Thakur, Rabenseifner & Gropp 2005, section 4). Across domains NCCL turns to trees where a ring's steps would hurt,
-    so hops grow with the logarithm of the domains.
-    size: of the whole, not a rank's share [bytes]; group: g [1]; members: m of it in one domain [1];
-    bandwidth: `bus_bandwidth` [bytes/s]; base: of a collective [s]; step: of one device to the next in the domain [s];
-    hop: between domains [s]; chunk: as in `pipelined_seconds` [s].
+    latency + pipelined_seconds(passes (g - 1) / g x size); 0 for a group of one.
+    size: of the whole, not a rank's share [bytes]; group: g [1]; latency: `ring_latency` or `tree_latency` [s];
+    bandwidth: `bus_bandwidth` [bytes/s]; chunk: as in `pipelined_seconds` [s].
     Within 3 to 5 % in the median of NCCL on 2 to 8 A100, H100, H200, B200 (aiconfigurator); out of place, a copy of a
     device's own part adds up to 5 %.
 
-    >>> t = ring_seconds(2.0**29, 8.0, 8.0, 1.0, bandwidth=382e9, base=4.4e-6, step=0.83e-6, hop=0.0, chunk=2.5e-6)
+    >>> t = ring_seconds(2.0**29, 8.0, 1.0, latency=10.2e-6, bandwidth=382e9, chunk=2.5e-6)
     >>> round(float(t) * 1e6)
     1351
     """
     moved = passes * (group - 1.0) / group * size
-    domains = ceil(group / members)
-    latency = base + passes * ((members - 1.0) * step + log2(domains) * hop)
     return where(group <= 1, 0.0, latency + pipelined_seconds(moved, bandwidth, chunk))
 
 

@@ -15,7 +15,8 @@ def bubble_seconds(stage_seconds: Num, pp: Num, vp: Num) -> Num:
 
     (pp - 1) / vp x stage_seconds (Narayanan et al. 2021, arXiv 2104.04473, section 2.2): the share of
     the ideal time m x stage_seconds is (pp - 1) / (vp m).
-    stage_seconds: forward and backward of one micro-batch through one stage [s]; pp, vp [1].
+    stage_seconds: forward and backward of one micro-batch through one of the stages that it waits for, their mean
+    where they are unlike [s]; pp, vp [1].
 
     >>> bubble_seconds(0.1, 8.0, 1.0), bubble_seconds(0.1, 8.0, 7.0)
     (0.7000000000000001, 0.1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llmplan.errors import Fault, InputError
+from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device
 from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDE_BYTES, WIDER
 
@@ -114,10 +115,10 @@ def product_curve(
     found = _nearest(measured, inputs)
     cast = found.cast_fraction if inputs in NARROW and found.cast_fraction else 0.0
     return ProductCurve(
-        rate=peak_flops(device, inputs) * found.peak_fraction * share,
+        rate=_reached(peak_flops(device, inputs), found.peak_fraction, share),
         ramp_k=found.ramp_k,
         tail=found.tail * (device.compute_units or 1) * TILE_AREA,
-        bandwidth=device.memory.bandwidth * found.memory_fraction * memory,
+        bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
         launch=found.launch,
         cast_bandwidth=device.memory.bandwidth * cast,
         input_bytes=ELEMENT_BYTES[inputs],
@@ -141,9 +142,9 @@ def grouped_curve(
         )  # fmt: skip
     found = _nearest(efficiency.grouped_matmul, kind)
     return GroupedCurve(
-        rate=peak * found.peak_fraction * share if fused else plain.rate,
+        rate=_reached(peak, found.peak_fraction, share) if fused else plain.rate,
         tail=found.tail * (device.compute_units or 1) * TILE_AREA,
-        bandwidth=device.memory.bandwidth * found.memory_fraction * memory,
+        bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
         launch=found.launch,
         padding=found.padding,
         routed_bandwidth=min(found.routed_bandwidth or stream, stream),
@@ -162,7 +163,7 @@ def attention_curve(device: Device, *, cache: str = "bf16", share: float = 1.0, 
     found = _nearest(device.efficiency.attention, cache)
     older = device.efficiency.flash_2_fraction if kernel == "flash-2" else None
     return AttentionCurve(
-        rate=wide_peak(device) * (older or found.peak_fraction) * share,
+        rate=_reached(wide_peak(device), older or found.peak_fraction, share),
         ramp=found.ramp,
         tail=found.tail * (device.compute_units or 1) * BLOCK_QUERIES,
         bandwidth=device.memory.bandwidth * found.memory_fraction,
@@ -174,9 +175,9 @@ def decode_curve(device: Device, cache: str, *, share: float = 1.0, memory: floa
     """Curve of attention of one new token a sequence to a cache in `cache`."""
     found = _nearest(device.efficiency.decode_attention, cache)
     return DecodeCurve(
-        bandwidth=device.memory.bandwidth * found.memory_fraction * memory,
+        bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
         on_chip=device.efficiency.repeated_read_bandwidth or 0.0,
-        rate=wide_peak(device) * LATENT_PEAK_FRACTION * share,
+        rate=_reached(wide_peak(device), LATENT_PEAK_FRACTION, share),
         latency=found.latency,
     )
 
@@ -193,6 +194,14 @@ def stream_bandwidth(device: Device) -> float:
     """Bytes/s of streaming kernels [bytes/s]."""
     fraction = device.efficiency.memory_fraction
     return device.memory.bandwidth * (1.0 if fraction is None else fraction)
+
+
+def _reached(datasheet: float, fraction: float, share: float) -> Any:
+    """What software reaches of a peak or a bandwidth, from what was measured of it: never more than all.
+
+    A number, or an array where `share` is one (a fit).
+    """
+    return datasheet * minimum(fraction * share, 1.0)
 
 
 def narrow_share(bytes_each: float) -> float:

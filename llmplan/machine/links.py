@@ -12,9 +12,11 @@ from llmplan.formulas.collectives import (
     exchange_seconds,
     members_in_domain,
     one_shot_seconds,
+    ring_latency,
     ring_seconds,
     send_seconds,
     switch_reduce_seconds,
+    tree_latency,
     two_shot_seconds,
 )
 from llmplan.formulas.numeric import minimum, real, where
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _NO_MATTER = 1e30  # seconds of an algorithm that cannot be used
 _TURN = 65536.0  # bytes of an exchange around which NCCL turns to bulk packets: fits every device that was measured
+GATHER, REDUCE = 1.0, 2.0  # passes of an all-gather or reduce-scatter and of an all-reduce around a ring
 _SWITCH_LEAST = 4.0  # devices from which NVLS adds up in the switch
 
 
@@ -82,12 +85,12 @@ def gather(links: Links, size: Num, group: Num, inner: Num, pieces: Num = 1.0) -
 
     size: of the whole [bytes]; group [1]; inner: ranks between neighbours of the group [1]; pieces [1].
     """
-    return pieces * _ring(links, size / pieces, group, inner, 1.0)
+    return pieces * _ring(links, size / pieces, group, inner, GATHER)
 
 
 def all_reduce(links: Links, size: Num, group: Num, inner: Num = 1.0) -> Num:
     """All-reduce of `size` bytes over a group by the fastest algorithm that the stack has [s]."""
-    best = _ring(links, size, group, inner, 2.0)
+    best = _ring(links, size, group, inner, REDUCE)
     for name in links.reduce_by:
         if name in ONE_DOMAIN and name in links.algorithms:
             once = ONE_DOMAIN[name](links, links.algorithms[name], size, group)
@@ -97,18 +100,10 @@ def all_reduce(links: Links, size: Num, group: Num, inner: Num = 1.0) -> Num:
 
 def _ring(links: Links, size: Num, group: Num, inner: Num, passes: float) -> Num:
     members = members_in_domain(group, inner, links.domain)
-    bandwidth, ring = bus_bandwidth(group, members, links.scale_up, links.scale_out), links.ring
-    return ring_seconds(
-        size,
-        group,
-        members,
-        passes,
-        bandwidth=bandwidth,
-        base=ring.base,
-        step=ring.step,
-        hop=links.hop,
-        chunk=ring.chunk,
-    )
+    ring, of = links.ring, ring_latency if passes == GATHER else tree_latency
+    latency = of(group, members, base=ring.base, step=ring.step, hop=links.hop)
+    bandwidth = bus_bandwidth(group, members, links.scale_up, links.scale_out)
+    return ring_seconds(size, group, passes, latency=latency, bandwidth=bandwidth, chunk=ring.chunk)
 
 
 def _switch(links: Links, one: CollectiveEfficiency, size: Num, group: Num) -> Num:
@@ -164,7 +159,7 @@ def _direct(links: Links, size: Num, copies: Num, group: Num, members: Num) -> N
 
 def _all_gather(links: Links, size: Num, copies: Num, group: Num, members: Num) -> Num:
     """Every rank gets every token and picks its own; the way back is a reduce-scatter of as much."""
-    return _ring(links, size * group, group, 1.0, 1.0)
+    return _ring(links, size * group, group, 1.0, GATHER)
 
 
 DISPATCH: dict[str, Callable[[Links, Num, Num, Num, Num], Num]] = {

@@ -84,8 +84,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         for message, names in layout_problems(plan.model, prefill):
             draft.fault(f"prefill: {message}", *(f"prefill_{name}" for name in names if name in PREFILL_DEGREES))
     draft.check()
-    unsaid = plan.devices > 1 and said.tp is None and said.pp is None and said.dp is None
-    return replace(plan, unsaid=unsaid, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
+    return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
 
 
 def started(policy: ServingPolicy, said: PlanOptions, device: Device) -> ServingPolicy:

@@ -29,8 +29,7 @@ class PlanWarning:
 class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 
-    coefficients: of the stack in the plan's version; options: what the user said; unsaid: whether options that
-    decide memory and speed were left to defaults; assumptions: what was filled in;
+    coefficients: of the stack in the plan's version; options: what the user said; assumptions: what was filled in;
     warnings: what is allowed and should be known.
     """
 
@@ -41,7 +40,6 @@ class Setup:
     stack: Stack
     coefficients: Coefficients
     options: PlanOptions = field(default_factory=PlanOptions)
-    unsaid: bool = False
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
 
@@ -76,7 +74,7 @@ class Setup:
 
     def with_layout(self, layout: Any) -> Self:
         """The same plan with another layout (or arrays of layouts)."""
-        return replace(self, layout=layout, unsaid=False)
+        return replace(self, layout=layout)
 
     def common_words(self, kept: Iterable[str]) -> dict[str, Any]:
         """Model, hardware, stack and limits in the vocabulary, and the words of `kept` as they were said."""

@@ -21,22 +21,19 @@ NEW_PRECISION = "new_precision"
 """Matrix products of so many bits were never measured with it."""
 NEW_LAYERS = "new_layers"
 """Layers of experts, with a recurrent state, or adapters were never measured with it."""
-UNSAID = "unsaid"
-"""Something of the run that decides its speed and memory was left to defaults."""
-DISTANCES = (UNKNOWN_STACK, UNKNOWN_VERSION, NEW_DEVICE, NEW_PRECISION, NEW_LAYERS, UNSAID)
+DISTANCES = (UNKNOWN_STACK, UNKNOWN_VERSION, NEW_DEVICE, NEW_PRECISION, NEW_LAYERS)
 
 _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvfp4": "4", "mxfp4": "4", "int4": "4"}
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a plan is, as far as bands go; version: as it was asked for; unsaid: whether much was left to defaults."""
+    """What a plan is, as far as bands go; version: as it was asked for."""
 
     device: str
     version: str
     bits: str
     layers: frozenset[str]
-    unsaid: bool
 
 
 class Measured(Spec):
@@ -73,8 +70,6 @@ class Measured(Spec):
                 yield NEW_PRECISION
             if not plan.layers <= set(self.layers):
                 yield NEW_LAYERS
-        if plan.unsaid:
-            yield UNSAID
 
 
 def bits_of(precision: str) -> str:

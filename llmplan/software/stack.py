@@ -46,6 +46,11 @@ class TrainingRecipe(Spec):
     (DeepSpeed)."""
     reduce_bytes: float = 4.0
     """Bytes of a gradient element in the data-parallel reduction."""
+    bucket_parameters: Annotated[float, Field(gt=0)] = 40e6
+    """Parameters from which on their gradients are reduced, and the updated ones gathered, in a message of their own:
+    `--ddp-bucket-size` of Megatron-LM, whose default is 40 million or more. Under ZeRO-3 each layer has its own."""
+    reduces_after_backward: bool = False
+    """Gradients are reduced when the last backward pass is done, beside nothing, and so are parameters gathered."""
     parameter_bytes: float = 2.0
     """Bytes of a parameter as held; 4 where 32-bit parameters are cast on the fly (FSDP mixed precision)."""
     packing: bool = True

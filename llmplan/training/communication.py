@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import maximum, minimum, real, where
+from llmplan.formulas.numeric import ceil, maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import exposed_seconds
@@ -46,6 +46,8 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
     """Gradient reduction and parameter gathering that the backward and forward passes do not hide, a step [s].
 
     exposed: share that is never hidden [1]; cover: computation of one micro-batch that it runs beside [s].
+    Sharded gradients (stage 2) have no place for the sum of several micro-batches: they are reduced after every run
+    of them through one chunk of layers, which is one micro-batch, or pp of them where stages are interleaved.
     """
     layout = plan.layout
     held, (first, last) = layer_parameters(plan), end_parameters(plan.model, layout)
@@ -57,22 +59,31 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
     layers = stage_layers(real(plan.model.layer_count), layout.pp, layout.vp)
     dense, trained = held.dense + ends, held.dense_trained + (0.0 if plan.lora else ends)
 
-    def over_replicas(dense: Num, expert: Num, each: Num) -> Num:
-        apart = where(expert > 0, gather(links, expert * each, expert_dp, spread, layers), 0.0)
-        return gather(links, dense * each, dp, inner, layers) + apart
+    def messages(parameters: Num) -> Num:
+        """One for each layer, or fewer where several layers fill a bucket."""
+        buckets = maximum(1.0, parameters / plan.recipe.bucket_parameters)
+        return where(layout.zero >= 3, layers, minimum(layers, buckets))
 
-    def summed(size: Num, group: Num, inner: Num) -> Num:
-        return where(size > 0, layers * all_reduce(links, size / layers, group, inner), 0.0)
+    def over_replicas(dense: Num, expert: Num, each: Num) -> Num:
+        apart = where(expert > 0, gather(links, expert * each, expert_dp, spread, messages(expert)), 0.0)
+        return gather(links, dense * each, dp, inner, messages(dense)) + apart
+
+    def summed(parameters: Num, group: Num, inner: Num) -> Num:
+        count = messages(parameters)
+        once = all_reduce(links, parameters * gradient / count, group, inner)
+        return where(parameters > 0, count * once, 0.0)
 
     grads = over_replicas(trained, held.expert_trained, gradient)
-    sums = summed(trained * gradient, dp, inner) + summed(held.expert_trained * gradient, expert_dp, spread)
+    sums = summed(trained, dp, inner) + summed(held.expert_trained, expert_dp, spread)
     params = over_replicas(dense, held.expert, WIDE_BYTES)
     changed = over_replicas(trained, held.expert_trained, WIDE_BYTES)  # of a frozen base nothing comes back
     forward, backward = cover * FORWARD_SHARE, cover * (1.0 - FORWARD_SHARE)
-    replicated = exposed_seconds(sums, backward, exposed)
-    scattered, updated = exposed_seconds(grads, backward, exposed), exposed_seconds(changed, forward, exposed)
-    # Sharded gradients (stage 2) are reduced after every micro-batch: their full sum has no place to grow in.
-    sharded = where(layout.zero >= 2, scattered * micro_batches, scattered) + updated
+    beside = 0.0 if plan.recipe.reduces_after_backward else 1.0
+    replicated = exposed_seconds(sums, beside * backward, exposed)
+    scattered = exposed_seconds(grads, beside * backward, exposed)
+    updated = exposed_seconds(changed, beside * forward, exposed)
+    runs = where((layout.pp > 1) & (layout.vp > 1), ceil(micro_batches / layout.pp), micro_batches)
+    sharded = where(layout.zero >= 2, scattered * runs, scattered) + updated
     fsdp = exposed_seconds(params, forward, exposed) + exposed_seconds(params + grads, backward, exposed)
     full = where(layout.zero >= 3, fsdp * micro_batches, where(layout.zero >= 1, sharded, replicated))
     return where(dp > 1, full, 0.0)

@@ -67,8 +67,7 @@ def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPla
     else:
         plan, fits = first_that_fits(found.sound, by)
     tell_layout(draft, plan, found.open, fits=fits)
-    unsaid = draft.options.recompute is None or draft.options.micro_batch is None
-    return replace(plan, unsaid=unsaid, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
+    return replace(plan, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
 
 
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:

@@ -22,9 +22,11 @@ from llmplan.formulas.collectives import (
     members_in_domain,
     one_shot_seconds,
     pipelined_seconds,
+    ring_latency,
     ring_seconds,
     send_seconds,
     switch_reduce_seconds,
+    tree_latency,
     two_shot_seconds,
 )
 from llmplan.formulas.decode import decode_attention_seconds
@@ -56,24 +58,31 @@ def test_bubble_of_figures_3_and_4() -> None:
 # Collectives
 
 
-RING = {"bandwidth": 100e9, "base": 0.0, "step": 0.0, "hop": 0.0, "chunk": 0.0}
+RING = {"latency": 0.0, "bandwidth": 100e9, "chunk": 0.0}
 
 
 def test_a_ring_moves_every_byte_but_ones_own() -> None:
     # 4 devices, 1 GB, 100 GB/s: each sends 3 pieces of 0.25 GB = 7.5 ms; an all-reduce does it twice
-    assert ring_seconds(1e9, 4.0, 4.0, 1.0, **RING) == pytest.approx(0.0075, rel=EXACT)
-    assert ring_seconds(1e9, 4.0, 4.0, 2.0, **RING) == pytest.approx(0.015, rel=EXACT)
-    assert ring_seconds(1e9, 4.0, 4.0, 2.0, **(RING | {"base": 3e-5})) == pytest.approx(0.01503, rel=EXACT)
-    assert ring_seconds(1e9, 1.0, 1.0, 2.0, **(RING | {"base": 3e-5, "step": 1.0})) == 0.0
+    assert ring_seconds(1e9, 4.0, 1.0, **RING) == pytest.approx(0.0075, rel=EXACT)
+    assert ring_seconds(1e9, 4.0, 2.0, **RING) == pytest.approx(0.015, rel=EXACT)
+    assert ring_seconds(1e9, 4.0, 2.0, **(RING | {"latency": 3e-5})) == pytest.approx(0.01503, rel=EXACT)
+    assert ring_seconds(1e9, 1.0, 2.0, **(RING | {"latency": 3e-5})) == 0.0
     assert send_seconds(1e9, 25e9, 1e-5) == pytest.approx(0.04001, rel=EXACT)
 
 
-def test_latency_of_a_ring_is_that_of_its_steps() -> None:
-    # 32 ranks, 8 a domain: seven steps inside, and 4 domains are two doublings; twice for an all-reduce
-    steps = RING | {"base": 10e-6, "step": 1e-6, "hop": 20e-6}
-    assert ring_seconds(0.0, 32.0, 8.0, 1.0, **steps) == pytest.approx(57e-6, rel=EXACT)
-    assert ring_seconds(0.0, 32.0, 8.0, 2.0, **steps) == pytest.approx(104e-6, rel=EXACT)
-    assert ring_seconds(0.0, 5.0, 2.0, 1.0, **(RING | {"hop": 1.0})) == pytest.approx(1.584962500721156, rel=EXACT)
+def test_latency_of_rings_and_trees() -> None:
+    # 32 ranks, 8 a domain: a ring passes 28 times inside and 3 times between the 4 domains; an all-reduce goes 7 steps
+    # around a domain and up two levels of a tree, and back
+    steps = {"base": 10e-6, "step": 1e-6, "hop": 20e-6}
+    assert ring_latency(32.0, 8.0, **steps) == pytest.approx(98e-6, rel=EXACT)
+    assert tree_latency(32.0, 8.0, **steps) == pytest.approx(104e-6, rel=EXACT)
+    # five ranks fill three domains of two
+    assert ring_latency(5.0, 2.0, base=0.0, step=1.0, hop=10.0) == 22.0
+    assert tree_latency(5.0, 2.0, base=0.0, step=1.0, hop=0.0) == 2.0
+    assert tree_latency(5.0, 2.0, base=0.0, step=0.0, hop=1.0) == pytest.approx(2 * 1.584962500721156, rel=EXACT)
+    # inside one domain both are the same steps, once and twice
+    assert ring_latency(8.0, 8.0, base=0.0, step=1.0, hop=9.0) == 7.0
+    assert tree_latency(8.0, 8.0, base=0.0, step=1.0, hop=9.0) == 14.0
 
 
 def test_chunks_are_cut_as_well_as_can_be() -> None:

@@ -57,6 +57,19 @@ def test_rates_stay_below_the_datasheet(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEVICES)
+def test_no_software_passes_the_datasheet(name: str) -> None:
+    device, most = catalog.device(name), {"share": 2.0, "memory": 3.0}
+    for kind in kinds(device):
+        plain, grouped = product_curve(device, kind, kind, **most), grouped_curve(device, kind, kind, **most)
+        assert plain.rate <= peak_flops(device, kind)
+        assert grouped.rate <= peak_flops(device, kind)
+        assert max(plain.bandwidth, grouped.bandwidth) <= device.memory.bandwidth
+    decode = decode_curve(device, "bf16", **most)
+    assert decode.bandwidth == device.memory.bandwidth
+    assert max(decode.rate, attention_curve(device, share=2.0).rate) <= wide_peak(device)
+
+
+@pytest.mark.parametrize("name", DEVICES)
 def test_times_are_above_the_roofline(name: str) -> None:
     """Products of every size, plain and grouped: never above the peak, never above the bandwidth."""
     device = catalog.device(name)

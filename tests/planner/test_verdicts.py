@@ -87,15 +87,15 @@ def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: Plan, room
 def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: Plan) -> None:
     bands = {"step_seconds": Band(low=0.9, high=1.1)}
     measured = Measured(devices=(plan.device.id,), bits=("16",), layers=("dense",))
-    stack = plan.stack.model_copy(
-        update={"bands": bands, "measured": measured, "widening": {"training": {"new_device": 2.0, "unsaid": 1.5}}}
-    )
+    widening = {"training": {"new_device": 2.0, "new_precision": 1.5}}
+    stack = plan.stack.model_copy(update={"bands": bands, "measured": measured, "widening": widening})
     known = replace(plan, stack=stack)
     away = replace(plan, stack=stack.model_copy(update={"measured": measured.model_copy(update={"devices": ("x",)})}))
     assert (known.interval("step_seconds", 10.0).low, known.interval("step_seconds", 10.0).high) == (9.0, 11.0)
     assert away.interval("step_seconds", 10.0).high == pytest.approx(10.0 * 1.1**2)
-    silent = replace(away, unsaid=True)
-    assert silent.interval("step_seconds", 10.0).low == pytest.approx(10.0 * 0.9**3)
+    narrow = measured.model_copy(update={"devices": ("x",), "bits": ("8",)})
+    farther = replace(plan, stack=stack.model_copy(update={"measured": narrow}))
+    assert farther.interval("step_seconds", 10.0).low == pytest.approx(10.0 * 0.9**3)
     assert known.interval("peak_bytes", 1.0).high == NO_BAND.high
 
 
@@ -106,13 +106,13 @@ def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: Plan) -> None:
         ({"version": "9.9"}, {"unknown_version"}),
         ({"bits": "8"}, {"new_precision"}),
         ({"layers": frozenset({"dense", "experts"})}, {"new_layers"}),
-        ({"unsaid": True, "device": "other"}, {"unsaid", "new_device"}),
+        ({"bits": "8", "device": "other"}, {"new_precision", "new_device"}),
     ],
 )
 def test_distances(plan: Plan, changes: dict[str, object], found: set[str]) -> None:
     seen = Measured(devices=(plan.device.id,), versions=("1.0",), bits=("16",), layers=("dense",))
     stack = plan.stack.model_copy(update={"measured": seen})
-    traits = replace(Traits(plan.device.id, "1.0", "16", frozenset({"dense"}), unsaid=False), **changes)
+    traits = replace(Traits(plan.device.id, "1.0", "16", frozenset({"dense"})), **changes)
     assert set(stack.distances(traits)) == found
     assert stack.model_copy(update={"measured": Measured()}).distances(traits)[0] == "unknown_stack"
 

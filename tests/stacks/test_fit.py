@@ -154,7 +154,7 @@ def test_bands_hold_four_fifths_and_widen_with_distance() -> None:
     assert coverage(model, some) == pytest.approx(0.8, abs=0.02)
     assert model.width("step_seconds", "a", ()) == pytest.approx(0.1, rel=0.15)
     assert model.width("step_seconds", "a", (NEW_DEVICE,)) == pytest.approx(0.3, rel=0.2)
-    band = model.bands("a", known=True)["step_seconds"]
+    band = model.bands("a")["step_seconds"]
     assert math.log(band.high) == pytest.approx(-math.log(band.low), rel=0.02)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from llmplan import plan_from
 from llmplan.catalog.catalog import stack
+from llmplan.software.coefficients import NAMES
 from llmplan.software.versions import choose, version_key
 
 
@@ -62,10 +63,27 @@ def test_the_load_picks_no_version(load: str) -> None:
     assert plan.engine.version == stack("vllm").versions[-1].version  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("asked", "passes"), [("25.11", 2.77), ("26.04.01", 2.45), (None, None), ("2025", 2.77)])
-def test_training_stacks_have_versions_too(asked: str | None, passes: float | None) -> None:
-    found = stack("megatron-bridge").at(asked).coefficients.elementwise_passes
-    assert found == (passes or stack("megatron-bridge").fitted["elementwise_passes"])
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        ("25.09", "25.09"),
+        ("25.11", "25.09"),
+        ("2025", "25.09"),
+        ("26.04.01", "26.02"),
+        ("26.08", "26.06"),
+        (None, "26.06"),
+    ],
+)
+def test_training_stacks_have_versions_too(asked: str | None, taken: str) -> None:
+    """What a version's entry says holds; of the rest, what the stack's says."""
+    entry = stack("megatron-bridge")
+    own = next(version.fitted for version in entry.versions if version.version == taken)
+    found = entry.at(asked)
+    assert found.version == taken
+    assert own
+    assert own != entry.fitted
+    for name in NAMES:
+        assert getattr(found.coefficients, name) == own.get(name, entry.fitted[name])
 
 
 def test_a_version_changes_only_what_it_says() -> None:

@@ -158,24 +158,28 @@ class TestContextParallelism:
 
 class TestPipeline:
     def test_a_bubble_of_the_other_stages(self) -> None:
-        # two stages of a layer, four micro-batches; the last has the head besides, and decides
+        # two stages of a layer, four micro-batches; the last has the head besides, and waits for the first once
         found = step(FLOPS, pp=2, work={"global_batch": 4})
-        last = 3 * 2 * S * (MATRICES + TABLE) + (1 + 2.5 / 0.76) * ATTENTION
-        assert found.pipeline_bubble_seconds == pytest.approx(last)
-        assert found.step_seconds == pytest.approx(5 * last)
+        first = 3 * 2 * S * MATRICES + (1 + 2.5 / 0.76) * ATTENTION
+        last = first + 3 * 2 * S * TABLE
+        assert found.pipeline_bubble_seconds == pytest.approx(first)
+        assert found.step_seconds == pytest.approx(4 * last + first)
 
     def test_interleaving_divides_it(self) -> None:
         plain, chunks = (step(FLOPS, spec={"layers": 4}, pp=2, vp=vp, work={"global_batch": 4}) for vp in (1, 2))
         assert chunks.pipeline_bubble_seconds == pytest.approx(plain.pipeline_bubble_seconds / 2)
 
     def test_an_uneven_pipeline_waits_for_the_fullest_stage(self) -> None:
-        # five layers on two stages: three and two; a head of two layers' work makes the last one slower: 2.5 and it
-        inner = 3 * (3 * 2 * S * MATRICES + (1 + 2.5 / 0.76) * ATTENTION)
-        found = step(FLOPS, spec={"layers": 5}, pp=2)
-        assert found.step_seconds == pytest.approx(2 * inner)
+        # five layers on two stages, a micro-batch each: the fullest has three, the last 2.5 and the head; seven on three:
+        # twice three, and the last 7 / 3
+        layer = 3 * 2 * S * MATRICES + (1 + 2.5 / 0.76) * ATTENTION
+        head = 3 * 2 * S * TABLE
+        assert step(FLOPS, spec={"layers": 5}, pp=2).step_seconds == pytest.approx(3 * layer + 2.5 * layer + head)
+        found = step(FLOPS, spec={"layers": 7}, pp=3).pipeline_bubble_seconds
+        assert found == pytest.approx(3 * layer + 7 / 3 * layer + head)
+        # a head of many layers' work makes the last one the slowest
         large = step(FLOPS, spec={"layers": 5, "vocab": 5000}, pp=2)
-        outer = 2.5 / 3 * inner + 3 * 2 * S * 5000 * H
-        assert large.step_seconds == pytest.approx(2 * outer)
+        assert large.step_seconds == pytest.approx(2.5 * layer + 3 * 2 * S * 5000 * H + 3 * layer)
 
     def test_activations_go_on_and_gradients_come_back(self) -> None:
         # 2 x 16 x 8 bytes each way for each of four micro-batches, and once more while the pipeline fills and drains
@@ -223,11 +227,50 @@ class TestReplicas:
         found = step(self.LINK, dp=2, zero=zero, work={"global_batch": 8})
         assert found.data_parallel_seconds == pytest.approx(1 / 2 * each * self.PARAMETERS)
 
+    def test_sharded_gradients_are_summed_over_a_run_of_micro_batches(self) -> None:
+        # eight micro-batches through two stages of one layer each: eight runs of one, or interleaved four of two
+        held = LAYER + TABLE + H  # of the fuller end
+        words = {"dp": 2, "pp": 2, "zero": 2, "work": {"global_batch": 16}}
+        found = step(self.LINK, **words).data_parallel_seconds
+        assert found == pytest.approx(1 / 2 * (8 * 4 + 2) * held)
+        four = {"spec": {"layers": 4}, **words}
+        deeper = held + LAYER
+        assert step(self.LINK, **four).data_parallel_seconds == pytest.approx(1 / 2 * (8 * 4 + 2) * deeper)
+        assert step(self.LINK, vp=2, **four).data_parallel_seconds == pytest.approx(1 / 2 * (4 * 4 + 2) * deeper)
+
+    def test_a_ring_passes_every_rank(self) -> None:
+        # 16 devices, 8 a domain: 14 steps and one hop for a reduce-scatter, as many for an all-gather, a layer each
+        ring = {"collectives": {"ring": CollectiveEfficiency(link_fraction=1.0, base=0.0, step=1.0)}}
+        device, small = machine(efficiency=ring), RECIPE.model_copy(update={"bucket_parameters": 1.0})
+        assert step(device, dp=16, zero=1, recipe=small).data_parallel_seconds == pytest.approx(2 * L * 14)
+        assert step(device, dp=16, recipe=small).data_parallel_seconds == pytest.approx(L * 2 * 7)
+
+    def test_nothing_is_hidden_behind_a_backward_pass_that_is_over(self) -> None:
+        numbers, late = {"exposed_data_parallel": 0.1}, RECIPE.model_copy(update={"reduces_after_backward": True})
+        device = machine(flops=1.0, link=1.0)
+        for zero, each in ((0, 8), (1, 6)):
+            found = step(device, dp=2, zero=zero, numbers=numbers, recipe=late).data_parallel_seconds
+            assert found == pytest.approx(1 / 2 * each * self.PARAMETERS)
+            beside = step(device, dp=2, zero=zero, numbers=numbers).data_parallel_seconds
+            assert beside == pytest.approx(0.1 * found)
+        # parameters that are gathered for each pass are gathered beside it
+        full = step(device, dp=2, zero=3, numbers=numbers, recipe=late).data_parallel_seconds
+        assert full == pytest.approx(0.1 * 1 / 2 * 8 * self.PARAMETERS)
+
     def test_a_message_for_each_layer(self) -> None:
-        ring = {"collectives": {"ring": CollectiveEfficiency(link_fraction=1.0, base=1.0)}}
-        assert step(machine(efficiency=ring), dp=2).data_parallel_seconds == pytest.approx(L)
-        assert step(machine(efficiency=ring), dp=2, zero=1).data_parallel_seconds == pytest.approx(2 * L)
-        assert step(machine(efficiency=ring), dp=2, zero=3).data_parallel_seconds == pytest.approx(3 * L)
+        # small buckets, so that each layer fills one; parameters that are gathered layer by layer ask for no bucket
+        device = machine(efficiency={"collectives": {"ring": CollectiveEfficiency(link_fraction=1.0, base=1.0)}})
+        small = RECIPE.model_copy(update={"bucket_parameters": 1.0})
+        assert step(device, dp=2, recipe=small).data_parallel_seconds == pytest.approx(L)
+        assert step(device, dp=2, zero=1, recipe=small).data_parallel_seconds == pytest.approx(2 * L)
+        assert step(device, dp=2, zero=3).data_parallel_seconds == pytest.approx(3 * L)
+
+    def test_a_message_for_each_bucket_where_it_holds_more_than_a_layer(self) -> None:
+        device = machine(efficiency={"collectives": {"ring": CollectiveEfficiency(link_fraction=1.0, base=1.0)}})
+        buckets = RECIPE.model_copy(update={"bucket_parameters": self.PARAMETERS / 1.5})
+        assert step(device, dp=2, recipe=buckets).data_parallel_seconds == pytest.approx(1.5)
+        assert step(device, dp=2, zero=1, recipe=buckets).data_parallel_seconds == pytest.approx(2 * 1.5)
+        assert step(device, dp=2).data_parallel_seconds == pytest.approx(1)
 
     def test_a_smaller_sum_of_gradients(self) -> None:
         recipe = RECIPE.model_copy(update={"reduce_bytes": 2.0})
