@@ -170,8 +170,8 @@ class TestPipeline:
         assert chunks.pipeline_bubble_seconds == pytest.approx(plain.pipeline_bubble_seconds / 2)
 
     def test_an_uneven_pipeline_waits_for_the_fullest_stage(self) -> None:
-        # five layers on two stages, a micro-batch each: the fullest has three, the last 2.5 and the head; seven on three:
-        # twice three, and the last 7 / 3
+        # five layers on two stages, one micro-batch: the fullest has three, the last 2.5 and the head; seven layers on
+        # three stages: twice three, and the last 7 / 3
         layer = 3 * 2 * S * MATRICES + (1 + 2.5 / 0.76) * ATTENTION
         head = 3 * 2 * S * TABLE
         assert step(FLOPS, spec={"layers": 5}, pp=2).step_seconds == pytest.approx(3 * layer + 2.5 * layer + head)
