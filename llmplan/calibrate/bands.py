@@ -65,10 +65,14 @@ class BandModel:
         return min(self.widths[band] * factor, _WIDEST)
 
     def bands(self, stack: str) -> dict[str, Band]:
-        """The bands of a stack's entry, which distances of a plan widen (that it has no rows, too)."""
+        """The bands of a stack's entry, which distances of a plan widen (that it has no rows, too).
+
+        A stack of which other things were measured, but no memory, say, is an unknown one there.
+        """
+        seen = {family_of(band) for band, name in self.rows if name == stack}
         found = {}
         for name in self.widths:
-            half = self.width(name, stack, ())
+            half = self.width(name, stack, (UNKNOWN_STACK,) if seen and family_of(name) not in seen else ())
             low, high = round(math.exp(-half), 3), round(math.exp(half), 3)
             found[name] = Band(low=low, high=high, rows=self.rows.get((name, stack), 0))
         return found

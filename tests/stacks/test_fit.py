@@ -158,6 +158,18 @@ def test_bands_hold_four_fifths_and_widen_with_distance() -> None:
     assert math.log(band.high) == pytest.approx(-math.log(band.low), rel=0.02)
 
 
+def test_what_was_never_measured_of_a_stack_is_as_wide_as_for_an_unknown_one() -> None:
+    near, far = errors(200, 0.1, stack="b"), errors(100, 0.3, stack="d", distances=(UNKNOWN_STACK,))
+    memory = [replace(one, band="peak_bytes", family="memory") for one in (*near, *far)]
+    model = fit_bands([*errors(200, 0.1), *memory])
+    factor = model.distances["memory", UNKNOWN_STACK]
+    assert factor > 1.5
+    known, unmeasured, unknown = (math.log(model.bands(name)["peak_bytes"].high) for name in ("b", "a", "c"))
+    # stack a ran, its memory was not measured; of c nothing was, so that a plan widens it
+    assert unmeasured == pytest.approx(unknown * factor, rel=0.02)
+    assert unmeasured > 1.5 * known
+
+
 def test_a_stack_of_few_rows_has_nearly_the_width_of_all() -> None:
     model = fit_bands([*errors(200, 0.1), *errors(1, 0.5, stack="b")])
     assert model.width("step_seconds", "b", ()) < 0.15
