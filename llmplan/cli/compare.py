@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +12,7 @@ import typer
 
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.gate import Check, check_comparison, place, write_comparison
 from llmplan.cli.plan_input import holds_many, plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
 from llmplan.errors import Fault, InputError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llmplan.catalog.catalog import Catalog
+    from llmplan.report.github import Places
     from llmplan.search.comparison import Alternative, Comparison
     from llmplan.setup.request import Request
 
@@ -31,8 +32,9 @@ LISTED = (
 )  # fmt: skip
 """Options that take several values here, each an alternative."""
 LISTS = dict.fromkeys(LISTED, "One value, or several to compare, with commas.")
+OF_FIT = {"time": "latency", "memory-headroom": "memory"}
+"""Objectives of `fit` that are measures under another name here."""
 MOST = 1000
-SUMMARY = "GITHUB_STEP_SUMMARY"
 
 app = typer.Typer(add_completion=False)
 
@@ -62,15 +64,20 @@ def _compare(
             "cost",
             "energy",
             "carbon",
+            "time",
+            "memory-headroom",
         ]
         | None,
-        typer.Option(help="Rank by this, what fits first; default: in the order given."),
+        typer.Option(
+            "--by", "--objective", help="Rank by this, what fits first; default: in the order given. Words of fit too."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
         Literal["table", "json", "jsonl", "csv", "markdown", "github", "svg"],
         typer.Option("--format", help="For people, programs, pull requests, or a workflow's log and job summary."),
     ] = "table",
+    check: Check = False,
 ) -> None:
     """Compare hardware, models, precisions, sizes, stacks or whole plans, each as `estimate` gives it.
 
@@ -80,11 +87,13 @@ def _compare(
 
     opened = open_catalog(catalog or ())
     wanted = list(_alternatives(plan or [], given, opened))
-    found = compare(wanted, opened, fit=fit, by=by)
+    found = compare(wanted, opened, fit=fit, by=None if by is None else OF_FIT.get(by, by))
     failed = [one for one in found.results if isinstance(one, NotPlanned)]
     if len(failed) == len(found.results):
         raise InputError([Fault(f"{one.name}: {problem}") for one in failed for problem in one.problems])
-    _write(found, "json" if as_json else output)
+    _write(found, "json" if as_json else output, {one.name: place(one.request) for one in wanted})
+    if check:
+        check_comparison(found)
 
 
 def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catalog) -> Iterator[Alternative]:
@@ -161,7 +170,7 @@ def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[st
     return ", ".join(parts) or str(one.options.hardware or "plan")
 
 
-def _write(found: Comparison, output: str) -> None:
+def _write(found: Comparison, output: str, places: Places) -> None:
     from llmplan.report import compare as report
     from llmplan.report import compare_formats as formats
 
@@ -174,15 +183,10 @@ def _write(found: Comparison, output: str) -> None:
         typer.echo(formats.csv_text(found), nl=False)
     elif output == "svg":
         _draw(found)
+    elif output == "table":
+        report.print_compare(report.rows(found))
     else:
-        rows = report.rows(found)
-        if output == "table":
-            report.print_compare(rows)
-        elif output == "markdown":
-            typer.echo(formats.markdown(rows), nl=False)
-        else:
-            typer.echo("\n".join(formats.github_lines(rows, found)))
-            _append_summary(formats.markdown(rows))
+        write_comparison(found, output, places)
 
 
 def _draw(found: Comparison) -> None:
@@ -195,18 +199,6 @@ def _draw(found: Comparison) -> None:
     if not trainings:
         raise InputError("--format svg draws trainings, and none of these could be planned as one")
     typer.echo(svg(trainings), nl=False)
-
-
-def _append_summary(text: str) -> None:
-    """Adds to the job summary where a workflow runs; a table in a log is no use to anybody."""
-    path = os.environ.get(SUMMARY)
-    if not path:
-        return
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise InputError(f"{SUMMARY}: {path} cannot be written: {error.strerror}") from None
 
 
 app.command("compare", cls=PlanCommand)(plan_options(_compare, lists=LISTS))

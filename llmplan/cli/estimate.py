@@ -13,6 +13,7 @@ from llmplan.answer.data import dumps
 from llmplan.answer.resolve import resolve_all
 from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.gate import THE_ANSWER_IS_NO, Check, place, write_comparison
 from llmplan.cli.plan_input import From, Given, documents_of, name_of, open_plan, read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from llmplan.files import Document
     from llmplan.setup.request import Request
 
-THE_ANSWER_IS_NO = 3
 MANY = "Many plans"
 MOST_WORKERS = 256
 
@@ -40,8 +40,11 @@ def _estimate(
     catalog: CatalogFolders = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[
-        Literal["table", "json", "jsonl", "svg"],
-        typer.Option("--format", help="For people, for programs, or as a picture (training)."),
+        Literal["table", "json", "jsonl", "markdown", "github", "svg"],
+        typer.Option(
+            "--format",
+            help="For people, programs, pull requests, a workflow's log and summary, or a picture (training).",
+        ),
     ] = "table",
     summary: Annotated[
         bool, typer.Option("--summary", help="The main figures alone, one JSON line a plan.", rich_help_panel=MANY)
@@ -49,12 +52,7 @@ def _estimate(
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Processes that answer JSON lines.", rich_help_panel=MANY)
     ] = 1,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Exit with 3 where the plan does not fit or misses one of its limits, and say so on stderr."
-        ),
-    ] = False,
+    check: Check = False,
 ) -> None:
     """Estimate a training run or a deployment: does it fit, how fast is it, what holds it back.
 
@@ -75,7 +73,7 @@ def _estimate(
         passes = _write_summaries(plans, opened)
     else:
         answers = [answer(one, opened) for one in plans]
-        _write(answers, form, many=many)
+        _write(answers, form, wanted, many=many)
         passes = not check or _passes(wanted, answers, opened)
     if check and not passes:
         raise typer.Exit(THE_ANSWER_IS_NO)
@@ -111,7 +109,7 @@ def _write_summaries(plans: list[Plan], catalog: Catalog) -> bool:
     return all(one.is_yes for one in short)
 
 
-def _write(answers: list[Answer], output: str, *, many: bool) -> None:
+def _write(answers: list[Answer], output: str, wanted: list[Request], *, many: bool) -> None:
     if output == "table":
         from llmplan.report.table import print_answers
 
@@ -123,6 +121,14 @@ def _write(answers: list[Answer], output: str, *, many: bool) -> None:
     elif output == "jsonl":
         for one in answers:
             typer.echo(dumps(one, indent=None))
+    elif output in ("markdown", "github"):
+        from llmplan.search.comparison import Alternative, beside
+
+        names = [f"plan {number}" if many else "plan" for number in range(1, len(answers) + 1)]
+        outcomes = [
+            (Alternative(name, {}, one), found) for name, one, found in zip(names, wanted, answers, strict=True)
+        ]
+        write_comparison(beside(outcomes), output, dict(zip(names, map(place, wanted), strict=True)))
     else:
         typer.echo(dumps(Answers(results=tuple(answers)) if many else answers[0]))
 

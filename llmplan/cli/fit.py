@@ -11,6 +11,7 @@ import typer
 
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from llmplan.search.answers import FitAnswer
     from llmplan.setup.request import Request
 
-THE_ANSWER_IS_NO = 3
 SEARCH, LIMITS, OUTPUT = "Search", "Limits", "Output"
 MOST_SHOWN = 1000
+OF_COMPARE = {"step": "time", "memory": "memory-headroom"}
+"""Measures of `compare` that are objectives under another name here."""
 HOURS_A_DAY = 24.0
 # Options that take a value, a list or a range here, and what is tried without them.
 LISTS = {
@@ -67,8 +69,13 @@ def _fit(
         ),
     ] = None,
     objective: Annotated[
-        Literal["throughput", "time", "cost", "devices", "latency", "memory-headroom"] | None,
-        typer.Option(help="What is best; default throughput, or devices with --max-devices.", rich_help_panel=SEARCH),
+        Literal["throughput", "time", "cost", "devices", "latency", "memory-headroom", "step", "memory"] | None,
+        typer.Option(
+            "--objective",
+            "--by",
+            help="What is best; default throughput, or devices with --max-devices. Words of compare too.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     pareto: Annotated[
         str | None, typer.Option(metavar="A,B", help="Also the Pareto front of two objectives.", rich_help_panel=SEARCH)
@@ -112,6 +119,7 @@ def _fit(
             metavar="FILE", help="Write the best as a plan file that `estimate` reads.", rich_help_panel=OUTPUT
         ),
     ] = None,
+    check_limits: Check = False,
     launch: Annotated[
         str | None,
         typer.Option(
@@ -136,7 +144,8 @@ def _fit(
     wanted, listed = _one_request(plan, {name: value for name, value in given.items() if name not in opens})
     if maximize is not None and minimize is not None:
         raise InputError("give one of --maximize and --minimize")
-    wishes = Wishes(objective, limits, surely, max_devices, top, _two(pareto), try_offload)
+    best = None if objective is None else OF_COMPARE.get(objective, objective)
+    wishes = Wishes(best, limits, surely, max_devices, top, _two(pareto), try_offload)
     if launch is not None:
         from llmplan.launch.target import target
         from llmplan.launch.write import meant_for
@@ -149,6 +158,12 @@ def _fit(
     _write(found, "json" if as_json else output)
     if not found.results:
         _say_why(found)
+        raise typer.Exit(THE_ANSWER_IS_NO)
+    if check_limits and not found.results[0].is_yes:
+        from llmplan.report.limits import missed_lines
+
+        for line in missed_lines(found.results[0]):
+            typer.echo(line, err=True)
         raise typer.Exit(THE_ANSWER_IS_NO)
     if write_plan is not None:
         _write_plan(write_plan, found.results[0].inputs)

@@ -43,6 +43,10 @@ COMMANDS = {
     "compare": Command(
         "compare", "Compare hardware, models, precisions, sizes, stacks or whole plans, each as `estimate` gives it."
     ),
+    "diff": Command(
+        "diff",
+        "Say what changes in memory, time and cost from one plan to another, and what of it is beyond the error.",
+    ),
     "launch": Command(
         "launch", "Write what starts a plan: a command line, and the configuration file where the framework has one."
     ),

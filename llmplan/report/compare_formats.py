@@ -1,4 +1,4 @@
-"""A comparison in the formats of other programs: Markdown, CSV, workflow commands of GitHub."""
+"""A comparison in the formats of other programs: Markdown and CSV; `github` writes workflow commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmplan.answer.answer import Answer
 from llmplan.answer.data import to_data
 from llmplan.report.compare import TextRow, columns, legend
 
@@ -63,29 +62,3 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[name] = str(value).lower() if isinstance(value, bool) else value
     return found
-
-
-_SHOWN = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost", "devices billed", "USD/1k requests")
-
-
-def github_lines(found: Sequence[TextRow], comparison: Comparison) -> list[str]:
-    """Workflow commands: an error for what cannot be planned or does not fit, a warning for what is marginal."""
-    lines = []
-    for row, one in zip(found, comparison.results, strict=True):
-        if not isinstance(one, Answer):
-            lines.append(_command("error", row.name, row.why))
-        elif not one.fits:
-            lines.append(_command("error", row.name, f"does not fit: {row.cells['memory']}"))
-        elif one.result.verdict == "marginal":
-            lines.append(_command("warning", row.name, f"memory is marginal: {row.cells['memory']}"))
-        else:
-            said = ", ".join(f"{name} {row.cells[name]}" for name in _SHOWN if name in row.cells)
-            lines.append(_command("notice", row.name, said))
-    return lines
-
-
-def _command(kind: str, title: str, message: str) -> str:
-    """`::kind title=...::message`, escaped as the runner wants it."""
-    title = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
-    message = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return f"::{kind} title={title}::{message}"

@@ -22,7 +22,7 @@ from llmplan.answer.economics import cost, energy, run, storage
 from llmplan.answer.economics import serving as serving_economics
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.model.spec import ModelSpec
-from llmplan.search import answers, comparison, shelf
+from llmplan.search import answers, comparison, difference, shelf
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
 
@@ -33,6 +33,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "summary": summary.PlanSummary,
     "refusal": many.Refusal,
     "compare": comparison.Comparison,
+    "diff": difference.Difference,
     "fit": answers.FitAnswer,
     "list": shelf.ModelList,
     "validation": validate.Validation,

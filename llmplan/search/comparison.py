@@ -161,7 +161,12 @@ def compare(
     by: a key of `MEASURES`; the best first of what does, then of what misses a limit, and what does not fit last and
     without a rank; None = in the order given.
     """
-    found = ranked([_planned(one, catalog, fit=fit) for one in alternatives], by)
+    return beside([_planned(one, catalog, fit=fit) for one in alternatives], by)
+
+
+def beside(outcomes: Sequence[Outcome], by: str | None = None) -> Comparison:
+    """Alternatives that were planned, or were not, side by side."""
+    found = ranked(outcomes, by)
     planned = [one for _, one in found if isinstance(one, Answer)]
     first = next((one for one in planned if one.fits), planned[0] if planned else None)
     numbers = count(1)
