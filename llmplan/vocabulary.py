@@ -21,6 +21,8 @@ Optimizer = Literal[
     "adafactor", "lion", "muon",
 ]  # fmt: skip
 WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
+Method = Literal["sft", "dpo", "reward", "grpo", "ppo"]
+Generation = Literal["colocated", "apart"]
 Speculation = Literal["none", "mtp"]
 Load = Literal["static", "closed", "saturated", "open"]
 ReduceAlgorithm = Literal["ring", "switch", "one_shot", "two_shot", "lamport"]

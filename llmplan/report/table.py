@@ -74,7 +74,8 @@ def _header(answer: Answer, result: TrainingResult) -> list[Text]:
     trained = f" ({result.model.trainable_parameters:,} trained)"
     adapters = f", rank {said['lora_rank']} on {base}{trained}" if said["workload"] == "lora" else ""
     batch = f"{said['global_batch']} x {said['seq_len']} tokens a step, micro-batch {said['micro_batch']}"
-    third = f"{said['workload']}{adapters} in {said['precision']}, {said['optimizer']}; {batch}"
+    method = f" ({said['method']})" if "method" in said else ""
+    third = f"{said['workload']}{method}{adapters} in {said['precision']}, {said['optimizer']}; {batch}"
     return [first, Text("; ".join(words)), Text(third)]
 
 

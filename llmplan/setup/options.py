@@ -16,7 +16,9 @@ from llmplan.units import Bytes, Seconds, UsdPerHour, Watts, parse_quantity
 from llmplan.vocabulary import Count as AnyCount
 from llmplan.vocabulary import Degree as AnyDegree
 from llmplan.vocabulary import (
+    Generation,
     Load,
+    Method,
     Optimizer,
     QuantizedBase,
     Recompute,
@@ -200,6 +202,18 @@ class PlanOptions(Spec):
         FINE_TUNING, "NAMES",
     )  # fmt: skip
     quantized_base: QuantizedBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
+    method: Method | None = _option(
+        "What is learned from: texts (sft), pairs of answers (dpo, reward), answers written meanwhile (grpo, ppo).",
+        FINE_TUNING,
+    )
+    reference: bool | None = _option("A frozen copy of the model to compare with; default: the method's.", FINE_TUNING)
+    generation: Generation | None = _option(
+        "Where grpo and ppo write answers: an engine beside the training on each device, or elsewhere.", FINE_TUNING
+    )
+    generation_fraction: Share | None = _option(
+        "Share of a device that an engine beside the training takes; default 0.3.", FINE_TUNING, "NUMBER"
+    )
+    generation_tp: Degree | None = _option("Devices that share one copy of its weights; default 1.", FINE_TUNING)
     packing: bool | None = _option("Samples packed, cut or filled to one length.", FINE_TUNING)
 
     def said(self) -> dict[str, Any]:
@@ -209,7 +223,7 @@ class PlanOptions(Spec):
 
 FLAGS = frozenset({
     "download", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward",
-    "flash_attention", "packing", "enforce_eager",
+    "flash_attention", "packing", "reference", "enforce_eager",
 })  # fmt: skip
 """Fields that are true or false (a test holds this to the annotations)."""
 RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")

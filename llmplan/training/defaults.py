@@ -19,6 +19,7 @@ from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.choose import degrees
+from llmplan.training.methods import METHODS, TRL_SHARE
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.published import nearest_published
 
@@ -53,6 +54,7 @@ def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRe
         words["seq_len"] = min(limit, DEFAULT_SEQ_LEN)
         why = "the model's context" if limit <= DEFAULT_SEQ_LEN else f"a common length (the model takes up to {limit})"
         draft.assume("seq_len", words["seq_len"], why)
+    words |= _learning(draft, words["workload"])
     if said.packing is None and not defaults.packing and words["workload"] != "pretrain":
         words["packing"] = False
         draft.assume("packing", False, "the stack's default; samples are of many lengths, up to seq_len")
@@ -64,6 +66,33 @@ def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRe
     if words["workload"] == "lora":
         words |= _adapters(draft, model, defaults)
     return TrainingWorkload(**words)
+
+
+def _learning(draft: Draft, workload: str) -> dict[str, Any]:
+    """What is learned from, and the models beside it; faults for words that go with other methods."""
+    said = draft.options
+    method = said.method or "sft"
+    about = METHODS[method]
+    if method != "sft" and workload == "pretrain":
+        draft.fault(f"method {method} goes with workload finetune or lora, and the workload is pretrain", "method")
+    if said.reference and method in ("sft", "reward"):
+        draft.fault(f"reference goes with method dpo, grpo or ppo, and the method is {method}", "reference", "method")
+    for name in ("generation", "generation_fraction", "generation_tp"):
+        if getattr(said, name) is not None and not about.writes:
+            draft.fault(f"{name} goes with method grpo or ppo, and the method is {method}", name, "method")
+    words: dict[str, Any] = {"reference": about.reference if said.reference is None else said.reference}
+    if said.reference is None and method in ("dpo", "grpo", "ppo"):
+        draft.assume("reference", words["reference"], f"as {method} has by default")
+    if about.writes:
+        if said.generation is None:
+            words["generation"] = "colocated"
+            draft.assume("generation", "colocated", "an engine beside the training, as in TRL; its time is not counted")
+        elif said.generation == "apart" and (said.generation_fraction or said.generation_tp):
+            draft.fault("generation_fraction and generation_tp go with generation colocated", "generation")
+        if said.generation_fraction is None and said.generation != "apart":
+            draft.assume("generation_fraction", TRL_SHARE, "as in TRL")
+            words["generation_fraction"] = TRL_SHARE
+    return words
 
 
 def _precision(draft: Draft, device: Device, defaults: TrainingRecipe) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.attention import attended_tokens, attention_flops
 from llmplan.formulas.numeric import real, where
-from llmplan.training.flow import linear_share, sequence, source_share
+from llmplan.training.flow import linear_share, sequence, source_share, step_sequences
+from llmplan.training.methods import passes_without_gradients, trained_models
 from llmplan.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
 
 def training_flops(plan: TrainingPlan) -> float:
-    """FLOPs that the model needs for one step, all devices: forward, and twice (once for LoRA) that backward [FLOP]."""
-    return model_flops(plan) * (2.0 if plan.lora else 3.0)
+    """FLOPs that a step needs, all devices [FLOP]: forward, and twice (once for LoRA) that backward, of each trained
+    model, and the passes without gradients."""
+    passes = trained_models(plan) * (2.0 if plan.lora else 3.0) + passes_without_gradients(plan)
+    return model_flops(plan) * passes
 
 
 def recomputed_flops(plan: TrainingPlan) -> Num:
@@ -23,7 +26,8 @@ def recomputed_flops(plan: TrainingPlan) -> Num:
     products, mixing = layer_flops(plan)
     part = products * plan.recipe.selective_share + (0.0 if plan.workload.flash_attention else mixing)
     recompute = plan.layout.recompute
-    return where(recompute == "full", products + mixing, where(recompute == "selective", part, 0.0))
+    again = where(recompute == "full", products + mixing, where(recompute == "selective", part, 0.0))
+    return again * trained_models(plan)
 
 
 def model_flops(plan: TrainingPlan) -> float:
@@ -31,7 +35,7 @@ def model_flops(plan: TrainingPlan) -> float:
 
     Causal attention counts the half that is needed. Embedding look-ups count nothing, the head does.
     """
-    model, sequences = plan.model, real(plan.workload.global_batch)
+    model, sequences = plan.model, step_sequences(plan)
     head = 2.0 * sequences * sequence(plan) * model.hidden * model.vocab if model.head else 0.0
     products, mixing = layer_flops(plan)
     return head + products + mixing
@@ -42,7 +46,7 @@ def layer_flops(plan: TrainingPlan) -> tuple[float, float]:
     products = mixing = 0.0
     for layer in plan.model.layers:
         length = sequence(plan, layer)
-        tokens = plan.workload.global_batch * length * layer.count
+        tokens = step_sequences(plan) * length * layer.count
         source = source_share(plan, layer)
         passes = ((x, x.active * linear_share(x, source)) for x in layer.linears)
         products += sum(2.0 * x.inputs * x.outputs * times for x, times in passes) * tokens

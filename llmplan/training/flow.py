@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import real
 from llmplan.model.model import Core, Layer, Linear
+from llmplan.training.methods import sequences
 from llmplan.training.plan import TrainingPlan
 from llmplan.work.flow import Flow
 
@@ -22,7 +23,7 @@ def sequence(plan: TrainingPlan, layer: Layer | None = None) -> float:
 
 def micro_tokens(plan: TrainingPlan, layer: Layer | None = None) -> Num:
     """Tokens of one micro-batch on one device, in a layer or at the head, before sequence parallelism [1]."""
-    return plan.layout.micro_batch * sequence(plan, layer) / plan.layout.cp
+    return plan.layout.micro_batch * sequences(plan) * sequence(plan, layer) / plan.layout.cp
 
 
 def layer_flow(plan: TrainingPlan, layer: Layer) -> Flow:
@@ -30,7 +31,7 @@ def layer_flow(plan: TrainingPlan, layer: Layer) -> Flow:
     source = real(plan.workload.seq_len)
     return Flow(
         tokens=micro_tokens(plan, layer), length=sequence(plan, layer), source=source,
-        source_tokens=plan.layout.micro_batch * source / plan.layout.cp,
+        source_tokens=plan.layout.micro_batch * sequences(plan) * source / plan.layout.cp,
     )  # fmt: skip
 
 
@@ -51,5 +52,11 @@ def saved_elements(core: Core, source: float) -> float:
 
 
 def step_tokens(plan: TrainingPlan) -> float:
-    """Tokens that one step trains on, all devices: global_batch x seq_len [1]; a target adds none."""
-    return real(plan.workload.global_batch) * plan.workload.seq_len
+    """Tokens that one step trains on, all devices: global_batch x sequences of an example x seq_len [1]; a target adds
+    none."""
+    return step_sequences(plan) * plan.workload.seq_len
+
+
+def step_sequences(plan: TrainingPlan) -> float:
+    """Sequences of one step, all devices [1]: two for each example of pairs."""
+    return real(plan.workload.global_batch) * sequences(plan)

@@ -15,6 +15,7 @@ from llmplan.formulas.states import expert_parts, sharded_bytes
 from llmplan.machine.precision import ELEMENT_BYTES, STORED_BYTES
 from llmplan.training.activations import Kept, kept_activations
 from llmplan.training.flow import micro_tokens
+from llmplan.training.methods import frozen_models, trained_models
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.states import PAGED, Held, layer_parameters, optimizer_bytes, state_bytes
 from llmplan.work.states import end_parameters, largest_matrix
@@ -42,6 +43,7 @@ class Memory:
     workspace_bytes: Num
     overhead_bytes: Num
     context_bytes: Num
+    generation_bytes: Num = 0.0
     host_bytes: Num = 0.0
 
     @property
@@ -59,8 +61,8 @@ class Memory:
 
     @property
     def peak_bytes(self) -> Num:
-        """What the device must hold: reserved and the process's context."""
-        return self.reserved_bytes + self.context_bytes
+        """What the device must hold: reserved, the process's context, and an engine that writes answers beside it."""
+        return self.reserved_bytes + self.context_bytes + self.generation_bytes
 
     def parts(self) -> dict[str, Num]:
         """Parts that sum to `peak_bytes`."""
@@ -131,6 +133,7 @@ def training_memory(plan: TrainingPlan) -> Memory:
     if fixed.loads_unsharded:
         stage = replace(stage, gathered_bytes=_at_loading(plan, held, first + last, stage))
     stage = replace(stage, workspace_bytes=stage.workspace_bytes + fixed.workspace, context_bytes=fixed.context)
+    stage = replace(stage, generation_bytes=_generation(plan))
     if workload.optimizer in PAGED:
         return _paged(plan, stage)
     return _varied(plan, replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation))
@@ -149,6 +152,16 @@ def _varied(plan: TrainingPlan, stage: Memory) -> Memory:
     stays = stage.overhead_bytes + lost * (1.0 - fixed.returned)
     room = maximum(plan.usable_bytes - stage.peak_bytes - lost * (1.0 - fixed.returned), 0.0)
     return replace(stage, overhead_bytes=stays + minimum(lost * fixed.returned, room))
+
+
+def _generation(plan: TrainingPlan) -> Num:
+    """What an engine that writes answers on the same devices takes of each: its share, or its weights in 16 bits where
+    they are more. Ignored: an engine that sleeps while the step runs."""
+    work, model = plan.workload, plan.model
+    if work.generation != "colocated" or work.generation_fraction is None:
+        return 0.0
+    weights = ELEMENT_BYTES["bf16"] * (model.parameters + model.tower_parameters) / work.generation_tp
+    return maximum(work.generation_fraction * plan.device.memory.capacity, weights)
 
 
 def _paged(plan: TrainingPlan, stage: Memory) -> Memory:
@@ -196,12 +209,15 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
     cast = frozen and workload.quantized_base in CAST
     wide = plan.recipe.quantized_ends_bytes if cast else weight
     base = divided(held.dense - adapters[0], held.expert - adapters[1], frozen_weight, 3)
-    weights = base + divided(ends, 0.0, wide, 3) + divided(*adapters, weight, 3)
-    states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1)
-    gradients = divided(*_kept_gradients(plan, held, trained_dense), gradient, 2)
-    activations = made.kept.each * share * in_flight + made.kept.once
+    copies = trained_models(plan)
+    weights = (base + divided(ends, 0.0, wide, 3) + divided(*adapters, weight, 3)) * copies
+    others = divided(held.dense - adapters[0] + ends, held.expert - adapters[1], ELEMENT_BYTES["bf16"], 3)
+    weights = weights + others * frozen_models(plan)
+    states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1) * copies
+    gradients = divided(*_kept_gradients(plan, held, trained_dense), gradient, 2) * copies
+    activations = (made.kept.each * share * in_flight + made.kept.once) * copies
     in_step = plan.recipe.step_bytes if workload.optimizer in STEPS and not workload.optimizer_in_backward else 0.0
-    stepping = divided(trained_dense, held.expert_trained, in_step, 1)
+    stepping = divided(trained_dense, held.expert_trained, in_step, 1) * copies
     stays = 1.0 - 1.0 * workload.offload_parameters
     stay = stays * (1.0 - 1.0 * layout.offload_optimizer)
     moved = (weights + gradients) * (1.0 - stays) + states * (1.0 - stay)

@@ -10,7 +10,17 @@ from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of, layers_of
 from llmplan.software.stack import TrainingRecipe
-from llmplan.vocabulary import Count, Optimizer, QuantizedBase, TrainingPrecision, WorkloadKind
+from llmplan.vocabulary import (
+    Count,
+    Degree,
+    Fraction,
+    Generation,
+    Method,
+    Optimizer,
+    QuantizedBase,
+    TrainingPrecision,
+    WorkloadKind,
+)
 
 
 class TrainingWorkload(Spec):
@@ -30,6 +40,16 @@ class TrainingWorkload(Spec):
     offload_parameters: bool = False
     """Shards of parameters, gradients and states in host memory, where they are updated (FSDP's CPU offload)."""
     flash_attention: bool = True
+    method: Method = "sft"
+    """What is learned from; `llmplan.training.methods`."""
+    reference: bool = False
+    """A frozen copy of the model is compared with."""
+    generation: Generation | None = None
+    """Where answers are written, of methods that learn from the model's own: on the same devices, or elsewhere."""
+    generation_fraction: Fraction | None = None
+    """Share of a device that an engine beside the training takes."""
+    generation_tp: Degree = 1
+    """Devices that share one copy of its weights."""
     packing: bool = True
     """Every micro-batch has seq_len tokens a sequence; else that is the longest, and they vary."""
     lora_rank: Count | None = None
@@ -73,6 +93,10 @@ class TrainingPlan(Setup):
             **{name: getattr(layout, name) for name in type(layout).model_fields},
             **{name: getattr(workload, name) for name in type(workload).model_fields},
         }
+        if workload.generation != "colocated":
+            found |= dict.fromkeys(("generation_fraction", "generation_tp"))
+        if workload.method == "sft":
+            found |= dict.fromkeys(("method", "reference"))
         if not self.lora:
             found |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
         if workload.packing and workload.workload == "pretrain":

@@ -17,6 +17,7 @@ from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of, remarks
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, first_that_fits
 from llmplan.training.defaults import Open, tell_layout, workload_of
+from llmplan.training.methods import fitted
 from llmplan.training.plan import TrainingPlan
 
 
@@ -79,7 +80,8 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
     workload = workload_of(draft, subject.model, subject.device, recipe)
     draft.check()
     return TrainingPlan(
-        model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), workload=workload,
+        model=fitted(subject.model, workload.method), device=subject.device, cluster=subject.cluster,
+        layout=Layout(), workload=workload,
         stack=subject.stack, coefficients=subject.release.coefficients, recipe=recipe, options=draft.request.options,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llmplan.formulas.numeric import real
 from llmplan.model.adapters import Adapter, adapters_of
 from llmplan.model.model import Layer
+from llmplan.training.methods import trained_models
 from llmplan.training.plan import TrainingPlan
 from llmplan.work.states import adapter_parameters, layers_on_stage, local_adapter_parameters, local_parameters
 
@@ -100,6 +101,6 @@ def layer_parameters(plan: TrainingPlan) -> Held:
 def trained_parameters(plan: TrainingPlan) -> float:
     """Parameters that are trained, and that a checkpoint holds [1]: all, or those of the adapters."""
     if not plan.lora:
-        return real(plan.model.parameters)
+        return real(plan.model.parameters) * trained_models(plan)
     found = ((layer, one) for layer in plan.model.layers for one in adapters(plan, layer))
     return sum(layer.copies * adapter_parameters(one, rank(plan)) for layer, one in found)

@@ -26,6 +26,7 @@ from llmplan.training.adapters import adapter_operations, adapters_forward, unpa
 from llmplan.training.communication import data_parallel, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
 from llmplan.training.memory import training_memory
+from llmplan.training.methods import passes_without_gradients, trained_models
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.states import PAGED, layer_parameters, optimizer_bytes, state_bytes
 from llmplan.work.communication import expert_parallel_seconds, ring_of_keys_seconds, tensor_parallel_seconds
@@ -67,6 +68,7 @@ class StepTime:
     data_parallel_seconds: Num
     optimizer_seconds: Num
     straggler_seconds: Num
+    scoring_seconds: Num = 0.0
 
     @property
     def step_seconds(self) -> Num:
@@ -91,10 +93,11 @@ class _Stage:
     tensor: Num = 0.0
     context: Num = 0.0
     expert: Num = 0.0
+    scoring: Num = 0.0
 
     @property
     def total(self) -> Num:
-        return self.work.total + self.recompute + self.host + self.tensor + self.context + self.expert
+        return self.work.total + self.recompute + self.host + self.tensor + self.context + self.expert + self.scoring
 
     def __add__(self, other: _Stage) -> _Stage:
         return _Stage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(_Stage)))
@@ -135,7 +138,8 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     layout = plan.layout
     kernels, links = training_kernels(plan, numbers), training_links(plan, numbers)
     micro_batches = plan.workload.global_batch / (layout.dp * layout.micro_batch)
-    layers, ends = _layers(plan, kernels, links, numbers), _ends(plan, kernels, links, numbers)
+    trained = trained_models(plan)
+    layers, ends = _layers(plan, kernels, links, numbers) * trained, _ends(plan, kernels, links, numbers)
     # The last stage has the head; stages are cut so that it has one layer less where that evens them out.
     share = stage_layers(real(plan.model.layer_count), layout.pp, layout.vp) / plan.model.layer_count
     even = where(layout.pp > 1, real(plan.model.layer_count) / layout.pp / plan.model.layer_count, share)
@@ -161,8 +165,9 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
         "expert_parallel_seconds": stage.expert * micro_batches,
         "pipeline_transfer_seconds": transfer * micro_batches,
         "pipeline_bubble_seconds": bubble,
-        "data_parallel_seconds": sharing,
-        "optimizer_seconds": _optimizer(plan, kernels),
+        "data_parallel_seconds": sharing * trained,
+        "optimizer_seconds": _optimizer(plan, kernels) * trained,
+        "scoring_seconds": stage.scoring * micro_batches,
     }
     busy: Num = 0.0
     for seconds in parts.values():
@@ -204,7 +209,10 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     busy = ahead.total + back.total + again + tensor + context + expert
     launched = HOST_PASSES + where(is_full, 1.0, 0.0)
     launches = launched * (operations(layer) + adapter_operations(plan, layer)) * numbers.operation_host_seconds
-    return _Stage(ahead + back, again, host_bound_seconds(busy, launches) - busy, tensor, context, expert)
+    # a pass without gradients is the forward one, of as many sequences
+    share = passes_without_gradients(plan) / trained_models(plan)
+    once = (ahead.total + (tensor + expert) / passes + context / RING_PASSES) * share
+    return _Stage(ahead + back, again, host_bound_seconds(busy, launches) - busy, tensor, context, expert, once)
 
 
 def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:
@@ -216,13 +224,14 @@ def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficie
         return _Stage(Parts(elementwise=lookup))
     n, k = model.vocab / layout.tp, real(model.hidden)
     products = plain_product(n, k, tokens, kernels.wide, "forward")
+    scoring = products * passes_without_gradients(plan)
     products = products + plain_product(n, k, tokens, kernels.wide, "input_gradient")
     if not plan.lora:
         products = products + plain_product(n, k, tokens, kernels.wide, "weight_gradient")
     loss = elementwise_bytes(tokens, model.vocab / layout.tp, LOSS_PASSES, LOSS_BYTES) / kernels.stream
     size = WIDE_BYTES * tokens * model.hidden
     sums = (1.0 + BACKWARD_PASSES) * numbers.exposed_tensor_parallel * all_reduce(links, size, layout.tp * 1.0)
-    return _Stage(Parts(matmul=products, elementwise=lookup + loss), tensor=sums)
+    return _Stage(Parts(matmul=products, elementwise=lookup + loss), tensor=sums, scoring=scoring)
 
 
 def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
