@@ -1,4 +1,4 @@
-.PHONY: check test lint types docs bench mutants accuracy
+.PHONY: check test lint types docs pages bench mutants accuracy
 
 PYTHON ?= python
 
@@ -15,6 +15,9 @@ types:
 	mypy
 
 docs:
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict -f .ci/mkdocs.yml
+
+pages:
 	$(PYTHON) -m llmplan schema --write docs/schemas
 	$(PYTHON) -m llmplan.calibrate pages
 	$(PYTHON) benchmarks/practice.py
