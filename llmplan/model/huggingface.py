@@ -19,6 +19,7 @@ from llmplan.model.huggingface_config import MAX_INTEGER, Config, parse_config
 from llmplan.model.huggingface_experts import mlps
 from llmplan.model.huggingface_families import family, keys_of, known, names, unsupported, value_of
 from llmplan.model.huggingface_fixes import FIXES
+from llmplan.model.huggingface_images import vision_of
 from llmplan.model.huggingface_layers import mixers, per_layer_config
 from llmplan.model.huggingface_quantization import precisions
 from llmplan.model.huggingface_towers import tower_parameters
@@ -55,6 +56,8 @@ def spec_of_config(
     fields |= _read(config, entry)
     fields |= precisions(config, bool(fields.get("experts")))
     fields["tower_parameters"] = tower_parameters(config, fields.get("hidden"))
+    if fields["tower_parameters"]:
+        fields["vision"] = vision_of(config, fields.get("hidden"))
     refuse_unread(config, entry, bool(fields.get("approximate")))
     if config.faults:
         raise InputError(config.faults)

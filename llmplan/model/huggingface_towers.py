@@ -39,19 +39,28 @@ def tower_parameters(config: Config, text_hidden: int | None) -> int:
     return known
 
 
-def _tower(table: dict[str, Any], outer: dict[str, Any], tower: Any, text_hidden: int | None) -> int | None:
-    """Parameters of one tower with its projector; None where it is not described or says too little."""
-    if not isinstance(tower, dict):
-        return None
+def tower_names(
+    outer: dict[str, Any], tower: dict[str, Any], text_hidden: int
+) -> tuple[str | None, dict[str, Any]]:
+    """The entry that describes a tower, None where there is none, and the words that sums over its keys may use."""
+    table = parse_yaml(read_text(FOLDER / "towers.yaml"), "towers.yaml")[0].data
     named = str(tower.get("model_type") or outer.get("model_type") or "")
     kind = next((name for name in (named, f"{named}_vision") if name in table["towers"]), None)
-    projector = table["projectors"].get(str(outer.get("model_type")))
-    if kind is None or projector is None or text_hidden is None:
-        return None
-    entry = _entry(table, kind)
+    entry = {} if kind is None else _entry(table, kind)
     names = entry.get("default", {}) | _numbers(outer) | _numbers(tower) | {"text_hidden": text_hidden}
     names |= {word: names[key] for word, key in entry.get("names", {}).items() if key in names}
-    names |= _derived(names, tower)
+    return kind, names | _derived(names, tower)
+
+
+def _tower(table: dict[str, Any], outer: dict[str, Any], tower: Any, text_hidden: int | None) -> int | None:
+    """Parameters of one tower with its projector; None where it is not described or says too little."""
+    if not isinstance(tower, dict) or text_hidden is None:
+        return None
+    kind, names = tower_names(outer, tower, text_hidden)
+    projector = table["projectors"].get(str(outer.get("model_type")))
+    if kind is None or projector is None:
+        return None
+    entry = _entry(table, kind)
     layers, layer = value_of(entry["layers"], names), value_of(entry["layer"], names)
     parts = [value_of(entry["rest"], names), value_of(projector, names)]
     parts += [value_of(text, names) for key, text in entry.get("option", {}).items() if tower.get(key) is not False]

@@ -11,6 +11,7 @@ from llmplan.model.lowering_attention import attention, compressed, image_attent
 from llmplan.model.lowering_mlp import dense, moe
 from llmplan.model.lowering_parts import Part, norm_parameters, side_by_side
 from llmplan.model.lowering_recurrent import conv, delta, kda, lightning, mamba, mamba2, rglru
+from llmplan.model.lowering_vision import lower_vision
 from llmplan.model.model import Layer, Linear, Model, Side
 from llmplan.model.patterns import numbers_of
 from llmplan.model.spec import ModelSpec
@@ -57,6 +58,7 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
         head=spec.head,
         max_context=spec.max_context,
         tower_parameters=spec.tower_parameters,
+        vision=lower_vision(spec.vision, spec.tower_parameters, spec.hidden) if spec.vision is not None else None,
         approximate=spec.approximate,
         weight_precision=spec.weight_precision,
         expert_precision=spec.expert_precision,

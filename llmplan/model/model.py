@@ -8,7 +8,10 @@ come from one description. Nothing here is a fact about a particular model.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from llmplan.model.vision_spec import VisionSpec
 
 Split = Literal["column", "row", "none"]
 CoreKind = Literal["softmax", "recurrent"]
@@ -221,6 +224,19 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Vision:
+    """An encoder of images: the rule that cuts them, its layers over patches, and the way into the language model.
+
+    layers: what patches pass, the first the matrix that makes them of pixels; projector: what tokens pass, of
+    everything that is left of the encoder's parameters.
+    """
+
+    rule: VisionSpec
+    layers: tuple[Layer, ...]
+    projector: Layer
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A whole model: embeddings, groups of layers in their order, head.
 
@@ -230,6 +246,7 @@ class Model:
     head: whether logits over the vocabulary are computed (an encoder under a task head has none).
     tower_parameters: encoders of images and sound; they are stored beside the language model and stay out of
         `parameters`, which are those that a token of text may pass.
+    vision: that of images in particular, where its rule is known.
     approximate: whether it was read by likeness to other families.
     weight_precision: of the released weights, where the config says it (fp8, nvfp4, ...); None = bf16.
     released: bytes of a parameter by module group, scales included, where the release says more than that [bytes].
@@ -251,6 +268,7 @@ class Model:
     head: bool = True
     max_context: int | None = None
     tower_parameters: int = 0
+    vision: Vision | None = None
     approximate: bool = False
     weight_precision: str | None = None
     expert_precision: str | None = None

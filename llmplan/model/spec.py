@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from llmplan.files import Document
 from llmplan.model.model import Group
 from llmplan.model.patterns import expand
+from llmplan.model.vision_spec import VisionSpec
 from llmplan.schema import Source, Spec, check
 
 # Limits catch a slip (a width in bytes, a vocabulary in characters) and keep counts exact:
@@ -189,6 +190,8 @@ class ModelSpec(Spec):
     """Rank of a learned residual beside attention (Gemma 3n)."""
     tower_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
     """Encoders of images and sound and the way from them into the model."""
+    vision: VisionSpec | None = None
+    """Shape of the encoder of images, and the rule by which an image becomes tokens."""
     approximate: bool = False
     """Read by likeness to other families: counts are within some percent."""
     mtp_layers: Layers = 0
