@@ -15,10 +15,13 @@ from llmplan.answer.origins import Origins, shown
 from llmplan.answer.recording import Constant, defined_in, recorded
 from llmplan.answer.terms import Figures, Term, terms_of
 from llmplan.errors import InputError
+from llmplan.serving.plan import ServingPlan
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import Plan
     from llmplan.catalog.catalog import Catalog
+    from llmplan.model.images import ImageCut
+    from llmplan.serving.plan import ServingWorkload
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,18 @@ def _named_plan(plan: Plan, catalog: Catalog) -> tuple[Plan, str]:
         "recipe",
         "engine",
         "prefill",
+        "image",
     )
     new = {part: named(getattr(plan, part), part) for part in parts if hasattr(plan, part)}
+    if isinstance(plan, ServingPlan) and plan.image is not None:
+        new["workload"] = _with_images(plan, new["workload"], new["image"])
     return replace(plan, model=named(model, "model"), **new), file
+
+
+def _with_images(plan: ServingPlan, work: ServingWorkload, image: ImageCut) -> ServingWorkload:
+    """The workload with its prompt put together from text and images."""
+    text = named(plan.workload.input_tokens - plan.image_tokens, "workload.input_tokens")
+    return work.model_copy(update={"input_tokens": text + (work.images or 0) * image.tokens})
 
 
 def _named_model(plan: Plan, catalog: Catalog) -> tuple[Any, str]:

@@ -61,6 +61,7 @@ class Origins:
             "recipe": lambda keys: self._of_stack("training", keys), "engine": self._engine, "stack": self._part,
             "options": lambda keys: option(keys[0]), "layout": self._word, "workload": self._word,
             "prefill": lambda keys: self._word((f"prefill_{keys[0]}",)), "model": self._model, "spec": self._spec,
+            "image": self._image,
         }  # fmt: skip
         if head in finders:
             return finders[head](tuple(rest))
@@ -162,9 +163,15 @@ class Origins:
         return f"{name}: the default"
 
     def _model(self, keys: tuple[str, ...]) -> str:
-        if self.model_file and keys[-1] == "count" and len(self.plan.model.layers) == 1:
+        if self.model_file and keys[0] == "layers" and keys[-1] == "count" and len(self.plan.model.layers) == 1:
             return self._spec(("layers",))
         return f"model {self.plan.model.name}: {'.'.join(keys)}"
+
+    def _image(self, keys: tuple[str, ...]) -> str:
+        """What one image is to the model, by the rule of its family."""
+        size = getattr(self.plan.workload, "image_size", None)
+        rule = self.plan.model.vision.rule.rule if self.plan.model.vision is not None else ""
+        return f"{keys[0]} of an image of {size}, cut by the rule {rule} of {self.plan.model.family}"
 
     def _spec(self, keys: tuple[str, ...]) -> str:
         """A field of the model's entry, or of a Hugging Face config as it is read."""

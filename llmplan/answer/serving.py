@@ -93,6 +93,22 @@ class PrefixAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesAnswer:
+    """Images of a request: what they add to its input, and what their encoder takes."""
+
+    images: int
+    """Of a request."""
+    tokens_per_image: int
+    """Of the language model; they are part of the input."""
+    patches_per_image: int
+    """That the encoder works on."""
+    tiles_per_image: int
+    """Pieces that it works on by themselves."""
+    encoder_seconds: Amount
+    """For all images of one request; part of its time to the first token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServingThroughputAnswer:
     """Of all devices."""
 
@@ -162,6 +178,7 @@ class ServingResult:
     verdict: Verdict
     """`marginal` where the limit lies inside the band."""
     memory: ServingMemoryAnswer
+    images: ImagesAnswer | None = None
     kv_cache: CacheAnswer | None = None
     prefix_cache: PrefixAnswer | None = None
     throughput: ServingThroughputAnswer
@@ -190,6 +207,7 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
         ),
         engine_version=found.version, rules_version=found.plan.engine.rules or None,
         fits=found.fits, verdict=found.verdict, memory=_memory(found),
+        images=_images(found),
         kv_cache=_cache(found, found.kv_tokens) if found.kv_tokens else None,
         prefix_cache=_prefix(found),
         throughput=ServingThroughputAnswer(
@@ -218,6 +236,16 @@ def _memory(found: ServingEstimate) -> ServingMemoryAnswer:
         usable_bytes=found.usable_bytes, capacity_bytes=found.capacity_bytes,
         parts=ServingMemoryParts(**{name: float(value) for name, value in found.memory.parts().items()}),
         weights=present(found.memory.weights.parts()),
+    )  # fmt: skip
+
+
+def _images(found: ServingEstimate) -> ImagesAnswer | None:
+    count, cut = found.plan.workload.images, found.plan.image
+    if count is None or cut is None:
+        return None
+    return ImagesAnswer(
+        images=count, tokens_per_image=cut.tokens, patches_per_image=cut.patches, tiles_per_image=cut.sequences,
+        encoder_seconds=found.encoder,
     )  # fmt: skip
 
 

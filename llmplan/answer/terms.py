@@ -49,6 +49,8 @@ class Figures:
         plan = self.plan
         if not isinstance(plan, ServingPlan):
             return f"{name} of this plan is not known: it takes the run's length (--tokens), a price or a power"
+        if name == "encoder_seconds":
+            return "encoder_seconds does not apply: requests have no images (--images)"
         if name in _OF_OUTPUT and plan.model.architecture == "encoder":
             return f"{name} does not apply: {plan.model.name} is an encoder and writes no tokens"
         if name in _OF_OUTPUT and plan.workload.output_tokens <= 1:
@@ -111,6 +113,7 @@ SERVING: dict[str, Term] = {
     "resident_sequences": _of("1", "estimate.resident"),
     "decode_step_seconds": _DECODE_ONLY,
     "prefill_seconds": _of("s", "estimate.prefill.total"),
+    "encoder_seconds": _of("s", "estimate.encoder"),
     "ttft_seconds": _of("s", "estimate.ttft.value"),
     "tpot_seconds": _of("s", "estimate.tpot.value"),
     "request_seconds": _of("s", "estimate.request.value"),

@@ -1,7 +1,7 @@
 """How encoders cut an image: patches of a grid, or tiles, by the rules of the families' own image processors.
 
-Whole numbers of one image, never arrays: the rules round, and some choose among a list of grids. `height`, `width` [px];
-a cell is the square of patches that becomes one token; results are (rows, columns) [1].
+Whole numbers of one image, never arrays: the rules round, and some choose among a list of grids. `height`, `width`
+[px]; a cell is the square of patches that becomes one token; results are (rows, columns) [1].
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def listed_grid(height: int, width: int, tile: int, allowed: Iterable[Grid]) -> 
 def unpadded_cells(height: int, width: int, rows: int, columns: int) -> Grid:
     """Cells [1] of a grid that the image covers, where it is laid into its middle with its shape kept.
 
-    The side that is not filled has side - 2 floor((side - int(scaled)) / 2) cells. rows, columns: of the whole grid [1].
+    The side that is not filled has side - 2 floor((side - int(scaled)) / 2) cells. rows, columns: of the grid [1].
     Result: (rows, columns) [1]. LLaVA-NeXT (LLaVA 1.6), `_get_unpadded_features`.
 
     >>> unpadded_cells(1024, 1024, 48, 48), unpadded_cells(1080, 1920, 24, 72)

@@ -55,9 +55,10 @@ def spec_of_config(
     entry, fields = _family(config)
     fields |= _read(config, entry)
     fields |= precisions(config, bool(fields.get("experts")))
-    fields["tower_parameters"] = tower_parameters(config, fields.get("hidden"))
+    vision = vision_of(config, fields.get("hidden"))
+    fields["tower_parameters"] = tower_parameters(config, fields.get("hidden"), images=vision is not None)
     if fields["tower_parameters"]:
-        fields["vision"] = vision_of(config, fields.get("hidden"))
+        fields["vision"] = vision
     refuse_unread(config, entry, bool(fields.get("approximate")))
     if config.faults:
         raise InputError(config.faults)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.files import parse_yaml, read_text
 from llmplan.model.huggingface_config import Config
-from llmplan.model.huggingface_families import CAUSAL, FOLDER, value_of
-from llmplan.model.huggingface_towers import tower_names
+from llmplan.model.huggingface_families import CAUSAL, value_of
+from llmplan.model.huggingface_towers import table_of, tower_names
 from llmplan.model.vision_spec import VisionSpec
 
 VISION = "vision_config"
@@ -22,7 +21,7 @@ def vision_of(config: Config, text_hidden: int | None) -> dict[str, Any] | None:
     found = next((level for level in config.levels if isinstance(level.get(VISION), dict)), None)
     if found is None or text_hidden is None or CAUSAL.search(config.architecture):
         return None
-    table = parse_yaml(read_text(FOLDER / "images.yaml"), "images.yaml")[0].data
+    table = table_of("images.yaml")
     kind, names = tower_names(found, found[VISION], text_hidden)
     outer = str(found.get("model_type"))
     family = next((name for name in (f"{outer}+{kind}", outer) if name in table["families"]), None)
@@ -30,11 +29,13 @@ def vision_of(config: Config, text_hidden: int | None) -> dict[str, Any] | None:
         return None
     entry = _entry(table["families"], family)
     names = entry.get("default", {}) | names | _sides(found[VISION], names)
-    if "pinpoints" in entry.values():
+    if "grids" in entry:
         names |= _pinpoints(found, names)
     shape = table["encoders"]["default"] | table["encoders"].get(kind, {})
     written = {"patch": "patch_side"} | shape | {key: text for key, text in entry.items() if key not in _HEADINGS}
-    fields = {key: text if key == "rule" else value_of(text, names) for key, text in written.items()}
+    fields = {key: text if key == "rule" else value_of(text, names) for key, text in written.items() if key != "grids"}
+    if "grids" in written:
+        fields["grids"] = names[written["grids"]]
     optional = {key for key, field in VisionSpec.model_fields.items() if not field.is_required()}
     if any(value is None and key not in optional for key, value in fields.items()):
         return None

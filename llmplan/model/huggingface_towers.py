@@ -5,6 +5,7 @@ What is not described is not counted, and the warning says so.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from llmplan.files import parse_yaml, read_text
@@ -15,8 +16,17 @@ TOWERS = ("vision_config", "audio_config")
 MOST = 10**12  # parameters of all towers together, as ModelSpec has it
 
 
-def tower_parameters(config: Config, text_hidden: int | None) -> int:
+@lru_cache(maxsize=2)
+def table_of(name: str) -> dict[str, Any]:
+    """A table of `families/`."""
+    table: dict[str, Any] = parse_yaml(read_text(FOLDER / name), name)[0].data
+    return table
+
+
+def tower_parameters(config: Config, text_hidden: int | None, *, images: bool = False) -> int:
     """Parameters of the encoders and of their way into the language model [1]; a warning says what was counted.
+
+    images: whether the rule is known by which an image becomes tokens.
 
     A class for causal language models is the text part alone.
     """
@@ -25,25 +35,23 @@ def tower_parameters(config: Config, text_hidden: int | None) -> int:
     found = [(level, name) for level in config.levels for name in TOWERS if level.get(name)]
     if not found and not config.nested and "visual" not in config.data:
         return 0
-    table = parse_yaml(read_text(FOLDER / "towers.yaml"), "towers.yaml")[0].data
+    table = table_of("towers.yaml")
     counts = [_tower(table, level, level[name], text_hidden) for level, name in found]
     known = sum(count for count in counts if count is not None)
     if not 0 < known <= MOST:
         config.warnings.append("a multimodal model: only its text part is planned, without encoders of images or sound")
         return 0
     rest = "" if None not in counts else "; another is not known and not counted"
+    computed = "computes where images are given" if images else "only its text part computed"
     config.warnings.append(
-        f"a multimodal model: its encoder of {known / 1e9:.2f} B is held in memory, and only its text part "
-        f"computed{rest}"
+        f"a multimodal model: its encoder of {known / 1e9:.2f} B is held in memory, and {computed}{rest}"
     )
     return known
 
 
-def tower_names(
-    outer: dict[str, Any], tower: dict[str, Any], text_hidden: int
-) -> tuple[str | None, dict[str, Any]]:
+def tower_names(outer: dict[str, Any], tower: dict[str, Any], text_hidden: int) -> tuple[str | None, dict[str, Any]]:
     """The entry that describes a tower, None where there is none, and the words that sums over its keys may use."""
-    table = parse_yaml(read_text(FOLDER / "towers.yaml"), "towers.yaml")[0].data
+    table = table_of("towers.yaml")
     named = str(tower.get("model_type") or outer.get("model_type") or "")
     kind = next((name for name in (named, f"{named}_vision") if name in table["towers"]), None)
     entry = {} if kind is None else _entry(table, kind)

@@ -45,9 +45,7 @@ def _layer(spec: VisionSpec, count: int, window: int | None) -> Layer:
         Linear("down", "mlp_out", inner, width, "row"),
     )
     head = width // spec.heads
-    core = Core(
-        "softmax", spec.heads, spec.heads, head, head, causal=False, context=window, saved_elements=3.0 * width
-    )
+    core = Core("softmax", spec.heads, spec.heads, head, head, causal=False, context=window, saved_elements=3.0 * width)
     return Layer(
         "attention+mlp", count, width, linears, (core,), extra_parameters=2 * width, activation_elements=halves * inner
     )

@@ -80,7 +80,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     precisions = f"weights {said['weight_precision']}, inputs {said['activation_precision']}"
     amount = {"open": f"{said.get('request_rate', 0):g} requests/s", "saturated": "as many as fit"}
     load = f"{said['load']} load of {amount.get(said['load'], str(said.get('batch')) + ' requests')}"
-    lengths = f"{said['input_tokens']:g} tokens in"
+    lengths = f"{said['input_tokens']:g} tokens{_images(answer, result)} in"
     if result.latency.tpot_seconds is not None:
         lengths += f", {said['output_tokens']:g} out"
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
@@ -88,6 +88,15 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     return [
         first, Text(f"{layout}; {precisions}, cache {said['kv_precision']}"), Text(f"serve; {load}, {lengths}"),
     ]  # fmt: skip
+
+
+def _images(answer: Answer, result: ServingResult) -> str:
+    """Images beside the text of a prompt."""
+    if result.images is None:
+        return ""
+    images, size = result.images.images, answer.inputs["image_size"]
+    each = f"{result.images.tokens_per_image} tokens"
+    return f" and an image of {size} ({each})" if images == 1 else f" and {images} images of {size} ({each} each)"
 
 
 def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
@@ -133,6 +142,11 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
         yield "", f"{step_time(latency.burst_ttft_seconds.value)} when all of them come at once"
     if load == "open" and latency.ttft_seconds.p95 is not None:
         yield "", f"{step_time(latency.ttft_seconds.p95)} for 95 % of them"
+    if result.images is not None:
+        images = result.images
+        pieces = f" in {images.tiles_per_image} tiles" if images.tiles_per_image > 1 else ""
+        told = f"{images.images} x {images.patches_per_image} patches{pieces}, part of the first token's time"
+        yield "encoder of images", f"{step_time(images.encoder_seconds)}: {told}"
     if latency.tpot_seconds is not None:
         yield "per output token", _time(latency.tpot_seconds)
     yield "whole batch" if load == "static" else "whole request", _time(latency.request_seconds)

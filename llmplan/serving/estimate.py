@@ -10,6 +10,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import utilisation
 from llmplan.serving.copies import copies_needed
+from llmplan.serving.images import encoder_seconds
 from llmplan.serving.iteration import Step, replica
 from llmplan.serving.loads import (
     BUSIEST,
@@ -30,6 +31,7 @@ from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
 
 if TYPE_CHECKING:
+    from llmplan.serving.iteration import Replica
     from llmplan.setup.plan import PlanWarning
 
 _RATE_ERROR = 0.01  # of a given request rate, and of lengths that are means
@@ -49,6 +51,7 @@ class ServingEstimate:
     replicas, replica_devices: copies that the plan has, and devices of each [1]; replicas_needed: for the
     request rate and the targets [1], None without a rate, 0 where no number reaches the targets.
     sequences: in flight and resident; queued: waiting for a place; resident: places; all devices [1].
+    encoder: time to encode the images of one request, 0 without any [s].
     missed: targets that are not met, as (name, value, limit).
     """
 
@@ -78,6 +81,7 @@ class ServingEstimate:
     resident: float
     decode: Step
     prefill: Step
+    encoder: float
     missed: tuple[tuple[str, float, float], ...]
     warnings: tuple[PlanWarning, ...]
 
@@ -153,9 +157,16 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
         sequences=real(answer.sequences) * busy, queued=real(answer.queued) * busy,
         resident=real(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
         prefill=prefill_step(reads, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
-        missed=tuple(limits), warnings=(),
+        encoder=_encoder(reads), missed=tuple(limits), warnings=(),
     )  # fmt: skip
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
+
+
+def _encoder(at: Replica) -> float:
+    """Time to encode the images of one request, 0 without any [s]."""
+    if at.encoder is None:
+        return 0.0
+    return real(encoder_seconds(at.encoder, 1.0, at.numbers.operation_host_seconds))
 
 
 def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:

@@ -15,6 +15,7 @@ from llmplan.formulas.step import host_bound_seconds
 from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Layer, Model
+from llmplan.serving.images import Encoder, encoder_of, encoder_seconds
 from llmplan.serving.prefix import prefix_seconds
 from llmplan.software.coefficients import Coefficients
 from llmplan.work.communication import expert_parallel_seconds, tensor_parallel_seconds
@@ -36,7 +37,7 @@ class Replica:
 
     dispatch_bytes: of an element on the way to its expert [bytes]; drafted: tokens that are drafted for a sequence and
     checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1]; prefix: tokens
-    of a prompt that are cached before it is read [1].
+    of a prompt that are cached before it is read [1]; encoder: of the images of a prompt, where it has any.
     """
 
     model: Model
@@ -48,6 +49,7 @@ class Replica:
     drafted: float = 0.0
     written: float = 1.0
     prefix: float = 0.0
+    encoder: Encoder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,14 @@ class Step:
     expert_parallel_seconds: Num
     pipeline_transfer_seconds: Num
     host_seconds: Num
+    encoder_seconds: Num = 0.0
 
     @property
     def total(self) -> Num:
         """The whole iteration."""
         return (
             self.matmul_seconds + self.attention_seconds + self.elementwise_seconds + self.tensor_parallel_seconds
-            + self.expert_parallel_seconds + self.pipeline_transfer_seconds + self.host_seconds
+            + self.expert_parallel_seconds + self.pipeline_transfer_seconds + self.host_seconds + self.encoder_seconds
         )  # fmt: skip
 
     def parts(self) -> dict[str, Num]:
@@ -112,6 +115,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     return Replica(
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0,
+        encoder_of(plan.model, plan.device, numbers, work, plan.image),
     )  # fmt: skip
 
 
@@ -125,6 +129,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     1/pp of the layers and sees pp parts in a round, so that sums over all layers stay as they are.
     """
     layout, numbers, pp = at.layout, at.numbers, at.layout.pp * 1.0
+    requests = prompt / maximum(length, 1.0)
     decoding, prompt = decoding / pp, prompt / pp
     work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
     for layer in at.model.layers:
@@ -156,7 +161,12 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         numbers.decode_layer_seconds * layers + where(prompt > 0, eager, 0.0) + numbers.iteration_seconds
         + numbers.sequence_seconds * decoding * pp
     )  # fmt: skip
-    return Step(work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host)
+    images: Num = 0.0
+    if at.encoder is not None:  # it stands before the first stage
+        images = encoder_seconds(at.encoder, requests, numbers.operation_host_seconds)
+    return Step(
+        work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host, images
+    )
 
 
 def _draft(at: Replica, decoding: Num, context: Num) -> tuple[Parts, Num, Num]:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from llmplan.formulas.numeric import real
 from llmplan.formulas.prefix import computed_tokens
+from llmplan.model.images import ImageCut
 from llmplan.schema import Spec
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
@@ -33,7 +34,11 @@ class ServingWorkload(Spec):
     request_rate: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Requests a second."""
     input_tokens: RequestTokens = 1024.0
-    """Tokens of a prompt (mean)."""
+    """Tokens of a prompt (mean), those of its images among them."""
+    images: Count | None = None
+    """Images in a prompt."""
+    image_size: str | None = None
+    """Width x height of one [px]."""
     output_tokens: RequestTokens = 256.0
     """Tokens of an answer (mean)."""
     prefix_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -80,12 +85,18 @@ class ServingPlan(Setup):
     """Everything that an estimate of a deployment needs.
 
     engine: the version of the stack that serves; prefill: layout of the devices that read prompts, where others than
-    those of `layout` do.
+    those of `layout` do; image: what one image of a prompt is to the model.
     """
 
     workload: ServingWorkload
     engine: Engine
     prefill: Layout | None = None
+    image: ImageCut | None = None
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens of all images of a prompt [1]."""
+        return (self.workload.images or 0) * (0 if self.image is None else self.image.tokens)
 
     @property
     def devices(self) -> int:
@@ -116,6 +127,7 @@ class ServingPlan(Setup):
             **{name: getattr(layout, name) for name in DEGREES},
             **self._pool_words(),
             **{name: getattr(work, name) for name in type(work).model_fields},
+            "input_tokens": work.input_tokens - self.image_tokens,  # of the text, as it was said
         })  # fmt: skip
 
     def _pool_words(self) -> dict[str, int]:

@@ -22,6 +22,7 @@ from llmplan.serving.defaults import (
     lengths,
     weight_precision,
 )
+from llmplan.serving.images import image_words
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
 from llmplan.serving.targets import TARGETS
@@ -65,16 +66,19 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft)
-    policy = started(subject.release.policy, said, subject.device)
+    size, image = image_words(draft, subject.model)
+    pictures = 0 if image is None else (said.images or 0) * image.tokens
+    policy = started(subject.release.policy, said, subject.device, pictures)
     engine = Engine(subject.release.version, subject.release.date, policy, subject.release.rules)
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
-    work = _workload(draft, subject.model, subject.device, engine.policy, load, batch)
+    work = _workload(draft, subject.model, subject.device, engine.policy, load, batch, pictures)
+    work = work.model_copy(update={"images": said.images, "image_size": size})
     draft.check()
     plan = ServingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
-        coefficients=subject.release.coefficients, workload=work, engine=engine, options=said,
+        coefficients=subject.release.coefficients, workload=work, engine=engine, options=said, image=image,
     )  # fmt: skip
     plan = plan.with_layout(_layout(draft, plan, devices))
     for message, names in layout_problems(plan.model, plan.layout):
@@ -88,14 +92,14 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
 
 
-def started(policy: ServingPolicy, said: PlanOptions, device: Device) -> ServingPolicy:
-    """The policy of an engine that is started on a device with these options."""
+def started(policy: ServingPolicy, said: PlanOptions, device: Device, pictures: int = 0) -> ServingPolicy:
+    """The policy of an engine that is started on a device with these options; pictures: tokens of a prompt's images."""
     changed: dict[str, Any] = {}
     size = size_of(policy, device)
     if size is not None:
         own = policy.device_sizes[size].model_dump(exclude={"below", "also"})
         changed = {name: value for name, value in own.items() if value is not None}
-    lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens))
+    lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens)) + pictures
     if lengths_said <= policy.whole_prompts:
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
     changed |= {name: value for name, word in POLICY_OPTIONS.items() if (value := getattr(said, word)) is not None}
@@ -132,8 +136,9 @@ def _load(draft: Draft) -> tuple[str, int | None]:
 
 
 def _workload(
-    draft: Draft, model: Model, device: Device, policy: ServingPolicy, load: str, batch: int | None
+    draft: Draft, model: Model, device: Device, policy: ServingPolicy, load: str, batch: int | None, pictures: int
 ) -> ServingWorkload:
+    """pictures: tokens of a prompt's images, which are part of its input [1]."""
     said = draft.options
     inputs, outputs = lengths(said.input_tokens, said.output_tokens)
     if model.architecture == "encoder":
@@ -144,6 +149,7 @@ def _workload(
         draft.assume("input_tokens", f"{inputs:g}", "a chat's, as none was given")
     if said.output_tokens is None and model.architecture != "encoder":
         draft.assume("output_tokens", f"{outputs:g}", "a chat's, as none was given")
+    inputs += pictures
     weights = said.weight_precision or weight_precision(model, device)
     if model.stored is not None and said.weight_precision not in (None, model.weight_precision):
         draft.fault(f"weight_precision: the file of {model.name} holds {model.stored.label}", "weight_precision")

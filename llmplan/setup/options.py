@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from llmplan.schema import Spec
 from llmplan.setup.limits import LimitsField
-from llmplan.setup.written import amount, length, read_duration, read_workload
+from llmplan.setup.written import amount, length, read_duration, read_image_size, read_workload
 from llmplan.units import Bytes, Seconds, UsdPerHour, Watts, parse_quantity
 from llmplan.vocabulary import Count as AnyCount
 from llmplan.vocabulary import Degree as AnyDegree
@@ -78,6 +78,7 @@ Memory = Annotated[Bytes, Field(gt=0)]
 Price = Annotated[UsdPerHour, Field(gt=0)]
 Pue = Annotated[float, Field(ge=1, le=3)]
 Power = Annotated[Watts, Field(gt=0)]
+ImageSize = Annotated[str, BeforeValidator(read_image_size, json_schema_input_type=str)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -135,6 +136,10 @@ class PlanOptions(Spec):
     batch: Count | None = _option("Requests in flight, over all devices.", SERVING)
     request_rate: Rate | None = _option("Requests a second, for an open load.", SERVING, "NUMBER")
     input_tokens: RequestTokens | None = _option("Tokens of a prompt, on average.", SERVING, "NUMBER")
+    images: Count | None = _option("Images in a prompt, beside its tokens of text.", SERVING)
+    image_size: ImageSize | None = _option(
+        "Their size in pixels: of a side, or WIDTHxHEIGHT (1280x720).", SERVING, "PIXELS"
+    )
     output_tokens: RequestTokens | None = _option("Tokens of an answer, on average.", SERVING, "NUMBER")
     prefix_hit: Hit | None = _option(
         "Share of a prompt's tokens that a prefix cache has already; default: no such cache, or what `turns` leave.",

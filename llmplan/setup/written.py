@@ -63,6 +63,24 @@ def read_duration(value: Any) -> Any:
     return value
 
 
+def read_image_size(value: Any) -> Any:
+    """`1024` or `1280x720` as width x height in pixels; a ValueError says what else it should be.
+
+    >>> read_image_size("1024"), read_image_size("1280 x 720")
+    ('1024x1024', '1280x720')
+    """
+    sides = str(value).lower().replace("*", "x").split("x")
+    sides = [side.strip() for side in sides]
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and 1 <= int(side) <= _LONGEST for side in sides):
+        raise ValueError(
+            f"{str(value)[:40]!r} is no size of an image: pixels of a side (1024), or WIDTHxHEIGHT (1280x720)"
+        )
+    return f"{int(sides[0])}x{int(sides[-1])}"
+
+
+_LONGEST = 100_000  # pixels of a side: more was mistyped
+
+
 def amount(kind: Any) -> BeforeValidator:
     """Reads amounts before a number of that kind is checked."""
     return BeforeValidator(read_amount, json_schema_input_type=kind | str)
