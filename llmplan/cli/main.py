@@ -50,6 +50,7 @@ COMMANDS = {
     "launch": Command(
         "launch", "Write what starts a plan: a command line, and the configuration file where the framework has one."
     ),
+    "sweep": Command("sweep", "Estimate one plan under every combination of some of its words."),
     "list": Command(
         "shelf",
         "List the models of the catalogue that run on a machine: widest precision that fits, speed, context.",

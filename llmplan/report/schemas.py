@@ -22,7 +22,7 @@ from llmplan.answer.economics import cost, energy, run, storage
 from llmplan.answer.economics import serving as serving_economics
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.model.spec import ModelSpec
-from llmplan.search import answers, comparison, difference, shelf
+from llmplan.search import answers, comparison, difference, shelf, sweep
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
 
@@ -35,6 +35,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "compare": comparison.Comparison,
     "diff": difference.Difference,
     "fit": answers.FitAnswer,
+    "sweep": sweep.SweepRow,
     "list": shelf.ModelList,
     "validation": validate.Validation,
     "explain": explanation.Explanation,
@@ -47,7 +48,7 @@ SCHEMAS: dict[str, type[Any]] = {
 """What `llmplan schema` knows, by name."""
 _NAMES = {
     name: value
-    for module in (answer, summary, training, serving, cost, energy, run, storage, serving_economics)
+    for module in (answer, summary, sweep, training, serving, cost, energy, run, storage, serving_economics)
     for name, value in vars(module).items()
 }
 """What annotations of answers name, also where the modules import it for the type checker alone."""
