@@ -29,6 +29,7 @@ accuracy:
 bench:
 	$(PYTHON) benchmarks/startup.py
 	$(PYTHON) benchmarks/search.py
+	$(PYTHON) benchmarks/bulk.py
 
 mutants:
 	$(PYTHON) tests/mutants.py

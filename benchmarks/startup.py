@@ -60,7 +60,7 @@ def main(rounds: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         bare, program = Path(folder, "bare.py"), Path(folder, "program.py")
         bare.write_text(BARE)
-        program.write_text("from llmplan.cli.main import run\nrun()\n")  # what an installed entry point holds
+        program.write_text("from llmplan.program import run\nrun()\n")  # what an installed entry point holds
         Path(folder, "plan.yaml").write_text(PLAN)
         # installed programs have their byte code beside them; here it is kept in the folder
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -10,11 +10,12 @@ Names are loaded when they are first used: importing the package costs nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from llmplan.version import __version__
 
+TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`, which would be the first thing that a start waits for
 if TYPE_CHECKING:
+    from typing import Any
+
     from llmplan.answer.answer import Answer
     from llmplan.answer.api import estimate, estimate_many, to_columns, validate
     from llmplan.answer.data import to_data

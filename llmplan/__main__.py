@@ -1,5 +1,5 @@
 """`python -m llmplan`."""
 
-from llmplan.cli.main import run
+from llmplan.program import run
 
 run()

@@ -24,6 +24,7 @@ import yaml
 from llmplan.errors import Fault, InputError
 
 MAX_BYTES = 16 * 2**20  # the largest file that anybody plans from is a CSV of a few megabytes
+PIECE = 2**16  # bytes that are read at a time
 MAX_NODES = 200_000  # values after aliases are expanded: a YAML bomb passes this at once
 MAX_DEPTH = 60
 _DEPTH_OF_STACK = 5000  # collections within each other that libyaml's composer surely manages
@@ -85,8 +86,12 @@ def open_bytes(path: Path | str) -> IO[bytes]:
 
 def read_bytes(file: IO[bytes], name: str) -> bytes:
     """What is left of a source, at most one byte more than is allowed."""
+    pieces, left = [], MAX_BYTES + 1
     try:
-        return file.read(MAX_BYTES + 1)
+        while left > 0 and (piece := file.read(min(left, PIECE))):  # room is made for all that is asked for
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
     except OSError as error:
         raise InputError(Fault(f"cannot be read: {error.strerror}", name)) from None
 
@@ -234,8 +239,10 @@ def write_text(path: Path | str, text: str) -> None:
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)  # what an ordinary new file has; mkstemp gives the owner alone
         os.replace(name, path)
-    except OSError as error:
+    except BaseException as error:  # an interrupt too leaves nothing half-written
         os.unlink(name)
+        if not isinstance(error, OSError):
+            raise
         raise InputError(Fault(f"cannot be written: {error.strerror}", str(path))) from None
 
 

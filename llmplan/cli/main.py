@@ -14,6 +14,8 @@ import difflib
 import importlib
 import os
 import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -67,8 +69,8 @@ COMMANDS = {
     ),
 }
 ANSWERED, INTERNAL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-DEBUG = "--debug"
-MANY_OBJECTS = 50_000  # made before garbage is looked for: an answer leaves few circles, and looking takes long
+DEBUG, TIMINGS = "--debug", "--timings"
+MANY_OBJECTS = 20_000  # made before garbage is looked for: an answer leaves few circles, and looking takes long
 MAX_MESSAGES = 200  # on stderr; nobody reads more
 
 # Typer brings its own copy of Click since 0.26 and the real one before; what both raise is told by its name.
@@ -98,9 +100,10 @@ class LazyGroup(TyperGroup):
         module = importlib.import_module(f"llmplan.cli.{COMMANDS[name].module}")
         command = typer.main.get_command(module.app)
         command.name = name
-        gc.freeze()
-        gc.set_threshold(MANY_OBJECTS)
-        gc.enable()
+        if not gc.isenabled():  # what later commands of a process leave is garbage like any other
+            gc.freeze()
+            gc.set_threshold(MANY_OBJECTS)
+            gc.enable()
         return name, command, rest
 
 
@@ -123,42 +126,68 @@ def llmplan(
     debug: Annotated[
         bool, typer.Option(DEBUG, help="Show the traceback of an internal error (works anywhere).")
     ] = False,
+    timings: Annotated[bool, typer.Option(TIMINGS, help="Say on stderr how long it took (works anywhere).")] = False,
 ) -> None:
     """Plans language models on accelerators: does it fit, how fast will it run, what holds it back."""
 
 
 def run() -> None:
-    """Entry point of the installed program."""
+    """What `llmplan.program` runs."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
     sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one command line; the exit code. stdout carries the answer and nothing else."""
-    debug = DEBUG in arguments
-    rest = [argument for argument in arguments if argument != DEBUG]
+    flags = {DEBUG, TIMINGS} & set(arguments)
+    start, worked = time.perf_counter(), time.process_time()
+    try:
+        return _run([argument for argument in arguments if argument not in flags], debug=DEBUG in flags)
+    finally:
+        if TIMINGS in flags:
+            wall, processor = time.perf_counter() - start, time.process_time() - worked
+            typer.echo(f"timings: {wall:.3f} s, {processor:.3f} s of processor time", err=True)
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    if sys.stderr is None:  # closed by whoever started the program
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        return _complain("standard output is closed: the answer cannot be written")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # an ASCII terminal gets '?', not a traceback
+    code = INTERNAL
     try:
-        code = app(args=rest, prog_name="llmplan", standalone_mode=False)
+        said = app(args=arguments, prog_name="llmplan", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else ANSWERED
+        code = said if isinstance(said, int) else ANSWERED
     except InputError as error:
-        return _complain(*(str(fault) for fault in error.faults))
+        code = _complain(*(str(fault) for fault in error.faults))
     except _USAGE_ERROR as error:
-        return _usage(error)
+        code = _usage(error)
     except (BrokenPipeError, SystemExit) as error:  # Click turns a closed pipe into an exit
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever reads has enough
-        return ANSWERED
+        _drop_output()  # whoever reads has enough
+        code = ANSWERED
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        typer.echo("interrupted", err=True)
+        code = INTERRUPTED
     except Exception as error:
         if debug:
             raise
-        _complain(f"internal: {type(error).__name__}: {error} ({DEBUG} shows the traceback)")
-        return INTERNAL
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk; what is read is read elsewhere
+            _drop_output()
+            code = _complain(f"cannot be written: {error.strerror}")
+        else:
+            _complain(f"internal: {type(error).__name__}: {error} ({DEBUG} shows the traceback)")
+    return code
+
+
+def _drop_output() -> None:
+    """What is still to be written to stdout goes nowhere: Python would try it again at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(*messages: str) -> int:

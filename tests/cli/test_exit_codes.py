@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +39,64 @@ def test_exit_code_and_streams(here: Path, words: tuple[str, ...], code: int, ou
     assert out in run.stdout
     assert bool(run.stdout) == bool(out)
     assert err in run.stderr
+
+
+PROGRAM = [sys.executable, "-m", "llmplan"]
+PLAN = ["--model", "small.yaml", "--hardware", "test-gpu", "--devices", "8"]
+
+
+def started(here: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | more.pop("variables", {})
+    return subprocess.run(
+        [*PROGRAM, *words], stderr=subprocess.PIPE, text=True, check=False, cwd=here, env=environment, **more
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+@pytest.mark.parametrize(
+    "words", [("estimate", *PLAN), ("estimate", *PLAN, "--json"), ("catalog", "list"), ("--help",)]
+)
+def test_a_full_disk(here: Path, words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = started(here, *words, stdout=full)
+    assert (done.returncode, done.stderr) == (2, "error: cannot be written: No space left on device\n")
+
+
+def test_closed_streams(here: Path) -> None:
+    shell = f'{" ".join(PROGRAM)} "$@"'
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for closed, words, code, says in (
+        (">&-", ["estimate", *PLAN], 2, "error: standard output is closed: the answer cannot be written\n"),
+        ("<&-", ["estimate", "--plan", "-"], 2, "error: standard input: is closed\n"),
+        ("2>&-", ["estimate", "--model", "none"], 2, ""),
+    ):
+        done = subprocess.run(["sh", "-c", f"{shell} {closed}", "sh", *words], capture_output=True, text=True,
+                              check=False, cwd=here, env=environment)  # fmt: skip
+        assert (done.returncode, done.stderr) == (code, says), closed
+
+
+def test_an_interrupt_ends_with_one_line(here: Path) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "estimate", "--plan", "-", "--format", "jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, cwd=here, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write('{"model": "small.yaml", "hardware": "test-gpu"}\n')
+    process.stdin.flush()
+    assert process.stdout.readline().startswith("{")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+def test_the_same_input_gives_the_same_bytes(here: Path) -> None:
+    """Whatever the hash seed, the locale, the time zone; how long it took goes to stderr."""
+    for words in (["fit", *PLAN, "--json"], ["estimate", *PLAN], ["sweep", *PLAN, "--vary", "tp=1,2"]):
+        surroundings = ({"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}, {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8"})
+        one, two = (started(here, *words, stdout=subprocess.PIPE, variables=each) for each in surroundings)
+        assert one.returncode == 0, one.stderr
+        assert one.stdout == two.stdout
+    timed = started(here, *words, "--timings", stdout=subprocess.PIPE)
+    assert timed.stdout == one.stdout
+    assert re.fullmatch(r"timings: [\d.]+ s, [\d.]+ s of processor time\n", timed.stderr)

@@ -17,7 +17,7 @@ ROOMS = (
     ("training", "serving"), ("answer",), ("search",), ("launch",), ("calibrate",), ("report",), ("cli",),
 )  # fmt: skip
 """Each imports from those before it, of those that stand together either from itself alone."""
-BEHIND = ("__init__", "__main__")
+BEHIND = ("__init__", "__main__", "program")
 PLACES = {room: place for place, together in enumerate(ROOMS) for room in together}
 
 

@@ -1,0 +1,95 @@
+"""How many plans a second: `python benchmarks/bulk.py`, each against one `estimate` after another in the same run.
+
+Plans are distinct, over three devices and two models. Rates are of processor time, on one core; JSON in, JSON out.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import llmplan
+from llmplan.answer.data import dumps
+from llmplan.answer.rows import read_rows
+from llmplan.answer.validate import validate
+from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.stream import Line, StreamAsk, answer_batch
+from llmplan.files import builtin
+
+MODELS, DEVICES = ("llama-3.1-70b", "llama-3.1-8b"), ("h100", "h200", "a100-sxm-80gb")
+LOOP = 100  # plans of the loop that a rate is compared with
+
+
+def layouts_given(draw: random.Random) -> dict[str, Any]:
+    tp, pp, dp, micro = (
+        draw.choice([1, 2, 4, 8]),
+        draw.choice([1, 2, 4]),
+        draw.choice([1, 2, 4, 8]),
+        draw.choice([1, 2]),
+    )
+    return {
+        "devices": tp * pp * dp, "tp": tp, "pp": pp, "micro_batch": micro, "seq_len": 256 * draw.randrange(1, 65),
+        "global_batch": dp * micro * draw.randrange(1, 65), "recompute": draw.choice(["none", "selective", "full"]),
+        "zero": draw.randrange(4),
+    }  # fmt: skip
+
+
+def degrees_given(draw: random.Random) -> dict[str, Any]:
+    return {"devices": 64, "tp": 4, "pp": 4, "seq_len": 256 * draw.randrange(4, 65),
+            "global_batch": 16 * draw.randrange(1, 65)}  # fmt: skip
+
+
+def nothing_given(draw: random.Random) -> dict[str, Any]:
+    return {"devices": 2 ** draw.randrange(3, 9), "seq_len": 1024 * draw.randrange(1, 9), "global_batch": 512}
+
+
+def serving(draw: random.Random) -> dict[str, Any]:
+    return {"devices": draw.choice([2, 4, 8]), "workload": "serve", "tp": draw.choice([1, 2]),
+            "input_tokens": draw.randrange(128, 4096), "output_tokens": draw.randrange(32, 1024)}  # fmt: skip
+
+
+KINDS: dict[str, tuple[Callable[[random.Random], dict[str, Any]], int]] = {
+    "layout given": (layouts_given, 8000), "tp and pp given": (degrees_given, 4000),
+    "nothing given": (nothing_given, 200), "serving": (serving, 400),
+}  # fmt: skip
+
+
+def plans(make: Callable[[random.Random], dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:
+    draw = random.Random(1)
+    for _ in range(count):
+        yield {"model": draw.choice(MODELS), "hardware": draw.choice(DEVICES), **make(draw)}
+
+
+def rate(work: Callable[[], object], count: int) -> float:
+    start = time.process_time()
+    work()
+    return count / (time.process_time() - start)
+
+
+def bulk(lines: list[Line], *, summary: bool) -> float:
+    ask = StreamAsk("benchmark", {}, (), summary)
+    return rate(lambda: answer_batch(lines, ask), len(lines))
+
+
+def main() -> None:
+    print(f"{'plans':18}{'loop/s':>10}{'full/s':>10}{'ratio':>8}{'summary/s':>12}{'ratio':>8}")
+    for name, (make, count) in KINDS.items():
+        wanted = list(plans(make, count))
+        lines = [Line(number, json.dumps(one).encode()) for number, one in enumerate(wanted, 1)]
+        bulk(lines[:LOOP], summary=False)
+        alone = rate(lambda: [dumps(llmplan.estimate(one)) for one in wanted[:LOOP]], LOOP)  # noqa: B023
+        full, short = bulk(lines[: max(LOOP, count // 8)], summary=False), bulk(lines, summary=True)
+        print(f"{name:18}{alone:10.0f}{full:10.0f}{full / alone:8.1f}{short:12.0f}{short / alone:8.1f}")
+    for file in ("training.csv", "serving.csv"):
+        rows = read_rows(Path(builtin("measurements")) / file)
+        catalog = open_catalog()
+        validate(rows[:10], catalog)
+        print(f"validate {file}: {rate(lambda: validate(rows, catalog), len(rows)):.0f} rows/s")  # noqa: B023
+
+
+if __name__ == "__main__":
+    main()
