@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmplan.serving.targets import TARGETS
 from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
@@ -66,9 +67,11 @@ def serving_figures(found: ServingEstimate, economics: ServingEconomics) -> Figu
     """What the limits on a deployment are about; cost: all of it over the tokens written, or read where none are."""
     work, output, usd = found.plan.workload, found.output_tokens_per_second, economics.cost.usd_per_million
     tokens = work.output_tokens if work.output_tokens > 1.0 else work.input_tokens
+    known = {"ttft_p95": found.p95_ttft.value, **(found.percentiles or {})}
     return {
         "max_memory": found.needed.value, "min_tokens_per_second": output.value if output else None,
-        "max_ttft": found.ttft.value, "max_ttft_p95": found.p95_ttft.value,
-        "max_tpot": found.tpot.value if found.tpot else None,
+        "max_ttft": found.ttft.value, "max_tpot": found.tpot.value if found.tpot else None,
+        "max_request": found.request.value,
+        **{name: known.get(name.removeprefix("max_")) for name, (_, share) in TARGETS.items() if share is not None},
         "max_cost_per_million": usd.requests.value / tokens if usd else None,
     }  # fmt: skip

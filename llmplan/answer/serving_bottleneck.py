@@ -23,6 +23,7 @@ from llmplan.serving.loads import (
     read_together,
     respond,
 )
+from llmplan.serving.targets import TARGETS
 from llmplan.setup.codes import warning
 from llmplan.setup.plan import PlanWarning
 from llmplan.vocabulary import Amount
@@ -67,7 +68,9 @@ def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
     prompt = prefill_tokens(work, policy, read_together(work, here))
     decode, prefill = (shares(one.total, plan) for one in (decode_step(at, work, here), prefill_step(at, work, prompt)))
     elasticity = _elasticities(answer, at)
-    elasticity[CAPACITY] = _roomier(answer, estimate_serving(_more_memory(plan, MORE)))
+    quiet = plan if answer.percentiles is None else _by_formula(plan)
+    now = answer if quiet is plan else estimate_serving(quiet)
+    elasticity[CAPACITY] = _roomier(now, estimate_serving(_more_memory(quiet, MORE)))
     own = _request(answer, decode, prefill)
     resource = CAPACITY if answer.queued > 0 and _memory_bound(answer) else max(own, key=lambda name: own[name])
     return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, own))
@@ -106,6 +109,12 @@ def _more_memory(plan: ServingPlan, factor: float) -> ServingPlan:
     memory = plan.device.memory
     larger = memory.model_copy(update={"capacity": memory.capacity * factor})
     return replace(plan, device=plan.device.model_copy(update={"memory": larger}))
+
+
+def _by_formula(plan: ServingPlan) -> ServingPlan:
+    """The plan without what asks for a simulation: what a resource brings is read off the formulas."""
+    said = dict.fromkeys((*TARGETS, "arrival", "arrival_cv"))
+    return replace(plan, workload=plan.workload.model_copy(update=said))
 
 
 def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:

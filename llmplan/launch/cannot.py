@@ -11,6 +11,7 @@ from llmplan.launch.facts import words_of
 from llmplan.launch.target import Setting, Target
 from llmplan.launch.training_relations import ALL
 from llmplan.serving.plan import ServingPlan
+from llmplan.serving.targets import TARGETS
 from llmplan.setup.layout import Layout
 from llmplan.training.plan import TrainingPlan
 
@@ -21,9 +22,11 @@ NOT_SAID = (
     "input_tokens",
     "output_tokens",
     "acceptance",
-    "max_ttft",
-    "max_ttft_p95",
-    "max_tpot",
+    "arrival",
+    "arrival_cv",
+    "prefix_hit",
+    "turns",
+    *TARGETS,
 )
 """Words of a deployment that are of its requests, not of the engine."""
 NAMED = {"component": "model", "model_id": "model", "stage_file": "zero and what is in host memory"}

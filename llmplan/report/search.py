@@ -18,7 +18,7 @@ from llmplan.report.limits import target_text, written
 from llmplan.report.verdict import degrees, part_name
 from llmplan.search.answers import Miss, Ranked, summarized
 from llmplan.search.choices import is_open, names_of
-from llmplan.search.serving import LOAD, PLACES
+from llmplan.search.serving import BEHIND, LOAD, PLACES
 from llmplan.search.space import REASONS
 from llmplan.search.training import HOST, MEMORY
 from llmplan.serving.targets import TARGETS
@@ -36,6 +36,7 @@ _TEXTS = ("hardware", "stack", "", "prec", "redo", "sp", "host", "weights", "cac
 WIDE = 120  # columns where nobody's terminal limits them
 _ESTIMATED = {
     MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory",
+    BEHIND: "they come behind by the objective, and their requests were not simulated",
     LOAD: "they do not keep up with the request rate", PLACES: "they have fewer places than requests in flight",
 }  # fmt: skip
 ABOUT = ("hardware", "stack")

@@ -11,6 +11,7 @@ from rich.text import Text
 from llmplan.formatting import binary, count, plain, step_time
 from llmplan.report.economics import serving_lines
 from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, model_size, part_name
+from llmplan.serving.targets import SHARES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,7 +141,9 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
     yield "to the first token", _time(latency.ttft_seconds) + (" when requests come steadily" if looped else "")
     if looped:
         yield "", f"{step_time(latency.burst_ttft_seconds.value)} when all of them come at once"
-    if load == "open" and latency.ttft_seconds.p95 is not None:
+    if load == "open" and latency.ttft_seconds.p50 is not None:
+        yield "", _shares(latency.ttft_seconds)
+    elif load == "open" and latency.ttft_seconds.p95 is not None:
         yield "", f"{step_time(latency.ttft_seconds.p95)} for 95 % of them"
     if result.images is not None:
         images = result.images
@@ -149,7 +152,11 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
         yield "encoder of images", f"{step_time(images.encoder_seconds)}: {told}"
     if latency.tpot_seconds is not None:
         yield "per output token", _time(latency.tpot_seconds)
+        if latency.tpot_seconds.p50 is not None:
+            yield "", _shares(latency.tpot_seconds)
     yield "whole batch" if load == "static" else "whole request", _time(latency.request_seconds)
+    if latency.request_seconds.p50 is not None:
+        yield "", _shares(latency.request_seconds)
 
 
 def _load_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
@@ -178,6 +185,12 @@ def _bottleneck_rows(found: ServingBottleneck, *, writes: bool) -> Iterator[tupl
     gains = sorted(found.elasticity.items(), key=lambda item: -item[1].capacity)
     felt = [f"{part_name(name)} {one.capacity - 1:+.1%}" for name, one in gains if one.capacity - 1 >= FELT]
     yield "10% more brings", f"capacity: {', '.join(felt) or 'nothing'}"
+
+
+def _shares(value: Interval) -> str:
+    """`361 ms p50, 630 ms p95, 1 s p99`."""
+    shares = ((share, getattr(value, f"p{share}")) for share in SHARES)
+    return ", ".join(f"{step_time(seconds)} p{share}" for share, seconds in shares if seconds is not None)
 
 
 def _time(value: Interval) -> str:

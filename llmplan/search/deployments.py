@@ -17,6 +17,8 @@ from llmplan.search.space import divisors
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import Response, busy_replicas, capacity, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
+from llmplan.serving.percentiles import by_formula
+from llmplan.serving.simulation import Arriving, Sample, simulate
 from llmplan.setup.checks import expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
 
@@ -155,6 +157,22 @@ class Deployments:
         """What one busy replica of each does under the load."""
         return respond(self._at, self._work, self.plan.engine.policy, self._copies, self._places)
 
+    @cached_property
+    def sample(self) -> Sample:
+        """Requests of each, one by one."""
+        copies, rate = self._copies, self.plan.workload.request_rate or 0.0
+        most, here = self.capacity / copies, self.answer.sequences
+        arriving = Arriving.at(rate / copies, most, self._places, copies, here)
+        column = replica(self.plan.with_layout(_layouts(self.rows[:, None, None, :])))
+        return simulate(self._at, self._work, self.plan.engine.policy, arriving, column)
+
+    @property
+    def request(self) -> Any:
+        """Mean time of a request: by formula, or simulated where none holds [s]."""
+        work = self.plan.workload
+        formula = work.load != "open" or by_formula(work)
+        return np.broadcast_to(self.answer.request if formula else self.sample.request.mean(axis=1), len(self.rows))
+
     @property
     def busy(self) -> Any:
         """Replicas that have a request at all [1]."""
@@ -223,7 +241,7 @@ def deploy(plan: ServingPlan, rows: Any) -> Deployments:
 
 
 def _layouts(rows: Any) -> Layouts:
-    tp, pp, ep, dp, _ = rows.T.astype(float)
+    tp, pp, ep, dp, _ = np.moveaxis(rows.astype(float), -1, 0)
     one = np.ones(1)
     return Layouts(
         tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=one, micro_batch=one, zero=one * 0.0, sequence_parallel=one * 0.0,

@@ -18,11 +18,14 @@ from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
 from llmplan.search.terms import Market
 from llmplan.search.training import MEMORY, MISSES, Counts, SearchFound, in_order
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
-from llmplan.serving.plan import ServingPlan
+from llmplan.serving.percentiles import by_formula, judged
+from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.serving.resolve import serving_remarks
-from llmplan.serving.targets import figures
+from llmplan.serving.targets import TARGETS, figures, targets, wants_percentiles
 
-LOAD, PLACES = "load", "places"
+LOAD, PLACES, BEHIND = "load", "places", "behind"
+TOGETHER = 16
+"""Deployments whose requests are simulated at a time [1]."""
 AT_ONCE = 64
 """Numbers of requests in flight that are tried at a time between one that does and one that does not, at most [1]."""
 
@@ -105,15 +108,49 @@ class _ServingRun:
                 many = many.take(sieved.does)
             if not len(index):
                 return does
+        if self._simulates(many.plan.workload):
+            self._one_by_one(many.take(sieved.does))
+        else:
+            self._rank(many, np.flatnonzero(sieved.does))
         does[index] = True
-        self._rank(many, np.flatnonzero(sieved.does))
         return does
+
+    def _simulates(self, work: ServingWorkload) -> bool:
+        """Whether requests have to be simulated one by one to judge or to rank."""
+        if not wants_percentiles(work):
+            return False
+        shares = any(TARGETS[name][1] is not None for name in targets(work))
+        return shares or (not by_formula(work) and (bool(targets(work)) or self.asked.objective == "latency"))
+
+    def _one_by_one(self, many: Deployments) -> None:
+        """Simulates what formulas let through, the best first, until what is left can only come behind."""
+        value = value_of(self.asked, self.asked.objective, many, by_formula=True)
+        request = many.answer.request + 0.0 * value
+        order = np.lexsort((request, value))
+        for start in range(0, len(order), TOGETHER):
+            block = order[start : start + TOGETHER]
+            if (value[block[0]], request[block[0]]) > self._last(many.plan):
+                self.counts.removed[BEHIND] += len(order) - start
+                return
+            part = many.take(block)
+            sieved = _sieve(one_by_one, self.asked, part)
+            self.counts.removed.update(sieved.removed)
+            self._miss(part, sieved, len(STAGES))
+            self._rank(part, np.flatnonzero(sieved.does))
+
+    def _last(self, plan: ServingPlan) -> tuple[float, ...]:
+        """Keys of the last that is shown: what is beyond them comes in nowhere; infinite while there is room."""
+        asked, kept = self.asked, self.each.kept.get(subject(plan))
+        full = min(len(self.best.found), len(self.sure.found)) >= asked.top
+        moved = asked.objective == "latency" and not by_formula(plan.workload)
+        if asked.pareto is not None or not full or kept is None or kept.found[0].key[0] or moved:
+            return (float("inf"),)
+        return max(*(some.found[asked.top - 1].key for some in (self.best, self.sure)), kept.found[0].key[1:])
 
     def _rank(self, many: Deployments, index: Any) -> None:
         asked = self.asked
         self.counts.kept += len(index)
-        request = np.broadcast_to(many.answer.request, many.devices.shape)
-        keys = [value[index] for value in (value_of(asked, asked.objective, many), request)]
+        keys = [value[index] for value in (value_of(asked, asked.objective, many), many.request)]
         self.best.offer(many.make, index, keys)
         certain = many.surely[index]
         self.each.keep(many.plan, many.make, index, [~certain, *keys])
@@ -159,24 +196,27 @@ class _ServingRun:
 
     def _hope(self, many: Deployments) -> Any:
         """Which may come in with up to twice the requests in flight: their rate at most doubles."""
-        asked, kept = self.asked, self.each.kept.get(subject(many.plan))
-        full = min(len(self.best.found), len(self.sure.found)) >= asked.top
-        if asked.pareto is not None or not full or kept is None or kept.found[0].key[0]:
+        asked, last = self.asked, self._last(many.plan)
+        if last[0] == float("inf"):
             return np.ones(len(many.rows), dtype=bool)
         if asked.objective not in ("throughput", "cost"):  # which are no better with more of them
             return np.zeros(len(many.rows), dtype=bool)
         value = value_of(asked, asked.objective, many)
-        last = [some.found[asked.top - 1].key[0] for some in (self.best, self.sure)]
-        return np.minimum(value * 2.0, value / 2.0) <= max(*last, kept.found[0].key[1])
+        return np.minimum(value * 2.0, value / 2.0) <= last[0]
 
     def found(self) -> SearchFound[ServingEstimate]:
         """What was found, each estimated alone."""
         asked = self.asked
         self.counts.removed = +self.counts.removed  # reasons that removed something
-        found, marginal = in_order(_estimates(self.sure.winners()), _estimates(self.best.winners()), asked.top)
-        missed = () if found else _estimates(self.misses.winners())
-        ahead, behind = (_estimates(some) for some in self.each.winners()) if asked.several else ((), ())
-        front = _estimates(self.front.found)
+        known: dict[str, ServingEstimate] = {}
+
+        def estimates(some: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:
+            return tuple(_estimate(one, known) for one in some)
+
+        found, marginal = in_order(estimates(self.sure.winners()), estimates(self.best.winners()), asked.top)
+        missed = () if found else estimates(self.misses.winners())
+        ahead, behind = (estimates(some) for some in self.each.winners()) if asked.several else ((), ())
+        front = estimates(self.front.found)
         return SearchFound(found, marginal, front, missed, self.counts, each=ahead, behind=behind)
 
 
@@ -188,11 +228,13 @@ def edges(rows: Any, does: Any, batches: int) -> tuple[Any, Any]:
     return rows[at], rows[at + 1, -1]
 
 
-def _estimates(found: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:
-    """Each alone and to the last digit, with the warnings that its layout earns."""
-    plans = [one.plan.with_layout(one.layout) for one in found]
-    plans = [replace(plan, warnings=tuple(serving_remarks(plan))) for plan in plans]
-    return tuple(estimate_serving(plan) for plan in plans)
+def _estimate(one: Candidate[ServingPlan], known: dict[str, ServingEstimate]) -> ServingEstimate:
+    """A candidate alone and to the last digit, with the warnings that its layout earns; known: those at hand."""
+    plan = one.plan.with_layout(one.layout)
+    key = repr(plan.words())
+    if key not in known:
+        known[key] = estimate_serving(replace(plan, warnings=tuple(serving_remarks(plan))))
+    return known[key]
 
 
 Demand = tuple[str, Any, Any]
@@ -219,12 +261,20 @@ def under_load(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
 def in_time(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
     """Targets of latency, output and cost."""
     work, zero = many.plan.workload, 0.0 * many.devices
-    for name, value in figures(many.answer, work).items():
-        yield name, value + zero, getattr(work, name)
+    if work.load != "open" or by_formula(work):
+        for name, value in figures(many.answer, work).items():
+            yield name, value + zero, getattr(work, name)
     if asked.least_rate is not None:
         yield "min_output_tokens_per_second", zero + asked.least_rate, many.output_tokens_per_second
     if asked.most_cost is not None:
         yield "max_cost_per_million", value_of(asked, "cost", many), asked.most_cost
+
+
+def one_by_one(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
+    """Targets of requests that were simulated one by one."""
+    work = many.plan.workload
+    for name, value in judged(many.sample, many.answer, work).items():
+        yield name, value + 0.0 * many.devices, getattr(work, name)
 
 
 STAGES = (in_memory, under_load, in_time)
@@ -263,8 +313,8 @@ def _does(asked: ServingSearch, many: Deployments) -> Any:
     return does
 
 
-def value_of(asked: ServingSearch, objective: str, many: Deployments) -> Any:
-    """An objective as numbers of which less is better."""
+def value_of(asked: ServingSearch, objective: str, many: Deployments, *, by_formula: bool = False) -> Any:
+    """An objective as numbers of which less is better; by_formula: of times too, without simulating any."""
     if objective == "devices":
         return many.devices
     if objective == "memory-headroom":
@@ -276,7 +326,7 @@ def value_of(asked: ServingSearch, objective: str, many: Deployments) -> Any:
         known = [asked.market.hourly(many.plan, int(size)) for size in sizes_]
         rate = np.array([np.inf if usd is None else usd for usd in known])[place]
         return rate if by_the_hour(many.plan) else cost_per_million(rate, many.output_tokens_per_second)
-    return many.answer.request + 0.0 * many.devices
+    return many.answer.request + 0.0 * many.devices if by_formula else many.request
 
 
 def by_the_hour(plan: ServingPlan) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import replicas
 from llmplan.serving.loads import respond
-from llmplan.serving.targets import figures, missed, targets
+from llmplan.serving.targets import figures, missed, targets, wants_percentiles
 
 if TYPE_CHECKING:
     from llmplan.serving.iteration import Replica
@@ -20,22 +21,42 @@ MOST_SPREAD = 10_000
 """Times the copies that the rate alone needs at which the search ends: each is idle then [1]."""
 
 
-def copies_needed(at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float) -> int | None:
+def copies_needed(
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float, enough_are: int | None = None
+) -> int | None:
     """The fewest copies that serve the request rate within the targets; 0 where none do, None without a rate.
 
-    places: sequences that fit in one [1]; most: requests a second of one with all of them taken [1/s]. More copies
-    answer sooner, so that what is between a number that is too small and one that is enough is halved.
+    places: sequences that fit in one [1]; most: requests a second of one with all of them taken [1/s]; enough_are: a
+    number of which it is known, if any [1].
     """
     if work.request_rate is None:
         return None
     least = int(replicas(work.request_rate, most * LOADED))
     opened = work.model_copy(update={"load": "open"})
+    if not targets(work):
+        return least
+
+    def answer(copies: Any) -> Any:
+        return respond(at, opened, policy, copies, places)  # the others share its front end
+
+    if wants_percentiles(work):
+        from llmplan.serving.percentiles import AT_ONCE, keep_targets
+
+        def keep(numbers: Any) -> Any:
+            return keep_targets(at, opened, policy, places, most, numbers, answer)
+
+        return _narrowed(keep, least, AT_ONCE, enough_are)
 
     def enough(copies: int) -> bool:
-        answer = respond(at, opened, policy, real(copies), places)  # the others share its front end
-        return not list(missed(work, {name: real(value) for name, value in figures(answer, work).items()}))
+        found = figures(answer(real(copies)), work)
+        return not list(missed(work, {name: real(value) for name, value in found.items()}))
 
-    if not targets(work) or enough(least):
+    return _halved(enough, least)
+
+
+def _halved(enough: Callable[[int], bool], least: int) -> int:
+    """The fewest that are enough, `least` or more: more copies answer sooner, so that the way there is halved."""
+    if enough(least):
         return least
     if not enough(least * MOST_SPREAD):
         return 0
@@ -46,3 +67,24 @@ def copies_needed(at: Replica, work: ServingWorkload, policy: ServingPolicy, pla
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _narrowed(enough: Callable[[Any], Any], least: int, at_once: int, high: int | None) -> int:
+    """The same with several numbers at a time; high: that is known to be enough, if any."""
+    import numpy as np
+
+    low = least - 1
+    if high is None:
+        tried = np.unique(np.geomspace(least, least * MOST_SPREAD, at_once).round())
+        does = enough(tried)
+        if not does.any():
+            return 0
+        first = int(np.argmax(does))
+        low, high = int(tried[first - 1]) if first else low, int(tried[first])
+    while high - low > 1:
+        tried = np.unique(np.linspace(low + 1, high - 1, at_once).round())
+        does = enough(tried)
+        first = int(np.argmax(does)) if does.any() else len(tried)
+        ends = [low, *(int(number) for number in tried), high]
+        low, high = ends[first], ends[first + 1]
+    return max(high, least)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.serving.prefix import prefix_room
-from llmplan.serving.targets import figures, missed
+from llmplan.serving.targets import figures, missed, wants_percentiles
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
 
@@ -43,7 +43,8 @@ class ServingEstimate:
 
     version: of the stack, whose numbers were taken; needed: bytes of the fullest device with one request of
     the plan's lengths; peak: the same with all of the cache that the engine sets aside [bytes];
-    ttft: mean time to first token, steady; burst_ttft: mean when all requests come at once; p95_ttft; tpot: per
+    ttft: mean time to first token, steady; burst_ttft: mean when all requests come at once; p95_ttft; percentiles: of
+    requests simulated one by one, as `tpot_p99` [s], None where they were not; tpot: per
     output token after the first; request: a whole request, or static batch [s]. tpot is None without output.
     output_tokens_per_second, requests_per_second: of all devices [1/s].
     capacity: requests a second of all devices with every place taken [1/s]; load: share of it in use, by
@@ -65,6 +66,7 @@ class ServingEstimate:
     ttft: Interval
     burst_ttft: Interval
     p95_ttft: Interval
+    percentiles: Mapping[str, float] | None
     tpot: Interval | None
     request: Interval
     output_tokens_per_second: Interval | None
@@ -137,27 +139,35 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     load = real(utilisation(each, most)) if each is not None else real(answer.sequences) * busy / (places * copies)
     stable = each is None or each < most
     writes = work.output_tokens > 1.0
-    limits = missed(work, {name: real(value) for name, value in figures(answer, work).items()}, stable=stable)
+    shares = None
+    if pools is None and stable and each is not None and wants_percentiles(work):
+        from llmplan.serving.percentiles import one_by_one
+
+        answer, shares = one_by_one(at, work, policy, answer, each, most, places, real(copies))
+    judged = {name: real(value) for name, value in figures(answer, work, shares).items()}
+    limits = tuple(missed(work, judged, stable=stable))
     rate = plan.interval("output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
     if work.request_rate is not None:
         rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
+    needed_copies = copies_needed(at, work, policy, places, most, copies if stable and not limits else None)
     found = ServingEstimate(
         plan=plan, version=plan.engine.version, memory=memory, needed=needed, usable_bytes=room,
         capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
         ttft=plan.interval("ttft_seconds", real(answer.ttft)),
         burst_ttft=plan.interval("ttft_seconds", real(answer.burst_ttft)),
-        p95_ttft=plan.interval("ttft_seconds", real(answer.p95_ttft)),
+        p95_ttft=plan.interval("ttft_seconds", shares["ttft_p95"] if shares else real(answer.p95_ttft)),
+        percentiles=shares,
         tpot=plan.interval("tpot_seconds", real(answer.tpot)) if writes else None,
         request=plan.interval("request_seconds", real(answer.request)),
         output_tokens_per_second=rate if writes else None,
         requests_per_second=rate * (1.0 / work.output_tokens),
         kv_tokens=plan.interval("kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
         capacity=most * copies, load=load, stable=stable, replicas=copies,
-        replica_devices=plan.layout.devices // copies, replicas_needed=copies_needed(at, work, policy, places, most),
+        replica_devices=plan.layout.devices // copies, replicas_needed=needed_copies,
         sequences=real(answer.sequences) * busy, queued=real(answer.queued) * busy,
         resident=real(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
         prefill=prefill_step(reads, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
-        encoder=_encoder(reads), missed=tuple(limits), warnings=(),
+        encoder=_encoder(reads), missed=limits, warnings=(),
     )  # fmt: skip
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
 

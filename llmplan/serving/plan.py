@@ -15,7 +15,16 @@ from llmplan.setup.options import MONEY_WORDS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of, layers_of
 from llmplan.software.engine import Engine
-from llmplan.vocabulary import Count, Fraction, Load, RequestTokens, Speculation, StoragePrecision, WorkloadKind
+from llmplan.vocabulary import (
+    Arrival,
+    Count,
+    Fraction,
+    Load,
+    RequestTokens,
+    Speculation,
+    StoragePrecision,
+    WorkloadKind,
+)
 
 DEGREES = ("tp", "pp", "cp", "ep", "dp")
 """Words of a layout that mean something in serving."""
@@ -33,6 +42,10 @@ class ServingWorkload(Spec):
     """Sequences in flight over all devices."""
     request_rate: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Requests a second."""
+    arrival: Arrival | None = None
+    """How requests of an open load come: `poisson`, each by itself; `gamma`, in bursts or evenly by `arrival_cv`."""
+    arrival_cv: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Standard deviation over mean of the times between arrivals: 1 is Poisson's, above 1 they come in bursts."""
     input_tokens: RequestTokens = 1024.0
     """Tokens of a prompt (mean), those of its images among them."""
     images: Count | None = None
@@ -71,8 +84,20 @@ class ServingWorkload(Spec):
     """Limit on the mean time to first token [s]."""
     max_ttft_p95: Annotated[float, Field(gt=0)] | None = None
     """Limit on the time to first token of 95 of 100 requests [s]."""
+    max_ttft_p99: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time to first token of 99 of 100 requests [s]."""
     max_tpot: Annotated[float, Field(gt=0)] | None = None
     """Limit on the time per output token [s]."""
+    max_tpot_p95: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time per output token of 95 of 100 requests [s]."""
+    max_tpot_p99: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time per output token of 99 of 100 requests [s]."""
+    max_request: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the mean time of a whole request [s]."""
+    max_request_p95: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time of a whole request of 95 of 100 requests [s]."""
+    max_request_p99: Annotated[float, Field(gt=0)] | None = None
+    """Limit on the time of a whole request of 99 of 100 requests [s]."""
 
     @property
     def computed_tokens(self) -> float:

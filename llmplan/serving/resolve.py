@@ -172,6 +172,7 @@ def _workload(
     words: dict[str, Any] = {
         "load": load, "batch": batch, "request_rate": said.request_rate,
         "input_tokens": inputs, "output_tokens": outputs,
+        "arrival": _arrival(draft, load), "arrival_cv": said.arrival_cv,
         "prefix_hit": hit_of(draft, model, inputs, outputs), "turns": said.turns,
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
         "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
@@ -181,6 +182,25 @@ def _workload(
         **{name: getattr(said, name) for name in TARGETS},
     }  # fmt: skip
     return ServingWorkload(**words)
+
+
+def _arrival(draft: Draft, load: str) -> str | None:
+    """How requests come, where percentiles are asked for; faults where the words do not go together."""
+    said = draft.options
+    shares = [name for name, (_, share) in TARGETS.items() if share is not None and getattr(said, name) is not None]
+    for name in ("arrival", "arrival_cv", *shares):
+        if getattr(said, name) is not None and load != "open":
+            draft.fault(f"{name} goes with load open, and the load is {load}", name, "load")
+        if getattr(said, name) is not None and said.prefill_devices is not None:
+            draft.fault(f"{name}: requests at two pools are not simulated one by one", name, "prefill_devices")
+    if said.arrival == "gamma" and said.arrival_cv is None:
+        draft.fault("arrival_cv is missing: how unevenly do requests come?", "arrival")
+    if said.arrival_cv is not None and said.arrival != "gamma" and said.arrival_cv != 1.0:
+        draft.fault("arrival_cv goes with arrival gamma: that of poisson is 1", "arrival_cv", "arrival")
+    if said.arrival is None and shares:
+        draft.assume("arrival", "poisson", "each request by itself, as none was named")
+        return "poisson"
+    return said.arrival
 
 
 def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:

@@ -10,8 +10,16 @@ if TYPE_CHECKING:
     from llmplan.serving.loads import Response
     from llmplan.serving.plan import ServingWorkload
 
-TARGETS = {"max_ttft": "ttft", "max_ttft_p95": "p95_ttft", "max_tpot": "tpot"}
-"""Words of a plan, and the figure of a `Response` that each limits [s]."""
+FIGURES = ("ttft", "tpot", "request")
+"""Times of requests: to the first token, per output token, whole."""
+SHARES = (50, 95, 99)
+"""Requests of 100 that percentiles are given for."""
+TARGETS: dict[str, tuple[str, int | None]] = {
+    f"max_{figure}{'' if share is None else f'_p{share}'}": (figure, share)
+    for figure in FIGURES
+    for share in (None, 95, 99)
+}
+"""Words of a plan, and what each limits: the mean of a figure, or so many of 100 requests."""
 
 
 def targets(work: ServingWorkload) -> dict[str, float]:
@@ -21,9 +29,15 @@ def targets(work: ServingWorkload) -> dict[str, float]:
     return {name: limit for name, limit in given.items() if limit is not None and (writes or "tpot" not in name)}
 
 
-def figures(answer: Response, work: ServingWorkload) -> dict[str, Num]:
-    """What the given targets are about, by their names [s]."""
-    return {name: getattr(answer, TARGETS[name]) for name in targets(work)}
+def wants_percentiles(work: ServingWorkload) -> bool:
+    """Whether requests are to be simulated one by one: how they come was said, or a share of them is limited."""
+    return work.load == "open" and (work.arrival is not None or any(TARGETS[name][1] for name in targets(work)))
+
+
+def figures(answer: Response, work: ServingWorkload, percentiles: Mapping[str, Num] | None = None) -> dict[str, Num]:
+    """What the given targets are about, by their names, as far as it is known [s]."""
+    known = {figure: getattr(answer, figure) for figure in FIGURES} | dict(percentiles or {})
+    return {name: known[key] for name in targets(work) if (key := name.removeprefix("max_")) in known}
 
 
 def missed(
@@ -31,9 +45,10 @@ def missed(
 ) -> Iterator[tuple[str, float, float]]:
     """Targets that figures do not meet: name without `max_`, figure, limit [s].
 
-    stable: whether the load is kept up with; a queue that grows without end meets no target on the first token.
+    stable: whether the load is kept up with; a queue that grows without end meets no target but on tokens' mean time.
     """
     for name, limit in targets(work).items():
-        value = found[name] if stable or "ttft" not in name else float("inf")
+        endless = not stable and name != "max_tpot"
+        value = float("inf") if endless else found[name]
         if value > limit:
             yield name.removeprefix("max_"), value, limit

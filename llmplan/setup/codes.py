@@ -122,7 +122,7 @@ CODES: dict[str, Code] = {
     "LP023": Code(
         "Target missed",
         "{name} is {value} s and the target is {limit} s",
-        "A limit on times, such as max_ttft or max_tpot, is not met at this load. `replicas_needed` says how many "
+        "A limit on times, such as max_ttft or max_tpot_p95, is not met at this load. `replicas_needed` says how many "
         "copies of the deployment meet it; 0 means that no number of them does.",
     ),
     "LP024": Code(

@@ -33,8 +33,20 @@ class Limits(Spec):
     """Mean time to the first token."""
     max_ttft_p95: Annotated[Seconds, Least] | None = None
     """Time to the first token of 95 of 100 requests."""
+    max_ttft_p99: Annotated[Seconds, Least] | None = None
+    """Time to the first token of 99 of 100 requests."""
     max_tpot: Annotated[Seconds, Least] | None = None
     """Time per output token."""
+    max_tpot_p95: Annotated[Seconds, Least] | None = None
+    """Time per output token of 95 of 100 requests."""
+    max_tpot_p99: Annotated[Seconds, Least] | None = None
+    """Time per output token of 99 of 100 requests."""
+    max_request: Annotated[Seconds, Least] | None = None
+    """Mean time of a whole request."""
+    max_request_p95: Annotated[Seconds, Least] | None = None
+    """Time of a whole request of 95 of 100 requests."""
+    max_request_p99: Annotated[Seconds, Least] | None = None
+    """Time of a whole request of 99 of 100 requests."""
     max_cost_per_million: Annotated[Usd, Least] | None = None
     """Of a million output tokens, the reading of their prompts included."""
 

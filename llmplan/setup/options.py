@@ -13,9 +13,8 @@ from llmplan.schema import Spec
 from llmplan.setup.limits import LimitsField
 from llmplan.setup.written import amount, length, read_duration, read_image_size, read_workload
 from llmplan.units import Bytes, Seconds, UsdPerHour, Watts, parse_quantity
-from llmplan.vocabulary import Count as AnyCount
-from llmplan.vocabulary import Degree as AnyDegree
 from llmplan.vocabulary import (
+    Arrival,
     Generation,
     Load,
     Method,
@@ -27,6 +26,8 @@ from llmplan.vocabulary import (
     TrainingPrecision,
     WorkloadKind,
 )
+from llmplan.vocabulary import Count as AnyCount
+from llmplan.vocabulary import Degree as AnyDegree
 from llmplan.vocabulary import RequestTokens as AnyRequestTokens
 
 SUBJECT, LAYOUT, TRAINING, FINE_TUNING = "Model and hardware", "Layout", "Training", "Fine-tuning"
@@ -69,6 +70,7 @@ Prices = Annotated[
 ]
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
+Variation = Annotated[float, Field(gt=0, le=100)]
 Hit = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Acceptance = Annotated[float, Field(gt=0, lt=1)]
@@ -135,6 +137,14 @@ class PlanOptions(Spec):
     )
     batch: Count | None = _option("Requests in flight, over all devices.", SERVING)
     request_rate: Rate | None = _option("Requests a second, for an open load.", SERVING, "NUMBER")
+    arrival: Arrival | None = _option(
+        "How requests of an open load come; percentiles are simulated then. Default: means by formula, as Poisson's.",
+        SERVING,
+    )
+    arrival_cv: Variation | None = _option(
+        "Standard deviation over mean of times between arrivals, of gamma: above 1 in bursts, below evenly.", SERVING,
+        "NUMBER",
+    )  # fmt: skip
     input_tokens: RequestTokens | None = _option("Tokens of a prompt, on average.", SERVING, "NUMBER")
     images: Count | None = _option("Images in a prompt, beside its tokens of text.", SERVING)
     image_size: ImageSize | None = _option(
@@ -177,10 +187,22 @@ class PlanOptions(Spec):
     prefill_ep: Degree | None = _option("Expert parallelism there; default 1.", SERVING)
     prefill_dp: Degree | None = _option("Data parallelism there; default: what is left.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
-    max_ttft_p95: Target | None = _option(
-        "Target: time to first token of 95 of 100 requests, at most (1 s).", SERVING, "TIME"
-    )
+    max_ttft_p95: Target | None = _option("Target: time to first token, 95 of 100 requests, at most.", SERVING, "TIME")
+    max_ttft_p99: Target | None = _option("Target: time to first token, 99 of 100 requests, at most.", SERVING, "TIME")
     max_tpot: TokenTime | None = _option("Target: time per output token, at most (30 ms).", SERVING, "TIME")
+    max_tpot_p95: TokenTime | None = _option(
+        "Target: time per output token, 95 of 100 requests, at most.", SERVING, "TIME"
+    )
+    max_tpot_p99: TokenTime | None = _option(
+        "Target: time per output token, 99 of 100 requests, at most.", SERVING, "TIME"
+    )
+    max_request: Target | None = _option("Target: mean time of a whole request, at most (10 s).", SERVING, "TIME")
+    max_request_p95: Target | None = _option(
+        "Target: time of a whole request, 95 of 100 requests, at most.", SERVING, "TIME"
+    )
+    max_request_p99: Target | None = _option(
+        "Target: time of a whole request, 99 of 100 requests, at most.", SERVING, "TIME"
+    )
 
     tokens: Tokens | None = _option("Tokens of the whole run: days, cost, energy, storage (15e12).", RUN, "NUMBER")
     steps: Count | None = _option("Steps of the whole run, instead of tokens.", RUN)

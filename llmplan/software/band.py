@@ -35,8 +35,12 @@ class Interval:
     value: Amount
     low: Amount
     high: Amount
+    p50: Amount | None = None
+    """Median, where the figure is a mean over requests that were simulated one by one."""
     p95: Amount | None = None
     """95th percentile, where the figure is a mean over requests and its spread is known."""
+    p99: Amount | None = None
+    """99th percentile, where requests were simulated."""
 
     def __mul__(self, factor: float) -> Interval:
         return Interval(self.value * factor, self.low * factor, self.high * factor)

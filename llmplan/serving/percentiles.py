@@ -1,0 +1,68 @@
+"""Percentiles of a deployment's requests, simulated one by one; means too where no formula holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmplan.serving.simulation import Arriving, Sample, simulate
+from llmplan.serving.targets import FIGURES, targets
+
+if TYPE_CHECKING:
+    from llmplan.serving.iteration import Replica
+    from llmplan.serving.loads import Response
+    from llmplan.serving.plan import ServingWorkload
+    from llmplan.software.engine import ServingPolicy
+
+AT_ONCE = 12
+"""Numbers of copies that are simulated together."""
+
+
+def one_by_one(
+    at: Replica,
+    work: ServingWorkload,
+    policy: ServingPolicy,
+    answer: Response,
+    rate: float,
+    most: float,
+    places: float,
+    copies: float,
+) -> tuple[Response, dict[str, float]]:
+    """The answer of one deployment with its percentiles; where requests do not come as Poisson's, with its means.
+
+    rate: at one replica [1/s]; most: that it can [1/s]; places: of one [1]; copies: replicas [1].
+    """
+    arriving = Arriving.at(np.array([rate]), most, places, copies, np.array([answer.sequences]))
+    sample = simulate(at, work, policy, arriving, column=at)
+    shares = {name: float(value[0]) for name, value in sample.percentiles().items()}
+    if by_formula(work):
+        return answer, shares
+    means = {name: float(value[0]) for name, value in sample.means().items()}
+    return replace(answer, burst_ttft=means["ttft"], **means), shares
+
+
+def by_formula(work: ServingWorkload) -> bool:
+    """Whether the formulas' means hold: those of Poisson's arrivals."""
+    return work.arrival_cv is None or work.arrival_cv == 1.0
+
+
+def judged(sample: Sample, answer: Response, work: ServingWorkload) -> dict[str, Any]:
+    """What the given targets are about, by deployment [s]."""
+    means = {name: getattr(answer, name) for name in FIGURES} if by_formula(work) else sample.means()
+    found = {**means, **sample.percentiles()}
+    return {name: found[name.removeprefix("max_")] for name in targets(work)}
+
+
+def keep_targets(
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float, numbers: Any,
+    respond: Callable[[Any], Response],
+) -> Any:  # fmt: skip
+    """Which of several numbers of copies keep all targets; numbers: of replicas, an array [1]."""
+    answer = respond(numbers)
+    arriving = Arriving.at((work.request_rate or 0.0) / numbers, most, places, numbers, answer.sequences)
+    sample = simulate(at, work, policy, arriving, column=at)
+    kept: Any = [value <= targets(work)[name] for name, value in judged(sample, answer, work).items()]
+    return np.all(kept, axis=0)

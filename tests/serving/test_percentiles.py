@@ -1,0 +1,146 @@
+"""Requests simulated one by one: against the closed formulas where they hold, and by themselves where none does."""
+
+from __future__ import annotations
+
+from math import exp, factorial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llmplan.errors import InputError
+from llmplan.search.request import Wishes
+from llmplan.search.serving import search_serving
+from llmplan.serving.estimate import ServingEstimate
+from llmplan.serving.iteration import replica
+from llmplan.serving.loads import outside_seconds, prefill_step
+from llmplan.serving.simulation import MEASURED, Arriving, simulate
+from tests.search.test_search_serving import asked, everything
+from tests.serving.plans import answer, plan
+
+OPEN: dict[str, Any] = {"load": "open", "batch": None, "input_tokens": 1500, "output_tokens": 300}
+
+
+def waits_within(seconds: float, rate: float, service: float) -> float:
+    """Share of waits at one server with a fixed service time that are no longer (Erlang 1909, M/D/1)."""
+    terms = (
+        (-rate * (seconds - k * service)) ** k / factorial(k) * exp(rate * (seconds - k * service))
+        for k in range(int(seconds / service) + 1)
+    )
+    return (1.0 - rate * service) * sum(terms)
+
+
+@pytest.mark.parametrize("busy", [0.3, 0.6])
+def test_one_prompt_a_step_is_a_queue_with_a_fixed_service_time(busy: float) -> None:
+    found = plan(**{**OPEN, "output_tokens": 1}, request_rate=1.0, max_num_batched_tokens=1500)
+    at = replica(found)
+    service = float(prefill_step(at, found.workload, 1500.0).total)
+    rate, one = busy / service, np.ones(1)
+    sample = simulate(at, found.workload, found.engine.policy, Arriving(rate * one, 256.0 * one, one, one), at)
+    own = service + float(outside_seconds(at, 1.0))
+    wait = sample.ttft - own
+    assert wait.mean() == pytest.approx(busy * service / (2.0 * (1.0 - busy)), rel=0.08)
+    for share in (0.8, 0.95, 0.99):
+        assert waits_within(float(np.quantile(wait, share)) + 1e-9, rate, service) == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [1.0, 5.0, 9.0])
+@pytest.mark.parametrize("stack", ["vllm", "tensorrt-llm"])
+def test_poisson_means_are_those_of_the_formulas(rate: float, stack: str) -> None:
+    """With the same steps underneath; a queue of prompts that share steps is not quite one of single prefills."""
+    found = plan(**OPEN, request_rate=rate, stack=stack)
+    here = answer(**OPEN, request_rate=rate, stack=stack)
+    assert here.load < 0.8
+    at, one = replica(found), np.ones(1)
+    arriving = Arriving(rate * one, float(here.memory.resident) * one, one, here.sequences * one)
+    means = simulate(at, found.workload, found.engine.policy, arriving, at).means()
+    assert here.tpot is not None
+    assert float(means["tpot"][0]) == pytest.approx(here.tpot.value, rel=0.04)
+    assert float(means["ttft"][0]) == pytest.approx(here.ttft.value, rel=0.2)
+    assert float(means["request"][0]) == pytest.approx(here.request.value, rel=0.04)
+
+
+def shares(found: ServingEstimate) -> dict[str, float]:
+    assert found.percentiles is not None
+    return dict(found.percentiles)
+
+
+def test_percentiles_stand_in_order_around_the_mean() -> None:
+    found = answer(**OPEN, request_rate=5.0, arrival="poisson")
+    for figure in ("ttft", "tpot", "request"):
+        low, high, top = (shares(found)[f"{figure}_p{share}"] for share in (50, 95, 99))
+        assert low < high < top
+    assert found.ttft.value == answer(**OPEN, request_rate=5.0).ttft.value  # the mean stays the formula's
+    assert found.p95_ttft.value == shares(found)["ttft_p95"]
+
+
+def test_bursts_wait_longer_and_an_even_stream_hardly() -> None:
+    even, poisson, bursts = (
+        shares(answer(**OPEN, request_rate=5.0, arrival="gamma", arrival_cv=cv)) for cv in (0.3, 1.0, 2.0)
+    )
+    assert even["ttft_p95"] < poisson["ttft_p95"] < bursts["ttft_p95"]
+    assert even["tpot_p99"] < poisson["tpot_p99"] < bursts["tpot_p99"]
+    assert poisson == shares(answer(**OPEN, request_rate=5.0, arrival="poisson"))
+    assert (
+        answer(**OPEN, request_rate=5.0, arrival="gamma", arrival_cv=2.0).ttft.value
+        > 1.3 * answer(**OPEN, request_rate=5.0).ttft.value
+    )
+
+
+def test_gaps_have_the_variation_that_was_asked_for() -> None:
+    from llmplan.serving.simulation import _gaps
+
+    for variation in (0.3, 1.0, 2.0):
+        gaps = _gaps(variation, 40 * MEASURED)
+        assert gaps.mean() == pytest.approx(1.0, rel=0.02)
+        assert gaps.std() == pytest.approx(variation, rel=0.03)
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    assert shares(answer(**OPEN, request_rate=8.0, arrival="poisson")) == shares(
+        answer(**OPEN, request_rate=8.0, arrival="poisson")
+    )
+
+
+def test_targets_on_shares_of_requests() -> None:
+    free = answer(**OPEN, request_rate=5.0, arrival="poisson")
+    limit = shares(free)["ttft_p95"]
+    assert answer(**OPEN, request_rate=5.0, max_ttft_p95=1.01 * limit).answers
+    strict = answer(**OPEN, request_rate=5.0, max_ttft_p95=0.99 * limit)
+    assert strict.missed == (("ttft_p95", limit, 0.99 * limit),)
+    assert "arrival poisson: each request by itself, as none was named" in strict.plan.assumptions
+    assert strict.replicas_needed is not None
+    assert strict.replicas_needed > 1
+    more = answer(**OPEN, request_rate=5.0, max_ttft_p95=0.99 * limit, devices=strict.replicas_needed)
+    assert more.answers
+    assert not answer(**OPEN, request_rate=500.0, max_ttft_p95=1.0).answers
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"max_ttft_p95": 1.0}, "max_ttft_p95 goes with load open"),
+        ({"arrival": "poisson"}, "arrival goes with load open"),
+        ({**OPEN, "request_rate": 1.0, "arrival": "gamma"}, "arrival_cv is missing"),
+        ({**OPEN, "request_rate": 1.0, "arrival": "poisson", "arrival_cv": 2.0}, "arrival_cv goes with arrival gamma"),
+    ],
+)
+def test_words_that_do_not_go_together(words: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        answer(**words)
+
+
+@pytest.mark.parametrize("objective", ["cost", "latency"])
+def test_fit_keeps_targets_on_shares_and_finds_the_best(objective: str) -> None:
+    words: dict[str, Any] = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "vllm", "request_rate": 12.0,
+                             "max_ttft_p95": 0.25, "max_tpot_p99": 0.02}  # fmt: skip
+    question = asked(Wishes(objective=objective, max_devices=3, top=2), **words)
+    found = search_serving(question).best
+    does = [one for one in everything(question) if one.answers and one.verdict == "fits"]
+    assert found
+    assert all(one.answers for one in found)
+    if objective == "latency":
+        assert found[0].request.value == min(one.request.value for one in does)
+    else:
+        least = min(question.market.hourly(one.plan, one.plan.devices) or 0.0 for one in does)
+        assert question.market.hourly(found[0].plan, found[0].plan.devices) == least
