@@ -10,7 +10,6 @@ from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures
 from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottleneck
 from llmplan.answer.training import ModelAnswer
 from llmplan.serving.iteration import Step
-from llmplan.serving.targets import SHARES
 from llmplan.serving.weights import WeightParts
 from llmplan.software.band import Interval, Verdict
 from llmplan.software.engine import CacheMeaning
@@ -215,10 +214,10 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
             output_tokens_per_second=found.output_tokens_per_second, requests_per_second=found.requests_per_second
         ),
         latency=LatencyAnswer(
-            ttft_seconds=_spread(found, "ttft", replace(found.ttft, p95=found.p95_ttft.value)),
+            ttft_seconds=found.spread("ttft", replace(found.ttft, p95=found.p95_ttft.value)),
             burst_ttft_seconds=found.burst_ttft,
-            tpot_seconds=None if found.tpot is None else _spread(found, "tpot", found.tpot),
-            request_seconds=_spread(found, "request", found.request),
+            tpot_seconds=None if found.tpot is None else found.spread("tpot", found.tpot),
+            request_seconds=found.spread("request", found.request),
         ),
         load=_load(found),
         time=ServingTimeAnswer(
@@ -262,14 +261,6 @@ def _cache(found: ServingEstimate, tokens: Interval) -> CacheAnswer:
         max_model_len=float(memory.longest_request), requests=float(memory.requests),
         precision=found.plan.workload.kv_precision, printed=printed,
     )  # fmt: skip
-
-
-def _spread(found: ServingEstimate, figure: str, mean: Interval) -> Interval:
-    """A mean with the percentiles of its requests, where they were simulated."""
-    shares = found.percentiles
-    if shares is None:
-        return mean
-    return replace(mean, **{f"p{share}": shares[f"{figure}_p{share}"] for share in SHARES})
 
 
 def _prefix(found: ServingEstimate) -> PrefixAnswer | None:

@@ -343,7 +343,8 @@ def summary(one: Estimate) -> dict[str, Any]:
             "mfu": one.mfu,
         }  # fmt: skip
     return known | {
-        "peak_bytes": one.needed, "ttft_seconds": one.ttft, "tpot_seconds": one.tpot,
+        "peak_bytes": one.needed, "ttft_seconds": one.spread("ttft", one.ttft),
+        "tpot_seconds": None if one.tpot is None else one.spread("tpot", one.tpot),
         "requests_per_second": one.requests_per_second, "output_tokens_per_second": one.output_tokens_per_second,
         "capacity_requests_per_second": one.capacity, "utilization": one.load,
     }  # fmt: skip

@@ -26,7 +26,7 @@ from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.serving.prefix import prefix_room
-from llmplan.serving.targets import figures, missed, wants_percentiles
+from llmplan.serving.targets import SHARES, figures, missed, wants_percentiles
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
 
@@ -105,6 +105,13 @@ class ServingEstimate:
         if work.prefix_hit is None:
             return None
         return prefix_room(work, real(self.memory.kv_tokens), self.sequences)
+
+    def spread(self, figure: str, mean: Interval) -> Interval:
+        """A mean with the percentiles of its requests, where they were simulated; figure: `ttft`, `tpot`, `request`."""
+        if self.percentiles is None:
+            return mean
+        p50, p95, p99 = (self.percentiles[f"{figure}_p{share}"] for share in SHARES)
+        return replace(mean, p50=p50, p95=p95, p99=p99)
 
     @property
     def answers(self) -> bool:
