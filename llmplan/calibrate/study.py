@@ -103,7 +103,7 @@ def _has(band: str, families: Sequence[str]) -> bool:
 
 def coefficients_of(name: str, fitted: Fitted, scale: Scale, old: Mapping[str, Any]) -> dict[str, Any]:
     """`fitted` and `versions` of an entry: the stack's coefficients complete, of versions those that differ."""
-    mine = scale.coefficients(fitted.points.get((name, ""), fitted.points[MEAN]))
+    mine = scale.coefficients(fitted.points[(name, "") if (name, "") in fitted.points else MEAN])
     versions = []
     for one in old.get("versions") or []:
         kept = {key: value for key, value in one.items() if key != "fitted"}

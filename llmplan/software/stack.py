@@ -22,6 +22,8 @@ class TrainingRecipe(Spec):
 
     recompute: Recompute | Literal["auto"] = "auto"
     """`auto` = the least that fits."""
+    quantized_recompute: Recompute | None = None
+    """The same beside a base that bitsandbytes quantized, where preparing it decides that."""
     zero: Annotated[int, Field(ge=0, le=3)] = 1
     sequence_parallel: bool = True
     """Where tp > 1."""

@@ -22,6 +22,7 @@ from llmplan.training.choose import degrees
 from llmplan.training.methods import METHODS, TRL_SHARE
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.published import nearest_published
+from llmplan.training.states import CAST
 
 DEFAULT_SEQ_LEN = 4096
 """Tokens: what most open models of 2023 and 2024 were pretrained with (Llama 2, DeepSeek V3, OLMo 2); shorter
@@ -145,7 +146,8 @@ class Open:
     @classmethod
     def of(cls, options: PlanOptions, devices: int, base: TrainingPlan) -> Open:
         """What these options leave open."""
-        said = options.recompute or base.recipe.recompute
+        prepared = base.recipe.quantized_recompute if options.quantized_base in CAST else None
+        said = options.recompute or prepared or base.recipe.recompute
         free = options.tp is None or options.pp is None
         known = base.stack.layouts.recompute or RECOMPUTE if free else RECOMPUTE
         return cls(devices, known if said == "auto" else (said,), free)

@@ -17,14 +17,12 @@ from llmplan.training.activations import Kept, kept_activations
 from llmplan.training.flow import micro_tokens
 from llmplan.training.methods import frozen_models, trained_models
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.states import PAGED, Held, layer_parameters, optimizer_bytes, state_bytes
+from llmplan.training.states import CAST, PAGED, Held, layer_parameters, optimizer_bytes, state_bytes
 from llmplan.work.states import end_parameters, largest_matrix
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
-CAST = ("nf4", "int8")
-"""Quantized bases beside which the rest may be cast to fp32: those of bitsandbytes."""
 STEPS = ("adam", "adamw", "lamb")
 """Optimizers whose step is made of operations over tensors, with results between them."""
 _PARAMETERS_AT_ONCE = 2.0  # units whose gathered parameters stand at once under ZeRO-3: the current and the next

@@ -34,6 +34,10 @@ PAGED = ("paged-adamw", "paged-adamw-8bit")
 al. 2023, arXiv 2305.14314, section 3; bitsandbytes `optim/optimizer.py`, `get_state_buffer`."""
 
 
+CAST = ("nf4", "int8")
+"""Quantized bases that PEFT prepares for training (`prepare_model_for_kbit_training`): those of bitsandbytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """Parameters that one device holds: dense, in experts, and of those, trained ones [1]."""

@@ -81,6 +81,14 @@ class TestTheStep:
         assert memory.workspace_bytes == 0
 
 
+class TestRecomputation:
+    @pytest.mark.parametrize(
+        ("base", "recompute"), [(None, "none"), ("nf4", "full"), ("int8", "full"), ("int4", "none")]
+    )
+    def test_preparing_a_base_of_bitsandbytes_turns_it_on(self, base: str | None, recompute: str) -> None:
+        assert plan(recompute=None, quantized_base=base).layout.recompute == recompute
+
+
 class TestEnds:
     def test_beside_bitsandbytes_they_are_cast_to_fp32_beside_gptq_not(self) -> None:
         model = plan().model

@@ -18,8 +18,9 @@ from llmplan.calibrate.fit import MEAN, Fitted, Problem, Tree, fit
 from llmplan.calibrate.left_out import left_out
 from llmplan.calibrate.runs import Dropped, Run, load_runs, pairs, predict, votes
 from llmplan.calibrate.scale import Scale, weighted_quantile
+from llmplan.calibrate.study import coefficients_of
 from llmplan.catalog.catalog import numbers, open_catalog
-from llmplan.software.coefficients import NAMES
+from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import NEW_DEVICE, UNKNOWN_STACK
 
 RUNS = Path(__file__).parents[2] / "hardware_catalog" / "measurements" / "training.csv"
@@ -58,6 +59,18 @@ def test_the_scale_keeps_between_floor_and_ceiling() -> None:
 def test_a_point_is_that_of_its_coefficients() -> None:
     z = SCALE.prior + 0.3
     assert SCALE.point(SCALE.coefficients(z)) == pytest.approx(z)
+
+
+def test_a_stack_that_was_fitted_alone_has_its_own_point_and_needs_no_mean() -> None:
+    own = SCALE.prior + 0.1
+    alone = Fitted(Tree({("one", ""): None}), {("one", ""): own}, {}, 0.0)
+    assert coefficients_of("one", alone, SCALE, {})["fitted"] == vars_of(SCALE.coefficients(own))
+    both = Fitted(alone.tree, {MEAN: SCALE.prior}, {}, 0.0)
+    assert coefficients_of("one", both, SCALE, {})["fitted"] == vars_of(PRIOR)
+
+
+def vars_of(values: Coefficients) -> dict[str, float]:
+    return {name: getattr(values, name) for name in NAMES}
 
 
 def test_many_points_at_once_give_the_same_digits() -> None:
