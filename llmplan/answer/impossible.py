@@ -8,7 +8,7 @@ from llmplan.answer.resolve import Plan
 from llmplan.machine.kernels import peak_flops
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.serving.plan import ServingPlan
-from llmplan.training.estimate import estimate
+from llmplan.training.flops import recomputed_flops, training_flops
 
 _TOKENS = 2.0  # FLOPs of a parameter and token, forward
 
@@ -23,18 +23,21 @@ def impossible(plan: Plan, measured: Mapping[str, float | bool]) -> str | None:
         rate, seconds = measured.get("tokens_per_second_per_device"), measured.get("step_seconds")
         if not rate and not seconds:
             return None
-        answer = estimate(plan)
         tokens = float(plan.workload.global_batch) * plan.workload.seq_len / plan.devices
-        share = answer.hfu * answer.step.value / (tokens / rate if rate else float(seconds or 1.0))
+        work = (training_flops(plan) + recomputed_flops(plan)) / plan.devices
+        least = work / peak_flops(plan.device, plan.workload.precision)
+        share = least / (tokens / rate if rate else float(seconds or 1.0))
         return f"it takes {share:.2f} times the peak FLOP/s of {plan.device.id}" if share > 1.0 else None
-    work, model, device = plan.workload, plan.model, plan.device
+    serves, model, device = plan.workload, plan.model, plan.device
     if rate := measured.get("output_tokens_per_second"):
-        share = _TOKENS * model.active_parameters * rate / plan.devices / peak_flops(device, work.activation_precision)
+        share = (
+            _TOKENS * model.active_parameters * rate / plan.devices / peak_flops(device, serves.activation_precision)
+        )
         if share > 1.0:
             return f"it takes {share:.2f} times the peak FLOP/s of {device.id}"
     if (seconds := measured.get("tpot_seconds")) and model.architecture == "decoder":
         inside = model.active_parameters - model.embedding_parameters
-        held = inside * STORED_BYTES[work.weight_precision] / (plan.layout.tp * plan.layout.pp)
+        held = inside * STORED_BYTES[serves.weight_precision] / (plan.layout.tp * plan.layout.pp)
         share = held / device.memory.bandwidth / seconds / plan.layout.pp
         if share > 1.0:
             return f"its weights take {share:.2f} times the memory bandwidth of {device.id}"

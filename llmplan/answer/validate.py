@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from llmplan.answer.answer import estimated
 from llmplan.answer.impossible import impossible
+from llmplan.answer.many import estimates
 from llmplan.answer.rows import Row, row_plan
 from llmplan.catalog.catalog import GENERIC
 from llmplan.errors import InputError
@@ -18,6 +18,8 @@ from llmplan.version import __version__
 from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
+    from llmplan.answer.answer import Estimate
+    from llmplan.answer.resolve import Plan
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
 
@@ -133,24 +135,50 @@ def validate(rows: Iterable[Row], catalog: Catalog, stack: str = "") -> list[Res
 
     stack: what all rows are planned with, instead of the stack that each names.
     """
-    return [predict_row(row, catalog, stack) for row in rows]
+    opened = [_opened(row, catalog, stack) for row in rows]
+    found = iter(estimates([one.plan for one in opened if not isinstance(one, Result)]))
+    return [one if isinstance(one, Result) else _result(one, next(found)) for one in opened]
 
 
 def predict_row(row: Row, catalog: Catalog, under: str = "") -> Result:
     """The prediction for one row, or the reason why there is none."""
+    return validate([row], catalog, under)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A row with its plan, and what is to be said of the two."""
+
+    row: Row
+    plan: Plan
+    remarks: tuple[str, ...]
+
+
+def _opened(row: Row, catalog: Catalog, under: str) -> _Planned | Result:
+    """The plan of a row, or the reason why there is none."""
     try:
         stack, remarks = (catalog.stack(under).id, ()) if under else _stack(row, catalog)
         plan = row_plan(row, catalog, stack)
         if why := impossible(plan, row.measured()):
             remarks = (*remarks, f"{IMPOSSIBLE}: {why}")
-        found = estimated(plan)
+        return _Planned(row, plan, remarks)
     except InputError as error:
-        return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
+        return _skipped(row, error)
     except ValueError as error:
         return Result(row, skipped=f"line {row.line}: {error}")
+
+
+def _skipped(row: Row, error: InputError) -> Result:
+    return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
+
+
+def _result(one: _Planned, found: Estimate | InputError) -> Result:
+    if isinstance(found, InputError):
+        return _skipped(one.row, found)
     if not isinstance(found, TrainingEstimate):
-        return Result(row, serving_quantities(found), found.fits, None, remarks)
-    return Result(row, training_quantities(found, row.cells.get("memory_kind", "")), found.fits, None, remarks)
+        return Result(one.row, serving_quantities(found), found.fits, None, one.remarks)
+    quantities = training_quantities(found, one.row.cells.get("memory_kind", ""))
+    return Result(one.row, quantities, found.fits, None, one.remarks)
 
 
 def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:

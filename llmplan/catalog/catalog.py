@@ -81,14 +81,16 @@ class Catalog:
 
     def find(self, kind: str, name: str) -> Path:
         """The file of the entry that `name` (id or alias) means; an InputError if there is none."""
-        if (plain := self.plain(kind, name)) is not None:
-            return plain
-        if (alike := self._spelled_alike(kind, name)) is not None:
-            return alike
+        if (path := self.named(kind, name)) is not None:
+            return path
         shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
         near = self.near(kind, name)
         listing = f"`llmplan catalog list{'' if kind == 'devices' else f' {kind}'}` shows all"
         raise InputError(f'unknown {KINDS[kind]} "{printable(shown)}"{near} ({listing})')
+
+    def named(self, kind: str, name: str) -> Path | None:
+        """The file of the entry that `name` means, be it spelled a little otherwise; None where there is none."""
+        return self.plain(kind, name) or self._spelled_alike(kind, name)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, made once for a key and kept as entries are; what it raises is not kept."""

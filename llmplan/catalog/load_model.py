@@ -153,11 +153,7 @@ def _open(catalog: Catalog | None) -> Catalog:
 
 
 def _known(name: str, catalog: Catalog | None) -> bool:
-    try:
-        _open(catalog).find("models", name)
-    except InputError:
-        return False
-    return True
+    return _open(catalog).named("models", name) is not None
 
 
 def _from_entry(name: str, catalog: Catalog) -> Found:
@@ -193,8 +189,11 @@ def model_from_columns(row: Mapping[str, str], catalog: Catalog | None = None) -
     gate has RMSNorm, no biases and untied tables, one without has LayerNorm, biases and tied tables.
     """
     cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
-    given = _parsed(cells)
-    name = cells["model"]
+    return _open(catalog).once(("columns", *cells.values()), lambda: _of_cells(cells, catalog))
+
+
+def _of_cells(cells: Mapping[str, str], catalog: Catalog | None) -> Model:
+    given, name = _parsed(cells), cells["model"]
     warnings: tuple[str, ...] = ()
     if name and _known(name, catalog):
         fields = _entry(name, catalog).model_dump(exclude_unset=True) | given

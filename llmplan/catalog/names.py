@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from llmplan.schema import Source, Spec
 
@@ -67,11 +68,12 @@ class NameRules(Spec):
         return tuple(sorted(pieces) if self.any_order else pieces)
 
 
-def words_of(name: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def words_of(name: str) -> tuple[str, ...]:
     """The words of a name in lower case; of a line of lspci, those of the name that it has in brackets."""
     inside = [part for part in _BRACKETS.findall(name) if "/" not in part]
     text = _DOTS.sub(" ", _BITS.sub("bit", (inside[-1] if inside else name).lower()))
-    return [word for word in (found.strip(".") for found in _WORD.findall(text)) if word]
+    return tuple(word for word in (found.strip(".") for found in _WORD.findall(text)) if word)
 
 
 def spelled_alike(name: str, known: Mapping[str, str], rules: NameRules) -> str | None:

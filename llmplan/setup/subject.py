@@ -36,25 +36,29 @@ _WORDS = (
     "weight_precision", "quantized_base",
 )  # fmt: skip
 """What a subject hangs on."""
+MOST_KEPT = 1024
+"""Subjects that are kept; words such as a device's memory have no end of values."""
 
 
 def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     """Model, device, cluster and stack; raises every fault of the draft. model: one at hand, not the named one.
 
-    Where the model is an entry of the catalogue too, all is read once, and plans that share it get the same objects.
+    Where the model is an entry of the catalogue, or at hand, all is read once, and plans that share it get the same
+    objects.
     """
     said = draft.options
-    if model is not None or not isinstance(said.model, str) or catalog.plain("models", said.model) is None:
+    if model is None and (not isinstance(said.model, str) or catalog.plain("models", said.model) is None):
         return _read(draft, catalog, model)
-
-    def read() -> tuple[Subject, list[str], dict[str, Any]]:
+    words = (id(model), *(getattr(said, name) for name in _WORDS if name != "model" or model is None))
+    kept: dict[Any, tuple[Subject, list[str], dict[str, Any]]] = catalog.once("subjects", dict)
+    if words not in kept:
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
         first = Draft(draft.request, list(draft.faults))
-        subject = _read(first, catalog, None)
+        subject = _read(first, catalog, model)  # holds the model, so that its `id` stays its own
         now = first.options.quantized_base
-        return subject, first.assumptions, {} if now == said.quantized_base else {"quantized_base": now}
-
-    words = tuple(getattr(said, name) for name in _WORDS)
-    subject, assumptions, changes = catalog.once(("subject", words), read)
+        kept[words] = subject, first.assumptions, {} if now == said.quantized_base else {"quantized_base": now}
+    subject, assumptions, changes = kept[words]
     draft.check()
     draft.assumptions += assumptions
     if changes:
