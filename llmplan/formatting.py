@@ -63,6 +63,29 @@ def count(value: float) -> str:
     return plain(value)
 
 
+CENTS = 100.0
+"""Amounts below this are told to the cent."""
+_DAY = 24.0  # hours
+
+
+def money(value: float) -> str:
+    """An amount of money without its unit: to the cent where it is small, with a letter where it is large.
+
+    >>> money(13.456), money(0.0123), money(148.2), money(1.68e6)
+    ('13.46', '0.0123', '148', '1.68M')
+    """
+    return f"{value:.2f}" if 1 <= value < CENTS and not value.is_integer() else count(value)
+
+
+def days(value: float) -> str:
+    """A number of days, in hours where there are few.
+
+    >>> days(35.24), days(0.0816)
+    ('35.2', '1.96 h')
+    """
+    return plain(value) if value >= 1 else f"{plain(value * _DAY)} h"
+
+
 def step_time(value: float, low: float | None = None, high: float | None = None) -> str:
     """Seconds, or milliseconds below one, with the band behind them.
 

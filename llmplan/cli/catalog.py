@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,6 +76,47 @@ def check_entries(
     if report.faults:
         raise InputError(report.faults)
     typer.echo("checked " + ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items())))
+
+
+@app.command("import-prices")
+def import_prices(
+    file: Annotated[Path, typer.Argument(help="vms.csv of SkyPilot's catalogue.", metavar="FILE")],
+    provider: Annotated[str, typer.Option("--provider", help="Whose prices they are: aws, gcp, runpod, ...")],
+    date: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Of the prices (2026-11-27); default: the file's.")
+    ] = None,
+    catalog: Annotated[
+        Path | None,
+        typer.Option("--catalog", help="Folder to write into; default: yours, which every command reads."),
+    ] = None,
+) -> None:
+    """Read the prices of a provider out of a catalogue of SkyPilot; they stand in for the built-in ones of that name.
+
+    llmplan catalog import-prices docs/examples/vms.csv --provider verda --catalog /tmp/catalog
+    """
+    from datetime import UTC, datetime
+
+    from llmplan.catalog.catalog import ID, user_folder
+    from llmplan.catalog.skypilot import SkyNames, read_prices
+    from llmplan.files import to_yaml, write_text
+
+    name = normal(provider)
+    if not ID.match(name):
+        raise InputError(f"--provider: {printable(provider[:SHOWN])!r} cannot be the name of a file")
+    if date is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", date):
+        raise InputError(f"--date: {date[:40]!r} is not YYYY-MM-DD")
+    opened = open_catalog([catalog] if catalog is not None and catalog.is_dir() else ())
+    if date is None and file.is_file():
+        date = datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()
+    found = read_prices(file, name, date or "", opened.table("skypilot", SkyNames))
+    target = (catalog or user_folder()) / "prices" / f"{name}.yaml"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, to_yaml(found.entry))
+    if found.unknown:
+        told = ", ".join(f"{one} ({count} rows)" for one, count in sorted(found.unknown.items()))
+        typer.echo(f"warning: accelerators that the catalogue does not know: {told}", err=True)
+    devices = len({one["device"] for one in found.entry["prices"]})
+    typer.echo(f"wrote {target}: {len(found.entry['prices'])} prices of {devices} devices, of {date}")
 
 
 def _kind(word: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.answer.answer import Answer
 from llmplan.answer.training import TrainingResult
-from llmplan.formatting import count, plain, step_time
+from llmplan.formatting import days, money, plain, step_time
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
 from llmplan.report.verdict import WORDS, degrees, part_name
 from llmplan.serving.targets import TARGETS
@@ -159,8 +159,8 @@ def _run_cells(result: TrainingResult) -> dict[str, str]:
     usd, offer = result.cost.usd, result.cost.offer
     joules, carbon = result.energy.joules, result.energy.co2e_kilograms
     return {
-        "days": plain(result.run.days),
-        "cost": "?" if usd is None else f"{count(usd.value)} USD",
+        "days": days(result.run.days),
+        "cost": "?" if usd is None else f"{money(usd.value)} USD",
         "priced at": "" if offer is None else f"{offer.provider} {offer.date or ''}".strip(),
         "energy": "?" if joules is None else electricity(joules.value),
         "CO2e": "?" if carbon is None else mass(carbon.value),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formatting import binary, count, duration, plain
+from llmplan.formatting import binary, count, days, duration
 from llmplan.report.economics import electricity, mass, usd
 from llmplan.report.github import command
 from llmplan.report.limits import missed_lines
@@ -18,7 +18,7 @@ _DAY, _NAMES = 24 * 3600.0, {"mfu": "MFU", "ttft": "first token", "tpot": "per t
 _WRITERS: dict[str, Callable[[float], str]] = {
     "throughput": lambda value: f"{count(value)} tokens/s", "step": duration, "mfu": lambda value: f"{value:.1%}",
     "ttft": duration, "tpot": duration, "latency": duration, "memory": lambda value: binary(value, 3),
-    "days": lambda value: f"{plain(value / _DAY)} days", "cost": usd, "energy": electricity, "carbon": mass,
+    "days": lambda value: days(value / _DAY), "cost": usd, "energy": electricity, "carbon": mass,
 }  # fmt: skip
 TIMES = 2
 """Changes by more than this are told as a factor."""

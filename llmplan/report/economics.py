@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.formatting import count, decimal, duration, plain
+from llmplan.formatting import count, decimal, duration, money, plain
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.cost import Offer, RunCost
@@ -54,8 +54,8 @@ def _band(value: Interval, unit: float, name: str) -> str:
 
 
 def usd(value: float) -> str:
-    """Money with the letters that people use; `1.68M USD`."""
-    return f"{count(value)} USD"
+    """Money with the letters that people use; `1.68M USD`, `13.46 USD`."""
+    return f"{money(value)} USD"
 
 
 def _cost_lines(cost: RunCost) -> Lines:
@@ -63,7 +63,7 @@ def _cost_lines(cost: RunCost) -> Lines:
     if first is None or whole is None:
         yield "Cost", "not known" + (f"; {_offer(cost.offers[0])}" if cost.offers else "")
         return
-    yield "Cost", f"{usd(whole.value)}, {count(whole.low)}-{count(whole.high)}: {_where(first)}"
+    yield "Cost", f"{usd(whole.value)}, {money(whole.low)}-{money(whole.high)}: {_where(first)}"
     shown = {first.provider}
     for offer in cost.offers:
         if offer.kind == first.kind and offer.provider not in shown and len(shown) < MOST_OFFERS:

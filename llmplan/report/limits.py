@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.formatting import binary, count, duration, plain
+from llmplan.formatting import binary, days, duration, money, plain
 from llmplan.serving.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def written(name: str, value: float) -> str:
 
 
 def _usd(value: float) -> str:
-    return f"{count(value) if value >= 1 else plain(value)} USD"
+    return f"{money(value)} USD"
 
 
 def _share(value: float) -> str:
@@ -60,6 +60,7 @@ def _share(value: float) -> str:
 _WRITERS: dict[str, Callable[[float], str]] = {
     "cost": _usd,
     "cost_per_million": _usd,
+    "days": days,
     "step": duration,
     "mfu": _share,
     "goodput": _share,

@@ -80,15 +80,15 @@ def test_serving_ranks_by_the_whole_request(compare: Llmplan, here: Path, by: st
 
 
 def test_what_is_billed_and_not_used_is_shown(compare: Llmplan) -> None:
-    """One H100 is sold alone, an A100 of this kind by eight."""
-    words = ("--model", "llama-3.1-8b", "--workload", "serve", "--batch", "16", "--hardware", "a100,h100")
+    """One H100 is sold alone, an MI300X by eight."""
+    words = ("--model", "llama-3.1-8b", "--workload", "serve", "--batch", "16", "--hardware", "mi300x,h100")
     found = results(compare(*words, "--devices", "1", "--json"))
     assert [one["result"]["cost"]["offer"]["devices_billed"] for one in found] == [8, 1]
     assert cells(compare(*words, "--devices", "1").out)["devices billed"] == ["8", "1"]
     assert "devices billed 8" in compare(*words, "--devices", "1", "--format", "github").out
     assert "devices billed" not in compare(*words, "--devices", "8").out
     lora = ("--model", "llama-3.1-8b", "--workload", "lora", "--seq-len", "2048", "--global-batch", "8")
-    trained = compare(*lora, "--tokens", "1e9", "--hardware", "a100,h100,xeon-8480", "--devices", "1").out
+    trained = compare(*lora, "--tokens", "1e9", "--hardware", "mi300x,h100,xeon-8480", "--devices", "1").out
     assert cells(trained)["devices billed"] == ["8", "1", "?"]
 
 
