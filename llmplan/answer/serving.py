@@ -204,6 +204,7 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
         model=ModelAnswer(
             name=model.name, parameters=model.parameters, active_parameters=model.active_parameters,
             max_context=model.max_context, encoder_parameters=model.tower_parameters or None,
+            approximate=model.approximate or None,
         ),
         engine_version=found.version, rules_version=found.plan.engine.rules or None,
         fits=found.fits, verdict=found.verdict, memory=_memory(found),

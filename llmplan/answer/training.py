@@ -35,6 +35,8 @@ class ModelAnswer:
     """All, or those of the adapters; none of them are trained in serving."""
     max_context: int | None = None
     """Tokens that the model was made for."""
+    approximate: bool | None = None
+    """True where it was read by likeness to other families: a rough answer, with a wider band."""
     encoder_parameters: int | None = None
     """Of the encoders of images and sound that the checkpoint has beside the language model; not in `parameters`."""
 
@@ -112,7 +114,7 @@ def training_result(found: TrainingEstimate, run: Economics | None) -> TrainingR
         model=ModelAnswer(
             name=model.name, parameters=model.parameters, active_parameters=model.active_parameters,
             trainable_parameters=round(trained_parameters(plan)), max_context=model.max_context,
-            encoder_parameters=model.tower_parameters or None,
+            encoder_parameters=model.tower_parameters or None, approximate=model.approximate or None,
         ),
         fits=found.fits, verdict=found.verdict,
         memory=MemoryAnswer(

@@ -14,9 +14,10 @@ from llmplan.model.huggingface_config import Config
 from llmplan.model.huggingface_families import family, keys
 
 ACTIVATION = ("hidden_act", "activation_function", "hidden_activation")
-# activations that no published decoder uses with a gate; those that are used so only beside an RMSNorm (Gemma)
-UNGATED = ("relu2", "squared_relu", "relu")
-UNGATED_WITH_LAYERNORM = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "gelu_pytorch_tanh")
+# SiLU has a gate in every published decoder; GELU beside an RMSNorm (Gemma), and none beside LayerNorms (GPT-2).
+# Others tell nothing: ReLU squared has a gate in BitNet and none in Nemotron, Apertus has an activation of its own.
+GATED = ("silu", "swish", "swiglu", "silu_and_mul")
+GATED_WITH_RMSNORM = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "gelu_pytorch_tanh")
 LATENT = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
 
 
@@ -48,11 +49,21 @@ def _likeness(config: Config) -> tuple[str, str]:
         own = any(config.data.get(key) for key in groups["moe"]["expert_ffn_hidden"])
         width = "" if own else " as wide as intermediate_size"
         return "generic_moe", f"a mixture of experts with gated MLPs{width}, {plain}"
-    activation = str(next((config.data[key] for key in ACTIVATION if key in config.data), "")).lower()
+    activation = _activation(config)
     rms = any("rms" in key for key in config.data)
-    if activation in UNGATED or (activation in UNGATED_WITH_LAYERNORM and not rms):
+    if activation in GATED_WITH_RMSNORM and not rms:
         return "generic_plain", f"a dense decoder with an MLP without gate ({activation}), as GPT-2, with LayerNorms"
     return "generic", f"a dense decoder with a gated MLP, as Llama, {plain}"
+
+
+def _activation(config: Config) -> str:
+    """The activation of an unknown decoder; a fault where it does not tell whether its MLP has a gate."""
+    key = next((key for key in ACTIVATION if config.data.get(key)), None)
+    activation = "" if key is None else str(config.data[key]).lower()
+    if key is not None and activation not in (*GATED, *GATED_WITH_RMSNORM):
+        named = config.model_type or "(no model_type)"
+        config.fault(f"{key} {activation[:40]!r} does not tell whether the MLP of {named!r} has a gate", key)
+    return activation
 
 
 def refuse_unread(config: Config, entry: dict[str, Any], unknown: bool) -> None:

@@ -44,6 +44,8 @@ def model_size(model: ModelAnswer) -> str:
     size = count(model.parameters)
     if model.active_parameters != model.parameters:
         size = f"{size}, {count(model.active_parameters)} active"
+    if model.approximate:
+        size = f"about {size}, read by likeness"
     return f"{size}, encoders {count(model.encoder_parameters)} more" if model.encoder_parameters else size
 
 

@@ -142,7 +142,7 @@ class ServingPlan(Setup):
     def traits(self) -> Traits:
         """What it is, as far as the width of bands goes."""
         version, bits = self.options.stack_version or "", bits_of(self.workload.activation_precision)
-        return Traits(self.device.id, version, bits, frozenset(layers_of(self.model)))
+        return Traits(self.device.id, version, bits, frozenset(layers_of(self.model)), self.model.approximate)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""

@@ -15,6 +15,8 @@ from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import model_spec
 from llmplan.setup.draft import Draft
+from llmplan.software.band import FAMILIES
+from llmplan.software.distance import APPROXIMATE, StatedDistances
 from llmplan.software.stack import Release, Stack
 from llmplan.vocabulary import QuantizedBase
 
@@ -75,7 +77,16 @@ def _read(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     if model is None or device is None or cluster is None or stack is None:
         raise InputError(draft.faults)
     draft.check()
+    if model.approximate:
+        stack = _widened(stack, catalog)
     return Subject(model, device, cluster, stack, _release(draft, stack))
+
+
+def _widened(stack: Stack, catalog: Catalog) -> Stack:
+    """The stack with the width that is stated for models that were read by likeness."""
+    stated = catalog.table("distances", StatedDistances).approximate
+    widening = {name: {**stack.widening.get(name, {}), APPROXIMATE: getattr(stated, name)} for name in FAMILIES}
+    return stack.model_copy(update={"widening": widening})
 
 
 def _model(draft: Draft, catalog: Catalog) -> Model | None:

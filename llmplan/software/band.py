@@ -46,6 +46,10 @@ class Interval:
         return Interval(self.value * factor, self.low * factor, self.high * factor)
 
 
+FAMILIES = ("training", "serving", "memory")
+"""Quantities that widen alike."""
+
+
 def family_of(quantity: str) -> str:
     """Quantities that widen alike: `memory`, `training` (its time), `serving`."""
     if quantity.endswith("_bytes") or quantity == "kv_tokens":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from llmplan.schema import Spec
 
@@ -21,6 +23,9 @@ NEW_PRECISION = "new_precision"
 """Matrix products of so many bits were never measured with it."""
 NEW_LAYERS = "new_layers"
 """Layers of experts, with a recurrent state, or adapters were never measured with it."""
+APPROXIMATE = "approximate"
+"""A model that was read by likeness to other families; stated in `hardware_catalog/distances.yaml`, for it hangs on no
+stack and nothing of the kind was measured."""
 DISTANCES = (UNKNOWN_STACK, UNKNOWN_VERSION, NEW_DEVICE, NEW_PRECISION, NEW_LAYERS)
 
 _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvfp4": "4", "mxfp4": "4", "int4": "4"}
@@ -28,12 +33,30 @@ _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvf
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a plan is, as far as bands go; version: as it was asked for."""
+    """What a plan is, as far as bands go; version: as it was asked for; approximate: its model was
+    read by likeness."""
 
     device: str
     version: str
     bits: str
     layers: frozenset[str]
+    approximate: bool = False
+
+
+class StatedDistance(Spec):
+    """A distance that is stated, as no rows show it: factors on the logarithms of a band's ends by family."""
+
+    training: Annotated[float, Field(ge=1)]
+    serving: Annotated[float, Field(ge=1)]
+    memory: Annotated[float, Field(ge=1)]
+    reason: str
+
+
+class StatedDistances(Spec):
+    """`hardware_catalog/distances.yaml`."""
+
+    approximate: StatedDistance
+    date: str
 
 
 class Measured(Spec):
@@ -70,6 +93,8 @@ class Measured(Spec):
                 yield NEW_PRECISION
             if not plan.layers <= set(self.layers):
                 yield NEW_LAYERS
+        if plan.approximate:
+            yield APPROXIMATE
 
 
 def bits_of(precision: str) -> str:

@@ -83,7 +83,7 @@ class TrainingPlan(Setup):
         """What it is, as far as the width of bands goes."""
         layers = layers_of(self.model) | ({"adapters"} if self.lora else set())
         version, bits = self.options.stack_version or "", bits_of(self.workload.precision)
-        return Traits(self.device.id, version, bits, frozenset(layers))
+        return Traits(self.device.id, version, bits, frozenset(layers), self.model.approximate)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
