@@ -60,12 +60,3 @@ def llmplan(here: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run
         return Run(code, captured.out, captured.err)
 
     return run
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what `open_failures.txt` lists as expected to fail: known, open, and to be emptied."""
-    lines = (Path(__file__).parent / "open_failures.txt").read_text(encoding="utf-8").splitlines()
-    known = {line for line in lines if line and not line.startswith("#")}
-    for item in items:
-        if item.nodeid in known:
-            item.add_marker(pytest.mark.xfail(reason="open: tests/open_failures.txt", strict=False))
