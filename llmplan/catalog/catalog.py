@@ -324,12 +324,17 @@ def open_catalog(extra: Iterable[Path | str] = ()) -> Catalog:
             raise InputError(f'{origin}: no such folder "{printable(str(folder))}"')
     config = user_folder()
     folders = [folder for folder, _ in named] + ([config] if config.is_dir() else [])
-    return _catalog(tuple(folders))
+    return _catalog(tuple(folders), tuple(map(_state, folders)))
 
 
 @lru_cache(maxsize=8)
-def _catalog(folders: tuple[Path, ...]) -> Catalog:
+def _catalog(folders: tuple[Path, ...], _: tuple[Any, ...]) -> Catalog:
     return Catalog(folders)
+
+
+def _state(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Files of a user's folder and when each was written: what was read of them holds until one of these changes."""
+    return tuple(sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*.yaml") if path.is_file()))
 
 
 def user_folder() -> Path:

@@ -57,7 +57,7 @@ def of(plan: TrainingPlan) -> Learning:
 
 def sequences(plan: TrainingPlan) -> float:
     """Sequences of an example [1]."""
-    return float(of(plan).sequences)
+    return 1.0 * of(plan).sequences
 
 
 def trained_models(plan: TrainingPlan) -> float:
@@ -72,7 +72,7 @@ def frozen_models(plan: TrainingPlan) -> float:
 
 def passes_without_gradients(plan: TrainingPlan) -> float:
     """Forward passes of a model of this size that every sequence makes beside its training [1]."""
-    return float(of(plan).scored + plan.workload.reference)
+    return 1.0 * (of(plan).scored + plan.workload.reference)
 
 
 def fitted(model: Model, method: Method) -> Model:
