@@ -49,6 +49,10 @@ LISTS = {
     "batch": "Requests in flight, over all devices; default: powers of two, and the most that keep the limits.",
     "weight_precision": "Of the weights; several are compared. Default: as released.",
     "activation_precision": "Of the inputs of matrix products; several are compared. Default: with the weights.",
+    "prefill_devices": "Devices that only read prompts; given, there are two pools. Default: see --try-split.",
+    "prefill_tp": "Tensor parallelism there; default: what divides the heads.",
+    "prefill_ep": "Expert parallelism there; default: what divides the experts.",
+    "prefill_dp": "Data parallelism there; default: 1 to 8, then powers of two and one and a half times them.",
     "kv_precision": "Of the key-value cache; several are compared. Default: as released.",
 }
 
@@ -88,6 +92,10 @@ def _fit(
         Literal["memory-fraction", "devices"] | None,
         typer.Option(help="Instead: the least of it that does; devices: of all layouts.", rich_help_panel=SEARCH),
     ] = None,
+    try_split: Annotated[
+        bool,
+        typer.Option("--try-split", help="Also with prompts read on devices of their own.", rich_help_panel=SEARCH),
+    ] = False,
     try_offload: Annotated[
         bool, typer.Option("--try-offload", help="Also with optimizer states in host memory.", rich_help_panel=SEARCH)
     ] = False,
@@ -145,7 +153,7 @@ def _fit(
     if maximize is not None and minimize is not None:
         raise InputError("give one of --maximize and --minimize")
     best = None if objective is None else OF_COMPARE.get(objective, objective)
-    wishes = Wishes(best, limits, surely, max_devices, top, _two(pareto), try_offload)
+    wishes = Wishes(best, limits, surely, max_devices, top, _two(pareto), try_offload, try_split)
     if launch is not None:
         from llmplan.launch.target import target
         from llmplan.launch.write import meant_for

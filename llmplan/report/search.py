@@ -208,6 +208,7 @@ def _serving_columns(found: FitAnswer, one: Summary) -> dict[str, str]:
     said, rate = one.inputs, one.output_tokens_per_second
     return {
         **{name: str(said[name]) for name in ("tp", "pp", "ep", "dp")},
+        "read by": f"tp {said['prefill_tp']} dp {said['prefill_dp']}" if "prefill_devices" in said else "",
         "batch": str(said.get("batch", "")),
         "weights": said["weight_precision"] if _open(found, "weight_precision") else "",
         "cache": said["kv_precision"] if _open(found, "kv_precision") else "",
@@ -308,6 +309,8 @@ def plan_text(one: Summary) -> str:
     said = one.inputs
     layout = " ".join([*degrees(said), f"dp {said['dp']}"])
     if one.step_seconds is None:
+        if "prefill_devices" in said:
+            layout += f", prompts on tp {said['prefill_tp']} dp {said['prefill_dp']}"
         tpot = f", TPOT {_time(one.tpot_seconds)}" if one.tpot_seconds else ""
         most = f"at most {plain(one.capacity_requests_per_second or 0.0)} requests/s"
         return f"{said['devices']} devices, {layout}, TTFT {_time(one.ttft_seconds)}{tpot}, {most}"

@@ -19,7 +19,8 @@ class Wishes:
     """What `fit` is asked beside the plan's own words.
 
     objective: None = devices where max_devices is given, else throughput; limits: win over those of the plan;
-    surely: the whole memory band must fit; try_offload: with and without optimizer states in host memory.
+    surely: the whole memory band must fit; try_offload: with and without optimizer states in host memory;
+    try_split: of a served model, also with prompts read on devices of their own.
     """
 
     objective: str | None = None
@@ -29,6 +30,7 @@ class Wishes:
     top: int = 5
     pareto: tuple[str, str] | None = None
     try_offload: bool = False
+    try_split: bool = False
 
 
 @dataclass(frozen=True, slots=True)

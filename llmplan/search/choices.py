@@ -25,6 +25,7 @@ DIMENSIONS = (
 """Words of a training plan that a search may leave open."""
 SERVING_DIMENSIONS = (
     "devices", "tp", "pp", "ep", "dp", "batch", "weight_precision", "activation_precision", "kv_precision",
+    "prefill_devices", "prefill_tp", "prefill_ep", "prefill_dp",
 )  # fmt: skip
 """The same of a serving plan."""
 MOST = {"zero": 3, "micro_batch": 10**9}

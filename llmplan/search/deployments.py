@@ -18,6 +18,7 @@ from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import Response, busy_replicas, capacity, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.percentiles import by_formula
+from llmplan.serving.pools import Pools, pools_of, split, split_capacity
 from llmplan.serving.simulation import Arriving, Sample, simulate
 from llmplan.setup.checks import expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
@@ -51,7 +52,7 @@ class DeploymentSpace:
         return self.considered - sum(self.removed.values())
 
     def layouts(self) -> Iterator[Any]:
-        """Every legal layout once, as arrays of rows tp, pp, ep, dp."""
+        """Every legal layout once, as arrays of rows tp, pp, ep, dp and three that are 0, `SplitSpace`'s other pool."""
         model, times = self.plan.model, len(self.batches)
         heads = max((core.heads for layer in model.layers for core in layer.cores), default=1)
         most = self.most or max(self.sizes)
@@ -73,10 +74,10 @@ class DeploymentSpace:
                     reason = self._reason(tp, pp, ep)
                     sound = np.zeros_like(copies, dtype=bool) if reason else copies * tp % ep == 0
                     self.removed[reason or "experts"] += times * int(np.count_nonzero(~sound))
-                    yield np.stack(np.broadcast_arrays(tp, pp, ep, copies[sound]), axis=-1)
+                    yield np.stack(np.broadcast_arrays(tp, pp, ep, copies[sound], 0, 0, 0), axis=-1)
 
     def rows(self) -> Iterator[Any]:
-        """Every legal deployment once, as arrays of rows tp, pp, ep, dp, batch; batch 0 where the load has none.
+        """Every legal deployment once, as arrays of its layouts' rows with the batch; 0 where the load has none.
 
         All batches of a layout follow each other, in one array.
         """
@@ -140,7 +141,8 @@ class Deployments:
     @property
     def devices(self) -> Any:
         """Devices of each [1]."""
-        return (self.rows[:, 0] * self.rows[:, 1] * self.rows[:, 3]).astype(float)
+        rows = self.rows
+        return (rows[:, 0] * rows[:, 1] * rows[:, 3] + rows[:, 4] * rows[:, 6]).astype(float)
 
     @property
     def fits(self) -> Any:
@@ -155,7 +157,10 @@ class Deployments:
     @cached_property
     def answer(self) -> Response:
         """What one busy replica of each does under the load."""
-        return respond(self._at, self._work, self.plan.engine.policy, self._copies, self._places)
+        policy = self.plan.engine.policy
+        if self.split:
+            return split(self._pools, self._work, policy, self._places)
+        return respond(self._at, self._work, policy, self._copies, self._places)
 
     @cached_property
     def sample(self) -> Sample:
@@ -181,7 +186,10 @@ class Deployments:
     @cached_property
     def capacity(self) -> Any:
         """Requests a second with every place taken [1/s]."""
-        return capacity(self._at, self._work, self.plan.engine.policy, self._places) * self._copies
+        policy = self.plan.engine.policy
+        if self.split:
+            return split_capacity(self._pools, self._work, policy, self._places) * self._copies
+        return capacity(self._at, self._work, policy, self._places) * self._copies
 
     @property
     def output_tokens_per_second(self) -> Any:
@@ -197,8 +205,22 @@ class Deployments:
 
     def make(self, index: int) -> tuple[ServingPlan, Layout]:
         """ServingPlan and layout at an index."""
-        tp, pp, ep, dp, batch = (int(value) for value in self.rows[index])
-        return with_batch(self.plan, batch), Layout(tp=tp, pp=pp, ep=ep, dp=dp)
+        tp, pp, ep, dp, read_tp, read_ep, read_dp, batch = (int(value) for value in self.rows[index])
+        plan = with_batch(self.plan, batch)
+        if read_tp:
+            plan = replace(plan, prefill=Layout(tp=read_tp, ep=read_ep, dp=read_dp))
+        return plan, Layout(tp=tp, pp=pp, ep=ep, dp=dp)
+
+    @property
+    def split(self) -> bool:
+        """Whether prompts are read on devices of their own."""
+        return bool(self.rows[:, 4].any())
+
+    @property
+    def _pools(self) -> Pools:
+        found = pools_of(both(self.plan, self.rows), self._at)
+        assert found is not None  # `split` says that there are two
+        return found
 
     @property
     def _copies(self) -> Any:
@@ -214,7 +236,7 @@ class Deployments:
 
     @property
     def _work(self) -> ServingWorkload:
-        batch = self.rows[:, 4]
+        batch = self.rows[:, -1]
         work = self.plan.workload
         return work.model_copy(update={"batch": batch.astype(float)}) if batch.any() else work
 
@@ -236,12 +258,23 @@ def chunks(space: DeploymentSpace) -> Iterator[Deployments]:
 def deploy(plan: ServingPlan, rows: Any) -> Deployments:
     """Figures of the rows by the formulas of `estimate_serving`, on arrays."""
     memory = serving_memory(plan.with_layout(_layouts(rows)), plan.engine.policy)
+    if rows[:, 4].any():
+        reads = serving_memory(plan.with_layout(both(plan, rows).prefill), plan.engine.policy)
+        memory = replace(memory, needed_bytes=np.maximum(memory.needed_bytes, reads.needed_bytes))
     shape = (len(rows),)
     return Deployments(plan, rows, _each(memory, lambda value: np.broadcast_to(value, shape)))
 
 
+def both(plan: ServingPlan, rows: Any) -> ServingPlan:
+    """The plan with the layouts of both pools."""
+    one = np.ones_like(rows[..., :1])
+    reads = np.concatenate([rows[..., 4:5], one, rows[..., 5:7]], axis=-1)
+    arrays: Any = _layouts(reads)
+    return replace(plan.with_layout(_layouts(rows)), prefill=arrays)
+
+
 def _layouts(rows: Any) -> Layouts:
-    tp, pp, ep, dp, _ = np.moveaxis(rows.astype(float), -1, 0)
+    tp, pp, ep, dp = np.moveaxis(rows[..., :4].astype(float), -1, 0)
     one = np.ones(1)
     return Layouts(
         tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=one, micro_batch=one, zero=one * 0.0, sequence_parallel=one * 0.0,

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
 from llmplan.search.goal import SURELY
 from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
+from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
 from llmplan.search.training import MEMORY, MISSES, Counts, SearchFound, in_order
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
@@ -36,7 +37,7 @@ class ServingSearch:
 
     most: any number of devices up to it, where no sizes are given; least_rate: output tokens a second, of all
     devices [1/s]; most_cost: of a million output tokens [USD]; left_out: devices and stacks that were asked about and
-    cannot run this, a sentence each.
+    cannot run this, a sentence each; try_split: also with prompts read on devices of their own.
     """
 
     bases: tuple[ServingPlan, ...]
@@ -51,6 +52,14 @@ class ServingSearch:
     most_cost: float | None
     surely: bool
     left_out: tuple[str, ...] = ()
+    try_split: bool = False
+
+    @property
+    def spaces(self) -> tuple[type[DeploymentSpace], ...]:
+        """One pool, two, or both."""
+        if asks_for_split(self.choices):
+            return (SplitSpace,)
+        return (DeploymentSpace, SplitSpace) if self.try_split else (DeploymentSpace,)
 
     @property
     def several(self) -> bool:
@@ -67,11 +76,9 @@ class ServingSearch:
 
 def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
-    if any(base.prefill is not None for base in asked.bases):
-        raise InputError(Fault("fit does not search layouts of two pools; `estimate` takes prefill_devices"))
     run = _ServingRun(asked, Best(asked.top), Best(asked.top))
-    for base in asked.bases:
-        space = DeploymentSpace(base, asked.devices, asked.most, asked.choices)
+    for base, kind in product(asked.bases, asked.spaces):
+        space = kind(base, asked.devices, asked.most, asked.choices)
         ends = [edges(many.rows, run.offer(many), len(space.batches)) for many in chunks(space)]
         if asked.opens_batch and ends:
             run.refine(base, *(np.concatenate(some) for some in zip(*ends, strict=True)))
@@ -248,7 +255,10 @@ def in_memory(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
     if asked.surely:
         yield SURELY, memory.needed_bytes * high, memory.budget_bytes
     if asked.opens_batch:
-        yield PLACES, many.rows[:, -1] / many.busy, np.maximum(memory.resident, 1.0)
+        flight = (
+            0.0 * many.devices if many.split else many.rows[:, -1] / many.busy
+        )  # what waits to be read has no place
+        yield PLACES, flight, np.maximum(memory.resident, 1.0)
 
 
 def under_load(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:

@@ -14,6 +14,7 @@ from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
 from llmplan.search.deployments import BATCHES
 from llmplan.search.request import objective_of, opened, sizes
 from llmplan.search.serving import ServingSearch
+from llmplan.search.split import WORDS
 from llmplan.search.subjects import each_subject, has_many, made_for, told_together
 from llmplan.search.terms import Market
 from llmplan.serving.plan import ServingPlan
@@ -53,7 +54,7 @@ def serving_question(
     asked = ServingSearch(
         tuple(base for _, plans in subjects.found for base in plans), numbers, wishes.max_devices, open_, objective,
         market, wishes.top, wishes.pareto, least_rate, limits.get("max_cost_per_million"), wishes.surely,
-        subjects.left_out,
+        subjects.left_out, wishes.try_split,
     )  # fmt: skip
     assumed = told_together(
         (words, [line for line in plans[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))])
@@ -76,7 +77,7 @@ def _limits(ask: Ask) -> dict[str, Any]:
 
 def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) -> Iterator[ServingPlan]:
     """The plan on one device for each choice of precisions; its own layout is not used."""
-    single: dict[str, Any] = {"devices": 1, "tp": 1, "pp": 1, "dp": 1, "cp": None, "ep": None}
+    single: dict[str, Any] = {"devices": 1, "tp": 1, "pp": 1, "dp": 1, "cp": None, "ep": None} | dict.fromkeys(WORDS)
     batch = open_.get("batch", OPEN).values
     if batch:
         single["batch"] = batch[0]

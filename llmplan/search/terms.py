@@ -43,7 +43,7 @@ class Market:
         """Price of so many of the plan's devices [USD/h]; None where none is known."""
         key = _key(plan, devices)
         if key not in self._hourly:
-            offer, _ = offers_of(plan.with_layout(Layout(dp=devices)), self.catalog)
+            offer, _ = offers_of(plan.on_devices(devices), self.catalog)
             self._hourly[key] = None if offer is None else offer.usd_per_hour
         return self._hourly[key]
 

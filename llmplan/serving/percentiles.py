@@ -37,10 +37,10 @@ def one_by_one(
     """
     arriving = Arriving.at(np.array([rate]), most, places, copies, np.array([answer.sequences]))
     sample = simulate(at, work, policy, arriving, column=at)
-    shares = {name: float(value[0]) for name, value in sample.percentiles().items()}
+    shares = {name: value[0].item() for name, value in sample.percentiles().items()}
     if by_formula(work):
         return answer, shares
-    means = {name: float(value[0]) for name, value in sample.means().items()}
+    means = {name: value[0].item() for name, value in sample.means().items()}
     return replace(answer, burst_ttft=means["ttft"], **means), shares
 
 

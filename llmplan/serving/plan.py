@@ -1,7 +1,7 @@
 """A deployment as a plan: what is served under which load, how it is spread, by which version of an engine."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
@@ -143,6 +143,10 @@ class ServingPlan(Setup):
         """What it is, as far as the width of bands goes."""
         version, bits = self.options.stack_version or "", bits_of(self.workload.activation_precision)
         return Traits(self.device.id, version, bits, frozenset(layers_of(self.model)), self.model.approximate)
+
+    def on_devices(self, count: int) -> Self:
+        """The same plan on so many devices in all, however they are used."""
+        return replace(self.with_layout(Layout(dp=count)), prefill=None)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmplan.formulas.numeric import real
 from llmplan.serving.iteration import iteration
 from llmplan.serving.loads import BUSIEST, decoding_steps, outside_seconds, prefill_tokens
 from llmplan.serving.targets import FIGURES, SHARES
@@ -118,7 +119,7 @@ class _Times:
     def of(at: Replica, work: ServingWorkload, policy: ServingPolicy, count: int, most: int) -> _Times:
         """Times with up to `most` sequences, worked out on a grid."""
         context, computed = work.input_tokens + work.output_tokens / 2.0, work.computed_tokens
-        cap = float(prefill_tokens(work, policy, float(most + 1)))
+        cap = real(prefill_tokens(work, policy, real(most + 1)))
         ends = np.unique(np.minimum(np.ceil(2.0 ** (np.arange(_GRID * np.log2(most) + 2) / _GRID)), most))
         grid = np.concatenate([[0.0], ends])
         prompts = np.geomspace(1.0, cap, _PROMPTS) if cap > 1.0 else np.ones(1)

@@ -76,6 +76,10 @@ class Setup:
         """The same plan with another layout (or arrays of layouts)."""
         return replace(self, layout=layout)
 
+    def on_devices(self, count: int) -> Self:
+        """The same plan on so many devices, however they are used."""
+        return self.with_layout(Layout(dp=count))
+
     def common_words(self, kept: Iterable[str]) -> dict[str, Any]:
         """Model, hardware, stack and limits in the vocabulary, and the words of `kept` as they were said."""
         said = self.options
