@@ -34,7 +34,7 @@ LISTED = (
 LISTS = dict.fromkeys(LISTED, "One value, or several to compare, with commas.")
 OF_FIT = {"time": "latency", "memory-headroom": "memory"}
 """Objectives of `fit` that are measures under another name here."""
-MOST = 1000
+MOST = 100_000  # all are held, to be ranked; `sweep` writes row by row
 
 app = typer.Typer(add_completion=False)
 
@@ -104,7 +104,7 @@ def _alternatives(plans: Sequence[str], given: Mapping[str, Any], catalog: Catal
     _check_names(lists, catalog, download=bool(given.get("download")))
     many = {name for name, items in lists.items() if len(items) > 1}
     if math.prod(len(items) for items in lists.values()) * max(1, len(plans)) > MOST:
-        raise InputError(f"more than {MOST} alternatives are too many to compare")
+        raise InputError(f"more than {MOST} alternatives are too many to rank; `sweep` writes row by row")
     seen: dict[str, int] = {}
     paths: list[str | None] = [*plans] or [None]
     for path in paths:

@@ -148,13 +148,18 @@ def _flat(data: dict[Any, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict) and value:
             lines += _flat(value, f"{name}.")
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            lines += [(name, "; ".join(f"{k}: {v}" for k, v in item.items())) for item in value]
+            lines += [(name, _item(item)) for item in value]
         elif isinstance(value, list):
             separate = key == "notes"
             lines += [(name, str(item)) for item in value] if separate else [(name, ", ".join(map(str, value)))]
         else:
             lines.append((name, str(value)))
     return lines
+
+
+def _item(item: Any) -> str:
+    """An item of a list; an entry that is shown need not be a sound one."""
+    return "; ".join(f"{k}: {v}" for k, v in item.items()) if isinstance(item, dict) else str(item)
 
 
 def _device_row(catalog: Catalog, name: str) -> Row:
