@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, RESOURCES, saved, shares
+from llmplan.formulas.traced import Tape
 from llmplan.setup.codes import warning
 from llmplan.setup.layout import RECOMPUTE
 from llmplan.setup.plan import PlanWarning
@@ -63,12 +64,14 @@ def bottleneck(answer: TrainingEstimate, load: float | None = None) -> Bottlenec
     parts = time.parts()
     waits = {name: float(parts[part]) for part, name in _WAITS.items()}
     work = sum(value for part, value in parts.items() if part not in _WAITS)
-    seconds = {**shares(work, plan), **{name: value for name, value in waits.items() if value > 0}}
-    working = dict.fromkeys(RESOURCES, 0.0) | shares(work, plan, at_work=True)
+    whole = time.step_seconds
+    tape = Tape(work, whole)
+    seconds = {**shares(work, plan, tape=tape), **{name: value for name, value in waits.items() if value > 0}}
+    working = dict.fromkeys(RESOURCES, 0.0) | shares(work, plan, at_work=True, tape=tape)
     # a link that stands for both networks, as between CPUs, is counted twice where one passes on what the other brings
     used = {name: min(value / step, 1.0) for name, value in working.items()}
     used |= {"compute": answer.hfu, CAPACITY: answer.peak.value / answer.usable_bytes}
-    felt = shares(time.step_seconds, plan)
+    felt = shares(whole, plan, tape=tape)
     left = {name: saved(felt.get(name, 0.0) / step) for name in RESOURCES}
     elasticity = {name: Elasticity(step * value, 1.0 / value, answer.fits) for name, value in left.items()}
     elasticity[CAPACITY] = _roomier(answer)

@@ -45,15 +45,27 @@ def _changed(parts: Iterable[tuple[str, Any]], path: str) -> dict[str, Any]:
 
 def named_machine(plan: PlanT) -> PlanT:
     """The plan with the numbers of what it runs on named: `device`, `cluster`, `coefficients`."""
-    device, fabric = plan.device, plan.cluster.fabric
-    parts = {
-        name: named(getattr(device, name), f"device.{name}") for name in ("peak", "memory", "scale_up", "host_link")
-    }
-    parts["efficiency"] = named(device.efficiency, "device.efficiency")
-    return replace(
-        plan, device=device.model_copy(update=parts), coefficients=named(plan.coefficients, "coefficients"),
-        cluster=plan.cluster.model_copy(update={"fabric": named(fabric, "cluster.fabric")}),
-    )  # fmt: skip
+    device, cluster, coefficients = plan.device, plan.cluster, plan.coefficients
+    key = id(device), id(cluster), id(coefficients)
+    if key not in _MACHINES:
+        if len(_MACHINES) >= MOST_MACHINES:
+            _MACHINES.clear()
+        parts = {
+            name: named(getattr(device, name), f"device.{name}") for name in ("peak", "memory", "scale_up", "host_link")
+        }
+        parts["efficiency"] = named(device.efficiency, "device.efficiency")
+        fabric = named(cluster.fabric, "cluster.fabric")
+        changed = {
+            "device": device.model_copy(update=parts), "cluster": cluster.model_copy(update={"fabric": fabric}),
+            "coefficients": named(coefficients, "coefficients"),
+        }  # fmt: skip
+        _MACHINES[key] = (device, cluster, coefficients), changed
+    return replace(plan, **_MACHINES[key][1])
+
+
+MOST_MACHINES = 256
+_MACHINES: dict[tuple[int, int, int], tuple[tuple[Any, ...], dict[str, Any]]] = {}
+"""What many plans run on, named once; by the `id` of its parts, which are held so that it stays theirs."""
 
 
 class NamedCatalog(Catalog):

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.traced import by_leaf
+from llmplan.formulas.traced import Tape
 from llmplan.software.coefficients import HOST_TIMES
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ TIMES = {
 """Fields of the catalogue that are fixed times, and whose."""
 
 
-def shares(time: Any, plan: Setup, *, at_work: bool = False) -> dict[str, float]:
+def shares(time: Any, plan: Setup, *, at_work: bool = False, tape: Tape | None = None) -> dict[str, float]:
     """Seconds of a time by resource [s]; they sum to it where nothing else has a part in it.
 
     time: worked out of a plan of `named_machine`. at_work: what each resource works, hidden or not: where times
-    overlap, each counts in full.
+    overlap, each counts in full. tape: of this time and others, where several are asked about.
     """
     found = dict.fromkeys(RESOURCES, 0.0)
     linked = _linked(plan)
-    for leaf, slope in by_leaf(time, at_work=at_work):
+    for leaf, slope in (tape or Tape(time)).by_leaf(time, at_work=at_work):
         of, sign = _resource(leaf.note, linked=linked)
         if of is not None:
             found[of] += sign * slope

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from llmplan.answer.bottleneck import CAPACITY
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, RESOURCES, saved, shares
+from llmplan.formulas.traced import Tape
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import (
@@ -83,8 +84,12 @@ def _elasticities(answer: ServingEstimate, at: Replica) -> dict[str, ServingElas
     load = respond(at, work, policy, copies, places)
     times = [load.ttft, load.tpot]
     rates = [load.requests_per_second, capacity(at, work, policy, places)]
-    felt_times = [{name: value / float(time) for name, value in shares(time, plan).items()} for time in times]
-    felt_rates = [{name: value / float(rate) for name, value in shares(-rate, plan).items()} for rate in rates]
+    lost = [-rate for rate in rates]
+    tape = Tape(*times, *lost)
+    felt_times = [{name: value / float(time) for name, value in shares(time, plan, tape=tape).items()}
+                  for time in times]  # fmt: skip
+    felt_rates = [{name: value / float(-less) for name, value in shares(less, plan, tape=tape).items()}
+                  for less in lost]  # fmt: skip
     found = {}
     for name in RESOURCES:
         ttft, tpot = (saved(felt.get(name, 0.0)) for felt in felt_times)

@@ -223,23 +223,46 @@ def in_order(*roots: Any) -> list[Any]:
     return sorted(found.values(), key=attrgetter("serial"))
 
 
-def slopes(root: Any, *, at_work: bool = False) -> list[tuple[Any, float]]:
-    """Every number that a number is made of, with the derivative by it: one pass backwards.
+class Tape:
+    """The numbers that some results are made of, in order, for passes backwards from any of them."""
 
-    at_work: what works at the same time counts in full (`AT_WORK`).
-    """
-    order = in_order(root)
-    found = dict.fromkeys(map(id, order), 0.0)
-    found[id(root)] = 1.0
-    for node in reversed(order):
-        if slope := found[id(node)]:
-            full = AT_WORK.get(node.op) if at_work else None
-            for operand, grad in zip(node.of, node.grads if full is None else full(*map(float, node.of)), strict=True):
-                if id(operand) in found:
-                    found[id(operand)] += slope * grad
-    return [(node, found[id(node)]) for node in order]
+    def __init__(self, *roots: Any) -> None:
+        self.nodes = in_order(*roots)
+        self._places = {id(node): place for place, node in enumerate(self.nodes)}
+        self._operands = [self._of(node, node.grads) for node in self.nodes]
+
+    def _of(self, node: Any, grads: tuple[float, ...]) -> list[tuple[int, float]]:
+        """Places of a node's operands that remember, with the derivatives by them."""
+        places = self._places
+        return [(places[id(one)], grad) for one, grad in zip(node.of, grads, strict=True) if id(one) in places]
+
+    def slopes(self, root: Any, *, at_work: bool = False) -> list[float]:
+        """The derivative of a root by every number; at_work: what works at once counts in full (`AT_WORK`)."""
+        found = [0.0] * len(self.nodes)
+        if id(root) not in self._places:  # a plain number hangs on none
+            return found
+        found[self._places[id(root)]] = 1.0
+        for place in range(len(found) - 1, -1, -1):
+            if slope := found[place]:
+                operands, node = self._operands[place], self.nodes[place]
+                if at_work and node.op in AT_WORK:
+                    operands = self._of(node, AT_WORK[node.op](*map(float, node.of)))
+                for operand, grad in operands:
+                    found[operand] += slope * grad
+        return found
+
+    def by_leaf(self, root: Any, *, at_work: bool = False) -> list[tuple[Any, float]]:
+        """Every leaf with d(root) / d(ln leaf) [unit of the root]."""
+        pairs = zip(self.nodes, self.slopes(root, at_work=at_work), strict=True)
+        return [(node, slope * float(node)) for node, slope in pairs if node.op == "leaf"]
+
+
+def slopes(root: Any) -> list[tuple[Any, float]]:
+    """Every number that a number is made of, with the derivative by it."""
+    tape = Tape(root)
+    return list(zip(tape.nodes, tape.slopes(root), strict=True))
 
 
 def by_leaf(root: Any, *, at_work: bool = False) -> list[tuple[Any, float]]:
     """Every leaf of a number with d(number) / d(ln leaf) [unit of the number]."""
-    return [(node, slope * float(node)) for node, slope in slopes(root, at_work=at_work) if node.op == "leaf"]
+    return Tape(root).by_leaf(root, at_work=at_work)

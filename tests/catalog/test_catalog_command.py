@@ -111,3 +111,13 @@ def test_check_raises_every_fault(tmp_path: Path) -> None:
     mine = [fault for fault in caught.value.faults if str(tmp_path) in (fault.file or "")]
     assert len(mine) == 2
     assert all(fault.line is not None for fault in mine)
+
+
+def test_show_of_an_entry_that_is_not_sound(tmp_path: Path) -> None:
+    """It is shown as it stands; `check` says what is wrong with it."""
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices" / "odd.yaml").write_text(
+        "name: Odd\nsources: [{what: all}, plain, 3]\npeak: [1, {a: {b: c}}]\n"
+    )
+    text = run("catalog", "show", "odd", "--catalog", str(tmp_path))
+    assert "plain" in text
