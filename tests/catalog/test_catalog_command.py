@@ -119,5 +119,5 @@ def test_show_of_an_entry_that_is_not_sound(tmp_path: Path) -> None:
     (tmp_path / "devices" / "odd.yaml").write_text(
         "name: Odd\nsources: [{what: all}, plain, 3]\npeak: [1, {a: {b: c}}]\n"
     )
-    text = run("catalog", "show", "odd", "--catalog", str(tmp_path))
+    text = run("show", "odd", "--catalog", str(tmp_path))
     assert "plain" in text
