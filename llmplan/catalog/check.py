@@ -42,6 +42,7 @@ from llmplan.files import Document, Path_, builtin
 from llmplan.machine.facilities import EnergyTable, ReliabilityTable
 from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.schema import check
+from llmplan.software.drafts import DraftTable
 from llmplan.software.stack import Stack
 
 EntryT = TypeVar("EntryT", bound=BaseModel)
@@ -139,11 +140,18 @@ def _check_kind_efficiencies() -> None:
 
 
 def _check_tables(catalog: Catalog) -> None:
-    """`energy.yaml` and `reliability.yaml`: what they stand in with is there, and their sources."""
+    """Files that are one table: what they stand in with is there, and their sources."""
     energy, reliability = catalog.table("energy", EnergyTable), catalog.table("reliability", ReliabilityTable)
-    problems = [*source_problems(energy.sources), *source_problems(reliability.sources)]
-    problems += [*date_problems(energy.date), *date_problems(reliability.date)]
-    faults = [Fault(f"energy.yaml, reliability.yaml: {message}") for _, message in problems]
+    tables: dict[str, EnergyTable | ReliabilityTable | DraftTable] = {
+        "energy": energy,
+        "reliability": reliability,
+        "drafts": catalog.table("drafts", DraftTable),
+    }
+    faults = [
+        Fault(f"{name}.yaml: {message}")
+        for name, table in tables.items()
+        for _, message in (*source_problems(table.sources), *date_problems(table.date))
+    ]
     if energy.grid not in energy.grids:
         faults.append(Fault(f"energy.yaml: grid {energy.grid!r} is not one of grids"))
     if reliability.default not in reliability.rates:

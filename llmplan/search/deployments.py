@@ -101,7 +101,8 @@ class DeploymentSpace:
         """Why no number of replicas is legal with these degrees."""
         model = self.plan.model
         layout = Layout.model_construct(tp=tp, pp=pp, ep=ep, dp=ep)  # so many replicas that experts can be spread
-        if any(tensor_problems(model, tp, ep)):
+        drafts = self.plan.draft
+        if any(tensor_problems(model, tp, ep)) or (drafts is not None and any(tensor_problems(drafts, tp, 1))):
             return "heads"
         if any(expert_problems(model, layout)):
             return "experts"

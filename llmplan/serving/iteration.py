@@ -15,6 +15,7 @@ from llmplan.formulas.step import host_bound_seconds
 from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Layer, Model
+from llmplan.serving.drafts import drafting_plan
 from llmplan.serving.images import Encoder, encoder_of, encoder_seconds
 from llmplan.serving.prefix import prefix_seconds
 from llmplan.software.coefficients import Coefficients
@@ -37,7 +38,8 @@ class Replica:
 
     dispatch_bytes: of an element on the way to its expert [bytes]; drafted: tokens that are drafted for a sequence and
     checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1]; prefix: tokens
-    of a prompt that are cached before it is read [1]; encoder: of the images of a prompt, where it has any.
+    of a prompt that are cached before it is read [1]; drafts: what does, by its
+    name; drafter: the model that does, if one; encoder: of the images of a prompt, where it has any.
     """
 
     model: Model
@@ -49,6 +51,8 @@ class Replica:
     drafted: float = 0.0
     written: float = 1.0
     prefix: float = 0.0
+    drafts: str = "none"
+    drafter: Replica | None = None
     encoder: Encoder | None = None
 
 
@@ -72,6 +76,10 @@ class Step:
             self.matmul_seconds + self.attention_seconds + self.elementwise_seconds + self.tensor_parallel_seconds
             + self.expert_parallel_seconds + self.pipeline_transfer_seconds + self.host_seconds + self.encoder_seconds
         )  # fmt: skip
+
+    def plus(self, other: Step, times: Num) -> Step:
+        """With another iteration so many times after it [1]."""
+        return Step(**{name: value + times * getattr(other, name) for name, value in self.parts().items()})
 
     def parts(self) -> dict[str, Num]:
         """Every part by name."""
@@ -112,10 +120,13 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     if work.speculation != "none":
         drafted = real(work.draft_tokens or policy.draft_tokens)
         written = real(accepted_tokens(drafted, work.acceptance or policy.acceptance))
+    drafter = None
+    if plan.draft is not None:  # it runs in the target's iterations: their cost is there already
+        drafter = replica(drafting_plan(plan), replace(numbers, iteration_seconds=0.0, sequence_seconds=0.0))
     return Replica(
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
-        drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0,
-        encoder_of(plan.model, plan.device, numbers, work, plan.image),
+        drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,
+        drafter, encoder_of(plan.model, plan.device, numbers, work, plan.image),
     )  # fmt: skip
 
 
@@ -146,9 +157,12 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         launches = launches + where(flow.tokens > 0, count * operations(layer), 0.0)
     head = _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
     size = WIDE_BYTES * (decoding * (1.0 + at.drafted) + prompt) * at.model.hidden
-    if at.drafted:
+    times = where(decoding > 0, at.drafted, 0.0)
+    if at.drafts == "medusa":
+        block = plain_product(at.model.hidden / layout.tp, real(at.model.hidden), decoding, at.kernels.wide, "forward")
+        work, head = work + Parts(matmul=block) * times, head + times * _head_seconds(at, decoding)
+    elif at.drafted and at.drafter is None:
         drafting, among_tensor, among_experts = _draft(at, decoding, context)
-        times = where(decoding > 0, at.drafted, 0.0)
         work, head = work + drafting * times, head + times * _head_seconds(at, decoding)
         tensor, expert = tensor + times * among_tensor, expert + times * among_experts
     transfer = where(pp > 1, pp * send(at.links, size, near=True), 0.0)
@@ -164,16 +178,21 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     images: Num = 0.0
     if at.encoder is not None:  # it stands before the first stage
         images = encoder_seconds(at.encoder, requests, numbers.operation_host_seconds)
-    return Step(
+    own = Step(
         work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host, images
     )
+    if at.drafter is None:
+        return own
+    drafts = iteration(at.drafter, decoding * pp, context, 0.0, length)
+    reads = iteration(at.drafter, 0.0, 0.0, prompt * pp, length)
+    return own.plus(drafts, times).plus(reads, where(prompt > 0, 1.0, 0.0))
 
 
 def _draft(at: Replica, decoding: Num, context: Num) -> tuple[Parts, Num, Num]:
     """Layer that drafts one token more, and its collectives over tensor and expert parallelism.
 
     A module for multi-token prediction is a layer like the last one, behind a product that joins two hidden vectors
-    (DeepSeek-V3, arXiv 2412.19437, 2.2).
+    (DeepSeek-V3, arXiv 2412.19437, 2.2), and so is EAGLE's (Li et al. 2024, arXiv 2401.15077, 3.1).
     """
     layer, hidden = at.model.layers[-1], real(at.model.hidden)
     flow = layer_flow(at.model, layer, decoding, context, 0.0, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.engine_memory import (
@@ -25,6 +25,7 @@ from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.model.model import MLP_OUT, Core, Model
+from llmplan.serving.drafts import MEDUSA, drafting_plan
 from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.weights import WeightParts, expert_width, weight_parts
@@ -121,7 +122,7 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     held = weights + activations + inside
     budget = _budget(plan, policy, weights, activations, inside, outside)
     room = maximum(0.0, budget - held)
-    cache = cache_shape(plan.model, plan.layout, STORED_BYTES[work.kv_precision], policy, work.input_tokens)
+    cache = _with_draft(plan, policy, work.input_tokens)
     whole = work.input_tokens + work.output_tokens
     longest_request = real(work.max_model_len) if work.max_model_len is not None else whole
     length = whole if policy.reserve == "whole" else work.input_tokens + work.output_tokens / 2.0
@@ -147,6 +148,20 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
         requests=where(caches, room / maximum(request, 1e-9), 0.0) * plan.layout.dp,
         needed_bytes=held + request, budget_bytes=budget, weights=held_by,
     )  # fmt: skip
+
+
+def _with_draft(plan: ServingPlan, policy: ServingPolicy, prompt: Num) -> CacheShape:
+    """Cache of a sequence with that of what drafts: of a model, or of one layer more; heads have none."""
+    element = STORED_BYTES[plan.workload.kv_precision]
+    cache = cache_shape(plan.model, plan.layout, element, policy, prompt)
+    if plan.draft is not None:
+        other = cache_shape(plan.draft, drafting_plan(plan).layout, element, policy, prompt)
+        windows = _merged([*cache.windows, *other.windows])
+        return CacheShape(cache.growing + other.growing, windows, cache.state + other.state)
+    if plan.workload.speculation in ("none", MEDUSA):
+        return cache
+    more = sum((token_bytes(core, plan.layout, element) for core in plan.model.layers[-1].cores), 0.0 * plan.layout.tp)
+    return replace(cache, growing=cache.growing + more)
 
 
 def overhead_bytes(plan: ServingPlan, policy: ServingPolicy) -> tuple[Num, Num]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from llmplan.formulas.numeric import real
 from llmplan.formulas.prefix import computed_tokens
 from llmplan.model.images import ImageCut
+from llmplan.model.model import Model
 from llmplan.schema import Spec
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
@@ -75,7 +76,8 @@ class ServingWorkload(Spec):
     enforce_eager: bool = False
     """No captured graphs."""
     speculation: Speculation = "none"
-    """`mtp`: a layer for multi-token prediction, as the model was released with, drafts."""
+    """What drafts. `mtp`: a layer for multi-token prediction, as the model was released with; `eagle`: such a layer
+    that was trained later; `medusa`: further heads; `draft-model`: a small model beside it."""
     draft_tokens: Count | None = None
     """Tokens drafted for a sequence in one step; default: the stack's."""
     acceptance: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -110,12 +112,13 @@ class ServingPlan(Setup):
     """Everything that an estimate of a deployment needs.
 
     engine: the version of the stack that serves; prefill: layout of the devices that read prompts, where others than
-    those of `layout` do; image: what one image of a prompt is to the model.
+    those of `layout` do; draft: the model that drafts, if one does; image: what one image of a prompt is to the model.
     """
 
     workload: ServingWorkload
     engine: Engine
     prefill: Layout | None = None
+    draft: Model | None = None
     image: ImageCut | None = None
 
     @property
@@ -156,6 +159,7 @@ class ServingPlan(Setup):
             **{name: getattr(layout, name) for name in DEGREES},
             **self._pool_words(),
             **{name: getattr(work, name) for name in type(work).model_fields},
+            "draft_model": self.options.draft_model,
             "input_tokens": work.input_tokens - self.image_tokens,  # of the text, as it was said
         })  # fmt: skip
 

@@ -47,7 +47,7 @@ def pools_of(plan: ServingPlan, decode: Replica) -> Pools | None:
     """The two pools of a plan; None where the same devices read and write."""
     if plan.prefill is None:
         return None
-    reads = replace(replica(plan.with_layout(plan.prefill)), drafted=0.0, written=1.0)
+    reads = replace(replica(plan.with_layout(plan.prefill)), drafted=0.0, written=1.0, drafts="none", drafter=None)
     return Pools(reads, real(plan.prefill.dp), decode, real(plan.layout.dp))
 
 

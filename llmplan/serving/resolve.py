@@ -22,6 +22,7 @@ from llmplan.serving.defaults import (
     lengths,
     weight_precision,
 )
+from llmplan.serving.drafts import draft_problems, draft_words
 from llmplan.serving.images import image_words
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
@@ -75,12 +76,16 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
     work = _workload(draft, subject.model, subject.device, engine.policy, load, batch, pictures)
     work = work.model_copy(update={"images": said.images, "image_size": size})
+    work, drafter = draft_words(draft, work, policy, catalog)
     draft.check()
     plan = ServingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
         coefficients=subject.release.coefficients, workload=work, engine=engine, options=said, image=image,
+        draft=drafter,
     )  # fmt: skip
     plan = plan.with_layout(_layout(draft, plan, devices))
+    for message in draft_problems(plan):
+        draft.fault(message, "draft_model", "tp")
     for message, names in layout_problems(plan.model, plan.layout):
         draft.fault(message, *names)
     if said.prefill_devices is not None:

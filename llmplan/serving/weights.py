@@ -11,6 +11,7 @@ from llmplan.formulas.numeric import maximum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Group, Linear, Model, group_of
+from llmplan.serving.drafts import MEDUSA, drafting_plan, head_parameters, module_bytes
 from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.work.states import local_parameters
@@ -30,7 +31,7 @@ class WeightParts:
     """Bytes of weights on one device by module group; every field a number or an array [bytes].
 
     mlp: dense ones; encoders: towers of images and sound, whole on every device of a tensor-parallel group;
-    rest: norms, routers, positions.
+    rest: norms, routers, positions; draft: what drafts tokens for the model to check.
     """
 
     attention_bytes: Num = 0.0
@@ -41,6 +42,7 @@ class WeightParts:
     head_bytes: Num = 0.0
     encoders_bytes: Num = 0.0
     rest_bytes: Num = 0.0
+    draft_bytes: Num = 0.0
 
     def parts(self) -> dict[str, Num]:
         """Every group by name."""
@@ -83,7 +85,21 @@ def weight_parts(plan: ServingPlan, work: ServingWorkload) -> WeightParts:
     for name in {**first, **last}:
         one, other = first.get(name, 0.0), last.get(name, 0.0)
         found[name] = found.get(name, 0.0) + where(alone, one + other, where(before, one, other))
-    return WeightParts(**found)
+    return WeightParts(**found, draft_bytes=_draft_bytes(plan, work, rate))
+
+
+def _draft_bytes(plan: ServingPlan, work: ServingWorkload, rate: Callable[..., Num]) -> Num:
+    """What drafts [bytes]: a model, heads in 16 bits, or a layer like the last one with the rates of its matrices."""
+    model, layout = plan.model, plan.layout
+    if plan.draft is not None:
+        alone = drafting_plan(plan)
+        return weight_parts(alone, alone.workload).total
+    if work.speculation == "none":
+        return 0.0 * layout.tp
+    if work.speculation == MEDUSA:
+        heads = real(work.draft_tokens or plan.engine.policy.draft_tokens)
+        return heads * head_parameters(model, layout) * WIDE_BYTES
+    return module_bytes(model, model.layers[-1], layout, rate)
 
 
 def _ends(model: Model, layout: Any, rate: Callable[..., Num]) -> tuple[dict[str, Num], dict[str, Num]]:

@@ -179,6 +179,7 @@ class PlanOptions(Spec):
     )
     enforce_eager: bool | None = _option("No captured graphs.", SERVING)
     speculation: Speculation | None = _option("Drafts that are checked together.", SERVING)
+    draft_model: Text | None = _option("Model that drafts, with speculation draft-model.", SERVING, "ID|PATH")
     draft_tokens: Count | None = _option("Tokens drafted in a step; default: the stack's.", SERVING)
     acceptance: Acceptance | None = _option("Share of drafts that are right; default: the stack's.", SERVING, "NUMBER")
     prefill_devices: Degree | None = _option("Devices of `devices` that only read prompts.", SERVING)

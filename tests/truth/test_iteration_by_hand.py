@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from llmplan.serving.iteration import Step, iteration, replica
 from llmplan.serving.loads import BUSIEST, Response, closed_loop, decode_step, open_arrivals, respond, static_batch
+from llmplan.serving.memory import serving_memory
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from tests.truth.counting import EXPERTS, POLICY, cluster, machine, serving
 
@@ -52,6 +54,43 @@ class TestDecoding:
         checked = 3 * 2 * 8 * (L * MATRICES + TABLE)
         assert found.matmul_seconds == pytest.approx(checked + 2 * 2 * 8 * (MATRICES + 2 * H * H + TABLE))
         assert replica(serving(FLOPS, work=work)).written == pytest.approx(1 + 0.5 + 0.25)
+
+
+class TestDrafts:
+    """Two drafted for each of eight sequences, three checked together."""
+
+    CHECKED = 3 * 2 * 8 * (L * MATRICES + TABLE)
+
+    def test_heads_of_medusa_pass_side_by_side(self) -> None:
+        # each a residual block and logits of its own, no layer and no cache
+        work = {"speculation": "medusa", "draft_tokens": 2, "acceptance": 0.5}
+        found = step(DECODING, FLOPS, work=work)
+        assert found.matmul_seconds == pytest.approx(self.CHECKED + 2 * 2 * 8 * (H * H + TABLE))
+        assert found.attention_seconds == pytest.approx(3 * step(DECODING, FLOPS).attention_seconds)
+
+    def test_eagle_is_a_layer_as_of_multi_token_prediction(self) -> None:
+        mtp, eagle = (step(DECODING, FLOPS, work={"speculation": kind, "draft_tokens": 2}) for kind in ("mtp", "eagle"))
+        assert eagle.total == mtp.total
+
+    def test_a_draft_model_writes_each_draft_and_reads_each_prompt(self) -> None:
+        words = {"speculation": "draft-model", "draft_tokens": 2, "acceptance": 0.5}
+        plan = serving(FLOPS, work=words)
+        plan = replace(plan, draft=plan.model)
+        alone = 2 * 8 * (L * MATRICES + TABLE)
+        assert iteration(replica(plan), *DECODING).matmul_seconds == pytest.approx(self.CHECKED + 2 * alone)
+        read = step(READING, FLOPS)
+        assert iteration(replica(plan), *READING).total == pytest.approx(2 * read.total)
+
+    def test_what_drafts_is_held(self) -> None:
+        none, mtp, medusa = (
+            serving_memory(serving(FLOPS, work={"speculation": kind, "draft_tokens": 2}), POLICY)
+            for kind in ("none", "mtp", "medusa")
+        )
+        assert mtp.weights_bytes - none.weights_bytes == pytest.approx(2 * (MATRICES + 2 * H * H + 2 * H))
+        assert medusa.weights_bytes - none.weights_bytes == pytest.approx(2 * 2 * (H * H + TABLE))
+        plan = serving(FLOPS, work={"speculation": "draft-model"})
+        both = serving_memory(replace(plan, draft=plan.model), POLICY)
+        assert both.weights_bytes == pytest.approx(2 * none.weights_bytes)
 
 
 class TestPrompts:

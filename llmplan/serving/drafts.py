@@ -1,0 +1,97 @@
+"""What drafts tokens for a model to check: its words, what it holds, and the time of one draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llmplan.catalog.load_model import find_model
+from llmplan.formulas.numeric import real
+from llmplan.machine.precision import WIDE_BYTES
+from llmplan.setup.checks import tensor_problems
+from llmplan.setup.layout import Layout
+from llmplan.software.drafts import DraftTable
+from llmplan.work.states import local_parameters
+
+if TYPE_CHECKING:
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.formulas.numeric import Num
+    from llmplan.model.model import Layer, Model
+    from llmplan.serving.plan import ServingPlan, ServingWorkload
+    from llmplan.setup.draft import Draft
+    from llmplan.software.engine import ServingPolicy
+
+DRAFT_MODEL, MEDUSA = "draft-model", "medusa"
+
+
+def draft_words(
+    draft: Draft, work: ServingWorkload, policy: ServingPolicy, catalog: Catalog
+) -> tuple[ServingWorkload, Model | None]:
+    """The workload with what its drafts need, and the model that drafts, if one does; faults for missing words."""
+    said = draft.options
+    kind = work.speculation
+    if kind != DRAFT_MODEL and said.draft_model is not None:
+        draft.fault("draft_model goes with speculation draft-model", "draft_model", "speculation")
+    if kind == "none":
+        for name in ("draft_tokens", "acceptance"):
+            if getattr(said, name) is not None:
+                draft.fault(f"{name} goes with speculation, and none was named", name)
+        return work, None
+    if said.draft_tokens is None:
+        draft.assume("draft_tokens", policy.draft_tokens, "the stack's")
+    if said.acceptance is None and kind == "mtp":
+        draft.assume("acceptance", policy.acceptance, "the stack's; it hangs on the text, measure yours")
+    elif said.acceptance is None:
+        table = catalog.table("drafts", DraftTable).acceptance
+        if kind not in table:
+            draft.fault("acceptance is missing: that of a draft model hangs on both models, measure it", "speculation")
+            return work, None
+        work = work.model_copy(update={"acceptance": table[kind]})
+        draft.assume("acceptance", table[kind], f"{kind}'s as published; it hangs on the text, measure yours")
+    if kind != DRAFT_MODEL:
+        return work, None
+    if said.draft_model is None:
+        draft.fault("draft_model is missing: which model drafts?", "speculation")
+        return work, None
+    name = said.draft_model
+    found = draft.read("draft_model", lambda: find_model(name, catalog, download=bool(said.download)))
+    return work, None if found is None else found.model
+
+
+def draft_problems(plan: ServingPlan) -> list[str]:
+    """Why the model that drafts cannot run on the layout of the one that it drafts for."""
+    if plan.draft is None:
+        return []
+    found = [message for message, _ in tensor_problems(plan.draft, plan.layout.tp, 1)]
+    if plan.draft.vocab != plan.model.vocab:
+        found.append(f"{plan.draft.name} has {plan.draft.vocab} tokens and {plan.model.name} {plan.model.vocab}")
+    return [f"draft_model: {message}" for message in found]
+
+
+def drafting_plan(plan: ServingPlan) -> ServingPlan:
+    """The plan of the model that drafts, beside the other one on the same devices, without experts spread."""
+    assert plan.draft is not None
+    alone = plan.workload.model_copy(update={"speculation": "none", "images": None})
+    layout: Any = plan.layout
+    if isinstance(layout, Layout):
+        layout = layout.model_copy(update={"ep": 1})
+    else:  # arrays of layouts
+        layout = replace(layout, ep=layout.ep * 0.0 + 1.0)
+    return replace(plan, model=plan.draft, draft=None, workload=alone, layout=layout, image=None)
+
+
+def head_parameters(model: Model, layout: Any) -> Num:
+    """One head of Medusa on one device [1]: a residual block and logits of its own (Cai et al. 2024, 2.1)."""
+    parameters: Num = (real(model.hidden) * model.hidden + real(model.vocab) * model.hidden) / layout.tp
+    return parameters
+
+
+def module_bytes(model: Model, layer: Layer, layout: Any, rate: Callable[..., Num]) -> Num:
+    """A drafting layer like the model's last, behind a product that joins two hidden vectors [bytes].
+
+    rate: bytes of a parameter of one of its matrices.
+    """
+    held = sum((local_parameters(linear, layout) * rate(linear) for linear in layer.linears), 0.0 * layout.tp)
+    join: Num = 2.0 * real(model.hidden) * model.hidden / layout.tp
+    return held + (layer.extra_parameters + join) * WIDE_BYTES

@@ -1,0 +1,18 @@
+"""How good drafts are where nothing is said: `hardware_catalog/drafts.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from llmplan.schema import Source, Spec
+
+
+class DraftTable(Spec):
+    """Acceptance by what drafts."""
+
+    acceptance: dict[str, Annotated[float, Field(gt=0, lt=1)]]
+    """Share of drafted tokens that are right where those before them were [1]."""
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    date: str

@@ -1,0 +1,60 @@
+"""Words of drafts: what goes together, what stands in, and that a draft that is right saves time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmplan.errors import InputError
+from tests.serving.plans import answer
+
+BIG: dict[str, Any] = {"model": "llama-3.1-70b", "devices": 4, "batch": 4}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"speculation": "eagle"},
+        {"speculation": "medusa"},
+        {"speculation": "draft-model", "draft_model": "llama-3.2-1b", "acceptance": 0.7},
+    ],
+)
+def test_drafts_save_time_for_few_sequences(words: dict[str, Any]) -> None:
+    plain, drafted = answer(**BIG), answer(**BIG, **words)
+    assert plain.tpot is not None
+    assert drafted.tpot is not None
+    assert drafted.tpot.value < 0.9 * plain.tpot.value
+    assert drafted.needed.value > plain.needed.value
+    assert float(drafted.memory.kv_tokens) <= float(plain.memory.kv_tokens)
+
+
+def test_what_stands_in_is_told() -> None:
+    told = answer(**BIG, speculation="eagle").plan.assumptions
+    assert any(line.startswith("acceptance 0.8: eagle's as published") for line in told)
+    assert any(line.startswith("draft_tokens ") for line in told)
+    assert answer(**BIG, speculation="medusa").plan.workload.acceptance == 0.6
+
+
+def test_a_plan_with_drafts_is_the_same_when_it_is_given_back() -> None:
+    first = answer(**BIG, speculation="draft-model", draft_model="llama-3.2-1b", acceptance=0.7)
+    words = {"batch": None, **first.plan.words()}
+    assert answer(**words).tpot == first.tpot
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"speculation": "draft-model", "acceptance": 0.7}, "draft_model is missing"),
+        ({"speculation": "draft-model", "draft_model": "llama-3.2-1b"}, "acceptance is missing"),
+        ({"speculation": "eagle", "draft_model": "llama-3.2-1b"}, "draft_model goes with speculation draft-model"),
+        ({"acceptance": 0.7}, "acceptance goes with speculation"),
+        (
+            {"speculation": "draft-model", "draft_model": "gpt2", "acceptance": 0.7},
+            "gpt2 has 50257 tokens and llama-3.1-70b 128256",
+        ),
+    ],
+)
+def test_words_that_do_not_go_together(words: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        answer(**BIG, **words)
