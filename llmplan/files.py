@@ -28,6 +28,7 @@ PIECE = 2**16  # bytes that are read at a time
 MAX_NODES = 200_000  # values after aliases are expanded: a YAML bomb passes this at once
 MAX_DEPTH = 60
 _DEPTH_OF_STACK = 5000  # collections within each other that libyaml's composer surely manages
+_LEAST_OF_VALUE = 2  # characters that a value takes
 _EVENTS_READ_AGAIN = 50_000  # about a second; a broken file that is longer keeps what libyaml says of it
 SHOWN = 60  # characters of a bad value in a message
 TOO_MANY = "expands to more values than any plan has"
@@ -153,6 +154,8 @@ def parse_yaml(text: str, file: str) -> list[Document]:
     try:
         if _may_exhaust_the_stack(text):
             _refuse_depth(yaml.parse(text, Loader=_Loader), file)
+        if len(text) > _LEAST_OF_VALUE * MAX_NODES:
+            _refuse_many(yaml.parse(text, Loader=_Loader), file)
         nodes = list(yaml.compose_all(text, Loader=_Loader))
         return [_build(node, file) for node in nodes if node is not None]
     except yaml.MarkedYAMLError as error:
@@ -176,6 +179,15 @@ def _may_exhaust_the_stack(text: str) -> bool:
     """
     longest = max(map(len, text.splitlines()), default=0)
     return longest + text.count("[") + text.count("{") >= _DEPTH_OF_STACK
+
+
+def _refuse_many(events: Iterable[Any], file: str) -> None:
+    """An InputError where there are more values than any plan has, before they are made."""
+    count = 0
+    for event in events:
+        count += isinstance(event, yaml.ScalarEvent)
+        if count > 2 * MAX_NODES:  # a key and a value each
+            raise InputError(Fault(TOO_MANY, file, event.start_mark.line + 1))
 
 
 def _refuse_depth(events: Iterable[Any], file: str) -> None:
@@ -235,15 +247,22 @@ def write_text(path: Path | str, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # what an ordinary new file has; mkstemp gives the owner alone
+        os.chmod(name, _mode(path))  # mkstemp gives the owner alone
         os.replace(name, path)
     except BaseException as error:  # an interrupt too leaves nothing half-written
         os.unlink(name)
         if not isinstance(error, OSError):
             raise
         raise InputError(Fault(f"cannot be written: {error.strerror}", str(path))) from None
+
+
+def _mode(path: Path) -> int:
+    """Who may read and write a file that is written anew: as before, or as any new file."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _build(root: yaml.Node, file: str) -> Document:

@@ -55,6 +55,7 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--format xml", ("--format", "'xml'")),
     ("--plan nowhere.yaml", ("nowhere.yaml: no such file",)),
     ("--catalog nowhere", ("no such folder", "nowhere")),
+    ("--tokens 1e12 --mtbf 1e300h", ("mtbf: '1e300h' is longer than a million years",)),
     ("--model nowhere/config.json", ("nowhere/config.json: no such file",)),
 ]
 
@@ -89,6 +90,7 @@ FILES: list[tuple[str, bytes, list[str]]] = [
     ("unknown model", b"hardware: test-gpu\nmodel: nothing-like-it\n", ["plan.yaml:2: unknown model"]),
     ("in the model", b"hardware: test-gpu\nmodel:\n  layers: 0\n  x: 1\n", [":3: layers: ", ":4: unknown key 'x'"]),
     ("several", b"modle: a\ntp: 0\nhardware: 5\n", [":1: unknown key 'modle'", ":2: tp:", ":3: hardware:"]),
+    ("many small values", b"- {a: 1, b: 2}\n" * 250_000, ["expands to more values than any plan has"]),
     ("bomb", b"a: &a [1,1,1,1,1,1,1,1,1]\n" + b"".join(
         b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((98 + i, 98 + i) + (97 + i,) * 9) for i in range(12)
     ), ["expands to more values than any plan has"]),

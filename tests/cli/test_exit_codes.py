@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,14 @@ def test_the_same_input_gives_the_same_bytes(here: Path) -> None:
     timed = started(here, *words, "--timings", stdout=subprocess.PIPE)
     assert timed.stdout == one.stdout
     assert re.fullmatch(r"timings: [\d.]+ s, [\d.]+ s of processor time\n", timed.stderr)
+
+
+def test_a_plan_that_is_written_keeps_the_mode_of_the_file(here: Path) -> None:
+    (here / "kept.yaml").write_text("old")
+    (here / "kept.yaml").chmod(0o640)
+    for name in ("kept.yaml", "new.yaml"):
+        assert started(here, "fit", *PLAN, "--write-plan", name, stdout=subprocess.PIPE).returncode == 0
+    assert stat.S_IMODE((here / "kept.yaml").stat().st_mode) == 0o640
+    (here / "usual").touch()
+    assert (here / "new.yaml").stat().st_mode == (here / "usual").stat().st_mode
+    assert [path.name for path in here.iterdir() if path.name.startswith(".")] == []

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _STANDSTILL = 1e-3  # share of progress below which a run that takes months takes centuries
 
 
+LONGEST = 1e6 * 365.25 * 86400.0
+"""Of a time between interruptions that means anything [s]."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
     """How a run fares with interruptions."""
@@ -69,6 +73,8 @@ def _rate(plan: TrainingPlan, table: ReliabilityTable) -> tuple[str, str, float]
         seconds = parse_quantity(wanted, "s")
         if seconds < 1:
             raise ValueError(f"{said!r} is less than a second")
+        if seconds > LONGEST:
+            raise ValueError(f"{said!r} is longer than a million years")
     except ValueError as error:
         known = ", ".join(table.rates)
         hint = did_you_mean(wanted, table.rates)
