@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from llmplan.catalog.catalog import open_catalog, user_folder
+from llmplan.cli.help import HelpedCommand
 
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def calibrate(
     file: Annotated[Path, typer.Argument(help="CSV of your runs, one a row (docs/measurements.md).", metavar="RUNS")],
     stack: Annotated[str, typer.Option("--stack", help="Name of the new entry.", metavar="NAME")],
@@ -27,7 +28,11 @@ def calibrate(
 ) -> None:
     """Fit your own runs as a stack entry, drawn to the stack that they ran.
 
-    llmplan calibrate docs/examples/my-runs.csv --stack my-cluster --catalog /tmp/catalog
+    llmplan calibrate docs/examples/my-runs.csv --stack my-cluster
+
+    llmplan calibrate docs/examples/my-runs.csv --stack my-cluster --parent megatron-core
+
+    llmplan calibrate docs/examples/my-runs.csv --stack my-cluster --catalog my-catalog
     """
     from llmplan.calibrate.own import calibrate as fit_runs
     from llmplan.calibrate.own import tell

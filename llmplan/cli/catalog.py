@@ -10,10 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from llmplan.catalog.catalog import KINDS, SHOWN, Catalog, normal, open_catalog, printable
+from llmplan.cli.help import HelpedCommand
 from llmplan.errors import InputError, did_you_mean
 from llmplan.files import builtin
 
-app = typer.Typer(help="List, show and check devices, clusters, stacks, prices and models.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show and check devices, clusters, stacks, prices and models.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 CatalogOption = Annotated[
     list[Path] | None,
@@ -22,13 +27,20 @@ CatalogOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, in SI base units.")]
 
 
-@app.command("list")
+@app.command("list", cls=HelpedCommand)
 def list_entries(
     kind: Annotated[str, typer.Argument(help="devices, clusters, stacks, prices or models.")] = "devices",
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the entries of a kind with their key figures."""
+    """List the entries of a kind with their key figures.
+
+    llmplan catalog list
+
+    llmplan catalog list models
+
+    llmplan catalog list prices --json
+    """
     from llmplan.report.catalog import print_table, rows
 
     kind = _kind(kind)
@@ -39,14 +51,21 @@ def list_entries(
         print_table(kind, found)
 
 
-@app.command("show")
+@app.command("show", cls=HelpedCommand)
 def show_entry(
     name: Annotated[str, typer.Argument(help="Id or alias of an entry of any kind.")],
     kind: Annotated[str | None, typer.Option(help="Look in this kind only.")] = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show everything that an entry says, with its sources and its file."""
+    """Show everything that an entry says, with its sources and its file.
+
+    llmplan catalog show h100
+
+    llmplan catalog show llama-3.1-8b --kind models
+
+    llmplan catalog show megatron-core --json
+    """
     from llmplan.report.catalog import print_entry
 
     opened = open_catalog(catalog or ())
@@ -59,14 +78,21 @@ def show_entry(
         print_entry(KINDS[each], opened.entry_document(each, name))
 
 
-@app.command("check")
+@app.command("check", cls=HelpedCommand)
 def check_entries(
     catalog: CatalogOption = None,
     write_aliases: Annotated[
         bool, typer.Option("--write-aliases", help="First write the alias indexes of the built-in entries anew.")
     ] = False,
 ) -> None:
-    """Check every entry: schema, units, dense against sparse, link directions, dates, sources, references."""
+    """Check every entry: schema, units, dense against sparse, link directions, dates, sources, references.
+
+    llmplan catalog check
+
+    llmplan catalog check --catalog docs/examples/catalog
+
+    llmplan catalog check --write-aliases
+    """
     from llmplan.catalog import check as catalog_check
 
     if write_aliases:
@@ -78,7 +104,7 @@ def check_entries(
     typer.echo("checked " + ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items())))
 
 
-@app.command("import-prices")
+@app.command("import-prices", cls=HelpedCommand)
 def import_prices(
     file: Annotated[Path, typer.Argument(help="vms.csv of SkyPilot's catalogue.", metavar="FILE")],
     provider: Annotated[str, typer.Option("--provider", help="Whose prices they are: aws, gcp, runpod, ...")],
@@ -92,7 +118,11 @@ def import_prices(
 ) -> None:
     """Read the prices of a provider out of a catalogue of SkyPilot; they stand in for the built-in ones of that name.
 
-    llmplan catalog import-prices docs/examples/vms.csv --provider verda --catalog /tmp/catalog
+    llmplan catalog import-prices docs/examples/vms.csv --provider verda
+
+    llmplan catalog import-prices docs/examples/vms.csv --provider verda --date 2026-11-27
+
+    llmplan catalog import-prices docs/examples/vms.csv --provider verda --catalog my-catalog
     """
     from datetime import UTC, datetime
 

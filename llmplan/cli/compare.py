@@ -82,6 +82,10 @@ def _compare(
     """Compare hardware, models, precisions, sizes, stacks or whole plans, each as `estimate` gives it.
 
     llmplan compare --model llama-3.1-70b --hardware a100,h100,h200 --devices 64 --tokens 2e12 --fit --by cost
+
+    llmplan compare --plan docs/examples/a.yaml --plan docs/examples/b.yaml
+
+    llmplan compare --plan docs/examples/plan.yaml --hardware h100,h200 --check --format markdown
     """
     from llmplan.search.comparison import NotPlanned, compare
 

@@ -43,6 +43,10 @@ def _diff(
     """Say what changes in memory, time and cost from one plan to another, and what of it is beyond the error.
 
     llmplan diff docs/examples/a.yaml docs/examples/b.yaml
+
+    llmplan diff docs/examples/a.yaml docs/examples/b.yaml --tokens 1e12 --format markdown
+
+    llmplan diff --against HEAD docs/examples/plan.yaml --check --format github
     """
     from llmplan.answer.answer import answer
     from llmplan.answer.resolve import resolve_all

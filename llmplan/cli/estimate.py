@@ -57,6 +57,10 @@ def _estimate(
     """Estimate a training run or a deployment: does it fit, how fast is it, what holds it back.
 
     llmplan estimate --model llama-3.1-8b --hardware h100 --devices 8 --workload pretrain
+
+    llmplan estimate --plan docs/examples/plan.yaml --check
+
+    llmplan estimate --from vllm --hardware h100 -- vllm serve meta-llama/Llama-3.3-70B-Instruct -tp 4
     """
     form, documents = "json" if as_json else output, None
     if form != "jsonl" and (summary or workers > 1):

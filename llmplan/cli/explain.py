@@ -39,6 +39,8 @@ def _explain(
 
     llmplan explain LP031
 
+    llmplan explain codes
+
     llmplan explain --model llama-3.1-8b --hardware h100 --devices 8 --term activations
     """
     form = "json" if as_json else output

@@ -138,6 +138,10 @@ def _fit(
     """Find the best layout: every legal tp x pp x vp x cp x ep x dp with sharding, micro-batch and recomputation.
 
     llmplan fit --model llama-3.1-70b --hardware h100 --devices 64 --workload pretrain --seq-len 8192 --global-batch 512
+
+    llmplan fit --model llama-3.3-70b --hardware h100,h200 --max-devices 16 --workload serve --by cost
+
+    llmplan fit --plan docs/examples/plan.yaml --devices 64 --tp 1..8 --launch megatron
     """
     from llmplan.search.api import answered
     from llmplan.search.ask import Ask, Wishes

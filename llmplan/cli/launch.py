@@ -10,6 +10,7 @@ import typer
 
 from llmplan.answer.resolve import resolve_all
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.completion import frameworks
 from llmplan.cli.plan_input import From, Given, read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
@@ -22,7 +23,13 @@ def _launch(
     *,
     words: Given = None,
     target: Annotated[
-        str, typer.Option("--for", metavar="FRAMEWORK", help="vllm, sglang, megatron, ...; `list` names all.")
+        str,
+        typer.Option(
+            "--for",
+            metavar="FRAMEWORK",
+            help="vllm, sglang, megatron, ...; `list` names all.",
+            autocompletion=frameworks,
+        ),
     ] = "list",
     source: From = None,
     plan: PlanFile = None,
@@ -38,6 +45,10 @@ def _launch(
     """Write what starts a plan: a command line, and the configuration file where the framework has one.
 
     llmplan launch --for vllm --model llama-3.3-70b --hardware h100 --devices 4 --workload serve
+
+    llmplan launch --plan docs/examples/plan.yaml --for megatron --launcher srun
+
+    llmplan launch --for sglang --from vllm --hardware h100 -- vllm serve Qwen/Qwen3-32B -tp 2
     """
     from llmplan.launch.frame import framed
     from llmplan.launch.target import target as find_target

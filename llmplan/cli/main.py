@@ -107,7 +107,10 @@ class LazyGroup(TyperGroup):
         return name, command, rest
 
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False)
+# the shell asks through this variable what goes on; what installs that is rarely wanted, and takes time to make
+COMPLETES = "_LLMPLAN_COMPLETE" in os.environ
+INSTALLS = ("--install-completion", "--show-completion")
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=COMPLETES)
 
 
 def _print_version(value: bool) -> None:
@@ -158,7 +161,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         sys.stdout.reconfigure(errors="replace")  # an ASCII terminal gets '?', not a traceback
     code = INTERNAL
     try:
-        said = app(args=arguments, prog_name="llmplan", standalone_mode=False)
+        said = _app(arguments)(args=arguments, prog_name="llmplan", standalone_mode=False)
         sys.stdout.flush()
         code = said if isinstance(said, int) else ANSWERED
     except InputError as error:
@@ -182,6 +185,18 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         else:
             _complain(f"internal: {type(error).__name__}: {error} ({DEBUG} shows the traceback)")
     return code
+
+
+def _app(arguments: list[str]) -> typer.Typer:
+    """The program; with the options that install completion where one of them is asked for."""
+    if COMPLETES or not any(option in arguments[:1] for option in INSTALLS):
+        return app
+    from llmplan.cli.completion import known_shell
+
+    known_shell()
+    whole = typer.Typer(cls=LazyGroup, no_args_is_help=True)
+    whole.callback()(llmplan)
+    return whole
 
 
 def _drop_output() -> None:

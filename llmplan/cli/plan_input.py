@@ -8,6 +8,7 @@ from typing import IO, Annotated, Any
 
 import typer
 
+from llmplan.cli.completion import frameworks
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, decode, open_bytes, parse_documents, read_bytes
 from llmplan.setup.request import Request, request, requests
@@ -17,7 +18,10 @@ STDIN = "standard input"
 From = Annotated[
     str | None,
     typer.Option(
-        "--from", metavar="FRAMEWORK", help="Read what starts a run: behind -- a command line, or files, or -."
+        "--from",
+        metavar="FRAMEWORK",
+        help="Read what starts a run: behind -- a command line, or files, or -.",
+        autocompletion=frameworks,
     ),
 ]
 Given = Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND | FILES]", help="What --from reads.")]

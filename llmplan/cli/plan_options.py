@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
+from llmplan.cli.completion import names as names_of
+from llmplan.cli.completion import words
+from llmplan.cli.help import HelpedCommand
 from llmplan.setup.named import LOCAL
 from llmplan.setup.options import FLAGS, PlanOptions
 
@@ -28,19 +30,22 @@ CatalogFolders = Annotated[
 ]
 
 
-class PlanCommand(TyperCommand):
+class PlanCommand(HelpedCommand):
     """A command that converts only those of its many options that were given: Typer makes a converter for each."""
+
+    words = frozenset(PlanOptions.model_fields)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As for any command, without the options of the vocabulary that `args` do not name."""
         own = args[: args.index("--")] if "--" in args else args  # behind it stands a command line of another program
-        words = {arg.partition("=")[0] for arg in own if arg.startswith("-") and arg != "-"}
+        said = {arg.partition("=")[0] for arg in own if arg.startswith("-") and arg != "-"}
         known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
-        if words <= known:  # help, and what to say of a word that is none, take all of them
+        # help, completion, and what to say of a word that is none, take all of them
+        if said <= known and not ctx.resilient_parsing:
             self.params = [
                 option
                 for option in self.params
-                if option.name not in PlanOptions.model_fields or words & {*option.opts, *option.secondary_opts}
+                if option.name not in PlanOptions.model_fields or said & {*option.opts, *option.secondary_opts}
             ]
         return super().parse_args(ctx, args)
 
@@ -92,7 +97,11 @@ def _parameters(names: list[str], lists: Mapping[str, str]) -> Iterator[inspect.
             if name in lists:
                 metavar, text = f"{metavar}[,..]", lists[name]
             options = (option, *(f"--{also.replace('_', '-')}" for also in extra.get("x-also", ())))
-            kind = Annotated[str | None, typer.Option(*options, metavar=metavar, help=text, rich_help_panel=panel)]
+            offered = words(choices) if choices else names_of(name)
+            kind = Annotated[
+                str | None,
+                typer.Option(*options, metavar=metavar, help=text, rich_help_panel=panel, autocompletion=offered),
+            ]
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 

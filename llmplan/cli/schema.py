@@ -8,19 +8,27 @@ from typing import Annotated
 
 import typer
 
+from llmplan.cli.help import HelpedCommand
 from llmplan.errors import InputError, did_you_mean
 
 app = typer.Typer(add_completion=False)
 
 
-@app.command("schema")
+@app.command("schema", cls=HelpedCommand)
 def schema(
     name: Annotated[str, typer.Argument(help="Which one; without it, the names are listed.")] = "",
     write: Annotated[
         Path | None, typer.Option("--write", metavar="DIR", help="Write every schema into this folder instead.")
     ] = None,
 ) -> None:
-    """Print the JSON Schema of what is read (plan, model, device, ...) or written (estimate, ...)."""
+    """Print the JSON Schema of what is read (plan, model, device, ...) or written (estimate, ...).
+
+    llmplan schema
+
+    llmplan schema plan
+
+    llmplan schema estimate
+    """
     from llmplan.report.schemas import SCHEMAS, json_schema
 
     if write is not None:

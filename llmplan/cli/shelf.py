@@ -32,6 +32,10 @@ def _list(
     """List the models of the catalogue that run on a machine: widest precision that fits, speed, context.
 
     llmplan list --hardware rtx-4090 --workload serve --sort speed
+
+    llmplan list --hardware h100 --workload lora --seq-len 4096
+
+    llmplan list --hardware rtx-3090 --devices 2 --workload serve --format csv
     """
     from llmplan.report import shelf as report
     from llmplan.search.shelf import list_models

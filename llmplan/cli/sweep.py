@@ -41,6 +41,10 @@ def _sweep(
     """Estimate one plan under every combination of some of its words.
 
     llmplan sweep --model llama-3.1-70b --vary devices=64..512 --vary hardware=h100,h200
+
+    llmplan sweep --plan docs/examples/plan.yaml --vary seq_len=4096..32768 --format csv
+
+    llmplan sweep --model llama-3.1-8b --hardware h100 --workload serve --vary batch=1..64
     """
     from llmplan.report.sweep import csv_head, csv_line, table_lines
 

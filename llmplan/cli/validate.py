@@ -9,13 +9,14 @@ import typer
 
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.help import HelpedCommand
 from llmplan.cli.plan_options import CatalogFolders
 from llmplan.errors import Fault, InputError
 
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def validate(
     file: Annotated[
         Path, typer.Argument(help="CSV of measured runs, one a row (docs/measurements.md).", metavar="FILE")
@@ -29,7 +30,11 @@ def validate(
 ) -> None:
     """Predict every run of a CSV and say how far off the predictions are.
 
-    llmplan validate hardware_catalog/measurements/training.csv
+    llmplan validate docs/examples/runs.csv
+
+    llmplan validate docs/examples/runs.csv --summary
+
+    llmplan validate docs/examples/runs.csv --stack generic --json
     """
     from llmplan.answer.rows import read_rows, unread_columns
     from llmplan.answer.validate import IMPOSSIBLE, validation

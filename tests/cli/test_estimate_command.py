@@ -164,7 +164,7 @@ def test_no_color_and_pipes_have_no_escapes(llmplan: Llmplan) -> None:
 def test_every_option_of_the_vocabulary_is_in_the_help(llmplan: Llmplan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("TERMINAL_WIDTH", "300")
-    text = llmplan("estimate", "--help").out
+    text = llmplan("estimate", "--help-all").out
     missing = [name for name in PlanOptions.model_fields if f"--{name.replace('_', '-')}" not in text]
     assert missing == []
 
