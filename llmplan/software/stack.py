@@ -57,6 +57,11 @@ class TrainingRecipe(Spec):
     """Bytes of a parameter as held; 4 where 32-bit parameters are cast on the fly (FSDP mixed precision)."""
     packing: bool = True
     """Samples are packed, cut or filled to one length; false: each batch of a fine-tuning is as long as its longest."""
+    varied: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """More of what a micro-batch takes, lost in blocks where samples of many lengths are not packed: a longer sample
+    finds none of its size free."""
+    returned: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of that, the share that the allocator can give back where the device is full: blocks that nothing is left in."""
     dropout: bool = False
     norm_saves: float = 1.0
     """Hidden vectors kept for each norm (more where the norm runs unfused in fp32)."""
@@ -118,11 +123,6 @@ class MemoryModel(Spec):
     """CUDA context, libraries, communicators: seen by nvidia-smi, not by the allocator."""
     fragmentation: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of allocated memory lost in the allocator's blocks (reserved / allocated - 1)."""
-    varied: Annotated[float, Field(ge=0, le=4)] = 0.0
-    """More of what a micro-batch takes, lost in blocks where samples of many lengths are not packed: a longer sample
-    finds none of its size free."""
-    returned: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Of that, the share that the allocator can give back where the device is full: blocks that nothing is left in."""
     workspace: Bytes = 0.0
     """Buffers of kernels and libraries."""
     loads_unsharded: bool = False

@@ -142,7 +142,7 @@ def _varied(plan: TrainingPlan, stage: Memory) -> Memory:
 
     What it can give back counts as far as the device has room for it: it does so before it runs out of memory.
     """
-    fixed = plan.stack.memory
+    fixed = plan.recipe
     if plan.workload.packing or fixed.varied == 0.0:
         return stage
     passing = stage.activations_bytes + stage.logits_bytes + stage.gathered_bytes

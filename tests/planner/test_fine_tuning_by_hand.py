@@ -47,6 +47,15 @@ class TestSamplesOfManyLengths:
         assert low < between.usable_bytes < high
         assert training_memory(between).peak_bytes == pytest.approx(between.usable_bytes, rel=EXACT)
 
+    @pytest.mark.parametrize(("stack", "version", "waste"), [
+        ("axolotl", "2023", VARIED), ("axolotl", "0.4", VARIED), ("axolotl", "0.6", 0.0), ("axolotl", None, 0.0),
+        ("torchtune", None, 0.0),
+    ])  # fmt: skip
+    def test_blocks_that_grow_lose_nothing(self, stack: str, version: str | None, waste: float) -> None:
+        words = {"stack": stack, "stack_version": version}
+        packed, varied = (training_memory(plan(**words, packing=packing)) for packing in (True, False))
+        assert varied.peak_bytes - packed.peak_bytes == pytest.approx(waste * passing(packed), rel=EXACT, abs=1)
+
     def test_pretraining_packs(self) -> None:
         words = {"workload": "pretrain", "lora_targets": None, "lora_rank": None}
         assert plan(**words).workload.packing
