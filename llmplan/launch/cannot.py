@@ -25,6 +25,7 @@ NOT_SAID = (
     "arrival",
     "arrival_cv",
     "prefix_hit",
+    "lora_adapters",
     "turns",
     *TARGETS,
 )

@@ -72,7 +72,7 @@ def draft_problems(plan: ServingPlan) -> list[str]:
 def drafting_plan(plan: ServingPlan) -> ServingPlan:
     """The plan of the model that drafts, beside the other one on the same devices, without experts spread."""
     assert plan.draft is not None
-    alone = plan.workload.model_copy(update={"speculation": "none", "images": None})
+    alone = plan.workload.model_copy(update={"speculation": "none", "images": None, "lora_adapters": None})
     layout: Any = plan.layout
     if isinstance(layout, Layout):
         layout = layout.model_copy(update={"ep": 1})

@@ -17,6 +17,7 @@ from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Layer, Model
 from llmplan.serving.drafts import drafting_plan
 from llmplan.serving.images import Encoder, encoder_of, encoder_seconds
+from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters
 from llmplan.serving.prefix import prefix_seconds
 from llmplan.software.coefficients import Coefficients
 from llmplan.work.communication import expert_parallel_seconds, tensor_parallel_seconds
@@ -38,8 +39,8 @@ class Replica:
 
     dispatch_bytes: of an element on the way to its expert [bytes]; drafted: tokens that are drafted for a sequence and
     checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1]; prefix: tokens
-    of a prompt that are cached before it is read [1]; drafts: what does, by its
-    name; drafter: the model that does, if one; encoder: of the images of a prompt, where it has any.
+    of a prompt that are cached before it is read [1]; drafts: what does, by its name; drafter: the model that does, if
+    one; adapters: that are resident; encoder: of the images of a prompt, where it has any.
     """
 
     model: Model
@@ -53,6 +54,7 @@ class Replica:
     prefix: float = 0.0
     drafts: str = "none"
     drafter: Replica | None = None
+    adapters: ServedAdapters | None = None
     encoder: Encoder | None = None
 
 
@@ -126,7 +128,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     return Replica(
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,
-        drafter, encoder_of(plan.model, plan.device, numbers, work, plan.image),
+        drafter, served_adapters(plan.model, work), encoder_of(plan.model, plan.device, numbers, work, plan.image),
     )  # fmt: skip
 
 
@@ -150,6 +152,10 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
             found = prefix_seconds(layer, at.prefix, prompt / maximum(length, 1.0), layout, at.kernels)
             work = work + Parts(attention=found) * real(layer.count)
         count = real(layer.count)
+        if at.adapters is not None:
+            asking = decoding + prompt / maximum(length, 1.0)
+            beside = adapter_seconds(at.adapters, at.model, layer, flow.rows, asking, layout, at.kernels)
+            work = work + Parts(matmul=where(flow.rows > 0, beside, 0.0)) * count
         work = work + forward(layer, flow, layout, at.kernels) * count
         some = where(flow.rows > 0, count, 0.0)
         tensor = tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links)

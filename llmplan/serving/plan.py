@@ -55,6 +55,11 @@ class ServingWorkload(Spec):
     """Width x height of one [px]."""
     output_tokens: RequestTokens = 256.0
     """Tokens of an answer (mean)."""
+    lora_adapters: Count | None = None
+    """Adapters that a replica holds, asked for alike."""
+    lora_rank: Count | None = None
+    lora_targets: tuple[str, ...] | None = None
+    """Matrices that have one."""
     prefix_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of a prompt's tokens that are in the cache already; None: no prefix cache."""
     turns: Count | None = None

@@ -24,6 +24,7 @@ from llmplan.serving.defaults import (
 )
 from llmplan.serving.drafts import draft_problems, draft_words
 from llmplan.serving.images import image_words
+from llmplan.serving.lora import adapter_words
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
 from llmplan.serving.targets import TARGETS
@@ -178,6 +179,7 @@ def _workload(
         "load": load, "batch": batch, "request_rate": said.request_rate,
         "input_tokens": inputs, "output_tokens": outputs,
         "arrival": _arrival(draft, load), "arrival_cv": said.arrival_cv,
+        **adapter_words(draft, model),
         "prefix_hit": hit_of(draft, model, inputs, outputs), "turns": said.turns,
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
         "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,

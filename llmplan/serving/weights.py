@@ -13,6 +13,7 @@ from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Group, Linear, Model, group_of
 from llmplan.serving.drafts import MEDUSA, drafting_plan, head_parameters, module_bytes
 from llmplan.serving.iteration import precisions
+from llmplan.serving.lora import adapter_bytes, served_adapters
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.work.states import local_parameters
 
@@ -31,7 +32,8 @@ class WeightParts:
     """Bytes of weights on one device by module group; every field a number or an array [bytes].
 
     mlp: dense ones; encoders: towers of images and sound, whole on every device of a tensor-parallel group;
-    rest: norms, routers, positions; draft: what drafts tokens for the model to check.
+    rest: norms, routers, positions; draft: what drafts tokens for the model to check;
+    adapters: all that are resident.
     """
 
     attention_bytes: Num = 0.0
@@ -43,6 +45,7 @@ class WeightParts:
     encoders_bytes: Num = 0.0
     rest_bytes: Num = 0.0
     draft_bytes: Num = 0.0
+    adapters_bytes: Num = 0.0
 
     def parts(self) -> dict[str, Num]:
         """Every group by name."""
@@ -85,7 +88,8 @@ def weight_parts(plan: ServingPlan, work: ServingWorkload) -> WeightParts:
     for name in {**first, **last}:
         one, other = first.get(name, 0.0), last.get(name, 0.0)
         found[name] = found.get(name, 0.0) + where(alone, one + other, where(before, one, other))
-    return WeightParts(**found, draft_bytes=_draft_bytes(plan, work, rate))
+    adapters = adapter_bytes(served_adapters(model, work), model, layout)
+    return WeightParts(**found, draft_bytes=_draft_bytes(plan, work, rate), adapters_bytes=adapters)
 
 
 def _draft_bytes(plan: ServingPlan, work: ServingWorkload, rate: Callable[..., Num]) -> Num:

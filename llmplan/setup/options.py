@@ -151,6 +151,9 @@ class PlanOptions(Spec):
         "Their size in pixels: of a side, or WIDTHxHEIGHT (1280x720).", SERVING, "PIXELS"
     )
     output_tokens: RequestTokens | None = _option("Tokens of an answer, on average.", SERVING, "NUMBER")
+    lora_adapters: Count | None = _option(
+        "Adapters that a replica holds and any request may ask for; with --lora-rank.", SERVING
+    )
     prefix_hit: Hit | None = _option(
         "Share of a prompt's tokens that a prefix cache has already; default: no such cache, or what `turns` leave.",
         SERVING, "NUMBER",

@@ -55,8 +55,9 @@ def check_words(draft: Draft) -> None:
     for name in SERVING_WORDS:
         if getattr(said, name) is not None and kind != "serve":
             draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
+    served = ("lora_rank", "lora_targets") if kind == "serve" and said.lora_adapters is not None else ()
     for name in ("lora_rank", "lora_targets", "quantized_base"):
-        if getattr(said, name) is not None and kind != "lora":
+        if getattr(said, name) is not None and kind != "lora" and name not in served:
             draft.fault(f"{name} goes with workload lora, and the workload is {kind}", name, "workload")
     lengths = [name for name in LENGTHS if getattr(said, name) is not None]
     if len(lengths) > 1:

@@ -93,6 +93,33 @@ class TestDrafts:
         assert both.weights_bytes == pytest.approx(2 * none.weights_bytes)
 
 
+class TestAdapters:
+    """Four of rank 2 on every matrix: q 8 to 12, k and v 8 to 6, out 12 to 8, gate and up 8 to 20, down 20 to 8."""
+
+    WORK = {"lora_adapters": 4, "lora_rank": 2}
+    SIDES = (8 + 12) + 2 * (8 + 6) + (12 + 8) + 2 * (8 + 20) + (20 + 8)
+
+    def test_two_products_beside_each_matrix(self) -> None:
+        for loaded, rows in ((DECODING, 8), (READING, 32)):
+            more = step(loaded, FLOPS, work=self.WORK).matmul_seconds - step(loaded, FLOPS).matmul_seconds
+            assert more == pytest.approx(L * 2 * rows * 2 * self.SIDES)
+
+    def test_each_that_is_asked_for_is_read(self) -> None:
+        one = step(DECODING, BYTES, work={"lora_adapters": 1, "lora_rank": 2}).matmul_seconds
+        asked = 4 * (1 - (3 / 4) ** 8)  # of four, by eight sequences
+        more = step(DECODING, BYTES, work=self.WORK).matmul_seconds - one
+        assert more == pytest.approx((asked - 1) * L * 2 * 2 * self.SIDES)
+
+    def test_they_are_held_in_16_bits(self) -> None:
+        held = [serving_memory(serving(FLOPS, work=work), POLICY).weights_bytes for work in (self.WORK, {})]
+        assert held[0] - held[1] == pytest.approx(4 * L * 2 * 2 * self.SIDES)
+
+    def test_tensor_parallelism_divides_one_side_of_each(self) -> None:
+        sides = (8 + 6) + 2 * (8 + 3) + (6 + 8) + 2 * (8 + 10) + (10 + 8)
+        held = [serving_memory(serving(FLOPS, work=work, tp=2), POLICY).weights_bytes for work in (self.WORK, {})]
+        assert held[0] - held[1] == pytest.approx(4 * L * 2 * 2 * sides)
+
+
 class TestPrompts:
     def test_flops(self) -> None:
         found = step(READING, FLOPS)
