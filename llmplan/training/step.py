@@ -198,9 +198,10 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     selective = half + (0.0 if plan.workload.flash_attention else ahead.attention)
     again = where(is_full, ahead.total, where(is_selective, selective, 0.0))
     passes = 1.0 + BACKWARD_PASSES + where(is_full, 1.0, 0.0)
-    tensor = numbers.exposed_tensor_parallel * passes * tensor_parallel_seconds(layer, flow, layout, links)
-    once = expert_parallel_seconds(layer, flow, layout, links, recipe.dispatch_bytes)
-    expert = numbers.exposed_expert_parallel * passes * once
+    sums = passes * tensor_parallel_seconds(layer, flow, layout, links)
+    tensor = exposed_seconds(sums, ahead.total + back.total, numbers.exposed_tensor_parallel)
+    exchanged = passes * expert_parallel_seconds(layer, flow, layout, links, recipe.dispatch_bytes)
+    expert = exposed_seconds(exchanged, ahead.total + back.total, numbers.exposed_expert_parallel)
     context: Num = 0.0
     for core in layer.cores:
         around = RING_PASSES * ring_of_keys_seconds(core, flow, layout, links)
@@ -230,8 +231,9 @@ def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficie
         products = products + plain_product(n, k, tokens, kernels.wide, "weight_gradient")
     loss = elementwise_bytes(tokens, model.vocab / layout.tp, LOSS_PASSES, LOSS_BYTES) / kernels.stream
     size = WIDE_BYTES * tokens * model.hidden
-    sums = (1.0 + BACKWARD_PASSES) * numbers.exposed_tensor_parallel * all_reduce(links, size, layout.tp * 1.0)
-    return _Stage(Parts(matmul=products, elementwise=lookup + loss), tensor=sums, scoring=scoring)
+    sums = (1.0 + BACKWARD_PASSES) * all_reduce(links, size, layout.tp * 1.0)
+    shown = exposed_seconds(sums, products, numbers.exposed_tensor_parallel)
+    return _Stage(Parts(matmul=products, elementwise=lookup + loss), tensor=shown, scoring=scoring)
 
 
 def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
