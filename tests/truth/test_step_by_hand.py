@@ -58,9 +58,15 @@ class TestWork:
         assert found == pytest.approx((2 * 2 * L + 2) * 2 * 1 / 2 * (2 * S * H))
 
     def test_share_of_communication_that_is_exposed(self) -> None:
+        # behind ample work; behind none, and behind some: a layer's products and attention, and the head's products
+        numbers = {"exposed_tensor_parallel": 0.25}
         whole = step(machine(link=1.0), tp=2).tensor_parallel_seconds
-        part = step(machine(link=1.0), tp=2, numbers={"exposed_tensor_parallel": 0.25}).tensor_parallel_seconds
+        part = step(machine(flops=1.0, link=1.0), tp=2, numbers=numbers).tensor_parallel_seconds
         assert part == pytest.approx(whole / 4)
+        assert step(machine(link=1.0), tp=2, numbers=numbers).tensor_parallel_seconds == pytest.approx(whole)
+        slow = step(machine(flops=1.0, link=1e-3), tp=2, numbers=numbers).tensor_parallel_seconds
+        work = (3 * 2 * S * (L * MATRICES + TABLE) + (1 + 2.5 / 0.76) * L * ATTENTION) / 2
+        assert slow == pytest.approx(1e3 * whole - work)
 
     def test_an_encoder_without_a_head(self) -> None:
         found = step(BYTES, spec={"head": False, "architecture": "encoder"})
@@ -130,8 +136,11 @@ class TestExperts:
         assert found.expert_parallel_seconds == pytest.approx(L * 2 * 2 * 2 * 1 / 2 * (2 * S * H))
         again = step(machine(link=1.0), spec=EXPERTS, dp=2, ep=2, recompute="full")
         assert again.expert_parallel_seconds == pytest.approx(1.5 * found.expert_parallel_seconds)
-        part = step(machine(link=1.0), spec=EXPERTS, dp=2, ep=2, numbers={"exposed_expert_parallel": 0.5})
+        numbers = {"exposed_expert_parallel": 0.5}
+        part = step(machine(flops=1.0, link=1.0), spec=EXPERTS, dp=2, ep=2, numbers=numbers)
         assert part.expert_parallel_seconds == pytest.approx(0.5 * found.expert_parallel_seconds)
+        bare = step(machine(link=1.0), spec=EXPERTS, dp=2, ep=2, numbers=numbers)  # nothing to hide behind
+        assert bare.expert_parallel_seconds == pytest.approx(found.expert_parallel_seconds)
 
     def test_all_wait_for_the_busiest_rank(self) -> None:
         recipe = RECIPE.model_copy(update={"routing_spread": 3.0})  # then one rank has every token on each expert
