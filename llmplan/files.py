@@ -131,7 +131,7 @@ def parse_json(text: str, file: str, first_line: int = 1) -> Document:
         raise InputError(Fault(TOO_DEEP, file, first_line)) from None
     except ValueError:
         raise InputError(Fault("holds a number with too many digits", file, first_line)) from None
-    if _is_too_large(data):
+    if len(text) > _LEAST_OF_VALUE * MAX_NODES and _is_too_large(data):
         raise InputError(Fault(TOO_MANY, file, first_line))
     return Document(data, file, {(): first_line})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 
@@ -18,14 +19,26 @@ def to_data(value: Any) -> Any:
     >>> to_data({"step_seconds": (Interval(2.0, 1.0, 3.0),)})
     {'step_seconds': [{'value': 2.0, 'low': 1.0, 'high': 3.0}]}
     """
-    if is_dataclass(value):
-        found = ((field.name, getattr(value, field.name)) for field in fields(value))
-        return {name: to_data(part) for name, part in found if part is not None}
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
+    if (names := _fields_of(kind)) is not None:
+        parts = ((name, getattr(value, name)) for name in names)
+        return {name: part if type(part) in _PLAIN else to_data(part) for name, part in parts if part is not None}
     if isinstance(value, Mapping):
         return {name: to_data(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_data(part) for part in value]
     return value
+
+
+_PLAIN = frozenset((str, int, float, bool))
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None of another class."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
 
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:

@@ -110,17 +110,24 @@ def _leave_interrupts() -> None:
 
 
 def answer_batch(batch: list[Line], ask: StreamAsk) -> Written:
-    """The lines that answer a batch."""
+    """The lines that answer a batch; lines that are the same are answered once."""
     reader, catalog = _reader(tuple(ask.given.items())), open_catalog(ask.folders)
-    found = answers([_request(line, ask, reader) for line in batch], catalog, summary=ask.summary)
+    unlike = list({line.raw: line for line in batch}.values())
+    found = answers([_request(line, ask, reader) for line in unlike], catalog, summary=ask.summary)
+    texts = {
+        line.raw: one if isinstance(one, InputError) else (dumps(one, indent=None), one.is_yes)
+        for line, one in zip(unlike, found, strict=True)
+    }
     lines, refused, negative = [], 0, 0
-    for line, one in zip(batch, found, strict=True):
-        if isinstance(one, InputError):
+    for line in batch:
+        answered = texts[line.raw]
+        if isinstance(answered, InputError):
             refused += 1
-            lines.append(dumps(_refusal(one, line.number, ask.file), indent=None))
+            lines.append(dumps(_refusal(answered, line.number, ask.file), indent=None))
         else:
-            negative += not one.is_yes
-            lines.append(dumps(one, indent=None))
+            text, is_yes = answered
+            lines.append(text)
+            negative += not is_yes
     return Written("".join(f"{line}\n" for line in lines), refused, negative)
 
 

@@ -133,3 +133,10 @@ def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None
     torn, last = (line for batch in batches(io.BytesIO(b"x" * 10_000 + b"\n{}")) for line in batch)
     assert 100 < len(torn.raw) < 300
     assert last == (2, b"{}")
+
+
+def test_lines_that_are_the_same_are_refused_each_by_its_number(here: Path, llmplan: Callable[..., Any]) -> None:
+    (here / "plans.jsonl").write_text("{torn\n" + f"{json.dumps(GOOD)}\n" * 2 + "{torn\n")
+    found = lines_of(llmplan("estimate", "--plan", "plans.jsonl", "--format", "jsonl", "--summary").out)
+    assert [one.get("line") for one in found] == [1, None, None, 4]
+    assert found[1] == found[2]
