@@ -80,6 +80,7 @@ def test_an_interrupt_ends_with_one_line(here: Path) -> None:
     process = subprocess.Popen(
         [*PROGRAM, "estimate", "--plan", "-", "--format", "jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, cwd=here, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads; a shell's background jobs ignore it)
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
