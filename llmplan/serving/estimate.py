@@ -219,4 +219,7 @@ def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     longest = real(found.memory.longest)
     if found.fits and work.input_tokens + work.output_tokens > longest:
         yield warning("LP024", longest=round(longest))
+    context, wants_it = found.plan.model.max_context, found.plan.engine.policy.whole_context
+    if found.fits and wants_it and work.max_model_len is None and context is not None and longest < context:
+        yield warning("LP026", stack=found.plan.stack.name, context=context, longest=int(longest))
     yield from _prefix_remark(found)

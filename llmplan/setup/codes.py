@@ -138,6 +138,14 @@ CODES: dict[str, Code] = {
         "Where there is no room for them they are computed again: lower prefix_hit, or give more devices or a "
         "narrower cache.",
     ),
+    "LP026": Code(
+        "Does not start with the model's whole context",
+        "{stack} does not start without max_model_len here: the model's context of {context} tokens is longer than the "
+        "{longest} that the cache has room for",
+        "The engine wants room for a sequence of `max_model_len` tokens, and takes the model's whole context where it "
+        "is not given. The estimate goes on as if it was started for the longest request of the plan: start it with "
+        "`--max-model-len`, up to the length that is said.",
+    ),
     "LP030": Code(
         "Held back by memory capacity",
         "the plan takes {share} of the usable memory: {remedy}",

@@ -100,6 +100,9 @@ class ServingPolicy(Spec):
     group_layers: Annotated[float, Field(ge=1, le=2)] | None = None
     """Layers that keep different lengths are cut into groups of equal number, which is the most of a kind where that
     is less than so many times the fewest, else the fewest; None: each kind takes what it needs."""
+    whole_context: bool = False
+    """Whether it does not start where the cache has no room for one sequence of `max_model_len` tokens, which is the
+    model's whole context unless it is given."""
     printed: CacheMeaning = "lengths"
     """What the engine prints as the size of its cache [tokens]. `lengths`: tokens at the lengths of the load; `blocks`:
     room over the bytes of a token that every layer keeps; `requests`: longest requests that fit x their length."""
