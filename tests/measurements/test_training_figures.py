@@ -8,6 +8,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import pytest
 from llmplan.answer.resolve import Plan
 from llmplan.answer.rows import Row, read_rows, row_plan
 from llmplan.answer.validate import Result, validate
+from llmplan.calibrate.scoring import Ranking, ranking
 from llmplan.catalog.catalog import open_catalog
+from llmplan.software.band import Interval
 from llmplan.training.estimate import TrainingEstimate, estimate
 
 FOLDER = Path(__file__).parent
@@ -196,6 +199,48 @@ class TestLeftOut:
     def test_it_is_harder_than_what_was_fitted(self) -> None:
         found = self.unseen()
         assert error_at(found, 0.5) > error_at(ratios(RATE, found), 0.5)
+
+
+class TestChoosing:
+    """Of two layouts of one job that differ by more than 5 %, the faster one is predicted to be: mean over jobs."""
+
+    @staticmethod
+    def unseen() -> list[Result]:
+        stored = TestLeftOut.stored()
+        made = []
+        for name, result in results().items():
+            if (row := stored.get(name)) is not None:
+                value = Interval(row["predicted"][RATE], *row["interval"][RATE])
+                made.append(replace(result, predicted={RATE: value}))
+        return made
+
+    def test_fitted(self) -> None:
+        found = ranking(results().values())
+        assert found is not None
+        assert found.jobs > 30
+        assert found.job_mean >= 0.85
+        assert found.regret <= 0.025
+
+    def test_left_out(self) -> None:
+        found = ranking(self.unseen())
+        assert found is not None
+        assert found.job_mean >= 0.75
+        assert found.regret <= 0.035
+
+    def test_one_job_by_hand(self) -> None:
+        """Three layouts, 100, 90 and 80 tokens a second: two pairs of three in order, the best one is not seen."""
+
+        def run(tp: str, measured: float, predicted: float) -> Result:
+            cells = {"id": tp, "model": "m", "hardware": "h", "workload": "pretrain", "tp": tp, "pp": "1"}
+            row = Row({**cells, f"measured_{RATE}": str(measured)}, 1)
+            return Result(row, {RATE: Interval(predicted, predicted, predicted)})
+
+        some = [run("1", 100.0, 9.0), run("2", 90.0, 10.0), run("4", 80.0, 5.0)]
+        found = ranking(some)
+        assert found == Ranking(3, 1, pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(0.1))
+        assert ranking(some, "pp") is None
+        # those alike in what was measured tell nothing apart
+        assert ranking([run("1", 100.0, 9.0), run("2", 97.0, 10.0)]) is None
 
 
 class TestKorthikanti:
