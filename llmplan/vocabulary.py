@@ -23,6 +23,7 @@ Optimizer = Literal[
 WorkloadKind = Literal["pretrain", "finetune", "lora", "serve"]
 Method = Literal["sft", "dpo", "reward", "grpo", "ppo"]
 Generation = Literal["colocated", "apart"]
+LengthSpread = Literal["constant", "uniform", "dataset"]
 Speculation = Literal["none", "mtp", "eagle", "medusa", "draft-model"]
 Arrival = Literal["poisson", "gamma"]
 Load = Literal["static", "closed", "saturated", "open"]

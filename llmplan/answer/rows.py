@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("id", "model", "hardware", "workload")
 MEASURED = "measured_"
-BESIDE = ("id", "publication", "source", "memory_kind", "length_spread", "disaggregated", "framework", "notes")
+BESIDE = ("id", "publication", "source", "memory_kind", "disaggregated", "framework", "notes")
 """Columns that describe neither the plan nor a measurement."""
 POOL_COLUMNS = tuple(
     f"{pool}_{name}" for pool in ("prefill", "decode") for name in ("devices", "tp", "ep", "workers", "dp_attention")

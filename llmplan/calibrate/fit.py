@@ -23,6 +23,7 @@ from llmplan.calibrate.least_squares import OUTLIER, soft
 from llmplan.calibrate.runs import STEP, Run, pairs, votes
 from llmplan.calibrate.scale import Scale
 from llmplan.software.coefficients import NAMES
+from llmplan.software.versions import version_key
 
 RUNS = 2.0
 """Weight of a vote against the draw to the parent."""
@@ -50,13 +51,21 @@ class Tree:
 
     @classmethod
     def of(cls, leaves: Sequence[Leaf]) -> Tree:
-        """The tree above some leaves."""
+        """The tree above some leaves: a version is drawn to the one before it of its series, the first to its stack."""
         parents: dict[Leaf, Leaf | None] = {MEAN: None}
-        for stack, version in sorted(set(leaves)):
+        last: dict[Leaf, Leaf] = {}
+        for stack, version in sorted(set(leaves), key=lambda leaf: (leaf[0], version_key(leaf[1]))):
             parents.setdefault((stack, ""), MEAN)
             if version:
-                parents[stack, version] = (stack, "")
+                series = stack, version_key(version)[0]
+                parents[stack, version] = last.get(series, (stack, ""))
+                last[series] = stack, version
         return cls(parents)
+
+    def below(self, stack: str) -> Tree:
+        """The part of one stack, whose own node is on top."""
+        mine = {node: parent for node, parent in self.parents.items() if node[0] == stack}
+        return Tree({node: None if parent == MEAN else parent for node, parent in mine.items()})
 
     def spread(self, node: Leaf) -> float:
         """Deviation from the parent, of that from stack to stack."""

@@ -78,17 +78,19 @@ def cases(folder: Path = microbenchmarks.FOLDER, *, closed: bool = False) -> lis
 
 
 def _numbers(hardware: str, kind: str) -> tuple[dict[Key, Range], dict[Key, float | bool]]:
-    free = {("grouped_matmul", kind, name): one for name, one in _RANGES.items()}
+    own = kind in catalog.device(hardware).efficiency.engine_grouped_matmul
+    section = "engine_grouped_matmul" if own else "grouped_matmul"
+    free = {(section, kind, name): one for name, one in _RANGES.items()}
     fixed: dict[Key, float | bool] = {}
-    routed = ("grouped_matmul", kind, "routed_bandwidth")
+    routed = (section, kind, "routed_bandwidth")
     if (hardware, kind) in _OTHER_ROUTED:
         free[routed] = Range(1.5, 0.3, 5.0)
     else:
         fixed[routed] = _VLLM_ROUTED
     if kind in WEIGHTS:
-        fixed["grouped_matmul", kind, "padding"] = _UNPACKED
+        fixed[section, kind, "padding"] = _UNPACKED
     if kind not in ("nvfp4", "w4a16_mxfp4"):  # kernels that were not split, or hold the rows of their own experts
-        fixed["grouped_matmul", kind, "all_rows"] = True
+        fixed[section, kind, "all_rows"] = True
     return free, fixed
 
 
@@ -113,7 +115,7 @@ def _routed(at: Layers) -> tuple[Any, Any]:
 
 def _predict(kind: str, at: Layers, rows: Array, touched: Array) -> Any:
     def seconds(device: Device) -> Array:
-        curve = grouped_curve(device, kind, WEIGHTS.get(kind, kind))
+        curve = grouped_curve(device, kind, WEIGHTS.get(kind, kind), engine=True)
         up = grouped_product(2.0 * at.inner, at.hidden, rows, touched, curve, "forward")
         down = grouped_product(at.hidden, at.inner, rows, touched, curve, "forward")
         held = at.tokens * at.active if curve.all_rows else rows

@@ -15,7 +15,7 @@ import yaml
 from llmplan.calibrate.bands import BandModel, Point, band_name, fit_bands, points
 from llmplan.calibrate.entries import rewrite
 from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.fit import MEAN, Fitted, Leaf, Points, Problem, Tree, fit
+from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, Tree, fit
 from llmplan.calibrate.left_out import Unseen, left_out
 from llmplan.calibrate.runs import FILES, RATE, STEP, Dropped, Run, load_runs
 from llmplan.calibrate.scale import Scale
@@ -172,14 +172,10 @@ def fit_stack(name: str, catalog: Catalog) -> tuple[dict[str, Any], list[Run], l
     entry = catalog.stack(name)
     runs, dropped = load_runs(FILES, catalog, only=entry.id)
     scale = Scale.of(numbers())
-    tree = Tree({node: (None if node[1] == "" else (entry.id, "")) for node in _nodes(entry.id, runs)})
+    tree = Tree.of([(entry.id, ""), *(run.leaf for run in runs)]).below(entry.id)
     with Evaluator(runs, scale) as evaluator:
         problem = Problem(runs, evaluator, scale)
         above = scale.point(Coefficients.of(catalog.stack("generic").fitted))
         fitted = fit(problem, tree, stored(catalog, tree, scale), above=above)
     old = yaml.safe_load(catalog.find("stacks", name).read_text(encoding="utf-8"))
     return coefficients_of(entry.id, fitted, scale, old), runs, dropped
-
-
-def _nodes(stack: str, runs: Iterable[Run]) -> list[Leaf]:
-    return [(stack, ""), *sorted({run.leaf for run in runs} - {(stack, "")})]

@@ -21,6 +21,7 @@ NOT_SAID = (
     "request_rate",
     "input_tokens",
     "output_tokens",
+    "length_spread",
     "acceptance",
     "arrival",
     "arrival_cv",

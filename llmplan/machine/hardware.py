@@ -141,6 +141,8 @@ class Efficiency(Spec):
     engine_matmul: dict[str, MatmulEfficiency] = {}
     """Products by the kernels of serving engines, where they differ from the best library's."""
     grouped_matmul: dict[str, GroupedEfficiency] = {}
+    engine_grouped_matmul: dict[str, GroupedEfficiency] = {}
+    """The same of products grouped by expert."""
     attention: dict[str, AttentionEfficiency] = {}
     """By precision of the cache that keys and values are written to; training has none, as with 16 bits."""
     flash_2_fraction: Fraction | None = None

@@ -103,21 +103,23 @@ def has_precision(device: Device, precision: str) -> bool:
 
 
 def product_curve(
-    device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, engine: bool = False
-) -> ProductCurve:
+    device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, engine: bool = False,
+    sustained: float = 1.0,
+) -> ProductCurve:  # fmt: skip
     """Curve of products with inputs in `kind` and weights stored in `weights`.
 
     share: of the measured rate, memory: of the measured bandwidth that running software reaches [1];
-    engine: whether the kernels are a serving engine's.
+    engine: whether the kernels are a serving engine's; sustained: as in `throttled` [1].
     """
     inputs = kind if kind in ELEMENT_BYTES else "bf16"  # weights that are unpacked meet inputs of 16 bits
     measured = device.efficiency.matmul | (device.efficiency.engine_matmul if engine else {})
     found = _nearest(measured, inputs)
     cast = found.cast_fraction if inputs in NARROW and found.cast_fraction else 0.0
+    clock = throttled(found.peak_fraction, _nearest(device.efficiency.matmul, inputs).peak_fraction, sustained)
     return ProductCurve(
-        rate=_reached(peak_flops(device, inputs), found.peak_fraction, share),
+        rate=_reached(peak_flops(device, inputs), found.peak_fraction * clock, share),
         ramp_k=found.ramp_k,
-        tail=found.tail * (device.compute_units or 1) * TILE_AREA,
+        tail=found.tail * (device.compute_units or 1) * TILE_AREA * clock,
         bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
         launch=found.launch,
         cast_bandwidth=device.memory.bandwidth * cast,
@@ -126,24 +128,40 @@ def product_curve(
     )
 
 
+def throttled(fraction: float, best: float, sustained: float) -> float:
+    """Share of its rate that a kernel keeps where power limits the clock: min(1, sustained best / fraction) [1].
+
+    fraction: of the peak that the kernel reaches alone, best: that the best kernel does [1]; sustained: share of `best`
+    that a chip keeps under load [1]. A kernel that is slower than what power leaves to the best one draws less and is
+    not throttled; nor is a product that leaves units idle, so `tail` shrinks with the rate.
+
+    >>> throttled(0.8, 0.8, 0.75), throttled(0.36, 0.76, 0.75), round(throttled(0.67, 0.76, 0.75), 2)
+    (0.75, 1.0, 0.85)
+    """
+    return min(1.0, sustained * best / fraction)
+
+
 def grouped_curve(
-    device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, fused: bool = True
-) -> GroupedCurve:
+    device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, fused: bool = True,
+    engine: bool = False, sustained: float = 1.0,
+) -> GroupedCurve:  # fmt: skip
     """Curve of products grouped by expert; fused: by the fused kernels that were measured, else at the rate of plain
-    products, as CUTLASS and DeepGEMM reach it (hardware_catalog/microbenchmarks/deepseek.csv)."""
+    products, as CUTLASS and DeepGEMM reach it (hardware_catalog/microbenchmarks/deepseek.csv); engine, sustained: as in
+    `product_curve`."""
     inputs = kind if kind in ELEMENT_BYTES else "bf16"
     efficiency, peak = device.efficiency, peak_flops(device, inputs)
-    plain = product_curve(device, kind, weights, share=share, memory=memory)
+    plain = product_curve(device, kind, weights, share=share, memory=memory, sustained=sustained)
     stream = stream_bandwidth(device)
     if not efficiency.grouped_matmul:
         return GroupedCurve(
             plain.rate, plain.tail, plain.bandwidth, plain.launch, 3.0, stream, plain.cast_bandwidth, plain.input_bytes,
             plain.weight_bytes,
         )  # fmt: skip
-    found = _nearest(efficiency.grouped_matmul, kind)
+    found = _nearest(efficiency.grouped_matmul | (efficiency.engine_grouped_matmul if engine else {}), kind)
+    clock = throttled(found.peak_fraction, _nearest(efficiency.matmul, inputs).peak_fraction, sustained)
     return GroupedCurve(
-        rate=_reached(peak, found.peak_fraction, share) if fused else plain.rate,
-        tail=found.tail * (device.compute_units or 1) * TILE_AREA,
+        rate=_reached(peak, found.peak_fraction * clock, share) if fused else plain.rate,
+        tail=found.tail * (device.compute_units or 1) * TILE_AREA * clock,
         bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
         launch=found.launch,
         padding=found.padding,

@@ -46,7 +46,8 @@ def kv_precision(model: Model, activations: str, policy: ServingPolicy, device: 
     """That of the model's release, else the engine's choice for low precisions, else 16 bits."""
     if model.kv_precision in ("fp8", "int8"):
         return model.kv_precision
-    if activations in LOW_PRECISIONS and policy.low_precision_kv is not None:
+    common = not policy.low_precision_kv_on or device.architecture.startswith(policy.low_precision_kv_on)
+    if activations in LOW_PRECISIONS and policy.low_precision_kv is not None and common:
         return policy.low_precision_kv
     return wide_precision(device)
 

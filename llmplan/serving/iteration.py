@@ -40,7 +40,8 @@ class Replica:
     dispatch_bytes: of an element on the way to its expert [bytes]; drafted: tokens that are drafted for a sequence and
     checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1]; prefix: tokens
     of a prompt that are cached before it is read [1]; drafts: what does, by its name; drafter: the model that does, if
-    one; adapters: that are resident; encoder: of the images of a prompt, where it has any.
+    one; adapters: that are resident; encoder: of the images of a prompt, where it has any; overlapped: whether the host
+    works on the next iteration while the device runs this one.
     """
 
     model: Model
@@ -56,6 +57,7 @@ class Replica:
     drafter: Replica | None = None
     adapters: ServedAdapters | None = None
     encoder: Encoder | None = None
+    overlapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def software(policy: ServingPolicy, cache: str) -> Software:
         shares_cache=shares,
         shared_groups=policy.shared_groups,
         windows=policy.window_cache != "ignored",
+        fused_norms=policy.fused_norms,
     )
 
 
@@ -129,6 +132,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,
         drafter, served_adapters(plan.model, work), encoder_of(plan.model, plan.device, numbers, work, plan.image),
+        policy.overlapped_host,
     )  # fmt: skip
 
 
@@ -177,10 +181,11 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     # decoding is captured in graphs; prompts are launched one by one, and the longer of device and host counts
     eager = host_bound_seconds(device, launches * numbers.operation_host_seconds) - device
     layers = _passed(at.model, decoding, prompt)
-    host = (
-        numbers.decode_layer_seconds * layers + where(prompt > 0, eager, 0.0) + numbers.iteration_seconds
-        + numbers.sequence_seconds * decoding * pp
-    )  # fmt: skip
+    gaps = numbers.decode_layer_seconds * layers + where(prompt > 0, eager, 0.0)
+    host = numbers.iteration_seconds + numbers.sequence_seconds * decoding * pp
+    if at.overlapped:  # the longer of the two counts
+        host = host_bound_seconds(device + gaps, host) - device - gaps
+    host = host + gaps
     images: Num = 0.0
     if at.encoder is not None:  # it stands before the first stage
         images = encoder_seconds(at.encoder, requests, numbers.operation_host_seconds)

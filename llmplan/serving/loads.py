@@ -51,10 +51,20 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """Decode step and prefill of a request with so many sequences in flight [s]."""
+    """Times with so many sequences in flight [s].
+
+    decode: a step that only decodes; prefill: what reading one request's prompt adds; own: from the start of a
+    request's prefill to its first token; together: requests that are read in one step [1].
+    """
 
     decode: Num
     prefill: Num
+    own: Num
+    together: Num
+
+    def resident(self, steps: Num, sequences: Num) -> Num:
+        """Time that a request has its place [s]: its own steps, and what reading the others adds to them."""
+        return steps * self.decode + self.own + maximum(sequences - self.together, 0.0) * self.prefill
 
 
 def decode_step(at: Replica, work: ServingWorkload, sequences: Num) -> Step:
@@ -91,19 +101,22 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     """Times in continuous batching: requests that end in one step are replaced in the next.
 
     A prefill that shares a step costs what it adds to it. There are no more decoding steps to share than tokens
-    of an answer: with long prompts and short answers the rest of the prefill has steps of its own.
+    of an answer: with long prompts and short answers the rest of the prefill has steps of its own, and so has the
+    prefill of a request that is alone.
     """
     decode = decode_step(at, work, sequences).total
     arriving = maximum(1.0, sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
-    once = prefill_step(at, work, prompt).total
+    once, shared = prefill_step(at, work, prompt).total, 0.0 * decode
     if policy.mixed_steps and work.output_tokens > 1.0:
         context = work.input_tokens + work.output_tokens / 2.0
         added = iteration(at, sequences, context, prompt, work.computed_tokens).total - decode
         chunks = sequences * work.computed_tokens / prompt
-        shared = minimum(1.0, (work.output_tokens - 1.0) / at.written / chunks)
+        shared = minimum(1.0, (work.output_tokens - 1.0) / at.written / chunks) * minimum(1.0, sequences - 1.0)
         once = shared * added + (1.0 - shared) * once
-    return _Pace(decode, once * work.computed_tokens / prompt)
+    steps = work.computed_tokens / prompt
+    own = (once + shared * decode) * maximum(1.0, steps)
+    return _Pace(decode, once * steps, own, maximum(1.0, 1.0 / steps))
 
 
 def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Response:
@@ -138,43 +151,48 @@ def _wave(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: 
 
 
 def closed_loop(
-    at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0
-) -> Response:
-    """`batch` requests are kept in flight; those that are not resident wait.
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0, *,
+    full: bool = False,
+) -> Response:  # fmt: skip
+    """`batch` requests are kept in flight, wherever they are: before the engine, waiting for a place, or resident.
 
-    In the time of one request every other one is prefilled once. The share `prefill_interference` of that
-    falls between its tokens; the rest is met by the burst that starts the loop, whose mean time to first
-    token is `burst_ttft`.
+    While a request is resident every other one is read once. Requests that end one by one are replaced one by one: a
+    prefill falls between the tokens of the others, but for those that a new request waits for (a queue of one server,
+    whose service does not vary). Requests of one length in an engine that reads prompts before it writes stay in step:
+    all are read before any is written, and half of that follows a first token.
+    request = ttft + (output_tokens - 1) tpot, and batch = requests_per_second x request (Little's law).
+    full: every place is taken, whatever is outside.
     """
-    here = minimum(batch, resident)
+    here, more = minimum(batch, resident), maximum(work.output_tokens - 1.0, 0.0)
     now = pace(at, work, policy, here)
-    more = maximum(work.output_tokens - 1.0, 0.0)
-    others = maximum(here - 1.0, 0.0) * now.prefill
-    between = where(more > 0, at.numbers.prefill_interference, 0.0)
-    cycle = decoding_steps(at, work) * now.decode + others + now.prefill
-    tpot = now.decode / at.written + between * others / maximum(more, 1.0)
-    queued = batch - here
-    wait = cycle * queued / here
-    alone = prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total
-    own = maximum(now.prefill, alone * maximum(1.0, work.computed_tokens / real(policy.max_batch_tokens)))
-    outside = outside_seconds(at, here * copies)
-    ttft = outside + wait + own + where(here > 1, now.decode / 2.0, 0.0)
-    burst = outside + wait + own + others / 2.0
+    steps = decoding_steps(at, work)
+    cycle = now.resident(steps, here)
+    others = cycle - now.own - steps * now.decode
+    residual: Num = 0.0
+    queue: Num = others / 2.0
+    if work.length_spread != "constant" or policy.mixed_steps:
+        busy = others / cycle
+        queue = minimum(busy / (2.0 * (1.0 - busy)) * now.prefill, others / 2.0)
+        if not full:  # a new one finds a step half done, unless it waits in the engine
+            residual = where(here > 1, where(batch <= resident, now.decode / 2.0, 0.0), 0.0)
+    cycle = cycle + residual
+    request = maximum(outside_seconds(at, here * copies) + cycle, batch / here * cycle)
+    before = request - cycle  # outside the engine, and waiting for a place
     # what writes nothing answers when its batch is done
-    ttft, burst = where(more > 0, ttft, outside + wait + cycle), where(more > 0, burst, outside + wait + cycle)
-    rate = here / cycle
-    request = outside + batch / rate
-    ttft, burst = minimum(ttft, request), minimum(burst, request)  # the first token is not after the last
+    ttft = where(more > 0, before + residual + queue + now.own, request)
+    burst = where(more > 0, before + now.own + others / 2.0, request)
+    rate = here / cycle if full else batch / request
     return Response(
-        ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, minimum(outside + wait + own + others, request)), tpot=tpot,
+        ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, minimum(before + now.own + others, request)),
+        tpot=where(more > 0, (request - ttft) / maximum(more, 1.0), now.decode / at.written),
         request=request, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
-        sequences=here, queued=queued, decode=now.decode, prefill=now.prefill,
+        sequences=here, queued=batch - here, decode=now.decode, prefill=now.prefill,
     )  # fmt: skip
 
 
 def capacity(at: Replica, work: ServingWorkload, policy: ServingPolicy, resident: Num) -> Num:
     """Requests a second of a replica with every place taken [1/s]."""
-    return closed_loop(at, work, policy, resident, resident).requests_per_second
+    return closed_loop(at, work, policy, resident, resident, full=True).requests_per_second
 
 
 def open_arrivals(
@@ -224,7 +242,7 @@ def outside_seconds(at: Replica, sequences: Num) -> Num:
 def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
     """Requests a second that so many in flight complete [1/s]; below one, a share of the time of one."""
     now = pace(at, work, policy, maximum(sequences, 1.0))
-    return sequences / (decoding_steps(at, work) * now.decode + maximum(sequences, 1.0) * now.prefill)
+    return sequences / now.resident(decoding_steps(at, work), maximum(sequences, 1.0))
 
 
 def busy_replicas(work: ServingWorkload, copies: Num) -> Num:
@@ -243,4 +261,4 @@ def respond(at: Replica, work: ServingWorkload, policy: ServingPolicy, copies: N
     batch = places if work.load == "saturated" or work.batch is None else work.batch / busy
     if work.load == "static":
         return static_batch(at, work, policy, batch, places)
-    return closed_loop(at, work, policy, batch, places, busy)
+    return closed_loop(at, work, policy, batch, places, busy, full=work.load == "saturated")

@@ -20,6 +20,7 @@ from llmplan.vocabulary import (
     Arrival,
     Count,
     Fraction,
+    LengthSpread,
     Load,
     RequestTokens,
     Speculation,
@@ -60,6 +61,9 @@ class ServingWorkload(Spec):
     lora_rank: Count | None = None
     lora_targets: tuple[str, ...] | None = None
     """Matrices that have one."""
+    length_spread: LengthSpread = "dataset"
+    """How lengths differ from request to request: `constant`: not at all; `uniform`: between 0.8 and 1.0 of
+    the longest; `dataset`: as those of real text. Requests of one length may stay in step in a closed loop."""
     prefix_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of a prompt's tokens that are in the cache already; None: no prefix cache."""
     turns: Count | None = None

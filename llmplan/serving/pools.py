@@ -69,14 +69,16 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
         return _answer(pools, work, here, done, outside_seconds(pools.decode, here * pools.copies) + wait, own + moved)
     flight = work.batch / pools.copies if work.batch is not None and work.load != "saturated" else 2.0 * places
 
+    outside = outside_seconds(pools.decode, flight * pools.copies)
+
     def in_flight(n: Num) -> Num:
-        return n + _written(pools, work, n) * (own + moved)
+        return n + _written(pools, work, n) * (outside + own + moved)
 
     here = minimum(crossing(in_flight, flight, _FEWEST, flight, _TRIES), places)
     rate = minimum(_written(pools, work, here), most)
     here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _TRIES))
-    rest = flight / rate - here / rate - own - moved  # time of a request that is neither work nor the way
-    wait = outside_seconds(pools.decode, flight * pools.copies) + maximum(rest, 0.0)
+    # time of a request that is neither writing, reading nor the way (Little's law)
+    wait = maximum(flight / rate - here / rate - own - moved, outside)
     return _answer(pools, work, here, rate, wait, own + moved)
 
 

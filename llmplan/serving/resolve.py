@@ -156,6 +156,8 @@ def _workload(
     if said.output_tokens is None and model.architecture != "encoder":
         draft.assume("output_tokens", f"{outputs:g}", "a chat's, as none was given")
     inputs += pictures
+    if said.length_spread is None and load == "closed":
+        draft.assume("length_spread", "dataset", "lengths of requests differ, unless they are said to be constant")
     weights = said.weight_precision or weight_precision(model, device)
     if model.stored is not None and said.weight_precision not in (None, model.weight_precision):
         draft.fault(f"weight_precision: the file of {model.name} holds {model.stored.label}", "weight_precision")
@@ -177,7 +179,7 @@ def _workload(
         )
     words: dict[str, Any] = {
         "load": load, "batch": batch, "request_rate": said.request_rate,
-        "input_tokens": inputs, "output_tokens": outputs,
+        "input_tokens": inputs, "output_tokens": outputs, "length_spread": said.length_spread or "dataset",
         "arrival": _arrival(draft, load), "arrival_cv": said.arrival_cv,
         **adapter_words(draft, model),
         "prefix_hit": hit_of(draft, model, inputs, outputs), "turns": said.turns,

@@ -16,6 +16,7 @@ from llmplan.units import Bytes, Seconds, UsdPerHour, Watts, parse_quantity
 from llmplan.vocabulary import (
     Arrival,
     Generation,
+    LengthSpread,
     Load,
     Method,
     Optimizer,
@@ -154,6 +155,7 @@ class PlanOptions(Spec):
     lora_adapters: Count | None = _option(
         "Adapters that a replica holds and any request may ask for; with --lora-rank.", SERVING
     )
+    length_spread: LengthSpread | None = _option("How lengths differ from request to request.", SERVING)
     prefix_hit: Hit | None = _option(
         "Share of a prompt's tokens that a prefix cache has already; default: no such cache, or what `turns` leave.",
         SERVING, "NUMBER",

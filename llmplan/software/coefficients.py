@@ -34,7 +34,6 @@ class Coefficients:
     iteration_seconds: float
     sequence_seconds: float
     communication_factor: float
-    prefill_interference: float
     request_seconds: float
     group_seconds: float
     stream_seconds: float

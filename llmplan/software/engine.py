@@ -123,6 +123,11 @@ class ServingPolicy(Spec):
     device after tensor parallelism."""
     mixed_steps: bool = True
     """Whether prefill shares a step with decoding (chunked prefill, in-flight batching)."""
+    overlapped_host: bool = False
+    """Whether the host prepares the next iteration while the device runs this one (vLLM's asynchronous scheduling, the
+    overlap schedulers of SGLang and TensorRT-LLM)."""
+    fused_norms: bool = False
+    """Whether an all-reduce and the norm behind it are one kernel."""
     all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch", "one_shot", "two_shot")
     """Algorithms of an all-reduce that the engine has, of which the fastest runs."""
     dispatch: Dispatch = "domain"
@@ -143,6 +148,8 @@ class ServingPolicy(Spec):
     """Share of drafted tokens that are right where those before them were."""
     low_precision_kv: StoragePrecision | None = None
     """Precision of the cache where weights and activations have 8 bits or fewer and nothing is said."""
+    low_precision_kv_on: tuple[str, ...] = ()
+    """Beginnings of the architectures of devices on which it is; none: on all."""
 
 
 @dataclass(frozen=True, slots=True)

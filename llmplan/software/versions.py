@@ -54,10 +54,11 @@ def choose(versions: Sequence[V], asked: str | None) -> V | None:
 
 
 def named(versions: Sequence[V], asked: str) -> V | None:
-    """The version that is called so."""
+    """The version that is called so; an image (`name:tag`) may be called by its name, where tags count otherwise."""
     wanted = asked.strip().lower()
     for one in versions:
-        if wanted in (one.version.lower(), *(word.lower() for word in one.also)):
+        names = (one.version.lower(), *(word.lower() for word in one.also))
+        if wanted in names or (":" in wanted and wanted.partition(":")[0] in names):
             return one
     return None
 

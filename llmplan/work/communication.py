@@ -8,8 +8,8 @@ from llmplan.formulas.numeric import minimum, real, where
 from llmplan.machine.links import Links, all_reduce, exchange, gather
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import Core, Layer
-from llmplan.work.elementwise import first_bank
 from llmplan.work.flow import Flow
+from llmplan.work.products import first_bank
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num

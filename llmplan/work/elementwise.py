@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.experts import routed_bytes
 from llmplan.formulas.matmul import cast_bytes
-from llmplan.formulas.numeric import real, where
+from llmplan.formulas.numeric import minimum, real, where
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.machine.kernels import GroupedCurve
 from llmplan.machine.precision import WIDE_BYTES
-from llmplan.model.model import MLP_OUT, Layer, Linear
+from llmplan.model.model import MLP_OUT, Layer
+from llmplan.work.communication import reductions
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels
-from llmplan.work.products import local_shape, rank_rows
+from llmplan.work.products import first_bank, local_shape, rank_rows
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -36,7 +37,10 @@ def elementwise_seconds(layer: Layer, flow: Flow, layout: Any, kernels: Kernels)
     dense = layer.activation_elements - expert_activations(layer)
     inside = ACTIVATION_PASSES * dense + ROTARY_PASSES * sum(core.saved_elements for core in layer.cores)
     moved = elementwise_bytes(flow.rows, outside + inside / layout.tp, kernels.passes) / kernels.stream
-    seconds = moved + small_kernels(layer) * kernels.wide.launch
+    launched: Num = small_kernels(layer)
+    if kernels.software.fused_norms:
+        launched = launched - where(layout.tp * 1.0 > 1, minimum(real(layer.norms), reductions(layer, layout)), 0.0)
+    seconds = moved + launched * kernels.wide.launch
     if bank is not None:
         rows, _ = rank_rows(bank, flow.rows, layout, kernels.software.routing_spread)
         inner = local_shape(bank, layout)[0] / _halves(layer)
@@ -58,11 +62,6 @@ def routed_seconds(rows: Num, tokens: Num, hidden: Num, inner: Num, curve: Group
     if curve.input_bytes < WIDE_BYTES and curve.cast_bandwidth == 0.0:
         moved = moved + cast_bytes(tokens * hidden + rows * inner, curve.input_bytes)
     return curve.launch + passes * moved / curve.routed_bandwidth
-
-
-def first_bank(layer: Layer) -> Linear | None:
-    """The first matrix of the routed experts, into which tokens go; None where the layer has none."""
-    return next((linear for linear in layer.linears if linear.routed), None)
 
 
 def expert_activations(layer: Layer) -> float:

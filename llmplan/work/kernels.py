@@ -41,7 +41,8 @@ class Software:
 
     routing_spread: how unevenly tokens go to experts, coefficient of variation between experts [1];
     shares_cache: whether all query heads of a group share one reading of the cache; shared_groups: if not, sizes of
-    groups that do [1]; windows: whether layers with a sliding window attend to no more than it.
+    groups that do [1]; windows: whether layers with a sliding window attend to no more than it; fused_norms: whether a
+    norm behind an all-reduce is part of its kernel.
     """
 
     attention: str = "best"
@@ -52,6 +53,7 @@ class Software:
     shares_cache: bool = True
     shared_groups: tuple[float, ...] = ()
     windows: bool = True
+    fused_norms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Kernels:
 def kernels_of(device: Device, precisions: Precisions, software: Software, numbers: Coefficients) -> Kernels:
     """The kernels of a plan."""
     sustained = device.efficiency.sustained_fraction
-    share, memory = numbers.matmul_efficiency * sustained, numbers.memory_efficiency
+    share, memory = numbers.matmul_efficiency, numbers.memory_efficiency
 
     def narrow(kind: str) -> float:
         return share * (numbers.low_precision_efficiency if kind in NARROW else 1.0)
@@ -89,14 +91,29 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
     attending = numbers.attention_efficiency * sustained
     return Kernels(
         products=product_curve(
-            device, kind, precisions.weights, share=narrow(kind), memory=memory, engine=software.engine
+            device,
+            kind,
+            precisions.weights,
+            share=narrow(kind),
+            memory=memory,
+            engine=software.engine,
+            sustained=sustained,
         ),
-        wide=product_curve(device, wide, "fp32" if wide != "bf16" else "bf16", share=share, memory=memory),
+        wide=product_curve(
+            device, wide, "fp32" if wide != "bf16" else "bf16", share=share, memory=memory, sustained=sustained
+        ),
         experts=grouped_curve(
-            device, grouped, precisions.experts, share=narrow(grouped), memory=memory, fused=software.fused_experts
+            device,
+            grouped,
+            precisions.experts,
+            share=narrow(grouped),
+            memory=memory,
+            fused=software.fused_experts,
+            engine=software.engine,
+            sustained=sustained,
         ),
         attention=attention_curve(device, cache=precisions.cache, share=attending, kernel=software.attention),
-        decode=decode_curve(device, precisions.cache, share=attending, memory=memory),
+        decode=decode_curve(device, precisions.cache, share=attending, memory=numbers.attention_efficiency),
         stream=stream_bandwidth(device),
         passes=numbers.elementwise_passes,
         cache_bytes=STORED_BYTES[precisions.cache],

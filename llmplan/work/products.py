@@ -50,6 +50,11 @@ def joined(layer: Layer) -> Iterator[tuple[Linear, ...]]:
         yield tuple(group)
 
 
+def first_bank(layer: Layer) -> Linear | None:
+    """The first matrix of the routed experts, into which tokens go; None where the layer has none."""
+    return next((linear for linear in layer.linears if linear.routed), None)
+
+
 def local_shape(linear: Linear, layout: Any) -> tuple[Num, Num]:
     """Outputs and inputs (n, k) of a matrix on one device [1]."""
     n, k = real(linear.outputs), real(linear.inputs)

@@ -255,15 +255,27 @@ class TestClosed:
     def test_littles_law(self) -> None:
         plan, work = served({}, policy=WHOLE)
         found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
-        # eight requests: ten steps of writing, and a second of reading for each (one request is replaced at a time)
-        assert found.request == pytest.approx(10 + 8)
-        assert found.requests_per_second == pytest.approx(8 / 18)
+        # eight requests: ten steps of writing, a second of reading for each (one request is replaced at a time), and
+        # half of the step that runs when a new one comes
+        assert found.request == pytest.approx(10 + 8 + 0.5)
+        assert found.requests_per_second == pytest.approx(8 / 18.5)
         assert found.requests_per_second * found.request == pytest.approx(8)
 
     def test_reading_of_others_falls_between_tokens(self) -> None:
-        plan, work = served({}, policy=WHOLE, **clock(prefill_interference=0.5))
+        plan, work = served({}, policy=WHOLE)
         found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
-        assert found.tpot == pytest.approx(1 + 0.5 * 7 / 10)
+        # seven of eighteen seconds read others: a new request finds 7/18 / (2 x 11/18) of a second of that before it
+        assert found.ttft == pytest.approx(0.5 + 7 / 22 + 1)
+        assert found.tpot == pytest.approx((10 + 7 - 7 / 22) / 10)
+
+    def test_requests_of_one_length_stay_in_step(self) -> None:
+        plan, work = served({"length_spread": "constant"}, policy=WHOLE)
+        found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
+        # all eight are read, then all are written: half of the other seven before the first token, half behind it
+        assert (found.ttft, found.tpot, found.request) == pytest.approx((1 + 3.5, (10 + 3.5) / 10, 18))
+        plan, work = served({"length_spread": "constant"})
+        mixed = closed_loop(replica(plan), work, POLICY, 8.0, 8.0)
+        assert mixed.tpot == closed_loop(replica(served({})[0]), served({})[1], POLICY, 8.0, 8.0).tpot
 
     def test_what_has_no_place_waits(self) -> None:
         plan, work = served({}, policy=WHOLE)
@@ -275,15 +287,16 @@ class TestClosed:
     def test_time_outside_the_engine(self) -> None:
         plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, stream_seconds=0.25, group_seconds=100.0))
         found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
-        assert found.request == pytest.approx(18 + 5 + 0.25 * 8)
+        assert found.request == pytest.approx(18.5 + 5 + 0.25 * 8)
         plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, group_seconds=100.0), tp=2)
-        assert closed_loop(replica(plan), work, WHOLE, 8.0, 8.0).request == pytest.approx(18 + 5 + 100)
+        assert closed_loop(replica(plan), work, WHOLE, 8.0, 8.0).request == pytest.approx(18.5 + 5 + 100)
 
     def test_mixed_steps_cost_what_they_add(self) -> None:
-        # an iteration takes a second with or without a prompt: reading is free beside writing
+        # an iteration takes a second with or without a prompt: reading others is free beside writing, and a request's
+        # own tokens take a step to be read and ten to be written
         plan, work = served({})
         found = closed_loop(replica(plan), work, POLICY, 8.0, 8.0)
-        assert found.request == pytest.approx(10, rel=1e-6)
+        assert found.request == pytest.approx(0.5 + 1 + 10, rel=1e-6)
 
 
 class TestOpen:
