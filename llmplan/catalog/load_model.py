@@ -229,13 +229,17 @@ def _parsed(cells: Mapping[str, str]) -> dict[str, Any]:
     return given
 
 
+MOST_LAYERS = 10_000
+"""More are refused when the model is checked."""
+
+
 def _without_stale_patterns(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """A row of fewer layers or other experts drops an entry's pattern that no longer fits."""
     from llmplan.model.patterns import expand
 
     for key in ("mixers", "mlps", "blocks"):
         try:
-            expand(fields.get(key) or "full", int(fields["layers"]))
+            expand(fields.get(key) or "full", min(int(fields["layers"]), MOST_LAYERS))
         except ValueError:
             fields.pop(key, None)
     if given.get("dense_layers"):

@@ -18,12 +18,21 @@ def nemotron_nas(config: Config, fields: Fields) -> Fields:
     if not isinstance(blocks, list) or len(blocks) != layers or not all(isinstance(block, dict) for block in blocks):
         config.fault(f"block_configs must be a list with one block for each of {layers} layers", "block_configs")
         return fields
-    mixers = [_nas_attention(config, block.get("attention") or {}, fields.get("heads") or 1) for block in blocks]
-    widths = [_nas_mlp(config, block.get("ffn") or {}, hidden) for block in blocks]
+    mixers = [_nas_attention(config, _part(config, block, "attention"), fields.get("heads") or 1) for block in blocks]
+    widths = [_nas_mlp(config, _part(config, block, "ffn"), hidden) for block in blocks]
     own = [word for word in mixers if ":" in word]
     usual = max(set(own), key=own.count) if own else f"full:{fields.get('heads') or 1}"
     words = ["full" if word == usual else word for word in mixers]
     return fields | {"mixers": compact(words), "mlps": compact(widths), "kv_heads": int(usual.partition(":")[2])}
+
+
+def _part(config: Config, block: dict[str, Any], name: str) -> dict[str, Any]:
+    """The attention or the MLP of a block; empty where there is none."""
+    found = block.get(name) or {}
+    if isinstance(found, dict):
+        return found
+    config.fault(f"block_configs: {name} must be an object", "block_configs")
+    return {"no_op": True}
 
 
 def _nas_attention(config: Config, block: dict[str, Any], heads: int) -> str:

@@ -91,6 +91,10 @@ def test_all_faults_at_once_with_their_lines() -> None:
         ({"model_type": "nemotron_h", "hybrid_override_pattern": "M*X-"}, "'X' is no kind of layer"),
         ({"model_type": "nemotron_h"}, "hybrid_override_pattern is missing"),
         ({"model_type": "nemotron-nas", "block_configs": [{}]}, "block_configs must be a list with one block"),
+        (
+            {"model_type": "nemotron-nas", "num_hidden_layers": 1, "block_configs": [{"attention": [1], "ffn": 2}]},
+            "attention must be an object",
+        ),
         ({"model_type": "deepseek_v3"}, "kv_lora_rank is missing"),
         (
             {"model_type": "minimax", "num_local_experts": 4, "num_experts_per_tok": 2, "attn_type_list": [0, 1, 2, 1]},

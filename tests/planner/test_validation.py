@@ -156,6 +156,10 @@ class TestRow:
         ratio = half.predicted["step_seconds"].value / whole.predicted["step_seconds"].value
         assert 0.4 < ratio < 0.65  # half the layers; embedding and head stay
 
+    def test_a_row_of_too_many_layers_is_refused_before_they_are_made(self, catalog: Catalog) -> None:
+        found = predict_row(row(layers="1000000000"), catalog)
+        assert "layers: input should be less than or equal to" in (found.skipped or "")
+
     def test_an_empty_cell_is_the_stacks_default(self, catalog: Catalog) -> None:
         said, unsaid = (predict_row(row(zero=zero), catalog) for zero in ("1", ""))
         assert catalog.stack("nemo").training.zero == 1  # type: ignore[union-attr]
