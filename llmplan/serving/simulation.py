@@ -156,29 +156,30 @@ def _run(times: _Times, arrivals: Any, places: Any, steps: Any, policy: ServingP
     most = times.decode.shape[-1] - 1
     now, tokens = np.zeros(rows), np.zeros(rows)
     passed, arrived, read, done = (np.zeros(rows, dtype=int) for _ in range(4))
-    entered, first, last = np.zeros((rows, count)), np.zeros((rows, count)), np.zeros((rows, count))
+    first, last = np.zeros((rows, count)), np.zeros((rows, count))
+    arrivals = np.hstack([arrivals, np.full((rows, 1), np.inf)])
+    entered = np.full((rows, count + 1), np.inf)  # steps that had passed when each began to write
     beside = 1 if policy.mixed_steps else 0
-    while np.any(live := done < count):
-        while np.any(new := (arrived < count) & (arrivals[row, np.minimum(arrived, count - 1)] <= now)):
+    while (live := done < count).any():
+        while (new := (coming := arrivals[row, arrived]) <= now).any():
             arrived = arrived + new
-        coming = np.where(arrived < count, arrivals[row, np.minimum(arrived, count - 1)], np.inf)
         sequences = np.minimum(read - done, most)
         waiting = np.minimum(np.minimum(arrived, done + places) * times.computed - tokens, times.most)
         reads, writes = live & (waiting > _ROUNDING), sequences > 0
         once = times.decode[deployment, sequences]
-        ends = entered[row, np.minimum(done, count - 1)] + steps - passed
+        ends = entered[row, done] + steps - passed
         jump = np.where(writes, np.minimum(ends, np.maximum(np.ceil((coming - now) / once), 1.0)), 0.0)
         idle = np.where(writes, jump * once, np.where(live, coming, now) - now)
         taken = np.where(reads, times.step(deployment, sequences, np.maximum(waiting, 1.0)), idle)
         now = np.where(live, now + taken, now)
-        passed = passed + np.where(live, np.where(reads, beside * writes, jump), 0).astype(int)
+        passed = passed + np.where(live, np.where(reads, beside * writes, jump), 0.0).astype(int)
         tokens = tokens + np.where(reads, waiting, 0.0)
         whole = np.floor(tokens / times.computed + _ROUNDING)
-        while np.any(new := read < whole):
+        while (new := read < whole).any():
             place = row[new], read[new]
             first[place], entered[place] = now[new], passed[new]
             read = read + new
-        while np.any(new := (done < read) & (passed >= entered[row, np.minimum(done, count - 1)] + steps)):
+        while (new := passed >= entered[row, done] + steps).any():
             last[row[new], done[new]] = now[new]
             done = done + new
     return first, last
