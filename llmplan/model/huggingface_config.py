@@ -85,6 +85,8 @@ class Config:
             if "hidden_size" in outer and "num_hidden_layers" in outer and "hidden_size" not in data:
                 data = {key: value for key, value in outer.items() if key not in WRAPPERS}
             data |= {key: outer[key] for key in OUTER if key in outer and data.get(key) is None}
+            if isinstance(outer.get("architectures"), list) and outer["architectures"]:
+                data["architectures"] = outer["architectures"]  # the class that is loaded (Kimi K2.5 names both)
             data |= {TIE: outer[TIE]} if isinstance(outer.get(TIE), bool) else {}
             data.setdefault("model_type", outer.get("model_type"))
         nested = data is not document.data

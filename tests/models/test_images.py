@@ -119,3 +119,20 @@ def test_a_class_of_text_alone_has_no_encoder() -> None:
 def test_a_rule_needs_its_numbers() -> None:
     with pytest.raises(ValueError, match="rule native needs min_pixels, max_pixels"):
         VisionSpec(rule="native", layers=1, hidden=64, heads=4, ffn_hidden=256, patch=14)
+
+
+def test_kimi_k25_is_read_in_the_words_of_its_release() -> None:
+    """A text part that names a class of its own, and an encoder whose keys begin with vt_."""
+    text = json.loads((HERE / "hf_configs" / "moonshotai--Kimi-K2-Instruct_config.json").read_text(encoding="utf-8"))
+    tower = {"vt_num_hidden_layers": 27, "vt_num_attention_heads": 16, "vt_hidden_size": 1152,
+             "vt_intermediate_size": 4304, "patch_size": 14, "init_pos_emb_height": 64, "init_pos_emb_width": 64,
+             "merge_kernel_size": [2, 2], "mm_hidden_size": 1152, "text_hidden_size": 7168}  # fmt: skip
+    spec = read({
+        "model_type": "kimi_k25", "architectures": ["KimiK25ForConditionalGeneration"], "text_config": text,
+        "vision_config": tower,
+    })  # fmt: skip
+    assert text["architectures"] == ["DeepseekV3ForCausalLM"]
+    assert spec.vision is not None
+    assert (spec.vision.layers, spec.vision.hidden, spec.vision.heads) == (27, 1152, 16)
+    assert cut_image(spec.vision, 1024, 1024).tokens == 37 * 37
+    assert 0.4e9 < spec.tower_parameters < 0.5e9

@@ -84,3 +84,16 @@ def test_active_parameters_of_experts() -> None:
     ends = minimax.embedding_parameters + minimax.head_parameters
     assert (minimax.active_parameters - ends) / 1e9 == pytest.approx(45.9, rel=0.01)
     assert model("mixtral-8x7b").active_parameters / 1e9 == pytest.approx(12.9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("qwen2.5-vl-3b", 3_754_622_976), ("qwen2.5-vl-7b", 8_292_166_656), ("qwen2.5-vl-32b", 33_452_718_336),
+        ("qwen2.5-vl-72b", 73_410_777_344), ("mistral-small-3.1-24b", 24_011_361_280),
+        ("llama-3.2-11b-vision", 10_670_220_835),
+    ],
+)  # fmt: skip
+def test_checkpoints_with_an_encoder_have_it_and_the_language_model(name: str, parameters: int) -> None:
+    """Totals of the checkpoints, as the Hub counts them."""
+    assert model(name).parameters + model(name).tower_parameters == parameters
