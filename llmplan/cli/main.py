@@ -13,6 +13,7 @@ gc.disable()  # what is imported lives to the end; looking for garbage in it is 
 import difflib
 import importlib
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -121,6 +122,23 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
+class TimeIsUp(BaseException):
+    """Raised when a time limit ends; no answer that is looked for on the way catches it."""
+
+
+def _limit_time(seconds: float | None) -> float | None:
+    if seconds is not None:
+        if not hasattr(signal, "setitimer"):
+            raise InputError("--time-limit: this system has no timer for it")
+
+        def stop(number: int, frame: Any) -> None:
+            raise TimeIsUp(f"no answer in {seconds:g} s (--time-limit)")
+
+        signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    return seconds
+
+
 @app.callback()
 def llmplan(
     version: Annotated[
@@ -130,6 +148,12 @@ def llmplan(
         bool, typer.Option(DEBUG, help="Show the traceback of an internal error (works anywhere).")
     ] = False,
     timings: Annotated[bool, typer.Option(TIMINGS, help="Say on stderr how long it took (works anywhere).")] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit", min=0.001, metavar="SECONDS", callback=_limit_time, help="Give up after so many seconds."
+        ),
+    ] = None,
 ) -> None:
     """Plans language models on accelerators: does it fit, how fast will it run, what holds it back."""
 
@@ -147,18 +171,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _run([argument for argument in arguments if argument not in flags], debug=DEBUG in flags)
     finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
         if TIMINGS in flags:
             wall, processor = time.perf_counter() - start, time.process_time() - worked
             typer.echo(f"timings: {wall:.3f} s, {processor:.3f} s of processor time", err=True)
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
-    if sys.stderr is None:  # closed by whoever started the program
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    if sys.stdout is None:
+    if not _can_write():
         return _complain("standard output is closed: the answer cannot be written")
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal gets '?', not a traceback
     code = INTERNAL
     try:
         said = _app(arguments)(args=arguments, prog_name="llmplan", standalone_mode=False)
@@ -173,6 +195,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
             raise
         _drop_output()  # whoever reads has enough
         code = ANSWERED
+    except TimeIsUp as error:
+        _drop_output()
+        code = _complain(str(error))
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         code = INTERRUPTED
@@ -197,6 +222,15 @@ def _app(arguments: list[str]) -> typer.Typer:
     whole = typer.Typer(cls=LazyGroup, no_args_is_help=True)
     whole.callback()(llmplan)
     return whole
+
+
+def _can_write() -> bool:
+    """Whether there is a stdout, which an ASCII terminal gets `?` on and no traceback; stderr is there in any case."""
+    if sys.stderr is None:  # closed by whoever started the program
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    return sys.stdout is not None
 
 
 def _drop_output() -> None:

@@ -113,3 +113,11 @@ def test_a_plan_that_is_written_keeps_the_mode_of_the_file(here: Path) -> None:
     (here / "usual").touch()
     assert (here / "new.yaml").stat().st_mode == (here / "usual").stat().st_mode
     assert [path.name for path in here.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_time_limit(here: Path) -> None:
+    endless = ["sweep", *PLAN, "--vary", "seq_len=1..100000+1", "--vary", "global_batch=1..100000+1", "--format", "csv"]
+    done = started(here, "--time-limit", "2", *endless, stdout=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (2, "error: no answer in 2 s (--time-limit)\n")
+    assert started(here, "--time-limit", "60", "estimate", *PLAN, stdout=subprocess.DEVNULL).returncode == 0
+    assert started(here, "--time-limit", "0", "estimate", *PLAN, stdout=subprocess.DEVNULL).returncode == 2
