@@ -79,7 +79,9 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _TRIES))
     # time of a request that is neither writing, reading nor the way (Little's law)
     wait = maximum(flight / rate - here / rate - own - moved, outside)
-    return _answer(pools, work, here, rate, wait, own + moved)
+    found = _answer(pools, work, here, rate, wait, own + moved)
+    rate = flight / found.request  # to the last digit, where `crossing` stops earlier
+    return replace(found, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens)
 
 
 def _answer(pools: Pools, work: ServingWorkload, here: Num, rate: Num, wait: Num, first: Num) -> Response:
