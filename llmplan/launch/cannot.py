@@ -11,26 +11,14 @@ from llmplan.launch.facts import words_of
 from llmplan.launch.target import Setting, Target
 from llmplan.launch.training_relations import ALL
 from llmplan.serving.plan import ServingPlan
-from llmplan.serving.targets import TARGETS
 from llmplan.setup.layout import Layout
 from llmplan.training.plan import TrainingPlan
 
-NOT_SAID = (
-    "load",
-    "batch",
-    "request_rate",
-    "input_tokens",
-    "output_tokens",
-    "length_spread",
-    "acceptance",
-    "arrival",
-    "arrival_cv",
-    "prefix_hit",
-    "lora_adapters",
-    "turns",
-    *TARGETS,
-)
-"""Words of a deployment that are of its requests, not of the engine."""
+ENGINE = (
+    "tp", "pp", "cp", "ep", "dp", "memory_fraction", "max_model_len", "max_num_seqs", "max_num_batched_tokens",
+    "block_size", "enforce_eager", "speculation", "draft_tokens", "draft_model", "prefill_devices",
+)  # fmt: skip
+"""Words of a deployment that are of its engine; the others are of its requests. Precisions are asked for apart."""
 NAMED = {"component": "model", "model_id": "model", "stage_file": "zero and what is in host memory"}
 """Facts that are no words of a plan, as a person knows them."""
 NONE = ("none", "false", "1", "0")
@@ -87,10 +75,7 @@ def _idle(name: str, words: Mapping[str, Any]) -> bool:
 def _decided(plan: Plan) -> tuple[str, ...]:
     """Words that the way it runs depends on."""
     if isinstance(plan, ServingPlan):
-        own = (*type(plan.workload).model_fields, "prefill_devices")
-        layout = ("tp", "pp", "cp", "ep", "dp")
-        derived = ("weight_precision", "activation_precision", "kv_precision")
-        return tuple(name for name in (*layout, *own) if name not in (*NOT_SAID, *derived))
+        return ENGINE
     assert isinstance(plan, TrainingPlan)
     own = tuple(name for name in type(plan.workload).model_fields if name != "tokens")
     return (*Layout.model_fields, *own)
@@ -98,7 +83,9 @@ def _decided(plan: Plan) -> tuple[str, ...]:
 
 def _derivable(target: Target) -> frozenset[str]:
     """Words that follow from the devices, which a frame or another option says."""
-    return frozenset({"dp", "global_batch"} if {"accumulation", "micro_batch"} & {*target.relations} else {"dp"})
+    return frozenset(
+        {"dp", "global_batch"} if {"accumulation", "micro_batch", "device_batch"} & {*target.relations} else {"dp"}
+    )
 
 
 def _fault(target: Target, name: str, value: Any, got: Any) -> str:

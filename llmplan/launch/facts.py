@@ -48,4 +48,6 @@ def words_of(
     kind = facts.get("workload")
     idle = () if kind is None else IDLE.get(kind, ADAPTERS)  # a framework has defaults of what is not there
     words = {name: value for name, value in words.items() if name not in idle}
+    if words.get("speculation") != "draft-model":  # a head that drafts is named by the same option
+        words.pop("draft_model", None)
     return Words(words, found.places, found.unread)

@@ -19,7 +19,7 @@ from llmplan.training.plan import TrainingPlan
 
 def facts_of(plan: Plan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
     """Words of the plan, what follows from them, and notes."""
-    facts, notes = plan.words(), list[str]()
+    facts, notes = plan.words(), [*target.notes]
     facts |= {"model_layers": plan.model.layer_count, "model_id": plan.model.name}
     if any(setting.word in ("checkpoint", "model") for setting in target.settings):
         name, known = checkpoint(plan, catalog)

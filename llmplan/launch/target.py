@@ -117,6 +117,8 @@ class Target(Spec):
     """Words that the framework decides by itself."""
     elsewhere: tuple[str, ...] = ()
     """Words that a script of the user says, and not these files."""
+    notes: tuple[str, ...] = ()
+    """What should be known before it is started."""
     cannot: dict[str, str] = {}
     """Word -> why some of its values cannot be said."""
     ignored: tuple[str, ...] = ()

@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from llmplan.answer.resolve import Plan, resolve
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
-from llmplan.launch.cannot import NOT_SAID
+from llmplan.launch.cannot import ENGINE
 from llmplan.launch.frame import framed
 from llmplan.launch.read import read_launch
 from llmplan.launch.target import Target, target, targets
 from llmplan.launch.write import launch, meant_for
 from llmplan.model.adapters import adapters_of
-from llmplan.setup.options import MONEY_WORDS, RUN_WORDS
+from llmplan.setup.options import MONEY_WORDS, RUN_WORDS, SERVING_WORDS
 from llmplan.setup.request import Request, request, requests
 from llmplan.training.plan import TrainingPlan
 
 NOT_OF_A_FRAMEWORK = {
-    *NOT_SAID, *MONEY_WORDS, *RUN_WORDS, "model", "hardware", "device_memory", "cluster", "devices_per_node", "stack",
+    *(set(SERVING_WORDS) - set(ENGINE)), *MONEY_WORDS, *RUN_WORDS,
+    "model", "hardware", "device_memory", "cluster", "devices_per_node", "stack",
     "stack_version", "limits", "tokens", "activation_precision", "weight_precision", "kv_precision",
 }  # fmt: skip
 """Words of a machine, a load, a bill; precisions stand there where they are not those of the release."""
@@ -170,9 +171,14 @@ PLAIN: dict[str, Any] = {
 def test_a_plain_plan_can_be_started_by_every_framework(name: str) -> None:
     framework = target(name)
     kind = framework.workloads[0]
-    words = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 1, "workload": kind}
-    plan = resolve(meant_for(framework, request(words)), catalog())
-    assert launch(plan, framework, catalog()).words
+    for devices in (1, 8):
+        words = {"model": "llama-3.1-8b", "hardware": "h100", "devices": devices, "workload": kind}
+        if kind == "serve":
+            words["tp"] = devices
+        if devices > 1 and framework.id == "llama.cpp":  # it has one device
+            continue
+        plan = resolve(meant_for(framework, request(words)), catalog())
+        assert launch(plan, framework, catalog()).words
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "srun", "kubernetes"])
