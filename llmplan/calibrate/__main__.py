@@ -5,6 +5,7 @@ python -m llmplan.calibrate kernels [gemm|moe|attention|collectives]
 python -m llmplan.calibrate fit                all stacks, their bands, and predictions of publications left out
 python -m llmplan.calibrate fit STACK ...      these stacks alone, drawn to the mean as it stands; bands stay
 python -m llmplan.calibrate accuracy           publications left out of the entries as they stand, and the pages
+python -m llmplan.calibrate bands              the bands from the predictions that are stored
 python -m llmplan.calibrate pages              the pages from the predictions that are stored, and the published layouts
 python -m llmplan.calibrate few                what three rows of a publication are worth to the rest of it
 """
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
         _fit_some(names)
     elif what in ("fit", "accuracy"):
         _fit_all(refit=what == "fit")
+    elif what == "bands":
+        _make_bands()
     elif what == "pages":
         _write_pages()
     elif what == "few":
@@ -61,6 +64,18 @@ def _fit_all(*, refit: bool) -> None:
     _tell_bands(found)
     if not refit:
         _write_pages()
+
+
+def _make_bands() -> None:
+    from llmplan.calibrate.study import from_stored, write_entries, write_left_out
+    from llmplan.catalog.catalog import open_catalog
+
+    catalog = open_catalog()
+    found = from_stored(catalog)
+    write_entries(found, catalog)
+    for path in write_left_out(found):
+        print(f"wrote {path}")
+    _tell_bands(found)
 
 
 def _write_pages() -> None:

@@ -87,6 +87,14 @@ def band_name(quantity: str, memory_kind: str) -> str:
     return MEMORY_BANDS.get(memory_kind, "reserved_bytes") if quantity == PEAK else quantity
 
 
+def told(band: str, distances: Sequence[str]) -> tuple[str, ...]:
+    """The distances that the error of a left-out prediction tells of.
+
+    None of memory: no coefficient moves it, so that a run is predicted alike whether its publication is seen or not.
+    """
+    return () if family_of(band) == "memory" else tuple(distances)
+
+
 def points(found: Sequence[Unseen]) -> list[Point]:
     """Errors of left-out predictions with their votes."""
     weight = votes([one.run for one in found])
@@ -94,7 +102,7 @@ def points(found: Sequence[Unseen]) -> list[Point]:
         Point(
             abs(math.log(one.predicted[name] / value)), weight[one.run.id, name],
             band := band_name(name, one.run.row.cells.get("memory_kind", "")), family_of(band), one.run.leaf[0],
-            one.distances,
+            told(band, one.distances),
         )
         for one in found for name, value in one.run.measured.items() if one.predicted.get(name, 0.0) > 0
     ]  # fmt: skip
@@ -128,6 +136,11 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
             for key, part in far.items():
                 if key[1] == name:
                     distances[key] = max(1.0, _drawn(distances.get(key, 1.0) * _quantile(part), part))
+    # Of memory no distance was told: an unknown stack errs like all stacks together, without factors of their own.
+    bare = BandModel(widths, {}, {}, {})
+    unknown = [(one.error / bare.width(one.band, "", ()), one.vote) for one in some if one.family == "memory"]
+    if unknown:
+        distances["memory", UNKNOWN_STACK] = max(1.0, _quantile(unknown))
     rows: dict[tuple[str, str], int] = defaultdict(int)
     for one in some:
         rows[one.band, one.stack] += 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from llmplan.calibrate.bands import BandModel, Point, band_name, fit_bands, points
+from llmplan.calibrate.bands import BandModel, Point, band_name, fit_bands, points, told
 from llmplan.calibrate.entries import rewrite
 from llmplan.calibrate.evaluate import Evaluator
 from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, Tree, fit
@@ -52,6 +52,22 @@ def study(catalog: Catalog, *, refit: bool) -> Study:
         start = stored(catalog, tree, scale)
         fitted = fit(problem, tree, start) if refit else fit(problem, tree, start, steps=0)
         unseen = list(left_out(runs, fitted, evaluator, scale))
+    errors = points(unseen)
+    return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
+
+
+def from_stored(catalog: Catalog) -> Study:
+    """The entries as they stand and the left-out predictions that are stored, for bands made anew."""
+    runs, dropped = load_runs(FILES, catalog)
+    scale, tree = Scale.of(numbers()), Tree.of([run.leaf for run in runs])
+    fitted = Fitted(tree, stored(catalog, tree, scale), {}, 0.0)
+    rows = {
+        row["id"]: row for path in sorted(LEFT_OUT.glob("*.json"))
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
+    }  # fmt: skip
+    unseen = [
+        Unseen(run, rows[run.id]["predicted"], tuple(rows[run.id]["distances"])) for run in runs if run.id in rows
+    ]
     errors = points(unseen)
     return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
 
@@ -154,7 +170,8 @@ def _row(one: Unseen, model: BandModel) -> dict[str, Any]:
         value = one.predicted.get(name)
         if not value:
             continue
-        width = model.width(band_name(name, run.row.cells.get("memory_kind", "")), run.leaf[0], one.distances)
+        band = band_name(name, run.row.cells.get("memory_kind", ""))
+        width = model.width(band, run.leaf[0], told(band, one.distances))
         low, high = value * math.exp(-width), value * math.exp(width)
         if name == STEP and isinstance(run.plan, TrainingPlan):
             tokens = run.plan.workload.global_batch * run.plan.workload.seq_len / run.plan.devices
