@@ -25,7 +25,8 @@ _MEMORY = {"weights_bytes": "weights", "kv_cache_bytes": "key-value cache", "act
            "overhead_bytes": "context, graphs"}  # fmt: skip
 _WEIGHTS = {"attention_bytes": "attention", "mlp_bytes": "dense MLP", "shared_experts_bytes": "shared experts",
             "routed_experts_bytes": "routed experts", "embedding_bytes": "embedding", "head_bytes": "head",
-            "encoders_bytes": "encoders", "rest_bytes": "rest"}  # fmt: skip
+            "encoders_bytes": "encoders", "rest_bytes": "rest", "draft_bytes": "draft",
+            "adapters_bytes": "adapters"}  # fmt: skip
 _TOLD = 0.005
 """Share of the weights from which a module group is named in the table."""
 
