@@ -120,7 +120,9 @@ def _subject(found: FitAnswer) -> Text:
     if _serves(found):
         load = f"{said['request_rate']:g} requests/s" if "request_rate" in said else f"{said['load']} load"
         targets = [f", {target_text(name)} at most {duration(said[name])}" for name in TARGETS if name in said]
-        work = f"{load} of {said['input_tokens']:g} tokens in and {said['output_tokens']:g} out{''.join(targets)}"
+        images = f" and {said['images']} images of {said['image_size']}" if said.get("images") else ""
+        tokens = f"{said['input_tokens']:g} tokens{images} in"
+        work = f"{load} of {tokens} and {said['output_tokens']:g} out{''.join(targets)}"
     else:
         work = f"{said['workload']}, {said['global_batch']} x {said['seq_len']} tokens a step"
     cluster = "" if _several(found, "hardware") else f" in {said['cluster']}"

@@ -115,3 +115,9 @@ def test_fit_writes_what_starts_the_best(capsys: pytest.CaptureFixture[str]) -> 
     assert code == 0
     assert "_component_: torchtune.models.llama3_1.llama3_1_8b" in out
     assert "tune run" in out
+
+
+def test_images_are_of_the_requests_and_no_option_of_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", "qwen3.5-27b", "--hardware", "h200", "--devices", "1", "--workload", "serve", "--images", "2"]
+    assert main(["launch", *words, "--stack", "vllm", "--for", "vllm"]) == 0
+    assert "vllm serve" in capsys.readouterr().out
