@@ -112,3 +112,22 @@ def test_serving_rows_are_validated(llmplan: Llmplan, here: Path) -> None:
     assert tpot["low"] < tpot["value"] < tpot["high"]
     assert second["skipped"]  # the generic stack of the tests does not serve
     assert answer["summary"]["all"]["tpot_seconds"]["rows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--lora-adapters", "8", "--lora-rank", "16"), "adapters"),
+        (("--speculation", "eagle"), "drafts"),
+        (("--speculation", "draft-model", "--draft-model", "llama-3.2-1b", "--acceptance", "0.7"), "drafts"),
+    ],
+)
+def test_the_table_names_every_group_of_weights(
+    llmplan: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.delenv("LLMPLAN_CATALOG")
+    monkeypatch.setenv("COLUMNS", "300")
+    plan = ("--model", "llama-3.1-8b", "--hardware", "h100", "--workload", "serve", "--devices", "1", "--stack", "vllm")
+    run = llmplan("estimate", *plan, *words)
+    assert run.code == 0, run.err
+    assert said in next(line for line in run.out.splitlines() if line.strip().startswith("weights"))
