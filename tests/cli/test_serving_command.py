@@ -118,8 +118,8 @@ def test_serving_rows_are_validated(llmplan: Llmplan, here: Path) -> None:
     ("words", "said"),
     [
         (("--lora-adapters", "8", "--lora-rank", "16"), "adapters"),
-        (("--speculation", "eagle"), "drafts"),
-        (("--speculation", "draft-model", "--draft-model", "llama-3.2-1b", "--acceptance", "0.7"), "drafts"),
+        (("--speculation", "eagle"), "draft"),
+        (("--speculation", "draft-model", "--draft-model", "llama-3.2-1b", "--acceptance", "0.7"), "draft"),
     ],
 )
 def test_the_table_names_every_group_of_weights(
