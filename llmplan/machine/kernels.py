@@ -135,8 +135,8 @@ def throttled(fraction: float, best: float, sustained: float) -> float:
     that a chip keeps under load [1]. A kernel that is slower than what power leaves to the best one draws less and is
     not throttled; nor is a product that leaves units idle, so `tail` shrinks with the rate.
 
-    >>> throttled(0.8, 0.8, 0.75), throttled(0.36, 0.76, 0.75), round(throttled(0.67, 0.76, 0.75), 2)
-    (0.75, 1.0, 0.85)
+    >>> [round(throttled(fraction, 0.76, 0.75), 2) for fraction in (0.76, 0.67, 0.36)]
+    [0.75, 0.85, 1.0]
     """
     return min(1.0, sustained * best / fraction)
 
