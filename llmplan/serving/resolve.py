@@ -42,6 +42,7 @@ NOT_FOR_SERVING = (
     "precision", "seq_len", "target_len", "global_batch", "optimizer", "flash_attention", "zero", "vp", "micro_batch",
     "recompute", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward", "packing",
     "method", "reference", "generation", "generation_fraction", "generation_tp",
+    "memory_reserve",
     "tokens",
     "steps", "epochs", "dataset_tokens",
 )  # fmt: skip

@@ -121,6 +121,10 @@ class PlanOptions(Spec):
     offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
     offload_parameters: bool | None = _option("Parameters, gradients and states in host memory (zero 3).", LAYOUT)
 
+    memory_reserve: Memory | None = _option(
+        "Memory of a device that stays free, beside what its driver takes (4 GiB); default none.", LAYOUT, "BYTES"
+    )
+
     workload: Workload | None = _option("What is run; default pretrain.", TRAINING)
     precision: TrainingPrecision | None = _option("Of the matrix products.", TRAINING)
     seq_len: SequenceTokens | None = _option("Tokens a sequence.", TRAINING)

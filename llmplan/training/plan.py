@@ -10,6 +10,7 @@ from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of, layers_of
 from llmplan.software.stack import TrainingRecipe
+from llmplan.units import Bytes
 from llmplan.vocabulary import (
     Count,
     Degree,
@@ -59,6 +60,8 @@ class TrainingWorkload(Spec):
     """Precision of frozen base weights (QLoRA)."""
     tokens: Annotated[float, Field(gt=0, le=1e18)] | None = None
     """Tokens of the whole run."""
+    memory_reserve: Annotated[Bytes, Field(gt=0)] | None = None
+    """Memory of a device that is to stay free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,12 @@ class TrainingPlan(Setup):
 
     workload: TrainingWorkload
     recipe: TrainingRecipe
+
+    @property
+    def usable_bytes(self) -> float:
+        """Memory of a device that a framework can have, without the reserve [bytes]."""
+        memory = self.device.memory
+        return max(0.0, memory.capacity - memory.reserved - (self.workload.memory_reserve or 0.0))
 
     @property
     def kind(self) -> WorkloadKind:

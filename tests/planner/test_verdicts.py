@@ -133,3 +133,15 @@ def test_mfu_is_model_flops_over_peak(plan: Plan) -> None:
     # one forward pass more: 4 thirds of the work where forward is a third of it, a little less as attention's
     # backward pass is 2.5 times its forward
     assert 1.28 < again.hfu / again.mfu < 4 / 3
+
+
+def test_a_reserve_is_taken_off_what_is_usable(plan: Plan) -> None:
+    """The peak is what it was; 1 GiB less than what is over is none too much, 1 GiB more is."""
+    words = plan.words()
+    free = estimate(plan)
+    over = free.usable_bytes - free.peak.value
+    assert over > GIB
+    for reserve, fits in ((over - GIB, True), (over + GIB, False)):
+        found = estimate(plan_from({**words, "memory_reserve": reserve}))
+        assert found.usable_bytes == pytest.approx(free.usable_bytes - reserve)
+        assert (found.peak.value, found.fits) == (pytest.approx(free.peak.value), fits)
