@@ -105,6 +105,11 @@ def nearest_grid(height: int, width: int, tile: int, allowed: Iterable[Grid]) ->
 
     >>> nearest_grid(1024, 1024, 448, grids(1, 12)), nearest_grid(1080, 1920, 448, grids(1, 12))
     ((3, 3), (2, 4))
+
+    Half of the pixels of 2 x 2 tiles are those of a side of 633.6:
+
+    >>> nearest_grid(633, 633, 448, grids(1, 4)), nearest_grid(634, 634, 448, grids(1, 4))
+    ((1, 1), (2, 2))
     """
     best, least = (1, 1), math.inf
     for rows, columns in allowed:
