@@ -8,7 +8,7 @@ import pytest
 
 from llmplan.answer.resolve import plan_from
 from llmplan.search.api import fit
-from llmplan.training.choose import degrees
+from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, degrees, fastest_that_fits
 from llmplan.training.estimate import estimate
 from llmplan.training.published import nearest_published
 
@@ -62,3 +62,14 @@ def test_the_nearest_published_layout_is_named() -> None:
     given = {"tp": 8, "pp": 8}
     said = plan_from({"model": "gpt3-175b", "hardware": "a100-sxm-80gb", "devices": 64, **given}).assumptions
     assert not any(sentence.startswith("published: ") for sentence in said)
+
+
+@pytest.mark.parametrize(("simpler", "tp"), [(1.0199, 1), (1.0205, 2)])
+def test_a_simpler_layout_is_taken_within_two_per_cent(simpler: float, tp: int) -> None:
+    words = {"model": "llama-3.2-1b", "hardware": "h100", "devices": 2, "pp": 1, "global_batch": 8}
+    plans = [plan_from({**words, "tp": degree}) for degree in (1, 2)]
+    seconds = {1: simpler, 2: 1.0}
+    by = LayoutEvaluator(ONE_BY_ONE.peak, lambda plan, batch: seconds[plan.layout.tp])
+    found, fits = fastest_that_fits(plans, 8, by)  # type: ignore[arg-type]
+    assert fits
+    assert found.layout.tp == tp
