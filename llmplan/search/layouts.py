@@ -8,35 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.setup.layout import RECOMPUTE, Layout
+from llmplan.setup.layout import RECOMPUTE, Layout, LayoutArrays
 
 ROWS = ("tp", "pp", "vp", "cp", "ep", "dp", "micro_batch")
 
 
 @dataclass(frozen=True, slots=True)
-class Layouts:
+class Layouts(LayoutArrays):
     """Layouts as open axes: degrees run along the last axis, the rest along one axis each, and all broadcast.
 
     Kernels depend on the degrees alone, so they are computed once for all of zero x recompute x ...: only the
     last sums run over every layout. Shape: (offload, zero, sequence_parallel, recompute, rows).
     """
-
-    tp: Any
-    pp: Any
-    vp: Any
-    cp: Any
-    ep: Any
-    dp: Any
-    zero: Any
-    sequence_parallel: Any
-    micro_batch: Any
-    recompute: Any
-    offload_optimizer: Any
-
-    @property
-    def devices(self) -> Any:
-        """Devices that each layout takes [1], along the rows."""
-        return self.tp * self.pp * self.cp * self.dp
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ The words are those of the command line, the plan file, the CSV columns and the 
 (kebab-case on the command line).
 """
 
-from typing import Annotated, get_args
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
@@ -46,4 +47,26 @@ class Layout(Spec):
     @property
     def devices(self) -> int:
         """Devices that it takes [1]."""
+        return self.tp * self.pp * self.cp * self.dp
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutArrays:
+    """Many layouts: the fields of `Layout`, each an array; the formulas take them as they take one."""
+
+    tp: Any
+    pp: Any
+    vp: Any
+    cp: Any
+    ep: Any
+    dp: Any
+    zero: Any
+    micro_batch: Any
+    sequence_parallel: Any
+    offload_optimizer: Any
+    recompute: Any
+
+    @property
+    def devices(self) -> Any:
+        """Devices that each layout takes [1]."""
         return self.tp * self.pp * self.cp * self.dp

@@ -7,10 +7,11 @@ and what comes out is equal to the last digit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmplan.formulas.numeric import real
+from llmplan.setup.layout import LayoutArrays
 from llmplan.software.band import Interval
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
 from llmplan.training.estimate import TrainingEstimate, TrainingFigures, estimate, estimate_of, figures_of
@@ -32,28 +33,6 @@ ROWS = 8192
 LENGTHS = ("seq_len", "global_batch")
 """Words of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
 _SHARED = tuple(name for name in TrainingWorkload.model_fields if name not in (*LENGTHS, "tokens"))
-
-
-@dataclass(frozen=True, slots=True)
-class LayoutColumns:
-    """Layouts of many plans, with the names of `Layout`, each an array (plans)."""
-
-    tp: Any
-    pp: Any
-    vp: Any
-    cp: Any
-    ep: Any
-    dp: Any
-    zero: Any
-    micro_batch: Any
-    sequence_parallel: Any
-    offload_optimizer: Any
-    recompute: Any
-
-    @property
-    def devices(self) -> Any:
-        """Devices that each layout takes [1]."""
-        return self.tp * self.pp * self.cp * self.dp
 
 
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
@@ -119,10 +98,10 @@ def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = Non
     def numbers(names: tuple[str, ...], things: list[Any]) -> NDArray[np.float64]:
         return np.array([[getattr(thing, name) for name in names] for thing in things], dtype=float).T
 
-    layouts, names = [plan.layout for plan in plans], tuple(field.name for field in fields(LayoutColumns))
+    layouts, names = [plan.layout for plan in plans], tuple(field.name for field in fields(LayoutArrays))
     flags = np.array([(one.sequence_parallel, one.offload_optimizer) for one in layouts]).T
     columns = [*numbers(names[:-3], layouts), *flags, np.array([one.recompute for one in layouts])]
-    rows = LayoutColumns(**dict(zip(names, columns, strict=True)))
+    rows = LayoutArrays(**dict(zip(names, columns, strict=True)))
     lengths = dict(zip(LENGTHS, numbers(LENGTHS, [plan.workload for plan in plans]), strict=True))
     if batches is not None:
         lengths["global_batch"] = np.array(batches, dtype=float)
