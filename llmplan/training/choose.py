@@ -146,7 +146,7 @@ class _Verdicts:
 def _offer(found: _Verdicts, plans: Iterable[TrainingPlan]) -> None:
     """Offers plans of one tp and pp until nothing could be gained: the first choice of all that is left open."""
     first = True
-    for (_, _), rungs in groupby(plans, key=lambda plan: (plan.layout.zero, plan.layout.micro_batch)):
+    for _, rungs in groupby(plans, key=lambda plan: (plan.layout.zero, plan.layout.micro_batch)):
         for step, plan in enumerate(rungs):
             if found.offer(plan) == "fits":
                 if first and step == 0:
