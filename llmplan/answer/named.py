@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from llmplan.catalog.catalog import Catalog, EntryT
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.entries import EntryT
 from llmplan.formulas.traced import leaf, remembers
 from llmplan.machine.hardware import PriceList
 from llmplan.setup.plan import Setup

@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmplan.catalog.catalog import BY_KIND, GENERIC, read_entry
+from llmplan.catalog.entries import read_entry
+from llmplan.catalog.inheritance import BY_KIND, GENERIC
 from llmplan.files import builtin
 from llmplan.serving.resolve import POLICY_OPTIONS, size_of
 from llmplan.setup.options import PlanOptions

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from llmplan.answer.impossible import impossible
 from llmplan.answer.many import estimates
 from llmplan.answer.rows import Row, row_plan
-from llmplan.catalog.catalog import GENERIC
+from llmplan.catalog.inheritance import GENERIC
 from llmplan.errors import InputError
 from llmplan.software.band import Interval
 from llmplan.training.estimate import TrainingEstimate

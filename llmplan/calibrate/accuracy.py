@@ -14,7 +14,8 @@ from llmplan.answer.validate import Result, Score, score, validate
 from llmplan.calibrate.runs import FILES, PEAK, RATE
 from llmplan.calibrate.scoring import ranking
 from llmplan.calibrate.study import LEFT_OUT
-from llmplan.catalog.catalog import Catalog, numbers, open_catalog
+from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.catalog.inheritance import numbers
 from llmplan.software.band import Interval
 from llmplan.software.distance import DISTANCES, bits_of
 

@@ -18,7 +18,8 @@ from llmplan.calibrate.own import fit_own
 from llmplan.calibrate.runs import FILES, STEP, Run, load_runs, predict, votes
 from llmplan.calibrate.scale import Scale, weighted_quantile
 from llmplan.calibrate.study import stored
-from llmplan.catalog.catalog import Catalog, numbers
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.inheritance import numbers
 
 GIVEN = 3
 """Rows of a publication and stack that are given."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from llmplan.calibrate import microbenchmarks
 from llmplan.calibrate.cases import Array, Case, Range, alone
-from llmplan.catalog import catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.attention import attention_flops
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import wide_peak
@@ -52,10 +52,10 @@ def cases(folder: Path = microbenchmarks.FOLDER) -> list[Case]:
     """Prefill in 16 bits, decoding by precision of the cache, of each device."""
     found = []
     for (hardware, cache), data in sorted(microbenchmarks.attention("context_attention", folder).items()):
-        case = _prefill(alone(catalog.device(hardware)), cache, Rows(*data))
+        case = _prefill(alone(open_catalog().device(hardware)), cache, Rows(*data))
         found += [case] if case else []
     return found + [
-        _decode(alone(catalog.device(hardware)), cache, Rows(*data))
+        _decode(alone(open_catalog().device(hardware)), cache, Rows(*data))
         for (hardware, cache), data in sorted(microbenchmarks.attention("generation_attention", folder).items())
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmplan.calibrate import microbenchmarks
 from llmplan.calibrate.cases import Array, Case, Key, Range
-from llmplan.catalog import catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device
 from llmplan.machine.links import ONE_DOMAIN, Links, all_reduce, exchange, gather, links_of, with_algorithms
@@ -37,7 +37,7 @@ def cases(folder: Path = microbenchmarks.FOLDER) -> list[Case]:
     measured = microbenchmarks.collectives(folder)
     found = []
     for hardware in sorted({hardware for hardware, _ in measured}):
-        device = catalog.device(hardware)
+        device = open_catalog().device(hardware)
         rows = {name: data for (at, name), data in measured.items() if at == hardware}
         switched = "switch" in device.efficiency.collectives
         rings = RINGS if switched else (*RINGS, "nccl all_reduce")
@@ -70,7 +70,7 @@ def _case(
         if not kept.all():
             dropped.append(f"{np.sum(~kept)} rows above {most / 2**20:.0f} MiB, which NCCL reduces")
         read.append((group[kept], size[kept], seconds[kept], operation))
-    cluster = catalog.cluster(device.cluster or "")
+    cluster = open_catalog().cluster(device.cluster or "")
 
     def predict(at: Device) -> Array:
         links = links_of(at, cluster)

@@ -13,7 +13,7 @@ from llmplan.calibrate import microbenchmarks
 from llmplan.calibrate.cases import Array, Case, Key, Range, class_weights
 from llmplan.calibrate.microbenchmarks import ExpertLayer
 from llmplan.calibrate.routing import busiest
-from llmplan.catalog import catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.experts import busiest_rank, touched_experts
 from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device
@@ -64,7 +64,7 @@ def cases(folder: Path = microbenchmarks.FOLDER, *, closed: bool = False) -> lis
     found = []
     for (hardware, kind), measured in sorted(groups.items()):
         layers = [layer for layer in measured if not closed or layer.routing != "balanced"]
-        device, seconds = catalog.device(hardware), np.array([layer.seconds for layer in layers])
+        device, seconds = open_catalog().device(hardware), np.array([layer.seconds for layer in layers])
         at = _arrays(layers, by_id=hardware.startswith("a100"), whole=kind == "w4a16_mxfp4")
         rows, touched = _routed(at) if closed else (at.rows, at.touched)
         classes = {name: (at.tokens >= low) & (at.tokens <= high) for name, (low, high) in CLASSES.items()}
@@ -78,7 +78,7 @@ def cases(folder: Path = microbenchmarks.FOLDER, *, closed: bool = False) -> lis
 
 
 def _numbers(hardware: str, kind: str) -> tuple[dict[Key, Range], dict[Key, float | bool]]:
-    own = kind in catalog.device(hardware).efficiency.engine_grouped_matmul
+    own = kind in open_catalog().device(hardware).efficiency.engine_grouped_matmul
     section = "engine_grouped_matmul" if own else "grouped_matmul"
     free = {(section, kind, name): one for name, one in _RANGES.items()}
     fixed: dict[Key, float | bool] = {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from llmplan.calibrate import microbenchmarks
 from llmplan.calibrate.cases import Array, Case, Key, Range, class_weights
-from llmplan.catalog import catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.matmul import matmul_flops
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import peak_flops, product_curve
@@ -31,7 +31,7 @@ def cases(folder: Path = microbenchmarks.FOLDER) -> list[Case]:
     """One case for each device and kind that was measured."""
     found = []
     for (hardware, kind), rows in sorted(microbenchmarks.products(folder).items()):
-        device = catalog.device(hardware)
+        device = open_catalog().device(hardware)
         m, n, k, seconds = rows
         seconds = best_of_more_rows(m, n, k, seconds)
         # no product is faster than the fastest measured: the curve's end is no extrapolation

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llmplan.catalog.catalog import normal
+from llmplan.catalog.entries import normal
 
 FOLDER = Path("hardware_catalog/microbenchmarks")
 PRECISIONS = {"bfloat16": "bf16", "half": "fp16"}

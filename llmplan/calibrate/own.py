@@ -21,7 +21,9 @@ from llmplan.calibrate.fit import Fitted, Leaf, Problem, Tree, fit
 from llmplan.calibrate.further import further_run
 from llmplan.calibrate.runs import Dropped, Run, load_runs, predict, still
 from llmplan.calibrate.scale import Scale, weighted_quantile
-from llmplan.catalog.catalog import ALIASES, GENERIC, ID, Catalog, normal, numbers
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.entries import ALIASES, ID, normal
+from llmplan.catalog.inheritance import GENERIC, numbers
 from llmplan.errors import Fault, InputError
 from llmplan.software.band import NO_BAND, Band
 from llmplan.software.coefficients import NAMES, Coefficients

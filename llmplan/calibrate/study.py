@@ -19,7 +19,8 @@ from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, Tree, fit
 from llmplan.calibrate.left_out import Unseen, left_out
 from llmplan.calibrate.runs import FILES, RATE, STEP, Dropped, Run, load_runs
 from llmplan.calibrate.scale import Scale
-from llmplan.catalog.catalog import Catalog, numbers
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.inheritance import numbers
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import Measured
 from llmplan.training.plan import TrainingPlan

@@ -11,60 +11,41 @@ the built-in catalogue. The first folder that knows a name wins.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel
-
-from llmplan.errors import Fault, InputError, did_you_mean
-from llmplan.files import Document, builtin, read_documents
-from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
+from llmplan.catalog.entries import (
+    ALIASES,
+    ID,
+    KINDS,
+    SHOWN,
+    EntryT,
+    collect_aliases,
+    entry_files,
+    is_file,
+    load,
+    normal,
+    printable,
+    read_entry,
+    read_index,
+)
+from llmplan.catalog.inheritance import filled_efficiency, stack_document
+from llmplan.errors import InputError, did_you_mean
+from llmplan.files import Document, builtin
+from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.schema import check
-from llmplan.software.coefficients import NAMES, Number
 from llmplan.software.stack import Stack
 
-# kind (a folder) -> what a person calls one of it
-KINDS = {
-    "devices": "hardware",
-    "clusters": "cluster",
-    "stacks": "stack",
-    "prices": "price list",
-    "models": "model",
-}
-GENERIC = "generic"
-"""Id of the stack that serves when none is named: the mean over all."""
 ENVIRONMENT = "LLMPLAN_CATALOG"
-ALIASES = "aliases"
 NAME_RULES = "names"
-SHOWN = 80  # characters of a wrong name that an error repeats
-ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}\Z")
-"""An id is a file name and nothing else: no separator, no leading dot, no NUL."""
-
 if TYPE_CHECKING:
     from llmplan.catalog.instances import InstanceTable, Rented
     from llmplan.catalog.names import NameRules
 
-NAMES_SET = frozenset(NAMES)
-_OWN = ("name", "aliases", "versions", "parent", "notes", "fitted_on")
-"""Keys of a stack that it never takes from its parent."""
-BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin(field.annotation) is dict}
-"""Tables of an efficiency whose rows are taken from a like device one by one."""
-
-EntryT = TypeVar("EntryT", bound=BaseModel)
 T = TypeVar("T")
-
-
-def normal(name: str) -> str:
-    """A name as ids are written: lower case, `-` for spaces and `_`.
-
-    >>> normal(" H100 SXM_80GB")
-    'h100-sxm-80gb'
-    """
-    return re.sub(r"[\s_]+", "-", name.strip().lower())
 
 
 @dataclass(frozen=True)
@@ -111,7 +92,7 @@ class Catalog:
         wanted = normal(name)
         for directory in self.directories(kind):
             path = directory / f"{wanted}.yaml"
-            if ID.match(wanted) and wanted != ALIASES and _is_file(path):
+            if ID.match(wanted) and wanted != ALIASES and is_file(path):
                 return path
             target = self.aliases(directory).get(wanted)
             if target is not None:
@@ -174,7 +155,7 @@ class Catalog:
         key = ("aliases", directory)
         if key not in self._read:
             index = directory / f"{ALIASES}.yaml"
-            self._read[key] = read_index(index) if _is_file(index) else collect_aliases(directory)
+            self._read[key] = read_index(index) if is_file(index) else collect_aliases(directory)
         result: dict[str, str] = self._read[key]
         return result
 
@@ -197,28 +178,10 @@ class Catalog:
 
         def filled() -> Device:
             device = self._entry_at(path, Device)
-            return device.model_copy(update={"efficiency": self._efficiency(device, (device.id,))})
+            efficiency = filled_efficiency(device, lambda like: self._entry("devices", like, Device))
+            return device.model_copy(update={"efficiency": efficiency})
 
         return self.once(("device", path), filled)
-
-    def _efficiency(self, device: Device, seen: tuple[str, ...]) -> Efficiency:
-        own = device.efficiency
-        if own.like is None:
-            other = self._kind_efficiency(device.kind)
-        elif own.like in seen:
-            raise InputError(f"devices {' -> '.join((*seen, own.like))} are measured like each other")
-        else:
-            other = self._efficiency(self._entry("devices", own.like, Device), (*seen, own.like))
-        filled = {name: getattr(own, name) for name in own.model_fields_set}
-        for name in BY_KIND & filled.keys():
-            filled[name] = {**getattr(other, name), **filled[name]}
-        return other.model_copy(update=filled)
-
-    def _kind_efficiency(self, kind: str) -> Efficiency:
-        path = builtin() / "efficiency.yaml"
-        document = self.once(path, lambda: read_entry(path))
-        part = Document(document.data[kind], document.file, {(): document.line((kind,)) or 1})
-        return self.once((path, kind), lambda: check(part, Efficiency))
 
     def cluster(self, name: str) -> Cluster:
         """The cluster that `name` means."""
@@ -227,33 +190,11 @@ class Catalog:
     def stack(self, name: str) -> Stack:
         """The software stack that `name` means, what it leaves out filled up from its parents."""
         path = self.find("stacks", name)
-        return self.once(
-            path, lambda: check(self._stack_document(path, ()), Stack).model_copy(update={"id": path.stem})
-        )
 
-    def _stack_document(self, path: Path, below: tuple[str, ...]) -> Document:
-        """An entry's data with the keys and the fitted numbers that it leaves out; below: what leads to it."""
-        document = read_entry(path)
-        if not isinstance(document.data, dict) or not isinstance(fitted := document.data.get("fitted") or {}, dict):
-            return document
-        chain, parent = (*below, path.stem), document.data.get("parent")
-        if isinstance(parent, str):
-            if parent in chain:
-                raise InputError(Fault(f"stacks {' -> '.join((*chain, parent))} are parents of each other", str(path)))
-            above = self._stack_document(self.find("stacks", parent), chain).data
-        elif fitted.keys() >= NAMES_SET:  # complete: no further file is opened
-            return document
-        else:
-            above = {"fitted": self._parent_numbers(path)}
-        kept = {name: value for name, value in above.items() if name not in _OWN}
-        filled = {**kept, **document.data, "fitted": {**above["fitted"], **fitted}}
-        return Document(filled, document.file, document.lines)
+        def filled() -> Stack:
+            return check(stack_document(path, partial(self.find, "stacks")), Stack).model_copy(update={"id": path.stem})
 
-    def _parent_numbers(self, path: Path) -> dict[str, float]:
-        """The mean over all stacks; the priors of their meanings where that lacks a number, or is asked for itself."""
-        priors = {name: item.prior for name, item in numbers().items()}
-        generic = self.find("stacks", GENERIC)
-        return priors if path == generic else priors | self._stack_document(generic, ()).data["fitted"]
+        return self.once(path, filled)
 
     def prices(self) -> tuple[PriceList, ...]:
         """All price lists; one of the user replaces the built-in one of the same id."""
@@ -266,7 +207,7 @@ class Catalog:
 
     def table_file(self, name: str) -> Path:
         """The file of a table."""
-        own = [path for folder in self.folders if _is_file(path := folder / f"{name}.yaml")]
+        own = [path for folder in self.folders if is_file(path := folder / f"{name}.yaml")]
         return [*own, builtin() / f"{name}.yaml"][0]
 
     def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
@@ -274,44 +215,6 @@ class Catalog:
 
     def _entry_at(self, path: Path, spec: type[EntryT]) -> EntryT:
         return self.once(path, lambda: load(path, spec))
-
-
-def load(path: Path, spec: type[EntryT]) -> EntryT:
-    """One file as one checked entry with its id; an InputError with every fault and its line."""
-    return check(read_entry(path), spec).model_copy(update={"id": path.stem})
-
-
-def read_entry(path: Path) -> Document:
-    """The one document of an entry's file."""
-    documents = read_documents(path)
-    if len(documents) != 1:
-        raise InputError(Fault("is empty" if not documents else "holds more than one entry", str(path)))
-    return documents[0]
-
-
-def entry_files(directory: Path) -> list[Path]:
-    """Files of a directory that are entries, sorted; none where there is no directory."""
-    try:
-        names = sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise InputError(Fault(f"cannot be read: {error.strerror}", str(directory))) from None
-    return [directory / name for name in names if name.endswith(".yaml") and name != f"{ALIASES}.yaml"]
-
-
-def collect_aliases(directory: Path) -> dict[str, str]:
-    """Alias to id as the entries of a directory themselves say; an InputError if two claim one."""
-    found: dict[str, str] = {}
-    for path in entry_files(directory):
-        document = read_entry(path)
-        aliases = document.data.get("aliases", []) if isinstance(document.data, dict) else []
-        for alias in aliases if isinstance(aliases, list) else []:
-            name = normal(str(alias))
-            if found.setdefault(name, path.stem) != path.stem:
-                message = f"alias {name!r} is already one of {found[name]}"
-                raise InputError(Fault(message, document.file, document.line(("aliases",))))
-    return dict(sorted(found.items()))
 
 
 def open_catalog(extra: Iterable[Path | str] = ()) -> Catalog:
@@ -341,70 +244,3 @@ def user_folder() -> Path:
     """The catalogue folder of the user, which every command reads; it need not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return Path(base) / "llmplan" / "catalog"
-
-
-def read_index(path: Path) -> dict[str, str]:
-    """Alias to id as an `aliases.yaml` says; an InputError if it names what cannot be an id."""
-    document = read_entry(path)
-    data = document.data if isinstance(document.data, dict) else {}
-    wrong = [alias for alias, target in data.items() if not (isinstance(target, str) and ID.match(target))]
-    if wrong or not isinstance(document.data, dict):
-        message = f"alias {wrong[0]!r} names no id" if wrong else "is not a mapping of alias to id"
-        raise InputError(Fault(message, document.file, document.line(tuple(wrong[:1]))))
-    return data
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long for the file system, a NUL
-        return False
-
-
-def printable(text: str) -> str:
-    """Text that is safe on a terminal: what does not print is written as an escape."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def device(name: str) -> Device:
-    """The device that `name` means in the default catalogue."""
-    return open_catalog().device(name)
-
-
-def cluster(name: str) -> Cluster:
-    """The cluster that `name` means in the default catalogue."""
-    return open_catalog().cluster(name)
-
-
-def stack(name: str) -> Stack:
-    """The stack that `name` means in the default catalogue."""
-    return open_catalog().stack(name)
-
-
-def prices() -> tuple[PriceList, ...]:
-    """All price lists of the default catalogue."""
-    return open_catalog().prices()
-
-
-def entry_document(kind: str, name: str) -> Document:
-    """The parsed file of one entry of the default catalogue (models are read this way)."""
-    return open_catalog().entry_document(kind, name)
-
-
-def ids(kind: str) -> list[str]:
-    """Ids of all entries of a kind in the default catalogue, sorted."""
-    return open_catalog().ids(kind)
-
-
-@lru_cache(maxsize=1)
-def numbers() -> dict[str, Number]:
-    """What the fitted coefficients of stacks mean, by name."""
-    document = read_entry(builtin() / "numbers.yaml")
-    items = document.data if isinstance(document.data, dict) else {}
-    return {name: check(Document(item, document.file, {(): document.line((name,)) or 1}), Number)
-            for name, item in items.items()}  # fmt: skip
-
-
-def find(kind: str, name: str) -> Path:
-    """The file of an entry of the default catalogue, by id or alias."""
-    return open_catalog().find(kind, name)

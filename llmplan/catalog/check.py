@@ -14,17 +14,8 @@ from typing import TypeVar, get_args
 
 from pydantic import BaseModel
 
-from llmplan.catalog.catalog import (
-    ALIASES,
-    ID,
-    KINDS,
-    Catalog,
-    collect_aliases,
-    entry_files,
-    normal,
-    read_entry,
-    read_index,
-)
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.entries import ALIASES, ID, KINDS, collect_aliases, entry_files, normal, read_entry, read_index
 from llmplan.catalog.lint import (
     LinkRate,
     LinkTable,

@@ -61,7 +61,7 @@ def _by_name(text: str, catalog: Catalog, *, download: bool) -> Found:
 
 def _unknown(text: str, catalog: Catalog) -> InputError:
     """What to do about a name that nothing knows."""
-    from llmplan.catalog.catalog import SHOWN, printable
+    from llmplan.catalog.entries import SHOWN, printable
 
     hint = catalog.near("models", text.rpartition("/")[2])
     if not REPOSITORY.match(text):

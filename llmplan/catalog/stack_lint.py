@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from llmplan.catalog.catalog import numbers
+from llmplan.catalog.inheritance import numbers
 from llmplan.files import Path_
 from llmplan.software.stack import Stack
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from llmplan.catalog.catalog import KINDS, SHOWN, Catalog, normal, open_catalog, printable
+from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.catalog.entries import KINDS, SHOWN, normal, printable
 from llmplan.cli.help import HelpedCommand
 from llmplan.errors import InputError, did_you_mean
 from llmplan.files import builtin
@@ -126,7 +127,8 @@ def import_prices(
     """
     from datetime import UTC, datetime
 
-    from llmplan.catalog.catalog import ID, user_folder
+    from llmplan.catalog.catalog import user_folder
+    from llmplan.catalog.entries import ID
     from llmplan.catalog.skypilot import SkyNames, read_prices
     from llmplan.files import to_yaml, write_text
 

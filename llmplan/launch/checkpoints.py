@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from llmplan.answer.resolve import Plan
-from llmplan.catalog.catalog import Catalog, read_entry
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.entries import read_entry
 from llmplan.files import builtin
 
 

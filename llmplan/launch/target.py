@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from llmplan.catalog.catalog import entry_files, normal, read_entry
+from llmplan.catalog.entries import entry_files, normal, read_entry
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import builtin
 from llmplan.launch.relations import DERIVED, RELATIONS

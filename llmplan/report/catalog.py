@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmplan.catalog.catalog import Catalog, numbers
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.inheritance import numbers
 from llmplan.files import Document
 from llmplan.formatting import binary, decimal, duration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from llmplan.catalog.catalog import SHOWN, normal
+from llmplan.catalog.entries import SHOWN, normal
 from llmplan.errors import InputError
 from llmplan.setup.draft import Draft
 

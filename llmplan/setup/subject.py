@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from llmplan.catalog.catalog import GENERIC, Catalog
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.inheritance import GENERIC
 from llmplan.catalog.load_model import find_model
 from llmplan.errors import InputError
 from llmplan.files import Document

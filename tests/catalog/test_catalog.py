@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.catalog import catalog
+from llmplan.catalog import entries
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.files import Document, builtin, read_documents
@@ -32,27 +32,27 @@ def user_folder(root: Path, entry: str, **changes: str) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", catalog.ids("devices"))
+@pytest.mark.parametrize("name", open_catalog().ids("devices"))
 def test_every_device_loads(name: str) -> None:
-    device = catalog.device(name)
+    device = open_catalog().device(name)
     assert device.id == name
     assert device.memory.reserved < device.memory.capacity
     assert all(rate > 0 for rate in device.peak.values())
 
 
-@pytest.mark.parametrize("name", catalog.ids("clusters"))
+@pytest.mark.parametrize("name", open_catalog().ids("clusters"))
 def test_every_cluster_loads(name: str) -> None:
-    assert catalog.cluster(name).id == name
+    assert open_catalog().cluster(name).id == name
 
 
-@pytest.mark.parametrize("name", catalog.ids("stacks"))
+@pytest.mark.parametrize("name", open_catalog().ids("stacks"))
 def test_every_stack_loads(name: str) -> None:
-    assert catalog.stack(name).id == name
+    assert open_catalog().stack(name).id == name
 
 
 def test_every_price_names_a_known_device() -> None:
-    devices = set(catalog.ids("devices"))
-    prices = [price for prices in catalog.prices() for price in prices.prices]
+    devices = set(open_catalog().ids("devices"))
+    prices = [price for prices in open_catalog().prices() for price in prices.prices]
     assert prices
     assert {price.device for price in prices} <= devices
 
@@ -73,11 +73,11 @@ def test_every_price_names_a_known_device() -> None:
     ],
 )
 def test_aliases_and_loose_spelling(alias: str, expected: str) -> None:
-    assert catalog.device(alias).id == expected
+    assert open_catalog().device(alias).id == expected
 
 
 def test_si_units_of_a_known_device() -> None:
-    device = catalog.device("h100")
+    device = open_catalog().device("h100")
     assert device.memory.capacity == 80 * 2**30
     assert device.memory.bandwidth == 3.35e12
     assert device.peak["bf16"] == 989.4e12
@@ -91,7 +91,7 @@ def test_an_id_opens_its_own_file_only(monkeypatch: pytest.MonkeyPatch) -> None:
         opened.append(path.stem)
         return read_documents(path)
 
-    monkeypatch.setattr(catalog, "read_documents", record)
+    monkeypatch.setattr(entries, "read_documents", record)
     Catalog(()).find("devices", "h100-sxm-80gb")
     assert opened == []
     Catalog(()).find("devices", "h100")
@@ -106,7 +106,7 @@ def test_a_folder_of_the_user_overrides_by_id(tmp_path: Path) -> None:
     assert mine.device("h100-sxm-80gb").name == "Mine"
     assert mine.device("h100").name == "Mine"
     assert mine.device("a100").id == "a100-sxm-80gb"
-    assert catalog.device("h100").name != "Mine"
+    assert open_catalog().device("h100").name != "Mine"
 
 
 def test_order_of_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,12 +114,12 @@ def test_order_of_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     config = user_folder(tmp_path / "xdg" / "llmplan" / "catalog", "x1", name="config")
     assert config.is_dir()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    assert catalog.device("x1").name == "config"
+    assert open_catalog().device("x1").name == "config"
     monkeypatch.setenv("LLMPLAN_CATALOG", f"{folders['first']}:{folders['second']}")
-    assert catalog.device("x1").name == "first"
+    assert open_catalog().device("x1").name == "first"
     assert open_catalog([folders["option"]]).device("x1").name == "option"
     shutil.rmtree(folders["first"] / "devices")
-    assert catalog.device("x1").name == "second"
+    assert open_catalog().device("x1").name == "second"
 
 
 def test_new_entries_and_aliases_of_the_user_are_found(tmp_path: Path) -> None:
@@ -154,14 +154,14 @@ def test_a_missing_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         open_catalog([tmp_path / "nowhere"])
     monkeypatch.setenv("LLMPLAN_CATALOG", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="LLMPLAN_CATALOG: no such folder"):
-        catalog.device("h100")
+        open_catalog().device("h100")
 
 
 def test_did_you_mean() -> None:
     with pytest.raises(InputError, match=r'unknown hardware "h10"; did you mean h100 .*`llmplan catalog list` shows'):
-        catalog.device("h10")
+        open_catalog().device("h10")
     with pytest.raises(InputError, match=r'unknown cluster "dgx-h10"; did you mean dgx-h100.*list clusters` shows'):
-        catalog.cluster("dgx-h10")
+        open_catalog().cluster("dgx-h10")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_did_you_mean() -> None:
 )
 def test_hostile_names_are_only_unknown(name: str) -> None:
     with pytest.raises(InputError) as caught:
-        catalog.device(name)
+        open_catalog().device(name)
     message = str(caught.value)
     assert message.startswith("unknown hardware")
     assert len(message) < 300
@@ -186,9 +186,9 @@ def test_a_hostile_index_cannot_leave_its_folder(tmp_path: Path) -> None:
 
 def test_what_cannot_be_planned_says_why() -> None:
     """FPGAs and the Hanguang say themselves that they cannot be planned on."""
-    refused = {name for name in catalog.ids("devices") if not catalog.device(name).plannable}
+    refused = {name for name in open_catalog().ids("devices") if not open_catalog().device(name).plannable}
     assert {"alveo-u280", "alveo-v80", "hanguang-800"} <= refused
-    assert all(catalog.device(name).why_not_plannable for name in refused)
+    assert all(open_catalog().device(name).why_not_plannable for name in refused)
 
 
 def test_wheels_carry_the_catalogue_without_what_it_was_fitted_on() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.catalog.catalog import KINDS, Catalog, collect_aliases, read_index
+from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.check import check_catalog, write_aliases
+from llmplan.catalog.entries import KINDS, collect_aliases, read_index
 from llmplan.errors import Fault
 from llmplan.files import builtin
 

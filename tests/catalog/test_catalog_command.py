@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmplan.catalog.catalog import KINDS
+from llmplan.catalog.entries import KINDS
 from llmplan.cli.catalog import app
 from llmplan.errors import InputError
 from llmplan.files import builtin

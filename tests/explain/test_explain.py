@@ -23,7 +23,8 @@ from llmplan.answer.formula_text import formula_text
 from llmplan.answer.recording import recorded
 from llmplan.answer.resolve import plan_from
 from llmplan.answer.terms import Figures, terms_named, terms_of
-from llmplan.catalog.catalog import open_catalog, read_entry
+from llmplan.catalog.catalog import open_catalog
+from llmplan.catalog.entries import read_entry
 from llmplan.formulas import numeric
 from llmplan.serving.resolve import POLICY_OPTIONS
 from llmplan.setup.codes import CODES

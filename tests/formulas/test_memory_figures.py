@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmplan.catalog.catalog import read_entry
+from llmplan.catalog.entries import read_entry
 from llmplan.files import builtin
 from llmplan.formulas.activations import layer_activation_bytes, logits_bytes, score_bytes
 from llmplan.formulas.pipeline import micro_batches_in_flight, stage_layers

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from llmplan.catalog import catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import (
     attention_curve,
@@ -23,7 +23,7 @@ from llmplan.machine.links import links_of
 from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.work.products import grouped_product, plain_product
 
-DEVICES = [name for name in catalog.ids("devices") if catalog.device(name).plannable]
+DEVICES = [name for name in open_catalog().ids("devices") if open_catalog().device(name).plannable]
 WEIGHTS = {"w4a16": "int4", "w4a16_mxfp4": "mxfp4"}
 
 
@@ -34,7 +34,7 @@ def kinds(device: Device) -> list[str]:
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_rates_stay_below_the_datasheet(name: str) -> None:
-    device = catalog.device(name)
+    device = open_catalog().device(name)
     memory = device.memory.bandwidth
     for kind in kinds(device):
         for engine in (False, True):
@@ -51,14 +51,14 @@ def test_rates_stay_below_the_datasheet(name: str) -> None:
         assert decode.bandwidth <= memory
         assert decode.rate <= wide_peak(device)
     if device.cluster:
-        links = links_of(device, catalog.cluster(device.cluster))
+        links = links_of(device, open_catalog().cluster(device.cluster))
         assert links.scale_up <= links.raw
         assert all(one.link_fraction <= 1 for one in links.algorithms.values())
 
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_no_software_passes_the_datasheet(name: str) -> None:
-    device, most = catalog.device(name), {"share": 2.0, "memory": 3.0}
+    device, most = open_catalog().device(name), {"share": 2.0, "memory": 3.0}
     for kind in kinds(device):
         plain, grouped = product_curve(device, kind, kind, **most), grouped_curve(device, kind, kind, **most)
         assert plain.rate <= peak_flops(device, kind)
@@ -72,7 +72,7 @@ def test_no_software_passes_the_datasheet(name: str) -> None:
 @pytest.mark.parametrize("name", DEVICES)
 def test_times_are_above_the_roofline(name: str) -> None:
     """Products of every size, plain and grouped: never above the peak, never above the bandwidth."""
-    device = catalog.device(name)
+    device = open_catalog().device(name)
     m = 2.0 ** np.arange(15)
     n, k = 4096.0, 7168.0
     for kind in kinds(device):
@@ -86,7 +86,7 @@ def test_times_are_above_the_roofline(name: str) -> None:
 @pytest.mark.parametrize("name", DEVICES)
 def test_small_kernels_of_gpus_are_not_free(name: str) -> None:
     """Without compute units or a launch, small products and lone sequences would cost nothing."""
-    device = catalog.device(name)
+    device = open_catalog().device(name)
     if device.kind == "gpu" and device.vendor != "Apple":
         curve = product_curve(device, "bf16" if "bf16" in device.peak else "fp16", "bf16")
         assert curve.launch >= 1e-6
@@ -95,7 +95,7 @@ def test_small_kernels_of_gpus_are_not_free(name: str) -> None:
 
 def test_unpacked_weights_are_read_packed() -> None:
     """Four bits a weight are moved, at the rate of the kernels that unpack them."""
-    device = catalog.device("h100-sxm-80gb")
+    device = open_catalog().device("h100-sxm-80gb")
     curve = grouped_curve(device, "w4a16", "int4")
     assert curve.weight_bytes < 0.6
     assert curve.input_bytes == 2

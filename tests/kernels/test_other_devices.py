@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmplan.catalog import catalog
+from llmplan.catalog.catalog import open_catalog
 from llmplan.machine.kernels import attention_curve, grouped_curve, product_curve, stream_bandwidth
 from llmplan.machine.links import all_reduce, links_of
 from llmplan.work.products import plain_product
@@ -27,7 +27,7 @@ def rows(kind: str, hardware: str, precision: str = "") -> list[dict[str, str]]:
 
 def seconds(hardware: str, kind: str, m: float, n: float, k: float) -> float:
     """Of a product whose inputs are narrow already."""
-    curve = dataclasses.replace(product_curve(catalog.device(hardware), kind, kind), cast_bandwidth=0.0)
+    curve = dataclasses.replace(product_curve(open_catalog().device(hardware), kind, kind), cast_bandwidth=0.0)
     return float(plain_product(n, k, m, curve, "forward"))
 
 
@@ -58,14 +58,14 @@ def test_no_product_passes_the_best_that_was_measured(hardware: str, name: str) 
         if "best" in row["notes"] and row["dtype"] != "FP16":
             kind = row["dtype"].lower()
             for one in (kind, "fp8_block") if kind == "fp8" else (kind,):
-                device, best = catalog.device(hardware), float(row["value"]) * 1e12
+                device, best = open_catalog().device(hardware), float(row["value"]) * 1e12
                 assert product_curve(device, one, one).rate < best
                 assert grouped_curve(device, one, one).rate < best
 
 
 def test_attention_of_mi355x() -> None:
     """Causal, 16 sequences: between Triton and the fastest that was measured on either of the two cards."""
-    curve = attention_curve(catalog.device("mi355x"))
+    curve = attention_curve(open_catalog().device("mi355x"))
     for row in rows("attention_fwd:causal", "MI355X"):
         if row["notes"].endswith("ck; FLOPs of the causal half"):
             tokens, heads = float(row["n"]), float(row["k"].partition("h")[0])
@@ -75,10 +75,10 @@ def test_attention_of_mi355x() -> None:
 
 
 def test_memory_and_links_of_mi300x() -> None:
-    device = catalog.device("mi300x")
+    device = open_catalog().device("mi300x")
     fastest = max(float(row["value"]) for row in rows("hbm_stream_mul", "MI300X"))
     assert 0.93 * fastest < stream_bandwidth(device) / 1e12 < fastest
-    links = links_of(device, catalog.cluster("mi300x-node"))
+    links = links_of(device, open_catalog().cluster("mi300x-node"))
     for row in rows("all_reduce", "MI300X"):
         size = float(row["bytes"])
         if size >= 2**26:

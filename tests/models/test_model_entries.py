@@ -6,7 +6,8 @@ from functools import cache
 
 import pytest
 
-from llmplan.catalog.catalog import collect_aliases, entry_files, open_catalog, read_entry
+from llmplan.catalog.catalog import open_catalog
+from llmplan.catalog.entries import collect_aliases, entry_files, read_entry
 from llmplan.catalog.load_model import load_model
 from llmplan.files import builtin
 from llmplan.model.lowering import lower

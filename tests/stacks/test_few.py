@@ -12,7 +12,8 @@ from llmplan.calibrate.few import given_of, median, rest, tell
 from llmplan.calibrate.fit import MEAN
 from llmplan.calibrate.runs import STEP, Run, load_runs, predict
 from llmplan.calibrate.scale import Scale
-from llmplan.catalog.catalog import numbers, open_catalog
+from llmplan.catalog.catalog import open_catalog
+from llmplan.catalog.inheritance import numbers
 
 RUNS = Path(__file__).parents[2] / "hardware_catalog" / "measurements" / "training.csv"
 SCALE = Scale.of(numbers())

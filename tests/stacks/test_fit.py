@@ -19,7 +19,8 @@ from llmplan.calibrate.left_out import left_out
 from llmplan.calibrate.runs import Dropped, Run, load_runs, pairs, predict, votes
 from llmplan.calibrate.scale import Scale, weighted_quantile
 from llmplan.calibrate.study import coefficients_of
-from llmplan.catalog.catalog import numbers, open_catalog
+from llmplan.catalog.catalog import open_catalog
+from llmplan.catalog.inheritance import numbers
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import NEW_DEVICE, UNKNOWN_STACK
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmplan.catalog.catalog import Catalog, numbers, open_catalog
+from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.catalog.inheritance import numbers
 from llmplan.errors import InputError
 from llmplan.software.coefficients import HOST_TIMES, NAMES
 from llmplan.software.distance import Measured

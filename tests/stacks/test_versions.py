@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from llmplan import plan_from
-from llmplan.catalog.catalog import stack
+from llmplan.catalog.catalog import open_catalog
 from llmplan.software.coefficients import NAMES
 from llmplan.software.versions import choose, version_key
 
@@ -60,7 +60,7 @@ def test_numbers_of_a_version() -> None:
 def test_the_load_picks_no_version(load: str) -> None:
     words = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 1, "workload": "serve", "stack": "vllm"}
     plan = plan_from({**words, "load": load})
-    assert plan.engine.version == stack("vllm").versions[-1].version  # type: ignore[union-attr]
+    assert plan.engine.version == open_catalog().stack("vllm").versions[-1].version  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_load_picks_no_version(load: str) -> None:
 )
 def test_training_stacks_have_versions_too(asked: str | None, taken: str) -> None:
     """What a version's entry says holds; of the rest, what the stack's says."""
-    entry = stack("megatron-bridge")
+    entry = open_catalog().stack("megatron-bridge")
     own = next(version.fitted for version in entry.versions if version.version == taken)
     found = entry.at(asked)
     assert found.version == taken
@@ -87,7 +87,7 @@ def test_training_stacks_have_versions_too(asked: str | None, taken: str) -> Non
 
 
 def test_a_version_changes_only_what_it_says() -> None:
-    old, new = stack("vllm").at("0.2"), stack("vllm").at(None)
+    old, new = open_catalog().stack("vllm").at("0.2"), open_catalog().stack("vllm").at(None)
     assert old.policy is not None
     assert new.policy is not None
     assert not old.policy.mixed_steps

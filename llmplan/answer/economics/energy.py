@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmplan.catalog.catalog import normal
+from llmplan.catalog.entries import normal
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.formulas.carbon import embodied_carbon, operational_carbon
 from llmplan.formulas.energy import facility_energy, it_energy

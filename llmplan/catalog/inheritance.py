@@ -1,0 +1,86 @@
+"""What an entry takes from others: a device's efficiency from one it is `like`, a stack's numbers from its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import get_origin
+
+from llmplan.catalog.entries import read_entry
+from llmplan.errors import Fault, InputError
+from llmplan.files import Document, builtin
+from llmplan.machine.hardware import Device, Efficiency
+from llmplan.schema import check
+from llmplan.software.coefficients import NAMES, Number
+
+GENERIC = "generic"
+"""Id of the stack that serves when none is named: the mean over all."""
+BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin(field.annotation) is dict}
+"""Tables of an efficiency whose rows are taken from a like device one by one."""
+
+_NAMES = frozenset(NAMES)
+_OWN = ("name", "aliases", "versions", "parent", "notes", "fitted_on")
+"""Keys of a stack that it never takes from its parent."""
+
+
+def filled_efficiency(device: Device, named: Callable[[str], Device], seen: tuple[str, ...] = ()) -> Efficiency:
+    """A device's efficiency; what it leaves out is that of its `like` device, then of its kind.
+
+    named: the device of a name, as its entry says it; seen: what leads to this one.
+    """
+    own, chain = device.efficiency, (*seen, device.id)
+    if own.like is None:
+        other = _kind_efficiency(device.kind)
+    elif own.like in chain:
+        raise InputError(f"devices {' -> '.join((*chain, own.like))} are measured like each other")
+    else:
+        other = filled_efficiency(named(own.like), named, chain)
+    filled = {name: getattr(own, name) for name in own.model_fields_set}
+    for name in BY_KIND & filled.keys():
+        filled[name] = {**getattr(other, name), **filled[name]}
+    return other.model_copy(update=filled)
+
+
+@lru_cache
+def _kind_efficiency(kind: str) -> Efficiency:
+    document = read_entry(builtin() / "efficiency.yaml")
+    return check(Document(document.data[kind], document.file, {(): document.line((kind,)) or 1}), Efficiency)
+
+
+def stack_document(path: Path, find: Callable[[str], Path], below: tuple[str, ...] = ()) -> Document:
+    """A stack's data with the keys and the fitted numbers that it leaves out.
+
+    find: the file of the stack of a name; below: what leads to this one.
+    """
+    document = read_entry(path)
+    if not isinstance(document.data, dict) or not isinstance(fitted := document.data.get("fitted") or {}, dict):
+        return document
+    chain, parent = (*below, path.stem), document.data.get("parent")
+    if isinstance(parent, str):
+        if parent in chain:
+            raise InputError(Fault(f"stacks {' -> '.join((*chain, parent))} are parents of each other", str(path)))
+        above = stack_document(find(parent), find, chain).data
+    elif fitted.keys() >= _NAMES:  # complete: no further file is opened
+        return document
+    else:
+        above = {"fitted": _parent_numbers(path, find)}
+    kept = {name: value for name, value in above.items() if name not in _OWN}
+    filled = {**kept, **document.data, "fitted": {**above["fitted"], **fitted}}
+    return Document(filled, document.file, document.lines)
+
+
+def _parent_numbers(path: Path, find: Callable[[str], Path]) -> dict[str, float]:
+    """The mean over all stacks; the priors of their meanings where that lacks a number, or is asked for itself."""
+    priors = {name: item.prior for name, item in numbers().items()}
+    generic = find(GENERIC)
+    return priors if path == generic else priors | stack_document(generic, find).data["fitted"]
+
+
+@lru_cache(maxsize=1)
+def numbers() -> dict[str, Number]:
+    """What the fitted coefficients of stacks mean, by name."""
+    document = read_entry(builtin() / "numbers.yaml")
+    items = document.data if isinstance(document.data, dict) else {}
+    return {name: check(Document(item, document.file, {(): document.line((name,)) or 1}), Number)
+            for name, item in items.items()}  # fmt: skip
