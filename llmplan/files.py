@@ -14,7 +14,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ from typing import IO, Any
 import yaml
 
 from llmplan.errors import Fault, InputError
+from llmplan.records import dataclass
 
 MAX_BYTES = 16 * 2**20  # the largest file that anybody plans from is a CSV of a few megabytes
 PIECE = 2**16  # bytes that are read at a time

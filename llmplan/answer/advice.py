@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.setup.layout import SHARD_ALL
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from llmplan.answer.data import SameAs, to_data
 from llmplan.answer.training import TrainingResult, training_result
+from llmplan.records import dataclass
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning

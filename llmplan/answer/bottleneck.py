@@ -7,12 +7,12 @@ whether more memory would save recomputation is tried.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, RESOURCES, saved, shares
 from llmplan.formulas.traced import Tape
+from llmplan.records import dataclass
 from llmplan.setup.codes import warning
 from llmplan.setup.layout import RECOMPUTE
 from llmplan.setup.plan import PlanWarning

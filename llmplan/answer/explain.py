@@ -7,7 +7,7 @@ itself: no figure, branch or origin is told that the planner did not take.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import named
@@ -15,6 +15,7 @@ from llmplan.answer.origins import Origins, shown
 from llmplan.answer.recording import Constant, defined_in, recorded
 from llmplan.answer.terms import Figures, Term, terms_of
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.serving.plan import ServingPlan
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.expressions import call_words, expression, leaf_name
 from llmplan.answer.formula_text import FormulaText, formula_text
 from llmplan.answer.recording import Call, ResultMark
 from llmplan.formulas.traced import in_order, remembers
+from llmplan.records import dataclass
 from llmplan.version import __version__
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from llmplan.answer.recording import ArgumentMark, Call, Constant, ResultMark
 from llmplan.formulas.traced import remembers
+from llmplan.records import dataclass
 
 _SIGNS = {"+": (1, " + "), "-": (1, " - "), "*": (2, " x "), "/": (2, " / "), "//": (2, " // "), "**": (4, " ^ ")}
 _NEGATIVE, _WHOLE = 3, 9

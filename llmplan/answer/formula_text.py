@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from textwrap import dedent
 from types import FunctionType, ModuleType
+
+from llmplan.records import dataclass
 
 _UNIT = re.compile(r"\[([^\[\]]{1,20})\]")
 _ELSEWHERE = re.compile(r"\b[Aa]s (?:in )?`(\w+)`")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmplan.records import dataclass
 from llmplan.serving.targets import TARGETS
 from llmplan.vocabulary import Amount
 

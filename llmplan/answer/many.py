@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llmplan.answer.answer import Answer, answer_of
 from llmplan.answer.resolve import resolve
 from llmplan.answer.summary import PlanSummary, summary_of
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.serving.estimate import estimate_serving
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request

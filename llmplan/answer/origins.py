@@ -7,7 +7,7 @@ catalogue fills them up, so that a number measured on a like device, or taken fr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.catalog.entries import read_entry
 from llmplan.catalog.inheritance import BY_KIND, GENERIC
 from llmplan.files import builtin
+from llmplan.records import dataclass
 from llmplan.serving.resolve import POLICY_OPTIONS, size_of
 from llmplan.setup.options import PlanOptions
 from llmplan.software.versions import choose

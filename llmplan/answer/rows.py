@@ -12,13 +12,13 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmplan.catalog.load_model import COLUMNS, model_from_columns
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import read_text
+from llmplan.records import dataclass
 from llmplan.setup.options import FLAGS, PlanOptions
 
 if TYPE_CHECKING:

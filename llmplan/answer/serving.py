@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from llmplan.answer.data import PartsOf, present
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures
 from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottleneck
 from llmplan.answer.training import ModelAnswer
+from llmplan.records import dataclass
 from llmplan.serving.iteration import Step
 from llmplan.serving.weights import WeightParts
 from llmplan.software.band import Interval, Verdict

@@ -7,13 +7,14 @@ brings is tried.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.answer.bottleneck import CAPACITY
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, RESOURCES, saved, shares
 from llmplan.formulas.traced import Tape
+from llmplan.records import dataclass
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import (

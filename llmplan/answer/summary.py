@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.answer import run_of
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
+from llmplan.records import dataclass
 from llmplan.setup.plan import Setup
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate

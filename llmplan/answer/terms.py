@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import NamedCatalog
 from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.records import dataclass
 from llmplan.serving.plan import ServingPlan
 from llmplan.training.memory import Memory
 from llmplan.training.step import StepTime

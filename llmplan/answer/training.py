@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from llmplan.answer.bottleneck import Bottleneck, bottleneck
 from llmplan.answer.data import PartsOf, present
+from llmplan.records import dataclass
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.memory import Memory
 from llmplan.training.states import trained_parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.answer.impossible import impossible
@@ -12,6 +12,7 @@ from llmplan.answer.many import estimates
 from llmplan.answer.rows import Row, row_plan
 from llmplan.catalog.inheritance import GENERIC
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.software.band import Interval
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__

@@ -14,13 +14,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from llmplan.answer.validate import MEMORY_BANDS
 from llmplan.calibrate.left_out import Unseen
 from llmplan.calibrate.runs import PEAK, votes
 from llmplan.calibrate.scale import weighted_quantile
+from llmplan.records import dataclass
 from llmplan.software.band import Band, family_of
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
 

@@ -7,13 +7,14 @@ them, and by which size classes its errors are shown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from llmplan.calibrate.least_squares import fit
 from llmplan.machine.hardware import Device
+from llmplan.records import dataclass
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 UNITS = dict.fromkeys(("launch", "latency", "base", "step", "chunk", "protocol"), (1e-6, "us"))

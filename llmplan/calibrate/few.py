@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from llmplan.calibrate.evaluate import Evaluator
@@ -20,6 +20,7 @@ from llmplan.calibrate.scale import Scale, weighted_quantile
 from llmplan.calibrate.study import stored
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
+from llmplan.records import dataclass
 
 GIVEN = 3
 """Rows of a publication and stack that are given."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from llmplan.calibrate.evaluate import Evaluator
 from llmplan.calibrate.least_squares import OUTLIER, soft
 from llmplan.calibrate.runs import STEP, Run, pairs, votes
 from llmplan.calibrate.scale import Scale
+from llmplan.records import dataclass
 from llmplan.software.coefficients import NAMES
 from llmplan.software.versions import version_key
 

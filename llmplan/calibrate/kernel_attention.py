@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import wide_peak
 from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.model.model import Core
+from llmplan.records import dataclass
 from llmplan.software.coefficients import NEUTRAL
 from llmplan.work.attention import mixing_forward
 from llmplan.work.flow import Flow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from llmplan.formulas.experts import busiest_rank, touched_experts
 from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import grouped_curve
+from llmplan.records import dataclass
 from llmplan.work.elementwise import routed_seconds
 from llmplan.work.products import grouped_product
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from llmplan.calibrate.evaluate import Evaluator
 from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, fit
 from llmplan.calibrate.runs import Run, predict, still
 from llmplan.calibrate.scale import Scale
+from llmplan.records import dataclass
 from llmplan.software.distance import Measured
 
 _STEPS = 4  # from the full fit, which is near

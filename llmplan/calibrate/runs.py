@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from llmplan.answer.rows import Group, Row, read_rows, row_plan
 from llmplan.answer.validate import GIB, MEMORY_BANDS
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import busy_replicas, respond
 from llmplan.serving.memory import serving_memory

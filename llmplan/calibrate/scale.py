@@ -8,11 +8,12 @@ prior.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from llmplan.records import dataclass
 from llmplan.software.coefficients import NAMES, Coefficients, Number
 
 _MARGIN = 1e-3  # of the range, from its ends, at which a given value is taken up

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from llmplan.answer.validate import Result
 from llmplan.calibrate.runs import JOB, LAYOUT, RATE
+from llmplan.records import dataclass
 
 _DECIDED = 0.05  # pairs are compared where the faster is so much faster
 

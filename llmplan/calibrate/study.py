@@ -6,7 +6,6 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from llmplan.calibrate.runs import FILES, RATE, STEP, Dropped, Run, load_runs
 from llmplan.calibrate.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
+from llmplan.records import dataclass
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import Measured
 from llmplan.training.plan import TrainingPlan

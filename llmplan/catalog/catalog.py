@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,6 +36,7 @@ from llmplan.catalog.inheritance import filled_efficiency, stack_document
 from llmplan.errors import InputError, did_you_mean
 from llmplan.files import Document, builtin
 from llmplan.machine.hardware import Cluster, Device, PriceList
+from llmplan.records import dataclass
 from llmplan.schema import check
 from llmplan.software.stack import Stack
 

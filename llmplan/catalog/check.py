@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -32,6 +32,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import Document, Path_, builtin
 from llmplan.machine.facilities import EnergyTable, ReliabilityTable
 from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
+from llmplan.records import dataclass
 from llmplan.schema import check
 from llmplan.software.drafts import DraftTable
 from llmplan.software.stack import Stack

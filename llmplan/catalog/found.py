@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec
+from llmplan.records import dataclass
 
 if TYPE_CHECKING:
     from llmplan.model.weights import Weights

@@ -10,13 +10,13 @@ import importlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmplan.catalog.found import CONFIG, REPOSITORY
 from llmplan.catalog.names import Quantized, spelled_alike, words_of
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from llmplan.catalog.names import NameRules
+from llmplan.records import dataclass
 from llmplan.schema import Source, Spec
 from llmplan.vocabulary import Degree
 

@@ -6,12 +6,12 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_text
+from llmplan.records import dataclass
 from llmplan.schema import Source, Spec
 
 NEEDED = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Region", "Price")

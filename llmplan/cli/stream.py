@@ -12,7 +12,6 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -23,6 +22,7 @@ from llmplan.answer.many import Refusal, answers
 from llmplan.catalog.catalog import open_catalog
 from llmplan.errors import Fault, InputError
 from llmplan.files import MAX_BYTES, decode, parse_json
+from llmplan.records import dataclass
 from llmplan.setup.request import RequestReader
 
 if TYPE_CHECKING:

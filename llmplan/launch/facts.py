@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from llmplan.launch import pairs
@@ -11,6 +11,7 @@ from llmplan.launch.pairs import Item
 from llmplan.launch.relations import RELATIONS
 from llmplan.launch.shape import of_shape
 from llmplan.launch.target import Frame, Target
+from llmplan.records import dataclass
 from llmplan.setup.options import PlanOptions
 
 ADAPTERS = ("lora_rank", "lora_targets", "quantized_base")

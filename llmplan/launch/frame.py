@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import to_yaml, write_text
 from llmplan.launch.target import Target, frames
 from llmplan.launch.write import Launch, launch
+from llmplan.records import dataclass
 from llmplan.serving.plan import ServingPlan
 
 KUBERNETES = "kubernetes"

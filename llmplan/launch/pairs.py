@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from llmplan.launch.target import Setting, keys_of
+from llmplan.records import dataclass
 
 NO_ANSWER = ("auto", "none", "null", "")
 """Values with which every framework leaves the choice to itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from llmplan.launch.quantities import model_devices
 from llmplan.launch.shell import Script, read_script
 from llmplan.launch.target import Frame, Target, frames, keys_of
 from llmplan.launch.write import PLAN
+from llmplan.records import dataclass
 from llmplan.setup.options import PlanOptions
 
 COMMAND = "command line"

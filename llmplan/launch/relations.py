@@ -8,12 +8,12 @@ way back a word may be missing; then the relation gives nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from llmplan.launch import serving_relations as serving
 from llmplan.launch import training_relations as training
 from llmplan.launch.quantities import Facts
+from llmplan.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from llmplan.answer.resolve import Plan
@@ -16,6 +16,7 @@ from llmplan.launch.checkpoints import checkpoint
 from llmplan.launch.facts import words_of
 from llmplan.launch.of_plan import facts_of
 from llmplan.launch.target import Frame, Target, frames
+from llmplan.records import dataclass
 from llmplan.setup.request import Request
 
 PLAN = "# plan: "

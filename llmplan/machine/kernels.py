@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device
 from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDE_BYTES, WIDER
+from llmplan.records import dataclass
 
 TILE_AREA = 128.0 * 128.0
 """Output elements that one compute unit works on at a time [1]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.collectives import (
@@ -21,6 +21,7 @@ from llmplan.formulas.collectives import (
 )
 from llmplan.formulas.numeric import minimum, real, where
 from llmplan.machine.hardware import Cluster, CollectiveEfficiency, Device
+from llmplan.records import dataclass
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num

@@ -7,13 +7,13 @@ Names are those of `families/modules.yaml`; our own short words (`q`, `kv`, `gat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from llmplan.files import parse_yaml, read_text
 from llmplan.model.huggingface_families import FOLDER, parent
 from llmplan.model.model import Layer, Linear, Model, Role
+from llmplan.records import dataclass
 
 MEGATRON = "megatron"
 ALL_LINEAR, DEFAULT = "all-linear", "default"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, builtin, parse_yaml, read_text
 from llmplan.model.weights import Tensor, Weights
+from llmplan.records import dataclass
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
+from llmplan.records import dataclass
 
 # where multimodal models keep their language model
 WRAPPERS = (

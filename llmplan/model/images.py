@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llmplan.formulas.images import (
     Grid,
     budget_cells,
@@ -18,6 +16,7 @@ from llmplan.formulas.images import (
     unpadded_cells,
 )
 from llmplan.model.vision_spec import VisionSpec
+from llmplan.records import dataclass
 
 LARGEST_COVERED = 4096
 """Pixels of a side above which `cover` shrinks an image first (Idefics3, `MAX_IMAGE_SIZE`)."""

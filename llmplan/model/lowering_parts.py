@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llmplan.model.model import Core, Linear
 from llmplan.model.spec import ModelSpec
+from llmplan.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

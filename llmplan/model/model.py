@@ -7,8 +7,9 @@ come from one description. Nothing here is a fact about a particular model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from llmplan.records import dataclass
 
 if TYPE_CHECKING:
     from llmplan.model.vision_spec import VisionSpec

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from llmplan.formulas.quantization import BYTE, SCALE, grouped_bytes
+from llmplan.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

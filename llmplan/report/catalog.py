@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.files import Document
 from llmplan.formatting import binary, decimal, duration
+from llmplan.records import dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console

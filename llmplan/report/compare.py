@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.answer.answer import Answer
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import days, money, plain, step_time
+from llmplan.records import dataclass
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
 from llmplan.report.verdict import WORDS, degrees, part_name
 from llmplan.serving.targets import TARGETS

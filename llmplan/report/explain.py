@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.expressions import Expression, expression, maker, result_name
 from llmplan.answer.formula_text import FormulaText, formula_text
 from llmplan.formatting import binary, duration
 from llmplan.formulas.traced import remembers
+from llmplan.records import dataclass
 from llmplan.report.verdict import part_name
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.machine.kernels import has_precision
+from llmplan.records import dataclass
 from llmplan.search.ask import Ask
 from llmplan.search.goal import SURELY
 from llmplan.search.request import question

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from llmplan.answer.answer import Answer, answer_of
 from llmplan.answer.data import SameAs
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
 from llmplan.answer.training import TrainingResult
+from llmplan.records import dataclass
 from llmplan.search.training import Counts
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.limits import Limits

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.records import dataclass
 from llmplan.setup.options import FLAGS
 from llmplan.vocabulary import Recompute, StoragePrecision, TrainingPrecision
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ from llmplan.answer.answer import Answer, answer
 from llmplan.answer.resolve import resolve
 from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.software.band import Interval
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount

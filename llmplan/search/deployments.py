@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import cached_property, reduce
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmplan.records import dataclass
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors

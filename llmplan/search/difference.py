@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmplan.answer.answer import Answer
+from llmplan.records import dataclass
 from llmplan.search.comparison import MEASURES
 from llmplan.software.band import Interval
 from llmplan.version import __version__

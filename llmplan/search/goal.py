@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -15,6 +15,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine.kernels import peak_flops
+from llmplan.records import dataclass
 from llmplan.search.terms import HOUR, Market
 from llmplan.setup.limits import Limits
 from llmplan.training.estimate import TrainingEstimate

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from llmplan.records import dataclass
 from llmplan.setup.layout import RECOMPUTE, Layout, LayoutArrays
 
 ROWS = ("tp", "pp", "vp", "cp", "ep", "dp", "micro_batch")

@@ -6,11 +6,12 @@ Micro-batch or sequence length of a training; requests at once, context or share
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
+from llmplan.records import dataclass
 from llmplan.search.ask import Ask
 from llmplan.search.choices import choices
 from llmplan.serving.estimate import ServingEstimate, estimate_serving

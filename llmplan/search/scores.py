@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from llmplan.records import dataclass
 from llmplan.search.layouts import Layouts
 from llmplan.setup.layout import Layout
 from llmplan.training.memory import Memory, training_memory

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from math import gcd
 from typing import Any, TypeVar
 
 import numpy as np
 
+from llmplan.records import dataclass
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import ROWS, Layouts, open_layouts
 from llmplan.setup.checks import batch_problems, expert_problems, stage_problems, tensor_problems

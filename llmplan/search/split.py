@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import reduce
 from math import gcd
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.search.choices import Choices
 from llmplan.search.deployments import DeploymentSpace
 from llmplan.search.space import divisors

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from llmplan.answer.economics.cost import offers_of
 from llmplan.answer.economics.summary import economics
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 from llmplan.setup.layout import Layout
 from llmplan.training.estimate import estimate
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from llmplan.records import dataclass
 from llmplan.search.choices import Choices
 from llmplan.search.goal import Goal
 from llmplan.search.rank import Best, Candidate, EachBest, Front, Simplest, subject

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import utilisation
+from llmplan.records import dataclass
 from llmplan.serving.copies import copies_needed
 from llmplan.serving.images import encoder_seconds
 from llmplan.serving.iteration import Step, replica

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import maximum, real
 from llmplan.formulas.step import host_bound_seconds
 from llmplan.model.images import ImageCut, cut_image, read_size
 from llmplan.model.model import Model, Vision
+from llmplan.records import dataclass
 from llmplan.setup.layout import Layout
 from llmplan.work.elementwise import operations
 from llmplan.work.flow import Flow

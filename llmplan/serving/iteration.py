@@ -5,7 +5,7 @@ Batch, context and lengths may be numbers or arrays, and so may the degrees of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, real, where
@@ -15,6 +15,7 @@ from llmplan.formulas.step import host_bound_seconds
 from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Layer, Model
+from llmplan.records import dataclass
 from llmplan.serving.drafts import drafting_plan
 from llmplan.serving.images import Encoder, encoder_of, encoder_seconds
 from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters

@@ -5,12 +5,12 @@ All figures are of one replica with `sequences` in flight there, until `Response
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.kv_cache import waves
 from llmplan.formulas.numeric import crossing, maximum, minimum, real, where
 from llmplan.formulas.queueing import many_server_wait, percentile_95, single_server_wait
+from llmplan.records import dataclass
 from llmplan.serving.iteration import Replica, Step, iteration
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, real
@@ -11,6 +10,7 @@ from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.served_adapters import adapter_parameters, adapters_in_use
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.adapters import ALL_LINEAR, adapters_of, has_target, target_names
+from llmplan.records import dataclass
 from llmplan.work.products import plain_product
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.engine_memory import (
@@ -25,6 +25,7 @@ from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.model.model import MLP_OUT, Core, Model
+from llmplan.records import dataclass
 from llmplan.serving.drafts import MEDUSA, drafting_plan
 from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan

@@ -1,6 +1,6 @@
 """A deployment as a plan: what is served under which load, how it is spread, by which version of an engine."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import Field
@@ -9,6 +9,7 @@ from llmplan.formulas.numeric import real
 from llmplan.formulas.prefix import computed_tokens
 from llmplan.model.images import ImageCut
 from llmplan.model.model import Model
+from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout

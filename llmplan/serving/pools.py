@@ -5,13 +5,14 @@ Figures are of one replica of the decoding pool, as in `llmplan.serving.loads`; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import crossing, maximum, minimum, real
 from llmplan.formulas.queueing import percentile_95, single_server_wait
 from llmplan.machine.links import send
 from llmplan.machine.precision import STORED_BYTES
+from llmplan.records import dataclass
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import (
     BUSIEST,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.engine_memory import filled_width
@@ -11,6 +11,7 @@ from llmplan.formulas.numeric import maximum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Group, Linear, Model, group_of
+from llmplan.records import dataclass
 from llmplan.serving.drafts import MEDUSA, drafting_plan, head_parameters, module_bytes
 from llmplan.serving.iteration import precisions
 from llmplan.serving.lora import adapter_bytes, served_adapters

@@ -5,9 +5,9 @@ A code never changes its meaning; a new warning takes the next free number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from llmplan.records import dataclass
 from llmplan.setup.plan import PlanWarning
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 
 from llmplan.errors import Fault, InputError
+from llmplan.records import dataclass
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.request import Request
 

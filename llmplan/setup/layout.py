@@ -4,11 +4,11 @@ The words are those of the command line, the plan file, the CSV columns and the 
 (kebab-case on the command line).
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
+from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.vocabulary import Count, Degree, Recompute
 

@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 
 SECONDS = 20  # a driver that takes longer hangs
 MIB = 2.0**20

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Self
 
 from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
+from llmplan.records import dataclass
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.software.band import Interval, with_band

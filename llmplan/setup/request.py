@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
+from llmplan.records import dataclass
 from llmplan.schema import check
 from llmplan.setup.options import FLAGS, PlanOptions
 from llmplan.setup.written import notes

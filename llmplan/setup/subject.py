@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +14,7 @@ from llmplan.machine.hardware import Cluster, Device, resized
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import model_spec
+from llmplan.records import dataclass
 from llmplan.setup.draft import Draft
 from llmplan.software.band import FAMILIES
 from llmplan.software.distance import APPROXIMATE, StatedDistances

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.vocabulary import Amount
 

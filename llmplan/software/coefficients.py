@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated
 
 from pydantic import Field
 
+from llmplan.records import dataclass
 from llmplan.schema import Spec
 
 

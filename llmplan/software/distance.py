@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from llmplan.records import dataclass
 from llmplan.schema import Spec
 
 if TYPE_CHECKING:

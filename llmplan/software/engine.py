@@ -1,10 +1,10 @@
 """How an engine serves: the `policy` of a stack, and one version of it as a plan has it."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.units import Bytes
 from llmplan.vocabulary import Count, Dispatch, Fraction, ReduceAlgorithm, StoragePrecision

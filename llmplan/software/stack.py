@@ -1,10 +1,10 @@
 """Catalogue type of a software stack: its defaults, its versions, its fitted coefficients, its bands."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
+from llmplan.records import dataclass
 from llmplan.schema import Source, Spec
 from llmplan.software.band import Band
 from llmplan.software.coefficients import Coefficients

@@ -6,7 +6,6 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.activations import layer_activation_bytes, score_bytes
@@ -16,6 +15,7 @@ from llmplan.formulas.states import expert_parts
 from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.model.adapters import Adapter
 from llmplan.model.model import Layer
+from llmplan.records import dataclass
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share
 from llmplan.training.plan import TrainingPlan

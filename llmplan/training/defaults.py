@@ -6,7 +6,7 @@ Every default that changes the answer becomes an assumption, a sentence in the r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from llmplan.errors import did_you_mean
@@ -14,6 +14,7 @@ from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import has_precision
 from llmplan.model.adapters import has_target, target_names
 from llmplan.model.model import Model
+from llmplan.records import dataclass
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine.kernels import peak_flops
+from llmplan.records import dataclass
 from llmplan.setup.plan import PlanWarning
 from llmplan.software.band import Interval, Verdict, verdict
 from llmplan.training.flops import recomputed_flops, training_flops

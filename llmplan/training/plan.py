@@ -1,10 +1,10 @@
 """A training as a plan: what is trained, how it is spread, under which recipe of a stack."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup

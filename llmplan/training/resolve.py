@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.model.model import Model
+from llmplan.records import dataclass
 from llmplan.setup.checks import Problem
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout

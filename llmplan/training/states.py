@@ -5,12 +5,12 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import real
 from llmplan.model.adapters import Adapter, adapters_of
 from llmplan.model.model import Layer
+from llmplan.records import dataclass
 from llmplan.training.methods import trained_models
 from llmplan.training.plan import TrainingPlan
 from llmplan.work.states import adapter_parameters, layers_on_stage, local_adapter_parameters, local_parameters

@@ -5,7 +5,7 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import ceil, maximum, real, where
@@ -21,6 +21,7 @@ from llmplan.formulas.step import (
 from llmplan.machine.links import Links, all_reduce, links_of, with_algorithms
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import Layer
+from llmplan.records import dataclass
 from llmplan.software.coefficients import Coefficients
 from llmplan.training.adapters import adapter_operations, adapters_forward, unpacking_seconds
 from llmplan.training.communication import data_parallel, pipeline_transfer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.model.model import Linear
+from llmplan.records import dataclass
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import (
     AttentionCurve,
@@ -18,6 +16,7 @@ from llmplan.machine.kernels import (
     stream_bandwidth,
 )
 from llmplan.machine.precision import ELEMENT_BYTES, NARROW, STORED_BYTES, kernel_kind
+from llmplan.records import dataclass
 from llmplan.software.coefficients import Coefficients
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import where
 from llmplan.model.model import Layer
+from llmplan.records import dataclass
 from llmplan.work.attention import mixing_backward, mixing_forward
 from llmplan.work.elementwise import ELEMENTWISE_BACKWARD, elementwise_seconds
 from llmplan.work.flow import Flow

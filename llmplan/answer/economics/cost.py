@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.cost import instances, run_cost
 from llmplan.formulas.numeric import real
+from llmplan.records import dataclass
 from llmplan.software.band import Interval
 from llmplan.vocabulary import Amount
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.catalog.entries import normal
@@ -12,6 +11,7 @@ from llmplan.formulas.carbon import embodied_carbon, operational_carbon
 from llmplan.formulas.energy import facility_energy, it_energy
 from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable, Grid, Host
+from llmplan.records import dataclass
 from llmplan.software.band import Interval
 from llmplan.units import parse_quantity
 from llmplan.vocabulary import Amount

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.answer.economics.cost import HOUR, Cost, Offer, offers_of
@@ -21,6 +20,7 @@ from llmplan.formulas.cost import break_even_rate, cost_per_million
 from llmplan.formulas.energy import energy_per_million, facility_energy
 from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable
+from llmplan.records import dataclass
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval
 from llmplan.vocabulary import Amount

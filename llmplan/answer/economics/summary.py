@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmplan.answer.economics.cost import RunCost, offers_of
@@ -12,6 +11,7 @@ from llmplan.answer.economics.reliability import Reliability, reliability_of
 from llmplan.answer.economics.run import HOUR, RunAnswer, run_of, run_tokens
 from llmplan.answer.economics.storage import RunStorage, storage_of
 from llmplan.formatting import decimal, duration
+from llmplan.records import dataclass
 from llmplan.setup.codes import warning
 
 if TYPE_CHECKING:
