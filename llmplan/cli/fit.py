@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,14 +16,12 @@ from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 from llmplan.schema import check
-from llmplan.search.choices import SUBJECTS, choice, is_open, names_of
+from llmplan.search.choices import is_open
 from llmplan.setup.limits import Limits
-from llmplan.setup.request import request, requests
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.search.answers import FitAnswer
-    from llmplan.setup.request import Request
 
 SEARCH, LIMITS, OUTPUT = "Search", "Limits", "Output"
 MOST_SHOWN = 1000
@@ -145,6 +142,7 @@ def _fit(
     """
     from llmplan.search.api import answered
     from llmplan.search.ask import Ask, Wishes
+    from llmplan.search.written import one_request
 
     opened = open_catalog(catalog or ())
     limits = _limits({
@@ -153,7 +151,8 @@ def _fit(
         "max_cost_per_million": max_cost_per_million,
     })  # fmt: skip
     opens = {name: value for name, value in given.items() if is_open(name, value)}
-    wanted, listed = _one_request(plan, {name: value for name, value in given.items() if name not in opens})
+    fixed = {name: value for name, value in given.items() if name not in opens}
+    wanted, listed = one_request(None if plan is None else plan_documents(plan), fixed)
     if maximize is not None and minimize is not None:
         raise InputError("give one of --maximize and --minimize")
     best = None if objective is None else OF_COMPARE.get(objective, objective)
@@ -220,37 +219,6 @@ def _limits(given: dict[str, Any]) -> Limits:
     except InputError as error:
         raise InputError([Fault(f"--{fault.message.replace('_', '-', fault.message.split(':')[0].count('_'))}")
                           for fault in error.faults]) from None  # fmt: skip
-
-
-def _one_request(plan: str | None, given: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
-    """The request, and the lists and ranges of a plan file, which no single plan can hold."""
-    if plan is None:
-        return request(given), {}
-    documents = plan_documents(plan)
-    if len(documents) > 1 or not isinstance(documents[0].data, dict):
-        found = requests(documents, given)
-        if len(found) > 1:
-            raise InputError(Fault(f"holds {len(found)} plans; fit searches for one", plan))
-        return found[0], {}
-    document = documents[0]
-    listed = {
-        name: value for name, value in document.data.items()
-        if is_open(name, value) and isinstance(value, (str, list))
-    }  # fmt: skip
-    rest = {name: value for name, value in document.data.items() if name not in listed}
-    (found_one,) = requests([replace(document, data=rest)], given)
-    return found_one, {name: _listed(document, name, value) for name, value in listed.items()}
-
-
-def _listed(document: Document, name: str, value: Any) -> str:
-    """`[4, 8]`, `4,8` or `1..8` of a plan file as the command line says it."""
-    text = ",".join(map(str, value)) if isinstance(value, list) else value
-    try:
-        _ = names_of(name, text) if name in SUBJECTS else choice(name, text)
-    except InputError as error:
-        raise InputError([Fault(fault.message.removeprefix("--"), document.file, document.line((name,)))
-                          for fault in error.faults]) from None  # fmt: skip
-    return text
 
 
 def _two(text: str | None) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ import typer
 from llmplan.cli.completion import frameworks
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, decode, open_bytes, parse_documents, read_bytes
-from llmplan.setup.request import Request, request, requests
+from llmplan.setup.request import Request, holds_many, request, requests
 
 STDIN = "standard input"
 
@@ -91,8 +91,3 @@ def documents_of(raw: bytes, name: str) -> list[Document]:
     if not documents:
         raise InputError(Fault("holds no plan", name))
     return documents
-
-
-def holds_many(documents: list[Document]) -> bool:
-    """Whether many plans are written there, be it a list of one."""
-    return len(documents) > 1 or isinstance(documents[0].data, list)

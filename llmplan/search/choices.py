@@ -28,6 +28,11 @@ SERVING_DIMENSIONS = (
     "prefill_devices", "prefill_tp", "prefill_ep", "prefill_dp",
 )  # fmt: skip
 """The same of a serving plan."""
+COMPARED = (
+    "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp",
+    "pp", "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
+)  # fmt: skip
+"""Words that take several values in a comparison, each an alternative."""
 MOST = {"zero": 3, "micro_batch": 10**9}
 MOST_DEGREE = 1_000_000
 _RANGE = re.compile(r"\s*(\d*)\s*\.\.\s*(\d*)\s*\Z")

@@ -69,6 +69,11 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
     return [_request(part, options, said, given) for part, options in found]
 
 
+def holds_many(documents: list[Document]) -> bool:
+    """Whether many plans are written there, be it a list of one."""
+    return len(documents) > 1 or isinstance(documents[0].data, list)
+
+
 class RequestReader:
     """Reads plans one by one, each overridden by `given`; raises InputError with the faults of `given` at once."""
 
