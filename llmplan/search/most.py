@@ -20,6 +20,7 @@ from llmplan.serving.resolve import resolve_serving
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.checks import remarks
+from llmplan.training.defaults import default_batch
 from llmplan.training.estimate import estimate
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
@@ -111,7 +112,8 @@ def _ladder(plan: TrainingPlan, word: str, *, batch_given: bool) -> tuple[Callab
     layout, work = plan.layout, plan.workload
     if word == "seq_len":
         step = 2 * layout.cp if layout.cp > 1 else 1
-        return lambda value: replace(plan, workload=work.model_copy(update={"seq_len": value})), step, LARGEST // step
+        base = work if batch_given else work.model_copy(update={"global_batch": default_batch(layout)})
+        return lambda value: replace(plan, workload=base.model_copy(update={"seq_len": value})), step, LARGEST // step
     rounds = work.global_batch // (layout.dp * layout.micro_batch)
 
     def with_micro_batch(value: int) -> TrainingPlan:

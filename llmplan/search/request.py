@@ -18,7 +18,7 @@ from llmplan.setup.draft import Draft
 from llmplan.setup.limits import Limits
 from llmplan.setup.named import draft_of
 from llmplan.setup.words import check_words
-from llmplan.training.defaults import ROUNDS
+from llmplan.training.defaults import ROUNDS, accumulated, whole
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published
 from llmplan.training.resolve import base_plan
@@ -52,11 +52,10 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     nodes = {plans[0].cluster.devices_per_node for _, (_, plans) in subjects.found}
     tried = {size for node in nodes for size in sizes(open_.get("devices"), wishes.max_devices, node)}
     devices = tuple(sorted(tried))
-    batch = ask.wanted.options.global_batch or ROUNDS * devices[-1]
     bases: list[TrainingPlan] = []
     told: list[tuple[Mapping[str, str], list[str]]] = []
     for words, (drafts, plans) in subjects.found:
-        sized = [replace(plan, workload=plan.workload.model_copy(update={"global_batch": batch})) for plan in plans]
+        sized = [_with_batch(plan, ask, devices[-1]) for plan in plans]
         lines = [line for line in drafts[0].assumptions if not line.startswith("devices ")]  # what is searched for
         near = nearest_published(plans[0].model, plans[0].device.id, devices[-1])
         told.append((words, [*lines, *_filled_in(ask, open_, sized[0], devices), *([near] if near else [])]))
@@ -88,6 +87,14 @@ def _base(draft: Draft, catalog: Catalog) -> TrainingPlan:
     return base_plan(draft, catalog)
 
 
+def _with_batch(plan: TrainingPlan, ask: Ask, devices: int) -> TrainingPlan:
+    """The plan with the batch that was given, or what is usual and gives each device of the largest size its share."""
+    options = ask.wanted.options
+    usual = accumulated(options, plan)
+    batch = options.global_batch or (whole(usual, devices) if usual else ROUNDS * devices)
+    return replace(plan, workload=plan.workload.model_copy(update={"global_batch": batch}))
+
+
 def _filled_in(ask: Ask, open_: Choices, base: TrainingPlan, devices: tuple[int, ...]) -> Iterator[str]:
     """What was filled in, and where an open dimension ends before what is legal."""
     if open_.get("devices", OPEN).values is None:
@@ -97,7 +104,11 @@ def _filled_in(ask: Ask, open_: Choices, base: TrainingPlan, devices: tuple[int,
         )
     if ask.wanted.options.global_batch is None:
         batch = base.workload.global_batch
-        yield f"global_batch {batch}: {ROUNDS} sequences for each of {devices[-1]} devices"
+        each = batch // devices[-1]
+        usual = (
+            "about 4M tokens, usual in pre-training: " if accumulated(ask.wanted.options, base) > devices[-1] else ""
+        )
+        yield f"global_batch {batch}: {usual}{each} sequence{'s' * (each > 1)} for each of {devices[-1]} devices"
     yield from _where_choices_end(open_, base)
 
 

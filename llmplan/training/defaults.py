@@ -33,6 +33,9 @@ FULL = 4096
 the rate of larger ones on the devices that were measured (`efficiency.matmul` of the catalogue)."""
 ROUNDS = 4
 """Micro-batches a pipeline stage where the batch is not given: the bubble is then a fifth of the step."""
+STEP_TOKENS = 4 * 2**20
+"""Of a step of pre-training where the batch is not given: GPT-3 of 175B took 3.2M (arXiv:2005.14165, table 2.1), Llama
+2 of every size and Llama 3 at first 4M (arXiv:2307.09288, section 2.2; 2407.21783, section 3.4.1)."""
 PRECISIONS = ("bf16", "fp16", "fp32")
 """Tried in this order where a device lacks the stack's default."""
 
@@ -52,9 +55,14 @@ def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRe
             words[name] = getattr(defaults, name)
             draft.assume(name, words[name], "the stack's default")
     if said.seq_len is None:
-        limit = model.max_context or DEFAULT_SEQ_LEN
-        words["seq_len"] = min(limit, DEFAULT_SEQ_LEN)
-        why = "the model's context" if limit <= DEFAULT_SEQ_LEN else f"a common length (the model takes up to {limit})"
+        limit = model.max_context
+        words["seq_len"] = min(limit or DEFAULT_SEQ_LEN, DEFAULT_SEQ_LEN)
+        if limit is None:
+            why = "a common length"
+        elif limit <= DEFAULT_SEQ_LEN:
+            why = "the model's context"
+        else:
+            why = f"a common length (the model takes up to {limit})"
         draft.assume("seq_len", words["seq_len"], why)
     words |= _learning(draft, words["workload"])
     if said.packing is None and not defaults.packing and words["workload"] != "pretrain":
@@ -166,7 +174,7 @@ class Open:
                     for recompute in self.recompute:
                         changes = {"micro_batch": micro_batch, "recompute": recompute}
                         layout = largest.model_copy(update=changes)
-                        batch = options.global_batch or default_batch(layout)
+                        batch = options.global_batch or default_batch(layout, accumulated(options, base))
                         workload = base.workload.model_copy(update={"global_batch": batch})
                         yield replace(base, layout=layout, workload=workload)
 
@@ -188,8 +196,10 @@ class Open:
         return sizes
 
     def compared(self, options: PlanOptions, base: TrainingPlan) -> int:
-        """Sequences a step that open plans are timed with [1]: what was asked, or enough to keep any of them busy."""
-        return options.global_batch or ROUNDS * self.devices * default_micro_batch(options, base, 1, 1)
+        """Sequences a step that open plans are timed with [1]: what was asked, or enough for each device."""
+        each = self.devices * default_micro_batch(options, base, 1, 1)
+        usual = accumulated(options, base)
+        return options.global_batch or (whole(usual, each) if usual else ROUNDS * each)
 
 
 def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, devices: int, zero: int) -> Layout:
@@ -230,9 +240,26 @@ def default_micro_batch(options: PlanOptions, base: TrainingPlan, dp: int, pp: i
     return size
 
 
-def default_batch(layout: Layout) -> int:
-    """Sequences a step: one micro-batch a data-parallel group, or enough of them to keep a pipeline busy."""
-    return layout.dp * layout.micro_batch * (ROUNDS * layout.pp if layout.pp > 1 else 1)
+def accumulated(options: PlanOptions, base: TrainingPlan) -> int:
+    """Sequences of a usual step of pre-training [1], which micro-batches add up to; else 0: no accumulation.
+
+    Whoever gives a micro-batch and no batch means what launchers then do: one micro-batch a data-parallel group.
+    """
+    work = base.workload
+    if work.workload != "pretrain" or options.micro_batch is not None or work.optimizer_in_backward:
+        return 0
+    return max(1, STEP_TOKENS // work.seq_len)
+
+
+def default_batch(layout: Layout, usual: int = 0) -> int:
+    """Sequences a step [1]: a usual number, but at least a micro-batch a data-parallel group, or a busy pipeline."""
+    group = layout.dp * layout.micro_batch
+    return max(whole(usual, group), group * (ROUNDS * layout.pp if layout.pp > 1 else 1))
+
+
+def whole(number: int, of: int) -> int:
+    """The least multiple of `of` that is no less than the number [1]."""
+    return -(-number // of) * of
 
 
 def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) -> None:
@@ -266,6 +293,9 @@ def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) ->
         why = "the stack's default" if whole else f"{filled} tokens at a time fill the matrix products"
         draft.assume("micro_batch", layout.micro_batch, why)
     if said.global_batch is None:
-        each = f"{ROUNDS * layout.pp} micro-batches" if layout.pp > 1 else "one micro-batch"
+        batch = plan.workload.global_batch
+        rounds = batch // (layout.dp * layout.micro_batch)
+        each = f"{rounds} micro-batches" if rounds > 1 else "one micro-batch"
         groups = "the one data-parallel group" if layout.dp == 1 else f"each of {layout.dp} data-parallel groups"
-        draft.assume("global_batch", plan.workload.global_batch, f"{each} of {layout.micro_batch} for {groups}")
+        usual = "about 4M tokens, usual in pre-training: " if batch > default_batch(layout) else ""
+        draft.assume("global_batch", batch, f"{usual}{each} of {layout.micro_batch} for {groups}")

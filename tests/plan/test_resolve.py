@@ -86,8 +86,16 @@ def test_short_sequences_get_a_larger_micro_batch(catalog: Catalog) -> None:
     assert plan_from(short | {"seq_len": 525}, catalog=catalog).layout.micro_batch == 4  # 8 would be 4,200 tokens
 
 
+def test_pretraining_gets_a_step_of_four_million_tokens(catalog: Catalog) -> None:
+    plan = plan_from(BASE | {"devices": 8, "tp": 1, "pp": 4, "seq_len": 2048}, catalog=catalog)
+    assert plan.workload.global_batch * 2048 == 4 * 1024 * 1024
+    three = plan_from(BASE | {"devices": 3, "tp": 1, "pp": 1, "seq_len": 2048}, catalog=catalog)
+    groups = 3 * three.layout.micro_batch
+    assert three.workload.global_batch == -(-2048 // groups) * groups  # the next that divides evenly
+
+
 def test_a_pipeline_gets_four_micro_batches_a_stage(catalog: Catalog) -> None:
-    plan = plan_from(BASE | {"devices": 8, "tp": 1, "pp": 4}, catalog=catalog)
+    plan = plan_from(BASE | {"devices": 8, "tp": 1, "pp": 4, "workload": "finetune"}, catalog=catalog)
     assert plan.workload.global_batch == 2 * 4 * 4 * plan.layout.micro_batch
 
 
