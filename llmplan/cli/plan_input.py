@@ -57,6 +57,9 @@ def _launched(source: str, words: list[str], given: Mapping[str, Any]) -> Reques
     if found.unread:
         listed = ", ".join(map(str, found.unread))
         typer.echo(f"warning: {framework.name}: not read: {listed}", err=True)
+    if found.by_recipe:
+        listed = ", ".join(found.by_recipe)
+        typer.echo(f"warning: {framework.name}: its recipe decides, and this plan has defaults of: {listed}", err=True)
     return requests([found.document], given)[0]
 
 

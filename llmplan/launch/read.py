@@ -26,10 +26,14 @@ SUFFIXES = (".json", ".yaml", ".yml", ".toml")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read: a document in the words of a plan, and what nothing was made of, each with its place."""
+    """What was read: a document in the words of a plan, and what nothing was made of, each with its place.
+
+    by_recipe: words that a recipe decides, and nothing that was read.
+    """
 
     document: Document
     unread: tuple[Item, ...]
+    by_recipe: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -185,7 +189,10 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
         if item.line is not None:
             lines[(word,)] = item.line
     file = next((item.file for item in found.items if item.file), COMMAND)
-    return Reading(Document(words, file, lines), tuple(item for item in read.unread if item.value is not None))
+    unread = tuple(item for item in read.unread if item.value is not None)
+    return Reading(
+        Document(words, file, lines), unread, tuple(name for name in target.by_recipe if name not in {*words, *known})
+    )
 
 
 def _frame(target: Target) -> Frame:

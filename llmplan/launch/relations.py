@@ -42,6 +42,7 @@ RELATIONS = {
     "experts_on": Relation(serving.experts_on, serving.experts_everywhere),
     "attention_groups": Relation(serving.attention_groups, serving.of_attention_groups),
     "attention_alone": Relation(serving.attention_alone, serving.of_attention_alone),
+    "virtual_stages": Relation(training.virtual_stages, training.of_virtual_stages),
     "virtual_layers": Relation(_nothing, training.of_virtual_layers),
     "shards": Relation(training.shards, training.of_shards),
     "slots": Relation(serving.slots, serving.of_slots),
@@ -63,7 +64,7 @@ RELATIONS = {
 """By the name that a target's entry has for it."""
 DERIVED = frozenset({
     "nodes", "node_devices", "tasks", "processes", "accumulation", "device_batch", "expert_parallel", "engine_tp",
-    "engine_dp", "attention_dp", "dp_attention", "virtual_layers", "replicated", "sharded", "resharded",
+    "engine_dp", "attention_dp", "dp_attention", "virtual_layers", "virtual_stages", "replicated", "sharded", "resharded",
     "shared_context",
     "weight_precision_asked", "kv_precision_asked", "checkpoint", "model_id", "in_host", "expert_tp", "local_batch",
     "stage_batch", "schedule", "stage_layers", "target_modules", "target_names", "all_linear", "own_modules",

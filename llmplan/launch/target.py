@@ -115,6 +115,8 @@ class Target(Spec):
     """What several words say together (`llmplan.launch.relations`), in the order in which they are read."""
     implied: dict[str, Scalar] = {}
     """Words that the framework decides by itself."""
+    by_recipe: tuple[str, ...] = ()
+    """Words that its recipe decides where nothing says them, as no table here knows."""
     elsewhere: tuple[str, ...] = ()
     """Words that a script of the user says, and not these files."""
     notes: tuple[str, ...] = ()

@@ -78,6 +78,20 @@ def of_device_batch(facts: Facts) -> dict[str, Any]:
     return found | global_batch({**facts, **found})
 
 
+NOTHING = "null"
+
+
+def virtual_stages(facts: Facts) -> dict[str, Any]:
+    """Virtual stages where there are several; nothing has to be written where there is one, against a recipe's own."""
+    vp = whole(facts, "vp") or 1
+    return {"virtual_stages": vp if vp > 1 else NOTHING}
+
+
+def of_virtual_stages(facts: Facts) -> dict[str, Any]:
+    """vp, as their number says."""
+    return {"vp": facts["virtual_stages"]} if "virtual_stages" in facts else {}
+
+
 def of_virtual_layers(facts: Facts) -> dict[str, Any]:
     """Virtual stages from the layers of one, and those of the model (Megatron-LM's older name)."""
     model = facts.get("model")
