@@ -9,6 +9,7 @@ from llmplan.answer.resolve import Plan
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.files import to_yaml, write_text
+from llmplan.launch.dynamo import DYNAMO, graph
 from llmplan.launch.target import Target, frames
 from llmplan.launch.write import Launch, launch
 from llmplan.records import dataclass
@@ -41,6 +42,10 @@ def framed(plan: Plan, target: Target, catalog: Catalog, launcher: str | None) -
     """What starts the plan with a launcher, or with the target's own."""
     if launcher is not None and launcher not in frames():
         raise InputError(f"--launcher: {launcher[:40]!r} is none of {', '.join(frames())}")
+    if launcher == DYNAMO:
+        resource, worker = graph(plan, target, catalog)
+        text = worker.head + to_yaml(resource)
+        return Framed(text, {f"{NAME}.yaml": text}, worker.notes)
     if launcher == KUBERNETES:
         started = launch(plan, target, catalog, None)
         return _kubernetes(plan, started)

@@ -11,9 +11,10 @@ from typing import Any
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document, read_text
 from llmplan.launch import text
+from llmplan.launch.dynamo import PREFILL, pool_words, pools_of
 from llmplan.launch.facts import words_of
 from llmplan.launch.pairs import Item, same, spelled
-from llmplan.launch.quantities import model_devices
+from llmplan.launch.quantities import model_devices, whole
 from llmplan.launch.shell import Script, read_script
 from llmplan.launch.target import Frame, Target, frames, keys_of
 from llmplan.launch.write import PLAN
@@ -38,8 +39,12 @@ class Reading:
 
 @dataclass(slots=True)
 class _Found:
+    """replicas: of what the items start, where a graph says so; prefill: words of the pool that reads prompts."""
+
     items: list[Item] = field(default_factory=list)
     rest: dict[str, Any] = field(default_factory=dict)
+    replicas: int | None = None
+    prefill: dict[str, Any] = field(default_factory=dict)
 
 
 def read_launch(target: Target, words: Sequence[str], given: Mapping[str, Any], stdin: str | None = None) -> Reading:
@@ -93,17 +98,31 @@ def _is_data(content: str) -> bool:
 def _read_data(target: Target, content: str, name: str, found: _Found) -> None:
     """A file of keys and values; that of a job of Kubernetes has the command in it."""
     document = text.read_document(content, name)
+    for pool in pools_of(document.data):
+        its = _Found()
+        _read_started(target, pool.command, name, its)
+        if pool.role == PREFILL:
+            found.prefill = pool_words(words_of(target, None, its.items).words, pool.replicas)
+        else:
+            found.items, found.replicas = its.items, pool.replicas
+    if found.items:
+        return
     command = _container(document.data)
     if command:
-        script = read_script(command[-1]) if command[0] in ("sh", "bash", "/bin/sh", "/bin/bash") else None
-        if script is not None:
-            _read_script(target, script, name, found)
-            for file, (body, _) in script.files.items():
-                found.items += text.document_items(text.read_document(body, file))
-        else:
-            _read_command(target, [(str(word), 1) for word in command], name, found)
+        _read_started(target, command, name, found)
+    else:
+        found.items += text.document_items(document)
+
+
+def _read_started(target: Target, command: list[str], name: str, found: _Found) -> None:
+    """What a container is started with: a command, or a shell with a script."""
+    if command[0] not in ("sh", "bash", "/bin/sh", "/bin/bash"):
+        _read_command(target, [(str(word), 1) for word in command], name, found)
         return
-    found.items += text.document_items(document)
+    script = read_script(command[-1])
+    _read_script(target, script, name, found)
+    for file, (body, _) in script.files.items():
+        found.items += text.document_items(text.read_document(body, file))
 
 
 def _container(data: Any) -> list[str]:
@@ -184,6 +203,8 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
     words.setdefault("stack", target.stacks[0])
     if len(target.workloads) == 1:
         words.setdefault("workload", target.workloads[0])
+    if found.replicas is not None:
+        words |= _in_graph(words, found.replicas, found.prefill)
     lines: dict[tuple[str | int, ...], int] = {(): 1}
     for word, item in read.places.items():
         if item.line is not None:
@@ -193,6 +214,13 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
     return Reading(
         Document(words, file, lines), unread, tuple(name for name in target.by_recipe if name not in {*words, *known})
     )
+
+
+def _in_graph(words: Mapping[str, Any], replicas: int, prefill: Mapping[str, Any]) -> dict[str, Any]:
+    """Words of all replicas and pools, as those of one replica and their number say."""
+    dp = (whole(words, "dp") or 1) * replicas
+    devices = (model_devices(words) or 1) * dp + int(prefill.get("prefill_devices", 0))
+    return {"dp": dp, "devices": devices, **prefill}
 
 
 def _frame(target: Target) -> Frame:

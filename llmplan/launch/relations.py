@@ -64,8 +64,8 @@ RELATIONS = {
 """By the name that a target's entry has for it."""
 DERIVED = frozenset({
     "nodes", "node_devices", "tasks", "processes", "accumulation", "device_batch", "expert_parallel", "engine_tp",
-    "engine_dp", "attention_dp", "dp_attention", "virtual_layers", "virtual_stages", "replicated", "sharded", "resharded",
-    "shared_context",
+    "engine_dp", "attention_dp", "dp_attention", "virtual_layers", "virtual_stages", "replicated", "sharded",
+    "resharded", "shared_context",
     "weight_precision_asked", "kv_precision_asked", "checkpoint", "model_id", "in_host", "expert_tp", "local_batch",
     "stage_batch", "schedule", "stage_layers", "target_modules", "target_names", "all_linear", "own_modules",
     "attention_modules", "mlp_modules", "stage_file", "component", "recipe", "gathered_again", "swift_command", "tuner",

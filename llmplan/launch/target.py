@@ -57,6 +57,20 @@ class Setting(Spec):
     """How several values stand: as a list of the file, with commas, or as one argument after the other."""
 
 
+class GraphEngine(Spec):
+    """A target as a worker of a graph (Dynamo)."""
+
+    program: tuple[str, ...]
+    model: str
+    """The option that names the checkpoint."""
+    image: str
+    file_option: tuple[str, ...] = ()
+    pools: dict[str, tuple[str, ...]] = {}
+    """Arguments of each of two pools."""
+    in_file: dict[str, dict[str, Scalar]] = {}
+    """The same in its configuration file."""
+
+
 class Frame(Spec):
     """What starts a program on the devices of one or many nodes (torchrun, srun, deepspeed, accelerate launch)."""
 
@@ -76,6 +90,8 @@ class Frame(Spec):
     """Names that change nothing that is planned."""
     resources: dict[str, str] = {}
     """Maker of a device -> the resource that a container asks for (Kubernetes)."""
+    engines: dict[str, GraphEngine] = {}
+    """Targets that are workers of a graph here."""
     sources: tuple[Source, ...]
 
 
