@@ -99,7 +99,8 @@ def test_a_fault_of_the_plan_names_the_line_of_its_file(capsys: pytest.CaptureFi
 
 
 def test_files_are_written_into_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    words = ["--model", "llama-3.1-8b", "--hardware", "a100", "--devices", "8", "--write", str(tmp_path / "run")]
+    words = ["--model", "llama-3.1-8b", "--hardware", "a100", "--devices", "8", "--global-batch", "8"]
+    words += ["--write", str(tmp_path / "run")]
     code, out, _ = run(capsys, "launch", "--for", "deepspeed", *words)
     assert (code, out) == (0, "")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["ds_config.json", "start.sh"]
