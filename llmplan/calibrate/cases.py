@@ -18,7 +18,7 @@ from llmplan.records import dataclass
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 UNITS = dict.fromkeys(("launch", "latency", "base", "step", "chunk", "protocol"), (1e-6, "us"))
-UNITS["routed_bandwidth"] = (1e12, "TB/s")
+UNITS |= {"routed_bandwidth": (1e12, "TB/s"), "unit_rate": (1e12, "TFLOP/s"), "unit_bandwidth": (1e9, "GB/s")}
 """Units in which fields with a dimension are fitted and printed."""
 
 

@@ -77,9 +77,14 @@ class MatmulEfficiency(Spec):
 class GroupedEfficiency(Spec):
     """The same for products grouped by expert, one layer of experts together."""
 
-    peak_fraction: Fraction
+    peak_fraction: Fraction | None = None
+    """Absent = that of plain products of the same inputs."""
     tail: Annotated[float, Field(ge=0, le=8)] = 0.0
     memory_fraction: Fraction = 0.8
+    unit_rate: Annotated[FlopPerSecond, Field(gt=0)] | None = None
+    """What a compute unit reaches where it unpacks weights on the way: then neither matrix units nor memory decide."""
+    unit_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    """Packed weights that a compute unit unpacks in a second."""
     launch: Annotated[Seconds, Field(ge=0)] = 0.0
     """Fixed time of the whole layer: routing, sorting, two products, non-linearity, weighted sum."""
     padding: Annotated[float, Field(ge=0, le=64)] = 3.0

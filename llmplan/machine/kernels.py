@@ -158,11 +158,14 @@ def grouped_curve(
             plain.weight_bytes,
         )  # fmt: skip
     found = _nearest(efficiency.grouped_matmul | (efficiency.engine_grouped_matmul if engine else {}), kind)
-    clock = throttled(found.peak_fraction, _nearest(efficiency.matmul, inputs).peak_fraction, sustained)
+    best, units = _nearest(efficiency.matmul, inputs).peak_fraction, device.compute_units
+    fraction = _of_units(found.peak_fraction or best, found.unit_rate, units, peak)
+    clock = throttled(fraction, best, sustained)
+    read = _of_units(found.memory_fraction, found.unit_bandwidth, units, device.memory.bandwidth)
     return GroupedCurve(
-        rate=_reached(peak, found.peak_fraction * clock, share) if fused else plain.rate,
-        tail=found.tail * (device.compute_units or 1) * TILE_AREA * clock,
-        bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
+        rate=_reached(peak, fraction * clock, share) if fused else plain.rate,
+        tail=found.tail * (units or 1) * TILE_AREA * clock,
+        bandwidth=_reached(device.memory.bandwidth, read, memory),
         launch=found.launch,
         padding=found.padding,
         routed_bandwidth=min(found.routed_bandwidth or stream, stream),
@@ -171,6 +174,15 @@ def grouped_curve(
         weight_bytes=plain.weight_bytes,
         all_rows=fused and found.all_rows,
     )
+
+
+def _of_units(fraction: float, each: float | None, units: int | None, datasheet: float) -> float:
+    """Share of a datasheet figure that is reached where compute units do no more than `each`, if that is known [1].
+
+    >>> _of_units(0.8, 1e12, 100, 1000e12), _of_units(0.8, None, 100, 1000e12)
+    (0.1, 0.8)
+    """
+    return fraction if each is None or units is None else min(fraction, each * units / datasheet)
 
 
 def attention_curve(device: Device, *, cache: str = "bf16", share: float = 1.0, kernel: str = "best") -> AttentionCurve:

@@ -104,3 +104,15 @@ def test_unpacked_weights_are_read_packed() -> None:
     assert grouped_product(4096.0, 4096.0, 8.0, 8.0, curve, "forward") < grouped_product(
         4096.0, 4096.0, 8.0, 8.0, wide, "forward"
     )
+
+
+def test_units_that_unpack_weights_hold_the_kernel() -> None:
+    """H20 has 78 of the 132 compute units of H100 and 15 % of its matrix rate: products of 4-bit experts take 1.7 times
+    as long there, not 6.7 times; where units unpack more than matrix units take, those decide."""
+    h100, h20 = (grouped_curve(open_catalog().device(name), "w4a16", "int4") for name in ("h100-sxm-80gb", "h20-96gb"))
+    assert h100.rate == pytest.approx(132 * 0.989e12)
+    assert h20.rate == pytest.approx(h100.rate * 78 / 132)
+    assert h100.bandwidth == pytest.approx(132 * 5.94e9)
+    device = open_catalog().device("h20-96gb")
+    plain = grouped_curve(device, "w4a16_mxfp4", "mxfp4")
+    assert plain.rate == pytest.approx(148e12 * device.efficiency.matmul["bf16"].peak_fraction)
