@@ -9,6 +9,7 @@ from typing import Any, get_args
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.records import dataclass
 from llmplan.setup.options import FLAGS
+from llmplan.setup.written import read_precision
 from llmplan.vocabulary import Recompute, StoragePrecision, TrainingPrecision
 
 STORED = get_args(StoragePrecision)
@@ -118,7 +119,7 @@ def choice(name: str, value: Any) -> Choice:
 
 def _words(name: str, text: str) -> Choice:
     known = WORDS[name]
-    parts = [part.strip() for part in text.split(",")]
+    parts = [str(read_precision(part.strip())) for part in text.split(",")]
     for part in parts:
         if part not in known:
             raise InputError(

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from llmplan.schema import Spec
 from llmplan.setup.limits import LimitsField
-from llmplan.setup.written import amount, length, read_duration, read_image_size, read_workload
+from llmplan.setup.written import amount, length, read_duration, read_image_size, read_precision, read_workload
 from llmplan.units import Bytes, Seconds, UsdPerHour, Watts, parse_quantity
 from llmplan.vocabulary import (
     Arrival,
@@ -62,6 +62,9 @@ Count = Annotated[AnyCount, amount(AnyCount)]
 SequenceTokens = Annotated[AnyCount, length(AnyCount)]
 RequestTokens = Annotated[AnyRequestTokens, length(AnyRequestTokens)]
 Workload = Annotated[WorkloadKind, BeforeValidator(read_workload)]
+Computed = Annotated[TrainingPrecision, BeforeValidator(read_precision)]
+Stored = Annotated[StoragePrecision, BeforeValidator(read_precision)]
+FrozenBase = Annotated[QuantizedBase, BeforeValidator(read_precision)]
 Zero = Annotated[int, Field(ge=0, le=3)]
 RunTokens = Annotated[float, Field(gt=0, le=1e18)]
 Tokens = Annotated[RunTokens, amount(RunTokens)]
@@ -126,7 +129,7 @@ class PlanOptions(Spec):
     )
 
     workload: Workload | None = _option("What is run; default pretrain.", TRAINING)
-    precision: TrainingPrecision | None = _option("Of the matrix products.", TRAINING)
+    precision: Computed | None = _option("Of the matrix products.", TRAINING)
     seq_len: SequenceTokens | None = _option("Tokens a sequence.", TRAINING)
     target_len: SequenceTokens | None = _option("Tokens of a decoder's sequence, behind an encoder.", TRAINING)
     global_batch: Count | None = _option("Sequences a step, all devices.", TRAINING)
@@ -165,9 +168,9 @@ class PlanOptions(Spec):
         SERVING, "NUMBER",
     )  # fmt: skip
     turns: Count | None = _option("Turns of a conversation: prompts hold the turns before them.", SERVING)
-    weight_precision: StoragePrecision | None = _option("Of the weights; default: as released.", SERVING)
-    activation_precision: StoragePrecision | None = _option("Of the inputs of matrix products.", SERVING)
-    kv_precision: StoragePrecision | None = _option("Of the key-value cache.", SERVING)
+    weight_precision: Stored | None = _option("Of the weights; default: as released.", SERVING)
+    activation_precision: Stored | None = _option("Of the inputs of matrix products.", SERVING)
+    kv_precision: Stored | None = _option("Of the key-value cache.", SERVING)
     memory_fraction: Share | None = _option(
         "Share of memory, in the stack's own meaning.",
         SERVING,
@@ -238,7 +241,7 @@ class PlanOptions(Spec):
         "all-linear, attention, mlp, default (PEFT's).",
         FINE_TUNING, "NAMES",
     )  # fmt: skip
-    quantized_base: QuantizedBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
+    quantized_base: FrozenBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
     method: Method | None = _option(
         "What is learned from: texts (sft), pairs of answers (dpo, reward), answers written meanwhile (grpo, ppo).",
         FINE_TUNING,

@@ -21,6 +21,12 @@ WORKLOADS = {
     "generate": "serve", "inferencing": "serve", "deploy": "serve", "peft": "lora",
 }  # fmt: skip
 """Other words for what is run."""
+PRECISIONS = {
+    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "fp8-e4m3": "fp8",
+    "fp8-e5m2": "fp8", "fp8-e4m3fn": "fp8", "float8-e4m3fn": "fp8", "e4m3": "fp8", "awq": "int4", "gptq": "int4",
+    "w4a16": "int4",
+}  # fmt: skip
+"""What PyTorch and the engines call precisions; AWQ and GPTQ keep weights in 4 bits, whatever is computed with."""
 _TWO_WAYS = {"train": "pretrain", "training": "pretrain"}  # fine-tuning trains too
 _STEPS = {"k": 1, "m": 2, "b": 3, "g": 3, "t": 4}
 _SCALED = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbgt]?)\s*\Z", re.IGNORECASE)
@@ -50,9 +56,21 @@ def read_length(value: Any) -> Any:
 
 
 def read_workload(value: Any) -> Any:
-    """`inference` as `serve`; a word that is not known as it is."""
+    """`inference` as `serve`; a word that is not known as it is; a ValueError says of which words `qlora` is made."""
     word = value.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(value, str) else value
+    if word == "qlora":
+        raise ValueError("qlora is lora on a base in 4 bits: say lora, with quantized_base nf4 (--quantized-base nf4)")
     return WORKLOADS.get(word, word) if isinstance(word, str) else word
+
+
+def read_precision(value: Any) -> Any:
+    """`bfloat16` as `bf16`; a word that is not known as it is.
+
+    >>> read_precision("fp8_e4m3"), read_precision("AWQ"), read_precision("fp7")
+    ('fp8', 'int4', 'fp7')
+    """
+    word = value.strip().lower().replace("_", "-").removeprefix("torch.") if isinstance(value, str) else value
+    return PRECISIONS.get(word, value) if isinstance(word, str) else value
 
 
 def read_duration(value: Any) -> Any:

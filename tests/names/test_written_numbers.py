@@ -9,8 +9,9 @@ import pytest
 from llmplan.answer.resolve import plan_from
 from llmplan.cli.main import main
 from llmplan.errors import InputError
-from llmplan.setup.written import WORKLOADS
-from llmplan.vocabulary import WorkloadKind
+from llmplan.search.choices import choice
+from llmplan.setup.written import PRECISIONS, WORKLOADS
+from llmplan.vocabulary import StoragePrecision, WorkloadKind
 
 TRAINING = {"model": "llama-3.2-1b", "hardware": "h100", "devices": 8}
 
@@ -63,6 +64,23 @@ def test_other_words_for_a_workload() -> None:
     plan = plan_from({**TRAINING, "workload": "train"})
     assert plan.kind == "pretrain"
     assert any(line.startswith("workload pretrain") for line in plan.assumptions)
+
+
+def test_qlora_is_two_words() -> None:
+    with pytest.raises(InputError, match="lora, with quantized_base nf4"):
+        words(workload="qlora")
+
+
+def test_other_words_for_a_precision() -> None:
+    assert set(PRECISIONS.values()) <= set(StoragePrecision.__args__)
+    read = words(workload="serve", weight_precision="AWQ", kv_precision="fp8_e4m3", activation_precision="bfloat16")
+    assert [read[name] for name in ("weight_precision", "kv_precision", "activation_precision")] == [
+        "int4", "fp8", "bf16",
+    ]  # fmt: skip
+    assert words(workload="pretrain", precision="torch.float16")["precision"] == "fp16"
+    assert choice("precision", "bfloat16,fp8").values == ("bf16", "fp8")
+    with pytest.raises(InputError, match="fp7"):
+        words(workload="serve", weight_precision="fp7")
 
 
 @pytest.mark.parametrize(
