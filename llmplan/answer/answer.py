@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.summary import Economics
     from llmplan.answer.resolve import Plan
     from llmplan.answer.serving import ServingResult
+    from llmplan.answer.waits import Waits
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
 
@@ -81,15 +82,18 @@ def estimated(plan: Plan) -> Estimate:
     return estimate(plan)
 
 
-def answer_of(found: Estimate, catalog: Catalog) -> Answer:
-    """The answer that an estimate gives: with its bottleneck, its run or its load, its money and its limits."""
+def answer_of(found: Estimate, catalog: Catalog, waits: Waits | None = None) -> Answer:
+    """The answer that an estimate gives: with its bottleneck, its run or its load, its money and its limits.
+
+    waits: what a training's step waits for, where that is at hand.
+    """
     plan = found.plan
     result: TrainingResult | ServingResult
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
     if isinstance(found, TrainingEstimate):
         run = run_of(found, catalog)
-        result = training_result(found, run)
+        result = training_result(found, run, waits)
         if run is not None:
             assumptions, warnings = run.assumptions, run.warnings
     else:

@@ -9,22 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from llmplan.answer.named import named_machine
-from llmplan.answer.resources import MORE, RESOURCES, saved, shares
-from llmplan.formulas.traced import Tape
+from llmplan.answer.resources import MORE, RESOURCES, saved
+from llmplan.answer.waits import BUBBLE, STRAGGLERS, Waits, waits_of
 from llmplan.records import dataclass
 from llmplan.setup.codes import warning
 from llmplan.setup.layout import RECOMPUTE
 from llmplan.setup.plan import PlanWarning
-from llmplan.training.memory import training_memory
-from llmplan.training.step import training_time
 from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.training.estimate import TrainingEstimate
 
-BUBBLE, STRAGGLERS, CAPACITY, STORAGE = "pipeline_bubble", "stragglers", "memory_capacity", "storage"
-_WAITS = {"pipeline_bubble_seconds": BUBBLE, "straggler_seconds": STRAGGLERS}  # parts of a step that are no work
+CAPACITY, STORAGE = "memory_capacity", "storage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +53,18 @@ class Bottleneck:
         return self.seconds.get(resource, 0.0) / sum(self.seconds.values())
 
 
-def bottleneck(answer: TrainingEstimate, load: float | None = None) -> Bottleneck:
-    """What holds an estimate's plan back; load: what reading data takes of the storage [1], None = not known."""
-    plan, step = answer.plan, answer.step.value
-    time = training_time(named_machine(plan))
-    parts = time.parts()
-    waits = {name: float(parts[part]) for part, name in _WAITS.items()}
-    work = sum(value for part, value in parts.items() if part not in _WAITS)
-    whole = time.step_seconds
-    tape = Tape(work, whole)
-    seconds = {**shares(work, plan, tape=tape), **{name: value for name, value in waits.items() if value > 0}}
-    working = dict.fromkeys(RESOURCES, 0.0) | shares(work, plan, at_work=True, tape=tape)
+def bottleneck(answer: TrainingEstimate, load: float | None = None, waits: Waits | None = None) -> Bottleneck:
+    """What holds an estimate's plan back; load: what reading data takes of the storage [1], None = not known; waits:
+    of the plan, where they are at hand."""
+    step, waits = answer.step.value, waits or waits_of(answer.plan)
+    both = {**waits.waited, **waits.idle}
+    seconds = {name: value for name, value in both.items() if value > 0.0}
     # a link that stands for both networks, as between CPUs, is counted twice where one passes on what the other brings
-    used = {name: min(value / step, 1.0) for name, value in working.items()}
+    used = {name: min(max(value, 0.0) / step, 1.0) for name, value in waits.worked.items()}
     used |= {"compute": answer.hfu, CAPACITY: answer.peak.value / answer.usable_bytes}
-    felt = shares(whole, plan, tape=tape)
-    left = {name: saved(felt.get(name, 0.0) / step) for name in RESOURCES}
+    left = {name: saved(max(waits.felt[name], 0.0) / step) for name in RESOURCES}
     elasticity = {name: Elasticity(step * value, 1.0 / value, answer.fits) for name, value in left.items()}
-    elasticity[CAPACITY] = _roomier(answer)
+    elasticity[CAPACITY] = _roomier(answer, waits)
     if load is not None:
         used[STORAGE] = load
         elasticity[STORAGE] = Elasticity(step, min(MORE, max(1.0, load)), answer.fits)  # the step itself reads nothing
@@ -84,7 +74,7 @@ def bottleneck(answer: TrainingEstimate, load: float | None = None) -> Bottlenec
     return Bottleneck(resource, seconds, used, elasticity, _advice(answer, resource, share))
 
 
-def _roomier(answer: TrainingEstimate) -> Elasticity:
+def _roomier(answer: TrainingEstimate, waits: Waits) -> Elasticity:
     """With 10 % more memory: whether the plan fits, and the step with the least recomputation that fits then."""
     step, room = answer.step.value, answer.usable_bytes + (MORE - 1.0) * answer.capacity_bytes
     fits = answer.peak.value <= room
@@ -92,8 +82,7 @@ def _roomier(answer: TrainingEstimate) -> Elasticity:
         return Elasticity(step, 1.0, fits)
     now = after = step
     for recompute in RECOMPUTE[: RECOMPUTE.index(answer.plan.layout.recompute)]:
-        less = answer.plan.with_layout(answer.plan.layout.model_copy(update={"recompute": recompute}))
-        peak, seconds = float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
+        peak, seconds = waits.eased(recompute)
         now, after = (
             (min(now, seconds) if peak <= answer.usable_bytes else now),
             (min(after, seconds) if peak <= room else after),

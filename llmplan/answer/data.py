@@ -43,7 +43,21 @@ def _fields_of(kind: Any) -> tuple[str, ...] | None:
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:
     """An answer as JSON text in ASCII; ValueError for a number that is not finite, which would be a fault of ours."""
-    return json.dumps(to_data(value), indent=indent, allow_nan=False)
+    return (_ON_A_LINE if indent is None else json.JSONEncoder(indent=indent, **_STRICT)).encode(value)
+
+
+def _part(value: Any) -> dict[str, Any]:
+    """One level of what JSON has no word for."""
+    kind: Any = type(value)
+    if (names := _fields_of(kind)) is not None:
+        return {name: part for name in names if (part := getattr(value, name)) is not None}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no part of an answer")
+
+
+_STRICT: dict[str, Any] = {"default": _part, "allow_nan": False, "check_circular": False}
+_ON_A_LINE = json.JSONEncoder(**_STRICT)
 
 
 def present(parts: Mapping[str, Any]) -> dict[str, float]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from llmplan.answer.answer import Answer, answer_of
 from llmplan.answer.resolve import resolve
 from llmplan.answer.summary import PlanSummary, summary_of
+from llmplan.answer.waits import waits_of_many
 from llmplan.errors import InputError
 from llmplan.records import dataclass
 from llmplan.serving.estimate import estimate_serving
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
+from llmplan.training.estimate import TrainingEstimate
 from llmplan.training.many import estimate_many, evaluator_of
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import OpenTraining, chosen, open_training
@@ -45,10 +47,16 @@ def answers(
 ) -> list[Answer | PlanSummary | InputError]:
     """An answer for every request, in their order; an InputError stands in the place of one that there is none of."""
 
-    def answered(found: Estimate) -> Answer | PlanSummary:
-        return summary_of(found, catalog) if summary else answer_of(found, catalog)
+    found = estimates(list(_resolved(wanted, catalog)))
+    trained = [] if summary else [one.plan for one in found if isinstance(one, TrainingEstimate)]
+    waits = iter(waits_of_many(trained))
 
-    return _each(answered, estimates(list(_resolved(wanted, catalog))))
+    def answered(one: Estimate) -> Answer | PlanSummary:
+        if summary:
+            return summary_of(one, catalog)
+        return answer_of(one, catalog, next(waits) if isinstance(one, TrainingEstimate) else None)
+
+    return _each(answered, found)
 
 
 def _resolved(wanted: Iterable[Request | Plan | InputError], catalog: Catalog) -> Iterator[Plan | InputError]:

@@ -23,7 +23,7 @@ from llmplan.records import dataclass
 
 ROOMS = ("formulas", "machine", "work", "training", "serving", "answer.economics")
 """Where the functions stand whose names are marked."""
-_ARITHMETIC = ("llmplan.formulas.numeric", "llmplan.formulas.traced")
+_ARITHMETIC = ("llmplan.formulas.numeric", "llmplan.formulas.traced", "llmplan.formulas.traced_arrays")
 _OTHER_KINDS = 0x04 | 0x08 | 0x20  # functions that take any number of arguments, or yield
 _ONE_AT_A_TIME = threading.Lock()
 

@@ -16,6 +16,7 @@ from llmplan.formulas.traced import Tape
 from llmplan.software.coefficients import HOST_TIMES
 
 if TYPE_CHECKING:
+    from llmplan.formulas.traced_arrays import ArrayTape
     from llmplan.setup.plan import Setup
 
 COMPUTE, MEMORY_BANDWIDTH, HOST = "compute", "memory_bandwidth", "host"
@@ -48,19 +49,26 @@ TIMES = {
 """Fields of the catalogue that are fixed times, and whose."""
 
 
-def shares(time: Any, plan: Setup, *, at_work: bool = False, tape: Tape | None = None) -> dict[str, float]:
-    """Seconds of a time by resource [s]; they sum to it where nothing else has a part in it.
+def shares(time: Any, plan: Setup, *, tape: Tape | None = None) -> dict[str, float]:
+    """Seconds of a time by resource [s], of those that have a part in it; tape: of this time and others, where several
+    are asked about."""
+    found = by_resource(tape or Tape(time), time, plan)
+    return {name: value for name, value in found.items() if value > 0.0}
 
-    time: worked out of a plan of `named_machine`. at_work: what each resource works, hidden or not: where times
-    overlap, each counts in full. tape: of this time and others, where several are asked about.
+
+def by_resource(tape: Tape | ArrayTape, time: Any, plan: Setup, *, at_work: bool = False) -> dict[str, Any]:
+    """Seconds of a time by every resource [s]; they sum to it where nothing else has a part in it.
+
+    time: worked out of a plan of `named_machine`, a number or an array. at_work: what each resource works, hidden or
+    not: where times overlap, each counts in full.
     """
-    found = dict.fromkeys(RESOURCES, 0.0)
+    found: dict[str, Any] = dict.fromkeys(RESOURCES, 0.0)
     linked = _linked(plan)
-    for leaf, slope in (tape or Tape(time)).by_leaf(time, at_work=at_work):
+    for leaf, slope in tape.by_leaf(time, at_work=at_work):
         of, sign = _resource(leaf.note, linked=linked)
         if of is not None:
-            found[of] += sign * slope
-    return {name: value for name, value in found.items() if value > 0.0}
+            found[of] = found[of] + sign * slope
+    return found
 
 
 @lru_cache(maxsize=1024)

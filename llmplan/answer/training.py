@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.storage import RunStorage
     from llmplan.answer.economics.summary import Economics
     from llmplan.answer.limits import LimitAnswer
+    from llmplan.answer.waits import Waits
     from llmplan.training.estimate import TrainingEstimate
 
 
@@ -106,8 +107,8 @@ class TrainingResult:
         return self.fits
 
 
-def training_result(found: TrainingEstimate, run: Economics | None) -> TrainingResult:
-    """The result of an estimate and its run."""
+def training_result(found: TrainingEstimate, run: Economics | None, waits: Waits | None = None) -> TrainingResult:
+    """The result of an estimate and its run; waits: of the plan, where they are at hand."""
     plan, rate, devices = found.plan, found.tokens_per_second, float(found.plan.devices)
     model, host = plan.model, float(found.memory.host_bytes)
     return TrainingResult(
@@ -127,7 +128,7 @@ def training_result(found: TrainingEstimate, run: Economics | None) -> TrainingR
             flops_per_second_per_device=found.model_flops / found.step.value / devices,
         ),
         time=TimeAnswer(step_seconds=found.step, parts=present(found.time.parts())),
-        mfu=found.mfu, hfu=found.hfu, bottleneck=bottleneck(found, run.storage.load if run else None),
+        mfu=found.mfu, hfu=found.hfu, bottleneck=bottleneck(found, run.storage.load if run else None, waits),
         run=run.run if run else None, cost=run.cost if run else None, energy=run.energy if run else None,
         storage=run.storage if run else None, limits=_limits(found, run),
     )  # fmt: skip

@@ -101,6 +101,8 @@ def where(condition: Bool, a: Num, b: Num) -> Num:
     """
     if isinstance(condition, bool):
         return a if condition else b
+    if (made := _made(a, b)) is not None:
+        return made("where", condition, a, b)  # type: ignore[no-any-return]
     return _numpy().where(condition, a, b)  # type: ignore[no-any-return]
 
 

@@ -24,7 +24,13 @@ from llmplan.formulas import numeric
 Gradient = Callable[..., tuple[float, ...]]
 
 
-class Traced(float):
+class Remembering:
+    """What a number and an array (`llmplan.formulas.traced_arrays`) that remember are."""
+
+    __slots__ = ()
+
+
+class Traced(Remembering, float):
     """A float that remembers.
 
     op: the operation (`leaf` where it was read, `name` where it only got another name); of: its operands; grads: the
@@ -33,6 +39,8 @@ class Traced(float):
     """
 
     __slots__ = ("grads", "note", "of", "op", "serial")
+    __array_ufunc__ = None  # so that numpy leaves operators with arrays to this class, and they remember too
+    __hash__ = float.__hash__
     op: str
     of: tuple[Any, ...]
     grads: tuple[float, ...]
@@ -44,6 +52,8 @@ class Traced(float):
         """The result of a function of `numeric`."""
         if name == "crossing":
             return _crossing(*operands)
+        if not all(isinstance(one, _PLAIN) for one in operands):
+            return _of_arrays(name, *operands)
         plain = tuple(map(float, operands))
         return _node(name, getattr(numeric, name)(*plain), operands, _FUNCTIONS[name](*plain))
 
@@ -63,13 +73,14 @@ class Whole(Traced):
         return format(int(self) if spec in ("", "d", ",") else float(self), spec)
 
 
-_next = count().__next__
+_PLAIN = (int, float)
+next_serial = count().__next__
 
 
 def _node(op: str, value: float, of: tuple[Any, ...], grads: tuple[float, ...], note: Any = None) -> Any:
     """A number of the kind of its value."""
     new = Traced.__new__(Whole if value.__class__ is int else Traced, value)
-    new.op, new.of, new.grads, new.note, new.serial = op, of, grads, note, _next()
+    new.op, new.of, new.grads, new.note, new.serial = op, of, grads, note, next_serial()
     return new
 
 
@@ -90,7 +101,7 @@ def plain(value: Any) -> Any:
 
 def remembers(value: Any) -> bool:
     """Whether it is such a number."""
-    return isinstance(value, Traced)
+    return isinstance(value, Remembering)
 
 
 def as_float(value: Any) -> Any:
@@ -106,7 +117,12 @@ def _slopes_of_power(a: float, b: float) -> tuple[float, float]:
 def _slopes_of_soft_maximum(a: float, b: float) -> tuple[float, float]:
     """(a / m)^3 and (b / m)^3, with m the soft maximum."""
     m = float(numeric.soft_maximum(a, b))
-    return ((a / m) ** 3, (b / m) ** 3) if m else (1.0, 0.0)
+    x, y = (a / m, b / m) if m else (1.0, 0.0)
+    return x * x * x, y * y * y  # unlike a power, rounded the same way for numbers and arrays
+
+
+def _squares(a: Any, b: Any) -> tuple[Any, Any]:
+    return a * a, b * b
 
 
 # Derivatives by each operand of what operators and functions of numeric give.
@@ -134,7 +150,7 @@ AT_WORK: dict[str, Gradient] = {
     "longer": lambda a, b: (1.0, 1.0),
     "soft_maximum": lambda a, b: (1.0, 1.0),
     "beyond": lambda a, b: (1.0, 0.0),
-    "slower": lambda a, b: ((min(a, b) / a) ** 2, (min(a, b) / b) ** 2),  # of a time bytes / rate: bytes / a, bytes / b
+    "slower": lambda a, b: _squares(min(a, b) / a, min(a, b) / b),  # of a time bytes / rate: bytes / a, bytes / b
 }
 """Of times that overlap, and of rates in a row: the derivatives by which each counts with all the work that it does,
 hidden or not."""
@@ -162,12 +178,45 @@ def _lifted(op: str, operate: Callable[[Any, Any], Any], gradient: Gradient, a: 
 
 def _operator(op: str, operate: Callable[[Any, Any], Any], gradient: Gradient) -> tuple[Any, Any]:
     def method(self: Any, other: Any) -> Any:
-        return _lifted(op, operate, gradient, self, other) if isinstance(other, (int, float)) else NotImplemented
+        if isinstance(other, _PLAIN):
+            return _lifted(op, operate, gradient, self, other)
+        return _of_arrays(op, self, other)
 
     def swapped(self: Any, other: Any) -> Any:
-        return _lifted(op, operate, gradient, other, self) if isinstance(other, (int, float)) else NotImplemented
+        if isinstance(other, _PLAIN):
+            return _lifted(op, operate, gradient, other, self)
+        return _of_arrays(op, other, self)
 
     return method, swapped
+
+
+def _comparison(name: str) -> Any:
+    compare = getattr(float, name)
+
+    def method(self: Any, other: Any) -> Any:
+        found = compare(self, other)
+        if found is NotImplemented and hasattr(other, "ndim") and not isinstance(other, Remembering):
+            return getattr(other, _MIRRORED[name])(plain(self))
+        return found
+
+    return method
+
+
+_MIRRORED = {
+    "__lt__": "__gt__", "__le__": "__ge__", "__gt__": "__lt__", "__ge__": "__le__", "__eq__": "__eq__",
+    "__ne__": "__ne__",
+}  # fmt: skip
+"""The same comparison from the other side."""
+
+
+def _of_arrays(op: str, *operands: Any) -> Any:
+    """The result of an operation on numbers and arrays, by `llmplan.formulas.traced_arrays` once that is loaded."""
+    return next((work(op, *operands) for work in OF_ARRAYS if any(hasattr(one, "ndim") for one in operands)),
+                NotImplemented)  # fmt: skip
+
+
+OF_ARRAYS: list[Callable[..., Any]] = []
+"""What works out operations on arrays; none before it is loaded, and with it numpy."""
 
 
 def _whole(name: str, operate: Callable[[Any], int]) -> Any:
@@ -186,6 +235,8 @@ def _equip() -> None:
         method, swapped = _operator(op, operate, gradient)
         setattr(Traced, f"__{name}__", method)
         setattr(Traced, f"__r{name}__", swapped)
+    for name in _MIRRORED:
+        setattr(Traced, name, _comparison(name))
     for name, method in {
         "neg": _negative,
         "ceil": _whole("ceil", math.ceil),
@@ -217,7 +268,7 @@ def in_order(*roots: Any) -> list[Any]:
     waiting = list(found.values())
     while waiting:
         for operand in waiting.pop().of:
-            if id(operand) not in found and isinstance(operand, Traced):
+            if id(operand) not in found and isinstance(operand, Remembering):
                 found[id(operand)] = operand
                 waiting.append(operand)
     return sorted(found.values(), key=attrgetter("serial"))

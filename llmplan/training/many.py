@@ -38,7 +38,7 @@ _SHARED = tuple(name for name in TrainingWorkload.model_fields if name not in (*
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     """The estimate of every plan, in their order: what `estimate` gives of each."""
     found: dict[int, TrainingEstimate] = {}
-    for places in _alike(plans):
+    for places in sharing(plans):
         alike = [plans[place] for place in places]
         if len(alike) < FEW:
             found |= zip(places, map(estimate, alike), strict=True)
@@ -72,15 +72,15 @@ def _worked_out(
 ) -> dict[int, float]:
     """A figure of every plan with so many sequences a step, by the plan's `id`; where few are alike, of none."""
     found: dict[int, float] = {}
-    for places in _alike([plan for plan, _ in wanted]):
+    for places in sharing([plan for plan, _ in wanted]):
         for start in range(0, len(places) if len(places) >= SEVERAL else 0, ROWS):
             part = [wanted[place] for place in places[start : start + ROWS]]
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
-            found |= zip((id(plan) for plan, _ in part), _column(real(figure(many)), len(part)), strict=True)
+            found |= zip((id(plan) for plan, _ in part), column(real(figure(many)), len(part)), strict=True)
     return found
 
 
-def _alike(plans: Sequence[TrainingPlan]) -> list[list[int]]:
+def sharing(plans: Sequence[TrainingPlan]) -> list[list[int]]:
     """Places of the plans that differ in nothing but their layouts and lengths."""
     groups: dict[Any, list[int]] = {}
     for place, plan in enumerate(plans):
@@ -112,7 +112,7 @@ def _one_by_one(found: TrainingFigures, count: int) -> Iterator[TrainingFigures]
     """The figures of each plan out of those of all."""
     parts = [getattr(found, field.name) for field in fields(TrainingFigures)]
     columns: list[Any] = [
-        _column(part, count) if not isinstance(part, (Memory, StepTime, Interval)) else _unstacked(part, count)
+        column(part, count) if not isinstance(part, (Memory, StepTime, Interval)) else _unstacked(part, count)
         for part in parts
     ]
     return map(TrainingFigures, *columns)
@@ -120,11 +120,12 @@ def _one_by_one(found: TrainingFigures, count: int) -> Iterator[TrainingFigures]
 
 def _unstacked(whole: T, count: int) -> Iterator[T]:
     """A dataclass of arrays as one of numbers for each row; what is None stays so."""
-    columns = [_column(getattr(whole, field.name), count) for field in fields(whole)]  # type: ignore[arg-type]
+    columns = [column(getattr(whole, field.name), count) for field in fields(whole)]  # type: ignore[arg-type]
     return map(type(whole), *columns)
 
 
-def _column(values: Any, count: int) -> list[Any]:
+def column(values: Any, count: int) -> list[Any]:
+    """An array, or one value for all, as so many plain values."""
     import numpy as np
 
     found: list[Any] = np.broadcast_to(values, count).tolist()

@@ -147,13 +147,13 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     inner, outer = layers * share, layers * even + ends
     alone = layout.pp == 1
     last = outer.total > inner.total
+    # Filling and draining pass every other stage once: where the last one is the slowest, those without the head.
+    others = where(last, inner.total, ((layout.pp - 2.0) * inner.total + outer.total) / maximum(layout.pp - 1.0, 1.0))
     many = getattr(last, "ndim", 0)  # of layouts, or of coefficients
     stage = _choose(alone | last if many else (alone or bool(last)), outer, inner)
     transfer = pipeline_transfer(plan, links)
     cover = stage.work.total + stage.recompute + stage.host  # links move data while the device waits for its host
     sharing = data_parallel(plan, links, numbers.exposed_data_parallel, cover, micro_batches)
-    # Filling and draining pass every other stage once: where the last one is the slowest, those without the head.
-    others = where(last, inner.total, ((layout.pp - 2.0) * inner.total + outer.total) / maximum(layout.pp - 1.0, 1.0))
     bubble = bubble_seconds(others + transfer, layout.pp, layout.vp)
     parts = {
         "matmul_seconds": stage.work.matmul * micro_batches,

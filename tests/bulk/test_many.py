@@ -23,6 +23,17 @@ MORE: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 
 
+OTHERS: tuple[dict[str, Any], ...] = tuple(
+    {**words, "devices": 8, "seq_len": 512 * n, "global_batch": 64, "micro_batch": 2, "recompute": "full"}
+    for n in range(1, 7)
+    for words in (
+        {"model": "bert-large-uncased", "hardware": "xeon-8480"}, {"model": "llama-3.1-8b", "hardware": "l4"},
+        {"model": "llama-2-7b", "hardware": "tpu-v5p", "stack": "maxtext", "zero": 3},
+    )
+)  # fmt: skip
+"""Devices without links of their own, and a torus."""
+
+
 def trainings(count: int, seed: int = 5) -> Iterator[dict[str, Any]]:
     """Plans that share little, with every word that runs along the arrays."""
     draw = random.Random(seed)
@@ -52,6 +63,17 @@ def test_arrays_give_what_one_plan_gives_to_the_last_digit() -> None:
     plans = resolved(trainings(600))
     assert len(plans) > 300
     assert estimate_many(plans) == [estimated(plan) for plan in plans]
+
+
+def test_whole_answers_of_many_plans_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bottlenecks and elasticities too, which come from passes backwards through arrays."""
+    plans = [*resolved(trainings(300, seed=6)), *resolved(iter(OTHERS))]
+    assert len(plans) > 180
+    shapes: list[int] = []
+    monkeypatch.setattr("llmplan.answer.waits.as_arrays", lambda part: shapes.append(len(part)) or as_arrays(part))
+    found = list(llmplan.estimate_many(plans))
+    assert sum(shapes) > 140
+    assert found == [llmplan.estimate(plan) for plan in plans]
 
 
 def test_plans_do_go_through_as_arrays(monkeypatch: pytest.MonkeyPatch) -> None:

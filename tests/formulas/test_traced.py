@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ import llmplan
 from llmplan.formulas import attention, collectives, decode, kv_cache, matmul, numeric, pipeline, queueing, reliability
 from llmplan.formulas import step as step_formulas
 from llmplan.formulas.traced import Traced, Whole, by_leaf, leaf, plain, remembers, slopes
+from llmplan.formulas.traced_arrays import ArrayTape, bare
 
 Formula = Callable[..., Any]
 PHYSICS = (attention, collectives, decode, kv_cache, matmul, pipeline, queueing, reliability, step_formulas)
@@ -125,3 +127,24 @@ def test_the_physics_never_forgets() -> None:
         for path in (root / room).rglob("*.py"):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
                 assert " float(" not in line.replace('float("inf")', ""), f"{path}:{number}"
+
+
+@pytest.mark.parametrize("function", list(formulas(*PHYSICS)))
+@given(values=st.data())
+def test_an_array_that_remembers_has_the_values_and_derivatives_of_its_elements(
+    function: Formula, values: st.DataObject
+) -> None:
+    given = arguments(function, values)
+    name = values.draw(st.sampled_from(sorted(given)), "argument that is an array")
+    elements = [given[name], given[name] * 0.75, given[name] * 1.5]
+    leaves = {other: leaf(value, other) for other, value in given.items() if other != name}
+    made = function(**leaves, **{name: np.array(elements)})
+    if not remembers(made):  # none of the others has a part in it
+        return
+    found = {node.note: slope for node, slope in ArrayTape(made).by_leaf(made)}
+    for place, element in enumerate(elements):
+        one = {other: leaf(value, other) for other, value in given.items() if other != name}
+        alone = function(**one, **{name: element})
+        assert np.broadcast_to(bare(made), len(elements))[place] == alone
+        for other, slope in by_leaf(alone) if remembers(alone) else ():
+            assert np.broadcast_to(found.get(other.note, 0.0), len(elements))[place] == slope

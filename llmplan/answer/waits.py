@@ -1,0 +1,110 @@
+"""What training steps wait for, by resource: of one plan from numbers, of many that share a machine from arrays.
+
+Both come from one evaluation of the step with numbers that remember how they were made; the figures of a plan are the
+same to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llmplan.answer.named import named_machine
+from llmplan.answer.resources import by_resource
+from llmplan.formulas.traced import Tape
+from llmplan.records import dataclass
+from llmplan.training.many import FEW, as_arrays, column, sharing
+from llmplan.training.memory import training_memory
+from llmplan.training.plan import TrainingPlan
+from llmplan.training.step import training_time
+
+if TYPE_CHECKING:
+    from llmplan.formulas.traced_arrays import ArrayTape
+
+    Eased = Callable[[str], tuple[float, float]]
+    """Peak [bytes] and step [s] with so much recomputation."""
+
+BUBBLE, STRAGGLERS = "pipeline_bubble", "stragglers"
+IDLE = {"pipeline_bubble_seconds": BUBBLE, "straggler_seconds": STRAGGLERS}
+"""Parts of a step that are no work."""
+ROWS = 1024
+"""Plans whose arrays are traced at a time: every array of the evaluation is kept until the passes backwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds of a step: idle by what for; by resource, waited for, worked by it, and felt when it gets faster."""
+
+    idle: dict[str, float]
+    waited: dict[str, float]
+    worked: dict[str, float]
+    felt: dict[str, float]
+    eased: Eased
+
+
+def waits_of(plan: TrainingPlan) -> Waits:
+    """What the step of one plan waits for."""
+
+    def eased(recompute: str) -> tuple[float, float]:
+        less = plan.with_layout(plan.layout.model_copy(update={"recompute": recompute}))
+        return float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
+
+    idle, waited, worked, felt = _seconds(plan, Tape, float)
+    return Waits(idle, waited, worked, felt, eased)
+
+
+def waits_of_many(plans: Sequence[TrainingPlan]) -> list[Waits]:
+    """The same of every plan, in their order."""
+    found: dict[int, Waits] = {}
+    for places in sharing(plans):
+        if len(places) < FEW:
+            found |= {place: waits_of(plans[place]) for place in places}
+            continue
+        for start in range(0, len(places), ROWS):
+            part = places[start : start + ROWS]
+            found |= zip(part, _of_arrays([plans[place] for place in part]), strict=True)
+    return [found[place] for place in range(len(plans))]
+
+
+def _of_arrays(plans: list[TrainingPlan]) -> list[Waits]:
+    from llmplan.formulas.traced_arrays import ArrayTape, bare
+
+    many = as_arrays(plans)
+    layouts: Any = many.layout  # arrays
+    columns = [
+        {name: column(bare(values), len(plans)) for name, values in one.items()}
+        for one in _seconds(many, ArrayTape, bare)
+    ]
+    eased: dict[str, tuple[list[float], list[float]]] = {}
+
+    def of(row: int) -> Eased:
+        def one(recompute: str) -> tuple[float, float]:
+            if recompute not in eased:
+                less = many.with_layout(replace(layouts, recompute=recompute))
+                figures = training_memory(less).peak_bytes, training_time(less).step_seconds
+                eased[recompute] = column(figures[0], len(plans)), column(figures[1], len(plans))
+            peaks, seconds = eased[recompute]
+            return peaks[row], seconds[row]
+
+        return one
+
+    def row_of(row: int) -> Waits:
+        idle, waited, worked, felt = ({name: values[row] for name, values in one.items()} for one in columns)
+        return Waits(idle, waited, worked, felt, of(row))
+
+    return [row_of(row) for row in range(len(plans))]
+
+
+def _seconds(
+    plan: TrainingPlan, tape_of: type[Tape] | type[ArrayTape], bare: Callable[[Any], Any]
+) -> tuple[dict[str, Any], ...]:
+    """Idle, waited, worked and felt seconds, in numbers or in arrays."""
+    time = training_time(named_machine(plan))
+    parts = time.parts()
+    idle = {name: bare(parts[part]) for part, name in IDLE.items()}
+    work: Any = sum(value for part, value in parts.items() if part not in IDLE)
+    whole = time.step_seconds
+    tape = tape_of(work, whole)
+    waited = by_resource(tape, work, plan)
+    return idle, waited, by_resource(tape, work, plan, at_work=True), by_resource(tape, whole, plan)

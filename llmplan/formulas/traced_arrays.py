@@ -1,0 +1,180 @@
+"""Arrays that remember how they were made: `llmplan.formulas.traced` for many plans in one evaluation.
+
+What numbers that remember are worked out to with arrays of layouts is a `TracedArray`. A pass backwards gives the
+derivatives of every element, equal to the last bit to those of its plan alone: an element that does not take a branch
+passes nothing on to it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmplan.formulas import numeric
+from llmplan.formulas.traced import AT_WORK, OF_ARRAYS, Remembering, Traced, in_order, next_serial, plain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Gradient = Callable[..., tuple[Any, ...]]
+
+
+class TracedArray(Remembering):
+    """An array that remembers: its value, the operation that gave it, its operands; serial as that of `Traced`."""
+
+    __slots__ = ("of", "op", "serial", "value")
+    __array_ufunc__ = None  # so that numpy leaves operators to this class
+    made = staticmethod(Traced.made)
+
+    def __init__(self, value: NDArray[np.float64], op: str, of: tuple[Any, ...]) -> None:
+        self.value, self.op, self.of, self.serial = value, op, of, next_serial()
+
+    @property
+    def ndim(self) -> int:
+        """Axes of the array."""
+        return self.value.ndim
+
+
+def bare(value: Any) -> Any:
+    """The number or array alone."""
+    if isinstance(value, TracedArray):
+        return value.value
+    return plain(value) if isinstance(value, Traced) else value
+
+
+def worked_out(op: str, *operands: Any) -> Any:
+    """The result of an operation; without memory where nothing that remembers has a part in it."""
+    operate, gradient = _OPERATIONS[op]
+    value = operate(*map(bare, operands))
+    if gradient is None:
+        return value
+    kept = _unchanged(op, *operands) if len(operands) == len(_SIDES) else None
+    if kept is not None:
+        return kept
+    return value if op == "*" and _is_zero(operands) else TracedArray(value, op, operands)
+
+
+def _is_zero(operands: tuple[Any, ...]) -> bool:
+    return any(isinstance(one, (int, float)) and not isinstance(one, Traced) and one == 0 for one in operands)
+
+
+def _unchanged(op: str, a: Any, b: Any) -> Any:
+    """The array that the operation leaves as it is; None where there is none."""
+    for array, number, operators in zip((b, a), (a, b), _SIDES, strict=True):
+        plain_number = isinstance(number, (int, float)) and not isinstance(number, Traced)
+        if plain_number and number in (0, 1) and op in operators[int(number)]:
+            return array
+    return None
+
+
+_SIDES = ((("+",), ("*",)), (("+", "-"), ("*", "/", "**")))
+"""Operators that 0, and 1, on the left and on the right side leave alone."""
+
+
+def _one_of(condition: Any) -> tuple[Any, Any]:
+    return np.where(condition, 1.0, 0.0), np.where(condition, 0.0, 1.0)
+
+
+def _of_soft_maximum(a: Any, b: Any) -> tuple[Any, Any]:
+    m = numeric.soft_maximum(a, b)
+    x, y = np.where(m == 0.0, 1.0, a / m), np.where(m == 0.0, 0.0, b / m)
+    return x * x * x, y * y * y
+
+
+def _of_power(a: Any, b: Any) -> tuple[Any, Any]:
+    by_a = np.where((np.asarray(a) != 0.0) | (np.asarray(b) >= 1.0), b * np.power(a, b - 1.0), 0.0)
+    return by_a, np.where(np.asarray(a) > 0.0, np.power(a, b) * np.log(a), 0.0)
+
+
+_OPERATIONS: dict[str, tuple[Callable[..., Any], Gradient | None]] = {
+    "+": (operator.add, lambda a, b: (1.0, 1.0)),
+    "-": (operator.sub, lambda a, b: (1.0, -1.0)),
+    "*": (operator.mul, lambda a, b: (b, a)),
+    "/": (operator.truediv, lambda a, b: (1.0 / b, -a / b / b)),
+    "**": (operator.pow, _of_power),
+    "negative": (operator.neg, lambda a: (-1.0,)),
+    "maximum": (numeric.maximum, lambda a, b: _one_of(a >= b)),
+    "minimum": (numeric.minimum, lambda a, b: _one_of(a <= b)),
+    "longer": (numeric.longer, lambda a, b: _one_of(a >= b)),
+    "slower": (numeric.slower, lambda a, b: _one_of(a <= b)),
+    "beyond": (numeric.beyond, lambda a, b: (np.where(a > b, 1.0, 0.0), np.where(a > b, -1.0, 0.0))),
+    "soft_maximum": (numeric.soft_maximum, _of_soft_maximum),
+    "sqrt": (numeric.sqrt, lambda a: (np.where(a > 0.0, 0.5 / np.sqrt(a), 0.0),)),
+    "log2": (numeric.log2, lambda a: (1.0 / (a * math.log(2.0)),)),
+    "where": (np.where, lambda condition, a, b: (0.0, *_one_of(condition))),
+    "//": (operator.floordiv, None),
+    "ceil": (numeric.ceil, None),
+    "floor": (numeric.floor, None),
+}
+"""Of each operation: what works it out, and its derivatives by the operands; None where they are 0."""
+
+
+def _slower_work(a: Any, b: Any) -> tuple[Any, Any]:
+    x, y = np.minimum(a, b) / a, np.minimum(a, b) / b
+    return x * x, y * y
+
+
+_WORK_OF_ARRAYS = AT_WORK | {"slower": _slower_work}
+
+
+def _equip() -> None:
+    for name, op in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "pow": "**"}.items():
+        setattr(TracedArray, f"__{name}__", lambda self, other, op=op: worked_out(op, self, other))
+        setattr(TracedArray, f"__r{name}__", lambda self, other, op=op: worked_out(op, other, self))
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        compare = getattr(operator, name)
+        setattr(TracedArray, f"__{name}__", lambda self, other, compare=compare: compare(self.value, bare(other)))
+    TracedArray.__neg__ = lambda self: worked_out("negative", self)  # type: ignore[operator]
+
+
+_equip()
+OF_ARRAYS.append(worked_out)
+
+
+class ArrayTape:
+    """The numbers and arrays that some results are made of, in order, for passes backwards from any of them."""
+
+    def __init__(self, *roots: Any) -> None:
+        self.nodes = in_order(*roots)
+        self._places = {id(node): place for place, node in enumerate(self.nodes)}
+
+    def by_leaf(self, root: Any, *, at_work: bool = False) -> list[tuple[Any, Any]]:
+        """Every leaf with d(root) / d(ln leaf), an element a plan [unit of the root]; as `traced.Tape`."""
+        with np.errstate(all="ignore"):  # of branches that are not taken
+            pairs = zip(self.nodes, self._slopes(root, at_work=at_work), strict=True)
+            return [(node, slope * float(node)) for node, slope in pairs if slope is not None and node.op == "leaf"]
+
+    def _slopes(self, root: Any, *, at_work: bool) -> list[Any]:
+        """The derivatives by every number and array; None where the root does not hang on it."""
+        found: list[Any] = [None] * len(self.nodes)
+        if id(root) in self._places:
+            found[self._places[id(root)]] = 1.0
+        for place in range(len(found) - 1, -1, -1):
+            slope, node = found[place], self.nodes[place]
+            if slope is None or node.op == "leaf":
+                continue
+            for operand, grad in zip(node.of, _grads(node, at_work=at_work), strict=True):
+                if (at := self._places.get(id(operand))) is not None:
+                    part = _passed_on(slope, grad)
+                    found[at] = part if found[at] is None else found[at] + part
+        return found
+
+
+def _grads(node: Any, *, at_work: bool) -> tuple[Any, ...]:
+    if at_work and node.op in AT_WORK:
+        return tuple(_WORK_OF_ARRAYS[node.op](*map(bare, node.of)))
+    if isinstance(node, TracedArray):
+        gradient = _OPERATIONS[node.op][1]
+        return () if gradient is None else gradient(*map(bare, node.of))
+    grads: tuple[float, ...] = node.grads
+    return grads
+
+
+def _passed_on(slope: Any, grad: Any) -> Any:
+    """Their product; nothing where there is nothing to pass on, be the derivative no number there."""
+    part = slope * grad
+    return part if np.isfinite(part).all() else np.where(slope == 0.0, 0.0, part)
