@@ -19,12 +19,12 @@ docs:
 
 pages:
 	$(PYTHON) -m llmplan schema --write docs/schemas
-	$(PYTHON) -m llmplan.calibrate pages
+	$(PYTHON) -m llmplan.calibration pages
 	$(PYTHON) benchmarks/practice.py
 	LLMPLAN_UPDATE_DOCS=1 $(PYTHON) -m pytest tests/docs
 
 accuracy:
-	$(PYTHON) -m llmplan.calibrate accuracy
+	$(PYTHON) -m llmplan.calibration accuracy
 
 bench:
 	$(PYTHON) benchmarks/startup.py

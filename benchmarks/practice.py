@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.answer.rows import Row, read_rows, row_plan
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
@@ -99,7 +99,7 @@ class Case:
         return "tensor" if (ours.tp, ours.cp, ours.ep) != (theirs.tp, theirs.cp, theirs.ep) else "batch"
 
 
-def plans(catalog: Catalog) -> Iterator[tuple[Row, Plan]]:
+def plans(catalog: Catalog) -> Iterator[tuple[Row, AnyPlan]]:
     """Runs of at least `LEAST_DEVICES` that can be planned, with a measured speed."""
     known = set(catalog.names("stacks"))
     for row in read_rows(RUNS):
@@ -115,7 +115,7 @@ def plans(catalog: Catalog) -> Iterator[tuple[Row, Plan]]:
             print(f"{row.id} cannot be planned: {error}", file=sys.stderr)
 
 
-def speed(row: Row, plan: Plan) -> float:
+def speed(row: Row, plan: AnyPlan) -> float:
     """Measured tokens a second and device [1/s]."""
     measured = row.measured()
     if "tokens_per_second_per_device" in measured:
@@ -123,9 +123,9 @@ def speed(row: Row, plan: Plan) -> float:
     return plan.workload.global_batch * plan.workload.seq_len / float(measured["step_seconds"]) / plan.devices
 
 
-def fastest(found: Iterable[tuple[Row, Plan]]) -> list[tuple[Row, Plan]]:
+def fastest(found: Iterable[tuple[Row, AnyPlan]]) -> list[tuple[Row, AnyPlan]]:
     """The fastest measured run of each setup."""
-    best: dict[tuple[object, ...], tuple[Row, Plan]] = {}
+    best: dict[tuple[object, ...], tuple[Row, AnyPlan]] = {}
     for row, plan in found:
         work = plan.workload
         setup = (
@@ -142,7 +142,7 @@ def fastest(found: Iterable[tuple[Row, Plan]]) -> list[tuple[Row, Plan]]:
     return list(best.values())
 
 
-def best(base: Plan, devices: int, choices: Choices, catalog: Catalog) -> TrainingEstimate | None:
+def best(base: AnyPlan, devices: int, choices: Choices, catalog: Catalog) -> TrainingEstimate | None:
     """The best layout whose whole memory band fits; where there is none, the best whose prediction fits."""
     for surely in (True, False):
         found = search(Search((base,), (devices,), choices, Goal(Market(catalog), surely=surely))).best
@@ -151,7 +151,7 @@ def best(base: Plan, devices: int, choices: Choices, catalog: Catalog) -> Traini
     return None
 
 
-def compare(row: Row, plan: Plan, catalog: Catalog) -> Case | None:
+def compare(row: Row, plan: AnyPlan, catalog: Catalog) -> Case | None:
     base = replace(plan, layout=Layout())
     pinned = {"recompute": Choice((plan.layout.recompute,))}
     both = [best(base, plan.devices, choices, catalog) for choices in ({}, pinned)]

@@ -2,10 +2,10 @@
 
     import llmplan
     answer = llmplan.estimate({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8})
-    answer.fits, answer.result.time.step_seconds.value, answer.to_data()
+    answer.fits, answer.result.time.step_seconds.value, answer.to_dict(), answer.why("step_seconds")
 
-The fields of an answer are the keys of its JSON; `fit` and `validate` give answers likewise.
-Names are loaded when they are first used: importing the package costs nothing.
+The fields of an answer are the keys of its JSON (docs/python.md). Names are loaded when they are first used: importing
+the package costs nothing.
 """
 
 from __future__ import annotations
@@ -17,63 +17,81 @@ if TYPE_CHECKING:
     from typing import Any
 
     from llmplan.answer.answer import Answer
-    from llmplan.answer.api import estimate, estimate_many, to_columns, validate
-    from llmplan.answer.data import to_data
-    from llmplan.answer.resolve import Plan, plan_from
+    from llmplan.answer.resolve import plan_from
     from llmplan.answer.serving import ServingResult
     from llmplan.answer.summary import PlanSummary
     from llmplan.answer.training import TrainingResult
     from llmplan.answer.validate import Validation
+    from llmplan.answer.why import Why
+    from llmplan.api.calls import calibrate, compare, estimate, estimate_many, fit, to_columns, validate
+    from llmplan.api.plans import Plan
+    from llmplan.calibration.own import Calibration
+    from llmplan.catalog.catalog import Catalog, open_catalog
     from llmplan.catalog.load_model import load_model
     from llmplan.errors import Fault, InputError
     from llmplan.search.answers import FitAnswer
-    from llmplan.search.api import fit
-    from llmplan.setup.options import PlanOptions
+    from llmplan.search.comparison import Comparison
+    from llmplan.serving.plan import ServingPlan
     from llmplan.software.band import Interval
+    from llmplan.training.plan import TrainingPlan
 
 __all__ = [
     "Answer",
+    "Calibration",
+    "Catalog",
+    "Comparison",
     "Fault",
     "FitAnswer",
     "InputError",
     "Interval",
     "Plan",
-    "PlanOptions",
     "PlanSummary",
+    "ServingPlan",
     "ServingResult",
+    "TrainingPlan",
     "TrainingResult",
     "Validation",
+    "Why",
     "__version__",
+    "calibrate",
+    "compare",
     "estimate",
     "estimate_many",
     "fit",
     "load_model",
+    "open_catalog",
     "plan_from",
     "to_columns",
-    "to_data",
     "validate",
 ]
 
 _HOMES = {
     "Answer": "llmplan.answer.answer",
+    "Calibration": "llmplan.calibration.own",
+    "Catalog": "llmplan.catalog.catalog",
+    "Comparison": "llmplan.search.comparison",
     "Fault": "llmplan.errors",
     "FitAnswer": "llmplan.search.answers",
     "InputError": "llmplan.errors",
     "Interval": "llmplan.software.band",
-    "Plan": "llmplan.answer.resolve",
-    "PlanOptions": "llmplan.setup.options",
-    "ServingResult": "llmplan.answer.serving",
+    "Plan": "llmplan.api.plans",
     "PlanSummary": "llmplan.answer.summary",
+    "ServingPlan": "llmplan.serving.plan",
+    "ServingResult": "llmplan.answer.serving",
+    "TrainingPlan": "llmplan.training.plan",
     "TrainingResult": "llmplan.answer.training",
     "Validation": "llmplan.answer.validate",
-    "estimate": "llmplan.answer.api",
-    "estimate_many": "llmplan.answer.api",
-    "fit": "llmplan.search.api",
+    "Why": "llmplan.answer.why",
+    "calibrate": "llmplan.api.calls",
+    "compare": "llmplan.api.calls",
+    "estimate": "llmplan.api.calls",
+    "estimate_many": "llmplan.api.calls",
+    "fit": "llmplan.api.calls",
     "load_model": "llmplan.catalog.load_model",
+    "open_catalog": "llmplan.catalog.catalog",
     "plan_from": "llmplan.answer.resolve",
-    "to_columns": "llmplan.answer.api",
-    "to_data": "llmplan.answer.data",
-    "validate": "llmplan.answer.api",
+    "to_columns": "llmplan.api.calls",
+    "validate": "llmplan.api.calls",
 }
 
 

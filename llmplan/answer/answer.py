@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from llmplan.answer.data import SameAs, to_data
+from llmplan.answer.data import SameAs
+from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult, training_result
+from llmplan.formatting import binary
 from llmplan.records import dataclass
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.options import PlanOptions
@@ -15,9 +17,10 @@ from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.summary import Economics
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.answer.serving import ServingResult
     from llmplan.answer.waits import Waits
+    from llmplan.answer.why import Why
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Answer:
+class Answer(Shown):
     """One estimate. SI base units, the unit in the key; what does not apply is left out."""
 
     schema: Literal["llmplan.estimate/2"] = "llmplan.estimate/2"
@@ -48,32 +51,43 @@ class Answer:
         """Whether it fits, keeps its limits and, as a deployment, keeps up and meets its targets."""
         return self.result.is_yes and all(limit.kept for limit in (self.result.limits or {}).values())
 
-    def to_data(self) -> dict[str, Any]:
-        """As what JSON holds."""
-        found: dict[str, Any] = to_data(self)
-        return found
+    def why(self, term: str, *, depth: int | None = None, catalog: Catalog | None = None) -> Why:
+        """Where a figure comes from, such as `step_seconds`, `activations` or `ttft_seconds`.
 
-    def __repr__(self) -> str:
-        inputs = self.inputs
-        where = f"{inputs['devices']} x {inputs['hardware']}"
-        return f"<Answer: {self.result.model.name} on {where}, {inputs['workload']}: {self.result.verdict}>"
+        depth: levels of calls that are shown; catalog: the one that the answer was made with, if it was given one.
+        """
+        from llmplan.answer.why import why
+
+        return why(self.inputs, term, depth, catalog)
+
+    def headline(self) -> str:
+        """What is run where, whether it fits, and how fast it is."""
+        said, result = self.inputs, self.result
+        needed = result.memory.peak_bytes if isinstance(result, TrainingResult) else result.memory.needed_bytes
+        room = f"{binary(needed.value, 3)} of {binary(result.memory.usable_bytes, 3)}"
+        where = f"{result.model.name} on {said['devices']} x {said['hardware']}, {said['workload']}"
+        return f"{where}: {result.verdict} ({room}), {result.speed()}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class Answers(Shown):
     """Many estimates, in the order of the plans."""
 
     schema: Literal["llmplan.estimates/2"] = "llmplan.estimates/2"
     llmplan_version: str = __version__
     results: tuple[Answer, ...]
 
+    def headline(self) -> str:
+        """How many."""
+        return f"{len(self.results)} estimates"
 
-def answer(plan: Plan, catalog: Catalog) -> Answer:
+
+def answer(plan: AnyPlan, catalog: Catalog) -> Answer:
     """The answer to a plan, whatever its workload."""
     return answer_of(estimated(plan), catalog)
 
 
-def estimated(plan: Plan) -> Estimate:
+def estimated(plan: AnyPlan) -> Estimate:
     """The estimate of a plan, whatever its workload."""
     if isinstance(plan, ServingPlan):
         from llmplan.serving.estimate import estimate_serving

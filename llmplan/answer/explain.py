@@ -19,7 +19,7 @@ from llmplan.records import dataclass
 from llmplan.serving.plan import ServingPlan
 
 if TYPE_CHECKING:
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
     from llmplan.model.images import ImageCut
     from llmplan.serving.plan import ServingWorkload
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Explained:
     """Figures that remember, by term, and where their leaves were read."""
 
-    plan: Plan
+    plan: AnyPlan
     terms: dict[str, Term]
     values: dict[str, Any]
     origins: Origins
@@ -50,7 +50,7 @@ class Explained:
         return self.origins.of(str(number.note))
 
 
-def explain(plan: Plan, catalog: Catalog, names: Sequence[str]) -> Explained:
+def explain(plan: AnyPlan, catalog: Catalog, names: Sequence[str]) -> Explained:
     """Terms of a plan; those that are nothing are left out unless asked for alone. InputError where none is known."""
     known, (remembering, file) = terms_of(plan), _named_plan(plan, catalog)
     figures = Figures(remembering, catalog)
@@ -64,7 +64,7 @@ def explain(plan: Plan, catalog: Catalog, names: Sequence[str]) -> Explained:
     return Explained(plan, {name: known[name] for name in kept}, kept, Origins(plan, catalog, file))
 
 
-def _named_plan(plan: Plan, catalog: Catalog) -> tuple[Plan, str]:
+def _named_plan(plan: AnyPlan, catalog: Catalog) -> tuple[AnyPlan, str]:
     """The plan with every number named, and the file of its model where that was read again."""
     model, file = _named_model(plan, catalog)
     parts = (
@@ -92,7 +92,7 @@ def _with_images(plan: ServingPlan, work: ServingWorkload, image: ImageCut) -> S
     return work.model_copy(update={"input_tokens": text + (work.images or 0) * image.tokens})
 
 
-def _named_model(plan: Plan, catalog: Catalog) -> tuple[Any, str]:
+def _named_model(plan: AnyPlan, catalog: Catalog) -> tuple[Any, str]:
     """The model put together from the named numbers of its entry, where it is the plan's; else as it is."""
     from llmplan.catalog.load_model import find_model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.machine.kernels import peak_flops
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.serving.plan import ServingPlan
@@ -13,7 +13,7 @@ from llmplan.training.flops import recomputed_flops, training_flops
 _TOKENS = 2.0  # FLOPs of a parameter and token, forward
 
 
-def impossible(plan: Plan, measured: Mapping[str, float | bool]) -> str | None:
+def impossible(plan: AnyPlan, measured: Mapping[str, float | bool]) -> str | None:
     """Why no run of this plan can be as measured, by the names of the measured columns; None where it can.
 
     Training: FLOPs of a step over the peak. Serving: FLOPs of the tokens written over the peak, and parameters that one

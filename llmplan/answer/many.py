@@ -22,7 +22,7 @@ from llmplan.version import __version__
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
 
 MadeT = TypeVar("MadeT")
@@ -43,7 +43,7 @@ class Refusal:
 
 
 def answers(
-    wanted: Sequence[Request | Plan | InputError], catalog: Catalog, *, summary: bool = False
+    wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog, *, summary: bool = False
 ) -> list[Answer | PlanSummary | InputError]:
     """An answer for every request, in their order; an InputError stands in the place of one that there is none of."""
 
@@ -59,15 +59,15 @@ def answers(
     return _each(answered, found)
 
 
-def _resolved(wanted: Iterable[Request | Plan | InputError], catalog: Catalog) -> Iterator[Plan | InputError]:
+def _resolved(wanted: Iterable[Request | AnyPlan | InputError], catalog: Catalog) -> Iterator[AnyPlan | InputError]:
     """Every request as a plan; the layouts that several leave open are worked out together, so many at a time."""
 
-    def opened(one: Request | Plan) -> OpenTraining | Plan:
+    def opened(one: Request | AnyPlan) -> OpenTraining | AnyPlan:
         if not isinstance(one, Request):
             return one
         return resolve(one, catalog) if _serves(one) else open_training(draft_of(one, catalog), catalog)
 
-    waiting: list[OpenTraining | Plan | InputError] = []
+    waiting: list[OpenTraining | AnyPlan | InputError] = []
     plans = 0
     for one in wanted:
         (found,) = _each(opened, [one])
@@ -79,10 +79,10 @@ def _resolved(wanted: Iterable[Request | Plan | InputError], catalog: Catalog) -
     yield from _chosen(waiting)
 
 
-def _chosen(found: list[OpenTraining | Plan | InputError]) -> list[Plan | InputError]:
+def _chosen(found: list[OpenTraining | AnyPlan | InputError]) -> list[AnyPlan | InputError]:
     by = evaluator_of([one for one in found if isinstance(one, OpenTraining)])
 
-    def taken(one: OpenTraining | Plan) -> Plan:
+    def taken(one: OpenTraining | AnyPlan) -> AnyPlan:
         return chosen(one, by) if isinstance(one, OpenTraining) else one
 
     return _each(taken, found)
@@ -92,12 +92,12 @@ def _serves(one: Request) -> bool:
     return one.options.workload == "serve"
 
 
-def estimates(plans: Sequence[Plan | InputError]) -> list[Estimate | InputError]:
+def estimates(plans: Sequence[AnyPlan | InputError]) -> list[Estimate | InputError]:
     """The estimate of every plan, to the last digit that of the plan alone."""
     trained = [plan for plan in plans if isinstance(plan, TrainingPlan)]
     found = iter(estimate_many(trained))
 
-    def estimated(plan: Plan) -> Estimate:
+    def estimated(plan: AnyPlan) -> Estimate:
         return next(found) if isinstance(plan, TrainingPlan) else estimate_serving(plan)
 
     return _each(estimated, plans)

@@ -21,7 +21,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.software.versions import choose
 
 if TYPE_CHECKING:
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
 
 Data = dict[str, Any]
@@ -49,7 +49,7 @@ class EntryPart:
 class Origins:
     """Origins of the numbers of one plan."""
 
-    plan: Plan
+    plan: AnyPlan
     catalog: Catalog
     model_file: str = ""
     """Of the model's entry, where it was read again; else its numbers are named as the planner sees them."""

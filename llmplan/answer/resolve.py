@@ -14,13 +14,13 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.request import Request, request
 from llmplan.training.plan import TrainingPlan
 
-Plan: TypeAlias = TrainingPlan | ServingPlan
+AnyPlan: TypeAlias = TrainingPlan | ServingPlan
 """A plan of either kind."""
 
 
 def plan_from(
     options: PlanOptions | Mapping[str, Any], *, catalog: Catalog | None = None, model: Model | None = None
-) -> Plan:
+) -> AnyPlan:
     """A plan from options, as `PlanOptions` or as a mapping in its words; raises InputError with every fault.
 
     model: a model at hand, instead of the one that the options name.
@@ -31,7 +31,7 @@ def plan_from(
     return resolve(wanted, catalog, model)
 
 
-def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None = None) -> Plan:
+def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None = None) -> AnyPlan:
     """One request as a plan: checked, complete, and saying what was assumed."""
     catalog = catalog or open_catalog()
     if wanted.options.workload == "serve":
@@ -43,9 +43,9 @@ def resolve(wanted: Request, catalog: Catalog | None = None, model: Model | None
     return resolve_training(draft_of(wanted, catalog), catalog, model)
 
 
-def resolve_all(wanted: Iterable[Request], catalog: Catalog | None = None) -> list[Plan]:
+def resolve_all(wanted: Iterable[Request], catalog: Catalog | None = None) -> list[AnyPlan]:
     """Every request as a plan; raises InputError with the faults of all of them."""
-    plans: list[Plan] = []
+    plans: list[AnyPlan] = []
     faults: dict[Fault, None] = {}  # each once, in their order
     for one in wanted:
         try:

@@ -22,7 +22,7 @@ from llmplan.records import dataclass
 from llmplan.setup.options import FLAGS, PlanOptions
 
 if TYPE_CHECKING:
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
 
 NEEDED = ("id", "model", "hardware", "workload")
@@ -180,7 +180,7 @@ def _pools(row: Row) -> dict[str, Any]:
     return kept | dict.fromkeys(("prefill_devices", "prefill_tp", "prefill_ep", "decode_devices"))
 
 
-def row_plan(row: Row, catalog: Catalog, stack: str) -> Plan:
+def row_plan(row: Row, catalog: Catalog, stack: str) -> AnyPlan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
     from llmplan.answer.resolve import plan_from
 

@@ -9,6 +9,7 @@ from llmplan.answer.data import PartsOf, present
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures
 from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottleneck
 from llmplan.answer.training import ModelAnswer
+from llmplan.formatting import count, step_time
 from llmplan.records import dataclass
 from llmplan.serving.iteration import Step
 from llmplan.serving.weights import WeightParts
@@ -196,6 +197,14 @@ class ServingResult:
     def is_yes(self) -> bool:
         """Whether it fits, keeps up and meets its targets."""
         return self.fits and self.load.stable and not self.load.missed
+
+    def speed(self) -> str:
+        """Time to the first token, time per token and tokens a second in one line."""
+        tpot, rate = self.latency.tpot_seconds, self.throughput.output_tokens_per_second
+        parts = [f"TTFT {step_time(self.latency.ttft_seconds.value)}"]
+        parts += [f"TPOT {step_time(tpot.value)}"] if tpot else []
+        parts += [f"{count(rate.value)} output tokens/s"] if rate else []
+        return ", ".join(parts)
 
 
 def serving_result(found: ServingEstimate, economics: ServingEconomics) -> ServingResult:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.answer import run_of
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
+from llmplan.answer.shown import Shown
 from llmplan.records import dataclass
 from llmplan.setup.plan import Setup
 from llmplan.software.band import Interval, Verdict
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanSummary:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PlanSummary(Shown):
     """One estimate in short: what `Answer` says, without parts, bottleneck and assumptions. What does not apply is left
     out."""
 
@@ -65,6 +66,10 @@ class PlanSummary:
     """Targets of a deployment that are not met: `ttft`, `tpot`."""
     limits: dict[str, LimitAnswer] | None = None
     """Limits of the plan, by name."""
+
+    def headline(self) -> str:
+        """What is run where, and whether it fits."""
+        return f"{self.model} on {self.devices} x {self.hardware}, {self.workload}: {self.verdict}"
 
     @property
     def is_yes(self) -> bool:

@@ -14,7 +14,7 @@ from llmplan.training.memory import Memory
 from llmplan.training.step import StepTime
 
 if TYPE_CHECKING:
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
 
 ALL = "all"
@@ -24,7 +24,7 @@ ALL = "all"
 class Figures:
     """What a plan's figures are read from, once it is worked out."""
 
-    plan: Plan
+    plan: AnyPlan
     catalog: Catalog
     estimate: Any = None
     economics: Any = None
@@ -130,12 +130,12 @@ SERVING: dict[str, Term] = {
 _OF_OUTPUT = ("decode_step_seconds", "tpot_seconds", *(name for name in SERVING if name.startswith("output_")))
 
 
-def terms_of(plan: Plan) -> dict[str, Term]:
+def terms_of(plan: AnyPlan) -> dict[str, Term]:
     """The terms of a training, or of a deployment."""
     return SERVING if isinstance(plan, ServingPlan) else TRAINING
 
 
-def terms_named(text: str, plan: Plan) -> list[str]:
+def terms_named(text: str, plan: AnyPlan) -> list[str]:
     """The terms that a word means: `all`, a name, or a name without its unit. Raises InputError otherwise."""
     terms = terms_of(plan)
     wanted = text.strip().lower().replace("-", "_")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from llmplan.answer.bottleneck import Bottleneck, bottleneck
 from llmplan.answer.data import PartsOf, present
+from llmplan.formatting import count, step_time
 from llmplan.records import dataclass
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.memory import Memory
@@ -105,6 +106,11 @@ class TrainingResult:
     def is_yes(self) -> bool:
         """Whether it fits."""
         return self.fits
+
+    def speed(self) -> str:
+        """Step, tokens a second and MFU in one line."""
+        rate = self.throughput.tokens_per_second.value
+        return f"{step_time(self.time.step_seconds.value)} a step, {count(rate)} tokens/s, MFU {self.mfu:.1%}"
 
 
 def training_result(found: TrainingEstimate, run: Economics | None, waits: Waits | None = None) -> TrainingResult:

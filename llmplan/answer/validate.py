@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from llmplan.answer.impossible import impossible
 from llmplan.answer.many import estimates
 from llmplan.answer.rows import Row, row_plan
+from llmplan.answer.shown import Shown
 from llmplan.catalog.inheritance import GENERIC
 from llmplan.errors import InputError
 from llmplan.records import dataclass
@@ -20,7 +21,7 @@ from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
 
@@ -85,14 +86,19 @@ class ValidationSummary:
     by_hardware: dict[str, dict[str, Score]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Validation(Shown):
     """What `llmplan validate --json` writes."""
 
     schema: Literal["llmplan.validation/2"] = "llmplan.validation/2"
     llmplan_version: str = __version__
     rows: tuple[RowAnswer, ...]
     summary: ValidationSummary
+
+    def headline(self) -> str:
+        """How many rows, and the median error of each quantity."""
+        errors = ", ".join(f"{name} {one.median:.1%}" for name, one in self.summary.all.items())
+        return f"{self.summary.rows} runs, {self.summary.skipped} skipped; median error {errors or 'unknown'}"
 
 
 def validation(results: Sequence[Result]) -> Validation:
@@ -151,7 +157,7 @@ class _Planned:
     """A row with its plan, and what is to be said of the two."""
 
     row: Row
-    plan: Plan
+    plan: AnyPlan
     remarks: tuple[str, ...]
 
 

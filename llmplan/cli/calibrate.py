@@ -34,10 +34,8 @@ def calibrate(
 
     llmplan calibrate docs/examples/my-runs.csv --stack my-cluster --catalog my-catalog
     """
-    from llmplan.calibrate.own import calibrate as fit_runs
-    from llmplan.calibrate.own import tell
+    from llmplan.calibration.own import calibrate as fit_runs
 
     folder = catalog or user_folder()
     opened = open_catalog([folder] if folder.is_dir() else [])
-    for line in tell(fit_runs(file, stack, parent, opened, folder)):
-        typer.echo(line)
+    typer.echo(fit_runs(file, stack, parent, opened, folder).to_text())

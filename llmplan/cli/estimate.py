@@ -20,7 +20,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import read_bytes
 
 if TYPE_CHECKING:
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
     from llmplan.files import Document
     from llmplan.setup.request import Request
@@ -104,7 +104,7 @@ def _lines(
     return negative == 0
 
 
-def _write_summaries(plans: list[Plan], catalog: Catalog) -> bool:
+def _write_summaries(plans: list[AnyPlan], catalog: Catalog) -> bool:
     """Writes a line a plan; whether all answers are yes."""
     from llmplan.answer.summary import summary_of
 

@@ -96,9 +96,10 @@ def _terms(
 
         typer.echo(dumps(explanation(found), indent=None))
         return
-    from llmplan.report.explain import print_explanation
+    from llmplan.report.explain import explanation_lines
 
-    print_explanation(found, depth)
+    for line in explanation_lines(found, depth):
+        typer.echo(line)
 
 
 app.command("explain", cls=PlanCommand)(plan_options(_explain))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.launch import pairs
 from llmplan.launch.facts import words_of
 from llmplan.launch.target import Setting, Target
@@ -26,7 +26,7 @@ NONE = ("none", "false", "1", "0")
 
 
 def faults_of(
-    plan: Plan, target: Target, facts: Mapping[str, Any], items: list[pairs.Item], settings: tuple[Setting, ...]
+    plan: AnyPlan, target: Target, facts: Mapping[str, Any], items: list[pairs.Item], settings: tuple[Setting, ...]
 ) -> list[str]:
     """What the framework cannot do: words it has no value for, and words that would be read back as others."""
     words = plan.words()
@@ -72,7 +72,7 @@ def _idle(name: str, words: Mapping[str, Any]) -> bool:
     return name == "offload_optimizer" and bool(words.get("offload_parameters"))
 
 
-def _decided(plan: Plan) -> tuple[str, ...]:
+def _decided(plan: AnyPlan) -> tuple[str, ...]:
     """Words that the way it runs depends on."""
     if isinstance(plan, ServingPlan):
         return ENGINE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import read_entry
 from llmplan.files import builtin
@@ -19,7 +19,7 @@ def checkpoints() -> dict[str, str]:
     return found
 
 
-def checkpoint(plan: Plan, catalog: Catalog) -> tuple[str, bool]:
+def checkpoint(plan: AnyPlan, catalog: Catalog) -> tuple[str, bool]:
     """What a framework is told to load, and whether it is surely there: the Hub's id, the path or id that was given."""
     said = plan.options.model
     if isinstance(said, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.files import to_yaml, write_text
@@ -38,7 +38,7 @@ class Framed:
             write_text(folder / name, body)
 
 
-def framed(plan: Plan, target: Target, catalog: Catalog, launcher: str | None) -> Framed:
+def framed(plan: AnyPlan, target: Target, catalog: Catalog, launcher: str | None) -> Framed:
     """What starts the plan with a launcher, or with the target's own."""
     if launcher is not None and launcher not in frames():
         raise InputError(f"--launcher: {launcher[:40]!r} is none of {', '.join(frames())}")
@@ -55,7 +55,7 @@ def framed(plan: Plan, target: Target, catalog: Catalog, launcher: str | None) -
     return Framed(started.script, files, started.notes)
 
 
-def _kubernetes(plan: Plan, started: Launch) -> Framed:
+def _kubernetes(plan: AnyPlan, started: Launch) -> Framed:
     resource = frames()[KUBERNETES].resources.get(plan.device.vendor)
     if resource is None:
         raise InputError(f"--launcher kubernetes: no resource is known for devices of {plan.device.vendor}")

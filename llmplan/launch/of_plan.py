@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.launch.checkpoints import checkpoint
@@ -17,7 +17,7 @@ from llmplan.serving.plan import ServingPlan
 from llmplan.training.plan import TrainingPlan
 
 
-def facts_of(plan: Plan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
+def facts_of(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
     """Words of the plan, what follows from them, and notes."""
     facts, notes = plan.words(), [*target.notes]
     facts |= {"model_layers": plan.model.layer_count, "model_id": plan.model.name}
@@ -41,7 +41,7 @@ def facts_of(plan: Plan, target: Target, catalog: Catalog) -> tuple[dict[str, An
     return facts, notes
 
 
-def _spec(plan: Plan, catalog: Catalog) -> Any:
+def _spec(plan: AnyPlan, catalog: Catalog) -> Any:
     """The model as it is written: by its name, or in the plan itself."""
     from llmplan.catalog.load_model import find_model
     from llmplan.files import Document

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.launch import pairs, text
@@ -77,7 +77,7 @@ def meant_for(target: Target, wanted: Request, others: Iterable[str] = ()) -> Re
     return wanted.changed(**{name: value for name, value in changes.items() if name not in said})
 
 
-def launch(plan: Plan, target: Target, catalog: Catalog, launcher: str | None = None) -> Launch:
+def launch(plan: AnyPlan, target: Target, catalog: Catalog, launcher: str | None = None) -> Launch:
     """What starts the plan; an InputError with everything that the framework cannot do.
 
     launcher: what starts it on many devices, instead of the target's own.
@@ -156,7 +156,7 @@ def _is_python(program: list[str]) -> bool:
 
 
 def _rest(
-    plan: Plan, target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Said, catalog: Catalog
+    plan: AnyPlan, target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Said, catalog: Catalog
 ) -> dict[str, Any]:
     """Words of the plan that what is written does not give back."""
     framed = [*pairs.written(frame.settings, facts)] if frame is not None else []

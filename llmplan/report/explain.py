@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,8 @@ _DIGITS = 6
 _FORMULAS = "llmplan.formulas."
 
 
-def print_explanation(found: Explained, depth: int | None) -> None:
-    """Every term on stdout, then the catalogue entries; plain text, so that a pipe gets the same.
+def explanation_lines(found: Explained, depth: int | None) -> Iterator[str]:
+    """Every term, then the catalogue entries; plain text, so that a pipe gets the same.
 
     depth: levels of calls to show; None = three of one term, one of many.
     """
@@ -33,13 +32,13 @@ def print_explanation(found: Explained, depth: int | None) -> None:
     writer = _Writer(found, usual if depth is None else depth)
     for name, value in found.values.items():
         for line in writer.term(name, value):
-            sys.stdout.write(f"{line.rstrip()}\n")
-        sys.stdout.write("\n")
-    sys.stdout.write("Catalogue entries\n")
+            yield line.rstrip()
+        yield ""
+    yield "Catalogue entries"
     for entry, date, sources in found.entries():
-        sys.stdout.write(f"  {entry}, checked {date}\n")
+        yield f"  {entry}, checked {date}"
         for what, where in sources.items():
-            sys.stdout.write(f"    {' '.join(what.split())}: {' '.join(where.split())}\n")
+            yield f"    {' '.join(what.split())}: {' '.join(where.split())}"
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from llmplan.answer.answer import Answer, answer_of
 from llmplan.answer.data import SameAs
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
+from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult
 from llmplan.records import dataclass
 from llmplan.search.training import Counts
@@ -155,8 +156,8 @@ class MinimizeAnswer:
     """Left out where not even the most does."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FitAnswer:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FitAnswer(Shown):
     """Answer of `fit`: the best layouts, or what misses by least and what would do."""
 
     schema: Literal["llmplan.fit/2"] = "llmplan.fit/2"
@@ -192,6 +193,17 @@ class FitAnswer:
     """With `--maximize`, instead of a search."""
     minimize: MinimizeAnswer | None = None
     """With `--minimize memory-fraction`, instead of one."""
+
+    def headline(self) -> str:
+        """The best and how fast it is, or that there is none."""
+        model = self.inputs["model"] if isinstance(self.inputs["model"], str) else "the model"
+        if not self.results:
+            return f"nothing fits {model} on {self.inputs['hardware']}; see .changes and .nearest_misses"
+        best = self.results[0]
+        said = best.inputs
+        layout = " ".join(f"{name} {said[name]}" for name in ("tp", "pp", "cp", "ep", "dp") if said.get(name, 1) > 1)
+        where = f"{said['devices']} x {said['hardware']}"
+        return f"{best.result.model.name} on {where}, best {layout or 'one device'}: {best.result.speed()}"
 
 
 def training_answer(

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.search.answers import maximized, minimized, serving_answer, training_answer
-from llmplan.search.ask import Ask, Wishes
-from llmplan.search.choices import is_open
+from llmplan.search.ask import Ask
 from llmplan.search.request import question
 from llmplan.search.training import search
-from llmplan.setup.request import request
 
 if TYPE_CHECKING:
     from llmplan.search.answers import FitAnswer
-
-
-def fit(options: Mapping[str, Any], *, catalog: Catalog | None = None, **wishes: Any) -> FitAnswer:
-    """The best layouts for options, of which those of the layout may be lists or ranges; InputError with every fault.
-
-    wishes: of `llmplan.search.request.Wishes`, such as objective, top, max_devices.
-
-    `fit({"model": "llama-3.1-8b", "hardware": "h100", "devices": "8,16", "tp": "1..4"}).results[0].inputs`
-    """
-    given = {name: value for name, value in options.items() if is_open(name, value)}
-    fixed = {name: value for name, value in options.items() if name not in given}
-    return answered(Ask(request(fixed), given, Wishes(**wishes)), catalog or open_catalog())
 
 
 def answered(

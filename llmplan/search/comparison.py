@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.answer import Answer, answer
 from llmplan.answer.resolve import resolve
+from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
 from llmplan.records import dataclass
@@ -19,7 +20,7 @@ from llmplan.vocabulary import Amount
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
     from llmplan.answer.economics.serving import PerMillion
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.answer.serving import ServingResult
     from llmplan.catalog.catalog import Catalog
     from llmplan.setup.request import Request
@@ -72,14 +73,19 @@ class NotPlanned(Place):
     """Why, one sentence each."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Shown):
     """Alternatives side by side, ranked where that was asked for."""
 
     schema: Literal["llmplan.compare/2"] = "llmplan.compare/2"
     llmplan_version: str = __version__
     by: str | None = None
     results: tuple[Compared | NotPlanned, ...]
+
+    def headline(self) -> str:
+        """The names, in their order, and what they are ranked by."""
+        names = " > ".join(one.name for one in self.results) if self.by else ", ".join(o.name for o in self.results)
+        return f"{names} by {self.by}" if self.by else names
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +221,7 @@ def does(one: Answer) -> bool:
     return result.fits and steady and kept
 
 
-def _best(request: Request, catalog: Catalog) -> Plan:
+def _best(request: Request, catalog: Catalog) -> AnyPlan:
     """The fastest layout that fits, else the one that misses by least; devices are given, so it is the cheapest too."""
     from llmplan.search.ask import Ask, Wishes
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmplan.answer.api import estimate
+from llmplan import estimate
 from llmplan.answer.training import TrainingResult
 from llmplan.report.svg import svg
 from llmplan.report.verdict import part_name

@@ -13,7 +13,7 @@ import yaml
 from pages import ROOT
 
 from llmplan.answer.rows import BESIDE
-from llmplan.calibrate import kernels
+from llmplan.calibration import kernels
 from llmplan.launch.target import targets
 from llmplan.report.schemas import field_texts, json_schema
 from llmplan.setup.codes import CODES
@@ -145,7 +145,7 @@ def _references(field: Any) -> Iterable[str]:
 
 
 def kernels_table() -> str:
-    """Errors of the catalogue's curves on measured kernels, as `python -m llmplan.calibrate kernels` prints them."""
+    """Errors of the catalogue's curves on measured kernels, as `python -m llmplan.calibration kernels` prints them."""
     folder = ROOT / "hardware_catalog" / "microbenchmarks"
     return "\n\n".join(kernels.errors(cases(folder)) for cases in kernels.KINDS.values()) + "\n"
 

@@ -98,11 +98,11 @@ def test_every_word_is_in_the_nomenclature() -> None:
 
 
 def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool) -> None:
-    """As `python -m llmplan.calibrate pages` writes them from the entries and the stored left-out predictions."""
+    """As `python -m llmplan.calibration pages` writes them from the entries and the stored left-out predictions."""
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("LLMPLAN_CATALOG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(ROOT / "none"))
-    from llmplan.calibrate.accuracy import pages
+    from llmplan.calibration.accuracy import pages
 
     for page, text in pages().items():
         if update:
@@ -112,7 +112,7 @@ def test_accuracy_pages_are_fresh(monkeypatch: pytest.MonkeyPatch, update: bool)
 
 def test_published_layouts_are_those_of_the_measured_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    from llmplan.calibrate.layouts import PATH, layouts_table
+    from llmplan.calibration.layouts import PATH, layouts_table
     from llmplan.catalog.catalog import Catalog
 
     assert PATH.read_text("utf-8") == layouts_table(Catalog(()))

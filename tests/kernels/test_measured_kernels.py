@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmplan.calibrate import kernel_attention, kernel_collectives, kernel_experts, kernel_products
-from llmplan.calibrate.cases import Case, with_numbers
+from llmplan.calibration import kernel_attention, kernel_collectives, kernel_experts, kernel_products
+from llmplan.calibration.cases import Case, with_numbers
 
 FOLDER = Path(__file__).parents[2] / "hardware_catalog" / "microbenchmarks"
 MOST = 0.10

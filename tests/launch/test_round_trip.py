@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmplan.answer.resolve import Plan, resolve
+from llmplan.answer.resolve import AnyPlan, resolve
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.launch.cannot import ENGINE
@@ -91,7 +91,7 @@ def training(draw: st.DrawFn) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plan_for(framework: Target, words: dict[str, Any]) -> Plan | None:
+def plan_for(framework: Target, words: dict[str, Any]) -> AnyPlan | None:
     """The plan, where it is one and the framework can do it."""
     try:
         plan = resolve(meant_for(framework, request(words)), catalog())
@@ -101,22 +101,22 @@ def plan_for(framework: Target, words: dict[str, Any]) -> Plan | None:
     return plan
 
 
-def read_back(framework: Target, text: str, given: dict[str, Any]) -> tuple[Plan, list[str]]:
+def read_back(framework: Target, text: str, given: dict[str, Any]) -> tuple[AnyPlan, list[str]]:
     found = read_launch(framework, ["-"], given, text)
     (again,) = requests([found.document], given)
     return resolve(again, catalog()), [str(item) for item in found.unread]
 
 
-def words(plan: Plan) -> dict[str, Any]:
+def words(plan: AnyPlan) -> dict[str, Any]:
     """Words of a plan; a checkpoint and the entry that it has the shape of are one model."""
     return plan.words() | {"model": plan.model.name} | ({"lora_targets": matrices(plan)} if is_lora(plan) else {})
 
 
-def is_lora(plan: Plan) -> bool:
+def is_lora(plan: AnyPlan) -> bool:
     return isinstance(plan, TrainingPlan) and plan.lora
 
 
-def matrices(plan: Plan) -> set[str]:
+def matrices(plan: AnyPlan) -> set[str]:
     """What has adapters; several names mean the same."""
     assert isinstance(plan, TrainingPlan)
     layers = plan.model.layers

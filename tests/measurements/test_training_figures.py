@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.answer.rows import Row, read_rows, row_plan
 from llmplan.answer.validate import Result, validate
-from llmplan.calibrate.scoring import Ranking, ranking
+from llmplan.calibration.scoring import Ranking, ranking
 from llmplan.catalog.catalog import open_catalog
 from llmplan.software.band import Interval
 from llmplan.training.estimate import TrainingEstimate, estimate
@@ -40,7 +40,7 @@ def results() -> dict[str, Result]:
     return {result.row.id: result for result in validate(rows().values(), open_catalog())}
 
 
-def own_plan(row: Row) -> Plan:
+def own_plan(row: Row) -> AnyPlan:
     """The plan of a row under its own stack."""
     return row_plan(row, open_catalog(), row.cells["stack"])
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from llmplan import fit
 from llmplan.answer.resolve import plan_from
-from llmplan.search.api import fit
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, degrees, fastest_that_fits
 from llmplan.training.estimate import estimate
 from llmplan.training.published import nearest_published

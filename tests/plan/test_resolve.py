@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmplan.answer.resolve import Plan, plan_from
+from llmplan.answer.resolve import AnyPlan, plan_from
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.setup.options import FLAGS, PlanOptions
@@ -29,7 +29,7 @@ def catalog() -> Catalog:
     return Catalog((Path(__file__).parents[1] / "cli" / "catalog",))
 
 
-def codes(plan: Plan) -> list[str]:
+def codes(plan: AnyPlan) -> list[str]:
     return [one.code for one in plan.warnings]
 
 

@@ -14,7 +14,7 @@ BEFORE = ("version", "records", "vocabulary", "errors", "units", "formatting", "
 """Modules that stand before all rooms."""
 ROOMS = (
     ("formulas",), ("model",), ("machine",), ("software",), ("catalog",), ("setup",), ("work",),
-    ("training", "serving"), ("answer",), ("search",), ("launch",), ("calibrate",), ("report",), ("cli",),
+    ("training", "serving"), ("answer",), ("search",), ("launch",), ("calibration",), ("report",), ("cli", "api"),
 )  # fmt: skip
 """Each imports from those before it, of those that stand together either from itself alone."""
 BEHIND = ("__init__", "__main__", "program")

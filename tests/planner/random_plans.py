@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmplan import InputError, Plan, plan_from
+from llmplan import InputError, plan_from
+from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.machine.hardware import Device
 from llmplan.setup.layout import Layout
@@ -69,7 +70,7 @@ def resolves(words: dict[str, Any]) -> bool:
     return True
 
 
-def plan_of(words: dict[str, Any]) -> Plan:
+def plan_of(words: dict[str, Any]) -> AnyPlan:
     """The plan of drawn options."""
     return plan_from(words, catalog=catalog())
 
@@ -79,7 +80,7 @@ def legal() -> st.SearchStrategy[dict[str, Any]]:
     return options().filter(resolves)
 
 
-def changed(plan: Plan, **layout: Any) -> Plan:
+def changed(plan: AnyPlan, **layout: Any) -> AnyPlan:
     """The plan with some words of its layout changed."""
     return plan.with_layout(plan.layout.model_copy(update=layout))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from llmplan import Plan, plan_from
+from llmplan import plan_from
+from llmplan.answer.resolve import AnyPlan
 from llmplan.training.memory import training_memory
 
 EXACT = 1e-12
@@ -17,7 +18,7 @@ WORDS = {
 VARIED, RETURNED, WASTE = 0.9, 0.5, 0.02  # of the stack
 
 
-def plan(**words: Any) -> Plan:
+def plan(**words: Any) -> AnyPlan:
     return plan_from(WORDS | words)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from llmplan import Plan, plan_from
+from llmplan import plan_from
+from llmplan.answer.resolve import AnyPlan
 from llmplan.training.flops import model_flops, training_flops
 from llmplan.training.memory import training_memory
 
@@ -16,7 +17,7 @@ V = 50257  # GPT-2's vocabulary; the paper pads it to 51,200
 EXACT = 1e-12
 
 
-def plan(**words: Any) -> Plan:
+def plan(**words: Any) -> AnyPlan:
     fixed = {
         "model": "gpt3-175b", "hardware": "a100-sxm-80gb", "stack": "megatron-lm-2022", "devices": 64, "tp": T, "pp": P,
         "vp": CHUNKS, "seq_len": S, "micro_batch": 1, "global_batch": BATCH, "recompute": "selective", "zero": 0,

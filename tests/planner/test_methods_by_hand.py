@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from llmplan import Plan, estimate, plan_from
+from llmplan import estimate, plan_from
+from llmplan.answer.resolve import AnyPlan
 from llmplan.errors import InputError
 from llmplan.training.flops import model_flops, training_flops
 from llmplan.training.flow import step_tokens
@@ -22,7 +23,7 @@ WORDS = {
 PARAMETERS = 8_030_261_248
 
 
-def plan(**words: Any) -> Plan:
+def plan(**words: Any) -> AnyPlan:
     return plan_from(WORDS | words)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from llmplan import Plan, plan_from
+from llmplan import plan_from
+from llmplan.answer.resolve import AnyPlan
 from llmplan.errors import InputError
 from llmplan.training.flops import model_flops, training_flops
 from llmplan.training.memory import training_memory
@@ -15,7 +16,7 @@ from llmplan.training.step import training_time
 EXACT = 1e-12
 
 
-def plan(model: str, **words: Any) -> Plan:
+def plan(model: str, **words: Any) -> AnyPlan:
     return plan_from({"model": model, "hardware": "a100-sxm-80gb", "tp": 1, "pp": 1, "micro_batch": 1} | words)
 
 
@@ -64,7 +65,7 @@ class TestAlbert:
     LAYER = 4 * (H * H + H) + (H * 4 * H + 4 * H) + (4 * H * H + H) + 2 * 2 * H
     ENDS = (30000 + 512 + 2) * 128 + 2 * 128 + 128 * H + H + H * H + H  # tables, norm, projection, pooler
 
-    def asked(self, **words: Any) -> Plan:
+    def asked(self, **words: Any) -> AnyPlan:
         words = {"seq_len": self.S, "global_batch": self.B, "micro_batch": self.B, "stack": "bert-nvidia-pt"} | words
         return plan("albert-base-v2", **words)
 
@@ -95,7 +96,7 @@ class TestLora:
     REST = (2 * LAYERS + 1) * H + 2 * VOCAB * H
     ADAPTERS = LAYERS * RANK * ((H + H) + 2 * (H + KV))
 
-    def asked(self, **words: Any) -> Plan:
+    def asked(self, **words: Any) -> AnyPlan:
         fixed = {"workload": "lora", "lora_rank": 16, "lora_targets": "q,kv", "stack": "generic", "seq_len": 2048}
         return plan("llama-3.1-8b", **(fixed | {"global_batch": 1, "zero": 0} | words))
 
@@ -199,7 +200,7 @@ class TestStatesElsewhere:
 
     PARAMETERS, LAYER, TABLE = 8_030_261_248, 218_112_000, 128256 * 4096
 
-    def asked(self, **words: Any) -> Plan:
+    def asked(self, **words: Any) -> AnyPlan:
         fixed = {"workload": "finetune", "stack": "torchtune", "seq_len": 2048, "micro_batch": 1, "devices": 8}
         return plan("llama-3.1-8b", **(fixed | {"global_batch": 8, "zero": 3} | words))
 

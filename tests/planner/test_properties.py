@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from random_plans import arrays, catalog, changed, faster, legal, plan_of
 
-from llmplan import Plan, plan_from
+from llmplan import plan_from
+from llmplan.answer.resolve import AnyPlan
 from llmplan.training.estimate import estimate
 from llmplan.training.memory import Memory, training_memory
 from llmplan.training.step import StepTime, training_time
@@ -24,11 +25,11 @@ CHECKS = [HealthCheck.filter_too_much, HealthCheck.too_slow]
 few = settings(max_examples=40, suppress_health_check=CHECKS)
 
 
-def peak(plan: Plan) -> float:
+def peak(plan: AnyPlan) -> float:
     return float(training_memory(plan).peak_bytes)
 
 
-def states(plan: Plan) -> float:
+def states(plan: AnyPlan) -> float:
     memory = training_memory(plan)
     return float(memory.weights_bytes + memory.gradients_bytes + memory.optimizer_states_bytes)
 
@@ -206,7 +207,7 @@ def test_one_plan_needs_no_numpy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
 
 
-def gpt3(**layout: Any) -> Plan:
+def gpt3(**layout: Any) -> AnyPlan:
     """GPT-3 175B on 64 A100."""
     words = {
         "model": "gpt3-175b", "hardware": "a100-sxm-80gb", "stack": "megatron-lm-2022", "devices": 64, "tp": 8,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from llmplan import plan_from
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.software.band import NO_BAND, Band, Interval, verdict
 from llmplan.software.distance import Measured, Traits
 from llmplan.training.estimate import estimate
@@ -31,14 +31,14 @@ def test_verdict_by_the_ends_of_the_band(low: float, value: float, high: float, 
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> AnyPlan:
     return plan_from({
         "model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "tp": 1, "pp": 1, "zero": 3, "seq_len": 4096,
         "micro_batch": 1, "recompute": "none", "stack": "generic", "global_batch": 64,
     })  # fmt: skip
 
 
-def on_memory(plan: Plan, capacity: float, low: float = 0.9, high: float = 1.1) -> Plan:
+def on_memory(plan: AnyPlan, capacity: float, low: float = 0.9, high: float = 1.1) -> AnyPlan:
     """The plan on a device with that much usable memory, in a band."""
     memory = plan.device.memory.model_copy(update={"capacity": capacity, "reserved": 0.0})
     bands = plan.stack.bands | {"peak_bytes": Band(low=low, high=high)}
@@ -53,7 +53,7 @@ def on_memory(plan: Plan, capacity: float, low: float = 0.9, high: float = 1.1) 
     ("room", "expected", "fits"),
     [(1.2, "fits", True), (1.05, "marginal", True), (0.95, "marginal", False), (0.8, "does-not-fit", False)],
 )
-def test_estimate_compares_the_peak_with_what_is_usable(plan: Plan, room: float, expected: str, fits: bool) -> None:
+def test_estimate_compares_the_peak_with_what_is_usable(plan: AnyPlan, room: float, expected: str, fits: bool) -> None:
     peak = estimate(plan).peak.value
     answer = estimate(on_memory(plan, room * peak))
     assert answer.peak.value == peak  # capacity changes no prediction
@@ -61,7 +61,7 @@ def test_estimate_compares_the_peak_with_what_is_usable(plan: Plan, room: float,
     assert (answer.peak.low, answer.peak.high) == (pytest.approx(0.9 * peak), pytest.approx(1.1 * peak))
 
 
-def test_what_the_driver_takes_is_not_usable(plan: Plan) -> None:
+def test_what_the_driver_takes_is_not_usable(plan: AnyPlan) -> None:
     answer = estimate(plan)
     memory = plan.device.memory
     assert memory.reserved > 0
@@ -70,13 +70,13 @@ def test_what_the_driver_takes_is_not_usable(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(("room", "warned"), [(1.2, False), (1.05, True), (0.95, True), (0.8, False)])
-def test_a_limit_inside_the_band_is_a_warning(plan: Plan, room: float, warned: bool) -> None:
+def test_a_limit_inside_the_band_is_a_warning(plan: AnyPlan, room: float, warned: bool) -> None:
     answer = estimate(on_memory(plan, room * estimate(plan).peak.value))
     assert ("LP010" in {warning.code for warning in answer.warnings}) is warned
 
 
 @pytest.mark.parametrize(("room", "warned"), [(1.01, False), (0.99, True)])
-def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: Plan, room: float, warned: bool) -> None:
+def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: AnyPlan, room: float, warned: bool) -> None:
     moved = plan.with_layout(plan.layout.model_copy(update={"offload_optimizer": True}))
     needed = estimate(moved).memory.host_bytes
     assert needed > 0
@@ -84,7 +84,7 @@ def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: Plan, room
     assert ("LP012" in {warning.code for warning in estimate(host).warnings}) is warned
 
 
-def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: Plan) -> None:
+def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: AnyPlan) -> None:
     bands = {"step_seconds": Band(low=0.9, high=1.1)}
     measured = Measured(devices=(plan.device.id,), bits=("16",), layers=("dense",))
     widening = {"training": {"new_device": 2.0, "new_precision": 1.5}}
@@ -109,7 +109,7 @@ def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: Plan) -> None:
         ({"bits": "8", "device": "other"}, {"new_precision", "new_device"}),
     ],
 )
-def test_distances(plan: Plan, changes: dict[str, object], found: set[str]) -> None:
+def test_distances(plan: AnyPlan, changes: dict[str, object], found: set[str]) -> None:
     seen = Measured(devices=(plan.device.id,), versions=("1.0",), bits=("16",), layers=("dense",))
     stack = plan.stack.model_copy(update={"measured": seen})
     traits = replace(Traits(plan.device.id, "1.0", "16", frozenset({"dense"})), **changes)
@@ -117,14 +117,14 @@ def test_distances(plan: Plan, changes: dict[str, object], found: set[str]) -> N
     assert stack.model_copy(update={"measured": Measured()}).distances(traits)[0] == "unknown_stack"
 
 
-def test_throughput_has_the_ends_of_the_step_the_other_way_round(plan: Plan) -> None:
+def test_throughput_has_the_ends_of_the_step_the_other_way_round(plan: AnyPlan) -> None:
     answer = estimate(plan)
     tokens = 64 * 4096
     assert answer.tokens_per_second.low == pytest.approx(tokens / answer.step.high, rel=1e-12)
     assert answer.tokens_per_second.high == pytest.approx(tokens / answer.step.low, rel=1e-12)
 
 
-def test_mfu_is_model_flops_over_peak(plan: Plan) -> None:
+def test_mfu_is_model_flops_over_peak(plan: AnyPlan) -> None:
     # Chowdhery et al. 2022 (arXiv 2204.02311), appendix B; H100: 989.4 TFLOP/s dense bf16
     answer = estimate(plan)
     assert answer.mfu == pytest.approx(answer.model_flops / (answer.step.value * 8 * 989.4e12), rel=1e-12)
@@ -135,7 +135,7 @@ def test_mfu_is_model_flops_over_peak(plan: Plan) -> None:
     assert 1.28 < again.hfu / again.mfu < 4 / 3
 
 
-def test_a_reserve_is_taken_off_what_is_usable(plan: Plan) -> None:
+def test_a_reserve_is_taken_off_what_is_usable(plan: AnyPlan) -> None:
     """The peak is what it was; 1 GiB less than what is over is none too much, 1 GiB more is."""
     words = plan.words()
     free = estimate(plan)

@@ -12,7 +12,7 @@ from asking import asked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.search.ask import Wishes
 from llmplan.search.training import Search, search
 from llmplan.setup.layout import Layout
@@ -41,7 +41,7 @@ def brute_force(asked_for: Search) -> Iterator[TrainingEstimate]:
                 yield estimate(plan)
 
 
-def legal(plan: Plan) -> bool:
+def legal(plan: AnyPlan) -> bool:
     layout = plan.layout
     micro_batches = plan.workload.global_batch // (layout.dp * layout.micro_batch)
     whole_rounds = layout.pp == 1 or layout.vp == 1 or micro_batches % layout.pp == 0
@@ -117,7 +117,7 @@ def test_more_is_never_worse(model: str, hardware: str, devices: int, what: str,
     assert best_step(after) <= best_step(before) * (1 + 1e-12)
 
 
-def _with_more(plan: Plan, what: str, factor: float) -> Plan:
+def _with_more(plan: AnyPlan, what: str, factor: float) -> AnyPlan:
     device, cluster = plan.device, plan.cluster
     memory, up = device.memory, device.scale_up
     if what == "memory":

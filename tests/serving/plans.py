@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.answer.resolve import Plan, plan_from
+from llmplan.answer.resolve import AnyPlan, plan_from
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 
 LLAMA = {
@@ -13,7 +13,7 @@ LLAMA = {
 }  # fmt: skip
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> AnyPlan:
     """Llama 3.1 8B on an H100 under vLLM, with changes; None takes a word away."""
     words = LLAMA | changes
     return plan_from({name: value for name, value in words.items() if value is not None})

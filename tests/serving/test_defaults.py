@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.errors import InputError
 from llmplan.serving.defaults import has_room
 from llmplan.setup.layout import Layout
@@ -47,7 +47,7 @@ def test_one_sequence_is_not_divided() -> None:
         plan(devices=2, cp=2)
 
 
-def codes(found: Plan) -> list[str]:
+def codes(found: AnyPlan) -> list[str]:
     return [one.code for one in found.warnings]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from serving.plans import answer, plan
 
-from llmplan.answer.api import estimate
-from llmplan.answer.resolve import Plan
+from llmplan import estimate
+from llmplan.answer.resolve import AnyPlan
 from llmplan.errors import InputError
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.plan import ServingPlan
@@ -17,7 +17,7 @@ QWEN = {"model": "qwen3.5-27b", "hardware": "h200-sxm-141gb", "load": "static", 
 
 
 def served(**changes: Any) -> ServingPlan:
-    found: Plan = plan(**(QWEN | changes))
+    found: AnyPlan = plan(**(QWEN | changes))
     assert isinstance(found, ServingPlan)
     return found
 

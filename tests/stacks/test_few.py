@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.few import given_of, median, rest, tell
-from llmplan.calibrate.fit import MEAN
-from llmplan.calibrate.runs import STEP, Run, load_runs, predict
-from llmplan.calibrate.scale import Scale
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.few import given_of, median, rest, tell
+from llmplan.calibration.fit import MEAN
+from llmplan.calibration.runs import STEP, Run, load_runs, predict
+from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import open_catalog
 from llmplan.catalog.inheritance import numbers
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmplan.calibrate.bands import Point, coverage, fit_bands
-from llmplan.calibrate.entries import render
-from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.fit import MEAN, Fitted, Problem, Tree, fit
-from llmplan.calibrate.left_out import left_out
-from llmplan.calibrate.runs import Dropped, Run, load_runs, pairs, predict, votes
-from llmplan.calibrate.scale import Scale, weighted_quantile
-from llmplan.calibrate.study import coefficients_of
+from llmplan.calibration.bands import Point, coverage, fit_bands
+from llmplan.calibration.entries import render
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.fit import MEAN, Fitted, Problem, Tree, fit
+from llmplan.calibration.left_out import left_out
+from llmplan.calibration.runs import Dropped, Run, load_runs, pairs, predict, votes
+from llmplan.calibration.scale import Scale, weighted_quantile
+from llmplan.calibration.study import coefficients_of
 from llmplan.catalog.catalog import open_catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.software.coefficients import NAMES, Coefficients

@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from llmplan.calibrate.bands import BandModel, Point, band_name, fit_bands, points, told
-from llmplan.calibrate.entries import rewrite
-from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, Tree, fit
-from llmplan.calibrate.left_out import Unseen, left_out
-from llmplan.calibrate.runs import FILES, RATE, STEP, Dropped, Run, load_runs
-from llmplan.calibrate.scale import Scale
+from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told
+from llmplan.calibration.entries import rewrite
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, Tree, fit
+from llmplan.calibration.left_out import Unseen, left_out
+from llmplan.calibration.runs import FILES, RATE, STEP, Dropped, Run, load_runs
+from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass

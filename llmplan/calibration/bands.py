@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from llmplan.answer.validate import MEMORY_BANDS
-from llmplan.calibrate.left_out import Unseen
-from llmplan.calibrate.runs import PEAK, votes
-from llmplan.calibrate.scale import weighted_quantile
+from llmplan.calibration.left_out import Unseen
+from llmplan.calibration.runs import PEAK, votes
+from llmplan.calibration.scale import weighted_quantile
 from llmplan.records import dataclass
 from llmplan.software.band import Band, family_of
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK

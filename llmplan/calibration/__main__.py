@@ -1,13 +1,13 @@
 """For maintainers, from a checkout.
 
-python -m llmplan.calibrate kernels [gemm|moe|attention|collectives]
+python -m llmplan.calibration kernels [gemm|moe|attention|collectives]
                                                curves of devices from measured kernels, and the catalogue's errors
-python -m llmplan.calibrate fit                all stacks, their bands, and predictions of publications left out
-python -m llmplan.calibrate fit STACK ...      these stacks alone, drawn to the mean as it stands; bands stay
-python -m llmplan.calibrate accuracy           publications left out of the entries as they stand, and the pages
-python -m llmplan.calibrate bands              the bands from the predictions that are stored
-python -m llmplan.calibrate pages              the pages from the predictions that are stored, and the published layouts
-python -m llmplan.calibrate few                what three rows of a publication are worth to the rest of it
+python -m llmplan.calibration fit                all stacks, their bands, and predictions of publications left out
+python -m llmplan.calibration fit STACK ...      these stacks alone, drawn to the mean as it stands; bands stay
+python -m llmplan.calibration accuracy           publications left out of the entries as they stand, and the pages
+python -m llmplan.calibration bands              the bands from the predictions that are stored
+python -m llmplan.calibration pages              the pages from what is stored, and the published layouts
+python -m llmplan.calibration few                what three rows of a publication are worth to the rest of it
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmplan.calibrate.runs import Dropped
-    from llmplan.calibrate.study import Study
+    from llmplan.calibration.runs import Dropped
+    from llmplan.calibration.study import Study
 
 _SHOWN = 8  # ids of dropped rows on one line
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     what, names = (arguments[0] if arguments else ""), arguments[1:]
     begin = time.perf_counter()
     if what == "kernels":
-        from llmplan.calibrate import kernels
+        from llmplan.calibration import kernels
 
         return kernels.main(list(names))
     if what == "fit" and names:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _fit_all(*, refit: bool) -> None:
-    from llmplan.calibrate.study import study, write_entries, write_left_out
+    from llmplan.calibration.study import study, write_entries, write_left_out
     from llmplan.catalog.catalog import open_catalog
 
     catalog = open_catalog()
@@ -67,7 +67,7 @@ def _fit_all(*, refit: bool) -> None:
 
 
 def _make_bands() -> None:
-    from llmplan.calibrate.study import from_stored, write_entries, write_left_out
+    from llmplan.calibration.study import from_stored, write_entries, write_left_out
     from llmplan.catalog.catalog import open_catalog
 
     catalog = open_catalog()
@@ -79,14 +79,14 @@ def _make_bands() -> None:
 
 
 def _write_pages() -> None:
-    from llmplan.calibrate.accuracy import write_pages
+    from llmplan.calibration.accuracy import write_pages
 
     for path in write_pages():
         print(f"wrote {path}")
 
 
 def _tell_few() -> None:
-    from llmplan.calibrate.few import few, tell
+    from llmplan.calibration.few import few, tell
     from llmplan.catalog.catalog import open_catalog
 
     for line in tell(few(open_catalog())):
@@ -94,8 +94,8 @@ def _tell_few() -> None:
 
 
 def _fit_some(names: Sequence[str]) -> None:
-    from llmplan.calibrate.entries import rewrite
-    from llmplan.calibrate.study import fit_stack
+    from llmplan.calibration.entries import rewrite
+    from llmplan.calibration.study import fit_stack
     from llmplan.catalog.catalog import open_catalog
 
     catalog = open_catalog()
@@ -107,7 +107,7 @@ def _fit_some(names: Sequence[str]) -> None:
 
 
 def _tell_bands(found: Study) -> None:
-    from llmplan.calibrate.bands import coverage
+    from llmplan.calibration.bands import coverage
 
     for band, width in found.bands.widths.items():
         some = [one for one in found.errors if one.band == band]

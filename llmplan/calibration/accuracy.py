@@ -11,9 +11,9 @@ from pathlib import Path
 
 from llmplan.answer.rows import Row, read_rows
 from llmplan.answer.validate import Result, Score, score, validate
-from llmplan.calibrate.runs import FILES, PEAK, RATE
-from llmplan.calibrate.scoring import ranking
-from llmplan.calibrate.study import LEFT_OUT
+from llmplan.calibration.runs import FILES, PEAK, RATE
+from llmplan.calibration.scoring import ranking
+from llmplan.calibration.study import LEFT_OUT
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.software.band import Interval
@@ -24,7 +24,7 @@ _WORST = 12
 _CHOICES = ("tp", "pp", "vp", "cp", "micro_batch", "zero", "recompute")
 _TOP = """# Accuracy of {what}
 
-Made by `python -m llmplan.calibrate accuracy` from `hardware_catalog/measurements/`; a test holds it fresh. A user's
+Made by `python -m llmplan.calibration accuracy` from `hardware_catalog/measurements/`; a test holds it fresh. A user's
 run is a publication that nobody fitted on, so **left out** comes first: every publication is predicted by a fit that
 has not seen it ([how](catalogue.md#how-stacks-are-fitted)). **Fitted** is what `llmplan validate` gives. Errors are
 |predicted / measured - 1|; rows of one publication, stack, model and hardware share one vote.
@@ -42,7 +42,7 @@ Key = Callable[[Row], str]
 
 def write_pages(folder: Path = PAGES) -> list[Path]:
     """Writes both pages from the stored left-out predictions and the entries as they stand, and published layouts."""
-    from llmplan.calibrate.layouts import PATH, layouts_table
+    from llmplan.calibration.layouts import PATH, layouts_table
 
     PATH.write_text(layouts_table(open_catalog()), encoding="utf-8")
     written = [PATH]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.calibrate import microbenchmarks
-from llmplan.calibrate.cases import Array, Case, Key, Range
+from llmplan.calibration import microbenchmarks
+from llmplan.calibration.cases import Array, Case, Key, Range
 from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.least_squares import OUTLIER, soft
-from llmplan.calibrate.runs import STEP, Run, pairs, votes
-from llmplan.calibrate.scale import Scale
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.least_squares import OUTLIER, soft
+from llmplan.calibration.runs import STEP, Run, pairs, votes
+from llmplan.calibration.scale import Scale
 from llmplan.records import dataclass
 from llmplan.software.coefficients import NAMES
 from llmplan.software.versions import version_key

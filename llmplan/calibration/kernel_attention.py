@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.calibrate import microbenchmarks
-from llmplan.calibrate.cases import Array, Case, Range, alone
+from llmplan.calibration import microbenchmarks
+from llmplan.calibration.cases import Array, Case, Range, alone
 from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.attention import attention_flops
 from llmplan.machine.hardware import Device

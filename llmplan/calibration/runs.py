@@ -26,7 +26,7 @@ from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time
 
 if TYPE_CHECKING:
-    from llmplan.answer.resolve import Plan
+    from llmplan.answer.resolve import AnyPlan
     from llmplan.software.coefficients import Coefficients
 
 _NAMES = ("training.csv", "serving.csv", "serving_split.csv", "kv_cache.csv")
@@ -53,7 +53,7 @@ class Run:
     """
 
     row: Row
-    plan: Plan
+    plan: AnyPlan
     leaf: tuple[str, str]
     measured: dict[str, float]
     job: tuple[str, ...] | None
@@ -141,7 +141,7 @@ def run_of(row: Row, catalog: Catalog, stack: str) -> Run | Dropped:
     return replace(run, measured=kept) if kept else Dropped(row, "nothing is predicted: it does not fit")
 
 
-def _measured(row: Row, plan: Plan) -> dict[str, float]:
+def _measured(row: Row, plan: AnyPlan) -> dict[str, float]:
     """What was measured, under the names of `MEASURED`; raises InputError where two cells contradict each other."""
     cells = {name: float(value) for name, value in row.measured().items() if name != "fits" and value}
     found = {name: value for name, value in cells.items() if name in MEASURED}

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from llmplan.answer.data import to_data
 from llmplan.answer.rows import read_rows
-from llmplan.calibrate.bands import SHARE, band_name
-from llmplan.calibrate.entries import render, replace_text
-from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.fit import Fitted, Leaf, Problem, Tree, fit
-from llmplan.calibrate.further import further_run
-from llmplan.calibrate.runs import Dropped, Run, load_runs, predict, still
-from llmplan.calibrate.scale import Scale, weighted_quantile
+from llmplan.answer.shown import Shown
+from llmplan.calibration.bands import SHARE, band_name
+from llmplan.calibration.entries import render, replace_text
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.fit import Fitted, Leaf, Problem, Tree, fit
+from llmplan.calibration.further import further_run
+from llmplan.calibration.runs import Dropped, Run, load_runs, predict, still
+from llmplan.calibration.scale import Scale, weighted_quantile
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import ALIASES, ID, normal
 from llmplan.catalog.inheritance import GENERIC, numbers
@@ -35,7 +37,6 @@ MOST_VOTES = 8.0
 """Votes of the rows of one model on one device: more rows than these are measured better, not told more."""
 _EARNED = 6.0  # own rows with which their errors count as much as the parent's band
 _TOLD = 0.02  # relative change of a coefficient that is worth a line
-_TOLD = 0.02  # relative change of a coefficient that is worth a line
 _FOLDS = 8  # parts that are left out in turn for the band
 
 
@@ -49,8 +50,8 @@ class Change:
     left_out: float
 
 
-@dataclass(frozen=True, slots=True)
-class Calibrated:
+@dataclass(frozen=True, slots=True, repr=False)
+class Calibration(Shown):
     """What came out; advice: the further run that would tell most, and how unsure it is now [1]."""
 
     path: Path
@@ -61,8 +62,23 @@ class Calibrated:
     moved: dict[str, tuple[float, float]]
     advice: tuple[str, float] | None
 
+    def headline(self) -> str:
+        """The entry, how many runs it was fitted on, and the median errors before and after."""
+        errors = ", ".join(f"{name} {one.before:.1%} -> {one.after:.1%}" for name, one in self.changes.items())
+        return f"stack {self.path.stem} fitted on {len(self.runs)} runs; median error {errors}"
 
-def calibrate(file: Path, stack: str, parent: str | None, catalog: Catalog, folder: Path) -> Calibrated:
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data, of the runs how many."""
+        dropped = [{"id": one.row.id, "line": one.row.line, "why": one.why} for one in self.dropped]
+        found = {"path": str(self.path), "parent": self.parent, "runs": len(self.runs), "dropped": dropped}
+        return found | {"changes": to_data(self.changes), "moved": to_data(self.moved), "advice": to_data(self.advice)}
+
+    def to_text(self) -> str:
+        """What `llmplan calibrate` prints."""
+        return "\n".join(tell(self))
+
+
+def calibrate(file: Path, stack: str, parent: str | None, catalog: Catalog, folder: Path) -> Calibration:
     """Fits the runs of a file and writes the entry into a catalogue folder; raises InputError where nothing is left."""
     name = normal(stack)
     above = catalog.stack(parent or _common_stack(file, catalog))
@@ -89,7 +105,7 @@ def calibrate(file: Path, stack: str, parent: str | None, catalog: Catalog, fold
     pairs = {word: (getattr(release.coefficients, word), getattr(values, word)) for word in NAMES}
     moved = {word: (old, new) for word, (old, new) in pairs.items() if abs(new - old) > _TOLD * old}
     advice = further_run(runs, fitted, scale, leaf, catalog, above.id)
-    return Calibrated(path, above.id, runs, dropped, changes, moved, advice)
+    return Calibration(path, above.id, runs, dropped, changes, moved, advice)
 
 
 def _common_stack(file: Path, catalog: Catalog) -> str:
@@ -192,7 +208,7 @@ def _quoted(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def tell(found: Calibrated) -> Iterable[str]:
+def tell(found: Calibration) -> Iterable[str]:
     """The result as lines for people."""
     yield f"{len(found.runs)} runs fitted, drawn to {found.parent}; {len(found.dropped)} rows dropped"
     for one in found.dropped:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llmplan.calibrate.least_squares import fit
+from llmplan.calibration.least_squares import fit
 from llmplan.machine.hardware import Device
 from llmplan.records import dataclass
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from llmplan.answer.validate import Result
-from llmplan.calibrate.runs import JOB, LAYOUT, RATE
+from llmplan.calibration.runs import JOB, LAYOUT, RATE
 from llmplan.records import dataclass
 
 _DECIDED = 0.05  # pairs are compared where the faster is so much faster

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, Tree, fit
-from llmplan.calibrate.left_out import fits_without
-from llmplan.calibrate.own import fit_own
-from llmplan.calibrate.runs import FILES, STEP, Run, load_runs, predict, votes
-from llmplan.calibrate.scale import Scale, weighted_quantile
-from llmplan.calibrate.study import stored
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, Tree, fit
+from llmplan.calibration.left_out import fits_without
+from llmplan.calibration.own import fit_own
+from llmplan.calibration.runs import FILES, STEP, Run, load_runs, predict, votes
+from llmplan.calibration.scale import Scale, weighted_quantile
+from llmplan.calibration.study import stored
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.calibrate.runs import Run, predict
-from llmplan.calibrate.scale import Scale
+from llmplan.calibration.runs import Run, predict
+from llmplan.calibration.scale import Scale
 from llmplan.software.coefficients import NAMES
 
 _NUDGE = 0.01  # difference on the scale for a derivative: over rounding, under a kink's width

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from llmplan.answer.rows import Row, read_rows, row_plan
-from llmplan.calibrate.runs import FILES
+from llmplan.calibration.runs import FILES
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.training.plan import TrainingPlan

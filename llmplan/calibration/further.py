@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.answer.resolve import Plan, plan_from
-from llmplan.calibrate.fit import RUNS, Fitted, Leaf
-from llmplan.calibrate.least_squares import OUTLIER
-from llmplan.calibrate.runs import Run, places, predict
-from llmplan.calibrate.scale import Scale
+from llmplan.answer.resolve import AnyPlan, plan_from
+from llmplan.calibration.fit import RUNS, Fitted, Leaf
+from llmplan.calibration.least_squares import OUTLIER
+from llmplan.calibration.runs import Run, places, predict
+from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.serving.plan import ServingPlan
@@ -48,7 +48,7 @@ def further_run(
     return best
 
 
-def _changed(run: Run, catalog: Catalog, stack: str) -> Iterator[tuple[str, Plan]]:
+def _changed(run: Run, catalog: Catalog, stack: str) -> Iterator[tuple[str, AnyPlan]]:
     """Other runs near one that was measured: one word larger, so much of it as can be planned."""
     words = run.plan.words() | {"stack": stack, "stack_version": None}
     for word, times in _LONGER:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.calibrate import microbenchmarks
-from llmplan.calibrate.cases import Array, Case, Key, Range, class_weights
+from llmplan.calibration import microbenchmarks
+from llmplan.calibration.cases import Array, Case, Key, Range, class_weights
 from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.matmul import matmul_flops
 from llmplan.machine.hardware import Device

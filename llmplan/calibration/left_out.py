@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from llmplan.calibrate.evaluate import Evaluator
-from llmplan.calibrate.fit import MEAN, Fitted, Points, Problem, fit
-from llmplan.calibrate.runs import Run, predict, still
-from llmplan.calibrate.scale import Scale
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, fit
+from llmplan.calibration.runs import Run, predict, still
+from llmplan.calibration.scale import Scale
 from llmplan.records import dataclass
 from llmplan.software.distance import Measured
 

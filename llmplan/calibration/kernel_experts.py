@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.calibrate import microbenchmarks
-from llmplan.calibrate.cases import Array, Case, Key, Range, class_weights
-from llmplan.calibrate.microbenchmarks import ExpertLayer
-from llmplan.calibrate.routing import busiest
+from llmplan.calibration import microbenchmarks
+from llmplan.calibration.cases import Array, Case, Key, Range, class_weights
+from llmplan.calibration.microbenchmarks import ExpertLayer
+from llmplan.calibration.routing import busiest
 from llmplan.catalog.catalog import open_catalog
 from llmplan.formulas.experts import busiest_rank, touched_experts
 from llmplan.formulas.numeric import minimum

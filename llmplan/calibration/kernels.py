@@ -1,12 +1,12 @@
-"""`python -m llmplan.calibrate kernels [gemm|moe|attention|collectives]`: devices' curves from measured kernels."""
+"""`python -m llmplan.calibration kernels [gemm|moe|attention|collectives]`: devices' curves from measured kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
 
-from llmplan.calibrate import kernel_attention, kernel_collectives, kernel_experts, kernel_products
-from llmplan.calibrate.cases import Case, block, described, table, with_numbers
+from llmplan.calibration import kernel_attention, kernel_collectives, kernel_experts, kernel_products
+from llmplan.calibration.cases import Case, block, described, table, with_numbers
 from llmplan.machine.hardware import Device
 
 KINDS = {

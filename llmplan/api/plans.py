@@ -1,0 +1,91 @@
+"""Plans as Python has them: a `Plan`, a mapping in its words, or the path of a plan file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
+
+from llmplan.answer.resolve import AnyPlan, resolve
+from llmplan.catalog.catalog import Catalog
+from llmplan.errors import Fault, InputError
+from llmplan.files import Document, read_documents
+from llmplan.setup.options import PlanOptions
+from llmplan.setup.plan import Setup
+from llmplan.setup.request import Request, request, requests
+
+
+class Plan(PlanOptions):
+    """What one plan says, in the words of a plan file: `Plan(model="llama-3.1-8b", hardware="h100", devices=8)`.
+
+    Words that are left out get a stated default when the plan is estimated. InputError names every word that is wrong.
+    """
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, data: Any, handler: ModelWrapValidatorHandler[Plan]) -> Plan:
+        try:
+            return handler(data)
+        except ValidationError:
+            request(data)  # says what is wrong as it does of a mapping
+            raise
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Plan:
+        """The one plan of a YAML or JSON file."""
+        return cls.model_validate(one_request(path).options.said())
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        said = self.said()
+        return [(name, said[name]) for name in PlanOptions.model_fields if name in said]
+
+    def but(self, **changes: Any) -> Plan:
+        """The same plan with other words; None takes one away."""
+        said = {**self.said(), **changes}
+        return type(self)(**{name: value for name, value in said.items() if value is not None})
+
+
+AsPlan: TypeAlias = Plan | PlanOptions | Setup | Mapping[str, Any] | str | os.PathLike[str]
+"""What stands for one plan."""
+
+
+def one_request(path: str | os.PathLike[str]) -> Request:
+    """The one plan of a file."""
+    found = requests(read_documents(Path(path)), {})
+    if len(found) != 1:
+        raise InputError(Fault(f"holds {len(found)} plans, and one is estimated at a time", str(path)))
+    return found[0]
+
+
+def asked(plan: AsPlan) -> Request | AnyPlan:
+    """A plan as what it asks for; one that is complete as it is."""
+    if isinstance(plan, Setup):
+        return plan  # type: ignore[return-value]
+    if isinstance(plan, PlanOptions):
+        return Request(plan)
+    return request(plan) if isinstance(plan, Mapping) else one_request(plan)
+
+
+def complete(plan: AsPlan, catalog: Catalog) -> AnyPlan:
+    """A plan with all that it leaves out filled in."""
+    wanted = asked(plan)
+    return resolve(wanted, catalog) if isinstance(wanted, Request) else wanted
+
+
+def words(plan: AsPlan) -> dict[str, Any]:
+    """What a plan says, as a mapping."""
+    if isinstance(plan, Mapping):
+        return dict(plan)
+    wanted = asked(plan)
+    return wanted.options.said() if isinstance(wanted, Request) else wanted.words()
+
+
+def documents(path: str | os.PathLike[str]) -> list[Document]:
+    """The documents of a plan file; InputError where it holds none."""
+    found = list(read_documents(Path(path)))
+    if not found:
+        raise InputError(Fault("holds no plan", str(path)))
+    return found
