@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmplan.answer.resolve import Plan
+from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.launch import text
@@ -22,7 +22,7 @@ MAIN = "main"
 """The container that the operator looks for."""
 
 
-def graph(plan: Plan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], Launch]:
+def graph(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], Launch]:
     """The resource, and what one replica of its workers is started with; rest: words that the graph does not say."""
     frame = frames()[DYNAMO]
     engine = frame.engines.get(target.id)
