@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmplan.answer.resolve import Plan, resolve
+from llmplan.answer.resolve import AnyPlan, resolve
 from llmplan.catalog.catalog import open_catalog
 from llmplan.errors import InputError
 from llmplan.launch.frame import framed
@@ -25,7 +25,7 @@ PLANS = {
 }
 
 
-def planned(words: dict[str, Any]) -> Plan:
+def planned(words: dict[str, Any]) -> AnyPlan:
     return resolve(request(words), open_catalog())
 
 
@@ -35,7 +35,7 @@ def components(resource: str) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found["spec"]["components"]}
 
 
-def back(engine: str, text: str) -> Plan:
+def back(engine: str, text: str) -> AnyPlan:
     read = read_launch(target(engine), ["-"], {}, text)
     assert read.unread == ()
     (wanted,) = requests([read.document], {})
