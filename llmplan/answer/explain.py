@@ -21,7 +21,7 @@ from llmplan.serving.plan import ServingPlan
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
-    from llmplan.model.images import ImageCut
+    from llmplan.model.encoder_input import EncoderInput
     from llmplan.serving.plan import ServingWorkload
 
 
@@ -79,17 +79,21 @@ def _named_plan(plan: AnyPlan, catalog: Catalog) -> tuple[AnyPlan, str]:
         "engine",
         "prefill",
         "image",
+        "sound",
     )
     new = {part: named(getattr(plan, part), part) for part in parts if hasattr(plan, part)}
-    if isinstance(plan, ServingPlan) and plan.image is not None:
-        new["workload"] = _with_images(plan, new["workload"], new["image"])
+    if isinstance(plan, ServingPlan) and plan.encoded_tokens:
+        new["workload"] = _with_encoded(plan, new["workload"], new["image"], new["sound"])
     return replace(plan, model=named(model, "model"), **new), file
 
 
-def _with_images(plan: ServingPlan, work: ServingWorkload, image: ImageCut) -> ServingWorkload:
-    """The workload with its prompt put together from text and images."""
-    text = named(plan.workload.input_tokens - plan.image_tokens, "workload.input_tokens")
-    return work.model_copy(update={"input_tokens": text + (work.images or 0) * image.tokens})
+def _with_encoded(
+    plan: ServingPlan, work: ServingWorkload, image: EncoderInput | None, sound: EncoderInput | None
+) -> ServingWorkload:
+    """The workload with its prompt put together from text, images and sound."""
+    prompt = named(plan.workload.input_tokens - plan.encoded_tokens, "workload.input_tokens")
+    prompt = prompt + (0 if image is None else (work.images or 0) * image.tokens)
+    return work.model_copy(update={"input_tokens": prompt + (0 if sound is None else sound.tokens)})
 
 
 def _named_model(plan: AnyPlan, catalog: Catalog) -> tuple[Any, str]:

@@ -64,6 +64,7 @@ class Origins:
             "options": lambda keys: option(keys[0]), "layout": self._word, "workload": self._word,
             "prefill": lambda keys: self._word((f"prefill_{keys[0]}",)), "model": self._model, "spec": self._spec,
             "image": self._image,
+            "sound": self._sound,
         }  # fmt: skip
         if head in finders:
             return finders[head](tuple(rest))
@@ -174,6 +175,11 @@ class Origins:
         size = getattr(self.plan.workload, "image_size", None)
         rule = self.plan.model.vision.rule.rule if self.plan.model.vision is not None else ""
         return f"{keys[0]} of an image of {size}, cut by the rule {rule} of {self.plan.model.family}"
+
+    def _sound(self, keys: tuple[str, ...]) -> str:
+        """What the sound of a prompt is to the model, by the rule of its family."""
+        seconds = getattr(self.plan.workload, "audio_seconds", None)
+        return f"{keys[0]} of {seconds:g} s of sound, by the rule of {self.plan.model.family}"
 
     def _spec(self, keys: tuple[str, ...]) -> str:
         """A field of the model's entry, or of a Hugging Face config as it is read."""

@@ -107,7 +107,23 @@ class ImagesAnswer:
     tiles_per_image: int
     """Pieces that it works on by themselves."""
     encoder_seconds: Amount
-    """For all images of one request; part of its time to the first token."""
+    """For all images and the sound of one request; part of its time to the first token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundAnswer:
+    """Sound of a request: what it adds to its input, and what its encoder takes."""
+
+    seconds: Amount
+    tokens: int
+    """Of the language model; they are part of the input. For Whisper: of its encoder."""
+    positions: int
+    """That the encoder works on, what fills its windows up among them."""
+    windows: int
+    """Pieces that it works on by themselves."""
+    encoder_seconds: Amount | None = None
+    """For all images and the sound of one request; part of its time to the first token. Absent where the model's own
+    encoder reads the sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +197,7 @@ class ServingResult:
     """`marginal` where the limit lies inside the band."""
     memory: ServingMemoryAnswer
     images: ImagesAnswer | None = None
+    sound: SoundAnswer | None = None
     kv_cache: CacheAnswer | None = None
     prefix_cache: PrefixAnswer | None = None
     throughput: ServingThroughputAnswer
@@ -218,7 +235,7 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
         ),
         engine_version=found.version, rules_version=found.plan.engine.rules or None,
         fits=found.fits, verdict=found.verdict, memory=_memory(found),
-        images=_images(found),
+        images=_images(found), sound=_sound(found),
         kv_cache=_cache(found, found.kv_tokens) if found.kv_tokens else None,
         prefix_cache=_prefix(found),
         throughput=ServingThroughputAnswer(
@@ -259,6 +276,16 @@ def _images(found: ServingEstimate) -> ImagesAnswer | None:
     return ImagesAnswer(
         images=count, tokens_per_image=cut.tokens, patches_per_image=cut.patches, tiles_per_image=cut.sequences,
         encoder_seconds=found.encoder,
+    )  # fmt: skip
+
+
+def _sound(found: ServingEstimate) -> SoundAnswer | None:
+    seconds, heard, model = found.plan.workload.audio_seconds, found.plan.sound, found.plan.model
+    if seconds is None or heard is None or model.sound is None:
+        return None
+    return SoundAnswer(
+        seconds=seconds, tokens=heard.tokens, positions=heard.patches, windows=heard.sequences,
+        encoder_seconds=None if model.sound.rule.inside else found.encoder,
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ class Figures:
         if not isinstance(plan, ServingPlan):
             return f"{name} of this plan is not known: it takes the run's length (--tokens), a price or a power"
         if name == "encoder_seconds":
-            return "encoder_seconds does not apply: requests have no images (--images)"
+            return "encoder_seconds does not apply: requests have no images (--images) and no sound (--audio-seconds)"
         if name in _OF_OUTPUT and plan.model.architecture == "encoder":
             return f"{name} does not apply: {plan.model.name} is an encoder and writes no tokens"
         if name in _OF_OUTPUT and plan.workload.output_tokens <= 1:

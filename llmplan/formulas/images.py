@@ -17,6 +17,9 @@ _DIGITS = 7
 
 Grid = tuple[int, int]
 
+SHRUNK_RATIO = 1.1
+"""Ratio of sides from which a grid of cells is interpolated [1] (LLaVA-OneVision)."""
+
 
 def native_cells(height: int, width: int, cell: int, least: int, most: int) -> Grid:
     """Cells [1] of an image that keeps its size, rounded to whole cells, within limits on pixels.
@@ -185,3 +188,16 @@ def unpadded_cells(height: int, width: int, rows: int, columns: int) -> Grid:
         return rows - (rows - covered) // 2 * 2, columns
     covered = int(round(width * (rows / height), _DIGITS))
     return rows, columns - (columns - covered) // 2 * 2
+
+
+def shrunk_cells(rows: int, columns: int, most: int) -> Grid:
+    """Cells [1] of a grid that is interpolated to nearly so many where it has more than 1.21 times as many.
+
+    ratio = sqrt(rows columns / most); each side / ratio, rounded down. rows, columns, most: [1]. Result: [1].
+    LLaVA-OneVision, `_get_unpadded_features` (anyres_max_9: 9 tiles of 27 x 27).
+
+    >>> shrunk_cells(162, 162, 6561), shrunk_cells(81, 81, 6561)
+    ((81, 81), (81, 81))
+    """
+    ratio = math.sqrt(rows * columns / most)
+    return (int(rows // ratio), int(columns // ratio)) if ratio > SHRUNK_RATIO else (rows, columns)

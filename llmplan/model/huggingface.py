@@ -22,6 +22,7 @@ from llmplan.model.huggingface_fixes import FIXES
 from llmplan.model.huggingface_images import vision_of
 from llmplan.model.huggingface_layers import mixers, per_layer_config
 from llmplan.model.huggingface_quantization import precisions
+from llmplan.model.huggingface_sound import sound_of
 from llmplan.model.huggingface_towers import tower_parameters
 from llmplan.model.huggingface_unknown import nearest, refuse_unread
 from llmplan.model.spec import ModelSpec
@@ -56,9 +57,12 @@ def spec_of_config(
     fields |= _read(config, entry)
     fields |= precisions(config, bool(fields.get("experts")))
     vision = vision_of(config, fields.get("hidden"))
-    fields["tower_parameters"] = tower_parameters(config, fields.get("hidden"), images=vision is not None)
+    sound = sound_of(config, fields.get("hidden"))
+    rules = tuple(word for word, rule in (("images", vision), ("sound", sound)) if rule is not None)
+    fields["tower_parameters"] = tower_parameters(config, fields.get("hidden"), rules=rules)
     if fields["tower_parameters"]:
         fields["vision"] = vision
+    fields["sound"] = sound
     refuse_unread(config, entry, bool(fields.get("approximate")))
     if config.faults:
         raise InputError(config.faults)

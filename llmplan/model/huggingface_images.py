@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from llmplan.model.huggingface_config import Config
-from llmplan.model.huggingface_families import CAUSAL, value_of
-from llmplan.model.huggingface_towers import table_of, tower_names
+from llmplan.model.huggingface_families import value_of
+from llmplan.model.huggingface_towers import is_text_alone, table_of, tower_names
 from llmplan.model.vision_spec import VisionSpec
 
 VISION = "vision_config"
@@ -19,7 +19,7 @@ _HEADINGS = ("like", "default", "source")
 def vision_of(config: Config, text_hidden: int | None) -> dict[str, Any] | None:
     """Fields of a `VisionSpec`; None without an encoder, for a class of text alone, or where the rule is not known."""
     found = next((level for level in config.levels if isinstance(level.get(VISION), dict)), None)
-    if found is None or text_hidden is None or CAUSAL.search(config.architecture):
+    if found is None or text_hidden is None or is_text_alone(config):
         return None
     table = table_of("images.yaml")
     kind, names = tower_names(found, found[VISION], text_hidden)

@@ -23,26 +23,30 @@ def table_of(name: str) -> dict[str, Any]:
     return table
 
 
-def tower_parameters(config: Config, text_hidden: int | None, *, images: bool = False) -> int:
+def is_text_alone(config: Config) -> bool:
+    """Whether the class is the text part alone: one for causal language models, but for Phi-4-multimodal's."""
+    return bool(CAUSAL.search(config.architecture)) and "Multimodal" not in config.architecture
+
+
+def tower_parameters(config: Config, text_hidden: int | None, *, rules: tuple[str, ...] = ()) -> int:
     """Parameters of the encoders and of their way into the language model [1]; a warning says what was counted.
 
-    images: whether the rule is known by which an image becomes tokens.
+    rules: `images`, `sound`: where the rule is known by which they become tokens.
 
-    A class for causal language models is the text part alone.
     """
-    if CAUSAL.search(config.architecture):
+    if is_text_alone(config):
         return 0
     found = [(level, name) for level in config.levels for name in TOWERS if level.get(name)]
     if not found and not config.nested and "visual" not in config.data:
         return 0
-    table = table_of("towers.yaml")
-    counts = [_tower(table, level, level[name], text_hidden) for level, name in found]
+    counts = [tower_count(level, name, text_hidden) for level, name in found]
     known = sum(count for count in counts if count is not None)
     if not 0 < known <= MOST:
         config.warnings.append("a multimodal model: only its text part is planned, without encoders of images or sound")
         return 0
     rest = "" if None not in counts else "; another is not known and not counted"
-    computed = "computes where images are given" if images else "only its text part computed"
+    computed = f"computes where {' or '.join(rules)} {'is' if rules == ('sound',) else 'are'} given"
+    computed = computed if rules else "only its text part computed"
     config.warnings.append(
         f"a multimodal model: its encoder of {known / 1e9:.2f} B is held in memory, and {computed}{rest}"
     )
@@ -60,12 +64,18 @@ def tower_names(outer: dict[str, Any], tower: dict[str, Any], text_hidden: int) 
     return kind, names | _derived(names, tower)
 
 
-def _tower(table: dict[str, Any], outer: dict[str, Any], tower: Any, text_hidden: int | None) -> int | None:
-    """Parameters of one tower with its projector; None where it is not described or says too little."""
+def tower_count(outer: dict[str, Any], name: str, text_hidden: int | None) -> int | None:
+    """Parameters of one tower with its projector; None where it is not described or says too little.
+
+    name: the key that holds its config.
+    """
+    tower = outer[name]
     if not isinstance(tower, dict) or text_hidden is None:
         return None
+    table = table_of("towers.yaml")
     kind, names = tower_names(outer, tower, text_hidden)
-    projector = table["projectors"].get(str(outer.get("model_type")))
+    family, projectors = str(outer.get("model_type")), table["projectors"]
+    projector = projectors.get(f"{family}+{kind}", projectors.get(family))
     if kind is None or projector is None:
         return None
     entry = _entry(table, kind)
@@ -105,6 +115,8 @@ def _derived(names: dict[str, int], tower: dict[str, Any]) -> dict[str, int]:
         found["patch"] = channels * patch**2
     if image and patch:
         found |= {"side": image // patch, "patches": (image // patch) ** 2}
+    if "num_mel_bins" in names:
+        found["bands"] = -(-names["num_mel_bins"] // 8)
     if names.get("num_attention_heads") and "hidden_size" in names:
         found["head_width"] = names["hidden_size"] // names["num_attention_heads"]
     return found

@@ -13,26 +13,15 @@ from llmplan.formulas.images import (
     longest_cells,
     native_cells,
     nearest_grid,
+    shrunk_cells,
     unpadded_cells,
 )
+from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.vision_spec import VisionSpec
 from llmplan.records import dataclass
 
 LARGEST_COVERED = 4096
 """Pixels of a side above which `cover` shrinks an image first (Idefics3, `MAX_IMAGE_SIZE`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageCut:
-    """One image as the encoder and the language model see it.
-
-    tokens: of the language model, those that mark rows, tiles and ends among them [1];
-    sequences: that the encoder works on by themselves: tiles, else 1 [1]; patches: of all of them [1].
-    """
-
-    tokens: int
-    sequences: int
-    patches: int
 
 
 def read_size(text: str) -> tuple[int, int]:
@@ -45,8 +34,12 @@ def read_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def cut_image(vision: VisionSpec, height: int, width: int) -> ImageCut:
+def cut_image(vision: VisionSpec, height: int, width: int) -> EncoderInput:
     """Tokens and patches of one image [px]."""
+    if vision.crossed:
+        return _crossed(vision, height, width)
+    if vision.drop_cells:
+        return _dropped(vision, longest_cells(height, width, vision.patch, vision.size or 1))
     by_cells = {"native": _native, "longest": _longest, "limited": _limited, "budget": _budget}
     if vision.rule in by_cells:
         return _of_cells(vision, by_cells[vision.rule](vision, height, width))
@@ -72,11 +65,24 @@ def _budget(vision: VisionSpec, height: int, width: int) -> Grid:
     return budget_cells(height, width, vision.cell, vision.max_cells or 1)
 
 
-def _of_cells(vision: VisionSpec, grid: Grid) -> ImageCut:
+def _of_cells(vision: VisionSpec, grid: Grid) -> EncoderInput:
     """An image that the encoder sees as one sequence of whole cells."""
     rows, columns = grid
     tokens = rows * (columns + vision.row_tokens) + vision.image_tokens
-    return ImageCut(tokens, 1, rows * columns * vision.merge**2 + vision.class_tokens)
+    return EncoderInput(tokens, 1, rows * columns * vision.merge**2 + vision.class_tokens)
+
+
+def _dropped(vision: VisionSpec, grid: Grid) -> EncoderInput:
+    """An image of whole patches, of which those at the edges may fill no cell (LightOnOCR)."""
+    rows, columns = grid
+    return EncoderInput((rows // vision.merge) * (columns // vision.merge) + vision.image_tokens, 1, rows * columns)
+
+
+def _crossed(vision: VisionSpec, height: int, width: int) -> EncoderInput:
+    """Tiles that cross-attention sees, and the token that stands for them in the prompt."""
+    rows, columns = _grid(vision, height, width)
+    patches = _tile_patches(vision)
+    return EncoderInput(vision.image_tokens, 1, (vision.max_tiles or 1) * patches, seen=rows * columns * patches)
 
 
 def _near_pixels(vision: VisionSpec, height: int, width: int) -> int:
@@ -97,30 +103,32 @@ def _grid(vision: VisionSpec, height: int, width: int) -> Grid:
     return listed_grid(height, width, size, vision.grids) if vision.rule == "listed" else (1, 1)
 
 
-def _of_tiles(vision: VisionSpec, grid: Grid, height: int, width: int) -> ImageCut:
+def _of_tiles(vision: VisionSpec, grid: Grid, height: int, width: int) -> EncoderInput:
     """Equal tiles, and the whole image as one more where there are several."""
     rows, columns = grid
     tiles, patches, each = rows * columns, _tile_patches(vision), _tile_tokens(vision)
     if tiles == 1:
-        return ImageCut(each + vision.image_tokens, 1, patches)
+        return EncoderInput(each + vision.image_tokens, 1, patches)
     tokens = tiles * (each + vision.tile_tokens) + vision.image_tokens
     tokens += rows * vision.row_tokens
     if not vision.thumbnail:
-        return ImageCut(tokens, tiles, tiles * patches)
+        return EncoderInput(tokens, tiles, tiles * patches)
     whole, seen = each, patches
     if vision.small_pixels is not None:
         one = _of_cells(vision, _native(vision, height, width))
         whole, seen = one.tokens - vision.image_tokens, one.patches
-    return ImageCut(tokens + whole + vision.thumbnail_tokens, tiles + 1, tiles * patches + seen)
+    return EncoderInput(tokens + whole + vision.thumbnail_tokens, tiles + 1, tiles * patches + seen)
 
 
-def _listed(vision: VisionSpec, height: int, width: int, grid: Grid) -> ImageCut:
+def _listed(vision: VisionSpec, height: int, width: int, grid: Grid) -> EncoderInput:
     """Tiles whose padding is cut off again before the language model; rows of it end with a token (LLaVA-NeXT)."""
     rows, columns = grid
     side = (vision.size or 1) // vision.patch
     covered, wide = unpadded_cells(height, width, rows * side, columns * side)
+    if vision.max_cells is not None:
+        covered, wide = shrunk_cells(covered, wide, vision.max_cells)
     tokens = covered * (wide + vision.row_tokens) + side * side + vision.image_tokens
-    return ImageCut(tokens, rows * columns + 1, (rows * columns + 1) * _tile_patches(vision))
+    return EncoderInput(tokens, rows * columns + 1, (rows * columns + 1) * _tile_patches(vision))
 
 
 def _tile_patches(vision: VisionSpec) -> int:

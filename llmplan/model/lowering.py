@@ -8,11 +8,11 @@ what a norm, a bias or a token table holds. What stands inside a layer is put to
 from __future__ import annotations
 
 from llmplan.model.lowering_attention import attention, compressed, image_attention, latent_attention
+from llmplan.model.lowering_encoders import lower_sound, lower_vision
 from llmplan.model.lowering_mlp import dense, moe
 from llmplan.model.lowering_parts import Part, norm_parameters, side_by_side
 from llmplan.model.lowering_recurrent import conv, delta, kda, lightning, mamba, mamba2, rglru
-from llmplan.model.lowering_vision import lower_vision
-from llmplan.model.model import Layer, Linear, Model, Side
+from llmplan.model.model import Layer, Linear, Model, Side, Vision
 from llmplan.model.patterns import numbers_of
 from llmplan.model.spec import ModelSpec
 
@@ -58,7 +58,8 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
         head=spec.head,
         max_context=spec.max_context,
         tower_parameters=spec.tower_parameters,
-        vision=lower_vision(spec.vision, spec.tower_parameters, spec.hidden) if spec.vision is not None else None,
+        vision=_vision(spec),
+        sound=lower_sound(spec.sound, spec.hidden) if spec.sound is not None else None,
         approximate=spec.approximate,
         weight_precision=spec.weight_precision,
         expert_precision=spec.expert_precision,
@@ -67,6 +68,14 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
         kv_precision=spec.kv_precision,
         warnings=warnings,
     )
+
+
+def _vision(spec: ModelSpec) -> Vision | None:
+    """The encoder of images, of what the towers have beside that of sound."""
+    if spec.vision is None:
+        return None
+    beside = spec.sound.parameters if spec.sound is not None else 0
+    return lower_vision(spec.vision, spec.tower_parameters - beside, spec.hidden)
 
 
 def _side(spec: ModelSpec, index: int) -> Side:

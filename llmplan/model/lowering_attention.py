@@ -106,15 +106,17 @@ def _attention_extras(spec: ModelSpec, kind: str, shape: Shape, own_keys: bool) 
 def image_attention(spec: ModelSpec) -> Part:
     """A layer that looks at the image alone (Llama 3.2 Vision): queries of the text, keys of the image's tokens.
 
-    Ignored: the cache of the image's keys, and the time to attend to them (images are no input here).
+    Without an image it is passed over. In training an image counts as if it had as many tokens as the text.
     """
-    heads, kv, dim, _ = _shape(spec, "full", ())
+    shape = _shape(spec, "full", ())
+    heads, kv, dim, _ = shape
     linears = (
         Linear("q", "attention_in", spec.hidden, heads * dim, "column", heads),
         Linear("kv", "cross_kv", spec.hidden, 2 * kv * dim, "column", kv, saves_input=False),
         Linear("out", "attention_out", heads * dim, spec.hidden, "row", heads),
     )
-    return Part("image", linears, extra_parameters=2 * dim + 2)  # norms of queries and keys; two gates
+    core = _core(spec, "full", shape, causal=False, cross=True, caches=True)
+    return Part("image", linears, (core,), extra_parameters=2 * dim + 2)  # norms of queries and keys; two gates
 
 
 def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:

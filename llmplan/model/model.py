@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from llmplan.records import dataclass
 
 if TYPE_CHECKING:
+    from llmplan.model.sound_spec import SoundSpec
     from llmplan.model.vision_spec import VisionSpec
 
 Split = Literal["column", "row", "none"]
@@ -226,15 +227,24 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """An encoder of images: the rule that cuts them, its layers over patches, and the way into the language model.
+    """An encoder of images: its layers over patches, the way into the language model, and the rule that cuts images.
 
     layers: what patches pass, the first the matrix that makes them of pixels; projector: what tokens pass, of
     everything that is left of the encoder's parameters.
     """
 
-    rule: VisionSpec
     layers: tuple[Layer, ...]
     projector: Layer
+    rule: VisionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The same of sound; no layers and no projector where the model's own encoder reads it (Whisper)."""
+
+    layers: tuple[Layer, ...]
+    projector: Layer | None
+    rule: SoundSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +257,7 @@ class Model:
     head: whether logits over the vocabulary are computed (an encoder under a task head has none).
     tower_parameters: encoders of images and sound; they are stored beside the language model and stay out of
         `parameters`, which are those that a token of text may pass.
-    vision: that of images in particular, where its rule is known.
+    vision, sound: those of images and of sound in particular, where their rules are known.
     approximate: whether it was read by likeness to other families.
     weight_precision: of the released weights, where the config says it (fp8, nvfp4, ...); None = bf16.
     released: bytes of a parameter by module group, scales included, where the release says more than that [bytes].
@@ -270,6 +280,7 @@ class Model:
     max_context: int | None = None
     tower_parameters: int = 0
     vision: Vision | None = None
+    sound: Sound | None = None
     approximate: bool = False
     weight_precision: str | None = None
     expert_precision: str | None = None

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from llmplan.files import Document
 from llmplan.model.model import Group
 from llmplan.model.patterns import expand
+from llmplan.model.sound_spec import SoundSpec
 from llmplan.model.vision_spec import VisionSpec
 from llmplan.schema import Source, Spec, check
 
@@ -192,6 +193,8 @@ class ModelSpec(Spec):
     """Encoders of images and sound and the way from them into the model."""
     vision: VisionSpec | None = None
     """Shape of the encoder of images, and the rule by which an image becomes tokens."""
+    sound: SoundSpec | None = None
+    """Shape of the encoder of sound, and the rule by which seconds become tokens."""
     approximate: bool = False
     """Read by likeness to other families: counts are within some percent."""
     mtp_layers: Layers = 0

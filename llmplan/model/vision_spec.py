@@ -54,6 +54,12 @@ class VisionSpec(Spec):
     max_side: Count | None = None
     """Patches of a side."""
     max_cells: Count | None = None
+    """Above it a list's grid is shrunk, where it is more than a fifth larger."""
+    drop_cells: bool = False
+    """Patches that do not fill a cell give no token; default: an image is scaled to whole cells."""
+    crossed: bool = False
+    """Only layers of cross-attention see the tokens; one stands for them in the prompt. The encoder always has
+    `max_tiles`, which see each other (Llama 3.2 Vision)."""
     min_tiles: Count = 1
     max_tiles: Count | None = None
     thumbnail: bool = True

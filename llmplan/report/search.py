@@ -114,14 +114,23 @@ def _sizes(found: FitAnswer) -> str:
     return f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(*sizes)
 
 
+def _prompt(said: dict[str, Any]) -> Iterator[str]:
+    """What a prompt holds."""
+    if said.get("input_tokens"):
+        yield f"{said['input_tokens']:g} tokens"
+    if said.get("images"):
+        yield f"{said['images']} images of {said['image_size']}"
+    if said.get("audio_seconds"):
+        yield f"{said['audio_seconds']:g} s of sound"
+
+
 def _subject(found: FitAnswer) -> Text:
     first = found.results[0]
     said, model = first.inputs, first.result.model
     if _serves(found):
         load = f"{said['request_rate']:g} requests/s" if "request_rate" in said else f"{said['load']} load"
         targets = [f", {target_text(name)} at most {duration(said[name])}" for name in TARGETS if name in said]
-        images = f" and {said['images']} images of {said['image_size']}" if said.get("images") else ""
-        tokens = f"{said['input_tokens']:g} tokens{images} in"
+        tokens = f"{' and '.join(_prompt(said))} in"
         work = f"{load} of {tokens} and {said['output_tokens']:g} out{''.join(targets)}"
     else:
         work = f"{said['workload']}, {said['global_batch']} x {said['seq_len']} tokens a step"
@@ -362,7 +371,7 @@ def most_line(found: FitAnswer) -> str:
 
 def _context(found: Answer) -> str:
     """The whole context of a longest prompt, and what the model was made for."""
-    whole = found.inputs["input_tokens"] + found.inputs["output_tokens"]
+    whole = found.inputs.get("input_tokens", 0.0) + found.inputs["output_tokens"]
     limit = found.result.model.max_context
     made_for = f"; the model was made for {limit}" if limit is not None and whole > limit else ""
     return f": a context of {whole:.0f} tokens with the answer{made_for}"

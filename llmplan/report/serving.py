@@ -82,7 +82,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     precisions = f"weights {said['weight_precision']}, inputs {said['activation_precision']}"
     amount = {"open": f"{said.get('request_rate', 0):g} requests/s", "saturated": "as many as fit"}
     load = f"{said['load']} load of {amount.get(said['load'], str(said.get('batch')) + ' requests')}"
-    lengths = f"{said['input_tokens']:g} tokens{_images(answer, result)} in"
+    lengths = f"{_prompt(answer, result)} in"
     if result.latency.tpot_seconds is not None:
         lengths += f", {said['output_tokens']:g} out"
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
@@ -92,13 +92,23 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     ]  # fmt: skip
 
 
+def _prompt(answer: Answer, result: ServingResult) -> str:
+    """Text, images and sound of a prompt."""
+    text, sound = answer.inputs.get("input_tokens"), result.sound
+    parts = [f"{text:g} tokens"] if text else []
+    parts += [_images(answer, result)] if result.images is not None else []
+    if sound is not None:
+        parts.append(f"{sound.seconds:g} s of sound ({sound.tokens} tokens)")
+    return " and ".join(parts)
+
+
 def _images(answer: Answer, result: ServingResult) -> str:
     """Images beside the text of a prompt."""
     if result.images is None:
         return ""
     images, size = result.images.images, answer.inputs["image_size"]
     each = f"{result.images.tokens_per_image} tokens"
-    return f" and an image of {size} ({each})" if images == 1 else f" and {images} images of {size} ({each} each)"
+    return f"an image of {size} ({each})" if images == 1 else f"{images} images of {size} ({each} each)"
 
 
 def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
@@ -146,11 +156,7 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
         yield "", _shares(latency.ttft_seconds)
     elif load == "open" and latency.ttft_seconds.p95 is not None:
         yield "", f"{step_time(latency.ttft_seconds.p95)} for 95 % of them"
-    if result.images is not None:
-        images = result.images
-        pieces = f" in {images.tiles_per_image} tiles" if images.tiles_per_image > 1 else ""
-        told = f"{images.images} x {images.patches_per_image} patches{pieces}, part of the first token's time"
-        yield "encoder of images", f"{step_time(images.encoder_seconds)}: {told}"
+    yield from _encoders(result)
     if latency.tpot_seconds is not None:
         yield "per output token", _time(latency.tpot_seconds)
         if latency.tpot_seconds.p50 is not None:
@@ -158,6 +164,23 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
     yield "whole batch" if load == "static" else "whole request", _time(latency.request_seconds)
     if latency.request_seconds.p50 is not None:
         yield "", _shares(latency.request_seconds)
+
+
+def _encoders(result: ServingResult) -> Iterator[tuple[str, str]]:
+    """The encoders' part of the time to the first token, and what they work on."""
+    images, sound, told = result.images, result.sound, []
+    seconds: float | None = None
+    if images is not None:
+        seconds, pieces = images.encoder_seconds, images.tiles_per_image
+        tiles = f" in {pieces} tiles" if pieces > 1 else ""
+        told.append(f"{images.images} x {images.patches_per_image} patches{tiles}")
+    if sound is not None and sound.encoder_seconds is not None:
+        windows = f" in {sound.windows} windows" if sound.windows > 1 else ""
+        seconds = sound.encoder_seconds
+        told.append(f"{sound.positions} positions of sound{windows}")
+    if seconds is not None:
+        what = " and ".join(word for word, one in (("images", images), ("sound", sound)) if one is not None)
+        yield f"encoder of {what}", f"{step_time(seconds)}: {' and '.join(told)}, part of the first token's time"
 
 
 def _load_rows(result: ServingResult) -> Iterator[tuple[str, str]]:

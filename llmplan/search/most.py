@@ -159,10 +159,10 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
     extra = {} if fixed and word != "batch" else {"batch": 1}
     plan = resolve_serving(draft_of(_fixed(ask, word, **extra), catalog), catalog)
 
-    images = plan.image_tokens if word == "input_tokens" else 0
+    encoded = plan.encoded_tokens if word == "input_tokens" else 0
 
     def at(value: int) -> ServingPlan:
-        return replace(plan, workload=plan.workload.model_copy(update={word: value + images}))
+        return replace(plan, workload=plan.workload.model_copy(update={word: value + encoded}))
 
     value = _largest(lambda number: _answers(at(number)), LARGEST)
     return Most(word, value or None, estimate_serving(at(max(value, 1))), value + 1 if value < LARGEST else None, None)

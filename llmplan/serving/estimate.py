@@ -11,7 +11,7 @@ from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import utilisation
 from llmplan.records import dataclass
 from llmplan.serving.copies import copies_needed
-from llmplan.serving.images import encoder_seconds
+from llmplan.serving.encoders import encoders_seconds
 from llmplan.serving.iteration import Step, replica
 from llmplan.serving.loads import (
     BUSIEST,
@@ -53,7 +53,7 @@ class ServingEstimate:
     replicas, replica_devices: copies that the plan has, and devices of each [1]; replicas_needed: for the
     request rate and the targets [1], None without a rate, 0 where no number reaches the targets.
     sequences: in flight and resident; queued: waiting for a place; resident: places; all devices [1].
-    encoder: time to encode the images of one request, 0 without any [s].
+    encoder: time to encode the images and the sound of one request, 0 without any [s].
     missed: targets that are not met, as (name, value, limit).
     """
 
@@ -181,10 +181,8 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
 
 
 def _encoder(at: Replica) -> float:
-    """Time to encode the images of one request, 0 without any [s]."""
-    if at.encoder is None:
-        return 0.0
-    return real(encoder_seconds(at.encoder, 1.0, at.numbers.operation_host_seconds))
+    """Time to encode the images and the sound of one request, 0 without any [s]."""
+    return real(encoders_seconds(at.encoders, 1.0, at.numbers.operation_host_seconds))
 
 
 def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:

@@ -17,7 +17,7 @@ from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Layer, Model
 from llmplan.records import dataclass
 from llmplan.serving.drafts import drafting_plan
-from llmplan.serving.images import Encoder, encoder_of, encoder_seconds
+from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
 from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters
 from llmplan.serving.prefix import prefix_seconds
 from llmplan.software.coefficients import Coefficients
@@ -41,8 +41,8 @@ class Replica:
     dispatch_bytes: of an element on the way to its expert [bytes]; drafted: tokens that are drafted for a sequence and
     checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1]; prefix: tokens
     of a prompt that are cached before it is read [1]; drafts: what does, by its name; drafter: the model that does, if
-    one; adapters: that are resident; encoder: of the images of a prompt, where it has any; overlapped: whether the host
-    works on the next iteration while the device runs this one.
+    one; adapters: that are resident; encoders: of the images and the sound of a prompt; seen: tokens of its images that
+    cross-attention sees [1]; overlapped: whether the host works on the next iteration while the device runs this one.
     """
 
     model: Model
@@ -57,7 +57,8 @@ class Replica:
     drafts: str = "none"
     drafter: Replica | None = None
     adapters: ServedAdapters | None = None
-    encoder: Encoder | None = None
+    encoders: tuple[Encoder, ...] = ()
+    seen: float = 0.0
     overlapped: bool = False
 
 
@@ -132,7 +133,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     return Replica(
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,
-        drafter, served_adapters(plan.model, work), encoder_of(plan.model, plan.device, numbers, work, plan.image),
+        drafter, served_adapters(plan.model, work), encoders_of(plan, numbers), real(plan.seen_tokens),
         policy.overlapped_host,
     )  # fmt: skip
 
@@ -152,7 +153,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
     for layer in at.model.layers:
         whole = as_if_read_whole(length, at.prefix) if at.prefix else length
-        flow = layer_flow(at.model, layer, decoding, context, prompt, whole, 1.0 + at.drafted)
+        flow = layer_flow(at.model, layer, decoding, context, prompt, whole, 1.0 + at.drafted, at.seen)
         if at.prefix:
             found = prefix_seconds(layer, at.prefix, prompt / maximum(length, 1.0), layout, at.kernels)
             work = work + Parts(attention=found) * real(layer.count)
@@ -188,8 +189,8 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         host = host_bound_seconds(device + gaps, host) - device - gaps
     host = host + gaps
     images: Num = 0.0
-    if at.encoder is not None:  # it stands before the first stage
-        images = encoder_seconds(at.encoder, requests, numbers.operation_host_seconds)
+    if at.encoders:  # they stand before the first stage
+        images = encoders_seconds(at.encoders, requests, numbers.operation_host_seconds)
     own = Step(
         work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host, images
     )
@@ -207,7 +208,7 @@ def _draft(at: Replica, decoding: Num, context: Num) -> tuple[Parts, Num, Num]:
     (DeepSeek-V3, arXiv 2412.19437, 2.2), and so is EAGLE's (Li et al. 2024, arXiv 2401.15077, 3.1).
     """
     layer, hidden = at.model.layers[-1], real(at.model.hidden)
-    flow = layer_flow(at.model, layer, decoding, context, 0.0, 1.0)
+    flow = layer_flow(at.model, layer, decoding, context, 0.0, 1.0, seen=at.seen)
     join = plain_product(hidden / at.layout.tp, 2.0 * hidden, decoding, at.kernels.wide, "forward")
     return (
         forward(layer, flow, at.layout, at.kernels) + Parts(matmul=join),
@@ -217,9 +218,24 @@ def _draft(at: Replica, decoding: Num, context: Num) -> tuple[Parts, Num, Num]:
 
 
 def layer_flow(
-    model: Model, layer: Layer, decoding: Num, context: Num, prompt: Num, length: Num, each: Num = 1.0
+    model: Model,
+    layer: Layer,
+    decoding: Num,
+    context: Num,
+    prompt: Num,
+    length: Num,
+    each: Num = 1.0,
+    seen: float = 0.0,
 ) -> Flow:
-    """What one iteration brings to a layer: an encoder reads prompts, its decoder writes with the prompt as source."""
+    """What one iteration brings to a layer: an encoder reads prompts, its decoder writes with the prompt as source.
+
+    seen: tokens of a prompt's images that cross-attention sees [1]; without any, its layers are passed over.
+    """
+    if model.architecture == "decoder" and any(core.cross for core in layer.cores):
+        if not seen:
+            return Flow(0.0, 1.0)
+        length = maximum(length, 1.0)
+        return Flow(prompt, length, decoding, context, each, source=seen, source_tokens=seen * prompt / length)
     if model.architecture != "encoder-decoder":
         return Flow(tokens=prompt, length=maximum(length, 1.0), decoding=decoding, context=context, each=each)
     if layer.side == "encoder":

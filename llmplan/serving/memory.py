@@ -154,7 +154,7 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
 def _with_draft(plan: ServingPlan, policy: ServingPolicy, prompt: Num) -> CacheShape:
     """Cache of a sequence with that of what drafts: of a model, or of one layer more; heads have none."""
     element = STORED_BYTES[plan.workload.kv_precision]
-    cache = cache_shape(plan.model, plan.layout, element, policy, prompt)
+    cache = cache_shape(plan.model, plan.layout, element, policy, prompt, real(plan.seen_tokens))
     if plan.draft is not None:
         other = cache_shape(plan.draft, drafting_plan(plan).layout, element, policy, prompt)
         windows = _merged([*cache.windows, *other.windows])
@@ -242,8 +242,11 @@ def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
     return peak + buffers if buffered else maximum(peak, buffers)
 
 
-def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0) -> CacheShape:
-    """Cache of a sequence on the fullest device; element: bytes of one element; prompt: tokens read first [1].
+def cache_shape(
+    model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0, seen: float = 0.0
+) -> CacheShape:
+    """Cache of a sequence on the fullest device; element: bytes of one element; prompt: tokens read first [1];
+    seen: tokens of images that cross-attention sees, whose keys and values stay as long as the sequence [1].
 
     A layer with a window keeps the window, or every token where the engine's policy is `full` or `ignored`.
     Heads are divided over tp; where there are fewer heads, or one latent for all (MLA), they are copied.
@@ -264,6 +267,8 @@ def cache_shape(model: Model, layout: Any, element: float, policy: ServingPolicy
             if model.architecture == "encoder-decoder":
                 state = state + where(core.cross, each, -each) * prompt
                 growing = growing + (0.0 if core.cross else each)
+            elif core.cross:
+                state = state + each * seen
             elif core.cache_window is not None and policy.window_cache == "window":
                 windows.append((each, real(core.cache_window)))
             else:

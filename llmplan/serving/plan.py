@@ -7,7 +7,7 @@ from pydantic import Field
 
 from llmplan.formulas.numeric import real
 from llmplan.formulas.prefix import computed_tokens
-from llmplan.model.images import ImageCut
+from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.model import Model
 from llmplan.records import dataclass
 from llmplan.schema import Spec
@@ -50,11 +50,13 @@ class ServingWorkload(Spec):
     arrival_cv: Annotated[float, Field(gt=0, le=100)] | None = None
     """Standard deviation over mean of the times between arrivals: 1 is Poisson's, above 1 they come in bursts."""
     input_tokens: RequestTokens = 1024.0
-    """Tokens of a prompt (mean), those of its images among them."""
+    """Tokens of a prompt (mean), those of its images and its sound among them."""
     images: Count | None = None
     """Images in a prompt."""
     image_size: str | None = None
     """Width x height of one [px]."""
+    audio_seconds: Annotated[float, Field(gt=0)] | None = None
+    """Length of the sound in a prompt [s]."""
     output_tokens: RequestTokens = 256.0
     """Tokens of an answer (mean)."""
     lora_adapters: Count | None = None
@@ -122,19 +124,27 @@ class ServingPlan(Setup):
     """Everything that an estimate of a deployment needs.
 
     engine: the version of the stack that serves; prefill: layout of the devices that read prompts, where others than
-    those of `layout` do; draft: the model that drafts, if one does; image: what one image of a prompt is to the model.
+    those of `layout` do; draft: the model that drafts, if one does; image, sound: what one image of a prompt,
+    and its sound, is to the model.
     """
 
     workload: ServingWorkload
     engine: Engine
     prefill: Layout | None = None
     draft: Model | None = None
-    image: ImageCut | None = None
+    image: EncoderInput | None = None
+    sound: EncoderInput | None = None
 
     @property
-    def image_tokens(self) -> int:
-        """Tokens of all images of a prompt [1]."""
-        return (self.workload.images or 0) * (0 if self.image is None else self.image.tokens)
+    def encoded_tokens(self) -> int:
+        """Tokens of all images and of the sound of a prompt [1]."""
+        images = (self.workload.images or 0) * (0 if self.image is None else self.image.tokens)
+        return images + (0 if self.sound is None else self.sound.tokens)
+
+    @property
+    def seen_tokens(self) -> int:
+        """Tokens of all images that only cross-attention sees [1]."""
+        return (self.workload.images or 0) * (0 if self.image is None else self.image.seen)
 
     @property
     def devices(self) -> int:
@@ -170,7 +180,7 @@ class ServingPlan(Setup):
             **self._pool_words(),
             **{name: getattr(work, name) for name in type(work).model_fields},
             "draft_model": self.options.draft_model,
-            "input_tokens": work.input_tokens - self.image_tokens,  # of the text, as it was said
+            "input_tokens": (work.input_tokens - self.encoded_tokens) or None,  # of the text, as it was said
         })  # fmt: skip
 
     def _pool_words(self) -> dict[str, int]:

@@ -118,7 +118,7 @@ def read_alone(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Nu
 def transfer_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:
     """The cache of a prompt from one pool to the other, each device its part, over the fabric between nodes [s]."""
     at = pools.prefill
-    cache = cache_shape(at.model, at.layout, STORED_BYTES[work.kv_precision], policy, work.input_tokens)
+    cache = cache_shape(at.model, at.layout, STORED_BYTES[work.kv_precision], policy, work.input_tokens, at.seen)
     return send(at.links, cache.bytes(work.input_tokens), near=False)
 
 

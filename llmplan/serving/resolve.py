@@ -23,7 +23,7 @@ from llmplan.serving.defaults import (
     weight_precision,
 )
 from llmplan.serving.drafts import draft_problems, draft_words
-from llmplan.serving.images import image_words
+from llmplan.serving.encoders import image_words, sound_words
 from llmplan.serving.lora import adapter_words
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
@@ -70,20 +70,22 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft)
     size, image = image_words(draft, subject.model)
+    sound = sound_words(draft, subject.model)
     pictures = 0 if image is None else (said.images or 0) * image.tokens
-    policy = started(subject.release.policy, said, subject.device, pictures)
+    encoded = pictures + (0 if sound is None else sound.tokens)
+    policy = started(subject.release.policy, said, subject.device, encoded)
     engine = Engine(subject.release.version, subject.release.date, policy, subject.release.rules)
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
-    work = _workload(draft, subject.model, subject.device, engine.policy, load, batch, pictures)
-    work = work.model_copy(update={"images": said.images, "image_size": size})
+    work = _workload(draft, subject.model, subject.device, engine.policy, load, batch, encoded)
+    work = work.model_copy(update={"images": said.images, "image_size": size, "audio_seconds": said.audio_seconds})
     work, drafter = draft_words(draft, work, policy, catalog)
     draft.check()
     plan = ServingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
         coefficients=subject.release.coefficients, workload=work, engine=engine, options=said, image=image,
-        draft=drafter,
+        sound=sound, draft=drafter,
     )  # fmt: skip
     plan = plan.with_layout(_layout(draft, plan, devices))
     for message in draft_problems(plan):
@@ -99,14 +101,14 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
 
 
-def started(policy: ServingPolicy, said: PlanOptions, device: Device, pictures: int = 0) -> ServingPolicy:
-    """The policy of an engine that is started on a device with these options; pictures: tokens of a prompt's images."""
+def started(policy: ServingPolicy, said: PlanOptions, device: Device, encoded: int = 0) -> ServingPolicy:
+    """The policy of an engine started on a device with these options; encoded: tokens of images and sound of a prompt."""
     changed: dict[str, Any] = {}
     size = size_of(policy, device)
     if size is not None:
         own = policy.device_sizes[size].model_dump(exclude={"below", "also"})
         changed = {name: value for name, value in own.items() if value is not None}
-    lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens)) + pictures
+    lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens)) + encoded
     if lengths_said <= policy.whole_prompts:
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
     changed |= {name: value for name, word in POLICY_OPTIONS.items() if (value := getattr(said, word)) is not None}
@@ -143,20 +145,23 @@ def _load(draft: Draft) -> tuple[str, int | None]:
 
 
 def _workload(
-    draft: Draft, model: Model, device: Device, policy: ServingPolicy, load: str, batch: int | None, pictures: int
+    draft: Draft, model: Model, device: Device, policy: ServingPolicy, load: str, batch: int | None, encoded: int
 ) -> ServingWorkload:
-    """pictures: tokens of a prompt's images, which are part of its input [1]."""
+    """encoded: tokens of a prompt's images and sound, which are part of its input [1]."""
     said = draft.options
     inputs, outputs = lengths(said.input_tokens, said.output_tokens)
     if model.architecture == "encoder":
         if said.output_tokens is not None and said.output_tokens > 1:
             draft.fault(f"output_tokens: {model.name} is an encoder and writes none", "output_tokens", "model")
         outputs = 1.0
-    if said.input_tokens is None:
+    if encoded and model.sound is not None and model.sound.rule.inside:
+        inputs = 0.0
+        draft.assume("input_tokens", "0", "the encoder reads the sound alone")
+    elif said.input_tokens is None:
         draft.assume("input_tokens", f"{inputs:g}", "a chat's, as none was given")
     if said.output_tokens is None and model.architecture != "encoder":
         draft.assume("output_tokens", f"{outputs:g}", "a chat's, as none was given")
-    inputs += pictures
+    inputs += encoded
     if said.length_spread is None and load == "closed":
         draft.assume("length_spread", "dataset", "lengths of requests differ, unless they are said to be constant")
     weights = said.weight_precision or weight_precision(model, device)
@@ -277,6 +282,8 @@ def serving_remarks(plan: ServingPlan) -> Iterator[PlanWarning]:
     model, work = plan.model, plan.workload
     yield from common_remarks(plan)
     length = work.input_tokens + (work.output_tokens if model.architecture == "decoder" else 0.0)
+    if plan.sound is not None and model.sound is not None and model.sound.rule.inside:
+        length = work.output_tokens  # the encoder has positions of its own
     if model.max_context is not None and length > model.max_context:
         yield warning("LP003", seq_len=f"{length:g}", limit=model.max_context, model=model.name)
     yield from stack_remarks(plan)

@@ -158,6 +158,9 @@ class PlanOptions(Spec):
     image_size: ImageSize | None = _option(
         "Their size in pixels: of a side, or WIDTHxHEIGHT (1280x720).", SERVING, "PIXELS"
     )
+    audio_seconds: Target | None = _option(
+        "Length of the sound in a prompt, beside its tokens of text.", SERVING, "TIME"
+    )
     output_tokens: RequestTokens | None = _option("Tokens of an answer, on average.", SERVING, "NUMBER")
     lora_adapters: Count | None = _option(
         "Adapters that a replica holds and any request may ask for; with --lora-rank.", SERVING

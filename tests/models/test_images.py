@@ -48,7 +48,13 @@ def released(family: str) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return data
     config = json.loads(json.dumps(TYPES[family]))
-    sides = {"idefics3": (364, 14), "smolvlm": (512, 16), "llama4": (336, 14), "mistral3": (1540, 14)}
+    sides = {
+        "idefics3": (364, 14),
+        "mllama": (560, 14),
+        "smolvlm": (512, 16),
+        "llama4": (336, 14),
+        "mistral3": (1540, 14),
+    }
     if family in sides:
         config["vision_config"] |= dict(zip(("image_size", "patch_size"), sides[family], strict=True))
     if family == "smolvlm":
@@ -136,3 +142,15 @@ def test_kimi_k25_is_read_in_the_words_of_its_release() -> None:
     assert (spec.vision.layers, spec.vision.hidden, spec.vision.heads) == (27, 1152, 16)
     assert cut_image(spec.vision, 1024, 1024).tokens == 37 * 37
     assert 0.4e9 < spec.tower_parameters < 0.5e9
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tiles"),  # those of transformers 5.24.0, get_optimal_tiled_canvas
+    [(1024, 1024, 4), (720, 1280, 4), (1080, 1920, 4), (200, 300, 1), (3000, 1000, 3), (37, 911, 2), (448, 448, 1)],
+)
+def test_cross_attention_sees_the_tiles_of_llama_3_2_vision(height: int, width: int, tiles: int) -> None:
+    """A tile of 560 has 40 x 40 patches and a class token; the encoder always works on four."""
+    vision = read(released("mllama")).vision
+    assert vision is not None
+    cut = cut_image(vision, height, width)
+    assert (cut.tokens, cut.seen, cut.patches, cut.sequences) == (1, 1601 * tiles, 1601 * 4, 1)

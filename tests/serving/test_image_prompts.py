@@ -24,7 +24,7 @@ def served(**changes: Any) -> ServingPlan:
 
 def test_tokens_of_images_are_part_of_the_input() -> None:
     pictured, text = served(input_tokens=200, images=2), served(input_tokens=200 + 2 * 1024)
-    assert pictured.image_tokens == 2 * 1024  # 32 x 32 cells of 32 pixels
+    assert pictured.encoded_tokens == 2 * 1024  # 32 x 32 cells of 32 pixels
     assert pictured.workload.input_tokens == text.workload.input_tokens
     one, other = estimate_serving(pictured), estimate_serving(text)
     assert float(one.memory.resident) == float(other.memory.resident)
