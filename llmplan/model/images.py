@@ -18,7 +18,6 @@ from llmplan.formulas.images import (
 )
 from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.vision_spec import VisionSpec
-from llmplan.records import dataclass
 
 LARGEST_COVERED = 4096
 """Pixels of a side above which `cover` shrinks an image first (Idefics3, `MAX_IMAGE_SIZE`)."""

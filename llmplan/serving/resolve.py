@@ -102,7 +102,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
 
 
 def started(policy: ServingPolicy, said: PlanOptions, device: Device, encoded: int = 0) -> ServingPolicy:
-    """The policy of an engine started on a device with these options; encoded: tokens of images and sound of a prompt."""
+    """The policy of an engine started on a device with these options; encoded: tokens of images and sound."""
     changed: dict[str, Any] = {}
     size = size_of(policy, device)
     if size is not None:
