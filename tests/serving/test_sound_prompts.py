@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from llmplan.answer.api import estimate
 from serving.plans import answer, plan
 
-from llmplan.answer.api import estimate
 from llmplan.answer.resolve import Plan
 from llmplan.errors import InputError
 from llmplan.serving.plan import ServingPlan
