@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from llmplan.answer.api import estimate
 from serving.plans import answer, plan
 
-from llmplan.answer.resolve import Plan
+from llmplan import estimate
+from llmplan.answer.resolve import AnyPlan
 from llmplan.errors import InputError
 from llmplan.serving.plan import ServingPlan
 
@@ -18,7 +18,7 @@ CROSSED = {"model": "llama-3.2-11b-vision", "hardware": "h100-sxm-80gb", "load":
 
 
 def served(**changes: Any) -> ServingPlan:
-    found: Plan = plan(**changes)
+    found: AnyPlan = plan(**changes)
     assert isinstance(found, ServingPlan)
     return found
 
