@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Callable
 from functools import singledispatch
@@ -18,7 +17,7 @@ from llmplan.search.comparison import Comparison
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH = 100  # characters of a line
+WIDTH = 120  # characters of a line
 
 
 @singledispatch
@@ -27,17 +26,15 @@ def text(answer: Shown) -> str:
     return answer.headline()
 
 
-def _console(file: io.StringIO) -> Console:
+def _printed(write: Callable[[Console], object]) -> str:
+    """What is written to a console, in plain text without blanks at the ends of lines, wherever it is asked for."""
     from rich.console import Console
 
-    return Console(file=file, width=WIDTH, highlight=False, markup=False, emoji=False, force_jupyter=False)
-
-
-def _printed(write: Callable[[Console], object]) -> str:
-    """What is written to a console or to stdout, without blanks at the ends of lines."""
     out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        write(_console(out))
+    write(Console(
+        file=out, width=WIDTH, highlight=False, markup=False, emoji=False, color_system=None, force_terminal=False,
+        force_jupyter=False, _environ={},
+    ))  # fmt: skip
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -61,14 +58,14 @@ def _(found: FitAnswer) -> str:
         return "\n\n".join([most_line(found), *(one.to_text() for one in found.results)])
     if not found.results:
         return "\n".join(nothing_lines(found))
-    return _printed(lambda _: print_found(found))
+    return _printed(lambda console: print_found(found, console))
 
 
 @text.register(Comparison)
 def _(found: Comparison) -> str:
-    from llmplan.report.compare import print_compare, rows
+    from llmplan.report.compare import print_rows, rows
 
-    return _printed(lambda _: print_compare(rows(found)))
+    return _printed(lambda console: print_rows(console, rows(found)))
 
 
 @text.register(Validation)

@@ -15,6 +15,8 @@ from llmplan.report.verdict import WORDS, degrees, part_name
 from llmplan.serving.targets import TARGETS
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from llmplan.answer.economics.cost import Offer
     from llmplan.answer.economics.serving import PerMillion
     from llmplan.answer.serving import ServingResult
@@ -179,30 +181,36 @@ def columns(found: Sequence[TextRow]) -> list[str]:
 
 
 def print_compare(found: Sequence[TextRow]) -> None:
-    """The rows as tables on stdout, alternatives across, as many beside each other as there is room for."""
+    """The rows as tables on stdout."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        print_rows(console, found)
+    for line in captured.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def print_rows(console: Console, found: Sequence[TextRow]) -> None:
+    """The rows as tables, alternatives across, as many beside each other as there is room for."""
+    from rich.table import Table
+
     planned = [row for row in found if not row.why]
     heads = columns(planned)
     side = max((len(name) for name in heads), default=0) + 2
     each = max(1, (console.width - side) // _COLUMN)
-    with console.capture() as captured:
-        for start in range(0, len(planned), each):
-            table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=True, header_style="bold")
-            table.add_column("", no_wrap=True)
-            for row in planned[start : start + each]:
-                table.add_column(row.name, justify="right")
-            for name in heads:
-                table.add_row(name, *(row.cells.get(name, "") for row in planned[start : start + each]))
-            console.print(table)
-            if start + each < len(planned):
-                console.print()
-        for line in legend(planned):
-            console.print(line)
-        for row in found:
-            if row.why:
-                console.print(f"{row.name}: {row.why}")
-    for line in captured.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
+    for start in range(0, len(planned), each):
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=True, header_style="bold")
+        table.add_column("", no_wrap=True)
+        for row in planned[start : start + each]:
+            table.add_column(row.name, justify="right")
+        for name in heads:
+            table.add_row(name, *(row.cells.get(name, "") for row in planned[start : start + each]))
+        console.print(table)
+        if start + each < len(planned):
+            console.print()
+    for line in legend(planned):
+        console.print(line)
+    for row in found:
+        if row.why:
+            console.print(f"{row.name}: {row.why}")

@@ -55,10 +55,10 @@ _SERVING_WORDS = (
 )  # fmt: skip
 
 
-def print_found(found: FitAnswer) -> None:
-    """Subject, the best, the front, what was searched and what was assumed, on stdout."""
+def print_found(found: FitAnswer, to: Console | None = None) -> None:
+    """Subject, the best, the front, what was searched and what was assumed; on stdout where no console is given."""
     best = [one for one in found.results if isinstance(one, Ranked)]
-    with _printed() as console:
+    with _printed(to) as console:
         console.print(_subject(found))
         console.print()
         _print_ranked(console, found, best)
@@ -91,8 +91,11 @@ def print_found(found: FitAnswer) -> None:
 
 
 @contextmanager
-def _printed() -> Iterator[Console]:
-    """A console whose lines go to stdout at the end, without the blanks that rich fills them up with."""
+def _printed(given: Console | None = None) -> Iterator[Console]:
+    """A console whose lines go to stdout at the end, without the blanks that rich fills them up with; or the given."""
+    if given is not None:
+        yield given
+        return
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDE)
