@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 GIB = 2.0**30
 IMPOSSIBLE = "no run can be as measured"
-MEMORY_BANDS = {"allocated": "allocated_bytes", "nvidia-smi": "peak_bytes"}
+MEMORY_BANDS = {"allocated": "allocated_bytes", "nvidia-smi": "peak_bytes", "unknown": "peak_bytes"}
 """How a source measured memory -> what that is called here; what the framework reserved otherwise."""
 
 

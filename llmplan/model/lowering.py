@@ -7,6 +7,8 @@ what a norm, a bias or a token table holds. What stands inside a layer is put to
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmplan.model.lowering_attention import attention, compressed, image_attention, latent_attention
 from llmplan.model.lowering_encoders import lower_sound, lower_vision
 from llmplan.model.lowering_mlp import dense, moe
@@ -43,6 +45,8 @@ def lower(spec: ModelSpec, warnings: tuple[str, ...] = ()) -> Model:
         key = (mixer, mlp, _side(spec, index))
         groups[key] = groups.get(key, 0) + 1
     layers = tuple(_layer(spec, *key, count) for key, count in groups.items())
+    if _dense_layers_lead(spec):
+        layers = (replace(layers[0], leading=True), *layers[1:])
     return Model(
         name=spec.name or spec.id or spec.family or "model",
         family=spec.family,
@@ -76,6 +80,14 @@ def _vision(spec: ModelSpec) -> Vision | None:
         return None
     beside = spec.sound.parameters if spec.sound is not None else 0
     return lower_vision(spec.vision, spec.tower_parameters - beside, spec.hidden)
+
+
+def _dense_layers_lead(spec: ModelSpec) -> bool:
+    """Whether the first layers are dense and alike, and all others have experts."""
+    words = list(zip(spec.mixer_of_layers(), spec.mlp_of_layers(), strict=True))
+    alike = next((at for at, word in enumerate(words) if word != words[0]), len(words))
+    rest = {mlp.partition(":")[0] for _, mlp in words[alike:]}
+    return spec.architecture == "decoder" and words[0][1].partition(":")[0] == "dense" and rest == {"moe"}
 
 
 def _side(spec: ModelSpec, index: int) -> Side:

@@ -168,6 +168,7 @@ class Layer:
     mlp_split: whether those elements are divided by tensor parallelism.
     residuals: additions to the residual stream (2 for attention and MLP; 1 where they run in parallel).
     extra_stored: bytes of one of the extra parameters, where a file says them [bytes].
+    leading: whether they are the dense layers that stand before all layers of experts (DeepSeek).
     """
 
     kind: str
@@ -182,6 +183,7 @@ class Layer:
     activation_elements: float = 0.0
     residuals: int = 2
     extra_stored: float | None = None
+    leading: bool = False
 
     @property
     def has_mlp(self) -> bool:

@@ -33,6 +33,12 @@ class TrainingRecipe(Spec):
     micro_batch: int = 1
     lora_rank: int = 16
     lora_targets: tuple[str, ...] = ("q", "kv")
+    adapter_input_bytes: Annotated[float, Field(ge=0)] = 0.0
+    """Bytes of an element of its input that an adapter keeps for itself: 2 where adapters in fp32 run under autocast
+    and cast it, 1 more for the mask of a dropout; 0 = adapters share one input."""
+    quantized_input_bytes: dict[str, float] = {"int8": 3.0}
+    """The same of each matrix of a quantized base, by its precision: bitsandbytes' product in 8 bits casts its input to
+    fp16 (2) and keeps that and its 8 bits (1)."""
     gradient_bytes: float = 4.0
     """Bytes of a gradient element of 16-bit weights as accumulated."""
     gradient_bytes_bf16: float | None = None
@@ -77,6 +83,10 @@ class TrainingRecipe(Spec):
     recompute_copies: float = 1.0
     """Times that a recomputed layer's activations stand in memory while it is differentiated: 2 where their
     gradients stand beside them."""
+    plans_buffers: bool = False
+    """One compiled program is the step, and lays out its buffers (XLA): logits are gone when gradients come, and under
+    a policy that names what is kept (`selective`; MaxText's `remat_policy`) what does not fit beside it is computed
+    again or moved to the host."""
     gathered_unit: Literal["layer", "matrix"] = "layer"
     """What stands whole at once under ZeRO-3: a layer (an FSDP unit), or a matrix where each is gathered as it is
     used (DeepSpeed's submodules, XLA's all-gather before a product)."""
@@ -91,11 +101,20 @@ class TrainingRecipe(Spec):
     """Bytes of a logit at the peak, all copies: 4 fp32 and 4 its gradient."""
     logits_chunk: int = 0
     """Tokens of which the loss is computed at a time; 0 = all."""
+    quantized_base_bytes: dict[str, float] = {}
+    """Bytes of a parameter of a quantized base where the stack stores it otherwise: nf4 without double quantization has
+    a scale of 32 bits for 64."""
     unpacking_bytes: dict[str, float] = {"nf4": 4.5, "int8": 5.0, "int4": 24.0}
     """Bytes moved for each parameter of a quantized base that is widened to 16 bits for a pass, by its precision: half
     a byte read, two written and read again where one kernel does it (bitsandbytes); about twelve times 2 bytes where
     shifts, masks, zeros and scales are PyTorch operations of their own (AutoGPTQ). Absent: products take it as it
     is."""
+    unpacked_bytes: dict[str, float] = {"nf4": 2.0, "int8": 2.0, "int4": 12.0}
+    """Bytes for each parameter of the largest matrix of a quantized base while it is widened, by its precision: the 16
+    bits, and beside them the integers, masks and scales where PyTorch operations unpack it (AutoGPTQ)."""
+    unpacked_kept: tuple[str, ...] = ("int4",)
+    """Precisions of which the widened matrices of a layer stay until its backward pass (AutoGPTQ's product is one of
+    PyTorch's, which keeps both of its operands)."""
     quantized_ends_bytes: float = 2.0
     """Bytes of an element of tables and head beside a base that bitsandbytes quantized (nf4, int8): 4 where they are
     cast to fp32 before training (PEFT, `prepare_model_for_kbit_training`, which leaves GPTQ's in 16 bits)."""

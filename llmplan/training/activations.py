@@ -13,14 +13,14 @@ from llmplan.formulas.attention import attended_tokens
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts
 from llmplan.machine.precision import ELEMENT_BYTES
-from llmplan.model.adapters import Adapter
+from llmplan.model.adapters import ALL_LINEAR, Adapter, adapters_of
 from llmplan.model.model import Layer
 from llmplan.records import dataclass
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.states import adapters
-from llmplan.work.states import layers_on_stage
+from llmplan.work.states import Stage, layers_on_stage
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -37,6 +37,26 @@ def inputs_read(layer: Layer, found: Sequence[Adapter]) -> set[str]:
     return read
 
 
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Elements of 16 bits that a token keeps of the inputs of matrices, by how tensor parallelism divides them [1]."""
+
+    copied: float = 0.0
+    divided: float = 0.0
+
+
+def _own_inputs(plan: TrainingPlan, layer: Layer) -> _Inputs:
+    """What adapters, and matrices of a quantized base, keep of their inputs each for itself."""
+    recipe, base = plan.recipe, plan.workload.quantized_base
+    kept = [(one.linear, recipe.adapter_input_bytes * one.times) for one in adapters(plan, layer)]
+    if plan.lora and base is not None:
+        each, every = recipe.quantized_input_bytes.get(base, 0.0), adapters_of(plan.model, layer, (ALL_LINEAR,))
+        kept += [(one.linear, each) for one in every if not one.linear.routed]
+    wide = ELEMENT_BYTES["bf16"]
+    copied = sum(linear.inputs * each / wide for linear, each in kept if linear.split != "row")
+    return _Inputs(copied, sum(linear.inputs * each / wide for linear, each in kept if linear.split == "row"))
+
+
 def _score(recipe: TrainingRecipe) -> float:
     """Bytes kept of a score of unfused attention [bytes]; Korthikanti et al. 2022, section 4.1."""
     if recipe.dropout:
@@ -49,13 +69,15 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
     layout, workload = plan.layout, plan.workload
     defaults = plan.recipe
     # A frozen matrix needs its input for an adapter's gradient only; quantized ones keep it all the same
-    # (bitsandbytes' MatMul4Bit saves both operands), but those of 8-bit floats do not (Transformer Engine's
-    # linear saves the input where the weight trains).
-    frozen = workload.workload == "lora" and workload.quantized_base in (None, "fp8")
-    read = inputs_read(layer, adapters(plan, layer))
+    # (bitsandbytes' MatMul4Bit saves both operands) or a copy of their own, but those of 8-bit floats do not
+    # (Transformer Engine's linear saves the input where the weight trains).
+    base = workload.quantized_base
+    frozen = workload.workload == "lora" and (base in (None, "fp8") or base in defaults.quantized_input_bytes)
+    read = inputs_read(layer, adapters(plan, layer)) if defaults.adapter_input_bytes == 0.0 else set()
+    own = _own_inputs(plan, layer)
     tokens = micro_tokens(plan, layer)
-    copied: Num = real(layer.norms * layer.hidden) * defaults.norm_saves
-    divided: Num = layer.activation_elements * defaults.activation_saves
+    copied: Num = real(layer.norms * layer.hidden) * defaults.norm_saves + own.copied
+    divided: Num = layer.activation_elements * defaults.activation_saves + own.divided
     routed_tokens = tokens / minimum(layout.tp, layout.ep)
     routed: Num = 0.0
     narrow = min(ELEMENT_BYTES[workload.precision] / 2.0, 1.0) if defaults.narrow_inputs else 1.0
@@ -86,13 +108,17 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Activations of the fullest stage: for each micro-batch in flight, and once [bytes]."""
+    """Activations of the fullest stage: for each micro-batch in flight, and once [bytes].
+
+    running: of the layer that is differentiated, whole: what stands where all else is computed again or moved away.
+    """
 
     each: Num
     once: Num
+    running: Num
 
 
-def kept_activations(plan: TrainingPlan) -> Kept:
+def kept_activations(plan: TrainingPlan, stage: Stage = "any") -> Kept:
     """Activations by the recomputation chosen: what is kept, and what the layer computed again takes meanwhile."""
     layout, workload, model = plan.layout, plan.workload, plan.model
     defaults = plan.recipe
@@ -104,7 +130,7 @@ def kept_activations(plan: TrainingPlan) -> Kept:
     largest: Num = 0.0
     dropped: Num = 0.0
     for layer in model.layers:
-        count = layers_on_stage(model, layer, layout) * (layer.count / layer.copies)
+        count = layers_on_stage(model, layer, layout, stage) * (layer.count / layer.copies)
         full = activation_bytes_per_layer(plan, layer)
         kept = activation_bytes_per_layer(plan, layer, scores=False) * (1.0 - defaults.selective_share)
         whole, selective = whole + count * full, selective + count * kept
@@ -114,4 +140,4 @@ def kept_activations(plan: TrainingPlan) -> Kept:
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     again = defaults.recompute_copies * where(is_full, largest, where(is_selective, dropped, 0.0))
     each = where(is_full, border, where(is_selective, selective, whole))
-    return Kept(each, again + embeddings)
+    return Kept(each, again + embeddings, defaults.recompute_copies * largest)

@@ -12,14 +12,22 @@ from llmplan.formulas.activations import logits_bytes
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import expert_parts, sharded_bytes
-from llmplan.machine.precision import ELEMENT_BYTES, STORED_BYTES
+from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.records import dataclass
 from llmplan.training.activations import Kept, kept_activations
 from llmplan.training.flow import micro_tokens
 from llmplan.training.methods import frozen_models, trained_models
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.states import CAST, PAGED, Held, layer_parameters, optimizer_bytes, state_bytes
-from llmplan.work.states import end_parameters, largest_matrix
+from llmplan.training.states import (
+    CAST,
+    PAGED,
+    Held,
+    frozen_bytes,
+    layer_parameters,
+    optimizer_bytes,
+    state_bytes,
+)
+from llmplan.work.states import Stage, end_parameters, has_leading, largest_matrix
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -84,7 +92,7 @@ def _gathered(plan: TrainingPlan, held: Held) -> Num:
     base, wide = plan.workload.quantized_base if plan.lora else None, ELEMENT_BYTES["bf16"]
     if base is not None:  # gathered as it is stored, and widened a matrix at a time
         widened = largest_matrix(plan.model, layout)
-        bytes_each = STORED_BYTES[base] * _PARAMETERS_AT_ONCE * one + wide * maximum(widened, unit - one)
+        bytes_each = frozen_bytes(plan) * _PARAMETERS_AT_ONCE * one + wide * maximum(widened, unit - one)
     else:
         bytes_each = wide * (_PARAMETERS_AT_ONCE * one + (unit - one) + one * trained)
     kept = minimum(held.dense + held.expert + first + last, defaults.live_parameters * 1.0) * wide
@@ -98,6 +106,12 @@ class _Base:
     held: Held
     kept: Kept
     gathered: Num
+    unpacked: Num
+
+
+def _base(plan: TrainingPlan, stage: Stage) -> _Base:
+    held = layer_parameters(plan, stage)
+    return _Base(held, kept_activations(plan, stage), _gathered(plan, held), _unpacked(plan, held))
 
 
 def training_memory(plan: TrainingPlan) -> Memory:
@@ -108,7 +122,6 @@ def training_memory(plan: TrainingPlan) -> Memory:
     """
     layout, workload, model = plan.layout, plan.workload, plan.model
     defaults, fixed = plan.recipe, plan.stack.memory
-    held = layer_parameters(plan)
     first, last = end_parameters(plan.model, layout)
     micro_batches = workload.global_batch / (layout.dp * layout.micro_batch)
     alone = layout.pp == 1
@@ -119,20 +132,24 @@ def training_memory(plan: TrainingPlan) -> Memory:
         logits = logits_bytes(tokens, model.vocab, layout.tp, defaults.logits_bytes)
         copied = model.tied_embeddings and defaults.copies_head and layout.pp == 1
         last = last + where(copied, model.embedding_parameters / layout.tp, 0.0)
-    base = _Base(held, kept_activations(plan), _gathered(plan, held))
+    leads = has_leading(model)
+    base = _base(plan, "first" if leads else "any")
+    later = _base(plan, "later") if leads else base
     layers = real(model.layer_count)
     less = end_stage_layers(layers, layout.pp, layout.vp) / stage_layers(layers, layout.pp, layout.vp)
     in_flight = micro_batches_in_flight(layout.pp, layout.vp, micro_batches)
     behind = micro_batches_in_flight(maximum(layout.pp - 1.0, 1.0), layout.vp, micro_batches)
     at_first = _stage(plan, base, less, where(alone, first + last, first), in_flight, where(alone, logits, 0.0))
-    at_middle = _stage(plan, base, where(layout.pp > 2, 1.0, 0.0), 0.0, behind, 0.0)
-    at_last = _stage(plan, base, less, where(alone, first + last, last), minimum(in_flight, layout.vp * 1.0), logits)
+    at_middle = _stage(plan, later, where(layout.pp > 2, 1.0, 0.0), 0.0, behind, 0.0)
+    at_last = _stage(plan, later, less, where(alone, first + last, last), minimum(in_flight, layout.vp * 1.0), logits)
     stage = _pick(at_first.allocated_bytes >= at_last.allocated_bytes, at_first, at_last)
     stage = _pick(stage.allocated_bytes >= at_middle.allocated_bytes, stage, at_middle)
     if fixed.loads_unsharded:
-        stage = replace(stage, gathered_bytes=_at_loading(plan, held, first + last, stage))
+        stage = replace(stage, gathered_bytes=_at_loading(plan, base.held, first + last, stage))
     stage = replace(stage, workspace_bytes=stage.workspace_bytes + fixed.workspace, context_bytes=fixed.context)
     stage = replace(stage, generation_bytes=_generation(plan))
+    if defaults.plans_buffers:
+        stage = _planned(plan, stage, base.kept.running)
     if workload.optimizer in PAGED:
         return _paged(plan, stage)
     return _varied(plan, replace(stage, overhead_bytes=stage.allocated_bytes * fixed.fragmentation))
@@ -151,6 +168,34 @@ def _varied(plan: TrainingPlan, stage: Memory) -> Memory:
     stays = stage.overhead_bytes + lost * (1.0 - fixed.returned)
     room = maximum(plan.usable_bytes - stage.peak_bytes - lost * (1.0 - fixed.returned), 0.0)
     return replace(stage, overhead_bytes=stays + minimum(lost * fixed.returned, room))
+
+
+def _planned(plan: TrainingPlan, stage: Memory, running: Num) -> Memory:
+    """The stage as a compiler lays it out: logits stand neither beside gradients nor beside a layer that is computed
+    again, and of the activations that a policy names those stay that fit.
+
+    running: of the layer that is differentiated [bytes]. Ignored: which of the others are computed again and which
+    moved to the host, and so the host's memory and the time of either.
+    """
+    recompute = plan.layout.recompute
+    later = stage.gradients_bytes + where(recompute == "none", 0.0, running)
+    stage = replace(stage, logits_bytes=maximum(stage.logits_bytes - later, 0.0))
+    over = maximum(stage.peak_bytes - plan.usable_bytes, 0.0)
+    spare = maximum(stage.activations_bytes - running, 0.0)
+    gone = where(recompute == "selective", minimum(over, spare), 0.0)
+    return replace(stage, activations_bytes=stage.activations_bytes - gone)
+
+
+def _unpacked(plan: TrainingPlan, held: Held) -> Num:
+    """A quantized base as far as it stands widened to 16 bits: its largest matrix, and a layer where that is kept."""
+    base, recipe = plan.workload.quantized_base, plan.recipe
+    if not plan.lora or base is None:
+        return 0.0
+    once = recipe.unpacked_bytes.get(base, 0.0) * largest_matrix(plan.model, plan.layout)
+    if base not in recipe.unpacked_kept:
+        return once
+    layers = stage_layers(real(plan.model.layer_count), plan.layout.pp, plan.layout.vp)
+    return once + ELEMENT_BYTES["bf16"] * (held.dense - held.dense_trained) / layers
 
 
 def _generation(plan: TrainingPlan) -> Num:
@@ -195,7 +240,6 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
     layout, workload = plan.layout, plan.workload
     frozen = workload.workload == "lora"
     weight, gradient, master = state_bytes(plan)
-    frozen_weight = STORED_BYTES[workload.quantized_base] if frozen and workload.quantized_base else weight
     adapters = (held.dense_trained, held.expert_trained) if frozen else (0.0, 0.0)
     trained_dense = held.dense_trained if frozen else held.dense + ends
     dp = layout.dp * layout.cp * 1.0
@@ -207,7 +251,7 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
 
     cast = frozen and workload.quantized_base in CAST
     wide = plan.recipe.quantized_ends_bytes if cast else weight
-    base = divided(held.dense - adapters[0], held.expert - adapters[1], frozen_weight, 3)
+    base = divided(held.dense - adapters[0], held.expert - adapters[1], frozen_bytes(plan), 3)
     copies = trained_models(plan)
     weights = (base + divided(ends, 0.0, wide, 3) + divided(*adapters, weight, 3)) * copies
     others = divided(held.dense - adapters[0] + ends, held.expert - adapters[1], ELEMENT_BYTES["bf16"], 3)
@@ -227,7 +271,9 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
         activations_bytes=activations,
         logits_bytes=logits,
         gathered_bytes=made.gathered,
-        workspace_bytes=maximum(stepping * stay - activations - logits - made.gathered, 0.0),
+        workspace_bytes=maximum(
+            maximum(stepping * stay - activations - logits - made.gathered, 0.0), made.unpacked - logits
+        ),
         overhead_bytes=0.0,
         context_bytes=0.0,
         host_bytes=moved * plan.cluster.devices_per_node,

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import real
+from llmplan.machine.precision import STORED_BYTES
 from llmplan.model.adapters import Adapter, adapters_of
 from llmplan.model.model import Layer
 from llmplan.records import dataclass
 from llmplan.training.methods import trained_models
 from llmplan.training.plan import TrainingPlan
-from llmplan.work.states import adapter_parameters, layers_on_stage, local_adapter_parameters, local_parameters
+from llmplan.work.states import Stage, adapter_parameters, layers_on_stage, local_adapter_parameters, local_parameters
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -54,6 +55,14 @@ def optimizer_bytes(plan: TrainingPlan) -> float:
     return OPTIMIZER_STATES[name] * OWN_STATE_BYTES.get(name, plan.recipe.moment_bytes)
 
 
+def frozen_bytes(plan: TrainingPlan) -> float:
+    """Bytes of a parameter of a quantized base, or of one in the precision of the weights [bytes]."""
+    base = plan.workload.quantized_base
+    if not plan.lora or base is None:
+        return state_bytes(plan)[0]
+    return plan.recipe.quantized_base_bytes.get(base, STORED_BYTES[base])
+
+
 def state_bytes(plan: TrainingPlan) -> tuple[float, float, float]:
     """Bytes of a parameter as held, of its gradient, and of its master copy, by precision and stack."""
     recipe = plan.recipe
@@ -78,14 +87,14 @@ def rank(plan: TrainingPlan) -> float:
     return real(plan.workload.lora_rank or plan.recipe.lora_rank)
 
 
-def layer_parameters(plan: TrainingPlan) -> Held:
+def layer_parameters(plan: TrainingPlan, stage: Stage = "any") -> Held:
     """Parameters of the layers of the fullest stage on one device [1]."""
     dense: Num = 0.0
     expert: Num = 0.0
     trained: Num = 0.0
     trained_expert: Num = 0.0
     for layer in plan.model.layers:
-        count = layers_on_stage(plan.model, layer, plan.layout)
+        count = layers_on_stage(plan.model, layer, plan.layout, stage)
         banks = sum((local_parameters(x, plan.layout) for x in layer.linears if x.routed), 0.0)
         rest = sum(
             (local_parameters(x, plan.layout) for x in layer.linears if not x.routed), real(layer.extra_parameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
@@ -61,10 +61,24 @@ def _parts(linear: Linear, layout: Any) -> Num:
     return split_parts(layout.tp, real(linear.split_limit))
 
 
-def layers_on_stage(model: Model, layer: Layer, layout: Any) -> Num:
-    """Layers of this group on the fullest stage, the groups spread evenly [1]."""
+Stage = Literal["any", "first", "later"]
+"""Of a pipeline: any, on which the kinds of layers are spread evenly; the first, that has the leading ones; a later."""
+
+
+def has_leading(model: Model) -> bool:
+    """Whether some layers stand before all others, so that stages are of unlike kinds."""
+    return any(layer.leading for layer in model.layers)
+
+
+def layers_on_stage(model: Model, layer: Layer, layout: Any, stage: Stage = "any") -> Num:
+    """Layers of this group on the fullest stage; without leading ones the groups are spread evenly [1]."""
     fullest = stage_layers(real(model.layer_count), layout.pp, layout.vp)
-    return fullest * (layer.copies / model.layer_count)
+    if stage == "any":
+        return fullest * (layer.copies / model.layer_count)
+    leading = sum(one.copies for one in model.layers if one.leading)
+    ahead = minimum(real(leading), fullest)
+    here = ahead if stage == "first" else where(layout.pp > 1, minimum(leading - ahead, fullest), ahead)
+    return here if layer.leading else (fullest - here) * (layer.copies / (model.layer_count - leading))
 
 
 def largest_matrix(model: Model, layout: Any) -> Num:

@@ -27,22 +27,24 @@ def passing(memory: Any) -> float:
 
 
 class TestSamplesOfManyLengths:
-    def test_they_are_the_default_of_the_trainer(self) -> None:
-        assert any(one.startswith("packing false") for one in plan().assumptions)
-        assert training_memory(plan()).peak_bytes == training_memory(plan(packing=False)).peak_bytes
+    @pytest.mark.parametrize(("stack", "default"), [("hf-trainer", True), ("ms-swift", False), ("axolotl", False)])
+    def test_the_stack_says_whether_there_are_any(self, stack: str, default: bool) -> None:
+        taken = plan(stack=stack)
+        assert any(one.startswith("packing false") for one in taken.assumptions) is not default
+        assert training_memory(taken).peak_bytes == training_memory(plan(stack=stack, packing=default)).peak_bytes
 
     def test_what_a_micro_batch_takes_is_held_nearly_twice(self) -> None:
-        packed, varied = training_memory(plan(packing=True)), training_memory(plan())
+        packed, varied = training_memory(plan(packing=True)), training_memory(plan(packing=False))
         assert packed.overhead_bytes == pytest.approx(WASTE * packed.allocated_bytes, rel=EXACT)
         assert varied.peak_bytes - packed.peak_bytes == pytest.approx(VARIED * passing(packed), rel=EXACT)
 
     def test_empty_blocks_are_given_back_where_the_device_is_full(self) -> None:
-        full = plan(seq_len=32768)
+        full = plan(seq_len=32768, packing=False)
         packed, varied = training_memory(plan(seq_len=32768, packing=True)), training_memory(full)
         least = packed.peak_bytes + VARIED * (1 - RETURNED) * passing(packed)
         assert least > full.usable_bytes  # so only what cannot be given back is added
         assert varied.peak_bytes == pytest.approx(least, rel=EXACT)
-        between = plan(seq_len=16384)
+        between = plan(seq_len=16384, packing=False)
         packed = training_memory(plan(seq_len=16384, packing=True))
         low, high = (packed.peak_bytes + VARIED * share * passing(packed) for share in (1 - RETURNED, 1.0))
         assert low < between.usable_bytes < high
@@ -103,7 +105,8 @@ class TestEnds:
     def test_beside_bitsandbytes_they_are_cast_to_fp32_beside_gptq_not(self) -> None:
         model = plan().model
         ends = model.embedding_parameters + model.head_parameters + model.final_parameters
-        nf4, int4 = (training_memory(plan(quantized_base=base)).weights_bytes for base in ("nf4", "int4"))
+        words = {"stack": "axolotl"}  # with double quantization
+        nf4, int4 = (training_memory(plan(quantized_base=base, **words)).weights_bytes for base in ("nf4", "int4"))
         matrices = sum(layer.copies * sum(one.parameters for one in layer.linears) for layer in model.layers)
         norms = sum(layer.copies * layer.extra_parameters for layer in model.layers)
         from llmplan.machine.precision import STORED_BYTES
@@ -125,3 +128,128 @@ class TestDeepSpeed:
     def test_a_thousand_million_parameters_stay_whole(self) -> None:
         words = {"workload": "finetune", "lora_targets": None, "lora_rank": None, "stack": "deepspeed", "devices": 8}
         assert training_memory(plan(**words, zero=3)).gathered_bytes == 2 * 1e9
+
+    def test_the_step_flattens_gradients_and_copies_them_to_fp32(self) -> None:
+        """2 + 4 bytes of every gradient of the shard, while no activations stand."""
+        words = {"workload": "finetune", "lora_targets": None, "lora_rank": None, "stack": "deepspeed"}
+        found = plan(**words, zero=2, model="qwen-2.5-0.5b", seq_len=128, packing=True)
+        memory = training_memory(found)
+        assert memory.workspace_bytes == pytest.approx(6 * found.model.parameters - passing(memory), rel=EXACT)
+
+
+class TestInputsOfAdapters:
+    """Llama 3.1 8B: queries and values read 4096 numbers a token, in 32 layers, none computed again."""
+
+    TOKENS, LAYERS, HIDDEN, INNER = 4096, 32, 4096, 14336
+
+    def activations(self, **words: Any) -> float:
+        return float(training_memory(plan(recompute="none", packing=True, **words)).activations_bytes)
+
+    def test_adapters_in_fp32_cast_each_its_own(self) -> None:
+        """In the trainer 2 bytes for each of the two; in 16 bits (torchtune) both share one of 2 bytes."""
+        both, one = self.activations(), self.activations(lora_targets="q_proj")
+        assert both - one == 2 * self.TOKENS * self.LAYERS * self.HIDDEN
+        assert self.activations(stack="torchtune") == self.activations(stack="torchtune", lora_targets="q_proj")
+
+    def test_a_dropout_keeps_its_mask_too(self) -> None:
+        both, one = (self.activations(stack="ms-swift", lora_targets=some) for some in ("q_proj,v_proj", "q_proj"))
+        assert both - one == 3 * self.TOKENS * self.LAYERS * self.HIDDEN
+
+    def test_products_in_8_bits_keep_their_input_twice(self) -> None:
+        """Of q, k, v, o, gate and up, that read the hidden size, and of down: 2 bytes in fp16 and 1 in int8."""
+        int8, bf16 = self.activations(quantized_base="int8"), self.activations()
+        inputs = 6 * self.HIDDEN + self.INNER
+        assert int8 - bf16 == 3 * self.TOKENS * self.LAYERS * inputs
+
+    def test_products_in_4_bits_keep_those_that_they_share(self) -> None:
+        """Of q, k and v one, of o one, of gate and up one, of down one: 2 bytes each."""
+        nf4, bf16 = self.activations(quantized_base="nf4"), self.activations()
+        assert nf4 - bf16 == 2 * self.TOKENS * self.LAYERS * (3 * self.HIDDEN + self.INNER)
+
+
+class TestUnpacking:
+    def test_gptq_keeps_a_layer_in_16_bits(self) -> None:
+        """AutoGPTQ's product keeps the widened matrices of the layer that is differentiated, and unpacks the largest
+        (down_proj, 4096 x 14336) with 12 bytes a parameter; what stands for the logits is gone by then."""
+        found = plan(quantized_base="int4", seq_len=128)
+        memory = training_memory(found)
+        layer = sum(one.parameters for one in found.model.layers[0].linears) + found.model.layers[0].extra_parameters
+        assert memory.workspace_bytes == pytest.approx(2 * layer + 12 * 4096 * 14336 - memory.logits_bytes, rel=EXACT)
+
+    def test_a_base_of_bitsandbytes_widens_one_matrix(self) -> None:
+        memory = training_memory(plan(quantized_base="nf4", seq_len=16))
+        assert memory.workspace_bytes == pytest.approx(2 * 4096 * 14336 - memory.logits_bytes, rel=EXACT)
+
+    def test_nf4_without_double_quantization_has_a_32_bit_scale_for_64(self) -> None:
+        once, twice = (plan(quantized_base="nf4", stack=stack).recipe for stack in ("hf-trainer", "axolotl"))
+        assert (once.quantized_base_bytes, twice.quantized_base_bytes) == ({"nf4": 0.5 + 4 / 64}, {})
+
+
+class TestGradients:
+    @pytest.mark.parametrize(("precision", "gradient"), [("bf16", 4), ("fp16", 2)])
+    def test_megatron_accumulates_those_of_bf16_in_fp32(self, precision: str, gradient: int) -> None:
+        words = {"workload": "pretrain", "lora_targets": None, "lora_rank": None, "stack": "megatron-core", "zero": 1}
+        memory = training_memory(plan(**words, precision=precision))
+        assert memory.gradients_bytes / memory.weights_bytes == pytest.approx(gradient / 2, rel=EXACT)
+
+    @pytest.mark.parametrize(("version", "master"), [("24.07", 2), ("24.09", 4)])
+    def test_nemo_1_keeps_the_low_half_of_a_master_weight(self, version: str, master: int) -> None:
+        words = {"workload": "pretrain", "lora_targets": None, "lora_rank": None, "stack": "nemo", "zero": 0}
+        found = plan(**words, stack_version=version)
+        assert training_memory(found).optimizer_states_bytes == (master + 8) * found.model.parameters
+
+
+class TestPlannedBuffers:
+    """XLA lays out the buffers of a step: logits are gone when gradients come."""
+
+    WORDS = {
+        "workload": "pretrain", "lora_targets": None, "lora_rank": None, "stack": "maxtext", "hardware": "tpu-v6e",
+        "devices": 64, "tp": 1, "pp": 1, "dp": 64, "zero": 3, "seq_len": 8192, "micro_batch": 1,
+    }  # fmt: skip
+
+    def test_logits_stand_beside_no_gradient(self) -> None:
+        memory = training_memory(plan(**self.WORDS | {"recompute": "none"}))
+        logits = 4 * 8192 * 128256
+        assert memory.logits_bytes == pytest.approx(logits - memory.gradients_bytes, rel=EXACT)
+
+    def test_a_policy_keeps_what_fits(self) -> None:
+        """Four sequences of 8192 tokens: far more than 32 GiB under the policy; what is over goes, and no more."""
+        found = plan(**self.WORDS | {"recompute": "selective", "micro_batch": 4})
+        assert training_memory(found).peak_bytes == pytest.approx(found.usable_bytes, rel=EXACT)
+        roomy = plan(**self.WORDS | {"recompute": "selective", "hardware": "tpu-v5p", "seq_len": 1024})
+        assert training_memory(roomy).peak_bytes < roomy.usable_bytes
+
+    def test_a_layer_that_runs_stays(self) -> None:
+        memory = training_memory(plan(**self.WORDS | {"recompute": "selective", "micro_batch": 16}))
+        whole = training_memory(plan(**self.WORDS | {"recompute": "none", "micro_batch": 16}))
+        assert memory.activations_bytes == pytest.approx(whole.activations_bytes / 32, rel=0.02)  # of 32 layers
+
+
+class TestLeadingDenseLayers:
+    """DeepSeek V3: 3 dense layers before 58 of experts; with 4 stages of 16 layers at most the later ones hold none."""
+
+    WORDS = {
+        "workload": "pretrain", "lora_targets": None, "lora_rank": None, "stack": "megatron-core", "zero": 0,
+        "hardware": "b200-sxm-180gb", "model": "deepseek-v3", "devices": 32, "tp": 1, "pp": 4, "ep": 8,
+        "recompute": "full", "micro_batch": 1, "global_batch": 32,
+    }  # fmt: skip
+
+    def test_a_later_stage_holds_layers_of_experts_alone(self) -> None:
+        found = plan(**self.WORDS)
+        dense, routed = found.model.layers
+        assert (dense.leading, dense.count, routed.leading, routed.count) == (True, 3, False, 58)
+        banks = sum(one.parameters for one in routed.linears if one.routed)
+        layer = routed.parameters - banks + banks / 8
+        head = found.model.head_parameters + found.model.final_parameters
+        last = 2 * (16 * layer + head)  # the first has a table as large, but 3 of its layers are small
+        assert training_memory(found).weights_bytes == pytest.approx(last, rel=EXACT)
+
+    def test_one_stage_holds_all(self) -> None:
+        found = plan(**self.WORDS | {"pp": 1, "devices": 8})
+        banks = sum(one.parameters for one in found.model.layers[1].linears if one.routed) * 58
+        held = found.model.parameters - banks + banks / 8
+        assert training_memory(found).weights_bytes == pytest.approx(2 * held, rel=EXACT)
+
+    @pytest.mark.parametrize("model", ["llama-3.1-8b", "gemma-3-27b", "llama-4-maverick", "mixtral-8x7b", "t5-3b"])
+    def test_others_have_none(self, model: str) -> None:
+        assert not any(layer.leading for layer in plan(model=model, lora_targets=None).model.layers)

@@ -92,7 +92,8 @@ def test_a_version_changes_only_what_it_says() -> None:
     assert new.policy is not None
     assert not old.policy.mixed_steps
     assert new.policy.mixed_steps
-    assert old.policy.memory_fraction == new.policy.memory_fraction
+    assert (old.policy.memory_fraction, new.policy.memory_fraction) == (0.9, 0.92)
+    assert old.policy.memory_fraction_of == new.policy.memory_fraction_of
 
 
 def test_an_answer_says_which_version_was_taken() -> None:
