@@ -30,7 +30,7 @@ PAIR = 2
 # Ranges that every real device lies well inside, so that a wrong prefix (x 1000) or unit (x 8) falls out.
 READ_MEMORY = (3e-3, 4.0)  # seconds to read all memory once: 6 ms (SRAM over PCIe) .. 1.7 s (a CPU socket)
 CAPACITY = (64e6, 2e12)  # bytes: on-chip memory .. a CPU socket
-TDP = (20.0, 3000.0)  # watts: an inference card .. a superchip
+TDP = (5.0, 3000.0)  # watts: an inference card .. a superchip
 FLOPS_PER_WATT = (1e9, 5e12)  # dense 16-bit: a CPU .. twice the best device of 2025
 RESERVED = 0.3  # share of memory that driver and system hold back: 25 % on unified memory
 FABRIC = (0.1e9, 500e9)  # bytes/s a device, one direction: shared 10 GbE .. several 1.6 Tb/s ports

@@ -21,6 +21,10 @@ GIB = 2.0**30
 NEAR = 0.1
 """Share by which a size in a name, or what a driver reports, may differ from the catalogue's capacity: nominal sizes
 are binary or decimal, and error correction takes a sixteenth."""
+_COUNTS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (r"(?P<count>[1-9]\d{0,4})\s?x\s?(?P<name>\S.*)", r"(?P<name>.*\S)\s?x\s?(?P<count>[1-9]\d{0,4})")
+)
 _SIZE = re.compile(r"[\s(,-]*\b(\d{1,4})\s?gi?b?\b\)?", re.IGNORECASE)
 
 
@@ -59,7 +63,7 @@ def _words(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
     try:
         found = catalog.find("devices", name).stem
     except InputError:
-        return _sized(draft, name, catalog)
+        return _sized(draft, name, catalog) or _counted(draft, name, catalog)
     _tell(draft, f"hardware {name}: {found} of the catalogue")
     return {"hardware": found}
 
@@ -111,6 +115,19 @@ def _sized(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
         return {}
     _tell(draft, f"hardware {name}: {device.id} of the catalogue")
     return words
+
+
+def _counted(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
+    """A name with how many there are: `8x H100 SXM`, `H100 x8`."""
+    for pattern in _COUNTS:
+        match = pattern.fullmatch(name[:SHOWN].strip())
+        if match is not None:
+            try:
+                device = catalog.find("devices", match["name"]).stem
+            except InputError:
+                continue
+            return _instance(draft, name, {"device": device, "devices": int(match["count"]), "cluster": None}, catalog)
+    return {}
 
 
 def _differs(size: float, device: Device) -> bool:

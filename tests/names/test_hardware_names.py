@@ -65,6 +65,16 @@ def test_an_instance_fills_in_what_was_not_said() -> None:
     assert not any(line.startswith("devices ") for line in two.assumptions)
 
 
+def test_a_name_may_say_how_many_there_are() -> None:
+    found = plan(hardware="8x H100 SXM")
+    assert (found.device.id, found.devices) == ("h100-sxm-80gb", 8)
+    assert plan(hardware="RTX 4090 x2").devices == 2
+    assert plan(hardware="8x H100 SXM", devices=4).devices == 4
+    for name in ("2x2x H100", "0x H100", "x H100"):
+        with pytest.raises(InputError, match="unknown hardware"):
+            plan(hardware=name)
+
+
 def test_the_words_of_an_instance_give_the_same_plan_again() -> None:
     first = plan(hardware="g5.12xlarge")
     again = plan_from(first.words())
