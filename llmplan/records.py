@@ -37,7 +37,9 @@ def _values(record: Any) -> tuple[Any, ...]:
 
 
 def _eq(self: Any, other: object) -> bool:
-    return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    return self is other or bool(_values(self) == _values(other))
 
 
 def _hash(self: Any) -> int:

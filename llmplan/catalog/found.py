@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z", re.ASCII)
 """An id of the Hub: owner and name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Found:
     """A model as it is written, and how it was found.
 
@@ -40,7 +41,7 @@ class Found:
     open_word: str | None = None
     weights: Weights | None = None
 
-    @property
+    @cached_property
     def model(self) -> Model:
         """The model itself."""
         return self.lowered(self.spec)

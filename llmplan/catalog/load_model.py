@@ -157,7 +157,8 @@ def _known(name: str, catalog: Catalog | None) -> bool:
 
 
 def _from_entry(name: str, catalog: Catalog) -> Found:
-    return Found(_entry(name, catalog), catalog.find("models", name))
+    path = catalog.find("models", name)
+    return catalog.once(("found", path), lambda: Found(_entry(name, catalog), path))
 
 
 def _entry(name: str, catalog: Catalog | None) -> ModelSpec:

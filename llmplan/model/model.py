@@ -7,6 +7,7 @@ come from one description. Nothing here is a fact about a particular model.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.records import dataclass
@@ -249,7 +250,7 @@ class Sound:
     rule: SoundSpec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """A whole model: embeddings, groups of layers in their order, head.
 
@@ -292,18 +293,21 @@ class Model:
     warnings: tuple[str, ...] = ()
     stored: Stored | None = None
 
-    @property
+    def __hash__(self) -> int:
+        return hash((self.name, self.hidden, self.vocab))  # of all, it would take as long as what is looked up by it
+
+    @cached_property
     def layer_count(self) -> int:
         """Layers, all groups together [1]."""
         return sum(layer.count for layer in self.layers)
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """All parameters of the language model [1]."""
         ends = self.embedding_parameters + self.position_parameters + self.final_parameters + self.head_parameters
         return ends + sum(layer.copies * layer.parameters for layer in self.layers)
 
-    @property
+    @cached_property
     def active_parameters(self) -> int:
         """Parameters that one token passes: all but the experts it is not routed to [1]."""
         idle = sum(layer.copies * (layer.parameters - layer.active_parameters) for layer in self.layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from llmplan.model.model import Linear, Model
 from llmplan.setup.codes import warning
@@ -22,20 +23,19 @@ def layout_problems(model: Model, layout: Layout) -> list[Problem]:
     ]
 
 
-def tensor_problems(model: Model, tp: int, ep: int) -> Iterator[Problem]:
+@lru_cache(maxsize=4096)
+def tensor_problems(model: Model, tp: int, ep: int) -> tuple[Problem, ...]:
     """That tp divides heads and widths."""
     heads = sorted({core.heads for layer in model.layers for core in layer.cores})
-    for count in heads:
-        if count % tp:
-            yield f"tp {tp} does not divide the {count} attention heads of {model.name}", ("tp", "model")
-    if any(count % tp for count in heads):
-        return
+    about = ("tp", "model")
+    if undivided := [count for count in heads if count % tp]:
+        return tuple((f"tp {tp} does not divide the {n} attention heads of {model.name}", about) for n in undivided)
     for linear in (linear for layer in model.layers for linear in layer.linears):
         side = linear.outputs if linear.split == "column" else linear.inputs
-        parts = _parts(linear, tp, ep)
-        if linear.split != "none" and side % parts:
-            yield f"tp {tp} does not divide the width {side} of matrix {linear.name!r} of {model.name}", ("tp", "model")
-            return
+        if linear.split != "none" and side % _parts(linear, tp, ep):
+            text = f"tp {tp} does not divide the width {side} of matrix {linear.name!r} of {model.name}"
+            return ((text, about),)
+    return ()
 
 
 def _parts(linear: Linear, tp: int, ep: int) -> int:

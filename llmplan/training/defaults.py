@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from llmplan.errors import did_you_mean
@@ -31,6 +32,7 @@ where the model's context is."""
 FULL = 4096
 """Tokens a micro-batch up to which the default grows: products with as many rows reach within a few per cent of
 the rate of larger ones on the devices that were measured (`efficiency.matmul` of the catalogue)."""
+_WORDS = frozenset(TrainingWorkload.model_fields)
 ROUNDS = 4
 """Micro-batches a pipeline stage where the batch is not given: the bubble is then a fifth of the step."""
 STEP_TOKENS = 4 * 2**20
@@ -43,9 +45,7 @@ PRECISIONS = ("bf16", "fp16", "fp32")
 def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRecipe) -> TrainingWorkload:
     """The workload with its defaults; its global batch is filled in with the layout."""
     said = draft.options
-    words: dict[str, Any] = {
-        name: value for name in TrainingWorkload.model_fields if (value := getattr(said, name)) is not None
-    }
+    words: dict[str, Any] = {name: value for name, value in said.said().items() if name in _WORDS}
     if said.workload is None:
         words["workload"] = "pretrain"
         draft.assume("workload", "pretrain", "none was named")
@@ -222,6 +222,7 @@ def default_zero(options: PlanOptions, defaults: TrainingRecipe) -> int:
     return SHARD_ALL if options.offload_parameters else defaults.zero
 
 
+@lru_cache(maxsize=4096)
 def default_experts(model: Model, group: int, domain: int) -> int:
     """Expert parallelism where none is given: the highest power of two in the domain that divides experts and group."""
     banks = {linear.experts for layer in model.layers for linear in layer.linears if linear.routed}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmplan.formulas.numeric import real
@@ -32,7 +33,7 @@ ROWS = 8192
 """Plans that are evaluated at a time: their arrays stay in a core's cache."""
 LENGTHS = ("seq_len", "global_batch")
 """Words of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
-_SHARED = tuple(name for name in TrainingWorkload.model_fields if name not in (*LENGTHS, "tokens"))
+_shared_words = attrgetter(*(name for name in TrainingWorkload.model_fields if name not in (*LENGTHS, "tokens")))
 
 
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
@@ -84,10 +85,9 @@ def sharing(plans: Sequence[TrainingPlan]) -> list[list[int]]:
     """Places of the plans that differ in nothing but their layouts and lengths."""
     groups: dict[Any, list[int]] = {}
     for place, plan in enumerate(plans):
-        work = plan.workload
-        shared = tuple(getattr(work, name) for name in _SHARED)
         parts = plan.model, plan.device, plan.cluster, plan.stack, plan.coefficients, plan.recipe
-        groups.setdefault((*map(id, parts), plan.options.stack_version, shared), []).append(place)
+        key = *map(id, parts), plan.options.stack_version, _shared_words(plan.workload)
+        groups.setdefault(key, []).append(place)
     return list(groups.values())
 
 
@@ -96,7 +96,7 @@ def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = Non
     import numpy as np
 
     def numbers(names: tuple[str, ...], things: list[Any]) -> NDArray[np.float64]:
-        return np.array([[getattr(thing, name) for name in names] for thing in things], dtype=float).T
+        return np.array(list(map(attrgetter(*names), things)), dtype=float).T
 
     layouts, names = [plan.layout for plan in plans], tuple(field.name for field in fields(LayoutArrays))
     flags = np.array([(one.sequence_parallel, one.offload_optimizer) for one in layouts]).T
