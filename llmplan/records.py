@@ -37,9 +37,8 @@ def _values(record: Any) -> tuple[Any, ...]:
 
 
 def _eq(self: Any, other: object) -> bool:
-    if other.__class__ is not self.__class__:
-        return NotImplemented
-    return self is other or bool(_values(self) == _values(other))
+    same = other.__class__ is self.__class__
+    return (self is other or _values(self) == _values(other)) if same else NotImplemented
 
 
 def _hash(self: Any) -> int:
