@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -198,3 +201,8 @@ def test_wheels_carry_the_catalogue_without_what_it_was_fitted_on() -> None:
     assert all(inside == f"llmplan/{outside}" for outside, inside in carried.items())
     parts = {path.name for path in (root / "hardware_catalog").iterdir()}
     assert {Path(outside).name for outside in carried} == parts - {"measurements", "microbenchmarks"}
+
+
+def test_the_package_has_what_opens_a_catalogue() -> None:
+    code = "import llmplan.catalog as found; assert found.open_catalog().device('h100').id == 'h100-sxm-80gb'"
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
