@@ -14,7 +14,7 @@ from llmplan.launch.target import Frame, Target
 from llmplan.records import dataclass
 from llmplan.setup.options import PlanOptions
 
-ADAPTERS = ("lora_rank", "lora_targets", "quantized_base")
+ADAPTERS = ("lora_rank", "lora_targets", "dora", "quantized_base")
 IDLE = {"lora": (), "pretrain": (*ADAPTERS, "packing"), "serve": ()}
 """Words that go with other workloads."""
 

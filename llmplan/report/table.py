@@ -72,7 +72,8 @@ def _header(answer: Answer, result: TrainingResult) -> list[Text]:
     ]  # fmt: skip
     base = said.get("quantized_base") or said["precision"]
     trained = f" ({result.model.trainable_parameters:,} trained)"
-    adapters = f", rank {said['lora_rank']} on {base}{trained}" if said["workload"] == "lora" else ""
+    kind = ", DoRA of rank" if said.get("dora") else ", rank"
+    adapters = f"{kind} {said['lora_rank']} on {base}{trained}" if said["workload"] == "lora" else ""
     batch = f"{said['global_batch']} x {said['seq_len']} tokens a step, micro-batch {said['micro_batch']}"
     method = f" ({said['method']})" if "method" in said else ""
     third = f"{said['workload']}{method}{adapters} in {said['precision']}, {said['optimizer']}; {batch}"

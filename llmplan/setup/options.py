@@ -244,6 +244,7 @@ class PlanOptions(Spec):
         "all-linear, attention, mlp, default (PEFT's).",
         FINE_TUNING, "NAMES",
     )  # fmt: skip
+    dora: bool | None = _option("Adapters with a magnitude for each output (DoRA).", FINE_TUNING)
     quantized_base: FrozenBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
     method: Method | None = _option(
         "What is learned from: texts (sft), pairs of answers (dpo, reward), answers written meanwhile (grpo, ppo).",
@@ -266,7 +267,7 @@ class PlanOptions(Spec):
 
 FLAGS = frozenset({
     "download", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward",
-    "flash_attention", "packing", "reference", "enforce_eager",
+    "flash_attention", "packing", "reference", "enforce_eager", "dora",
 })  # fmt: skip
 """Fields that are true or false (a test holds this to the annotations)."""
 RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")

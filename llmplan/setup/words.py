@@ -56,7 +56,7 @@ def check_words(draft: Draft) -> None:
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
     served = ("lora_rank", "lora_targets") if kind == "serve" and said.lora_adapters is not None else ()
-    for name in ("lora_rank", "lora_targets", "quantized_base"):
+    for name in ("lora_rank", "lora_targets", "dora", "quantized_base"):
         if getattr(said, name) is not None and kind != "lora" and name not in served:
             draft.fault(f"{name} goes with workload lora, and the workload is {kind}", name, "workload")
     lengths = [name for name in LENGTHS if getattr(said, name) is not None]

@@ -37,6 +37,11 @@ def inputs_read(layer: Layer, found: Sequence[Adapter]) -> set[str]:
     return read
 
 
+MAGNITUDE_OUTPUTS = 2.0
+"""Outputs kept under DoRA for the gradient of the magnitudes [1]: of the base and of the adapter (PEFT
+`tuners/lora/dora.py`, `forward`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Inputs:
     """Elements of 16 bits that a token keeps of the inputs of matrices, by how tensor parallelism divides them [1]."""
@@ -54,7 +59,13 @@ def _own_inputs(plan: TrainingPlan, layer: Layer) -> _Inputs:
         kept += [(one.linear, each) for one in every if not one.linear.routed]
     wide = ELEMENT_BYTES["bf16"]
     copied = sum(linear.inputs * each / wide for linear, each in kept if linear.split != "row")
-    return _Inputs(copied, sum(linear.inputs * each / wide for linear, each in kept if linear.split == "row"))
+    divided = sum(linear.inputs * each / wide for linear, each in kept if linear.split == "row")
+    if not plan.workload.dora:
+        return _Inputs(copied, divided)
+    for one in adapters(plan, layer):
+        outputs = MAGNITUDE_OUTPUTS * one.outputs
+        copied, divided = (copied, divided + outputs) if one.linear.split == "column" else (copied + outputs, divided)
+    return _Inputs(copied, divided)
 
 
 def _score(recipe: TrainingRecipe) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from llmplan.errors import did_you_mean
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import has_precision
-from llmplan.model.adapters import has_target, target_names
+from llmplan.model.adapters import adapters_of, has_target, target_names
 from llmplan.model.model import Model
 from llmplan.records import dataclass
 from llmplan.setup.draft import Draft
@@ -140,6 +140,9 @@ def _adapters(draft: Draft, model: Model, defaults: TrainingRecipe) -> dict[str,
     if rank is None:
         rank = defaults.lora_rank
         draft.assume("lora_rank", rank, "the stack's default")
+    found = (one for layer in model.layers for one in adapters_of(model, layer, targets))
+    if draft.options.dora and any(one.linear.routed for one in found):
+        draft.fault("dora does not go with experts among lora_targets (PEFT has none)", "dora", "lora_targets")
     return {"lora_targets": targets, "lora_rank": rank}
 
 

@@ -22,16 +22,20 @@ from llmplan.training.states import (
     CAST,
     PAGED,
     Held,
+    adapters,
     frozen_bytes,
     layer_parameters,
     optimizer_bytes,
     state_bytes,
 )
-from llmplan.work.states import Stage, end_parameters, has_leading, largest_matrix
+from llmplan.work.states import Stage, adapter_shape, end_parameters, has_leading, largest_matrix
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
+MERGED_BYTES = 10.0
+"""Bytes a parameter of a matrix merged with its adapter: the matrix and the sum in fp32, the adapter's product in 16
+bits; an identity in fp32 goes through the adapter for that (PEFT `tuners/lora/dora.py`, `forward`)."""
 STEPS = ("adam", "adamw", "lamb")
 """Optimizers whose step is made of operations over tensors, with results between them."""
 _PARAMETERS_AT_ONCE = 2.0  # units whose gathered parameters stand at once under ZeRO-3: the current and the next
@@ -186,12 +190,22 @@ def _planned(plan: TrainingPlan, stage: Memory, running: Num) -> Memory:
     return replace(stage, activations_bytes=stage.activations_bytes - gone)
 
 
+def _merged(plan: TrainingPlan) -> Num:
+    """What DoRA takes to find the lengths of a matrix's outputs: of the largest that has an adapter [bytes]."""
+    largest: Num = 0.0
+    for layer in plan.model.layers:
+        for adapter in adapters(plan, layer) if plan.workload.dora else ():
+            inputs, outputs = adapter_shape(adapter, plan.layout)
+            largest = maximum(largest, MERGED_BYTES * inputs * outputs + ELEMENT_BYTES["fp32"] * inputs * inputs)
+    return largest
+
+
 def _unpacked(plan: TrainingPlan, held: Held) -> Num:
     """A quantized base as far as it stands widened to 16 bits: its largest matrix, and a layer where that is kept."""
     base, recipe = plan.workload.quantized_base, plan.recipe
     if not plan.lora or base is None:
-        return 0.0
-    once = recipe.unpacked_bytes.get(base, 0.0) * largest_matrix(plan.model, plan.layout)
+        return _merged(plan)
+    once = _merged(plan) + recipe.unpacked_bytes.get(base, 0.0) * largest_matrix(plan.model, plan.layout)
     if base not in recipe.unpacked_kept:
         return once
     layers = stage_layers(real(plan.model.layer_count), plan.layout.pp, plan.layout.vp)

@@ -56,6 +56,8 @@ class TrainingWorkload(Spec):
     lora_rank: Count | None = None
     lora_targets: tuple[str, ...] = ()
     """What has adapters, in the words of `llmplan.model.adapters`; empty = the stack's default."""
+    dora: bool = False
+    """Adapters scale each output to a length of its own, which is trained."""
     quantized_base: QuantizedBase | None = None
     """Precision of frozen base weights (QLoRA)."""
     tokens: Annotated[float, Field(gt=0, le=1e18)] | None = None
@@ -108,6 +110,8 @@ class TrainingPlan(Setup):
             found |= dict.fromkeys(("method", "reference"))
         if not self.lora:
             found |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
+        if not workload.dora:
+            found["dora"] = None
         if workload.packing and workload.workload == "pretrain":
             del found["packing"]  # it is what goes without saying
         return self.in_order(found)

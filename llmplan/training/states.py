@@ -14,7 +14,14 @@ from llmplan.model.model import Layer
 from llmplan.records import dataclass
 from llmplan.training.methods import trained_models
 from llmplan.training.plan import TrainingPlan
-from llmplan.work.states import Stage, adapter_parameters, layers_on_stage, local_adapter_parameters, local_parameters
+from llmplan.work.states import (
+    Stage,
+    adapter_parameters,
+    adapter_shape,
+    layers_on_stage,
+    local_adapter_parameters,
+    local_parameters,
+)
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -87,6 +94,11 @@ def rank(plan: TrainingPlan) -> float:
     return real(plan.workload.lora_rank or plan.recipe.lora_rank)
 
 
+def _magnitudes(plan: TrainingPlan, outputs: Num) -> Num:
+    """Lengths of the outputs of an adapter, where they are trained (DoRA) [1]."""
+    return outputs if plan.workload.dora else 0.0
+
+
 def layer_parameters(plan: TrainingPlan, stage: Stage = "any") -> Held:
     """Parameters of the layers of the fullest stage on one device [1]."""
     dense: Num = 0.0
@@ -100,7 +112,8 @@ def layer_parameters(plan: TrainingPlan, stage: Stage = "any") -> Held:
             (local_parameters(x, plan.layout) for x in layer.linears if not x.routed), real(layer.extra_parameters)
         )
         for adapter in adapters(plan, layer):
-            added = count * local_adapter_parameters(adapter, rank(plan), plan.layout)
+            lengths = _magnitudes(plan, adapter_shape(adapter, plan.layout)[1])
+            added = count * (local_adapter_parameters(adapter, rank(plan), plan.layout) + lengths)
             if adapter.linear.routed:
                 trained_expert = trained_expert + added
             else:
@@ -116,4 +129,7 @@ def trained_parameters(plan: TrainingPlan) -> float:
     if not plan.lora:
         return real(plan.model.parameters) * trained_models(plan)
     found = ((layer, one) for layer in plan.model.layers for one in adapters(plan, layer))
-    return sum(layer.copies * adapter_parameters(one, rank(plan)) for layer, one in found)
+    return sum(
+        layer.copies * (adapter_parameters(one, rank(plan)) + real(_magnitudes(plan, real(one.outputs))))
+        for layer, one in found
+    )

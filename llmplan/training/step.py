@@ -23,7 +23,7 @@ from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import Layer
 from llmplan.records import dataclass
 from llmplan.software.coefficients import Coefficients
-from llmplan.training.adapters import adapter_operations, adapters_forward, unpacking_seconds
+from llmplan.training.adapters import adapter_operations, adapters_forward, magnitude_seconds, unpacking_seconds
 from llmplan.training.communication import data_parallel, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
 from llmplan.training.memory import training_memory
@@ -193,6 +193,7 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     beside = adapters_forward(plan, layer, flow, kernels)
     unpacked = Parts(elementwise=unpacking_seconds(plan, layer, kernels))
     ahead = forward(layer, flow, layout, kernels, trained=trained) + beside + unpacked
+    ahead = ahead + magnitude_seconds(plan, layer, kernels)
     back = backward(layer, flow, layout, kernels, trained=trained) + beside * 2.0 + unpacked
     is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
     half = (ahead.matmul + ahead.elementwise) * recipe.selective_share

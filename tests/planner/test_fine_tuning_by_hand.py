@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from llmplan import plan_from
+from llmplan import InputError, plan_from
 from llmplan.answer.resolve import AnyPlan
 from llmplan.training.memory import training_memory
+from llmplan.training.states import trained_parameters
+from llmplan.training.step import training_time
 
 EXACT = 1e-12
 WORDS = {
@@ -165,6 +167,49 @@ class TestInputsOfAdapters:
         """Of q, k and v one, of o one, of gate and up one, of down one: 2 bytes each."""
         nf4, bf16 = self.activations(quantized_base="nf4"), self.activations()
         assert nf4 - bf16 == 2 * self.TOKENS * self.LAYERS * (3 * self.HIDDEN + self.INNER)
+
+
+class TestDora:
+    """Llama 3.1 8B, adapters on the queries: 4096 inputs and outputs in 32 layers, a rank of 8."""
+
+    WORDS = {"lora_targets": "q_proj", "seq_len": 4096, "packing": True}
+
+    def pair(self, **words: Any) -> list[AnyPlan]:
+        return [plan(**self.WORDS | words, dora=dora) for dora in (None, True)]
+
+    def test_each_output_has_a_length_that_is_trained(self) -> None:
+        plain, dora = self.pair()
+        assert trained_parameters(dora) - trained_parameters(plain) == 32 * 4096
+        assert trained_parameters(plan(lora_targets="all-linear", lora_rank=16, dora=True)) == 43_319_296  # PEFT 0.19
+        held = [training_memory(one).gradients_bytes for one in (plain, dora)]
+        assert held[1] - held[0] == 2 * 32 * 4096
+
+    def test_it_keeps_two_outputs(self) -> None:
+        kept = [training_memory(one).activations_bytes for one in self.pair(recompute="none")]
+        assert kept[1] - kept[0] == 2 * 2 * 4096 * 32 * 4096
+
+    def test_it_merges_one_matrix_at_a_time(self) -> None:
+        """10 bytes a parameter and an identity of 4 bytes, where no logits stand."""
+        plain, dora = (training_memory(one) for one in self.pair(seq_len=16))
+        assert plain.workspace_bytes == 0
+        assert dora.workspace_bytes == pytest.approx((10 + 4) * 4096**2 - dora.logits_bytes, rel=EXACT)
+
+    def test_merging_takes_its_time_whatever_the_batch(self) -> None:
+        """20 bytes a parameter are moved beside the products; all of it once a pass, however long the sequence."""
+        short, long = (
+            [training_time(one).step_seconds for one in self.pair(recompute="none", seq_len=tokens)]
+            for tokens in (4096, 8192)
+        )
+        assert short[1] - short[0] > 32 * 20 * 4096**2 / plan().device.memory.bandwidth
+        assert long[1] - long[0] < 2 * (short[1] - short[0])
+
+    def test_experts_have_none(self) -> None:
+        with pytest.raises(InputError, match="dora does not go with experts"):
+            plan(model="mixtral-8x7b", hardware="h200", lora_targets="all-linear", dora=True)
+
+    def test_it_goes_with_lora(self) -> None:
+        with pytest.raises(InputError, match="dora goes with workload lora"):
+            plan(workload="finetune", lora_targets=None, lora_rank=None, dora=True)
 
 
 class TestUnpacking:
