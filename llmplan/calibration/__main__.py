@@ -7,6 +7,7 @@ python -m llmplan.calibration fit STACK ...      these stacks alone, drawn to th
 python -m llmplan.calibration accuracy           publications left out of the entries as they stand, and the pages
 python -m llmplan.calibration bands              the bands from the predictions that are stored
 python -m llmplan.calibration pages              the pages from what is stored, and the published layouts
+python -m llmplan.calibration devices            what continuous work leaves of devices' rates, beside all stacks
 python -m llmplan.calibration few                what three rows of a publication are worth to the rest of it
 """
 
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         _make_bands()
     elif what == "pages":
         _write_pages()
+    elif what == "devices":
+        _tell_sustained()
     elif what == "few":
         _tell_few()
     else:
@@ -104,6 +107,14 @@ def _fit_some(names: Sequence[str]) -> None:
         tell_dropped(dropped)
         rewrite(catalog.find("stacks", name), made)
         print(f"{name}: fitted on {len(runs)} rows; bands as they were")
+
+
+def _tell_sustained() -> None:
+    from llmplan.calibration.sustained import sustained
+    from llmplan.catalog.catalog import open_catalog
+
+    for one in sustained(open_catalog()):
+        print(f"{one.device}: sustained_fraction {one.before:.2f} -> {one.after:.3f}, {one.votes:.1f} votes")
 
 
 def _tell_bands(found: Study) -> None:

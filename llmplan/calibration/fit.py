@@ -192,7 +192,7 @@ def fit(
     terms = problem.terms(points, active) | dict(frozen)
     loss = _drawn(tree, points, scale, above) + sum(terms[leaf].value(points[leaf]) for leaf in terms)
     for _ in range(steps):
-        gradient, curvature = _system(tree, points, scale, above, terms)
+        gradient, curvature = system(tree, points, scale, above, terms)
         accepted = False
         while not accepted and damping < _STIFFEST:
             step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), -gradient)
@@ -221,7 +221,7 @@ def _drawn(tree: Tree, points: Points, scale: Scale, above: Any) -> float:
     return total
 
 
-def _system(tree: Tree, points: Points, scale: Scale, above: Any, terms: Mapping[Leaf, Terms]) -> tuple[Any, Any]:
+def system(tree: Tree, points: Points, scale: Scale, above: Any, terms: Mapping[Leaf, Terms]) -> tuple[Any, Any]:
     """Gradient and curvature of the whole loss, nodes one after the other."""
     k, place = len(NAMES), {node: i for i, node in enumerate(tree.nodes)}
     gradient, curvature = np.zeros((len(place), k)), np.zeros((len(place), k, len(place), k))

@@ -1,0 +1,133 @@
+"""What continuous work leaves of a device's measured rates: `sustained_fraction`, fitted beside all coefficients.
+
+A stack that was measured on one device alone tells next to nothing, for its own coefficients say the same; one that was
+measured on several tells how they differ. Steps of Gauss and Newton on the points of all stacks and the logarithms of
+the fractions together; the order of layouts, which no device changes, is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import yaml
+
+from llmplan.calibration.evaluate import Evaluator
+from llmplan.calibration.fit import RUNS, Points, Problem, Terms, Tree, system
+from llmplan.calibration.least_squares import OUTLIER
+from llmplan.calibration.runs import FILES, Run, load_runs
+from llmplan.calibration.scale import Scale
+from llmplan.calibration.study import stored
+from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.inheritance import numbers
+from llmplan.records import dataclass
+from llmplan.software.coefficients import NAMES
+
+PRIOR, SPREAD = 0.88, 0.2
+"""Of the rate of a kernel alone, and the deviation of its logarithm from device to device."""
+LEAST, MOST = 0.4, 1.0
+_STEPS, _NUDGE, _FARTHEST = 4, 0.01, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """A device's fraction as it stands and as it is fitted [1], and the votes of the runs that tell of it [1]."""
+
+    device: str
+    before: float
+    after: float
+    votes: float
+
+
+def sustained(catalog: Catalog) -> list[Sustained]:
+    """The fractions of all devices that have one of their own, from all measured runs."""
+    return fitted_fractions(load_runs(FILES, catalog)[0], catalog)
+
+
+def fitted_fractions(runs: Sequence[Run], catalog: Catalog) -> list[Sustained]:
+    """The same from some runs."""
+    before = own_fractions(catalog)
+    owner = {run.id: found for run in runs if (found := _owner(run, catalog, before))}
+    scale, tree = Scale.of(numbers()), Tree.of([run.leaf for run in runs])
+    points, logs = stored(catalog, tree, scale), {name: math.log(value) for name, value in before.items()}
+    votes = dict.fromkeys(before, 0.0)
+    for _ in range(_STEPS):
+        points, logs, votes = _step(runs, owner, scale, tree, points, logs)
+    return [Sustained(name, value, math.exp(logs[name]), votes[name]) for name, value in before.items()]
+
+
+def own_fractions(catalog: Catalog) -> dict[str, float]:
+    """`sustained_fraction` of the devices whose entries have one, rather than that of a like device."""
+    found = {}
+    for name in catalog.ids("devices"):
+        entry = yaml.safe_load(catalog.find("devices", name).read_text(encoding="utf-8")).get("efficiency") or {}
+        if "sustained_fraction" in entry:
+            found[name] = float(entry["sustained_fraction"])
+    return found
+
+
+def _owner(run: Run, catalog: Catalog, known: Mapping[str, float]) -> str | None:
+    """The device whose fraction the run's device has: its own, or that of the one it is like."""
+    name: str | None = run.plan.device.id
+    while name is not None and name not in known:
+        name = (
+            yaml.safe_load(catalog.find("devices", name).read_text(encoding="utf-8")).get("efficiency", {}).get("like")
+        )
+    return name
+
+
+def at_fraction(run: Run, fraction: float) -> Run:
+    """The run on a device that sustains so much [1]."""
+    efficiency = run.plan.device.efficiency.model_copy(update={"sustained_fraction": fraction})
+    device = run.plan.device.model_copy(update={"efficiency": efficiency})
+    return replace(run, plan=replace(run.plan, device=device))
+
+
+def _step(
+    runs: Sequence[Run], owner: Mapping[str, str], scale: Scale, tree: Tree, points: Points, logs: Mapping[str, float]
+) -> tuple[Points, dict[str, float], dict[str, float]]:
+    """One step: points, logarithms of fractions, and the votes that told of each."""
+
+    def moved(nudge: float) -> list[Run]:
+        return [at_fraction(run, math.exp(logs[owner[run.id]] + nudge)) if run.id in owner else run for run in runs]
+
+    with Evaluator(moved(0.0), scale) as evaluator:
+        problem = Problem(runs, evaluator, scale)
+        wanted = {index: points[leaf] for leaf, indices in problem.indices.items() for index in indices}
+        ratios, slopes = evaluator.slopes(wanted)
+    with Evaluator(moved(_NUDGE), scale) as evaluator:
+        nudged = evaluator.ratios({index: point for index, point in wanted.items() if runs[index].id in owner})
+    names, place = list(logs), {node: i for i, node in enumerate(tree.nodes)}
+    size, votes, terms = len(NAMES), dict.fromkeys(logs, 0.0), {}
+    cross = np.zeros((len(tree.nodes), size, len(names)))
+    own_slope = np.array([(logs[name] - math.log(PRIOR)) / SPREAD**2 for name in names])
+    own_curvature = np.full(len(names), 1.0 / SPREAD**2)
+    for leaf, indices in problem.indices.items():
+        gradient, curvature = np.zeros(size), np.zeros((size, size))
+        for index in indices:
+            for name, weight in problem.weights[index].items():
+                value, slope = ratios[index][name], slopes[index][name]
+                pull = RUNS * weight / OUTLIER**2 / np.sqrt(1.0 + (value / OUTLIER) ** 2)
+                gradient += pull * value * slope
+                curvature += pull * np.outer(slope, slope)
+                if index in nudged:
+                    device = names.index(owner[runs[index].id])
+                    by_log = (nudged[index][name] - value) / _NUDGE
+                    own_slope[device] += pull * value * by_log
+                    own_curvature[device] += pull * by_log**2
+                    cross[place[leaf], :, device] += pull * slope * by_log
+                    votes[names[device]] += weight
+        terms[leaf] = Terms(points[leaf], 0.0, gradient, curvature)
+    slope, curved = system(tree, points, scale, scale.prior, terms)
+    beside = cross.reshape(-1, len(names))
+    whole = np.block([[curved, beside], [beside.T, np.diag(own_curvature)]])
+    step = np.linalg.solve(whole, -np.concatenate([slope, own_slope]))
+    at_nodes = np.clip(step[: -len(names)], -1.0, 1.0).reshape(len(tree.nodes), -1)
+    by_device = np.clip(step[-len(names) :], -_FARTHEST, _FARTHEST)
+    found = {
+        name: min(max(logs[name] + part, math.log(LEAST)), math.log(MOST))
+        for name, part in zip(names, by_device, strict=True)
+    }
+    return {node: points[node] + at_nodes[i] for node, i in place.items()}, found, votes
