@@ -19,7 +19,7 @@ from llmplan.training.resolve import resolve_training
 MOST_DEVICES = 16_384
 """Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""
 MOST_ADVICE = 5
-OPEN: dict[str, Any] = {"tp": None, "pp": None, "dp": None, "vp": None, "recompute": None}
+OPEN: dict[str, Any] = {"tp": None, "pp": None, "dp": None, "vp": None, "recompute": None, "recompute_layers": None}
 """Words to take back so that the layout is chosen anew."""
 
 
@@ -60,6 +60,8 @@ def _changes(plan: TrainingPlan) -> Iterator[tuple[str, dict[str, Any]]]:
     for recompute in ("selective", "full"):
         if layout.recompute not in ("full", recompute):
             yield f"recompute {recompute}", {"recompute": recompute}
+    if layout.recompute_layers is not None:
+        yield "recompute every layer", {"recompute_layers": None, "recompute": "full"}
     yield "another layout", OPEN
     if layout.zero < SHARD_ALL:
         yield "zero 3 with another layout", OPEN | {"zero": SHARD_ALL}

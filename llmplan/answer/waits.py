@@ -47,7 +47,7 @@ def waits_of(plan: TrainingPlan) -> Waits:
     """What the step of one plan waits for."""
 
     def eased(recompute: str) -> tuple[float, float]:
-        less = plan.with_layout(plan.layout.model_copy(update={"recompute": recompute}))
+        less = plan.with_layout(plan.layout.model_copy(update={"recompute": recompute, "recompute_layers": None}))
         return float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
 
     idle, waited, worked, felt = _seconds(plan, Tape, float)

@@ -44,6 +44,7 @@ RELATIONS = {
     "attention_alone": Relation(serving.attention_alone, serving.of_attention_alone),
     "virtual_stages": Relation(training.virtual_stages, training.of_virtual_stages),
     "virtual_layers": Relation(_nothing, training.of_virtual_layers),
+    "recomputed": Relation(training.recomputed, training.of_recomputed),
     "shards": Relation(training.shards, training.of_shards),
     "slots": Relation(serving.slots, serving.of_slots),
     "weight_precision": _renamed("weight_precision", "weight_precision_asked"),
@@ -69,6 +70,6 @@ DERIVED = frozenset({
     "weight_precision_asked", "kv_precision_asked", "checkpoint", "model_id", "in_host", "expert_tp", "local_batch",
     "stage_batch", "schedule", "stage_layers", "target_modules", "target_names", "all_linear", "own_modules",
     "attention_modules", "mlp_modules", "stage_file", "component", "recipe", "gathered_again", "swift_command", "tuner",
-    "nemo_command",
+    "nemo_command", "recompute_way", "recompute_number",
 })  # fmt: skip
 """Names of facts that are no words of a plan."""

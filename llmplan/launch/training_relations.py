@@ -102,6 +102,26 @@ def of_virtual_layers(facts: Facts) -> dict[str, Any]:
     return {}
 
 
+UNIFORM, BLOCK = "uniform", "block"
+"""Ways of Megatron-LM to run whole layers again: all of them, or the first few of each virtual stage."""
+
+
+def recomputed(facts: Facts) -> dict[str, Any]:
+    """The way in which layers run again, and their number: those of a unit, or of a virtual stage (Megatron-LM)."""
+    recompute, layers = facts.get("recompute"), whole(facts, "recompute_layers", None)
+    if recompute != "full":
+        return {"recompute_way": recompute}
+    return {"recompute_way": BLOCK if layers else UNIFORM, "recompute_number": layers or 1}
+
+
+def of_recomputed(facts: Facts) -> dict[str, Any]:
+    """recompute and recompute_layers; units of `uniform` may be several layers, which changes no time: passed over."""
+    way = facts.get("recompute_way")
+    if way != BLOCK:
+        return {} if way is None else {"recompute": "full" if way == UNIFORM else way}
+    return {"recompute": "full", "recompute_layers": whole(facts, "recompute_number", None)}
+
+
 def shards(facts: Facts) -> dict[str, Any]:
     """FSDP by degrees: replicas beside shards, -1 for all that are left (torchtitan, Axolotl, accelerate)."""
     sharded = (whole(facts, "zero", 0) or 0) > 1

@@ -11,7 +11,7 @@ from llmplan.answer.training import TrainingResult
 from llmplan.formatting import days, money, plain, step_time
 from llmplan.records import dataclass
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
-from llmplan.report.verdict import WORDS, degrees, part_name
+from llmplan.report.verdict import WORDS, degrees, part_name, recomputed
 from llmplan.serving.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _cells(answer: Compared, *, whole_run: bool, billed: bool) -> dict[str, str]
 
 def _training_cells(answer: Answer, result: TrainingResult) -> dict[str, str]:
     said, memory, found = answer.inputs, result.memory, result.bottleneck
-    more = [f"recompute {said['recompute']}"] if said["recompute"] != "none" else []
+    more = [recomputed(said)] if said["recompute"] != "none" else []
     share = found.share(found.resource) if found.resource in found.seconds else found.utilization[found.resource]
     words = [*degrees(said), f"dp {said['dp']}", f"zero {said['zero']}", f"mb {said['micro_batch']}", *more]
     return {

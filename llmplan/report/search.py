@@ -15,7 +15,7 @@ from rich.text import Text
 
 from llmplan.formatting import binary, count, duration, plain, step_time
 from llmplan.report.limits import target_text, written
-from llmplan.report.verdict import degrees, part_name
+from llmplan.report.verdict import degrees, part_name, recomputed
 from llmplan.search.answers import Miss, Ranked, summarized
 from llmplan.search.choices import is_open, names_of
 from llmplan.search.serving import BEHIND, LOAD, PLACES
@@ -47,7 +47,8 @@ _UNITS = {
 }  # fmt: skip
 _TRAINING_WORDS = (
     "hardware", "stack", "devices", "workload", "precision", "seq_len", "global_batch", "tp", "pp", "vp", "cp",
-    "ep", "dp", "zero", "sequence_parallel", "micro_batch", "recompute", "offload_optimizer",
+    "ep", "dp", "zero", "sequence_parallel", "micro_batch", "recompute", "recompute_layers",
+    "offload_optimizer",
 )  # fmt: skip
 _SERVING_WORDS = (
     "hardware", "stack", "devices", "tp", "pp", "cp", "ep", "dp", "load", "batch", "request_rate", "input_tokens",
@@ -208,7 +209,7 @@ def _columns(found: FitAnswer, one: Summary) -> dict[str, str]:
         "prec": said["precision"] if _open(found, "precision") else "",
         **{name: str(said[name]) for name in ("tp", "pp", "vp", "cp", "ep", "dp", "zero")},
         "mb": str(said["micro_batch"]),
-        "redo": said["recompute"][:4],
+        "redo": f"{said['recompute'][:4]} {said.get('recompute_layers', '')}".rstrip(),
         "sp": "yes" if said["sequence_parallel"] else "",
         "host": "yes" if said["offload_optimizer"] else "",
         "step": _time(one.step_seconds),
@@ -329,7 +330,7 @@ def plan_text(one: Summary) -> str:
         most = f"at most {plain(one.capacity_requests_per_second or 0.0)} requests/s"
         return f"{said['devices']} devices, {layout}, TTFT {_time(one.ttft_seconds)}{tpot}, {most}"
     more = [f"mb {said['micro_batch']}", f"zero {said['zero']}"]
-    more += [f"recompute {said['recompute']}"] if said["recompute"] != "none" else []
+    more += [recomputed(said)] if said["recompute"] != "none" else []
     more += [word for word, name in (("sp", "sequence_parallel"), ("offload", "offload_optimizer")) if said[name]]
     return f"{said['devices']} devices, {layout}, {' '.join(more)}, {_time(one.step_seconds)} a step"
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import binary, decimal, plain, step_time
 from llmplan.report.economics import run_lines
-from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, largest_part, model_size, part_name
+from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, largest_part, model_size, part_name, recomputed
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
@@ -64,7 +64,7 @@ def _header(answer: Answer, result: TrainingResult) -> list[Text]:
         (f"{said['devices']} x {said['hardware']}", "bold"), f" in {said['cluster']}, {said['stack']} stack",
     )  # fmt: skip
     words = [
-        " x ".join([*degrees(said), f"dp {said['dp']}"]), f"zero {said['zero']}", f"recompute {said['recompute']}",
+        " x ".join([*degrees(said), f"dp {said['dp']}"]), f"zero {said['zero']}", recomputed(said),
         *(["sequence parallel"] if said["sequence_parallel"] else []),
         *(["optimizer on the host"] if said["offload_optimizer"] else []),
         *(["parameters on the host"] if said["offload_parameters"] else []),

@@ -34,6 +34,16 @@ def largest_part(parts: Mapping[str, float]) -> str:
     return part_name(max(parts, key=lambda part: parts[part]))
 
 
+def recomputed(words: Mapping[str, Any]) -> str:
+    """`recompute full`, or in how many layers of each virtual stage.
+
+    >>> recomputed({"recompute": "full"}), recomputed({"recompute": "full", "recompute_layers": 3})
+    ('recompute full', 'recompute full in 3 layers')
+    """
+    layers = words.get("recompute_layers")
+    return f"recompute {words['recompute']}" + (f" in {layers} layer{'s' * (layers > 1)}" if layers else "")
+
+
 def degrees(words: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep")) -> list[str]:
     """Degrees of parallelism that are more than one, of a plan's words."""
     return [f"{name} {words[name]}" for name in names if words.get(name, 1) > 1]
@@ -69,4 +79,4 @@ def advice_lines(found: Iterable[Advice]) -> Iterator[str]:
 def _layout(advice: Advice) -> str:
     layout = advice.plan.layout
     parallel = " ".join(degrees(layout.model_dump(), ("tp", "pp", "cp", "ep", "dp")))
-    return f"{parallel or 'one device'}, zero {layout.zero}, recompute {layout.recompute}"
+    return f"{parallel or 'one device'}, zero {layout.zero}, {recomputed(layout.model_dump())}"

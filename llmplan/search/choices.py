@@ -21,7 +21,7 @@ SUBJECTS = ("hardware", "stack")
 """Words of a plan of which several values are so many questions, answered together."""
 DIMENSIONS = (
     "devices", "tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch", "sequence_parallel", "recompute",
-    "offload_optimizer", "precision",
+    "recompute_layers", "offload_optimizer", "precision",
 )  # fmt: skip
 """Words of a training plan that a search may leave open."""
 SERVING_DIMENSIONS = (
@@ -99,6 +99,8 @@ def choices(given: Mapping[str, Any]) -> dict[str, Choice]:
             found[name] = choice(name, value)
         except InputError as error:
             faults += error.faults
+    if "recompute_layers" in found and found.get("recompute", OPEN).values not in (None, ("full",)):
+        faults.append(Fault("--recompute-layers goes with --recompute full alone"))
     if faults:
         raise InputError(faults)
     return found

@@ -280,7 +280,7 @@ def _layouts(rows: Any) -> Layouts:
     one = np.ones(1)
     return Layouts(
         tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=one, micro_batch=one, zero=one * 0.0, sequence_parallel=one * 0.0,
-        recompute=np.array(["none"]), offload_optimizer=one * 0.0,
+        recompute=np.array(["none"]), recompute_layers=one, offload_optimizer=one * 0.0,
     )  # fmt: skip
 
 

@@ -19,7 +19,8 @@ class Layouts(LayoutArrays):
     """Layouts as open axes: degrees run along the last axis, the rest along one axis each, and all broadcast.
 
     Kernels depend on the degrees alone, so they are computed once for all of zero x recompute x ...: only the
-    last sums run over every layout. Shape: (offload, zero, sequence_parallel, recompute, rows).
+    last sums run over every layout. Shape: (offload, zero, sequence_parallel, recompute, rows), and before them the
+    numbers of layers that are computed again where several are asked about.
     """
 
     @property
@@ -35,7 +36,20 @@ class Layouts(LayoutArrays):
             values = getattr(self, field.name)
             own = place[len(place) - values.ndim :]
             found[field.name] = values[tuple(min(i, n - 1) for i, n in zip(own, values.shape, strict=True))].item()
-        return Layout(**{name: int(value) if isinstance(value, float) else value for name, value in found.items()})
+        return Layout(**{name: _scalar(value) for name, value in found.items()})
+
+    def rows(self, index: Any, **changes: Any) -> Layouts:
+        """The layouts at flat indices as rows of one axis; changes: arrays as long as it."""
+        names = (field.name for field in fields(self))
+        flat = {name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1)[index] for name in names}
+        return Layouts(**flat | changes)
+
+
+def _scalar(value: Any) -> Any:
+    """A field of `Layout` out of an array: whole numbers, and None for what has no end."""
+    if not isinstance(value, float):
+        return value
+    return None if value == np.inf else int(value)
 
 
 def open_layouts(
@@ -44,10 +58,11 @@ def open_layouts(
     divided: Sequence[bool],
     recompute: Sequence[str],
     offload: Sequence[bool],
+    again: Sequence[float] = (np.inf,),
 ) -> Layouts:
     """Every row of degrees with every combination of the other words.
 
-    rows: float arrays of one length, one for each of `ROWS`.
+    rows: float arrays of one length, one for each of `ROWS`; again: layers that are computed again.
     """
 
     def axis(values: Sequence[Any], place: int) -> Any:
@@ -56,7 +71,7 @@ def open_layouts(
 
     return Layouts(
         **rows, recompute=axis(recompute, 1), sequence_parallel=axis(divided, 2), zero=axis(zero, 3),
-        offload_optimizer=axis(offload, 4),
+        offload_optimizer=axis(offload, 4), recompute_layers=axis([float(n) for n in again], 5 * (len(again) > 1)),
     )  # fmt: skip
 
 
@@ -69,6 +84,6 @@ def complexity(layout: Layout, devices_per_node: float) -> tuple[float, ...]:
     nodes = -(-layout.tp * layout.cp // devices_per_node)
     return (
         layout.devices, parallel, nodes, layout.vp * layout.ep, layout.offload_optimizer, layout.zero,
-        RECOMPUTE.index(layout.recompute), layout.sequence_parallel, layout.micro_batch,
+        RECOMPUTE.index(layout.recompute), layout.recompute_layers or 0, layout.sequence_parallel, layout.micro_batch,
         layout.tp, layout.pp, layout.ep,
     )  # fmt: skip

@@ -82,7 +82,7 @@ class Space:
 
     def _layouts(self, words: tuple[Any, Any], parts: list[dict[str, Any]]) -> Layouts:
         rows = {name: np.concatenate([part[name] for part in parts]) for name in ROWS}
-        return open_layouts(rows, *words, self._recompute(), self._offload())
+        return open_layouts(rows, *words, self._recompute(), self._offload(), self._again())
 
     def _rows(self) -> Iterator[tuple[tuple[Any, Any], dict[str, Any]]]:
         """Legal rows of degrees for each (tp, pp, cp), with the sharding and sequence parallelism open to them."""
@@ -159,8 +159,15 @@ class Space:
     def _recompute(self) -> tuple[str, ...]:
         """Where flash attention keeps no scores and the stack means nothing else by it, selective is none."""
         recipe, known = self.plan.recipe, self.plan.stack.layouts.recompute or RECOMPUTE
+        if "recompute_layers" in self.choices:
+            return (RECOMPUTE[-1],)
         same = self.plan.workload.flash_attention and not recipe.selective_share
         return self._of("recompute").values or tuple(word for word in known if not (same and word == "selective"))
+
+    def _again(self) -> tuple[float, ...]:
+        """Layers that `full` computes again; all where nothing is asked (the search then finds the fewest)."""
+        asked = self.choices.get("recompute_layers")
+        return (np.inf,) if asked is None else asked.among(range(1, self.plan.model.layer_count + 1))
 
     def _offload(self) -> tuple[bool, ...]:
         return self._of("offload_optimizer").values or (False,)
@@ -178,7 +185,7 @@ class Space:
         return self._of("sequence_parallel").values or (known if tp > 1 else (False,))
 
     def _inner(self, zero: tuple[int, ...], divided: tuple[bool, ...]) -> int:
-        return len(zero) * len(divided) * len(self._recompute()) * len(self._offload())
+        return len(zero) * len(divided) * len(self._recompute()) * len(self._offload()) * len(self._again())
 
     def _virtual(self, pp: int) -> tuple[int, ...]:
         layers = -(-self.plan.model.layer_count // pp)

@@ -12,6 +12,7 @@ import numpy as np
 from llmplan.records import dataclass
 from llmplan.search.choices import Choices
 from llmplan.search.goal import Goal
+from llmplan.search.partial import between
 from llmplan.search.rank import Best, Candidate, EachBest, Front, Simplest, subject
 from llmplan.search.scores import Scores, evaluate
 from llmplan.search.space import Space
@@ -175,6 +176,19 @@ class _Search:
             self.counts.removed.update(space.removed)
 
     def chunk(self, scores: Scores, devices: int) -> None:
+        """Offers layouts, and those between no recomputation and all of it that fit where only the latter does."""
+        self._offer(scores, devices)
+        if {"recompute", "recompute_layers"} & set(self.question.choices):
+            return  # exactly what was asked
+        found = self.sure.found
+        limit = found[min(self.question.top, len(found)) - 1].key[0] if found else np.inf
+        partial = between(scores, self.question.goal, devices, limit)
+        if partial is not None:
+            self.counts.considered += partial.shape[0]
+            self.counts.legal += partial.shape[0]
+            self._offer(evaluate(scores.plan, partial), devices)
+
+    def _offer(self, scores: Scores, devices: int) -> None:
         """Counts, and offers what is kept; while nothing is, what misses by least."""
         question, goal = self.question, self.question.goal
         kept = scores.fits

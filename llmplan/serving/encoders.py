@@ -125,7 +125,8 @@ def _seconds(encoder: Encoder, requests: Num, operation_host_seconds: Num) -> Nu
     together, each = maximum(requests, 1.0), encoder.each
     length = real(each.patches) / real(each.sequences)
     tokens = together * encoder.count * (each.tokens + each.seen)
-    work, launches = Parts(), 0.0
+    work = Parts()
+    launches: Num = 0.0
     for layer in encoder.layers:
         count = real(layer.count)
         passed = Flow(together * encoder.count * each.patches, length)

@@ -41,6 +41,8 @@ class Layout(Spec):
     """Sequences a micro-batch."""
     recompute: Recompute = "none"
     """Activations computed again in the backward pass: none, core attention (selective), all (full)."""
+    recompute_layers: Count | None = None
+    """With `full`, layers of each virtual stage that are computed again while the others keep theirs; None = all."""
     offload_optimizer: bool = False
     """Optimizer states in host memory."""
 
@@ -52,7 +54,10 @@ class Layout(Spec):
 
 @dataclass(frozen=True, slots=True)
 class LayoutArrays:
-    """Many layouts: the fields of `Layout`, each an array; the formulas take them as they take one."""
+    """Many layouts: the fields of `Layout`, each an array; the formulas take them as they take one.
+
+    Where all layers are computed again, `recompute_layers` is infinite.
+    """
 
     tp: Any
     pp: Any
@@ -62,6 +67,7 @@ class LayoutArrays:
     dp: Any
     zero: Any
     micro_batch: Any
+    recompute_layers: Any
     sequence_parallel: Any
     offload_optimizer: Any
     recompute: Any

@@ -121,6 +121,11 @@ class PlanOptions(Spec):
     sequence_parallel: bool | None = _option("Norms and residuals divided over tp too.", LAYOUT)
     micro_batch: Count | None = _option("Sequences a micro-batch.", LAYOUT)
     recompute: Recompute | None = _option("Activations computed again in the backward pass.", LAYOUT)
+    recompute_layers: Count | None = _option(
+        "Layers of each virtual stage that recompute full runs again, the others keeping their activations; default "
+        "all.",
+        LAYOUT,
+    )  # fmt: skip
     offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
     offload_parameters: bool | None = _option("Parameters, gradients and states in host memory (zero 3).", LAYOUT)
 

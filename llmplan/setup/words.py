@@ -59,6 +59,9 @@ def check_words(draft: Draft) -> None:
     for name in ("lora_rank", "lora_targets", "dora", "quantized_base"):
         if getattr(said, name) is not None and kind != "lora" and name not in served:
             draft.fault(f"{name} goes with workload lora, and the workload is {kind}", name, "workload")
+    if said.recompute_layers is not None and said.recompute not in (None, "full"):
+        message = f"recompute_layers goes with recompute full, and recompute is {said.recompute}"
+        draft.fault(message, "recompute_layers", "recompute")
     lengths = [name for name in LENGTHS if getattr(said, name) is not None]
     if len(lengths) > 1:
         draft.fault(f"give one of {' and '.join(lengths)}: each says how long the run is", *lengths)

@@ -59,6 +59,8 @@ class TrainingRecipe(Spec):
     `--ddp-bucket-size` of Megatron-LM, whose default is 40 million or more. Under ZeRO-3 each layer has its own."""
     reduces_after_backward: bool = False
     """Gradients are reduced when the last backward pass is done, beside nothing, and so are parameters gathered."""
+    blocking_launches: bool = False
+    """The host waits for every kernel before it launches the next (CUDA_LAUNCH_BLOCKING): nothing hides its time."""
     parameter_bytes: float = 2.0
     """Bytes of a parameter as held; 4 where 32-bit parameters are cast on the fly (FSDP mixed precision)."""
     packing: bool = True
@@ -186,6 +188,8 @@ class StackLayouts(Spec):
     sequence_parallel: tuple[bool, ...] | None = None
     """With tp > 1."""
     recompute: tuple[Recompute, ...] | None = None
+    recompute_layers: bool = True
+    """Whether `full` can be said of some of a stage's layers alone."""
     source: str = ""
 
 

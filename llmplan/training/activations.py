@@ -19,6 +19,7 @@ from llmplan.records import dataclass
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.recompute import recomputed_share
 from llmplan.training.states import adapters
 from llmplan.work.states import Stage, layers_on_stage
 
@@ -148,7 +149,7 @@ def kept_activations(plan: TrainingPlan, stage: Stage = "any") -> Kept:
         border = border + count * micro_tokens(plan, layer) * layer.hidden * element / copies
         largest, dropped = maximum(largest, full), maximum(dropped, full - kept)
     embeddings = micro_tokens(plan, model.layers[0]) * model.hidden * element / copies
-    is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
-    again = defaults.recompute_copies * where(is_full, largest, where(is_selective, dropped, 0.0))
-    each = where(is_full, border, where(is_selective, selective, whole))
+    share, is_selective = recomputed_share(plan), layout.recompute == "selective"
+    again = defaults.recompute_copies * where(share > 0.0, largest, where(is_selective, dropped, 0.0))
+    each = where(is_selective, selective, share * border + (1.0 - share) * whole)
     return Kept(each, again + embeddings, defaults.recompute_copies * largest)

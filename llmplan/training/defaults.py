@@ -159,7 +159,8 @@ class Open:
     def of(cls, options: PlanOptions, devices: int, base: TrainingPlan) -> Open:
         """What these options leave open."""
         prepared = base.recipe.quantized_recompute if options.quantized_base in CAST else None
-        said = options.recompute or prepared or base.recipe.recompute
+        layers = RECOMPUTE[-1] if options.recompute_layers else None
+        said = options.recompute or layers or prepared or base.recipe.recompute
         free = options.tp is None or options.pp is None
         known = base.stack.layouts.recompute or RECOMPUTE if free else RECOMPUTE
         return cls(devices, known if said == "auto" else (said,), free)
@@ -216,6 +217,7 @@ def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, dev
         ep=options.ep or default_experts(base.model, dp * cp * tp, base.device.scale_up.domain),
         sequence_parallel=defaults.sequence_parallel and tp > 1 if divided is None else divided,
         micro_batch=options.micro_batch or default_micro_batch(options, base, dp, pp),
+        recompute_layers=options.recompute_layers,
         offload_optimizer=bool(options.offload_optimizer),
     )  # fmt: skip
 
@@ -276,11 +278,7 @@ def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) ->
         if published := nearest_published(plan.model, plan.device.id, plan.devices):
             draft.assumptions.append(published)
     if said.recompute is None:
-        if len(open_.recompute) == 1:
-            why = "the stack's default"
-        elif not open_.free:
-            why = "the least that fits" if fits else "the most there is"
-        draft.assume("recompute", layout.recompute, why)
+        draft.assume("recompute", layout.recompute, _why_recompute(said, open_, why, fits=fits))
     if said.zero is None:
         if said.offload_parameters:
             why = "offload_parameters needs it"
@@ -303,3 +301,14 @@ def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) ->
         groups = "the one data-parallel group" if layout.dp == 1 else f"each of {layout.dp} data-parallel groups"
         usual = "about 4M tokens, usual in pre-training: " if batch > default_batch(layout) else ""
         draft.assume("global_batch", batch, f"{usual}{each} of {layout.micro_batch} for {groups}")
+
+
+def _why_recompute(said: PlanOptions, open_: Open, free: str, *, fits: bool) -> str:
+    """Why that much is computed again; free: why the whole layout was taken."""
+    if said.recompute_layers is not None:
+        return "recompute_layers are some of its layers"
+    if len(open_.recompute) == 1:
+        return "the stack's default"
+    if open_.free:
+        return free
+    return "the least that fits" if fits else "the most there is"

@@ -9,6 +9,7 @@ from llmplan.formulas.numeric import real, where
 from llmplan.training.flow import linear_share, sequence, source_share, step_sequences
 from llmplan.training.methods import passes_without_gradients, trained_models
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.recompute import recomputed_share
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -25,8 +26,8 @@ def recomputed_flops(plan: TrainingPlan) -> Num:
     """FLOPs of one step that are computed a second time in the backward pass, all devices [FLOP]."""
     products, mixing = layer_flops(plan)
     part = products * plan.recipe.selective_share + (0.0 if plan.workload.flash_attention else mixing)
-    recompute = plan.layout.recompute
-    again = where(recompute == "full", products + mixing, where(recompute == "selective", part, 0.0))
+    whole = recomputed_share(plan) * (products + mixing)
+    again = where(plan.layout.recompute == "selective", part, whole)
     return again * trained_models(plan)
 
 

@@ -100,7 +100,8 @@ def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = Non
 
     layouts, names = [plan.layout for plan in plans], tuple(field.name for field in fields(LayoutArrays))
     flags = np.array([(one.sequence_parallel, one.offload_optimizer) for one in layouts]).T
-    columns = [*numbers(names[:-3], layouts), *flags, np.array([one.recompute for one in layouts])]
+    again = [np.inf if one.recompute_layers is None else one.recompute_layers for one in layouts]
+    columns = [*numbers(names[:-4], layouts), np.array(again), *flags, np.array([one.recompute for one in layouts])]
     rows = LayoutArrays(**dict(zip(names, columns, strict=True)))
     lengths = dict(zip(LENGTHS, numbers(LENGTHS, [plan.workload for plan in plans]), strict=True))
     if batches is not None:

@@ -29,6 +29,7 @@ from llmplan.training.flow import layer_flow, micro_tokens
 from llmplan.training.memory import training_memory
 from llmplan.training.methods import passes_without_gradients, trained_models
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.recompute import recomputed_share
 from llmplan.training.states import PAGED, layer_parameters, optimizer_bytes, state_bytes
 from llmplan.work.communication import expert_parallel_seconds, ring_of_keys_seconds, tensor_parallel_seconds
 from llmplan.work.elementwise import operations
@@ -187,7 +188,7 @@ def _layers(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coeffic
 
 
 def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:
-    """One layer, forward and backward, for one micro-batch."""
+    """One layer, forward and backward, for one micro-batch; of a stage that runs some of its layers again, the mean."""
     layout, flow, recipe = plan.layout, layer_flow(plan, layer), plan.recipe
     trained = not plan.lora
     beside = adapters_forward(plan, layer, flow, kernels)
@@ -195,11 +196,11 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     ahead = forward(layer, flow, layout, kernels, trained=trained) + beside + unpacked
     ahead = ahead + magnitude_seconds(plan, layer, kernels)
     back = backward(layer, flow, layout, kernels, trained=trained) + beside * 2.0 + unpacked
-    is_full, is_selective = layout.recompute == "full", layout.recompute == "selective"
+    whole = recomputed_share(plan)
     half = (ahead.matmul + ahead.elementwise) * recipe.selective_share
     selective = half + (0.0 if plan.workload.flash_attention else ahead.attention)
-    again = where(is_full, ahead.total, where(is_selective, selective, 0.0))
-    passes = 1.0 + BACKWARD_PASSES + where(is_full, 1.0, 0.0)
+    again = where(layout.recompute == "selective", selective, whole * ahead.total)
+    passes = 1.0 + BACKWARD_PASSES + whole
     sums = passes * tensor_parallel_seconds(layer, flow, layout, links)
     tensor = exposed_seconds(sums, ahead.total + back.total, numbers.exposed_tensor_parallel)
     exchanged = passes * expert_parallel_seconds(layer, flow, layout, links, recipe.dispatch_bytes)
@@ -210,12 +211,14 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
         cover = ahead.attention + back.attention
         context = context + exposed_seconds(around, cover, numbers.exposed_context_parallel)
     busy = ahead.total + back.total + again + tensor + context + expert
-    launched = HOST_PASSES + where(is_full, 1.0, 0.0)
-    launches = launched * (operations(layer) + adapter_operations(plan, layer)) * numbers.operation_host_seconds
+    launched = HOST_PASSES + whole
+    launched = launched * (operations(layer, layout.cp * 1.0) + adapter_operations(plan, layer))
+    launches = launched * numbers.operation_host_seconds
     # a pass without gradients is the forward one, of as many sequences
     share = passes_without_gradients(plan) / trained_models(plan)
     once = (ahead.total + (tensor + expert) / passes + context / RING_PASSES) * share
-    return _Stage(ahead + back, again, host_bound_seconds(busy, launches) - busy, tensor, context, expert, once)
+    host = launches if recipe.blocking_launches else host_bound_seconds(busy, launches) - busy
+    return _Stage(ahead + back, again, host, tensor, context, expert, once)
 
 
 def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:

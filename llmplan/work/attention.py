@@ -15,6 +15,7 @@ from llmplan.formulas.decode import decode_attention_seconds, repeated_reads_ban
 from llmplan.formulas.matmul import matmul_seconds
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.states import split_parts
+from llmplan.formulas.step import elementwise_bytes
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import Core
 from llmplan.work.flow import Flow
@@ -34,6 +35,8 @@ SCORE_PASSES_FORWARD, SCORE_PASSES_BACKWARD = 5.5, 8.0
 """Reads and writes of the score matrix by unfused attention, with mask and softmax in one kernel (Megatron-LM).
 Forward: QK^T out 1, softmax reads the half that is not masked and writes all 1.5, dropout 2, product in 1. Backward:
 out 1, dropout 2, softmax reads two halves and writes all 2, three products in 3. Ignored: dropout's mask of a byte."""
+SUM_PASSES = 3.0
+"""Reads and writes of an element that is added to a sum: two in, one out."""
 FEW_STREAMS = 4.0
 """Sequences x cached heads below which reading the cache gets no faster: 2.5 to 8.3 on A100, H100 and B200."""
 
@@ -65,7 +68,11 @@ def _forward(core: Core, flow: Flow, layout: Any, kernels: Kernels) -> Num:
 
 
 def _flash(core: Core, flow: Flow, layout: Any, kernels: Kernels, work: float, moved: float) -> Num:
-    """Flash attention, or a recurrence in chunks; work, moved: FLOPs and bytes over those of the forward pass [1]."""
+    """Flash attention, or a recurrence in chunks; work, moved: FLOPs and bytes over those of the forward pass [1].
+
+    Devices that share a sequence (cp) call it once for each piece of the keys and add up what comes out: outputs by
+    their softmax's sums forward, gradients of queries, keys and values backward. Every call loses its ramp anew.
+    """
     curve, tokens, tp = kernels.attention, flow.tokens, layout.tp
     # an index scores every earlier token, a recurrence updates its state: both beside any context
     extra = tokens * (core.token_flops + core.pair_flops * attended_tokens(flow.length, None, causal=True)) / tp
@@ -78,13 +85,15 @@ def _flash(core: Core, flow: Flow, layout: Any, kernels: Kernels, work: float, m
     keys = flow.source if core.cross else flow.length
     attended = attended_tokens(keys, window_of(core, kernels), causal=core.causal, chunked=core.chunked)
     heads, kv_heads = core.heads / tp, core.kv_heads / split_parts(tp, real(core.kv_heads))
-    traffic = moved * attention_traffic(
-        tokens, tokens * layout.cp, heads, kv_heads, core.qk_dim, core.v_dim, WIDE_BYTES
-    )
-    return attention_seconds(
-        tokens * heads, attended, work * (core.qk_dim + core.v_dim), work * extra, traffic, rate=curve.rate,
-        ramp=curve.ramp, tail=curve.tail, bandwidth=curve.bandwidth, launch=curve.launch,
+    calls: Num = layout.cp * 1.0  # one for each piece of keys and values that comes around
+    traffic = moved * attention_traffic(tokens, tokens, heads, kv_heads, core.qk_dim, core.v_dim, WIDE_BYTES)
+    once = attention_seconds(
+        tokens * heads, attended / calls, work * (core.qk_dim + core.v_dim), work * extra / calls, traffic,
+        rate=curve.rate, ramp=curve.ramp, tail=curve.tail, bandwidth=curve.bandwidth, launch=curve.launch,
     )  # fmt: skip
+    summed = heads * core.v_dim if moved == 1.0 else heads * core.qk_dim + kv_heads * (core.qk_dim + core.v_dim)
+    sums: Num = where(calls > 1.0, calls, 0.0) * elementwise_bytes(tokens, summed, SUM_PASSES) / kernels.stream
+    return calls * once + sums
 
 
 def _unfused(core: Core, flow: Flow, layout: Any, kernels: Kernels, work: float, passes: float) -> Num:

@@ -28,6 +28,9 @@ ROUTING_OPERATIONS = 12.0
 """Operations that routing tokens to experts and back takes: top-k, sort, permute, counts, exchange, weigh, and their
 inverses."""
 
+RING_OPERATIONS = 3.0
+"""Operations of a further piece of keys: it is sent on and received, mixed, and added up."""
+
 
 def elementwise_seconds(layer: Layer, flow: Flow, layout: Any, kernels: Kernels) -> Num:
     """Forward, of one layer [s]; nothing where no token passes. `ELEMENTWISE_BACKWARD` times that backward."""
@@ -76,10 +79,14 @@ def small_kernels(layer: Layer) -> float:
     return real(layer.norms + len(layer.cores) + dense)
 
 
-def operations(layer: Layer) -> float:
-    """Operations that the host launches for one layer, forward [1]: matrices, mixing, norms, residuals, routing."""
+def operations(layer: Layer, cp: Num = 1.0) -> Num:
+    """Operations that the host launches for one layer, forward [1]: matrices, mixing, norms, residuals, routing.
+
+    cp: devices that share a sequence, and pieces of its keys that are mixed one after the other [1].
+    """
     routing = ROUTING_OPERATIONS if first_bank(layer) is not None else 0.0
-    return len(layer.linears) + 2.0 * len(layer.cores) + layer.norms + layer.residuals + routing
+    ring = (cp - 1.0) * RING_OPERATIONS * len(layer.cores)
+    return len(layer.linears) + 2.0 * len(layer.cores) + ring + layer.norms + layer.residuals + routing
 
 
 def _halves(layer: Layer) -> float:

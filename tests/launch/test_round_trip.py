@@ -76,12 +76,15 @@ def training(draw: st.DrawFn) -> dict[str, Any]:
                  "lora_targets": draw(st.sampled_from((["q_proj", "v_proj"], ["all-linear"])))}  # fmt: skip
         if draw(st.booleans()):
             found["quantized_base"] = draw(st.sampled_from(("nf4", "int8")))
+    recompute = draw(st.sampled_from(("none", "selective", "full")))
+    if recompute == "full" and draw(st.booleans()):
+        found["recompute_layers"] = 3
     return found | {
         "workload": kind, "model": model, "hardware": draw(st.sampled_from(("h100", "tpu-v5p"))),
         "devices": tp * pp * cp * dp, "tp": tp, "pp": pp, "cp": cp,
         "vp": draw(st.sampled_from((1, 2))) if pp > 1 else 1,
         "ep": draw(st.sampled_from((1, 2, 8))) if model == TRAIN[2] else 1, "zero": draw(st.integers(0, 3)),
-        "sequence_parallel": draw(st.booleans()), "recompute": draw(st.sampled_from(("none", "selective", "full"))),
+        "sequence_parallel": draw(st.booleans()), "recompute": recompute,
         "micro_batch": micro, "global_batch": dp * micro * draw(st.sampled_from((1, 8))),
         "seq_len": draw(st.sampled_from((512, 8192))), "precision": draw(st.sampled_from(("bf16", "fp8", "fp32"))),
         "optimizer": draw(st.sampled_from(("adam", "adamw", "adamw-8bit", "adafactor", "paged-adamw-8bit"))),
@@ -195,6 +198,33 @@ def test_frames_are_read_back(name: str, launcher: str, devices: int) -> None:
     text = framed(plan, framework, catalog(), launcher).text
     again, unread = read_back(framework, text, {})
     assert (unread, words(again)) == ([], words(plan))
+
+
+@pytest.mark.parametrize(
+    ("options", "words_"),
+    [
+        ("--recompute-granularity full --recompute-method block --recompute-num-layers 3", ("full", 3)),
+        ("--recompute-granularity full --recompute-method uniform --recompute-num-layers 1", ("full", None)),
+        ("--recompute-granularity full", ("full", None)), ("--recompute-activations", ("selective", None)),
+        ("", ("none", None)),
+    ],
+)  # fmt: skip
+def test_ways_of_megatron_to_run_layers_again(options: str, words_: tuple[str, int | None]) -> None:
+    found = read_launch(target("megatron"), ["-"], {}, f"torchrun pretrain_gpt.py --micro-batch-size 1 {options}")
+    assert (found.document.data["recompute"], found.document.data.get("recompute_layers")) == words_
+    assert not found.unread
+
+
+@pytest.mark.parametrize(("name", "key"), [("megatron", "--recompute-num-layers 3"),
+                                           ("megatron-bridge", "model.recompute_num_layers=3"),
+                                           ("nemo", "model.config.recompute_num_layers=3")])  # fmt: skip
+def test_some_layers_are_said_or_refused(name: str, key: str) -> None:
+    words_ = {"model": "llama-3.1-70b", "hardware": "h100", "devices": 64, "tp": 4, "pp": 4, "recompute_layers": 3}
+    plan = resolve(meant_for(target(name), request(words_)), catalog())
+    assert key in launch(plan, target(name), catalog()).script
+    alone = resolve(request({**words_, "stack": "fsdp", "tp": 1, "pp": 1, "zero": 3}), catalog())
+    with pytest.raises(InputError, match="recompute_layers 3: it has no option for it"):
+        launch(alone, target("fsdp"), catalog())
 
 
 def test_requests_keep_the_line_of_each_option() -> None:

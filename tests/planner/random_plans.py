@@ -93,7 +93,8 @@ def arrays(layouts: list[Layout]) -> Any:
 
     columns = {name: [getattr(layout, name) for layout in layouts] for name in Layout.model_fields}
     return SimpleNamespace(**{
-        name: np.array(values, dtype=float if isinstance(values[0], int) and not isinstance(values[0], bool) else None)
+        name: np.array([np.inf if value is None else value for value in values],
+                       dtype=float if isinstance(values[0], int) and not isinstance(values[0], bool) else None)
         for name, values in columns.items()
     })  # fmt: skip
 

@@ -75,6 +75,15 @@ def test_activations_of_the_first_stage(recompute: str, chunks: int, sequence_pa
     assert found.logits_bytes == 0.0  # the last stage has them
 
 
+@pytest.mark.parametrize(("chunks", "layers"), [(1, 3), (3, 1)])
+def test_some_layers_keep_their_inputs_and_the_others_all(chunks: int, layers: int) -> None:
+    # 12 layers a stage: 3 of them, or one of each of three chunks of 4; the schedule holds 8 or 10 1/3 of a stage
+    found = training_memory(plan(recompute="full", recompute_layers=layers, vp=chunks)).activations_bytes
+    in_flight = P * (1 + (P - 1) / (P * CHUNKS) if chunks > 1 else 1)
+    kept = in_flight * (3 * 2 / T + 9 * (34 + 80) / T)
+    assert found == pytest.approx(S * H * (kept + 2 / T + (34 + 80) / T), rel=EXACT)
+
+
 def test_selective_recomputation_holds_the_scores_of_one_layer() -> None:
     # Core attention is computed again layer by layer: its 5 a s^2 b / t bytes stand in memory once, 4 GB at s = 8192.
     words = {"seq_len": 8192, "flash_attention": False, "vp": 1}

@@ -175,7 +175,7 @@ WORDS: dict[str, Any] = {
     "tp": (1, 2, 4, 8), "pp": (1, 2, 4), "vp": (1, 2), "cp": (1, 2), "dp": (1, 2, 16), "zero": (0, 1, 2, 3),
     "ep": (1, 2, 8),
     "sequence_parallel": (False, True), "micro_batch": (1, 2), "recompute": ("none", "selective", "full"),
-    "offload_optimizer": (False, True),
+    "offload_optimizer": (False, True), "recompute_layers": (None, 1, 3),
 }  # fmt: skip
 
 

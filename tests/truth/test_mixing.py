@@ -14,13 +14,14 @@ from tests.truth.counting import kernels, layout, machine
 
 FLOPS, BYTES, LAUNCHES = machine(flops=1.0), machine(memory=1.0), machine(launches=True)
 TWO = Flow(tokens=32.0, length=16.0)  # two sequences of 16 tokens
-WIDTH, HEADS, CACHED = 3 + 5, 4, 2
+V_DIM = 5
+WIDTH, HEADS, CACHED = 3 + V_DIM, 4, 2
 
 
 def core(**changes: Any) -> Core:
     """Four query heads, two cached ones; queries and keys 3 wide, values 5."""
     words: dict[str, Any] = {"cache_elements": CACHED * WIDTH, "cache_heads": CACHED, **changes}
-    return Core("softmax", HEADS, CACHED, 3, 5, **words)
+    return Core("softmax", HEADS, CACHED, 3, V_DIM, **words)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,24 @@ def test_tensor_parallelism_divides_heads() -> None:
 def test_context_parallelism_shares_queries_and_sees_all_keys() -> None:
     half = Flow(tokens=16.0, length=16.0)  # half of two sequences
     assert mixing_forward(core(), half, layout(cp=2), kernels(FLOPS)) == pytest.approx(2 * 16 * HEADS * 8 * WIDTH)
+    # a call for each half of the keys, which reads queries, writes an output and adds it to a sum: two in, one out
+    calls = 2 * 2 * WIDTH * (16 * HEADS + 16 * CACHED)
     assert mixing_forward(core(), half, layout(cp=2), kernels(BYTES)) == pytest.approx(
-        2 * WIDTH * (16 * HEADS + 32 * CACHED)
+        calls + 2 * 3 * 2 * 16 * HEADS * V_DIM
     )
+    # backward twice as much, and gradients of queries, keys and values are added up
+    assert mixing_backward(core(), half, layout(cp=2), kernels(BYTES)) == pytest.approx(
+        2 * calls + 2 * 3 * 2 * 16 * (HEADS * (WIDTH - V_DIM) + CACHED * WIDTH)
+    )
+
+
+def test_every_piece_of_keys_is_a_call_with_its_own_ramp() -> None:
+    half, quarter = Flow(tokens=16.0, length=16.0), Flow(tokens=8.0, length=16.0)
+    curve = AttentionEfficiency(peak_fraction=1.0, ramp=10.0, memory_fraction=1.0)
+    at = kernels(machine(flops=1.0, efficiency={"attention": {"bf16": curve}}))
+    assert mixing_forward(core(), half, layout(cp=2), at) == pytest.approx(2 * 16 * HEADS * (8 + 2 * 10) * WIDTH)
+    assert mixing_forward(core(), quarter, layout(cp=4), at) == pytest.approx(2 * 8 * HEADS * (8 + 4 * 10) * WIDTH)
+    assert mixing_forward(core(), quarter, layout(cp=4), kernels(LAUNCHES)) == pytest.approx(4e6)
 
 
 def test_ramp_tail_and_launch() -> None:

@@ -96,6 +96,21 @@ class TestRecomputation:
         sums = step(machine(link=1.0), tp=2, recompute="full").tensor_parallel_seconds
         assert sums == pytest.approx((3 * 2 * L + 2) * 2 * 1 / 2 * (2 * S * H))
 
+    def test_some_layers_run_again_and_the_others_do_not(self) -> None:
+        layout = {"recompute": "full", "recompute_layers": 1}
+        assert step(FLOPS, **layout).recompute_seconds == pytest.approx(2 * S * MATRICES + ATTENTION)
+        assert recomputed_flops(training(FLOPS, **layout)) == pytest.approx(2 * S * MATRICES + ATTENTION)
+        # two sums a layer and pass: three passes of one layer, two of the other; and those of the head
+        sums = step(machine(link=1.0), tp=2, **layout).tensor_parallel_seconds
+        assert sums == pytest.approx((2 * (3 + 2) + 2) * 2 * 1 / 2 * (2 * S * H))
+        launches = step(machine(), numbers={"operation_host_seconds": 1.0}, **layout).host_seconds
+        assert launches == pytest.approx((4 + 3) * 12)
+        # of each virtual stage: one of four layers on two stages of two; more than there are is all
+        chunks = {"pp": 2, "vp": 2, "spec": {"layers": 8}, "work": {"global_batch": 2}, "recompute": "full"}
+        some, whole = (step(FLOPS, **chunks, recompute_layers=n).recompute_seconds for n in (1, 9))
+        assert some == pytest.approx(whole / 2)
+        assert whole == step(FLOPS, **chunks).recompute_seconds
+
     def test_selective_runs_unfused_attention_again(self) -> None:
         assert step(FLOPS, recompute="selective").recompute_seconds == 0
         unfused = step(FLOPS, recompute="selective", work={"flash_attention": False})
@@ -114,6 +129,18 @@ class TestHost:
         assert step(machine(), numbers={"operation_host_seconds": 1.0}).host_seconds == pytest.approx(3 * 12 * L)
         again = step(machine(), numbers={"operation_host_seconds": 1.0}, recompute="full").host_seconds
         assert again == pytest.approx(4 * 12 * L)
+
+    def test_pieces_of_keys_are_sent_mixed_and_added(self) -> None:
+        found = step(machine(), cp=4, numbers={"operation_host_seconds": 1.0}).host_seconds
+        assert found == pytest.approx(3 * (12 + 3 * 3) * L)
+
+    def test_blocking_launches_hide_behind_nothing(self) -> None:
+        recipe = RECIPE.model_copy(update={"blocking_launches": True})
+        busy = 3 * 2 * S * (L * MATRICES + TABLE) + (1 + 2.5 / 0.76) * L * ATTENTION
+        found = step(FLOPS, numbers={"operation_host_seconds": 1.0}, recipe=recipe)
+        assert found.host_seconds == pytest.approx(3 * 12 * L)
+        assert found.step_seconds == pytest.approx(busy + 3 * 12 * L)
+        assert step(FLOPS, numbers={"operation_host_seconds": 1.0}).host_seconds < 3 * 12 * L / 2
 
     def test_times_of_a_micro_batch_and_of_a_step(self) -> None:
         numbers = {"micro_batch_seconds": 10.0, "step_seconds": 1.0}

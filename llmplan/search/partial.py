@@ -1,0 +1,67 @@
+"""Layouts between no recomputation and all of it: with the fewest layers computed again that let memory fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmplan.search.layouts import Layouts
+from llmplan.setup.layout import RECOMPUTE
+from llmplan.training.memory import training_memory
+from llmplan.training.recompute import chunk_layers
+
+if TYPE_CHECKING:
+    from llmplan.search.goal import Goal
+    from llmplan.search.scores import Scores
+    from llmplan.training.plan import TrainingPlan
+
+LEAST, MOST = RECOMPUTE[0], RECOMPUTE[-1]
+
+
+def between(scores: Scores, goal: Goal, devices: int, limit: float) -> Layouts | None:
+    """Layouts that fit with some layers computed again where `full` surely fits and `none` does not; None without any.
+
+    limit: what the objective has to better [1]. A layout's objective with some layers lies between those with none and
+    with all, so that pairs of which neither reaches the limit are left out. Others are given the fewest layers with
+    which the whole band fits.
+    """
+    plan, layouts = scores.plan, scores.layouts
+    words = layouts.recompute.reshape(-1).tolist()
+    if not {LEAST, MOST} <= set(words) or not plan.stack.layouts.recompute_layers:
+        return None
+    pairs = np.arange(scores.peak.size).reshape(-1, len(words), layouts.shape[-1])
+    least, most = (pairs[:, words.index(word), :].reshape(-1) for word in (LEAST, MOST))
+    room = _room(scores, goal)
+    open_ = np.flatnonzero((scores.peak[most] <= room) & (scores.peak[least] > room))
+    least, most = least[open_], most[open_]
+    bound = np.minimum(*(goal.keys(scores, devices, index)[0] for index in (least, most)))
+    most = most[bound <= limit]
+    if not len(most):
+        return None
+    rows = layouts.rows(most)
+    layers: Any = np.broadcast_to(chunk_layers(plan.with_layout(rows)), most.shape)
+    fewest = _fewest(plan, rows, layers, room)
+    some = fewest < layers
+    return layouts.rows(most[some], recompute_layers=fewest[some]) if np.any(some) else None
+
+
+def _fewest(plan: TrainingPlan, rows: Layouts, layers: Any, room: float) -> Any:
+    """Fewest layers of a virtual stage that run again where memory fits [1], of layouts that fit with all of them.
+
+    Halving, all rows at once: every layer more takes no more memory.
+    """
+    low, high = np.ones_like(layers), layers.copy()
+    while np.any(low < high):
+        middle = np.floor((low + high) / 2.0)
+        peak = training_memory(plan.with_layout(replace(rows, recompute_layers=middle))).peak_bytes
+        fits = peak <= room
+        low, high = np.where(fits, low, np.minimum(middle + 1.0, high)), np.where(fits, middle, high)
+    return high
+
+
+def _room(scores: Scores, goal: Goal) -> float:
+    """The largest predicted peak with which a layout surely fits, and keeps a limit on memory [bytes]."""
+    room = scores.plan.usable_bytes / scores.plan.interval("peak_bytes", 1.0).high
+    return room if goal.limits.max_memory is None else min(room, goal.limits.max_memory)
