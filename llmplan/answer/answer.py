@@ -9,10 +9,10 @@ from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult, training_result
 from llmplan.formatting import binary
 from llmplan.records import dataclass
-from llmplan.serving.plan import ServingPlan
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
 from llmplan.training.estimate import TrainingEstimate, estimate
+from llmplan.training.plan import TrainingPlan
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def answer(plan: AnyPlan, catalog: Catalog) -> Answer:
 
 def estimated(plan: AnyPlan) -> Estimate:
     """The estimate of a plan, whatever its workload."""
-    if isinstance(plan, ServingPlan):
-        from llmplan.serving.estimate import estimate_serving
+    if isinstance(plan, TrainingPlan):
+        return estimate(plan)
+    from llmplan.serving.estimate import estimate_serving
 
-        return estimate_serving(plan)
-    return estimate(plan)
+    return estimate_serving(plan)
 
 
 def answer_of(found: Estimate, catalog: Catalog, waits: Waits | None = None) -> Answer:

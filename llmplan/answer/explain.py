@@ -16,13 +16,13 @@ from llmplan.answer.recording import Constant, defined_in, recorded
 from llmplan.answer.terms import Figures, Term, terms_of
 from llmplan.errors import InputError
 from llmplan.records import dataclass
-from llmplan.serving.plan import ServingPlan
+from llmplan.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
     from llmplan.model.encoder_input import EncoderInput
-    from llmplan.serving.plan import ServingWorkload
+    from llmplan.serving.plan import ServingPlan, ServingWorkload
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _named_plan(plan: AnyPlan, catalog: Catalog) -> tuple[AnyPlan, str]:
         "sound",
     )
     new = {part: named(getattr(plan, part), part) for part in parts if hasattr(plan, part)}
-    if isinstance(plan, ServingPlan) and plan.encoded_tokens:
+    if not isinstance(plan, TrainingPlan) and plan.encoded_tokens:
         new["workload"] = _with_encoded(plan, new["workload"], new["image"], new["sound"])
     return replace(plan, model=named(model, "model"), **new), file
 

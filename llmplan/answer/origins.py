@@ -16,7 +16,6 @@ from llmplan.catalog.entries import read_entry
 from llmplan.catalog.inheritance import BY_KIND, GENERIC
 from llmplan.files import builtin
 from llmplan.records import dataclass
-from llmplan.serving.resolve import POLICY_OPTIONS, size_of
 from llmplan.setup.options import PlanOptions
 from llmplan.software.versions import choose
 
@@ -137,6 +136,8 @@ class Origins:
 
     def _engine(self, keys: tuple[str, ...]) -> str:
         """A field of the engine's policy, as it is or as options and a small device change it."""
+        from llmplan.serving.resolve import POLICY_OPTIONS, size_of
+
         name, plan = keys[1], self.plan
         release = plan.stack.at(plan.options.stack_version).policy
         if getattr(release, name) == getattr(plan.engine.policy, name):  # type: ignore[union-attr]

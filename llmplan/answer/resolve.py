@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import Fault, InputError
 from llmplan.model.model import Model
-from llmplan.serving.plan import ServingPlan
 from llmplan.setup.named import draft_of
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.request import Request, request
-from llmplan.training.plan import TrainingPlan
 
-AnyPlan: TypeAlias = TrainingPlan | ServingPlan
+if TYPE_CHECKING:
+    from llmplan.serving.plan import ServingPlan
+    from llmplan.training.plan import TrainingPlan
+
+AnyPlan: TypeAlias = "TrainingPlan | ServingPlan"
 """A plan of either kind."""
 
 

@@ -45,6 +45,8 @@ class ServingElasticity:
     """The most requests a second."""
     ttft: Amount
     tpot: Amount | None = None
+    traded_tpot: Amount | None = None
+    """In the place of `tpot` where more requests find room at once and wait longer for their tokens: a trade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,14 @@ def _by_formula(plan: ServingPlan) -> ServingPlan:
 
 
 def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
+    tpot = after.tpot.value / now.tpot.value if now.tpot and after.tpot else None
+    traded = tpot is not None and tpot > 1.0 and after.together > now.together
     return ServingElasticity(
         requests=after.requests_per_second.value / now.requests_per_second.value,
         capacity=after.capacity / now.capacity,
         ttft=after.ttft.value / now.ttft.value,
-        tpot=after.tpot.value / now.tpot.value if now.tpot and after.tpot else None,
+        tpot=None if traded else tpot,
+        traded_tpot=tpot if traded else None,
     )
 
 

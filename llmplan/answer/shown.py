@@ -5,7 +5,6 @@ Text and pictures are made in rooms above this one; `llmplan.api.calls`, where P
 
 from __future__ import annotations
 
-import html
 from functools import singledispatch
 from typing import Any
 
@@ -50,4 +49,6 @@ class Shown:
         return f"<{type(self).__name__}: {self.headline()}>"
 
     def _repr_html_(self) -> str:
-        return f'<pre style="line-height: 1.2">{html.escape(self.to_text())}</pre>'
+        from html import escape
+
+        return f'<pre style="line-height: 1.2">{escape(self.to_text())}</pre>'

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llmplan.answer.named import NamedCatalog
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.records import dataclass
-from llmplan.serving.plan import ServingPlan
 from llmplan.training.memory import Memory
+from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import StepTime
 
 if TYPE_CHECKING:
@@ -32,23 +32,23 @@ class Figures:
     def work_out(self) -> None:
         """Estimates the plan and what its run or its tokens take."""
         catalog = NamedCatalog.of(self.catalog)
-        if isinstance(self.plan, ServingPlan):
-            from llmplan.answer.economics.serving import serving_economics
-            from llmplan.serving.estimate import estimate_serving
-
-            self.estimate = estimate_serving(self.plan)
-            self.economics = serving_economics(self.estimate, catalog)
-        else:
+        if isinstance(self.plan, TrainingPlan):
             from llmplan.answer.economics.summary import economics
             from llmplan.training.estimate import estimate
 
             self.estimate = estimate(self.plan)
             self.economics = economics(self.estimate, catalog)
+        else:
+            from llmplan.answer.economics.serving import serving_economics
+            from llmplan.serving.estimate import estimate_serving
+
+            self.estimate = estimate_serving(self.plan)
+            self.economics = serving_economics(self.estimate, catalog)
 
     def why_nothing(self, name: str) -> str:
         """Why a term has no value."""
         plan = self.plan
-        if not isinstance(plan, ServingPlan):
+        if isinstance(plan, TrainingPlan):
             return f"{name} of this plan is not known: it takes the run's length (--tokens), a price or a power"
         if name == "encoder_seconds":
             return "encoder_seconds does not apply: requests have no images (--images) and no sound (--audio-seconds)"
@@ -132,7 +132,7 @@ _OF_OUTPUT = ("decode_step_seconds", "tpot_seconds", *(name for name in SERVING 
 
 def terms_of(plan: AnyPlan) -> dict[str, Term]:
     """The terms of a training, or of a deployment."""
-    return SERVING if isinstance(plan, ServingPlan) else TRAINING
+    return TRAINING if isinstance(plan, TrainingPlan) else SERVING
 
 
 def terms_named(text: str, plan: AnyPlan) -> list[str]:

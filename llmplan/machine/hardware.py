@@ -198,10 +198,10 @@ class Device(Spec):
     cache: Bytes | None = None
     scale_up: ScaleUp
     host_link: HostLink | None = None
-    power: Power = Power()
+    power: Annotated[Power, Field(default_factory=Power)]
     cluster: str | None = None
     """Id of the cluster that it usually stands in."""
-    efficiency: Efficiency = Efficiency()
+    efficiency: Annotated[Efficiency, Field(default_factory=Efficiency)]
     plannable: bool = True
     why_not_plannable: str = ""
     notes: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from llmplan.answer.data import SameAs
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
 from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult
+from llmplan.answer.waits import waits_of_many
 from llmplan.records import dataclass
 from llmplan.search.training import Counts
 from llmplan.serving.targets import TARGETS
@@ -23,6 +24,7 @@ from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
+    from llmplan.answer.waits import Waits
     from llmplan.catalog.catalog import Catalog
     from llmplan.search.advice import Remedy
     from llmplan.search.ask import Ask
@@ -216,13 +218,15 @@ def training_answer(
     from llmplan.search.training import as_good
 
     goal = asked.goal
+    shown = [*found.best, *(one for one in (found.simple, found.marginal) if one is not None)]
+    waits = dict(zip(map(id, shown), waits_of_many([one.plan for one in shown]), strict=True))
 
     def values(objective: str, one: TrainingEstimate) -> dict[str, float]:
         return objective_value(goal, objective, one)
 
     def ranked(rank: int, one: TrainingEstimate) -> Ranked:
         good = as_good(goal, found.best[0], one)
-        return _ranked(rank, one, good, values(goal.objective, one), catalog)
+        return _ranked(rank, one, good, values(goal.objective, one), catalog, waits.get(id(one)))
 
     def missed(one: TrainingEstimate) -> dict[str, LimitAnswer]:
         return limits_kept(goal.limits, training_figures(one, economics(one, catalog)))
@@ -306,8 +310,10 @@ def _common(
     return parts
 
 
-def _ranked(rank: int, one: Estimate, good: bool, value: dict[str, float], catalog: Catalog) -> Ranked:
-    found = answer_of(one, catalog)
+def _ranked(
+    rank: int, one: Estimate, good: bool, value: dict[str, float], catalog: Catalog, waits: Waits | None = None
+) -> Ranked:  # fmt: skip
+    found = answer_of(one, catalog, waits)
     known = {field.name: getattr(found, field.name) for field in fields(found)}
     return Ranked(rank=rank, as_good_within_error=good, objective=value, **known)
 

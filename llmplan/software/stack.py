@@ -226,7 +226,7 @@ class Stack(Spec):
     vendors: tuple[str, ...] = ()
     """Makers of the devices that it runs on, where its documentation names them; empty = not known."""
     training: TrainingRecipe | None = None
-    layouts: StackLayouts = StackLayouts()
+    layouts: Annotated[StackLayouts, Field(default_factory=StackLayouts)]
     policy: ServingPolicy | None = None
     """How it serves."""
     memory: MemoryModel
@@ -244,7 +244,7 @@ class Stack(Spec):
     widening: dict[str, dict[str, float]] = {}
     """By family (`training`, `serving`, `memory`) and distance of a plan from what was measured
     (`software/distance.py`): factor on the logarithms of a band's ends."""
-    measured: Measured = Measured()
+    measured: Annotated[Measured, Field(default_factory=Measured)]
     """What runs it was measured on."""
     fitted_on: tuple[str, ...] = ()
     """Publications of the rows that the numbers came from, with how many rows."""

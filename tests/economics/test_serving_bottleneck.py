@@ -80,6 +80,16 @@ def test_more_memory_serves_no_less(answer: ServingEstimate) -> None:
     assert serving_bottleneck(answer).elasticity[CAPACITY].capacity >= 1 - 1e-9
 
 
+def test_slower_tokens_for_more_requests_at_once_are_a_trade() -> None:
+    words = {"model": "llama-3.1-70b", "hardware": "h100", "devices": 4, "tp": 4, "workload": "serve", "stack": "vllm",
+             "load": "saturated", "input_tokens": 2048, "output_tokens": 512}  # fmt: skip
+    found = serving_bottleneck(estimate_serving(plan_from(words))).elasticity[CAPACITY]
+    assert found.tpot is None
+    assert found.traded_tpot is not None
+    assert found.traded_tpot > 1
+    assert found.requests > 1
+
+
 def test_advice_has_a_code_with_a_paragraph(answer: ServingEstimate) -> None:
     advice = serving_bottleneck(answer).advice
     assert CODES[advice.code].title.startswith("Held back by")
