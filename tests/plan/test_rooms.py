@@ -17,7 +17,7 @@ ROOMS = (
     ("training", "serving"), ("answer",), ("search",), ("launch",), ("calibration",), ("report",), ("cli", "api"),
 )  # fmt: skip
 """Each imports from those before it, of those that stand together either from itself alone."""
-BEHIND = ("__init__", "__main__", "program")
+BEHIND = ("__init__", "__main__", "calibrate", "program")
 PLACES = {room: place for place, together in enumerate(ROOMS) for room in together}
 
 
