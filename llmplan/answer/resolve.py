@@ -23,7 +23,7 @@ AnyPlan: TypeAlias = "TrainingPlan | ServingPlan"
 def plan_from(
     options: PlanOptions | Mapping[str, Any], *, catalog: Catalog | None = None, model: Model | None = None
 ) -> AnyPlan:
-    """A plan from options, as `PlanOptions` or as a mapping in its words; raises InputError with every fault.
+    """A complete plan from a `Plan` or a mapping in its words: everything left out is filled in, and says why.
 
     model: a model at hand, instead of the one that the options name.
 

@@ -88,7 +88,7 @@ class ValidationSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Validation(Shown):
-    """What `llmplan validate --json` writes."""
+    """Measured runs beside their predictions, and how far off these are."""
 
     schema: Literal["llmplan.validation/2"] = "llmplan.validation/2"
     llmplan_version: str = __version__

@@ -52,7 +52,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Calibration(Shown):
-    """What came out; advice: the further run that would tell most, and how unsure it is now [1]."""
+    """A stack that was fitted on runs: where its entry is, errors before and after, coefficients that moved.
+
+    advice: the further run that would tell most, and how unsure it is now [1].
+    """
 
     path: Path
     parent: str

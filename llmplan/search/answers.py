@@ -160,7 +160,7 @@ class MinimizeAnswer:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FitAnswer(Shown):
-    """Answer of `fit`: the best layouts, or what misses by least and what would do."""
+    """Answer of `fit`: the best layouts; where none fits, the nearest misses and the changes that would help."""
 
     schema: Literal["llmplan.fit/2"] = "llmplan.fit/2"
     llmplan_version: str = __version__

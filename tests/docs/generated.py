@@ -5,6 +5,8 @@ A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; NAME is on
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import yaml
 from pages import ROOT
 
+import llmplan
 from llmplan.answer.rows import BESIDE
 from llmplan.calibration import kernels
 from llmplan.launch.target import targets
@@ -19,6 +22,7 @@ from llmplan.report.schemas import field_texts, json_schema
 from llmplan.setup.codes import CODES
 from llmplan.setup.limits import Limits
 from llmplan.setup.options import FLAGS, PlanOptions
+from tests.plan.test_rooms import MODULES, PLACES, ROOMS, imported, room
 
 TAKES = {
     "array": "list, with commas between",
@@ -144,6 +148,37 @@ def _references(field: Any) -> Iterable[str]:
     return re.findall(r"#/\$defs/(\w+)", str(field))[:1]
 
 
+def rooms_table() -> str:
+    """The packages in the order in which they may import each other, and what each does import."""
+    used: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        used.setdefault(room(name), set()).update(room(other) for other in imported(path))
+    lines = ["| package | what is in it | imports |", "| --- | --- | --- |"]
+    for name in (name for together in ROOMS for name in together):
+        says = (importlib.import_module(f"llmplan.{name}").__doc__ or "").partition("\n")[0]
+        imports = ", ".join(f"`{other}`" for other in PLACES if other != name and other in used[name])
+        lines.append(_row(f"[`{name}`](../llmplan/{name})", says, imports))
+    return "\n".join(lines) + "\n"
+
+
+def public_table() -> str:
+    """What `from llmplan import ...` gives, with the first sentence of its documentation."""
+    lines = ["| name | what it is |", "| --- | --- |"]
+    for name in sorted(llmplan.__all__, key=lambda name: (not name[0].islower(), name.lower())):
+        found = getattr(llmplan, name)
+        call = f"{name}{_parameters(found)}" if inspect.isfunction(found) else name
+        says = "The version." if name == "__version__" else " ".join((found.__doc__ or "").split("\n\n")[0].split())
+        lines.append(_row(f"`{call}`", says))
+    return "\n".join(lines) + "\n"
+
+
+def _parameters(function: Any) -> str:
+    """A function's parameters with their defaults, without their types."""
+    signature = inspect.signature(function)
+    plain = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+    return str(signature.replace(parameters=plain, return_annotation=signature.empty))
+
+
 def kernels_table() -> str:
     """Errors of the catalogue's curves on measured kernels, as `python -m llmplan.calibration kernels` prints them."""
     folder = ROOT / "hardware_catalog" / "microbenchmarks"
@@ -170,6 +205,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "serving-answer": lambda: answer_table("ServingResult"),
     "coefficients": numbers_table,
     "launchers": launchers_table,
+    "rooms": rooms_table,
+    "public": public_table,
     "kernels": kernels_table,
 }
 
