@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,14 @@ from generated import fresh, warnings_page, words
 from pages import DOCS, EXAMPLES, ROOT, blocks, commands, lines_of, name, pages
 
 from llmplan.cli.main import COMMANDS
+from llmplan.version import __version__
 
 pytestmark = pytest.mark.frozen
 
+PICTURE = (
+    "llmplan compare --model llama-3.1-70b --hardware a100,h100,h200 --devices 64 --seq-len 8192 --global-batch 512 "
+    "--stack megatron-core --fit --format svg"
+)
 TEXTS = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 _LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`[^`\n]*`")
@@ -145,6 +151,23 @@ def test_left_out_figures_of_the_readme_are_those_of_the_accuracy_pages(update: 
 
 def _text(page: str) -> str:
     return (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_the_picture_of_the_readme_is_fresh(run: Callable[[str], tuple[int, str]], update: bool) -> None:
+    picture, (_, drawn) = DOCS / "compare.svg", run(PICTURE)
+    if update:
+        picture.write_text(drawn, encoding="utf-8")
+    assert picture.read_text(encoding="utf-8") == drawn
+
+
+def test_the_readme_is_short() -> None:
+    assert len(lines_of(ROOT / "README.md")) < 150
+
+
+def test_versions_agree() -> None:
+    """The one in `llmplan/version.py` is the one that is cited and described."""
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(rf"^## {re.escape(__version__)}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
 
 
 def test_words_of_the_code_are_there() -> None:
