@@ -24,6 +24,8 @@ class TrainingRecipe(Spec):
     """`auto` = the least that fits."""
     quantized_recompute: Recompute | None = None
     """The same beside a base that bitsandbytes quantized, where preparing it decides that."""
+    sharded_recompute: bool = False
+    """Every layer is computed again where gradients or parameters are sharded, whatever is said."""
     zero: Annotated[int, Field(ge=0, le=3)] = 1
     sequence_parallel: bool = True
     """Where tp > 1."""

@@ -67,14 +67,16 @@ def _seconds(plan: TrainingPlan, batch: int) -> float:
 ONE_BY_ONE = LayoutEvaluator(_peak, _seconds)
 
 
-def first_that_fits(plans: Iterable[TrainingPlan], by: LayoutEvaluator = ONE_BY_ONE) -> tuple[TrainingPlan, bool]:
+def first_that_fits(
+    plans: Iterable[TrainingPlan], by: LayoutEvaluator = ONE_BY_ONE, *, surely: bool = True
+) -> tuple[TrainingPlan, bool]:
     """The first plan whose whole band fits, else whose prediction fits, else that misses by least; and whether it fits.
 
-    Raises ValueError where there are no plans.
+    surely: False where the first whose prediction fits is taken at once. Raises ValueError where there are no plans.
     """
     found = _Verdicts(by)
     for plan in plans:
-        if found.offer(plan) == "fits":
+        if found.offer(plan) == "fits" or (found.likely and not surely):
             break
     if found.nearest is None:
         raise ValueError("no plan to choose from")

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmplan.errors import did_you_mean
+from llmplan.formulas.numeric import real
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import has_precision
 from llmplan.model.adapters import adapters_of, has_target, target_names
@@ -24,6 +25,7 @@ from llmplan.training.choose import degrees
 from llmplan.training.methods import METHODS, TRL_SHARE
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.published import nearest_published
+from llmplan.training.recompute import SHARDS, chunk_layers
 from llmplan.training.states import CAST
 
 DEFAULT_SEQ_LEN = 4096
@@ -33,6 +35,8 @@ FULL = 4096
 """Tokens a micro-batch up to which the default grows: products with as many rows reach within a few per cent of
 the rate of larger ones on the devices that were measured (`efficiency.matmul` of the catalogue)."""
 _WORDS = frozenset(TrainingWorkload.model_fields)
+EIGHTHS = 8
+"""Steps in which a stage's layers are computed again where a default does not fit: coarse, but of any model few."""
 ROUNDS = 4
 """Micro-batches a pipeline stage where the batch is not given: the bubble is then a fifth of the step."""
 STEP_TOKENS = 4 * 2**20
@@ -154,6 +158,10 @@ class Open:
     recompute: tuple[str, ...]
     free: bool
     """Whether tp or pp was left open: then the way to shard and smaller micro-batches are too."""
+    beyond: tuple[str, ...] = ()
+    """More recomputation than the stack's own, where nothing with that fits and none was asked for."""
+    default: str | None = None
+    """The stack's own, of what is beyond it."""
 
     @classmethod
     def of(cls, options: PlanOptions, devices: int, base: TrainingPlan) -> Open:
@@ -162,8 +170,15 @@ class Open:
         layers = RECOMPUTE[-1] if options.recompute_layers else None
         said = options.recompute or layers or prepared or base.recipe.recompute
         free = options.tp is None or options.pp is None
-        known = base.stack.layouts.recompute or RECOMPUTE if free else RECOMPUTE
-        return cls(devices, known if said == "auto" else (said,), free)
+        every = base.stack.layouts.recompute or RECOMPUTE
+        if said == "auto":
+            return cls(devices, every if free else RECOMPUTE, free)
+        silent = not (options.recompute or layers) and said in every
+        return cls(devices, (said,), free, every[every.index(said) + 1 :] if silent else ())
+
+    def further(self) -> Open:
+        """What is open where nothing of this fits."""
+        return replace(self, recompute=self.beyond, beyond=(), default=self.recompute[0])
 
     def plans(self, options: PlanOptions, base: TrainingPlan) -> Iterator[TrainingPlan]:
         """Every open plan in the order to try; the caller drops those that contradict themselves."""
@@ -175,12 +190,20 @@ class Open:
             for zero in self._zeros(options, base, room // (tp * pp), pp):
                 largest = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
                 for micro_batch in self._micro_batches(options, largest):
-                    for recompute in self.recompute:
-                        changes = {"micro_batch": micro_batch, "recompute": recompute}
-                        layout = largest.model_copy(update=changes)
+                    for again in self._again(replace(base, layout=largest)):
+                        layout = largest.model_copy(update={"micro_batch": micro_batch, **again})
                         batch = options.global_batch or default_batch(layout, accumulated(options, base))
                         workload = base.workload.model_copy(update={"global_batch": batch})
                         yield replace(base, layout=layout, workload=workload)
+
+    def _again(self, plan: TrainingPlan) -> Iterator[dict[str, Any]]:
+        """Recomputation to try, the least first: beyond the stack's own, and with the degrees given, by eighths."""
+        for recompute in self.recompute:
+            if recompute == RECOMPUTE[-1] and self.default and not self.free and plan.stack.layouts.recompute_layers:
+                layers = int(real(chunk_layers(plan)))
+                for some in sorted({-(-layers * step // EIGHTHS) for step in range(1, EIGHTHS)} - {layers}):
+                    yield {"recompute": recompute, "recompute_layers": some}
+            yield {"recompute": recompute}
 
     def _zeros(self, options: PlanOptions, base: TrainingPlan, shards: int, pp: int) -> tuple[int, ...]:
         """Ways to shard, the stack's first: those that shard more after it, as memory asks for them."""
@@ -279,6 +302,10 @@ def tell_layout(draft: Draft, plan: TrainingPlan, open_: Open, *, fits: bool) ->
             draft.assumptions.append(published)
     if said.recompute is None:
         draft.assume("recompute", layout.recompute, _why_recompute(said, open_, why, fits=fits))
+        if layout.recompute_layers is not None and said.recompute_layers is None:
+            draft.assume("recompute_layers", layout.recompute_layers, "of each virtual stage, the others keep theirs")
+    if plan.recipe.sharded_recompute and layout.zero >= SHARDS and layout.recompute != RECOMPUTE[-1]:
+        draft.assume("all layers computed again", "yes", "the stack always does where it shards")
     if said.zero is None:
         if said.offload_parameters:
             why = "offload_parameters needs it"
@@ -307,6 +334,9 @@ def _why_recompute(said: PlanOptions, open_: Open, free: str, *, fits: bool) -> 
     """Why that much is computed again; free: why the whole layout was taken."""
     if said.recompute_layers is not None:
         return "recompute_layers are some of its layers"
+    if open_.default is not None:
+        more = "the least that does" if fits else "the most there is"
+        return f"{open_.default}, the stack's default, does not fit; {more}"
     if len(open_.recompute) == 1:
         return "the stack's default"
     if open_.free:

@@ -52,7 +52,7 @@ def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
 
 def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     """What works out the open plans of many requests, all of them at once where there are several of a request."""
-    asked = [(plan, one.compared) for one in opened if len(one.sound) > 1 for plan in one.sound]
+    asked = [(plan, one.compared) for one in opened if not one.decided for plan in one.sound]
     timed = [(plan, batch) for plan, batch in asked if batch is not None]
     peaks = _worked_out(
         [(plan, plan.workload.global_batch) for plan, _ in asked], lambda plans: training_memory(plans).peak_bytes

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
 
+SHARDS = 2
+"""Stage of ZeRO from which gradients are sharded (FSDP's SHARD_GRAD_OP)."""
+
+
 def chunk_layers(plan: TrainingPlan) -> Num:
     """Layers of the fullest virtual stage, of which `recompute_layers` counts [1]."""
     layout = plan.layout
@@ -30,4 +34,5 @@ def recomputed_share(plan: TrainingPlan) -> Num:
     """
     layers = plan.layout.recompute_layers
     share = 1.0 if layers is None else minimum(1.0, layers / chunk_layers(plan))
-    return where(plan.layout.recompute == "full", share, 0.0)
+    share = where(plan.layout.recompute == "full", share, 0.0)
+    return where(plan.layout.zero >= SHARDS, 1.0, share) if plan.recipe.sharded_recompute else share

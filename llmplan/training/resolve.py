@@ -40,9 +40,22 @@ class OpenTraining:
     sound: list[TrainingPlan]
 
     @property
+    def decided(self) -> bool:
+        """Whether one plan is taken whether it fits or not."""
+        return len(self.sound) == 1 and not self.open.beyond
+
+    @property
     def compared(self) -> int | None:
         """Sequences a step that open plans are timed with [1]; None where the first that fits is taken."""
         return self.open.compared(self.draft.options, self.base) if self.open.free and len(self.sound) > 1 else None
+
+    def further(self) -> OpenTraining | None:
+        """What is open where none of the plans fits; None where nothing is."""
+        if not self.open.beyond:
+            return None
+        open_ = self.open.further()
+        sound, _ = _sound(open_.plans(self.draft.options, self.base))
+        return OpenTraining(self.draft, open_, self.base, sound) if sound else None
 
 
 def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) -> OpenTraining:
@@ -61,15 +74,21 @@ def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) ->
 
 def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPlan:
     """The plan that is taken of those that are open; what was taken is told."""
-    draft, batch = found.draft, found.compared
-    if len(found.sound) == 1:
-        plan, fits = found.sound[0], True
-    elif batch is not None:
-        plan, fits = fastest_that_fits(found.sound, batch, by)
-    else:
-        plan, fits = first_that_fits(found.sound, by)
-    tell_layout(draft, plan, found.open, fits=fits)
-    return replace(plan, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
+    plan, fits = _taken(found, by)
+    if not fits and (more := found.further()) is not None:
+        found, (plan, fits) = more, _taken(more, by)
+    tell_layout(found.draft, plan, found.open, fits=fits)
+    return replace(plan, assumptions=tuple(found.draft.assumptions), warnings=remarks(plan))
+
+
+def _taken(found: OpenTraining, by: LayoutEvaluator) -> tuple[TrainingPlan, bool]:
+    """The plan that is taken of those that are open, and whether it fits."""
+    batch = found.compared
+    if found.decided:
+        return found.sound[0], True
+    if batch is not None:
+        return fastest_that_fits(found.sound, batch, by)
+    return first_that_fits(found.sound, by, surely=found.open.default is None)
 
 
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:

@@ -270,6 +270,55 @@ class TestPlannedBuffers:
         assert memory.activations_bytes == pytest.approx(whole.activations_bytes / 32, rel=0.02)  # of 32 layers
 
 
+class TestRecomputationWhereTheDefaultDoesNotFit:
+    WORDS = {
+        "workload": "pretrain", "lora_targets": None, "lora_rank": None, "stack": "megatron-bridge",
+        "hardware": "h100-sxm-80gb", "devices": 8, "tp": 2, "pp": 1, "seq_len": 8192, "global_batch": 64,
+        "recompute": None,
+    }  # fmt: skip
+
+    def test_the_default_where_it_fits(self) -> None:
+        assert plan(**self.WORDS, micro_batch=1).layout.recompute == "none"
+
+    def test_the_fewest_eighths_of_the_layers_where_it_does_not(self) -> None:
+        taken = plan(**self.WORDS, micro_batch=4)
+        layers = taken.layout.recompute_layers
+        assert taken.layout.recompute == "full"
+        assert layers is not None
+        assert layers % 4 == 0  # of 32
+        less = plan(**self.WORDS | {"recompute": "full", "recompute_layers": layers - 4}, micro_batch=4)
+        room = taken.usable_bytes
+        assert training_memory(taken).peak_bytes <= room < training_memory(less).peak_bytes
+        assert "recompute full: none, the stack's default, does not fit; the least that does" in taken.assumptions
+        assert f"recompute_layers {layers}: of each virtual stage, the others keep theirs" in taken.assumptions
+
+    def test_all_of_them_where_some_do_not_suffice(self) -> None:
+        taken = plan(**self.WORDS, micro_batch=16)
+        assert (taken.layout.recompute, taken.layout.recompute_layers) == ("full", None)
+        assert any(one.endswith("does not fit; the most there is") for one in taken.assumptions)
+
+    def test_what_was_said_stands(self) -> None:
+        assert plan(**self.WORDS | {"recompute": "none"}, micro_batch=4).layout.recompute == "none"
+
+    def test_an_open_layout_comes_to_it_where_nothing_else_fits(self) -> None:
+        words = {"recompute": None, "hardware": "rtx-4090", "devices": 1, "micro_batch": None}
+        assert plan(**words, seq_len=512).layout.recompute == "none"
+        taken = plan(**words, seq_len=2048)
+        assert taken.layout.recompute == "full"
+        assert training_memory(taken).peak_bytes <= taken.usable_bytes
+
+    @pytest.mark.parametrize(("zero", "same"), [(3, True), (0, False)])
+    def test_litgpt_computes_again_where_it_shards(self, zero: int, same: bool) -> None:
+        none, full = (
+            plan(stack="litgpt", devices=2, zero=zero, recompute=again, quantized_base=None)
+            for again in ("none", "full")
+        )
+        kept, again = (training_memory(one).activations_bytes for one in (none, full))
+        assert (kept == again) is same
+        assert (training_time(none).step_seconds == training_time(full).step_seconds) is same
+        assert any("always does where it shards" in one for one in none.assumptions) is same
+
+
 class TestLeadingDenseLayers:
     """DeepSeek V3: 3 dense layers before 58 of experts; with 4 stages of 16 layers at most the later ones hold none."""
 
