@@ -14,13 +14,14 @@ from llmplan.search.sweep import Axis, SweepRow
 from llmplan.software.band import Interval
 
 _ENDS = ("value", "low", "high")
-_INTERVALS = tuple(field.name for field in fields(PlanSummary) if "Interval" in str(field.type))
+INTERVALS = tuple(field.name for field in fields(PlanSummary) if "Interval" in str(field.type))
+"""Figures with a band."""
 _PLAIN = tuple(
     field.name
     for field in fields(PlanSummary)
-    if field.name not in (*_INTERVALS, "schema", "llmplan_version", "limits", "missed")
+    if field.name not in (*INTERVALS, "schema", "llmplan_version", "limits", "missed")
 )
-FIGURES = (*_PLAIN, *(f"{name}.{end}" for name in _INTERVALS for end in _ENDS))
+FIGURES = (*_PLAIN, *(f"{name}.{end}" for name in INTERVALS for end in _ENDS))
 """Columns of a summary, by the keys of its JSON joined by dots."""
 
 
@@ -32,14 +33,15 @@ def csv_head(axes: Sequence[Axis]) -> str:
 
 def csv_line(row: SweepRow) -> str:
     """One combination, numbers in SI base units."""
-    found = {} if row.summary is None else _figures(row.summary)
+    found = {} if row.summary is None else figures(row.summary)
     rest = (found.get(name) for name in FIGURES if name not in row.vary)
     return _line([*row.vary.values(), *rest, "; ".join(row.errors or ())])
 
 
-def _figures(summary: PlanSummary) -> dict[str, Any]:
+def figures(summary: PlanSummary) -> dict[str, Any]:
+    """The columns of a summary."""
     found: dict[str, Any] = {name: _text(getattr(summary, name)) for name in _PLAIN}
-    for name in _INTERVALS:
+    for name in INTERVALS:
         band = getattr(summary, name)
         if band is not None:
             found |= {f"{name}.{end}": getattr(band, end) for end in _ENDS}

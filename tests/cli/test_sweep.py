@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -79,3 +80,42 @@ def test_a_word_varies_once_and_a_sweep_is_of_one_plan(llmplan: Llmplan, here: P
     assert "given twice" in llmplan(*ONE, "--vary", "tp=1", "--vary", "tp=2").err
     (here / "plans.yaml").write_text("- {model: small.yaml, hardware: test-gpu}\n" * 2)
     assert "sweep takes one" in llmplan("sweep", "--plan", "plans.yaml", "--vary", "tp=1").err
+
+
+@pytest.mark.parametrize(
+    ("pair", "varied"),
+    [
+        ("devices,step_seconds", ("devices=2,4,8",)), ("seq_len,step-seconds", ("seq_len=512,1k", "tp=1,2")),
+        ("tokens_per_second,peak_bytes", ("devices=2..8", "seq_len=512,1k")),
+        ("recompute,mfu", ("recompute=none,full",)),
+    ],
+)  # fmt: skip
+def test_a_picture_is_drawn_of_a_pair_and_is_the_same_each_time(
+    llmplan: Llmplan, pair: str, varied: tuple[str, ...]
+) -> None:
+    pytest.importorskip("matplotlib")
+    vary = [word for text in varied for word in ("--vary", text)]
+    first, again = (llmplan(*ONE, *vary, "--format", "svg", "--pair", pair) for _ in range(2))
+    assert first.code == 0, first.err
+    assert first.out == again.out
+    root = ElementTree.fromstring(first.out)
+    texts = {text for text in root.itertext() if text.strip()}
+    assert {name.replace("-", "_") for name in pair.split(",")} <= texts
+    if len(varied) == 2 and pair.startswith("seq_len"):
+        assert {"tp 1", "tp 2"} <= texts
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--format", "svg"), "--pair and --format svg go together"), (("--pair", "tp,mfu"), "go together"),
+        (("--format", "svg", "--pair", "tp"), "is not two columns"),
+        (("--format", "svg", "--pair", "devices,step_second"), "Did you mean step_seconds"),
+        (("--format", "svg", "--pair", "devices,tpot_seconds"), "nothing to draw"),
+    ],
+)  # fmt: skip
+def test_a_pair_that_cannot_be_drawn_says_why(llmplan: Llmplan, words: tuple[str, ...], why: str) -> None:
+    run = llmplan(*ONE, "--vary", "devices=2,4", *words)
+    assert run.code == 2
+    assert why.lower() in run.err.lower()
+    assert run.out == ""
