@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from llmplan.answer.bottleneck import CAPACITY
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, RESOURCES, saved, shares
+from llmplan.formulas.numeric import real
 from llmplan.formulas.traced import Tape
 from llmplan.records import dataclass
 from llmplan.serving.estimate import estimate_serving
@@ -25,6 +26,7 @@ from llmplan.serving.loads import (
     read_together,
     respond,
 )
+from llmplan.serving.pools import Pools, pools_of, read_seconds, split, split_capacity
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.codes import warning
 from llmplan.setup.plan import PlanWarning
@@ -33,6 +35,8 @@ from llmplan.vocabulary import Amount
 if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
     from llmplan.serving.plan import ServingPlan
+
+_FULL = 0.97  # of what the devices that read prompts can, from which on they set the rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +71,35 @@ class ServingBottleneck:
 def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
     """What holds a deployment back."""
     plan = answer.plan
-    at = replica(named_machine(plan))
+    named = named_machine(plan)
+    at = replica(named)
+    pools = pools_of(named, at)
+    reads = at if pools is None else pools.prefill
     work, policy, here = plan.workload, plan.engine.policy, answer.together
     prompt = prefill_tokens(work, policy, read_together(work, here))
-    decode, prefill = (shares(one.total, plan) for one in (decode_step(at, work, here), prefill_step(at, work, prompt)))
-    elasticity = _elasticities(answer, at)
+    decode, prefill = (
+        shares(one.total, plan) for one in (decode_step(at, work, here), prefill_step(reads, work, prompt))
+    )
+    elasticity = _elasticities(answer, at, pools)
     quiet = plan if answer.percentiles is None else _by_formula(plan)
     now = answer if quiet is plan else estimate_serving(quiet)
     elasticity[CAPACITY] = _roomier(now, estimate_serving(_more_memory(quiet, MORE)))
-    own = _request(answer, decode, prefill)
+    readers = _readers(answer, pools)
+    own = prefill if readers else _request(answer, decode, prefill)
     resource = CAPACITY if answer.queued > 0 and _memory_bound(answer) else max(own, key=lambda name: own[name])
-    return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, own))
+    return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, own, readers))
 
 
-def _elasticities(answer: ServingEstimate, at: Replica) -> dict[str, ServingElasticity]:
+def _elasticities(answer: ServingEstimate, at: Replica, pools: Pools | None) -> dict[str, ServingElasticity]:
     """What 10 % more of each resource brings, from the derivatives of what the load does."""
     plan, copies = answer.plan, float(answer.plan.layout.dp)
     places, work, policy = max(float(answer.memory.resident), 1.0), plan.workload, plan.engine.policy
-    load = respond(at, work, policy, copies, places)
+    if pools is None:
+        load, most = respond(at, work, policy, copies, places), capacity(at, work, policy, places)
+    else:
+        load, most = split(pools, work, policy, places), split_capacity(pools, work, policy, places)
     times = [load.ttft, load.tpot]
-    rates = [load.requests_per_second, capacity(at, work, policy, places)]
+    rates = [load.requests_per_second, most]
     lost = [-rate for rate in rates]
     tape = Tape(*times, *lost)
     felt_times = [{name: value / float(time) for name, value in shares(time, plan, tape=tape).items()}
@@ -137,13 +150,25 @@ def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
     )
 
 
-def _advice(answer: ServingEstimate, resource: str, own: dict[str, float]) -> PlanWarning:
+def _advice(answer: ServingEstimate, resource: str, own: dict[str, float], readers: str) -> PlanWarning:
     code, remedy = _REMEDIES[resource]
     if resource == CAPACITY:
         share = float(answer.memory.peak_bytes) / answer.usable_bytes
     else:
         share = own[resource] / sum(own.values())
-    return warning(code, share=f"{share:.0%}", whole="a request's device time", remedy=remedy(answer))
+    whole = "the time that prompts take" if readers else "a request's device time"
+    return warning(code, share=f"{share:.0%}", whole=whole, remedy=readers or remedy(answer))
+
+
+def _readers(answer: ServingEstimate, pools: Pools | None) -> str:
+    """What to do where the devices that read prompts set the rate of those that write; "" where they do not."""
+    plan = answer.plan
+    if pools is None or plan.prefill is None:
+        return ""
+    most = pools.prefill_copies / real(read_seconds(pools, plan.workload, plan.engine.policy))
+    if answer.requests_per_second.value < _FULL * float(most):
+        return ""
+    return f"the {plan.prefill.devices} devices that read prompts set the rate: more of them (prefill_devices)"
 
 
 def _about_memory_bandwidth(answer: ServingEstimate) -> str:

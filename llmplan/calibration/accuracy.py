@@ -11,8 +11,8 @@ from pathlib import Path
 
 from llmplan.answer.rows import Row, read_rows
 from llmplan.answer.validate import Result, Score, score, validate
-from llmplan.calibration.runs import FILES, PEAK, RATE
-from llmplan.calibration.scoring import ranking
+from llmplan.calibration.runs import FILES, OUTPUT, PEAK, RATE
+from llmplan.calibration.scoring import choosing, ranking
 from llmplan.calibration.study import LEFT_OUT
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.inheritance import numbers
@@ -68,6 +68,7 @@ def pages() -> dict[str, str]:
     for quantity in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second", "request_seconds"):
         unseen, fitted = ([one for one in some if not _given(one, quantity)] for some in served)
         serving.append(_quantity(quantity, unseen, fitted, _keys("stack", "hardware", "load", "kind")))
+    serving.append(_choices(*served))
     serving += [f"# Two pools\n\n{_POOLS}"]
     for quantity in ("tpot_seconds", "ttft_seconds", "output_tokens_per_second"):
         serving.append(_quantity(quantity, *pools, _keys("framework", "speculation")))
@@ -184,6 +185,26 @@ def _rankings(unseen: Sequence[Result], fitted: Sequence[Result]) -> str:
         regrets = ["", ""] if choice else [f"{out.regret:.1%}", f"{known.regret:.1%}"]
         cells = [f"{out.right:.0%}", f"{out.job_mean:.0%}", regrets[0], f"{known.job_mean:.0%}", regrets[1]]
         lines.append(_line([choice.replace("_", " ") or "anything", str(out.pairs), str(out.jobs), *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def _choices(unseen: Sequence[Result], fitted: Sequence[Result]) -> str:
+    """How often the faster of two engines, and of two devices, is predicted to be."""
+    lines = [
+        "## Choosing an engine, or a device\n",
+        "Of two engines on one device, or of two devices under one engine, that were measured on one job (model, "
+        "precision of weights, devices, load, lengths) and differ by more than 5 %, how often is the faster one "
+        "predicted to be?\n",
+        _line(["of two", "by", "pairs", "jobs", "left out: right", "over jobs", "fitted: right", "over jobs"]),
+        _rule(8),
+    ]  # fmt: skip
+    for word, name in (("stack", "engines"), ("hardware", "devices")):
+        for quantity in ("tpot_seconds", "ttft_seconds", OUTPUT):
+            out, known = (choosing(some, word, quantity) for some in (unseen, fitted))
+            if out is not None and known is not None:
+                shares = (out.right, out.job_mean, known.right, known.job_mean)
+                cells = [str(out.pairs), str(out.jobs), *(f"{share:.0%}" for share in shares)]
+                lines.append(_line([name, _TITLES[quantity].lower(), *cells]))
     return "\n".join(lines) + "\n"
 
 

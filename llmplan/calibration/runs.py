@@ -16,8 +16,9 @@ from llmplan.answer.validate import GIB, MEMORY_BANDS
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.records import dataclass
+from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.iteration import replica
-from llmplan.serving.loads import busy_replicas, respond
+from llmplan.serving.loads import BUSIEST, busy_replicas, respond
 from llmplan.serving.memory import serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split
@@ -60,6 +61,8 @@ class Run:
     layout: tuple[str, ...]
     resident: float = 0.0
     """Sequences that have room in a replica [1]."""
+    steep: bool = False
+    """Whether its requests come so fast that times hang on the last percents of a capacity, and are not fitted."""
 
     @property
     def id(self) -> str:
@@ -78,8 +81,8 @@ class Run:
 
     @property
     def moving(self) -> tuple[str, ...]:
-        """Measured quantities that coefficients move."""
-        return tuple(name for name in self.measured if name not in STILL)
+        """Measured quantities that coefficients are fitted on."""
+        return () if self.steep else tuple(name for name in self.measured if name not in STILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,9 @@ def run_of(row: Row, catalog: Catalog, stack: str) -> Run | Dropped:
     job = (row.publication, *words[1:]) if STEP in measured else None
     run = Run(row, plan, (plan.stack.id, version), measured, job, tuple(layout), resident)
     said = {**predict(run, plan.coefficients), **still(run)}
+    if isinstance(plan, ServingPlan) and plan.workload.request_rate is not None:
+        most = float(estimate_serving(plan).capacity)
+        run = replace(run, steep=plan.workload.request_rate > BUSIEST * most)
     kept = {name: value for name, value in measured.items() if 0.0 < float(said[name]) < math.inf}
     return replace(run, measured=kept) if kept else Dropped(row, "nothing is predicted: it does not fit")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, maximum, minimum
+from llmplan.formulas.numeric import ceil, maximum, minimum, sqrt
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -33,6 +33,52 @@ def single_server_wait(rate: Num, service: Num) -> Num:
     """
     rho = minimum(rate * service, 0.98)
     return rho * service / (2.0 * (1.0 - rho))
+
+
+def gathered(arrivals: Num) -> Num:
+    """Requests that are read in one step, of the steps that read any [1]: a / 2 + sqrt(1 + (a / 2)^2).
+
+    Close to a / (1 - exp(-a)), the mean of Poisson's law where it is not 0 (within 5 %).
+    arrivals: a, requests that come in the time of a step [1].
+
+    >>> gathered(0.0), round(gathered(1.0), 2), round(gathered(10.0), 1)  # by the law 1, 1.58 and 10.0
+    (1.0, 1.62, 10.1)
+    """
+    half = arrivals / 2.0
+    return half + sqrt(1.0 + half * half)
+
+
+def step_found(busy: Num, decode: Num, prompt: Num, *, mixed: bool) -> Num:
+    """Mean length of the step that a new request finds running [s].
+
+    mixed: d / (1 - b) + p b / (1 - b^2); apart: d / (1 + b) + p b / (1 - b^2)
+
+    A step reads all prompts that came during the step before it: S' = d + p n with n of Poisson's law and mean
+    S b / p, so that E[S] = d / (1 - b); a step is found in proportion to its length, E[S^2] / E[S]. Where steps that
+    read do not write (mixed: false), they follow each other until none waits: S' = p n, else d.
+    busy: b, rate of requests x p, the share of the time that prompts take [1]; decode: d, what a step takes without
+    prompts [s]; prompt: p, what one adds to it [s].
+    Ignored: a limit on the tokens of a step; b is cut at 0.98, beyond which the steps grow without end.
+
+    >>> step_found(0.5, 0.04, 0.05, mixed=True), step_found(0.5, 0.06, 0.05, mixed=False)
+    (0.11333333333333333, 0.07333333333333333)
+    """
+    b = minimum(busy, 0.98)
+    own = decode / (1.0 - b) if mixed else decode / (1.0 + b)
+    return own + prompt * b / (1.0 - b * b)
+
+
+def shared_step_wait(found: Num, busy: Num) -> Num:
+    """Mean wait of a request for prompts that are read in the steps up to its first token, its own aside [s].
+
+    found (1/2 + busy): what is left of the step that it finds, and in the next one the prompts that came during the
+    same step as it did. found: mean length of that step (`step_found`) [s]; busy: share of the time that prompts
+    take [1].
+
+    >>> shared_step_wait(0.1, 0.0), shared_step_wait(0.1, 0.5)
+    (0.05, 0.1)
+    """
+    return found * (0.5 + minimum(busy, 0.98))
 
 
 def many_server_wait(seconds: Num, servers: Num, load: Num) -> Num:

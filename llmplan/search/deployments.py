@@ -169,7 +169,7 @@ class Deployments:
         """Requests of each, one by one."""
         copies, rate = self._copies, self.plan.workload.request_rate or 0.0
         most, here = self.capacity / copies, self.answer.sequences
-        arriving = Arriving.at(rate / copies, most, self._places, copies, here)
+        arriving = Arriving.at(rate / copies, most, self._places, here)
         column = replica(self.plan.with_layout(_layouts(self.rows[:, None, None, :])))
         return simulate(self._at, self._work, self.plan.engine.policy, arriving, column)
 

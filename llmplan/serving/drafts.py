@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.load_model import find_model
 from llmplan.formulas.numeric import real
+from llmplan.formulas.speculation import accepted_tokens
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.setup.checks import tensor_problems
 from llmplan.setup.layout import Layout
+from llmplan.software.band import Interval
 from llmplan.software.drafts import DraftTable
 from llmplan.work.states import local_parameters
 
@@ -57,6 +60,27 @@ def draft_words(
     name = said.draft_model
     found = draft.read("draft_model", lambda: find_model(name, catalog, download=bool(said.download)))
     return work, None if found is None else found.model
+
+
+def spread_of(plan: ServingPlan, catalog: Catalog) -> float:
+    """How far the acceptance may be off, where it was not said [1]."""
+    if plan.workload.speculation == "none" or plan.options.acceptance is not None:
+        return 0.0
+    return catalog.table("drafts", DraftTable).spread
+
+
+def widened(found: Interval, plan: ServingPlan, drafted: float) -> Interval:
+    """A time per token with what its acceptance may be off, both apart from each other: ends far on a logarithmic
+    scale by the root of the sum of squares; drafted: tokens of a step [1]."""
+    spread = plan.acceptance_spread
+    if spread == 0.0:
+        return found
+    right = plan.workload.acceptance or plan.engine.policy.acceptance
+    written = real(accepted_tokens(drafted, right))
+    more, fewer = (real(accepted_tokens(drafted, min(max(right + by, 0.0), 0.99))) for by in (spread, -spread))
+    low = math.hypot(math.log(found.value / found.low), math.log(more / written))
+    high = math.hypot(math.log(found.high / found.value), math.log(written / fewer))
+    return replace(found, low=found.value * math.exp(-low), high=found.value * math.exp(high))
 
 
 def draft_problems(plan: ServingPlan) -> list[str]:

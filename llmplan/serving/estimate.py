@@ -10,7 +10,9 @@ from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import utilisation
 from llmplan.records import dataclass
+from llmplan.serving.bounds import Bounds, above, below, bounds, flight_over
 from llmplan.serving.copies import copies_needed
+from llmplan.serving.drafts import widened
 from llmplan.serving.encoders import encoders_seconds
 from llmplan.serving.iteration import Step, replica
 from llmplan.serving.loads import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from llmplan.serving.iteration import Replica
     from llmplan.setup.plan import PlanWarning
 
+_NOTHING = 1e-12  # s
 _RATE_ERROR = 0.01  # of a given request rate, and of lengths that are means
 
 
@@ -151,22 +154,30 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     if pools is None and stable and each is not None and wants_percentiles(work):
         from llmplan.serving.percentiles import one_by_one
 
-        answer, shares = one_by_one(at, work, policy, answer, each, most, places, real(copies))
+        answer, shares = one_by_one(at, work, policy, answer, each, most, places)
     judged = {name: real(value) for name, value in figures(answer, work, shares).items()}
     limits = tuple(missed(work, judged, stable=stable))
+    least = bounds(plan, at)
     rate = plan.interval("output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
+    if plan.acceptance_spread:
+        rate = _inverse(widened(_inverse(rate), plan, at.drafted))
     if work.request_rate is not None:
         rate = _delivered(plan, work.request_rate * work.output_tokens, most * copies * work.output_tokens)
+    tpot = widened(plan.interval("tpot_seconds", real(answer.tpot)), plan, at.drafted)
+    rate, request = below(rate, least.output), plan.interval("request_seconds", real(answer.request))
+    if work.batch is not None and work.load in ("closed", "static"):  # what is in flight is known: the bands are one
+        written = work.batch * work.output_tokens
+        rate = below(rate, written / max(least.request(work.output_tokens), _NOTHING))
+        request = flight_over(rate, written, request.value)
     needed_copies = copies_needed(at, work, policy, places, most, copies if stable and not limits else None)
     found = ServingEstimate(
         plan=plan, version=plan.engine.version, memory=memory, needed=needed, usable_bytes=room,
         capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
-        ttft=plan.interval("ttft_seconds", real(answer.ttft)),
-        burst_ttft=plan.interval("ttft_seconds", real(answer.burst_ttft)),
-        p95_ttft=plan.interval("ttft_seconds", shares["ttft_p95"] if shares else real(answer.p95_ttft)),
+        ttft=_first(plan, least, real(answer.ttft)), burst_ttft=_first(plan, least, real(answer.burst_ttft)),
+        p95_ttft=_first(plan, least, shares["ttft_p95"] if shares else real(answer.p95_ttft)),
         percentiles=shares,
-        tpot=plan.interval("tpot_seconds", real(answer.tpot)) if writes else None,
-        request=plan.interval("request_seconds", real(answer.request)),
+        tpot=above(tpot, least.tpot) if writes else None,
+        request=above(request, least.request(work.output_tokens)),
         output_tokens_per_second=rate if writes else None,
         requests_per_second=rate * (1.0 / work.output_tokens),
         kv_tokens=plan.interval("kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
@@ -182,7 +193,17 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
 
 def _encoder(at: Replica) -> float:
     """Time to encode the images and the sound of one request, 0 without any [s]."""
-    return real(encoders_seconds(at.encoders, 1.0, at.numbers.operation_host_seconds))
+    return real(encoders_seconds(at.encoders, 1.0, at.launch))
+
+
+def _inverse(rate: Interval) -> Interval:
+    """Of a rate its time, and back."""
+    return Interval(1.0 / rate.value, 1.0 / rate.high, 1.0 / rate.low)
+
+
+def _first(plan: ServingPlan, least: Bounds, seconds: float) -> Interval:
+    """A time to first token with its band."""
+    return above(plan.interval("ttft_seconds", seconds), least.ttft)
 
 
 def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:

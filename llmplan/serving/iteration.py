@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from llmplan.serving.plan import ServingPlan, ServingWorkload
     from llmplan.software.engine import ServingPolicy
 
+COMPILED_LAUNCH = 3.8e-6
+"""Time of a kernel of 2.9 us with its launch, launched one after another by a compiled program [s] (NVIDIA, Getting
+Started with CUDA Graphs, 2019); Python takes ten times that (`operation_host_seconds`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -42,7 +46,8 @@ class Replica:
     checked in one step; written: tokens that a step adds to a sequence on average, 1 without drafts [1]; prefix: tokens
     of a prompt that are cached before it is read [1]; drafts: what does, by its name; drafter: the model that does, if
     one; adapters: that are resident; encoders: of the images and the sound of a prompt; seen: tokens of its images that
-    cross-attention sees [1]; overlapped: whether the host works on the next iteration while the device runs this one.
+    cross-attention sees [1]; overlapped: whether the host works on the next iteration while the device runs this one;
+    captured: whether decoding is launched as a graph; launch: time of the host for an operation that is not [s].
     """
 
     model: Model
@@ -60,6 +65,8 @@ class Replica:
     encoders: tuple[Encoder, ...] = ()
     seen: float = 0.0
     overlapped: bool = False
+    captured: bool = True
+    launch: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,8 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,
         drafter, served_adapters(plan.model, work), encoders_of(plan, numbers), real(plan.seen_tokens),
-        policy.overlapped_host,
+        policy.overlapped_host, policy.captured,
+        COMPILED_LAUNCH if policy.compiled else numbers.operation_host_seconds,
     )  # fmt: skip
 
 
@@ -166,7 +174,8 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         some = where(flow.rows > 0, count, 0.0)
         tensor = tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links)
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
-        launches = launches + where(flow.tokens > 0, count * operations(layer), 0.0)
+        # graphs of decoding are launched as one; prompts, and all without graphs, operation by operation
+        launches = launches + where((flow.tokens if at.captured else flow.rows) > 0, count * operations(layer), 0.0)
     head = _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
     size = WIDE_BYTES * (decoding * (1.0 + at.drafted) + prompt) * at.model.hidden
     times = where(decoding > 0, at.drafted, 0.0)
@@ -180,17 +189,17 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     transfer = where(pp > 1, pp * send(at.links, size, near=True), 0.0)
     factor = numbers.communication_factor
     device = work.total + head + factor * (tensor + expert)
-    # decoding is captured in graphs; prompts are launched one by one, and the longer of device and host counts
-    eager = host_bound_seconds(device, launches * numbers.operation_host_seconds) - device
+    # of what is launched one by one, the longer of device and host counts
+    eager = host_bound_seconds(device, launches * at.launch) - device
     layers = _passed(at.model, decoding, prompt)
-    gaps = numbers.decode_layer_seconds * layers + where(prompt > 0, eager, 0.0)
+    gaps = numbers.decode_layer_seconds * layers + where(launches > 0, eager, 0.0)
     host = numbers.iteration_seconds + numbers.sequence_seconds * decoding * pp
     if at.overlapped:  # the longer of the two counts
         host = host_bound_seconds(device + gaps, host) - device - gaps
     host = host + gaps
     images: Num = 0.0
     if at.encoders:  # they stand before the first stage
-        images = encoders_seconds(at.encoders, requests, numbers.operation_host_seconds)
+        images = encoders_seconds(at.encoders, requests, at.launch)
     own = Step(
         work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host, images
     )

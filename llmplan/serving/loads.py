@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.kv_cache import waves
-from llmplan.formulas.numeric import crossing, maximum, minimum, real, where
-from llmplan.formulas.queueing import many_server_wait, percentile_95, single_server_wait
+from llmplan.formulas.numeric import crossing, maximum, minimum, real, sqrt, where
+from llmplan.formulas.queueing import (
+    gathered,
+    many_server_wait,
+    percentile_95,
+    shared_step_wait,
+    single_server_wait,
+    step_found,
+)
 from llmplan.records import dataclass
 from llmplan.serving.iteration import Replica, Step, iteration
 
@@ -105,7 +112,9 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     prefill of a request that is alone.
     """
     decode = decode_step(at, work, sequences).total
-    arriving = maximum(1.0, sequences * at.written / maximum(work.output_tokens, 1.0))
+    arriving = sequences  # requests of one length stay in step
+    if work.length_spread != "constant" or policy.mixed_steps:
+        arriving = gathered(sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
     once, shared = prefill_step(at, work, prompt).total, 0.0 * decode
     if policy.mixed_steps and work.output_tokens > 1.0:
@@ -151,15 +160,15 @@ def _wave(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: 
 
 
 def closed_loop(
-    at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, copies: Num = 1.0, *,
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num, *,
     full: bool = False,
 ) -> Response:  # fmt: skip
     """`batch` requests are kept in flight, wherever they are: before the engine, waiting for a place, or resident.
 
     While a request is resident every other one is read once. Requests that end one by one are replaced one by one: a
-    prefill falls between the tokens of the others, but for those that a new request waits for (a queue of one server,
-    whose service does not vary). Requests of one length in an engine that reads prompts before it writes stay in step:
-    all are read before any is written, and half of that follows a first token.
+    prefill falls between the tokens of the others, but for those that a new request waits for: what is left of the step
+    that it finds, and prompts that are read in its own. Requests of one length in an engine that reads prompts before
+    it writes stay in step: all are read before any is written, and half of that follows a first token.
     request = ttft + (output_tokens - 1) tpot, and batch = requests_per_second x request (Little's law).
     full: every place is taken, whatever is outside.
     """
@@ -169,17 +178,21 @@ def closed_loop(
     cycle = now.resident(steps, here)
     others = cycle - now.own - steps * now.decode
     residual: Num = 0.0
-    queue: Num = others / 2.0
+    first: Num = now.own + others / 2.0
     if work.length_spread != "constant" or policy.mixed_steps:
-        busy = others / cycle
-        queue = minimum(busy / (2.0 * (1.0 - busy)) * now.prefill, others / 2.0)
+        first, alone = now.own, now.own - (now.together - 1.0) * now.prefill
         if not full:  # a new one finds a step half done, unless it waits in the engine
-            residual = where(here > 1, where(batch <= resident, now.decode / 2.0, 0.0), 0.0)
+            steady = where(here > 1, where(batch <= resident, 1.0, 0.0), 0.0)
+            residual = steady * now.decode / 2.0
+            busy = others / cycle
+            found = step_found(busy, now.decode, now.prefill, mixed=policy.mixed_steps)
+            shared = minimum(shared_step_wait(found, busy) + alone, residual + now.own + others / 2.0)
+            first = where(steady > 0, shared, first)
     cycle = cycle + residual
-    request = maximum(outside_seconds(at, here * copies) + cycle, batch / here * cycle)
+    request = maximum(outside_seconds(at, work, policy) + cycle, batch / here * cycle)
     before = request - cycle  # outside the engine, and waiting for a place
     # what writes nothing answers when its batch is done
-    ttft = where(more > 0, before + residual + queue + now.own, request)
+    ttft = where(more > 0, before + first, request)
     burst = where(more > 0, before + now.own + others / 2.0, request)
     rate = here / cycle if full else batch / request
     return Response(
@@ -195,9 +208,7 @@ def capacity(at: Replica, work: ServingWorkload, policy: ServingPolicy, resident
     return closed_loop(at, work, policy, resident, resident, full=True).requests_per_second
 
 
-def open_arrivals(
-    at: Replica, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num, copies: Num = 1.0
-) -> Response:
+def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rate: Num, resident: Num) -> Response:
     """Requests arrive at `rate` a second at this replica, independently of each other.
 
     The number in flight is the one at which a replica that is kept full completes just as many (Little's
@@ -213,30 +224,43 @@ def open_arrivals(
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
     tpot = now.decode / at.written / (1.0 - busy)
-    alone = iteration(
-        at, here, work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0), work.computed_tokens
-    )
-    own = alone.total * maximum(1.0, work.computed_tokens / real(policy.max_batch_tokens))
+    own, found, full = _first_step(at, work, policy, here, now, rate)
+    wait = full + many_server_wait(more * tpot + own, resident, here / resident)
+    shared = shared_step_wait(found, busy)
     # where nothing is written, all that waits is read in the next batch: no queue of single prefills
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
-    queue = where(more > 0, single_server_wait(rate, now.prefill), 0.0)
-    # a step runs when the request comes, unless the replica is idle: half of it is left on average
-    residual = minimum(here, 1.0) * where(more > 0, tpot, own) / 2.0
-    wait = queue + many_server_wait(more * tpot + own, resident, here / resident)
-    ttft = outside_seconds(at, here * copies) + residual + own + wait
+    shared = where(more > 0, shared, minimum(here, 1.0) * own / 2.0)
+    wait = where(more > 0, wait, many_server_wait(own, resident, here / resident))
+    ttft = outside_seconds(at, work, policy) + shared + own + wait
     done = minimum(arriving, most)
     return Response(
-        ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + residual - wait + percentile_95(wait), tpot=tpot,
+        ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + shared - wait + percentile_95(wait), tpot=tpot,
         request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
         sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill,
     )  # fmt: skip
 
 
-def outside_seconds(at: Replica, sequences: Num) -> Num:
-    """Time of a request outside the engines, with so many in flight behind the one front end [s]."""
-    numbers = at.numbers
-    several = where(at.layout.tp * at.layout.pp > 1, numbers.group_seconds, 0.0)
-    return numbers.request_seconds + several + numbers.stream_seconds * sequences
+def _first_step(
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, here: Num, now: _Pace, rate: Num
+) -> tuple[Num, Num, Num]:
+    """Of a request that arrives: steps that read it, the step that it finds, and the wait for room in a step [s]."""
+    running = here / sqrt(1.0 + here * here)  # whether any request is there: 1 - exp(-here) within 0.08
+    found = step_found(rate * now.prefill, running * now.decode, now.prefill, mixed=policy.mixed_steps)
+    if not policy.mixed_steps:
+        return now.prefill, found, 0.0 * here
+    context, prompt = work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0)
+    own = iteration(at, here, context, prompt, work.computed_tokens).total * maximum(1.0, work.computed_tokens / prompt)
+    # a prompt fills so much of a step: what the steps' limit makes it wait beside the time that prompts take
+    share = work.computed_tokens / real(policy.max_batch_tokens)
+    limited = single_server_wait(rate, now.prefill + share * now.decode) - single_server_wait(rate, now.prefill)
+    return own, found, limited
+
+
+def outside_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -> Num:
+    """Time of a request outside the engine, before its prefill: a server, which makes tokens of its prompt [s]."""
+    if not policy.server:
+        return 0.0
+    return at.numbers.request_seconds + at.numbers.prompt_token_seconds * work.input_tokens
 
 
 def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
@@ -257,8 +281,8 @@ def respond(at: Replica, work: ServingWorkload, policy: ServingPolicy, copies: N
     """
     places, busy = maximum(resident, 1.0), busy_replicas(work, copies)
     if work.load == "open" and work.request_rate is not None:
-        return open_arrivals(at, work, policy, work.request_rate / busy, places, busy)
+        return open_arrivals(at, work, policy, work.request_rate / busy, places)
     batch = places if work.load == "saturated" or work.batch is None else work.batch / busy
     if work.load == "static":
         return static_batch(at, work, policy, batch, places)
-    return closed_loop(at, work, policy, batch, places, busy, full=work.load == "saturated")
+    return closed_loop(at, work, policy, batch, places, full=work.load == "saturated")

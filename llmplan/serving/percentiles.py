@@ -29,13 +29,12 @@ def one_by_one(
     rate: float,
     most: float,
     places: float,
-    copies: float,
 ) -> tuple[Response, dict[str, float]]:
     """The answer of one deployment with its percentiles; where requests do not come as Poisson's, with its means.
 
-    rate: at one replica [1/s]; most: that it can [1/s]; places: of one [1]; copies: replicas [1].
+    rate: at one replica [1/s]; most: that it can [1/s]; places: of one [1].
     """
-    arriving = Arriving.at(np.array([rate]), most, places, copies, np.array([answer.sequences]))
+    arriving = Arriving.at(np.array([rate]), most, places, np.array([answer.sequences]))
     sample = simulate(at, work, policy, arriving, column=at)
     shares = {name: value[0].item() for name, value in sample.percentiles().items()}
     if by_formula(work):
@@ -62,7 +61,7 @@ def keep_targets(
 ) -> Any:  # fmt: skip
     """Which of several numbers of copies keep all targets; numbers: of replicas, an array [1]."""
     answer = respond(numbers)
-    arriving = Arriving.at((work.request_rate or 0.0) / numbers, most, places, numbers, answer.sequences)
+    arriving = Arriving.at((work.request_rate or 0.0) / numbers, most, places, answer.sequences)
     sample = simulate(at, work, policy, arriving, column=at)
     kept: Any = [value <= targets(work)[name] for name, value in judged(sample, answer, work).items()]
     return np.all(kept, axis=0)

@@ -124,14 +124,15 @@ class ServingPlan(Setup):
     """Everything that an estimate of a deployment needs.
 
     engine: the version of the stack that serves; prefill: layout of the devices that read prompts, where others than
-    those of `layout` do; draft: the model that drafts, if one does; image, sound: what one image of a prompt,
-    and its sound, is to the model.
+    those of `layout` do; draft: the model that drafts, if one does; acceptance_spread: how far the share of its drafts
+    that are right may be off [1]; image, sound: what one image of a prompt, and its sound, is to the model.
     """
 
     workload: ServingWorkload
     engine: Engine
     prefill: Layout | None = None
     draft: Model | None = None
+    acceptance_spread: float = 0.0
     image: EncoderInput | None = None
     sound: EncoderInput | None = None
 

@@ -67,10 +67,10 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
         here = crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _TRIES)
         wait = single_server_wait(rate * pools.copies / pools.prefill_copies, read_seconds(pools, work, policy))
         done = minimum(offered, most)
-        return _answer(pools, work, here, done, outside_seconds(pools.decode, here * pools.copies) + wait, own + moved)
+        return _answer(pools, work, here, done, outside_seconds(pools.decode, work, policy) + wait, own + moved)
     flight = work.batch / pools.copies if work.batch is not None and work.load != "saturated" else 2.0 * places
 
-    outside = outside_seconds(pools.decode, flight * pools.copies)
+    outside = outside_seconds(pools.decode, work, policy)
 
     def in_flight(n: Num) -> Num:
         return n + _written(pools, work, n) * (outside + own + moved)

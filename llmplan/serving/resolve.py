@@ -22,7 +22,7 @@ from llmplan.serving.defaults import (
     lengths,
     weight_precision,
 )
-from llmplan.serving.drafts import draft_problems, draft_words
+from llmplan.serving.drafts import draft_problems, draft_words, spread_of
 from llmplan.serving.encoders import image_words, sound_words
 from llmplan.serving.lora import adapter_words
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
@@ -88,6 +88,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         coefficients=subject.release.coefficients, workload=work, engine=engine, options=said, image=image,
         sound=sound, draft=drafter,
     )  # fmt: skip
+    plan = replace(plan, acceptance_spread=spread_of(plan, catalog))
     plan = plan.with_layout(_layout(draft, plan, devices))
     for message in draft_problems(plan):
         draft.fault(message, "draft_model", "tp")
@@ -114,7 +115,7 @@ def started(policy: ServingPolicy, said: PlanOptions, device: Device, encoded: i
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
     changed |= {name: value for name, word in POLICY_OPTIONS.items() if (value := getattr(said, word)) is not None}
     if said.enforce_eager:
-        changed["graph_bytes"] = 0.0
+        changed |= {"graph_bytes": 0.0, "captured": False}
     return policy.model_copy(update=changed) if changed else policy
 
 

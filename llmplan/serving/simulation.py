@@ -40,20 +40,19 @@ _ROUNDING = 1e-6  # tokens
 class Arriving:
     """What comes to deployments and how they take it, arrays (deployment,) each.
 
-    rate: requests that one replica gets [1/s]; places: of one [1]; copies: replicas [1]; here: sequences in flight in
+    rate: requests that one replica gets [1/s]; places: of one [1]; here: sequences in flight in
     one, by formula: how many requests it takes to fill it [1].
     """
 
     rate: Any
     places: Any
-    copies: Any
     here: Any
 
     @staticmethod
-    def at(rate: Any, most: Any, places: Any, copies: Any, here: Any) -> Arriving:
+    def at(rate: Any, most: Any, places: Any, here: Any) -> Arriving:
         """No more than `BUSIEST` of what a replica can, which is where formulas stop too; most: that it can [1/s]."""
         limited = np.minimum(rate, BUSIEST * most) * 1.0
-        return Arriving(limited, places + 0.0 * limited, copies + 0.0 * limited, here + 0.0 * limited)
+        return Arriving(limited, places + 0.0 * limited, here + 0.0 * limited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def simulate(at: Replica, work: ServingWorkload, policy: ServingPolicy, arriving
     arrivals = (np.cumsum(gaps, axis=1)[None] / rate[:, None, None]).reshape(-1, gaps.shape[1])
     first, last = _run(times, arrivals, np.repeat(np.floor(places), LANES), np.ceil(decoding_steps(at, work)), policy)
     shape = (len(rate), -1)
-    outside = np.asarray(outside_seconds(at, here * arriving.copies)) + 0.0 * rate
+    outside = np.asarray(outside_seconds(at, work, policy)) + 0.0 * rate
     ttft, whole = ((end - arrivals)[:, filling:].reshape(shape) + outside[:, None] for end in (first, last))
     return Sample(ttft, (whole - ttft) / max(work.output_tokens - 1.0, 1.0), whole)
 

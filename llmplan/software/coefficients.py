@@ -31,13 +31,11 @@ class Coefficients:
     straggler_loss: float
     step_seconds: float
     decode_layer_seconds: float
-    prefill_layer_seconds: float
     iteration_seconds: float
     sequence_seconds: float
     communication_factor: float
     request_seconds: float
-    group_seconds: float
-    stream_seconds: float
+    prompt_token_seconds: float
 
     @classmethod
     def of(cls, fitted: Mapping[str, float]) -> Coefficients:
@@ -47,8 +45,8 @@ class Coefficients:
 
 NAMES = tuple(field.name for field in fields(Coefficients))
 HOST_TIMES = (
-    "operation_host_seconds", "micro_batch_seconds", "step_seconds", "decode_layer_seconds", "prefill_layer_seconds",
-    "iteration_seconds", "sequence_seconds", "request_seconds", "group_seconds", "stream_seconds",
+    "operation_host_seconds", "micro_batch_seconds", "step_seconds", "decode_layer_seconds",
+    "iteration_seconds", "sequence_seconds", "request_seconds", "prompt_token_seconds",
 )  # fmt: skip
 """Times that the host takes: a faster one shortens them."""
 NEUTRAL = Coefficients(**{name: 0.0 if name in HOST_TIMES or name == "straggler_loss" else 1.0 for name in NAMES})

@@ -64,6 +64,10 @@ class ServingPolicy(Spec):
     """What the default is made from instead."""
     graph_bytes: Bytes = 0.0
     """Captured graphs and their pools."""
+    captured: bool = True
+    """Whether steps that only decode run as captured graphs; without, the host launches their operations one by one."""
+    compiled: bool = False
+    """Whether a compiled program launches what is not captured (an engine of TensorRT, C++), not Python."""
     graphs_in_fraction: bool = True
     """Whether they are taken off what the fraction gives, or live in what it leaves."""
     library_bytes: Bytes | None = None
@@ -121,6 +125,8 @@ class ServingPolicy(Spec):
     shared_groups: tuple[Annotated[float, Field(ge=1)], ...] = ()
     """With `each`: numbers of query heads to a cached one for which there are kernels that read once, counted on one
     device after tensor parallelism."""
+    server: bool = True
+    """Whether requests come as text through a server, not from a harness in the engine's process, as MLPerf's does."""
     mixed_steps: bool = True
     """Whether prefill shares a step with decoding (chunked prefill, in-flight batching)."""
     overlapped_host: bool = False

@@ -32,6 +32,7 @@ PLANS: dict[str, dict[str, Any]] = {
         "input_tokens": 4096,
         "output_tokens": 512,
     },
+    "two pools": {**SERVE, "model": "llama-3.1-70b", "tp": 4, "prefill_devices": 4, "prefill_tp": 4, "batch": 64},
     "prefill alone": {**SERVE, "model": "llama-3.1-8b", "batch": 8, "input_tokens": 8000, "output_tokens": 1},
 }
 
@@ -70,7 +71,8 @@ def test_elasticities_are_near_estimates_of_changed_plans(answer: ServingEstimat
 
 def test_a_resource_without_a_share_brings_nothing(answer: ServingEstimate) -> None:
     found = serving_bottleneck(answer)
-    for name in set(RESOURCES) - set(found.decode_seconds) - set(found.prefill_seconds):
+    way = {"scale_out_network"} if answer.plan.prefill is not None else set()  # of the cache, beside the steps
+    for name in set(RESOURCES) - set(found.decode_seconds) - set(found.prefill_seconds) - way:
         one = found.elasticity[name]
         assert one.capacity == pytest.approx(1, rel=1e-4)
         assert one.ttft == pytest.approx(1, rel=1e-4)
@@ -94,3 +96,12 @@ def test_advice_has_a_code_with_a_paragraph(answer: ServingEstimate) -> None:
     advice = serving_bottleneck(answer).advice
     assert CODES[advice.code].title.startswith("Held back by")
     assert "{" not in advice.message
+
+
+def test_devices_that_read_too_slowly_are_told() -> None:
+    words = {**SERVE, "model": "llama-3.1-70b", "devices": 12, "tp": 4, "prefill_devices": 4, "prefill_tp": 4,
+             "batch": 512, "input_tokens": 8000, "output_tokens": 100}  # fmt: skip
+    advice = serving_bottleneck(estimate_serving(plan_from(words))).advice
+    assert "the 4 devices that read prompts set the rate: more of them (prefill_devices)" in advice.message
+    more = serving_bottleneck(estimate_serving(plan_from(words | {"batch": 2}))).advice
+    assert "prefill_devices" not in more.message

@@ -6,7 +6,9 @@ import pytest
 
 from llmplan.answer.resolve import AnyPlan
 from llmplan.errors import InputError
+from llmplan.machine.precision import STORED_BYTES
 from llmplan.serving.defaults import has_room
+from llmplan.serving.memory import cache_shape
 from llmplan.setup.layout import Layout
 from tests.serving.plans import plan
 
@@ -69,3 +71,26 @@ def test_a_window_that_is_not_applied_is_said() -> None:
     assert "sliding windows: not applied" in " ".join(old.assumptions)
     new = plan(model="mistral-7b-v0.1", stack="tensorrt-llm", stack_version="1.0")
     assert "sliding windows" not in " ".join(new.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("words", "each"),
+    [
+        # Llama 3.1 8B: keys and values of 32 layers, 8 heads of 128: 65,536 numbers a token
+        ({"stack": "tensorrt-llm"}, 131_072),
+        ({"stack": "tensorrt-llm", "weight_precision": "fp8"}, 65_536),
+        ({"stack": "tensorrt-llm", "weight_precision": "fp8", "kv_precision": "bf16"}, 131_072),
+        ({"stack": "vllm", "weight_precision": "fp8"}, 131_072),
+        ({"stack": "vllm", "weight_precision": "fp8", "hardware": "b200"}, 65_536),
+        ({"stack": "vllm", "weight_precision": "fp8", "hardware": "b200", "stack_version": "0.8"}, 131_072),
+        ({"stack": "sglang", "weight_precision": "fp8", "hardware": "mi300x"}, 65_536),
+        ({"stack": "sglang", "weight_precision": "fp8", "hardware": "h200"}, 131_072),
+    ],
+)
+def test_a_cache_of_8_bits_where_an_engine_takes_one(words: dict[str, str], each: int) -> None:
+    """As engines start: TensorRT-LLM with 8-bit weights, vLLM on Blackwell, SGLang there and on CDNA."""
+    found = plan(**words)
+    cache = cache_shape(
+        found.model, found.layout, STORED_BYTES[found.workload.kv_precision], found.engine.policy, 4096.0
+    )
+    assert float(cache.bytes(4096.0)) / 4096 == pytest.approx(each)

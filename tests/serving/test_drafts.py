@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -34,6 +35,20 @@ def test_what_stands_in_is_told() -> None:
     assert any(line.startswith("acceptance 0.8: eagle's as published") for line in told)
     assert any(line.startswith("draft_tokens ") for line in told)
     assert answer(**BIG, speculation="medusa").plan.workload.acceptance == 0.6
+
+
+def test_an_acceptance_that_nobody_said_widens_the_band() -> None:
+    """Three drafts, 0.8 of them right: 2.952 tokens a step, 3.439 with 0.9 and 2.533 with 0.7."""
+    told = answer(**BIG, speculation="eagle", draft_tokens=3, acceptance=0.8).tpot
+    open_ = answer(**BIG, speculation="eagle", draft_tokens=3).tpot
+    assert told is not None
+    assert open_ is not None
+    assert open_.value == told.value
+    high = math.hypot(math.log(told.high / told.value), math.log(2.952 / 2.533))
+    low = math.hypot(math.log(told.value / told.low), math.log(3.439 / 2.952))
+    assert math.log(open_.high / open_.value) == pytest.approx(high, rel=1e-3)
+    assert math.log(open_.value / open_.low) == pytest.approx(low, rel=1e-3)
+    assert answer(**BIG).tpot == answer(**BIG, speculation="none").tpot
 
 
 def test_a_plan_with_drafts_is_the_same_when_it_is_given_back() -> None:

@@ -153,24 +153,6 @@ def test_replicas_meet_the_targets_and_one_less_does_not() -> None:
     assert not less.answers
 
 
-def test_replicas_behind_one_front_end_wait_for_it() -> None:
-    """The same rate a replica: first tokens come later behind the front end that more replicas share."""
-    one = answer(**open_load(20.0, stack_version="MLPerf v4.1"))
-    eight = answer(**open_load(160.0, stack_version="MLPerf v4.1", devices=8, dp=8, tp=1))
-    assert eight.tpot is not None
-    assert one.tpot is not None
-    assert eight.tpot.value == one.tpot.value
-    assert eight.sequences == pytest.approx(8 * one.sequences)
-    assert eight.ttft.value > one.ttft.value
-
-
-def test_a_closed_loop_waits_for_its_front_end_too() -> None:
-    one = answer(batch=64, stack_version="MLPerf v4.1")
-    eight = answer(batch=512, devices=8, dp=8, tp=1, stack_version="MLPerf v4.1")
-    assert eight.tpot == one.tpot
-    assert eight.ttft.value > 2 * one.ttft.value
-
-
 def test_replicas_without_a_request_are_idle() -> None:
     one, many = answer(batch=1), answer(batch=1, devices=8, dp=8, tp=1)
     assert many.sequences == one.sequences == 1
@@ -179,14 +161,16 @@ def test_replicas_without_a_request_are_idle() -> None:
     assert many.load == pytest.approx(one.load / 8)
 
 
-def test_several_devices_know_of_a_request_later() -> None:
-    """MLPerf servers of TensorRT-LLM answered later on replicas of two devices: by a fitted number alone."""
-    words = {"stack": "tensorrt-llm", "stack_version": "MLPerf v4.1", **open_load(1.0)}
-    pair = answer(**words, devices=2, tp=2)
-    later = pair.plan.coefficients.group_seconds
-    assert later > 0
-    at_once = replace(pair.plan, coefficients=replace(pair.plan.coefficients, group_seconds=0.0))
-    assert pair.ttft.value == pytest.approx(estimate_serving(at_once).ttft.value + later)
+def test_a_server_reads_a_prompt_before_the_engine_does() -> None:
+    """Each token of it, those that hit a cache too."""
+    for words in (open_load(1.0), {"batch": 4}, {"batch": 4, "prefix_hit": 0.5}, {"load": "saturated", "batch": None}):
+        found = answer(**words)
+        numbers = replace(found.plan.coefficients, prompt_token_seconds=0.0)
+        at_once = estimate_serving(replace(found.plan, coefficients=numbers))
+        later = found.plan.coefficients.prompt_token_seconds * 1024.0
+        if words.get("load") != "saturated":  # there a request waits for its place all the while
+            assert found.ttft.value == pytest.approx(at_once.ttft.value + later)
+        assert later > 0
 
 
 def test_times_are_told_up_to_the_busiest_share() -> None:
@@ -197,12 +181,6 @@ def test_times_are_told_up_to_the_busiest_share() -> None:
     assert near < at == pytest.approx(beyond)
     for code in ("LP021", "LP022"):
         assert f"{BUSIEST:.0%}".replace("%", " %") in CODES[code].doc
-
-
-def test_a_target_that_the_front_end_misses_needs_no_replicas() -> None:
-    """More replicas answer no sooner where the one front end takes the time."""
-    busy = answer(**open_load(5000.0, stack_version="MLPerf v4.1", max_ttft=0.3))
-    assert busy.replicas_needed == 0
 
 
 def test_a_target_that_no_number_of_replicas_meets() -> None:

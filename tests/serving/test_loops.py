@@ -1,4 +1,4 @@
-"""Closed loops of random plans: what a client counts adds up, and no step is faster than the memory."""
+"""Random plans: what a client of a closed loop counts adds up, and nothing is faster than memory and matrix units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 from llmplan.answer.resolve import plan_from
 from llmplan.errors import InputError
-from llmplan.serving.estimate import estimate_serving
+from llmplan.machine.kernels import peak_flops
+from llmplan.machine.precision import STORED_BYTES
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.weights import weight_bytes
 
@@ -50,7 +52,50 @@ def test_a_closed_loop_adds_up(seed: int) -> None:
     assert found.requests_per_second.value * request == pytest.approx(words["batch"], rel=1e-6)
     assert request == pytest.approx(found.ttft.value + (words["output_tokens"] - 1) * found.tpot.value, rel=1e-6)
     assert 0 < found.ttft.value <= request * (1 + 1e-9)
-    if not any(linear.routed for layer in plan.model.layers for linear in layer.linears):
-        embedding = plan.model.embedding_parameters / plan.layout.tp * 2.0  # of which a step reads single rows
-        read = float(weight_bytes(plan, plan.workload)) - embedding
-        assert found.tpot.value >= read / plan.device.memory.bandwidth
+    # the bands too
+    rate = found.requests_per_second
+    assert rate.low * found.request.high == pytest.approx(words["batch"], rel=1e-6)
+    assert rate.high * found.request.low == pytest.approx(words["batch"], rel=1e-6)
+    within_nature(found)
+
+
+@pytest.mark.parametrize("seed", range(PLANS))
+@pytest.mark.parametrize("load", ["static", "saturated", "open"])
+def test_no_band_passes_nature(seed: int, load: str) -> None:
+    words = drawn(seed) | {"load": load}
+    if load == "open":
+        words["request_rate"] = words["batch"] / 64.0
+    if load != "static":
+        del words["batch"]
+    try:
+        plan = plan_from(words)
+    except InputError:
+        pytest.skip("not a plan")
+    within_nature(estimate_serving(plan))
+
+
+def within_nature(found: ServingEstimate) -> None:
+    """No value and no end of a band is less than one reading of the weights, or more than the peak of the devices."""
+    plan, work = found.plan, found.plan.workload
+    model, device = plan.model, plan.device
+    tables = model.embedding_parameters + model.head_parameters
+    experts = sum(
+        layer.count * linear.parameters for layer in model.layers for linear in layer.linears if linear.routed
+    )
+    taken = model.active_parameters - tables  # by one token, tables aside
+    assert found.tpot is not None
+    if not experts:
+        embedding = model.embedding_parameters / plan.layout.tp * 2.0  # of which a step reads single rows
+        read = (float(weight_bytes(plan, work)) - embedding) / device.memory.bandwidth
+        for seconds in (found.tpot.low, found.tpot.value):
+            assert seconds >= read * (1 - 1e-3)  # norms are a little of it
+    held = min(STORED_BYTES[work.weight_precision], STORED_BYTES[model.expert_precision or work.weight_precision])
+    least = taken * held / plan.layout.tp / device.memory.bandwidth
+    peak = peak_flops(device, work.activation_precision)
+    read_prompt = 2 * taken * work.input_tokens / (peak * (plan.prefill or plan.layout).devices)
+    assert min(found.tpot.low, found.tpot.value) >= 0.99 * least
+    assert min(found.ttft.low, found.ttft.value) >= 0.99 * read_prompt
+    assert min(found.request.low, found.request.value) >= 0.99 * (read_prompt + (work.output_tokens - 1) * least)
+    each = 2 * taken * (work.input_tokens + work.output_tokens - 1)
+    if found.plan.workload.load != "open":  # there what arrives is what is written
+        assert max(found.requests_per_second.high, found.requests_per_second.value) * each <= plan.devices * peak * 1.01

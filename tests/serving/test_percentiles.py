@@ -36,8 +36,8 @@ def test_one_prompt_a_step_is_a_queue_with_a_fixed_service_time(busy: float) -> 
     at = replica(found)
     service = float(prefill_step(at, found.workload, 1500.0).total)
     rate, one = busy / service, np.ones(1)
-    sample = simulate(at, found.workload, found.engine.policy, Arriving(rate * one, 256.0 * one, one, one), at)
-    own = service + float(outside_seconds(at, 1.0))
+    sample = simulate(at, found.workload, found.engine.policy, Arriving(rate * one, 256.0 * one, one), at)
+    own = service + float(outside_seconds(at, found.workload, found.engine.policy))
     wait = sample.ttft - own
     assert wait.mean() == pytest.approx(busy * service / (2.0 * (1.0 - busy)), rel=0.08)
     for share in (0.8, 0.95, 0.99):
@@ -45,18 +45,18 @@ def test_one_prompt_a_step_is_a_queue_with_a_fixed_service_time(busy: float) -> 
 
 
 @pytest.mark.parametrize("rate", [1.0, 5.0, 9.0])
-@pytest.mark.parametrize("stack", ["vllm", "tensorrt-llm"])
+@pytest.mark.parametrize("stack", ["vllm", "tensorrt-llm", "sglang"])
 def test_poisson_means_are_those_of_the_formulas(rate: float, stack: str) -> None:
-    """With the same steps underneath; a queue of prompts that share steps is not quite one of single prefills."""
+    """With the same steps underneath, in engines that read beside writing and in those that read before it."""
     found = plan(**OPEN, request_rate=rate, stack=stack)
     here = answer(**OPEN, request_rate=rate, stack=stack)
     assert here.load < 0.8
     at, one = replica(found), np.ones(1)
-    arriving = Arriving(rate * one, float(here.memory.resident) * one, one, here.sequences * one)
+    arriving = Arriving(rate * one, float(here.memory.resident) * one, here.sequences * one)
     means = simulate(at, found.workload, found.engine.policy, arriving, at).means()
     assert here.tpot is not None
     assert float(means["tpot"][0]) == pytest.approx(here.tpot.value, rel=0.04)
-    assert float(means["ttft"][0]) == pytest.approx(here.ttft.value, rel=0.2)
+    assert float(means["ttft"][0]) == pytest.approx(here.ttft.value, rel=0.06)
     assert float(means["request"][0]) == pytest.approx(here.request.value, rel=0.04)
 
 

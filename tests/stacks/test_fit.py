@@ -96,7 +96,7 @@ def test_it_finds_the_coefficient_that_made_the_runs() -> None:
 def test_where_rows_say_nothing_the_parent_stands() -> None:
     runs = made("megatron-lm-2022", matmul_efficiency=0.75)
     leaf = SCALE.coefficients(fitted(runs).points[runs[0].leaf])
-    for name in ("exposed_expert_parallel", "stream_seconds", "low_precision_efficiency"):
+    for name in ("exposed_expert_parallel", "prompt_token_seconds", "low_precision_efficiency"):
         assert getattr(leaf, name) == pytest.approx(getattr(PRIOR, name))
 
 

@@ -163,6 +163,13 @@ class TestParallel:
         assert found.tensor_parallel_seconds == pytest.approx(2 * L * 2 * 1 / 2 * (2 * 8 * H))
         assert step(DECODING, FLOPS, tp=2).matmul_seconds == pytest.approx(8 * (L * MATRICES + TABLE))
 
+    def test_norms_in_the_kernels_of_sums(self) -> None:
+        # four small kernels a layer, of which two are norms: with two sums a layer neither is launched by itself
+        fused = POLICY.model_copy(update={"fused_norms": True})
+        assert step(DECODING, LAUNCHES, tp=2).elementwise_seconds == pytest.approx(4 * L)
+        assert step(DECODING, LAUNCHES, policy=fused, tp=2).elementwise_seconds == pytest.approx(2 * L)
+        assert step(DECODING, LAUNCHES, policy=fused).elementwise_seconds == pytest.approx(4 * L)  # nothing to add up
+
     def test_exchange_of_experts(self) -> None:
         # four replicas with eight sequences each; two copies, of which three quarters leave
         found = step(DECODING, machine(link=1.0), spec=EXPERTS, dp=4, ep=4)
@@ -196,6 +203,26 @@ class TestHost:
         found = step(DECODING, machine(), numbers={**self.NUMBERS, "operation_host_seconds": 1e6})
         assert found.host_seconds == pytest.approx(L + 10 + 8 * 100)
         assert step(DECODING, machine(), numbers=self.NUMBERS, pp=2).host_seconds == pytest.approx(L + 10 + 8 * 100)
+
+    def test_steps_without_graphs_are_launched_operation_by_operation(self) -> None:
+        eager = POLICY.model_copy(update={"captured": False})
+        found = step(DECODING, machine(), policy=eager, numbers={**self.NUMBERS, "operation_host_seconds": 1e6})
+        assert found.host_seconds == pytest.approx(L + 10 + 8 * 100 + 12 * L * 1e6)
+
+    def test_a_compiled_program_launches_at_the_pace_of_c(self) -> None:
+        compiled = POLICY.model_copy(update={"compiled": True})
+        found = step(READING, machine(), policy=compiled, numbers={"operation_host_seconds": 1.0})
+        assert found.host_seconds == pytest.approx(12 * L * 3.8e-6)
+
+    def test_the_host_works_beside_the_device(self) -> None:
+        """Overlapped: of 813 seconds of the device and its gaps and 810 of the host, the longer and a little more."""
+        behind = POLICY.model_copy(update={"overlapped_host": True})
+        device = L + step(DECODING, BYTES).total
+        apart = step(DECODING, BYTES, numbers=self.NUMBERS)
+        found = step(DECODING, BYTES, policy=behind, numbers=self.NUMBERS)
+        assert apart.total == pytest.approx(device + 810)
+        assert found.total == pytest.approx((device**4 + 810**4) ** 0.25)
+        assert found.matmul_seconds == apart.matmul_seconds
 
     def test_prompts_are_launched_operation_by_operation(self) -> None:
         # 6 matrices, attention and rotation, two norms, two additions
@@ -252,27 +279,38 @@ class TestStatic:
 
 
 class TestClosed:
+    """Eight requests of eleven tokens under an engine whose prompts have steps of their own: 8 / 11 of a request ends
+    in a step, so that 0.364 + (1 + 0.364^2)^(1/2) = 1.428 prompts are read in one, a second together."""
+
+    READ = 8 / 22 + (1 + (8 / 22) ** 2) ** 0.5
+
     def test_littles_law(self) -> None:
         plan, work = served({}, policy=WHOLE)
         found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
-        # eight requests: ten steps of writing, a second of reading for each (one request is replaced at a time), and
-        # half of the step that runs when a new one comes
-        assert found.request == pytest.approx(10 + 8 + 0.5)
-        assert found.requests_per_second == pytest.approx(8 / 18.5)
+        # ten steps of writing, so many that read all eight, and half of the step that runs when a new one comes
+        assert found.request == pytest.approx(10 + 8 / self.READ + 0.5)
         assert found.requests_per_second * found.request == pytest.approx(8)
 
     def test_reading_of_others_falls_between_tokens(self) -> None:
-        plan, work = served({}, policy=WHOLE)
-        found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
-        # seven of eighteen seconds read others: a new request finds 7/18 / (2 x 11/18) of a second of that before it
-        assert found.ttft == pytest.approx(0.5 + 7 / 22 + 1)
-        assert found.tpot == pytest.approx((10 + 7 - 7 / 22) / 10)
+        # 64 requests of 41 tokens, one or more prompts a second: b = 0.42 of the time reads others
+        plan, work = served({"output_tokens": 41}, policy=WHOLE)
+        found = closed_loop(replica(plan), work, WHOLE, 64.0, 64.0)
+        together = 32 / 41 + (1 + (32 / 41) ** 2) ** 0.5
+        prompt = 1 / together
+        others = (64 - together) * prompt
+        b = others / (40 + 1 + others)
+        running = 1 / (1 + b) + prompt * b / (1 - b * b)
+        # what is left of the step that runs, its own prompt, and those that came during that step
+        assert found.ttft == pytest.approx(running / 2 + prompt + b * running)
+        assert found.request == pytest.approx(0.5 + 40 + 1 + others)
+        assert found.tpot == pytest.approx((found.request - found.ttft) / 40)
 
     def test_requests_of_one_length_stay_in_step(self) -> None:
         plan, work = served({"length_spread": "constant"}, policy=WHOLE)
         found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
-        # all eight are read, then all are written: half of the other seven before the first token, half behind it
-        assert (found.ttft, found.tpot, found.request) == pytest.approx((1 + 3.5, (10 + 3.5) / 10, 18))
+        # all eight are read, four a second, then all are written: half of the other four before the first token, half
+        # behind it
+        assert (found.ttft, found.tpot, found.request) == pytest.approx((1 + 0.5, (10 + 0.5) / 10, 12))
         plan, work = served({"length_spread": "constant"})
         mixed = closed_loop(replica(plan), work, POLICY, 8.0, 8.0)
         assert mixed.tpot == closed_loop(replica(served({})[0]), served({})[1], POLICY, 8.0, 8.0).tpot
@@ -281,15 +319,13 @@ class TestClosed:
         plan, work = served({}, policy=WHOLE)
         found = closed_loop(replica(plan), work, WHOLE, 12.0, 8.0)
         assert found.queued == 4
-        assert found.requests_per_second == pytest.approx(8 / 18)
-        assert found.request == pytest.approx(12 / (8 / 18))
+        assert found.requests_per_second == pytest.approx(8 / (10 + 8 / self.READ))
+        assert found.requests_per_second * found.request == pytest.approx(12)
 
     def test_time_outside_the_engine(self) -> None:
-        plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, stream_seconds=0.25, group_seconds=100.0))
+        plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, prompt_token_seconds=0.25))
         found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
-        assert found.request == pytest.approx(18.5 + 5 + 0.25 * 8)
-        plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, group_seconds=100.0), tp=2)
-        assert closed_loop(replica(plan), work, WHOLE, 8.0, 8.0).request == pytest.approx(18.5 + 5 + 100)
+        assert found.request == pytest.approx(10 + 8 / self.READ + 0.5 + 5 + 0.25 * 100)
 
     def test_mixed_steps_cost_what_they_add(self) -> None:
         # an iteration takes a second with or without a prompt: reading others is free beside writing, and a request's
@@ -300,18 +336,39 @@ class TestClosed:
 
 
 class TestOpen:
+    """Prompts have steps of their own, a second each; an answer of eleven tokens is ten steps."""
+
     def run(self, rate: float, resident: float = 8.0) -> Response:
         plan, work = served({"load": "open", "request_rate": rate}, policy=WHOLE)
         return open_arrivals(replica(plan), work, WHOLE, rate, resident)
 
     def test_littles_law(self) -> None:
         found = self.run(0.2)
-        # N requests take 10 + N seconds: N = 0.2 (10 + N)
-        assert found.sequences == pytest.approx(2.5, rel=1e-5)
-        assert found.tpot == pytest.approx(1 / (1 - 0.2))
+        # N requests take ten steps and the reading of all of them, n a second: N = 0.2 (10 + N / n)
+        n = found.sequences / 22 + (1 + (found.sequences / 22) ** 2) ** 0.5
+        assert found.sequences == pytest.approx(0.2 * (10 + found.sequences / n), rel=1e-5)
+        assert found.tpot == pytest.approx(1 / (1 - 0.2 / n))
+
+    def test_first_token(self) -> None:
+        # one prompt takes p = 1 / n; b = 0.2 p of the time reads. The step that is found: a second of writing, if any
+        # request is there, for each of the steps that follow it, and prompts; half of it is left, and prompts that came
+        # during it are read with one's own
+        found = self.run(0.2, resident=256.0)
+        here = found.sequences
+        prompt = 1 / (here / 22 + (1 + (here / 22) ** 2) ** 0.5)
+        b, running = 0.2 * prompt, here / (1 + here * here) ** 0.5
+        step = running / (1 + b) + prompt * b / (1 - b * b)
+        assert found.ttft == pytest.approx(step / 2 + prompt + b * step, rel=1e-4)
+
+    def test_first_token_beside_writing(self) -> None:
+        # a step of a second whatever it holds: half of one, and a whole one
+        plan, work = served({"load": "open", "request_rate": 0.2})
+        found = open_arrivals(replica(plan), work, POLICY, 0.2, 8.0)
+        running = found.sequences / (1 + found.sequences**2) ** 0.5
+        assert found.ttft == pytest.approx(running / 2 + 1, rel=0.02)
 
     def test_capacity(self) -> None:
-        most = 8 / 18
+        most = 8 / (10 + 8 / TestClosed.READ)
         assert self.run(10.0).requests_per_second == pytest.approx(most)
         # beyond 93 % of it times are those of 93 %
         at, beyond = self.run(0.93 * most), self.run(10.0)
@@ -327,7 +384,7 @@ class TestOpen:
 def test_a_saturated_replica_is_a_full_loop() -> None:
     plan, work = served({"load": "saturated"}, policy=WHOLE)
     found = respond(replica(plan), work, WHOLE, 1.0, 8.0)
-    assert found.requests_per_second == pytest.approx(8 / 18)
+    assert found.requests_per_second == pytest.approx(8 / (10 + 8 / TestClosed.READ))
     assert decode_step(replica(plan), work, 8.0).total == pytest.approx(1)
 
 

@@ -1,0 +1,86 @@
+"""What nature does not let a deployment pass: one reading of the weights, the peak of the matrix units.
+
+Bands are those of past errors and know of neither; here they end where no machine goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.numeric import real
+from llmplan.machine.kernels import has_precision, peak_flops
+from llmplan.records import dataclass
+from llmplan.serving.weights import weight_parts
+from llmplan.software.band import Interval
+
+if TYPE_CHECKING:
+    from llmplan.serving.iteration import Replica
+    from llmplan.serving.plan import ServingPlan
+    from llmplan.setup.layout import Layout
+
+_PRODUCT = 2.0  # FLOPs of a parameter and token
+READ = ("attention_bytes", "mlp_bytes", "shared_experts_bytes", "head_bytes")
+"""Groups of weights that every decoding step reads whole, by the fields of `WeightParts`; of routed experts, those of
+one token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least times, and the most tokens; 0 and infinity where nothing is known.
+
+    tpot: weights of one token once from memory, over the tokens that a step writes [s]; ttft: FLOPs of one prompt at
+    the peak of its devices [s]; output: tokens a second that all devices can write and read prompts for [1/s].
+    """
+
+    tpot: float
+    ttft: float
+    output: float
+
+    def request(self, output_tokens: float) -> float:
+        """A whole request [s]."""
+        return self.ttft + max(output_tokens - 1.0, 0.0) * self.tpot
+
+
+def bounds(plan: ServingPlan, at: Replica) -> Bounds:
+    """Those of a plan; at: its replica that writes."""
+    model, work, layout = plan.model, plan.workload, plan.layout
+    if model.architecture != "decoder":
+        return Bounds(0.0, 0.0, float("inf"))
+    tpot = _read_bytes(plan) / plan.device.memory.bandwidth / real(at.written)
+    if not has_precision(plan.device, work.activation_precision):
+        return Bounds(tpot, 0.0, float("inf"))
+    peak = peak_flops(plan.device, work.activation_precision)
+    each = _PRODUCT * (model.active_parameters - model.embedding_parameters - model.head_parameters)  # of a token
+    ttft = each * work.computed_tokens / (_each(plan.prefill or layout) * peak)
+    passed = work.computed_tokens + max(work.output_tokens - 1.0, 0.0)
+    return Bounds(tpot, ttft, work.output_tokens * plan.devices * peak / (each * passed))
+
+
+def _each(layout: Layout) -> float:
+    """Devices that one prompt can be on: a replica's, or all where experts are spread [1]."""
+    return real(max(layout.devices // layout.dp, layout.ep))
+
+
+def _read_bytes(plan: ServingPlan) -> float:
+    """Weights that one device reads for one token in all stages of a pipeline, routed experts spread evenly [bytes]."""
+    whole = plan.with_layout(plan.layout.model_copy(update={"pp": 1}))
+    parts = weight_parts(whole, plan.workload)
+    routed = [linear for layer in plan.model.layers for linear in layer.linears if linear.routed]
+    share = min((linear.active / linear.experts for linear in routed), default=0.0)
+    return sum(real(getattr(parts, name)) for name in READ) + share * real(parts.routed_experts_bytes)
+
+
+def above(found: Interval, least: float) -> Interval:
+    """A band that goes no lower than the least."""
+    return replace(found, low=max(found.low, min(least, found.value)))
+
+
+def below(found: Interval, most: float) -> Interval:
+    """A band that goes no higher than the most."""
+    return replace(found, high=min(found.high, max(most, found.value)))
+
+
+def flight_over(rate: Interval, flight: float, value: float) -> Interval:
+    """Time of a request where so many are in flight: flight / rate, its band too (Little's law); rate [1/s]."""
+    return Interval(value, flight / rate.high, flight / rate.low)

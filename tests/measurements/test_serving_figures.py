@@ -1,0 +1,72 @@
+"""Predictions of serving against published runs: the figures that must hold, worked out here from the rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmplan.answer.rows import Row, read_rows
+from llmplan.answer.validate import Result, validate
+from llmplan.calibration.scoring import Choice, choosing
+from llmplan.catalog.catalog import open_catalog
+from llmplan.software.band import Interval
+
+FOLDER = Path(__file__).parent
+RUNS = FOLDER.parents[1] / "hardware_catalog" / "measurements" / "serving.csv"
+
+
+@cache
+def fitted() -> tuple[Result, ...]:
+    return tuple(validate(read_rows(RUNS), open_catalog()))
+
+
+@cache
+def unseen() -> tuple[Result, ...]:
+    """Every row as it is predicted by a fit that has not seen its publication."""
+    document = json.loads((FOLDER / "left_out" / "serving.json").read_text(encoding="utf-8"))
+    stored = {row["id"]: row["predicted"] for row in document["rows"]}
+    return tuple(
+        replace(one, predicted={name: Interval(value, value, value) for name, value in stored[one.row.id].items()})
+        for one in fitted() if one.row.id in stored
+    )  # fmt: skip
+
+
+def run(name: str, measured: float, predicted: float, **cells: Any) -> Result:
+    """A row of a job with one figure."""
+    words = {"id": name, "model": "m", "hardware": "a", "stack": "s", "load": "closed", "batch": "4", **cells}
+    row = Row({**words, "measured_tpot_seconds": str(measured)}, 1)
+    return Result(row, {"tpot_seconds": Interval(predicted, predicted, predicted)})
+
+
+class TestChoosing:
+    def test_pairs_of_one_job(self) -> None:
+        some = [
+            run("1", 0.010, 0.012, stack="s"), run("2", 0.012, 0.013, stack="t"),  # the faster first
+            run("3", 0.015, 0.011, stack="u"),  # the slowest, and predicted to be the fastest
+            run("4", 0.020, 0.010, stack="s", batch="8"),  # another job
+            run("5", 0.020, 0.001, stack="t", hardware="b"),  # another device
+        ]  # fmt: skip
+        assert choosing(some, "stack", "tpot_seconds") == Choice(3, 1, pytest.approx(1 / 3), pytest.approx(1 / 3))
+
+    def test_layouts_of_one_engine_count_as_their_mean(self) -> None:
+        some = [run("1", 0.010, 0.010), run("2", 0.030, 0.010), run("3", 0.015, 0.015, stack="t")]
+        assert choosing(some, "stack", "tpot_seconds") == Choice(1, 1, 0.0, 0.0)  # 0.020 against 0.015
+
+    def test_alike_is_no_pair(self) -> None:
+        assert choosing([run("1", 0.010, 0.01), run("2", 0.0104, 0.02, stack="t")], "stack", "tpot_seconds") is None
+        assert choosing([run("1", 0.010, 0.01), run("2", 0.02, 0.02, hardware="b")], "stack", "tpot_seconds") is None
+
+    @pytest.mark.parametrize(("word", "least"), [("stack", 0.8), ("hardware", 0.9)])
+    def test_the_faster_of_two_is_found(self, word: str, least: float) -> None:
+        """By time per token and by output, mean over jobs."""
+        for quantity in ("tpot_seconds", "output_tokens_per_second"):
+            for results in (unseen(), fitted()):
+                found = choosing(results, word, quantity)
+                assert found is not None
+                assert found.pairs > 40
+                assert found.job_mean >= least
