@@ -62,7 +62,7 @@ def _hit(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choosing:
     """Pairs of engines, or of devices, that did one job: the share of which the faster one is predicted, and its mean
     over jobs."""
 
@@ -72,7 +72,7 @@ class Choice:
     job_mean: float
 
 
-def choosing(results: Iterable[Result], word: str, quantity: str) -> Choice | None:
+def choosing(results: Iterable[Result], word: str, quantity: str) -> Choosing | None:
     """Of two that were measured on one job, how often the better one is predicted to be; None where no pair is.
 
     word: `stack` or `hardware`, in which a pair differs, with all else of `SERVED` and the other word alike; quantity:
@@ -96,4 +96,4 @@ def choosing(results: Iterable[Result], word: str, quantity: str) -> Choice | No
         if hits:
             right += hits
             shares.append(fmean(hits))
-    return Choice(len(right), len(shares), fmean(right), fmean(shares)) if right else None
+    return Choosing(len(right), len(shares), fmean(right), fmean(shares)) if right else None

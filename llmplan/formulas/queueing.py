@@ -56,16 +56,15 @@ def step_found(busy: Num, decode: Num, prompt: Num, *, mixed: bool) -> Num:
     A step reads all prompts that came during the step before it: S' = d + p n with n of Poisson's law and mean
     S b / p, so that E[S] = d / (1 - b); a step is found in proportion to its length, E[S^2] / E[S]. Where steps that
     read do not write (mixed: false), they follow each other until none waits: S' = p n, else d.
-    busy: b, rate of requests x p, the share of the time that prompts take [1]; decode: d, what a step takes without
+    busy: b < 1, rate of requests x p, the share of the time that prompts take [1]; decode: d, what a step takes without
     prompts [s]; prompt: p, what one adds to it [s].
-    Ignored: a limit on the tokens of a step; b is cut at 0.98, beyond which the steps grow without end.
+    Ignored: a limit on the tokens of a step.
 
     >>> step_found(0.5, 0.04, 0.05, mixed=True), step_found(0.5, 0.06, 0.05, mixed=False)
-    (0.11333333333333333, 0.07333333333333333)
+    (0.11333333333333334, 0.07333333333333333)
     """
-    b = minimum(busy, 0.98)
-    own = decode / (1.0 - b) if mixed else decode / (1.0 + b)
-    return own + prompt * b / (1.0 - b * b)
+    own = decode / (1.0 - busy) if mixed else decode / (1.0 + busy)
+    return own + prompt * busy / (1.0 - busy * busy)
 
 
 def shared_step_wait(found: Num, busy: Num) -> Num:
@@ -78,7 +77,7 @@ def shared_step_wait(found: Num, busy: Num) -> Num:
     >>> shared_step_wait(0.1, 0.0), shared_step_wait(0.1, 0.5)
     (0.05, 0.1)
     """
-    return found * (0.5 + minimum(busy, 0.98))
+    return found * (1.0 / 2.0 + busy)
 
 
 def many_server_wait(seconds: Num, servers: Num, load: Num) -> Num:

@@ -179,20 +179,20 @@ def closed_loop(
     others = cycle - now.own - steps * now.decode
     residual: Num = 0.0
     first: Num = now.own + others / 2.0
+    least: Num = 0.0  # the same for one that waits for a place, which it gets between two steps
     if work.length_spread != "constant" or policy.mixed_steps:
-        first, alone = now.own, now.own - (now.together - 1.0) * now.prefill
-        if not full:  # a new one finds a step half done, unless it waits in the engine
-            steady = where(here > 1, where(batch <= resident, 1.0, 0.0), 0.0)
-            residual = steady * now.decode / 2.0
-            busy = others / cycle
-            found = step_found(busy, now.decode, now.prefill, mixed=policy.mixed_steps)
-            shared = minimum(shared_step_wait(found, busy) + alone, residual + now.own + others / 2.0)
-            first = where(steady > 0, shared, first)
+        alone, busy = now.own - (now.together - 1.0) * now.prefill, others / cycle
+        found = step_found(busy, now.decode, now.prefill, mixed=policy.mixed_steps)
+        shared = minimum(shared_step_wait(found, busy) + alone, now.decode / 2.0 + now.own + others / 2.0)
+        shared = where(here > 1, shared, now.own)
+        steady = 0.0 * here if full else where(batch <= resident, 1.0, 0.0)
+        first, least = where(steady > 0, shared, now.own), where(steady > 0, 0.0, shared)
+        residual = where(here > 1, steady * now.decode / 2.0, 0.0)  # a new one finds a step half done
     cycle = cycle + residual
     request = maximum(outside_seconds(at, work, policy) + cycle, batch / here * cycle)
     before = request - cycle  # outside the engine, and waiting for a place
     # what writes nothing answers when its batch is done
-    ttft = where(more > 0, before + first, request)
+    ttft = where(more > 0, maximum(before + first, least), request)
     burst = where(more > 0, before + now.own + others / 2.0, request)
     rate = here / cycle if full else batch / request
     return Response(
@@ -224,7 +224,7 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
     tpot = now.decode / at.written / (1.0 - busy)
-    own, found, full = _first_step(at, work, policy, here, now, rate)
+    own, found, full = _first_step(at, work, policy, here, now, rate, busy)
     wait = full + many_server_wait(more * tpot + own, resident, here / resident)
     shared = shared_step_wait(found, busy)
     # where nothing is written, all that waits is read in the next batch: no queue of single prefills
@@ -241,11 +241,11 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
 
 
 def _first_step(
-    at: Replica, work: ServingWorkload, policy: ServingPolicy, here: Num, now: _Pace, rate: Num
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, here: Num, now: _Pace, rate: Num, busy: Num
 ) -> tuple[Num, Num, Num]:
     """Of a request that arrives: steps that read it, the step that it finds, and the wait for room in a step [s]."""
     running = here / sqrt(1.0 + here * here)  # whether any request is there: 1 - exp(-here) within 0.08
-    found = step_found(rate * now.prefill, running * now.decode, now.prefill, mixed=policy.mixed_steps)
+    found = step_found(busy, running * now.decode, now.prefill, mixed=policy.mixed_steps)
     if not policy.mixed_steps:
         return now.prefill, found, 0.0 * here
     context, prompt = work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0)

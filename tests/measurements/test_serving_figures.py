@@ -12,7 +12,7 @@ import pytest
 
 from llmplan.answer.rows import Row, read_rows
 from llmplan.answer.validate import Result, validate
-from llmplan.calibration.scoring import Choice, choosing
+from llmplan.calibration.scoring import Choosing, choosing
 from llmplan.catalog.catalog import open_catalog
 from llmplan.software.band import Interval
 
@@ -51,11 +51,11 @@ class TestChoosing:
             run("4", 0.020, 0.010, stack="s", batch="8"),  # another job
             run("5", 0.020, 0.001, stack="t", hardware="b"),  # another device
         ]  # fmt: skip
-        assert choosing(some, "stack", "tpot_seconds") == Choice(3, 1, pytest.approx(1 / 3), pytest.approx(1 / 3))
+        assert choosing(some, "stack", "tpot_seconds") == Choosing(3, 1, pytest.approx(1 / 3), pytest.approx(1 / 3))
 
     def test_layouts_of_one_engine_count_as_their_mean(self) -> None:
         some = [run("1", 0.010, 0.010), run("2", 0.030, 0.010), run("3", 0.015, 0.015, stack="t")]
-        assert choosing(some, "stack", "tpot_seconds") == Choice(1, 1, 0.0, 0.0)  # 0.020 against 0.015
+        assert choosing(some, "stack", "tpot_seconds") == Choosing(1, 1, 0.0, 0.0)  # 0.020 against 0.015
 
     def test_alike_is_no_pair(self) -> None:
         assert choosing([run("1", 0.010, 0.01), run("2", 0.0104, 0.02, stack="t")], "stack", "tpot_seconds") is None

@@ -44,9 +44,12 @@ def test_one_prompt_a_step_is_a_queue_with_a_fixed_service_time(busy: float) -> 
         assert waits_within(float(np.quantile(wait, share)) + 1e-9, rate, service) == pytest.approx(share, abs=0.02)
 
 
-@pytest.mark.parametrize("rate", [1.0, 5.0, 9.0])
-@pytest.mark.parametrize("stack", ["vllm", "tensorrt-llm", "sglang"])
-def test_poisson_means_are_those_of_the_formulas(rate: float, stack: str) -> None:
+@pytest.mark.parametrize(
+    ("stack", "rate"),
+    [(stack, rate) for stack in ("vllm", "tensorrt-llm") for rate in (1.0, 5.0, 9.0)]
+    + [("sglang", 1.0), ("sglang", 7.0)],
+)
+def test_poisson_means_are_those_of_the_formulas(stack: str, rate: float) -> None:
     """With the same steps underneath, in engines that read beside writing and in those that read before it."""
     found = plan(**OPEN, request_rate=rate, stack=stack)
     here = answer(**OPEN, request_rate=rate, stack=stack)
@@ -56,7 +59,7 @@ def test_poisson_means_are_those_of_the_formulas(rate: float, stack: str) -> Non
     means = simulate(at, found.workload, found.engine.policy, arriving, at).means()
     assert here.tpot is not None
     assert float(means["tpot"][0]) == pytest.approx(here.tpot.value, rel=0.04)
-    assert float(means["ttft"][0]) == pytest.approx(here.ttft.value, rel=0.06)
+    assert float(means["ttft"][0]) == pytest.approx(here.ttft.value, rel=0.04)
     assert float(means["request"][0]) == pytest.approx(here.request.value, rel=0.04)
 
 
