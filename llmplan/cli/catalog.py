@@ -94,12 +94,13 @@ def check_entries(
 
     llmplan catalog check --write-aliases
     """
-    from llmplan.catalog import check as catalog_check
+    from llmplan.catalog.check import check_catalog
+    from llmplan.catalog.check import write_aliases as write_aliases_of
 
     if write_aliases:
         for kind in KINDS:
-            catalog_check.write_aliases(builtin(kind))
-    report = catalog_check.check_catalog(open_catalog(catalog or ()))
+            write_aliases_of(builtin(kind))
+    report = check_catalog(open_catalog(catalog or ()))
     if report.faults:
         raise InputError(report.faults)
     typer.echo("checked " + ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items())))
