@@ -21,7 +21,7 @@ WRAPPERS = (
     "thinker_config",
     "text_model_config",
 )
-# what stands outside the language model and belongs to it; the first wins over what stands inside
+# what stands outside the language model and belongs to it; the first wins over what stands inside, from version 5 on
 TIE = "tie_word_embeddings"
 OUTER = ("quantization_config", "architectures", "compression_config")
 PER_LAYER = ("heads", "kv_heads", "head_dim", "ffn_hidden")  # fields that a layer may have of its own
@@ -88,7 +88,8 @@ class Config:
             data |= {key: outer[key] for key in OUTER if key in outer and data.get(key) is None}
             if isinstance(outer.get("architectures"), list) and outer["architectures"]:
                 data["architectures"] = outer["architectures"]  # the class that is loaded (Kimi K2.5 names both)
-            data |= {TIE: outer[TIE]} if isinstance(outer.get(TIE), bool) else {}
+            inner_wins = _is_of_4(document.data) and isinstance(data.get(TIE), bool)
+            data |= {TIE: outer[TIE]} if isinstance(outer.get(TIE), bool) and not inner_wins else {}
             data.setdefault("model_type", outer.get("model_type"))
         nested = data is not document.data
         kind = data.get("model_type")
@@ -97,6 +98,11 @@ class Config:
         if kind is not None and not isinstance(kind, str):
             config.fault("model_type must be text", "model_type")
         return config
+
+    @property
+    def is_of_4(self) -> bool:
+        """Whether transformers 4 wrote it, whose classes tie and share weights in other ways than those of 5."""
+        return _is_of_4(self.document.data)
 
     @property
     def file(self) -> str:
@@ -194,3 +200,7 @@ class Config:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _is_of_4(data: dict[str, Any]) -> bool:
+    return str(data.get("transformers_version", "")).startswith("4.")

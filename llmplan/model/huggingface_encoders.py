@@ -109,6 +109,8 @@ def bart(config: Config, fields: Fields) -> Fields:
     rows = (fields.get("position_rows") or 0) + (2 if kind in OFFSET_POSITIONS else 0)
     rows = 0 if kind in ("m2m_100", "whisper") else rows  # sinusoids that are no parameters; tables of their own
     stacks = 1 if CAUSAL.search(config.architecture) else 2
+    if kind == "fsmt" and config.is_of_4:
+        fields = fields | {"tied_embeddings": True}  # whatever the config says
     encoder, decoder = fields.get("encoder_layers") or 0, fields.get("layers") or 0
     alone: Fields = {}
     if stacks == 1:

@@ -37,7 +37,7 @@ def _qk_norm_flag(config: Config, fields: Fields) -> Fields:
 
 def _stablelm(config: Config, fields: Fields) -> Fields:
     parallel = bool(config.value(("use_parallel_residual",), bool))
-    norm = "layer" if config.value(("qk_layernorm",), bool) else "none"
+    norm = "layer-no-bias" if config.value(("qk_layernorm",), bool) else "none"
     return fields | {"parallel_layers": parallel, "norms_per_layer": 1 if parallel else 2, "qk_norm": norm}
 
 

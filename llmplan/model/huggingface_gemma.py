@@ -35,7 +35,13 @@ def gemma3n(config: Config, fields: Fields) -> Fields:
     fields, hidden = _shared_caches(config, fields), fields.get("hidden") or 0
     versions = config.value(("altup_num_inputs",), int) or 4
     own = versions**2 + versions**3 + versions * hidden + 2 * hidden
-    return fields | {"layer_extra_parameters": own, "extra_parameters": 2 * (versions - 1) * hidden * hidden}
+    unused = 0
+    if config.is_of_4:  # layers that share a cache have matrices of keys and values there, and do not use them
+        width = fields.get("head_dim") or 0
+        each = 2 * hidden * (fields.get("kv_heads") or 0) * width + width
+        unused = each * (config.value(("num_kv_shared_layers",), int) or 0)
+    table = 2 * (versions - 1) * hidden * hidden
+    return fields | {"layer_extra_parameters": own, "extra_parameters": table + unused}
 
 
 def _shared_caches(config: Config, fields: Fields) -> Fields:

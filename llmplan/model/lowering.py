@@ -20,8 +20,10 @@ from llmplan.model.spec import ModelSpec
 
 
 def _parallel(spec: ModelSpec) -> Part:
-    """Attention and Mamba-2 on the same input (Falcon-H1)."""
-    return side_by_side(attention(spec, "full", causal=True), mamba2(spec))
+    """Attention and Mamba-2 on the same input (Falcon-H1); each has a way out of its own."""
+    state = mamba2(spec)
+    linears = tuple(replace(one, name="mamba_out") if one.name == "out" else one for one in state.linears)
+    return side_by_side(attention(spec, "full", causal=True), replace(state, linears=linears))
 
 
 def _plain(spec: ModelSpec) -> Part:

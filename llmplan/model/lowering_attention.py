@@ -94,10 +94,11 @@ def _core(spec: ModelSpec, kind: str, shape: Shape, causal: bool, cross: bool, c
 def _attention_extras(spec: ModelSpec, kind: str, shape: Shape, own_keys: bool) -> int:
     """Parameters beside the matrices: norms of queries and keys, sinks, relative biases, biases of values alone."""
     heads, kv, dim, v_dim = shape
-    # a norm with a bias has one here too (Phi, Persimmon)
-    vectors = 2 if spec.norm == "layernorm" else 1
+    # a norm with a bias has one here too (Phi, Persimmon), but not StableLM's
+    vectors = 2 if spec.norm == "layernorm" and spec.qk_norm != "layer-no-bias" else 1
     keys = 1 if own_keys else 0
-    norms = {"none": 0, "head": (1 + keys) * dim, "layer": (heads + keys * kv) * dim}[spec.qk_norm] * vectors
+    whole = (heads + keys * kv) * dim
+    norms = {"none": 0, "head": (1 + keys) * dim, "layer": whole, "layer-no-bias": whole}[spec.qk_norm] * vectors
     sinks = heads if spec.sinks or (spec.sliding_sinks and kind == "sliding") else 0
     values = kv * v_dim if spec.qkv_bias and not spec.key_bias else 0
     return norms + sinks + spec.relative_biases * heads * dim + values

@@ -81,8 +81,9 @@ class ModelSpec(Spec):
     global_kv_heads: Heads | None = None
     k_eq_v: bool = False
     """`full` layers project keys and values with one matrix (both are cached)."""
-    qk_norm: Literal["none", "head", "layer"] = "none"
-    """Norm of queries and keys with weights of one head, or of all heads together."""
+    qk_norm: Literal["none", "head", "layer", "layer-no-bias"] = "none"
+    """Norm of queries and keys with weights of one head, or of all heads together; with biases where norms have them,
+    but for `layer-no-bias`."""
     qkv_bias: bool = False
     key_bias: bool = True
     """False where queries and values have a bias and keys none (Whisper)."""
