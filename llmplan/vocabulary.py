@@ -16,6 +16,7 @@ Recompute = Literal["none", "selective", "full"]
 TrainingPrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "int8"]
 StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
 QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
+GradientPrecision = Literal["fp32", "bf16"]
 Optimizer = Literal[
     "adam", "adamw", "adam-8bit", "adamw-8bit", "paged-adamw", "paged-adamw-8bit", "sgd", "momentum", "lamb",
     "adafactor", "lion", "muon",

@@ -126,7 +126,8 @@ def shards(facts: Facts) -> dict[str, Any]:
     """FSDP by degrees: replicas beside shards, -1 for all that are left (torchtitan, Axolotl, accelerate)."""
     sharded = (whole(facts, "zero", 0) or 0) > 1
     dp = replicas(facts) or 1
-    return {"replicated": 1 if sharded else dp, "sharded": -1 if sharded else 1,
+    copies = whole(facts, "dp_replicate") or 1
+    return {"replicated": copies if sharded else dp, "sharded": -1 if sharded else 1,
             "resharded": "never" if facts.get("zero") == 2 else "default"}  # fmt: skip
 
 
@@ -136,8 +137,11 @@ def of_shards(facts: Facts) -> dict[str, Any]:
     if sharded == "1":
         return {"zero": 0} | ({"dp": int(replicated)} if replicated.isdigit() and int(replicated) > 1 else {})
     found: dict[str, Any] = {"zero": 2 if str(facts.get("resharded")).lower() == "never" else 3}
-    if replicated == "1" and sharded.isdigit() and facts.get("devices") is None:
-        found["dp"] = int(sharded)
+    copies = int(replicated) if replicated.isdigit() else 1
+    if copies > 1:
+        found["dp_replicate"] = copies
+    if sharded.isdigit() and facts.get("devices") is None:
+        found["dp"] = int(sharded) * copies
     return found
 
 

@@ -68,6 +68,8 @@ def _header(answer: Answer, result: TrainingResult) -> list[Text]:
         *(["sequence parallel"] if said["sequence_parallel"] else []),
         *(["optimizer on the host"] if said["offload_optimizer"] else []),
         *(["parameters on the host"] if said["offload_parameters"] else []),
+        *(["activations on the host"] if said.get("offload_activations") else []),
+        *([f"shards in {said['dp_replicate']} copies"] if said.get("dp_replicate") else []),
         *(["optimizer in the backward pass"] if said["optimizer_in_backward"] else []),
     ]  # fmt: skip
     base = said.get("quantized_base") or said["precision"]

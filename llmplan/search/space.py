@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import ROWS, Layouts, open_layouts
@@ -107,7 +108,8 @@ class Space:
         dp, left_over = divmod(self.devices, tp * pp * cp)
         words = self._zero(dp * cp, pp), self._divided(tp)
         whole = len(virtual) * len(experts) * len(micro) * self._inner(*words)
-        if left_over == 0 and dp not in self._of("dp").among((dp,)):
+        replicas = self.plan.workload.dp_replicate
+        if left_over == 0 and (dp not in self._of("dp").among((dp,)) or dp % replicas):
             return  # outside of what was asked
         self.considered += whole
         if left_over:
@@ -178,7 +180,12 @@ class Space:
             return (SHARD_ALL,)
         layouts = self.plan.stack.layouts
         piped = layouts.zero_with_pipeline if pp > 1 else None
-        return self._of("zero").values or ((piped or layouts.zero or (0, 1, 2, 3)) if shards > 1 else (0,))
+        tried = self._of("zero").values or ((piped or layouts.zero or (0, 1, 2, 3)) if shards > 1 else (0,))
+        if self.plan.workload.dp_replicate == 1:
+            return tried
+        if not (sharded := tuple(zero for zero in tried if zero)):
+            raise InputError(Fault("--dp-replicate is about shards: --zero 1, 2 or 3"))
+        return sharded
 
     def _divided(self, tp: int) -> tuple[bool, ...]:
         known = self.plan.stack.layouts.sequence_parallel or (False, True)

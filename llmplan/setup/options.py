@@ -16,6 +16,7 @@ from llmplan.units import Bytes, Seconds, UsdPerHour, Watts, parse_quantity
 from llmplan.vocabulary import (
     Arrival,
     Generation,
+    GradientPrecision,
     LengthSpread,
     Load,
     Method,
@@ -127,6 +128,12 @@ class PlanOptions(Spec):
         LAYOUT,
     )  # fmt: skip
     offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
+    offload_activations: bool | None = _option(
+        "Kept activations in host memory until the backward pass needs them.", LAYOUT
+    )
+    dp_replicate: Degree | None = _option(
+        "Groups of dp that each hold all shards (hybrid sharding, HSDP); default 1: shards over all of dp.", LAYOUT
+    )
     offload_parameters: bool | None = _option("Parameters, gradients and states in host memory (zero 3).", LAYOUT)
 
     memory_reserve: Memory | None = _option(
@@ -143,6 +150,12 @@ class PlanOptions(Spec):
         "Each layer updated as soon as its gradients are there: no others are kept.", TRAINING
     )
     flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
+    gradient_precision: GradientPrecision | None = _option(
+        "Of gradients as they are added up and reduced, beside 16-bit weights; default: the stack's.", TRAINING
+    )
+    tp_comm_overlap: bool | None = _option(
+        "Tensor-parallel communication in pieces beside the products; default: as the stack's measured runs.", TRAINING
+    )
 
     load: Load | None = _option(
         "How requests come: a batch at once, a closed loop of `batch`, as many as fit, or `request_rate` a second.",
@@ -271,7 +284,8 @@ class PlanOptions(Spec):
 
 
 FLAGS = frozenset({
-    "download", "sequence_parallel", "offload_optimizer", "offload_parameters", "optimizer_in_backward",
+    "download", "sequence_parallel", "offload_optimizer", "offload_parameters",
+    "offload_activations", "tp_comm_overlap", "optimizer_in_backward",
     "flash_attention", "packing", "reference", "enforce_eager", "dora",
 })  # fmt: skip
 """Fields that are true or false (a test holds this to the annotations)."""

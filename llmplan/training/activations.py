@@ -26,6 +26,8 @@ from llmplan.work.states import Stage, layers_on_stage
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
+_LAYERS_AT_ONCE = 2.0  # whose activations stand while they move: the one at work, and one on its way
+
 
 def inputs_read(layer: Layer, found: Sequence[Adapter]) -> set[str]:
     """Matrices whose kept input some adapter reads: its own, or the one listed before it with the same input."""
@@ -122,12 +124,14 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
 class Kept:
     """Activations of the fullest stage: for each micro-batch in flight, and once [bytes].
 
-    running: of the layer that is differentiated, whole: what stands where all else is computed again or moved away.
+    running: of the layer that is differentiated, whole: what stands where all else is computed again or moved away;
+    beside: where kept ones move to the host, those of a layer that go or come and of one that is at work.
     """
 
     each: Num
     once: Num
     running: Num
+    beside: Num
 
 
 def kept_activations(plan: TrainingPlan, stage: Stage = "any") -> Kept:
@@ -141,15 +145,18 @@ def kept_activations(plan: TrainingPlan, stage: Stage = "any") -> Kept:
     border: Num = 0.0
     largest: Num = 0.0
     dropped: Num = 0.0
+    narrow: Num = 0.0
     for layer in model.layers:
         count = layers_on_stage(model, layer, layout, stage) * (layer.count / layer.copies)
         full = activation_bytes_per_layer(plan, layer)
         kept = activation_bytes_per_layer(plan, layer, scores=False) * (1.0 - defaults.selective_share)
         whole, selective = whole + count * full, selective + count * kept
-        border = border + count * micro_tokens(plan, layer) * layer.hidden * element / copies
+        inputs = micro_tokens(plan, layer) * layer.hidden * element / copies
+        border, narrow = border + count * inputs, maximum(narrow, inputs)
         largest, dropped = maximum(largest, full), maximum(dropped, full - kept)
     embeddings = micro_tokens(plan, model.layers[0]) * model.hidden * element / copies
     share, is_selective = recomputed_share(plan), layout.recompute == "selective"
     again = defaults.recompute_copies * where(share > 0.0, largest, where(is_selective, dropped, 0.0))
     each = where(is_selective, selective, share * border + (1.0 - share) * whole)
-    return Kept(each, again + embeddings, defaults.recompute_copies * largest)
+    beside = _LAYERS_AT_ONCE * where(is_selective, largest - dropped, where(share < 1.0, largest, narrow))
+    return Kept(each, again + embeddings, defaults.recompute_copies * largest, beside)

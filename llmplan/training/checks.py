@@ -26,6 +26,10 @@ def _state_problems(plan: TrainingPlan) -> Iterator[Problem]:
             f"offload_parameters goes with zero {SHARD_ALL}, and zero is {layout.zero}",
             ("offload_parameters", "zero"),
         )
+    if work.dp_replicate > 1 and layout.zero == 0:
+        yield f"dp_replicate {work.dp_replicate} is about shards, and zero 0 has none", ("dp_replicate", "zero")
+    if layout.dp % work.dp_replicate:
+        yield f"dp_replicate {work.dp_replicate} does not divide dp {layout.dp}", ("dp_replicate", "devices")
     whole = layout.dp * layout.micro_batch
     if work.optimizer_in_backward and work.global_batch > whole:
         message = (

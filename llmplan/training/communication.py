@@ -15,7 +15,7 @@ from llmplan.machine.links import Links, all_reduce, gather, send
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.training.flow import micro_tokens
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.states import layer_parameters, state_bytes
+from llmplan.training.states import expert_shard_devices, layer_parameters, reduced_bytes, shard_devices
 from llmplan.work.states import end_parameters
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
     """
     layout = plan.layout
     held, (first, last) = layer_parameters(plan), end_parameters(plan.model, layout)
-    gradient = minimum(state_bytes(plan)[1], plan.recipe.reduce_bytes)
+    gradient = reduced_bytes(plan)
     ends = where(layout.pp == 1, first + last, maximum(first, last))
     dp, inner = layout.dp * layout.cp * 1.0, layout.tp * 1.0
     spread = expert_parts(layout.tp, layout.ep) * 1.0
     expert_dp = maximum(1.0, dp * layout.tp / spread)
+    shards, expert_shards, copies = shard_devices(plan), expert_shard_devices(plan), real(plan.workload.dp_replicate)
     layers = stage_layers(real(plan.model.layer_count), layout.pp, layout.vp)
     dense, trained = held.dense + ends, held.dense_trained + (0.0 if plan.lora else ends)
 
@@ -64,19 +65,25 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
         buckets = maximum(1.0, parameters / plan.recipe.bucket_parameters)
         return where(layout.zero >= 3, layers, minimum(layers, buckets))
 
-    def over_replicas(dense: Num, expert: Num, each: Num) -> Num:
-        apart = where(expert > 0, gather(links, expert * each, expert_dp, spread, messages(expert)), 0.0)
-        return gather(links, dense * each, dp, inner, messages(dense)) + apart
+    def over_shards(dense: Num, expert: Num, each: Num) -> Num:
+        apart = where(expert > 0, gather(links, expert * each, expert_shards, spread, messages(expert)), 0.0)
+        return gather(links, dense * each, shards, inner, messages(dense)) + apart
 
     def summed(parameters: Num, group: Num, inner: Num) -> Num:
         count = messages(parameters)
         once = all_reduce(links, parameters * gradient / count, group, inner)
         return where(parameters > 0, count * once, 0.0)
 
-    grads = over_replicas(trained, held.expert_trained, gradient)
+    # under hybrid sharding each shard of the gradients is summed with those of the other copies
+    over_copies: Num = 0.0
+    if plan.workload.dp_replicate > 1:
+        over_copies = summed(trained / shards, copies, inner * shards)
+        apart, inner_shards = expert_dp / expert_shards, spread * expert_shards
+        over_copies = over_copies + summed(held.expert_trained / expert_shards, apart, inner_shards)
+    grads = over_shards(trained, held.expert_trained, gradient) + over_copies
     sums = summed(trained, dp, inner) + summed(held.expert_trained, expert_dp, spread)
-    params = over_replicas(dense, held.expert, WIDE_BYTES)
-    changed = over_replicas(trained, held.expert_trained, WIDE_BYTES)  # of a frozen base nothing comes back
+    params = over_shards(dense, held.expert, WIDE_BYTES)
+    changed = over_shards(trained, held.expert_trained, WIDE_BYTES)  # of a frozen base nothing comes back
     forward, backward = cover * FORWARD_SHARE, cover * (1.0 - FORWARD_SHARE)
     beside = 0.0 if plan.recipe.reduces_after_backward else 1.0
     replicated = exposed_seconds(sums, beside * backward, exposed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.activations import logits_bytes
 from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
-from llmplan.formulas.states import expert_parts, sharded_bytes
+from llmplan.formulas.states import sharded_bytes
 from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.records import dataclass
 from llmplan.training.activations import Kept, kept_activations
@@ -23,9 +23,11 @@ from llmplan.training.states import (
     PAGED,
     Held,
     adapters,
+    expert_shard_devices,
     frozen_bytes,
     layer_parameters,
     optimizer_bytes,
+    shard_devices,
     state_bytes,
 )
 from llmplan.work.states import Stage, adapter_shape, end_parameters, has_leading, largest_matrix
@@ -256,8 +258,7 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
     weight, gradient, master = state_bytes(plan)
     adapters = (held.dense_trained, held.expert_trained) if frozen else (0.0, 0.0)
     trained_dense = held.dense_trained if frozen else held.dense + ends
-    dp = layout.dp * layout.cp * 1.0
-    expert_dp = maximum(1.0, dp * layout.tp / expert_parts(layout.tp, layout.ep))
+    dp, expert_dp = shard_devices(plan), expert_shard_devices(plan)
 
     def divided(dense: Num, expert: Num, each: float, stage: int) -> Num:
         shards, expert_shards = where(layout.zero >= stage, dp, 1.0), where(layout.zero >= stage, expert_dp, 1.0)
@@ -272,12 +273,14 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
     weights = weights + others * frozen_models(plan)
     states = divided(trained_dense, held.expert_trained, optimizer_bytes(plan) + master, 1) * copies
     gradients = divided(*_kept_gradients(plan, held, trained_dense), gradient, 2) * copies
-    activations = (made.kept.each * share * in_flight + made.kept.once) * copies
+    kept = made.kept.each * share * in_flight
+    stands = minimum(kept, made.kept.beside) if workload.offload_activations else kept
+    activations = (stands + made.kept.once) * copies
     in_step = plan.recipe.step_bytes if workload.optimizer in STEPS and not workload.optimizer_in_backward else 0.0
     stepping = divided(trained_dense, held.expert_trained, in_step, 1) * copies
     stays = 1.0 - 1.0 * workload.offload_parameters
     stay = stays * (1.0 - 1.0 * layout.offload_optimizer)
-    moved = (weights + gradients) * (1.0 - stays) + states * (1.0 - stay)
+    moved = (weights + gradients) * (1.0 - stays) + states * (1.0 - stay) + (kept - stands) * copies
     return Memory(
         weights_bytes=weights * stays,
         gradients_bytes=gradients * stays,

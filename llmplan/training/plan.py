@@ -16,6 +16,7 @@ from llmplan.vocabulary import (
     Degree,
     Fraction,
     Generation,
+    GradientPrecision,
     Method,
     Optimizer,
     QuantizedBase,
@@ -40,6 +41,14 @@ class TrainingWorkload(Spec):
     """Each layer is updated as soon as its gradients are there, so that no others are kept."""
     offload_parameters: bool = False
     """Shards of parameters, gradients and states in host memory, where they are updated (FSDP's CPU offload)."""
+    offload_activations: bool = False
+    """Kept activations in host memory until the backward pass needs them."""
+    dp_replicate: Degree = 1
+    """Groups of dp that each hold all shards (hybrid sharding); 1 = shards over all of dp."""
+    gradient_precision: GradientPrecision | None = None
+    """Of gradients as they are added up and reduced; None = the stack's."""
+    tp_comm_overlap: bool | None = None
+    """Whether tensor-parallel communication runs in pieces beside products; None = as in the stack's measured runs."""
     flash_attention: bool = True
     method: Method = "sft"
     """What is learned from; `llmplan.training.methods`."""
@@ -112,6 +121,9 @@ class TrainingPlan(Setup):
             found |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
         if not workload.dora:
             found["dora"] = None
+        for name, idle in (("offload_activations", False), ("dp_replicate", 1)):
+            if found[name] == idle:
+                del found[name]
         if workload.packing and workload.workload == "pretrain":
             del found["packing"]  # it is what goes without saying
         return self.in_order(found)

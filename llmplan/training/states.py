@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import real
-from llmplan.machine.precision import STORED_BYTES
+from llmplan.formulas.numeric import maximum, real
+from llmplan.formulas.states import expert_parts
+from llmplan.machine.precision import ELEMENT_BYTES, STORED_BYTES
 from llmplan.model.adapters import Adapter, adapters_of
 from llmplan.model.model import Layer
 from llmplan.records import dataclass
@@ -79,7 +80,32 @@ def state_bytes(plan: TrainingPlan) -> tuple[float, float, float]:
     if plan.workload.precision != "fp16":
         gradient = gradient if recipe.gradient_bytes_bf16 is None else recipe.gradient_bytes_bf16
         master = master if recipe.master_bytes_bf16 is None else recipe.master_bytes_bf16
+    said = plan.workload.gradient_precision
+    if said is not None and recipe.parameter_bytes <= ELEMENT_BYTES["bf16"]:
+        gradient = ELEMENT_BYTES[said]
     return recipe.parameter_bytes, gradient, master
+
+
+def reduced_bytes(plan: TrainingPlan) -> float:
+    """Bytes of a gradient element on its way between replicas: as said or the stack's, and never more than it has."""
+    said = plan.workload.gradient_precision
+    reduced = plan.recipe.reduce_bytes if said is None else ELEMENT_BYTES[said]
+    return min(state_bytes(plan)[1], reduced)
+
+
+def shard_devices(plan: TrainingPlan) -> Num:
+    """Devices that share the shards of one copy: dp x cp, or a part of it under hybrid sharding [1].
+
+    FSDP's HYBRID_SHARD, data_parallel_replicate_degree of torchtitan, --num-distributed-optimizer-instances of
+    Megatron-LM.
+    """
+    return plan.layout.dp * plan.layout.cp * 1.0 / plan.workload.dp_replicate
+
+
+def expert_shard_devices(plan: TrainingPlan) -> Num:
+    """The same of experts, which expert parallelism divides already [1]."""
+    layout = plan.layout
+    return maximum(1.0, shard_devices(plan) * layout.tp / expert_parts(layout.tp, layout.ep))
 
 
 def adapters(plan: TrainingPlan, layer: Layer) -> tuple[Adapter, ...]:

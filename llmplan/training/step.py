@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import ceil, maximum, real, where
+from llmplan.formulas.numeric import ceil, maximum, minimum, real, where
 from llmplan.formulas.pipeline import bubble_seconds, stage_layers
-from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import (
     elementwise_bytes,
     exposed_seconds,
@@ -23,14 +22,22 @@ from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import Layer
 from llmplan.records import dataclass
 from llmplan.software.coefficients import Coefficients
+from llmplan.training.activations import kept_activations
 from llmplan.training.adapters import adapter_operations, adapters_forward, magnitude_seconds, unpacking_seconds
-from llmplan.training.communication import data_parallel, pipeline_transfer
+from llmplan.training.communication import FORWARD_SHARE, data_parallel, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
 from llmplan.training.memory import training_memory
 from llmplan.training.methods import passes_without_gradients, trained_models
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.recompute import recomputed_share
-from llmplan.training.states import PAGED, layer_parameters, optimizer_bytes, state_bytes
+from llmplan.training.states import (
+    PAGED,
+    expert_shard_devices,
+    layer_parameters,
+    optimizer_bytes,
+    shard_devices,
+    state_bytes,
+)
 from llmplan.work.communication import expert_parallel_seconds, ring_of_keys_seconds, tensor_parallel_seconds
 from llmplan.work.elementwise import operations
 from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
@@ -49,6 +56,9 @@ HOST_PASSES = 3.0
 """Launches of forward and backward passes over those of the forward: two products for one, and what goes with them."""
 BACKWARD_PASSES = 1.0
 """Collectives of a layer's backward pass over those of its forward pass."""
+OVERLAPPED = 0.5
+"""Share of tensor-parallel communication that stays exposed where products are cut into pieces (Transformer Engine's
+user buffers) [1]: what is fitted on NeMo, whose recipes overlap (its user guide, "Communication Overlap")."""
 RING_PASSES = 3.0
 """Times that keys and values go around: forward, again backward, and their gradients."""
 
@@ -71,6 +81,7 @@ class StepTime:
     optimizer_seconds: Num
     straggler_seconds: Num
     scoring_seconds: Num = 0.0
+    offload_seconds: Num = 0.0
 
     @property
     def step_seconds(self) -> Num:
@@ -170,6 +181,7 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
         "data_parallel_seconds": sharing * trained,
         "optimizer_seconds": _optimizer(plan, kernels) * trained,
         "scoring_seconds": stage.scoring * micro_batches,
+        "offload_seconds": _moving(plan, kernels, cover) * micro_batches * trained,
     }
     busy: Num = 0.0
     for seconds in parts.values():
@@ -177,6 +189,15 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     nodes = ceil(layout.tp * layout.pp * layout.cp * layout.dp / links.devices_per_node)
     slower = straggler_factor(nodes, numbers.straggler_loss) - 1.0
     return StepTime(**parts, straggler_seconds=busy * slower)
+
+
+def _exposed_tensor(plan: TrainingPlan, numbers: Coefficients) -> Num:
+    """Share of tensor-parallel communication that products do not hide [1]: the stack's, all where nothing overlaps,
+    no more than `OVERLAPPED` where it runs in pieces."""
+    said, share = plan.workload.tp_comm_overlap, numbers.exposed_tensor_parallel
+    if said is None:
+        return share
+    return minimum(share, OVERLAPPED) if said else 1.0
 
 
 def _layers(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:
@@ -202,7 +223,7 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     again = where(layout.recompute == "selective", selective, whole * ahead.total)
     passes = 1.0 + BACKWARD_PASSES + whole
     sums = passes * tensor_parallel_seconds(layer, flow, layout, links)
-    tensor = exposed_seconds(sums, ahead.total + back.total, numbers.exposed_tensor_parallel)
+    tensor = exposed_seconds(sums, ahead.total + back.total, _exposed_tensor(plan, numbers))
     exchanged = passes * expert_parallel_seconds(layer, flow, layout, links, recipe.dispatch_bytes)
     expert = exposed_seconds(exchanged, ahead.total + back.total, numbers.exposed_expert_parallel)
     context: Num = 0.0
@@ -237,8 +258,22 @@ def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficie
     loss = elementwise_bytes(tokens, model.vocab / layout.tp, LOSS_PASSES, LOSS_BYTES) / kernels.stream
     size = WIDE_BYTES * tokens * model.hidden
     sums = (1.0 + BACKWARD_PASSES) * all_reduce(links, size, layout.tp * 1.0)
-    shown = exposed_seconds(sums, products, numbers.exposed_tensor_parallel)
+    shown = exposed_seconds(sums, products, _exposed_tensor(plan, numbers))
     return _Stage(Parts(matmul=products, elementwise=lookup + loss), tensor=shown, scoring=scoring)
+
+
+def _moving(plan: TrainingPlan, kernels: Kernels, cover: Num) -> Num:
+    """What moving kept activations to the host and back adds to a micro-batch [s].
+
+    Each way takes bytes / link beside the pass that makes or needs them, and what is longer than that pass shows.
+    cover: computation of the micro-batch, both passes [s]. Ignored: devices that share a link or the host's memory.
+    """
+    if not plan.workload.offload_activations:
+        return 0.0
+    link = plan.device.host_link.bandwidth if plan.device.host_link else kernels.stream
+    once = kept_activations(plan).each / link
+    forward = exposed_seconds(once, cover * FORWARD_SHARE, 0.0)
+    return forward + exposed_seconds(once, cover * (1.0 - FORWARD_SHARE), 0.0)
 
 
 def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
@@ -251,9 +286,8 @@ def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
     """
     layout, workload = plan.layout, plan.workload
     held, (first, last) = layer_parameters(plan), end_parameters(plan.model, layout)
-    dp = layout.dp * layout.cp * 1.0
-    shards = where(layout.zero >= 1, dp, 1.0)
-    expert_shards = where(layout.zero >= 1, maximum(1.0, dp * layout.tp / expert_parts(layout.tp, layout.ep)), 1.0)
+    shards = where(layout.zero >= 1, shard_devices(plan), 1.0)
+    expert_shards = where(layout.zero >= 1, expert_shard_devices(plan), 1.0)
     ends = 0.0 if plan.lora else where(layout.pp == 1, first + last, maximum(first, last))
     parameters = (held.dense_trained + ends) / shards + held.expert_trained / expert_shards
     weight, gradient, master = state_bytes(plan)

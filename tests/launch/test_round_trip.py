@@ -91,6 +91,10 @@ def training(draw: st.DrawFn) -> dict[str, Any]:
         "offload_optimizer": draw(st.booleans()), "offload_parameters": draw(st.sampled_from((False, False, True))),
         "flash_attention": draw(st.sampled_from((True, True, False))),
         "optimizer_in_backward": draw(st.sampled_from((False, False, True))),
+        "offload_activations": draw(st.sampled_from((False, False, True))),
+        "dp_replicate": 2 if dp > 1 and draw(st.booleans()) else 1,
+        **draw(st.sampled_from(({}, {}, {"gradient_precision": "fp32"}, {"gradient_precision": "bf16"}))),
+        **draw(st.sampled_from(({}, {}, {"tp_comm_overlap": True}))),
     }  # fmt: skip
 
 
@@ -166,7 +170,8 @@ PLAIN: dict[str, Any] = {
     "tp": 1, "pp": 1, "vp": 1, "cp": 1, "dp": 1, "ep": 1, "optimizer": "adamw", "zero": 3, "precision": "bf16",
     "sequence_parallel": False, "offload_optimizer": False, "offload_parameters": False, "recompute": "full",
     "flash_attention": True, "optimizer_in_backward": False, "weight_precision": "bf16", "kv_precision": "bf16",
-    "devices": 8, "quantized_base": "nf4", "lora_targets": ["q_proj", "v_proj"],
+    "devices": 8, "quantized_base": "nf4", "lora_targets": ["q_proj", "v_proj"], "offload_activations": False,
+    "dp_replicate": 1, "gradient_precision": None, "tp_comm_overlap": None,
 }  # fmt: skip
 """What nearly every framework can do."""
 

@@ -219,6 +219,36 @@ class TestStatesElsewhere:
             crossing = micro_batches * (2 * 2 + 2) + (2 + 4 + 4 + 2)
             assert found.optimizer_seconds == pytest.approx(self.PARAMETERS / 8 * crossing / 31e9, rel=EXACT)
 
+    def test_activations_in_host_memory(self) -> None:
+        # 32 layers keep their inputs, 2048 x 4096 of 2 bytes: two stay, 30 of each of eight devices move
+        kept, moved = (training_memory(self.asked(recompute="full", offload_activations=x)) for x in (False, True))
+        layer = 2 * 2048 * 4096
+        assert kept.activations_bytes - moved.activations_bytes == pytest.approx(30 * layer, rel=EXACT)
+        assert moved.host_bytes - kept.host_bytes == pytest.approx(8 * 30 * layer, rel=EXACT)
+        # all of them: two whole layers stay
+        kept, moved = (training_memory(self.asked(recompute="none", offload_activations=x)) for x in (False, True))
+        embeddings = 2 * 2048 * 4096
+        layer = (kept.activations_bytes - embeddings) / 32
+        assert moved.activations_bytes == pytest.approx(2 * layer + embeddings, rel=EXACT)
+
+    def test_shards_in_copies(self) -> None:
+        whole, copies = training_memory(self.asked()), training_memory(self.asked(dp_replicate=2))
+        for name in ("weights_bytes", "gradients_bytes", "optimizer_states_bytes"):
+            assert getattr(copies, name) == pytest.approx(2 * getattr(whole, name), rel=EXACT)
+        with pytest.raises(InputError, match="does not divide dp 8"):
+            self.asked(dp_replicate=3)
+        with pytest.raises(InputError, match="zero 0 has none"):
+            self.asked(dp_replicate=2, zero=0)
+
+    def test_gradients_as_they_are_added_up(self) -> None:
+        # Megatron-Core adds bf16 gradients up in fp32, unless it is told to do so in bf16; FSDP keeps fp32 parameters
+        words = {"stack": "megatron-core", "zero": 0}
+        wide, narrow = (self.asked(gradient_precision=x, **words) for x in ("fp32", "bf16"))
+        assert training_memory(wide).gradients_bytes == training_memory(self.asked(**words)).gradients_bytes
+        assert training_memory(narrow).gradients_bytes == training_memory(wide).gradients_bytes / 2
+        sharded = (self.asked(stack="torchtitan", gradient_precision=x) for x in ("fp32", "bf16"))
+        assert len({training_memory(one).gradients_bytes for one in sharded}) == 1
+
     def test_an_optimizer_in_the_backward_pass_keeps_the_gradients_of_a_layer_or_of_table_and_head(self) -> None:
         kept = training_memory(self.asked(devices=1, global_batch=1, zero=0, optimizer_in_backward=True))
         ends = 2 * self.TABLE + 4096

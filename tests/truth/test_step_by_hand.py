@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llmplan.machine.hardware import CollectiveEfficiency
+from llmplan.training.activations import kept_activations
 from llmplan.training.flops import model_flops, recomputed_flops, training_flops
 from llmplan.training.step import StepTime, training_time
 from tests.truth.counting import EXPERTS, RECIPE, cluster, machine, training
@@ -67,6 +68,27 @@ class TestWork:
         slow = step(machine(flops=1.0, link=1e-3), tp=2, numbers=numbers).tensor_parallel_seconds
         work = (3 * 2 * S * (L * MATRICES + TABLE) + (1 + 2.5 / 0.76) * L * ATTENTION) / 2
         assert slow == pytest.approx(1e3 * whole - work)
+
+    def test_overlap_of_tensor_parallelism_as_asked(self) -> None:
+        numbers = {"exposed_tensor_parallel": 0.75}
+        whole = step(machine(link=1.0), tp=2).tensor_parallel_seconds
+        for said, share in ((None, 0.75), (False, 1.0), (True, 0.5)):
+            work = {"tp_comm_overlap": said}
+            found = step(machine(flops=1.0, link=1.0), tp=2, numbers=numbers, work=work).tensor_parallel_seconds
+            assert found == pytest.approx(share * whole)
+
+    def test_activations_cross_the_host_link_twice(self) -> None:
+        kept = kept_activations(training(FLOPS)).each
+        for batches in (1, 4):
+            work = {"offload_activations": True, "global_batch": batches}
+            assert step(machine(host=1.0), work=work).offload_seconds == pytest.approx(batches * 2 * kept)
+        # beside the passes: a third of the computation covers the way there, two thirds the way back
+        busy = 3 * 2 * S * (L * MATRICES + TABLE) + (1 + 2.5 / 0.76) * L * ATTENTION
+        slow = kept / busy  # a link that needs as long as both passes
+        found = step(machine(flops=1.0, host=slow), work={"offload_activations": True})
+        assert found.offload_seconds == pytest.approx(busy * (2 / 3 + 1 / 3))
+        assert found.step_seconds == pytest.approx(2 * busy)
+        assert step(machine(flops=1.0, host=4 * slow), work={"offload_activations": True}).offload_seconds == 0
 
     def test_an_encoder_without_a_head(self) -> None:
         found = step(BYTES, spec={"head": False, "architecture": "encoder"})
@@ -307,6 +329,23 @@ class TestReplicas:
         assert step(device, dp=2, recipe=buckets).data_parallel_seconds == pytest.approx(1.5)
         assert step(device, dp=2, zero=1, recipe=buckets).data_parallel_seconds == pytest.approx(2 * 1.5)
         assert step(device, dp=2).data_parallel_seconds == pytest.approx(1)
+
+    def test_shards_in_copies(self) -> None:
+        # two copies of two shards: reduce-scatter within a copy, a sum of each half with the other copy's, all-gather
+        words = {"dp": 4, "work": {"global_batch": 4, "dp_replicate": 2}}
+        for zero, gathered in ((1, 1), (3, 2)):
+            found = step(self.LINK, zero=zero, **words).data_parallel_seconds
+            within = 1 / 2 * (4 + gathered * 2) * self.PARAMETERS
+            assert found == pytest.approx(within + 2 * 1 / 2 * 4 * self.PARAMETERS / 2)
+        # inside of a node the sum alone crosses the network: four devices a copy
+        between = cluster(network=1.0, devices_per_node=4)
+        far = step(machine(domain=4), at=between, dp=8, zero=1, work={"global_batch": 8, "dp_replicate": 2})
+        assert far.data_parallel_seconds == pytest.approx(2 * 1 / 2 * 4 * self.PARAMETERS / 4)
+
+    def test_gradients_as_narrow_as_asked(self) -> None:
+        for words, each in (({"gradient_precision": "bf16"}, 2), ({"gradient_precision": "fp32"}, 4), ({}, 4)):
+            found = step(self.LINK, dp=2, work={"global_batch": 2, **words}).data_parallel_seconds
+            assert found == pytest.approx(1 / 2 * 2 * each * self.PARAMETERS)
 
     def test_a_smaller_sum_of_gradients(self) -> None:
         recipe = RECIPE.model_copy(update={"reduce_bytes": 2.0})
