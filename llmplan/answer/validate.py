@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.answer.impossible import impossible
+from llmplan.answer.limits import LimitAnswer
 from llmplan.answer.many import estimates
 from llmplan.answer.rows import Row, row_plan
 from llmplan.answer.shown import Shown
@@ -94,6 +95,8 @@ class Validation(Shown):
     llmplan_version: str = __version__
     rows: tuple[RowAnswer, ...]
     summary: ValidationSummary
+    limits: dict[str, LimitAnswer] | None = None
+    """Limits that were asked for, by quantity and name."""
 
     def headline(self) -> str:
         """How many rows, and the median error of each quantity."""

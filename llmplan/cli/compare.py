@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
-from llmplan.cli.gate import Check, check_comparison, place, write_comparison
+from llmplan.cli.gate import Check, check_comparison, place
+from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.search.choices import COMPARED
-
-if TYPE_CHECKING:
-    from llmplan.report.github import Places
-    from llmplan.search.comparison import Comparison
 
 LISTS = dict.fromkeys(COMPARED, "One value, or several to compare, with commas.")
 OF_FIT = {"time": "latency", "memory-headroom": "memory"}
@@ -59,11 +55,9 @@ def _compare(
             "--by", "--objective", help="Rank by this, what fits first; default: in the order given. Words of fit too."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[
-        Literal["table", "json", "jsonl", "csv", "markdown", "github", "svg"],
-        typer.Option("--format", help="For people, programs, pull requests, or a workflow's log and job summary."),
-    ] = "table",
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
     check: Check = False,
 ) -> None:
     """Compare hardware, models, precisions, sizes, stacks or whole plans, each as `estimate` gives it.
@@ -74,8 +68,10 @@ def _compare(
 
     llmplan compare --plan docs/examples/plan.yaml --hardware h100,h200 --check --format markdown
     """
+    from llmplan.report import compare as report
+    from llmplan.report.pictures import results_svg
     from llmplan.search.alternatives import alternatives
-    from llmplan.search.comparison import NotPlanned, compare
+    from llmplan.search.comparison import Compared, NotPlanned, compare
 
     opened = open_catalog(catalog or ())
     sources = [(path, plan_documents(path)) for path in plan or []]
@@ -84,40 +80,15 @@ def _compare(
     failed = [one for one in found.results if isinstance(one, NotPlanned)]
     if len(failed) == len(found.results):
         raise InputError([Fault(f"{one.name}: {problem}") for one in failed for problem in one.problems])
-    _write(found, "json" if as_json else output, {one.name: place(one.request) for one in wanted})
+    form = "json" if as_json else output
+    chosen = columns_of(columns, form)
+    places = {one.name: place(one.request) for one in wanted}
+    write(
+        found, found.results, lambda: report.sheet(found, places), form, chosen, table=report.print_compare,
+        picture=lambda: results_svg([(one.name, one.result) for one in found.results if isinstance(one, Compared)]),
+    )  # fmt: skip
     if check:
         check_comparison(found)
-
-
-def _write(found: Comparison, output: str, places: Places) -> None:
-    from llmplan.report import compare as report
-    from llmplan.report import compare_formats as formats
-
-    if output == "json":
-        typer.echo(dumps(found))
-    elif output == "jsonl":
-        for one in found.results:
-            typer.echo(dumps(one, indent=None))
-    elif output == "csv":
-        typer.echo(formats.csv_text(found), nl=False)
-    elif output == "svg":
-        _draw(found)
-    elif output == "table":
-        report.print_compare(report.rows(found))
-    else:
-        write_comparison(found, output, places)
-
-
-def _draw(found: Comparison) -> None:
-    from llmplan.answer.training import TrainingResult
-    from llmplan.report.svg import svg
-    from llmplan.search.comparison import Compared
-
-    answers = [(one.name, one.result) for one in found.results if isinstance(one, Compared)]
-    trainings = [(name, one) for name, one in answers if isinstance(one, TrainingResult)]
-    if not trainings:
-        raise InputError("--format svg draws trainings, and none of these could be planned as one")
-    typer.echo(svg(trainings), nl=False)
 
 
 app.command("compare", cls=PlanCommand)(plan_options(_compare, lists=LISTS))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
-from llmplan.cli.gate import THE_ANSWER_IS_NO, Check, append_summary, place
+from llmplan.cli.gate import Check, check_answer, place
+from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
 from llmplan.errors import Fault, InputError
@@ -33,11 +33,9 @@ def _diff(
         typer.Option(metavar="REV[:FILE]", help="Before: the file in a revision of git (main, HEAD~1, v1:a.yaml)."),
     ] = None,
     catalog: CatalogFolders = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[
-        Literal["table", "json", "markdown", "github"],
-        typer.Option("--format", help="For people, programs, pull requests, or a workflow's log and job summary."),
-    ] = "table",
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
     check: Check = False,
 ) -> None:
     """Say what changes in memory, time and cost from one plan to another, and what of it is beyond the error.
@@ -51,6 +49,7 @@ def _diff(
     from llmplan.answer.answer import answer
     from llmplan.answer.resolve import resolve_all
     from llmplan.report import difference as report
+    from llmplan.report.pictures import results_svg
     from llmplan.search.difference import difference
 
     if len(plans) != (2 if against is None else 1):
@@ -61,23 +60,12 @@ def _diff(
     before, after = (answer(one, opened) for one in resolve_all(wanted, opened))
     found = difference(before, after)
     form = "json" if as_json else output
-    if form == "json":
-        typer.echo(dumps(found))
-    elif form == "table":
-        typer.echo(report.table_text(found), nl=False)
-    elif form == "markdown":
-        typer.echo(report.markdown_text(found), nl=False)
-    else:
-        typer.echo("\n".join(report.github_lines(found, *place(wanted[1]))))
-        append_summary(report.markdown_text(found))
-    if check and not after.is_yes:
-        from llmplan.report.limits import missed_lines
-
-        for line in missed_lines(after):
-            typer.echo(line, err=True)
-        if not after.fits:
-            typer.echo(f"does not fit: verdict {after.result.verdict}", err=True)
-        raise typer.Exit(THE_ANSWER_IS_NO)
+    write(
+        found, report.items(found), lambda: report.sheet(found, *place(wanted[1])), form, columns_of(columns, form),
+        picture=lambda: results_svg([("before", before.result), ("after", after.result)]),
+    )  # fmt: skip
+    if check:
+        check_answer(after)
 
 
 def _one(documents: list[Document], given: Mapping[str, Any]) -> Request:

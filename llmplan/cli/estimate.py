@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,8 @@ from llmplan.answer.data import dumps
 from llmplan.answer.resolve import resolve_all
 from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import open_catalog
-from llmplan.cli.gate import THE_ANSWER_IS_NO, Check, place, write_comparison
+from llmplan.cli.gate import THE_ANSWER_IS_NO, Check, place
+from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import From, Given, documents_of, name_of, open_plan, read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
     from llmplan.files import Document
+    from llmplan.report.sheet import Sheet
     from llmplan.setup.request import Request
 
 MANY = "Many plans"
@@ -38,14 +41,9 @@ def _estimate(
     source: From = None,
     plan: PlanFile = None,
     catalog: CatalogFolders = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[
-        Literal["table", "json", "jsonl", "markdown", "github", "svg"],
-        typer.Option(
-            "--format",
-            help="For people, programs, pull requests, a workflow's log and summary, or a picture (training).",
-        ),
-    ] = "table",
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="The main figures alone, one JSON line a plan.", rich_help_panel=MANY)
     ] = False,
@@ -63,6 +61,7 @@ def _estimate(
     llmplan estimate --from vllm --hardware h100 -- vllm serve meta-llama/Llama-3.3-70B-Instruct -tp 4
     """
     form, documents = "json" if as_json else output, None
+    chosen = columns_of(columns, form)
     if form != "jsonl" and (summary or workers > 1):
         raise InputError("--summary and --workers go with --format jsonl")
     if form == "jsonl" and plan is not None and source is None and not words:
@@ -77,7 +76,7 @@ def _estimate(
         passes = _write_summaries(plans, opened)
     else:
         answers = [answer(one, opened) for one in plans]
-        _write(answers, form, wanted, many=many)
+        _write(answers, form, chosen, wanted, many=many)
         passes = not check or _passes(wanted, answers, opened)
     if check and not passes:
         raise typer.Exit(THE_ANSWER_IS_NO)
@@ -113,28 +112,32 @@ def _write_summaries(plans: list[AnyPlan], catalog: Catalog) -> bool:
     return all(one.is_yes for one in short)
 
 
-def _write(answers: list[Answer], output: str, wanted: list[Request], *, many: bool) -> None:
-    if output == "table":
-        from llmplan.report.table import print_answers
+def _write(answers: list[Answer], form: str, columns: list[str] | None, wanted: list[Request], *, many: bool) -> None:
+    from llmplan.report.pictures import answers_svg
 
-        print_answers(answers)
-    elif output == "svg":
-        from llmplan.report.svg import answers_svg
+    write(
+        Answers(results=tuple(answers)) if many else answers[0], answers,
+        lambda: _sheet(answers, wanted, many=many), form, columns, table=lambda _: _print(answers),
+        picture=lambda: answers_svg(answers),
+    )  # fmt: skip
 
-        typer.echo(answers_svg(answers), nl=False)
-    elif output == "jsonl":
-        for one in answers:
-            typer.echo(dumps(one, indent=None))
-    elif output in ("markdown", "github"):
-        from llmplan.search.comparison import Alternative, beside
 
-        names = [f"plan {number}" if many else "plan" for number in range(1, len(answers) + 1)]
-        outcomes = [
-            (Alternative(name, {}, one), found) for name, one, found in zip(names, wanted, answers, strict=True)
-        ]
-        write_comparison(beside(outcomes), output, dict(zip(names, map(place, wanted), strict=True)))
-    else:
-        typer.echo(dumps(Answers(results=tuple(answers)) if many else answers[0]))
+def _print(answers: list[Answer]) -> None:
+    from llmplan.report.table import print_answers
+
+    print_answers(answers)
+
+
+def _sheet(answers: list[Answer], wanted: list[Request], *, many: bool) -> Sheet:
+    """The rows of a comparison that sets nothing apart."""
+    from llmplan.report import compare as report
+    from llmplan.search.comparison import Alternative, beside
+
+    names = [f"plan {number}" if many else "plan" for number in range(1, len(answers) + 1)]
+    outcomes = [(Alternative(name, {}, one), found) for name, one, found in zip(names, wanted, answers, strict=True)]
+    found = report.sheet(beside(outcomes), dict(zip(names, map(place, wanted), strict=True)))
+    lines = [replace(line, data=one) for line, one in zip(found.lines, answers, strict=True)]
+    return replace(found, lines=lines)
 
 
 def _passes(wanted: list[Request], answers: list[Answer], catalog: Catalog) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from llmplan.answer.data import dumps
+from llmplan.cli.gate import Check
+from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError, did_you_mean
 
@@ -30,10 +32,10 @@ def _explain(
         int | None, typer.Option("--depth", min=1, max=99, help="Levels of calls that the text shows; JSON holds all.")
     ] = None,
     catalog: CatalogFolders = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="For people, or for programs.")
-    ] = "table",
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
+    check: Check = False,
 ) -> None:
     """Explain a warning's code, or a figure of a plan: formula, numbers put in, sources, the next level down.
 
@@ -44,15 +46,16 @@ def _explain(
     llmplan explain --model llama-3.1-8b --hardware h100 --devices 8 --term activations
     """
     form = "json" if as_json else output
+    chosen = columns_of(columns, form)
     if code:
-        _code(code, form)
+        _code(code, form, chosen)
     elif plan is None and not given:
         raise InputError("nothing to explain: name a code (LP012; `codes` lists them), or a plan and --term")
     else:
-        _terms(given, plan, term or "all", catalog, form, depth)
+        _terms(given, plan, term or "all", catalog, form, chosen, depth, check=check)
 
 
-def _code(name: str, form: str) -> None:
+def _code(name: str, form: str, columns: list[str] | None) -> None:
     from llmplan.report.explain import code_text
     from llmplan.setup.codes import CODES
 
@@ -64,21 +67,25 @@ def _code(name: str, form: str) -> None:
         raise InputError(
             Fault(f"unknown code {name[:40]!r}{hint.replace(' OR ', ' or ')} (`llmplan explain codes` lists them)")
         )
-    chosen = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
-    if form == "json":
-        from llmplan.answer.explanation import CodeAnswer, Explanation
+    from llmplan.answer.explanation import CodeAnswer, Explanation
+    from llmplan.report import explain as report
 
-        codes = {one: CodeAnswer(title=c.title, sentence=c.sentence, doc=c.doc) for one, c in chosen.items()}
-        typer.echo(dumps(Explanation(codes=codes)))
-    elif wanted == "CODES":
-        typer.echo("\n".join(f"{one}  {c.title}" for one, c in chosen.items()))
-    else:
-        typer.echo(code_text(wanted, CODES[wanted]), nl=False)
+    named = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
+    codes = {one: CodeAnswer(title=c.title, sentence=c.sentence, doc=c.doc) for one, c in named.items()}
+    found = Explanation(codes=codes)
+    text = "\n".join(f"{one}  {c.title}" for one, c in named.items()) + "\n"
+    if wanted != "CODES":
+        text = code_text(wanted, CODES[wanted])
+    write(
+        found, [line.data for line in report.sheet(found).lines], lambda: report.sheet(found), form, columns,
+        table=lambda _: typer.echo(text, nl=False), picture=lambda: report.picture(found),
+    )  # fmt: skip
 
 
 def _terms(
-    given: Mapping[str, Any], plan: str | None, term: str, catalog: list[Path] | None, form: str, depth: int | None
-) -> None:
+    given: Mapping[str, Any], plan: str | None, term: str, catalog: list[Path] | None, form: str,
+    columns: list[str] | None, depth: int | None, *, check: bool,
+) -> None:  # fmt: skip
     from llmplan.answer.explain import explain
     from llmplan.answer.resolve import resolve
     from llmplan.answer.terms import terms_named
@@ -91,15 +98,25 @@ def _terms(
         raise InputError(Fault(f"holds {len(requests)} plans; explain takes one", plan))
     resolved = resolve(requests[0], opened)
     found = explain(resolved, opened, terms_named(term, resolved))
-    if form == "json":
-        from llmplan.answer.explanation import explanation
+    from llmplan.answer.explanation import explanation
+    from llmplan.report import explain as report
 
+    if form == "table" and columns is None:
+        for line in report.explanation_lines(found, depth):
+            typer.echo(line)
+    elif form == "json":
         typer.echo(dumps(explanation(found), indent=None))
-        return
-    from llmplan.report.explain import explanation_lines
+    else:
+        whole = explanation(found)
+        write(
+            whole, whole.terms or (), lambda: report.sheet(whole), form, columns,
+            picture=lambda: report.picture(whole),
+        )  # fmt: skip
+    if check:
+        from llmplan.answer.answer import answer
+        from llmplan.cli.gate import check_answer
 
-    for line in explanation_lines(found, depth):
-        typer.echo(line)
+        check_answer(answer(resolved, opened))
 
 
 app.command("explain", cls=PlanCommand)(plan_options(_explain))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
+from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.search.answers import FitAnswer
 
-SEARCH, LIMITS, OUTPUT = "Search", "Limits", "Output"
+SEARCH, LIMITS = "Search", "Limits"
 MOST_SHOWN = 1000
 OF_COMPARE = {"step": "time", "memory": "memory-headroom"}
 """Measures of `compare` that are objectives under another name here."""
@@ -114,11 +114,9 @@ def _fit(
     top: Annotated[
         int, typer.Option(min=1, max=MOST_SHOWN, help="How many layouts to show.", rich_help_panel=OUTPUT)
     ] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.", rich_help_panel=OUTPUT)] = False,
-    output: Annotated[
-        Literal["table", "json", "jsonl", "csv"],
-        typer.Option("--format", help="For people, or for programs.", rich_help_panel=OUTPUT),
-    ] = "table",
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
     write_plan: Annotated[
         Path | None,
         typer.Option(
@@ -145,7 +143,8 @@ def _fit(
     from llmplan.search.ask import Ask, Wishes
     from llmplan.search.written import one_request
 
-    opened = open_catalog(catalog or ())
+    opened, form = open_catalog(catalog or ()), "json" if as_json else output
+    chosen = columns_of(columns, form)
     limits = _limits({
         "max_cost": max_cost, "max_days": _days(max_days, max_hours), "max_step": max_step, "max_memory": max_memory,
         "min_mfu": min_mfu, "min_tokens_per_second": min_tokens_per_second,
@@ -162,12 +161,12 @@ def _fit(
         from llmplan.launch.target import target
         from llmplan.launch.write import meant_for
 
-        if as_json or output != "table" or maximize:
+        if form != "table" or maximize:
             raise InputError("--launch goes with the table of layouts; --write-plan and `llmplan launch` with the rest")
         wanted = meant_for(target(launch), wanted, (*opens, *listed))
     ask = Ask(wanted, {**{name: value for name, value in listed.items() if name not in given}, **opens}, wishes)
     found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize, minimize=minimize)
-    _write(found, "json" if as_json else output)
+    _write(found, form, chosen)
     if not found.results:
         _say_why(found)
         raise typer.Exit(THE_ANSWER_IS_NO)
@@ -235,28 +234,29 @@ def _two(text: str | None) -> tuple[str, str] | None:
     return names[0], names[1]
 
 
-def _write(found: FitAnswer, form: str) -> None:
-    """The answer on stdout; a table of nothing is not written, the reasons go to stderr."""
-    if form == "json" or (form == "jsonl" and (found.maximize or found.minimize)):
-        typer.echo(dumps(found, indent=2 if form == "json" else None))
-    elif form == "jsonl":
-        for one in found.results:
-            typer.echo(dumps(one, indent=None))
-    elif form == "csv":
-        from llmplan.report.search import csv_text
+def _write(found: FitAnswer, form: str, columns: list[str] | None) -> None:
+    """The answer on stdout; a table or picture of nothing is not written, the reasons go to stderr."""
+    from llmplan.report import search as report
+    from llmplan.report.pictures import fit_svg
 
-        if found.maximize or found.minimize:
-            raise InputError("--maximize and --minimize have one answer: --format table, json or jsonl")
-        typer.echo(csv_text(found), nl=False)
-    elif found.results and (found.maximize or found.minimize):
-        from llmplan.report.search import most_line
+    if not found.results and form in ("table", "svg", "markdown"):
+        return
+    one_answer = found.maximize is not None or found.minimize is not None
+    write(
+        found, [found] if one_answer and form == "jsonl" else found.results, lambda: report.sheet(found), form,
+        columns, table=lambda _: _print(found), picture=lambda: fit_svg(found, report.names(found)),
+    )  # fmt: skip
+
+
+def _print(found: FitAnswer) -> None:
+    from llmplan.report.search import most_line, print_found
+
+    if found.maximize or found.minimize:
         from llmplan.report.table import print_answers
 
         typer.echo(most_line(found) + "\n")
         print_answers(found.results)
-    elif found.results:
-        from llmplan.report.search import print_found
-
+    else:
         print_found(found)
 
 

@@ -1,4 +1,4 @@
-"""What commands have in common where they stand at a gate: `--check`, and the formats that a workflow reads."""
+"""What commands have in common where they stand at a gate: `--check`, and what a workflow reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from llmplan.errors import InputError
 
 if TYPE_CHECKING:
-    from llmplan.report.github import Places
+    from llmplan.answer.answer import Answer
     from llmplan.search.comparison import Comparison
     from llmplan.setup.request import Request
 
@@ -19,27 +19,17 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 
 Check = Annotated[
     bool,
-    typer.Option("--check", help="Exit with 3 where something does not fit or misses a limit, and say so on stderr."),
+    typer.Option(
+        "--check",
+        help="Exit with 3 where something does not fit or misses a limit, and say so on stderr.",
+        rich_help_panel="Output",
+    ),
 ]
 
 
 def place(one: Request) -> tuple[str, int | None]:
     """File and line of a request; no file where it stands on the command line."""
     return ("", None) if one.document is None else (one.document.file, one.document.line(()))
-
-
-def write_comparison(found: Comparison, output: str, places: Places | None = None) -> None:
-    """A comparison as `markdown`, or as `github`: annotations, and a table in the job summary."""
-    from llmplan.report import compare as report
-    from llmplan.report.compare_formats import markdown
-    from llmplan.report.github import github_lines
-
-    rows = report.rows(found)
-    if output == "markdown":
-        typer.echo(markdown(rows), nl=False)
-    else:
-        typer.echo("\n".join(github_lines(rows, found, places)))
-        append_summary(markdown(rows))
 
 
 def append_summary(text: str) -> None:
@@ -56,13 +46,13 @@ def append_summary(text: str) -> None:
 
 def check_comparison(found: Comparison) -> None:
     """Exits with 3 where an alternative cannot be planned, does not fit, or misses a limit or target."""
-    from llmplan.answer.answer import Answer
+    from llmplan.answer.answer import Answer as Planned
     from llmplan.report.compare import missed_text
     from llmplan.report.limits import missed_lines
 
     passes = True
     for one in found.results:
-        if not isinstance(one, Answer):
+        if not isinstance(one, Planned):
             lines = list(one.problems)
         elif not one.fits:
             lines = [f"does not fit: verdict {one.result.verdict}"]
@@ -70,8 +60,21 @@ def check_comparison(found: Comparison) -> None:
             lines = list(missed_lines(one)) or (
                 [] if one.does else [missed_text(one) or "does not keep up with its load"]
             )
-        passes = passes and isinstance(one, Answer) and one.does
+        passes = passes and isinstance(one, Planned) and one.does
         for line in lines:
             typer.echo(f"{one.name}: {line}", err=True)
     if not passes:
         raise typer.Exit(THE_ANSWER_IS_NO)
+
+
+def check_answer(found: Answer) -> None:
+    """Exits with 3 where an answer does not fit, keep up with its load, or keep a limit; says so on stderr."""
+    from llmplan.report.limits import missed_lines
+
+    if found.is_yes:
+        return
+    for line in missed_lines(found):
+        typer.echo(line, err=True)
+    if not found.fits:
+        typer.echo(f"does not fit: verdict {found.result.verdict}", err=True)
+    raise typer.Exit(THE_ANSWER_IS_NO)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
+from llmplan.cli.output import AsJson, Columns, Format, columns_of, width, write
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
 from llmplan.setup.request import request
 
-THE_ANSWER_IS_NO = 3
+if TYPE_CHECKING:
+    from llmplan.report.sheet import Sheet
+
 app = typer.Typer(add_completion=False)
 
 
@@ -24,10 +28,10 @@ def _list(
     every: Annotated[
         bool, typer.Option("--every-precision", help="Every precision that fits, not only the widest.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[
-        Literal["table", "json", "jsonl", "csv"], typer.Option("--format", help="For people, or for programs.")
-    ] = "table",
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
+    check: Check = False,
 ) -> None:
     """List the models of the catalogue that run on a machine: widest precision that fits, speed, context.
 
@@ -40,6 +44,8 @@ def _list(
     from llmplan.report import shelf as report
     from llmplan.search.shelf import list_models
 
+    form = "json" if as_json else output
+    chosen = columns_of(columns, form)
     said = dict(given)
     said.setdefault("workload", "serve")
     wanted = request(said)
@@ -47,18 +53,21 @@ def _list(
         given_load = {"batch", "load", "request_rate"} & wanted.options.said().keys()
         wanted = wanted if given_load else wanted.changed(batch=1)
     found = list_models(wanted, open_catalog(catalog or ()), sort, every=every)
-    form = "json" if as_json else output
-    if form == "table":
-        typer.echo("\n".join(report.shelf_lines(found)))
-    elif form == "csv":
-        typer.echo(report.shelf_csv(found), nl=False)
-    elif form == "json":
-        typer.echo(dumps(found))
-    else:
-        for one in found.models:
-            typer.echo(dumps(one, indent=None))
-    if not found.models:
+    write(
+        found, found.models, lambda: report.sheet(found), form, chosen, picture=lambda: report.picture(found),
+        table=_print,
+    )  # fmt: skip
+    if not found.models or (check and not any(one.does for one in found.models)):
+        if found.models:
+            typer.echo("no model that fits keeps the limits", err=True)
         raise typer.Exit(THE_ANSWER_IS_NO)
 
 
-app.command("list", cls=PlanCommand)(plan_options(_list, without=("model", "download", "limits")))
+def _print(sheet: Sheet) -> None:
+    """The table, with the names of the models as its first column."""
+    from llmplan.report.formats import table
+
+    typer.echo("\n".join(table(replace(sheet, first="model"), None, width())))
+
+
+app.command("list", cls=PlanCommand)(plan_options(_list, without=("model", "download")))

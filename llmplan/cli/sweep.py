@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
+from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
-from llmplan.search.sweep import Axis, axis, sweep
+from llmplan.records import dataclass
+from llmplan.search.sweep import Axis, Sweep, SweepRow, axis, sweep
 
 MOST_ROWS = 10_000  # of a table, which is as wide as its widest cell and so has to be held
 
@@ -34,18 +37,19 @@ def _sweep(
     ],
     plan: PlanFile = None,
     catalog: CatalogFolders = None,
-    output: Annotated[
-        Literal["table", "jsonl", "csv", "svg"],
-        typer.Option("--format", help="For people, for programs row by row, or a picture (the extra `plot`)."),
-    ] = "table",
     pair: Annotated[
         str | None,
         typer.Option(
             "--pair",
             metavar="X,Y",
             help="Columns of the picture: a word or a figure over a figure (devices,tokens_per_second).",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
+    check: Check = False,
 ) -> None:
     """Estimate one plan under every combination of some of its words.
 
@@ -53,48 +57,81 @@ def _sweep(
 
     llmplan sweep --plan docs/examples/plan.yaml --vary seq_len=4096..32768 --format csv
 
-    llmplan sweep --model llama-3.1-8b --hardware h100 --workload serve --vary batch=1..64
-
-    llmplan sweep --plan docs/examples/plan.yaml --vary devices=64..512 --format svg --pair devices,step_seconds
+    llmplan sweep --model llama-3.1-8b --hardware h100 --workload serve --vary batch=1..64 --format svg
     """
-    from llmplan.report.sweep import csv_head, csv_line, table_lines
+    from llmplan.report import sweep as report
 
+    form = "json" if as_json else output
+    chosen = columns_of(columns, form)
     axes = [axis(text) for text in vary]
     names = [one.name for one in axes]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"--vary: {twice} is given twice; say all of its values at once")
-    if (pair is not None) != (output == "svg"):
-        raise InputError("--pair and --format svg go together: which columns are drawn?")
-    columns = None if pair is None else _pair(pair, axes)
+    if pair is not None and form != "svg":
+        raise InputError("--pair says what --format svg draws")
+    drawn = None if pair is None else _pair(pair, axes)
     requests, _ = read_requests(plan, given)
     if len(requests) > 1:
         raise InputError(Fault(f"holds {len(requests)} plans; sweep takes one", plan))
-    rows, answered = sweep(requests[0], axes, open_catalog(catalog or ())), 0
-    if output in ("table", "svg"):
+    seen = Seen()
+    rows = seen.counted(sweep(requests[0], axes, open_catalog(catalog or ())))
+    if form == "csv":
+        for line in report.chosen_csv(rows, axes, chosen):
+            sys.stdout.write(line)
+    elif form == "jsonl":
+        for row in rows:
+            sys.stdout.write(f"{dumps(row, indent=None)}\n")
+    else:
         held = [row for row, _ in zip(rows, range(MOST_ROWS + 1), strict=False)]
         if len(held) > MOST_ROWS:
-            raise InputError(f"more than {MOST_ROWS} combinations are no {output}: --format csv or jsonl")
-        answered = sum(row.summary is not None for row in held)
-        if columns is None:
-            typer.echo("\n".join(table_lines(held, axes)))
-        elif answered:
-            from llmplan.report.sweep_svg import sweep_svg
-
-            typer.echo(sweep_svg(held, axes, columns), nl=False)
-    else:
-        if output == "csv":
-            sys.stdout.write(csv_head(axes))
-        for row in rows:
-            sys.stdout.write(csv_line(row) if output == "csv" else f"{dumps(row, indent=None)}\n")
-            answered += row.summary is not None
-    if not answered:
+            raise InputError(f"more than {MOST_ROWS} combinations are held by no {form}: --format csv or jsonl")
+        write(
+            Sweep(results=tuple(held)), held, lambda: report.sheet(held), form, chosen,
+            picture=lambda: _picture(held, axes, drawn),
+        )  # fmt: skip
+    if not seen.answered:
         raise InputError("no combination can be planned; what is printed says why of each")
+    if check and seen.no:
+        typer.echo(f"{seen.no} of {seen.answered} plans do not do: {seen.why}", err=True)
+        raise typer.Exit(THE_ANSWER_IS_NO)
 
 
 def _pair(text: str, axes: list[Axis]) -> tuple[str, str]:
     from llmplan.report.sweep_svg import pair_of
 
     return pair_of(text, axes)
+
+
+def _picture(rows: list[SweepRow], axes: list[Axis], pair: tuple[str, str] | None) -> str:
+    """Speed and memory, or the two columns that were asked for."""
+    if pair is None:
+        from llmplan.report.sweep import picture
+
+        return picture(rows, axes)
+    from llmplan.report.sweep_svg import sweep_svg
+
+    return sweep_svg(rows, axes, pair)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What went by: how many could be planned, how many of those do not do, and why the first of them does not."""
+
+    answered: int = 0
+    no: int = 0
+    why: str = ""
+
+    def counted(self, rows: Iterable[SweepRow]) -> Iterator[SweepRow]:
+        """The rows, counted as they come."""
+        from llmplan.report.sweep import why_no
+
+        for row in rows:
+            if row.summary is not None:
+                self.answered += 1
+                if not row.summary.is_yes:
+                    self.no += 1
+                    self.why = self.why or why_no(row.summary)
+            yield row
 
 
 app.command("sweep", cls=PlanCommand)(plan_options(_sweep))

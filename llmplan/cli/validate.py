@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.help import HelpedCommand
+from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_options import CatalogFolders
 from llmplan.errors import Fault, InputError
+
+if TYPE_CHECKING:
+    from llmplan.answer.validate import Validation
 
 app = typer.Typer(add_completion=False)
 
@@ -25,8 +30,18 @@ def validate(
     stack: Annotated[
         str, typer.Option("--stack", help="Plan all rows with this stack, not with the one that each names.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Every row and the summary, as JSON.")] = False,
-    summary: Annotated[bool, typer.Option("--summary", help="One line a quantity, no more.")] = False,
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="One line a quantity, no more; in csv and jsonl scores, not runs."),
+    ] = False,
+    limits: Annotated[
+        str | None,
+        typer.Option("--limits", metavar="LIST", help="For --check: 'max_median=0.1, max_wrong_verdicts=0'."),
+    ] = None,
+    as_json: AsJson = False,
+    output: Format = "table",
+    columns: Columns = None,
+    check: Check = False,
 ) -> None:
     """Predict every run of a CSV and say how far off the predictions are.
 
@@ -34,12 +49,15 @@ def validate(
 
     llmplan validate docs/examples/runs.csv --summary
 
-    llmplan validate docs/examples/runs.csv --stack generic --json
+    llmplan validate docs/examples/runs.csv --limits 'max_median=0.2, max_skipped=0' --check --format github
     """
     from llmplan.answer.rows import read_rows, unread_columns
     from llmplan.answer.validate import IMPOSSIBLE, validation
     from llmplan.answer.validate import validate as predict
+    from llmplan.answer.validation_limits import ValidationLimits, limits_of, validation_limits
 
+    form = "json" if as_json else output
+    chosen, wanted = columns_of(columns, form), validation_limits(limits)
     rows = read_rows(file)
     if unread := unread_columns(rows):
         typer.echo(f"warning: {file}:1: columns that nothing reads: {', '.join(unread)}", err=True)
@@ -52,13 +70,28 @@ def validate(
             if remark.startswith(IMPOSSIBLE):
                 typer.echo(f"warning: {file}:{result.row.line}: {result.row.id}: {remark}", err=True)
     found = validation(results)
-    if as_json:
-        typer.echo(dumps(found))
-    else:
-        from rich.console import Console
+    if wanted != ValidationLimits():
+        found = replace(found, limits=limits_of(found, wanted))
+    from llmplan.report import validation as report
 
-        from llmplan.report.validation import print_summary, print_validation
-
-        (print_summary if summary else print_validation)(Console(), found)
+    scores = [line.data for line in report.sheet(found, str(file), short=False).lines]
+    write(
+        found, scores if summary else found.rows, lambda: report.sheet(found, str(file), short=summary), form, chosen,
+        table=lambda _: _print(found, short=summary), picture=lambda: report.picture(found),
+    )  # fmt: skip
     if found.summary.skipped == found.summary.rows:
         raise InputError(Fault("none of its rows can be planned; what is printed says why of each", str(file)))
+    if check:
+        missed = [text for _, text in report.missed_limits(found)]
+        for text in missed:
+            typer.echo(text, err=True)
+        if missed:
+            raise typer.Exit(THE_ANSWER_IS_NO)
+
+
+def _print(found: Validation, *, short: bool) -> None:
+    from rich.console import Console
+
+    from llmplan.report.validation import print_summary, print_validation
+
+    (print_summary if short else print_validation)(Console(), found)

@@ -1,17 +1,18 @@
-"""A comparison as rows of text and as a table; `compare_formats` writes the others."""
+"""A comparison as rows and as a table for people; `formats` writes the others."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llmplan.answer.answer import Answer
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import days, money, plain, step_time
-from llmplan.records import dataclass
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
-from llmplan.report.verdict import WORDS, degrees, part_name, recomputed
+from llmplan.report.limits import missed_lines
+from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.verdict import COLORS, WORDS, degrees, part_name, recomputed
 from llmplan.serving.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -26,19 +27,14 @@ GIB, GRAMS = 2.0**30, 1e3  # grams in a kilogram
 _THOUSANDS = 1e3  # thousands in a million
 SAME = "="
 _COLUMN = 19  # characters that a column of the table wants
+_SHOWN = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost", "devices billed", "USD/1k requests")
+_STYLES = {WORDS[verdict]: color for verdict, color in COLORS.items()}
+Places = Mapping[str, tuple[str, int | None]]
+"""Alternative -> the file and line that it was written at."""
 LEGEND = f"{SAME} no difference to the first that is larger than the error bands"
 
 
-@dataclass(frozen=True, slots=True)
-class TextRow:
-    """One alternative in text, by column; `why` where it could not be planned."""
-
-    name: str
-    cells: dict[str, str]
-    why: str = ""
-
-
-def rows(found: Comparison) -> list[TextRow]:
+def sheet(found: Comparison, places: Places | None = None) -> Sheet:
     """Rows of text, all with the same columns; those of the whole run only where there is one.
 
     Devices billed are shown where some alternative does not use all of its own.
@@ -49,16 +45,40 @@ def rows(found: Comparison) -> list[TextRow]:
     billed = any(part_used(offer) for offer in offers if offer is not None)
     first = next((one for one in answers if one.fits), None)
     limited = any(limits_of(one) for one in answers)
-    texts = []
+    lines = []
     for one in found.results:
+        file, line = (places or {}).get(one.name, ("", None))
         if isinstance(one, Answer):
             rank = {} if found.by is None else {"rank": str(one.rank or "-")}
             cells = rank | _cells(one, whole_run=whole_run, billed=billed)
             cells |= {"limits": missed_text(one)} if limited else {}
-            texts.append(TextRow(one.name, {**cells, **_against(first, one, found.by)}))
+            cells |= _against(first, one, found.by)
+            marks = tuple(Mark(kind, one.name, text) for kind, text in _said(cells, one))
+            lines.append(Line(name=one.name, cells=cells, data=one, marks=marks, file=file, line=line))
         else:
-            texts.append(TextRow(one.name, {}, "; ".join(one.problems)))
-    return texts
+            why = "; ".join(one.problems)
+            marks = (Mark("error", one.name, why),)
+            lines.append(Line(name=one.name, cells={}, data=one, why=why, marks=marks, file=file, line=line))
+    return Sheet(lines=lines, notes=_legend(lines))
+
+
+def _legend(lines: Sequence[Line]) -> list[str]:
+    """What the mark means, where a cell has it."""
+    marked = any(cell.endswith(f" {SAME}") for line in lines for cell in line.cells.values())
+    return [LEGEND] if marked else []
+
+
+def _said(cells: Mapping[str, str], one: Compared) -> Iterator[tuple[str, str]]:
+    """What a workflow is told: an error for what does not do, a warning for marginal memory."""
+    said = ", ".join(f"{name} {cells[name]}" for name in _SHOWN if name in cells)
+    missed = [line for line in missed_lines(one) if line.startswith("limit")]
+    if not one.fits:
+        yield "error", f"does not fit: {cells['memory']}"
+    elif one.result.verdict == "marginal":
+        yield "warning", f"memory is marginal: {cells['memory']}"
+    elif one.is_yes or not missed:
+        yield "notice" if one.is_yes else "error", said
+    yield from (("error", line) for line in missed)
 
 
 def _offer(answer: Compared) -> Offer | None:
@@ -169,18 +189,7 @@ def _run_cells(result: TrainingResult) -> dict[str, str]:
     }
 
 
-def legend(found: Sequence[TextRow]) -> list[str]:
-    """What the mark means, where a cell has it."""
-    marked = any(cell.endswith(f" {SAME}") for row in found for cell in row.cells.values())
-    return [LEGEND] if marked else []
-
-
-def columns(found: Sequence[TextRow]) -> list[str]:
-    """The columns of all rows, in order."""
-    return list(dict.fromkeys(name for row in found for name in row.cells))
-
-
-def print_compare(found: Sequence[TextRow]) -> None:
+def print_compare(found: Sheet) -> None:
     """The rows as tables on stdout."""
     from rich.console import Console
 
@@ -191,26 +200,29 @@ def print_compare(found: Sequence[TextRow]) -> None:
         sys.stdout.write(line.rstrip() + "\n")
 
 
-def print_rows(console: Console, found: Sequence[TextRow]) -> None:
+def print_rows(console: Console, found: Sheet) -> None:
     """The rows as tables, alternatives across, as many beside each other as there is room for."""
     from rich.table import Table
+    from rich.text import Text
 
-    planned = [row for row in found if not row.why]
-    heads = columns(planned)
+    planned = [line for line in found.lines if not line.why]
+    heads = found.heads
     side = max((len(name) for name in heads), default=0) + 2
     each = max(1, (console.width - side) // _COLUMN)
     for start in range(0, len(planned), each):
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=True, header_style="bold")
         table.add_column("", no_wrap=True)
-        for row in planned[start : start + each]:
-            table.add_column(row.name, justify="right")
+        shown = planned[start : start + each]
+        for line in shown:
+            table.add_column(line.name, justify="right")
         for name in heads:
-            table.add_row(name, *(row.cells.get(name, "") for row in planned[start : start + each]))
+            texts = [line.cells.get(name, "") for line in shown]
+            table.add_row(name, *(Text(text, _STYLES.get(text, "")) for text in texts))
         console.print(table)
         if start + each < len(planned):
             console.print()
-    for line in legend(planned):
-        console.print(line)
-    for row in found:
-        if row.why:
-            console.print(f"{row.name}: {row.why}")
+    for text in found.notes:
+        console.print(text)
+    for line in found.lines:
+        if line.why:
+            console.print(f"{line.name}: {line.why}")

@@ -1,14 +1,16 @@
-"""What changed between two plans, as a table, as Markdown and as annotations of GitHub."""
+"""What changed between two plans, in rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from llmplan.answer.data import to_data
 from llmplan.formatting import binary, count, days, duration
 from llmplan.report.economics import electricity, mass, usd
-from llmplan.report.github import command
 from llmplan.report.limits import missed_lines
+from llmplan.report.sheet import Line, Mark, Sheet
 
 if TYPE_CHECKING:
     from llmplan.search.difference import Difference, FigureChange
@@ -63,35 +65,38 @@ def _figure(name: str, value: Interval | None) -> str:
     return "?" if value is None else _WRITERS[name](value.value)
 
 
-def table_text(found: Difference) -> str:
-    """Columns of text, as wide as they must be."""
-    rows = [("", "before", "after", "change"), *lines(found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    shown = (
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
-    )
-    return "\n".join(line.rstrip() for line in shown) + "\n"
+def sheet(found: Difference, file: str = "", line: int | None = None) -> Sheet:
+    """Words, verdict and figures that changed; a workflow is told what is beyond the error bands, or is missed."""
+    beyond = [one["name"] for one in items(found) if one.get("beyond_error")]
+    rows = [
+        Line(
+            name=name, cells={"before": before, "after": after, "change": by}, data=data,
+            strong=("change",) if data["name"] in beyond else (),
+        )
+        for (name, before, after, by), data in zip(lines(found), items(found), strict=True)
+    ]  # fmt: skip
+    marks = [*_marks(found)]
+    rows[:1] = [replace(rows[0], marks=tuple(marks), file=file, line=line)] if rows else []
+    return Sheet(lines=rows, marks=() if rows else tuple(marks))
 
 
-def markdown_text(found: Difference) -> str:
-    """A table of GitHub's Markdown; what is beyond the error bands in bold."""
-    beyond = {_NAMES.get(name, name) for name, one in found.figures.items() if one.beyond_error}
-    rows = ["| | before | after | change |", "| --- | ---: | ---: | --- |"]
-    for name, before, after, by in lines(found):
-        cells = [name, before, after, f"**{by}**" if name.partition(" (")[0] in beyond else by]
-        rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |")
-    return "\n".join(rows) + "\n"
-
-
-def github_lines(found: Difference, file: str, line: int | None) -> Iterator[str]:
-    """Annotations: what went the wrong way by more than the error bands, and what the new plan misses."""
+def _marks(found: Difference) -> Iterator[Mark]:
+    """What went the wrong way by more than the error bands, and what the new plan misses."""
     if not found.after.fits:
-        yield command("error", "does not fit", f"verdict {found.verdict.after}, was {found.verdict.before}", file, line)
+        yield Mark("error", "does not fit", f"verdict {found.verdict.after}, was {found.verdict.before}")
     for missed in missed_lines(found.after):
-        yield command("error", "limit", missed, file, line)
+        yield Mark("error", "limit", missed)
     for name, one in found.figures.items():
         if one.beyond_error:
             said = f"{_figure(name, one.before)} -> {_figure(name, one.after)} ({change(one)})"
-            yield command("warning" if one.worse else "notice", _NAMES.get(name, name), said, file, line)
+            yield Mark("warning" if one.worse else "notice", _NAMES.get(name, name), said)
     if not any(one.beyond_error for one in found.figures.values()):
-        yield command("notice", "llmplan diff", "nothing changed by more than the error bands", file, line)
+        yield Mark("notice", "llmplan diff", "nothing changed by more than the error bands")
+
+
+def items(found: Difference) -> list[dict[str, Any]]:
+    """A row for each line, as JSON has it."""
+    words = [{"name": name, "kind": "word", **to_data(one)} for name, one in found.words.items()]
+    figures = [{"name": name, "kind": "figure", **to_data(one)} for name, one in found.figures.items()]
+    changed = found.verdict.before != found.verdict.after
+    return [*words, *figures, *([{"name": "verdict", "kind": "verdict", **to_data(found.verdict)}] if changed else ())]

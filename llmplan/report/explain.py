@@ -6,15 +6,20 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from llmplan.answer.data import to_data
 from llmplan.answer.expressions import Expression, expression, maker, result_name
 from llmplan.answer.formula_text import FormulaText, formula_text
-from llmplan.formatting import binary, duration
+from llmplan.errors import InputError
+from llmplan.formatting import binary, duration, plain
 from llmplan.formulas.traced import remembers
 from llmplan.records import dataclass
+from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.svg import Bar, Chart, svg
 from llmplan.report.verdict import part_name
 
 if TYPE_CHECKING:
     from llmplan.answer.explain import Explained
+    from llmplan.answer.explanation import Explanation, TermAnswer
     from llmplan.answer.recording import Call
     from llmplan.setup.codes import Code
 
@@ -137,3 +142,42 @@ def _amount(value: Any, unit: str) -> str:
 def code_text(name: str, code: Code) -> str:
     """A warning's code for people: title, the sentence with its blanks, the paragraph."""
     return f"{name}: {code.title}\n\n  {code.sentence}\n\n{code.doc}\n"
+
+
+def sheet(found: Explanation) -> Sheet:
+    """Terms, or codes, in rows; a workflow is told each."""
+    lines = [
+        Line(
+            name=part_name(one.term), cells={"value": _told(one), "expression": one.expression}, data=one,
+            marks=(Mark("notice", part_name(one.term), f"{_told(one)} = {one.expression}"),),
+        )
+        for one in found.terms or ()
+    ]  # fmt: skip
+    lines += [
+        Line(
+            name=name, cells={"title": one.title, "sentence": one.sentence}, data={"code": name, **to_data(one)},
+            marks=(Mark("notice", name, one.title),),
+        )
+        for name, one in (found.codes or {}).items()
+    ]  # fmt: skip
+    return Sheet(lines=lines)
+
+
+def _told(one: TermAnswer) -> str:
+    """A figure in the unit that people would take."""
+    handy = {"bytes": lambda number: binary(number, 3), "s": duration}.get(one.unit)
+    return handy(one.value) if handy else _amount(one.value, one.unit)
+
+
+def picture(found: Explanation) -> str:
+    """Terms as bars, those of one unit on one scale."""
+    units = dict.fromkeys(one.unit for one in found.terms or ())
+    if not units:
+        raise InputError("--format svg draws figures of a plan; a code has none")
+    charts = []
+    for unit in units:
+        terms = [one for one in found.terms or () if one.unit == unit]
+        handy = {"bytes": lambda number: binary(number, 3), "s": duration}.get(unit, plain)
+        bars = [Bar(part_name(one.term), {one.term: one.value}) for one in terms]
+        charts.append(Chart(f"Figures in {unit}" if unit not in ("", "1") else "Shares", bars, handy))
+    return svg("llmplan explain", charts)

@@ -36,6 +36,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "diff": difference.Difference,
     "fit": answers.FitAnswer,
     "sweep": sweep.SweepRow,
+    "sweeps": sweep.Sweep,
     "list": shelf.ModelList,
     "validation": validate.Validation,
     "explain": explanation.Explanation,

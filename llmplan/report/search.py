@@ -1,9 +1,7 @@
-"""Answers of `fit` for people and as CSV: the best, the Pareto front, or why there is none and what would do."""
+"""Answers of `fit` for people, and in rows: the best, the Pareto front, or why there is none and what would do."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from rich.text import Text
 
 from llmplan.formatting import binary, count, duration, plain, step_time
 from llmplan.report.limits import target_text, written
+from llmplan.report.sheet import Line, Mark, Sheet
 from llmplan.report.verdict import degrees, part_name, recomputed
 from llmplan.search.answers import Miss, Ranked, summarized
 from llmplan.search.choices import is_open, names_of
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from llmplan.search.answers import FitAnswer, FrontAnswer, MinimizeAnswer, SubjectAnswer, Summary
 
 GIB = 2.0**30
+SAME = "= as good within the error: its band overlaps the first's"
+MARGINAL = "? marginal: the limit lies inside the memory's band"
 SHOWN_OF_FRONT = 20
 _ONES = ("vp", "cp", "ep")  # degrees whose column is left out where all are 1
 _TEXTS = ("hardware", "stack", "", "prec", "redo", "sp", "host", "weights", "cache", " ")
@@ -45,15 +46,6 @@ _UNITS = {
     "tokens_per_second": "tokens/s", "output_tokens_per_second": "tokens/s", "run_usd": "USD", "usd_per_hour": "USD/h",
     "usd_per_million_tokens": "USD/Mtok", "usd_per_million_output_tokens": "USD/Mtok", "devices": "devices",
 }  # fmt: skip
-_TRAINING_WORDS = (
-    "hardware", "stack", "devices", "workload", "precision", "seq_len", "global_batch", "tp", "pp", "vp", "cp",
-    "ep", "dp", "zero", "sequence_parallel", "micro_batch", "recompute", "recompute_layers",
-    "offload_optimizer",
-)  # fmt: skip
-_SERVING_WORDS = (
-    "hardware", "stack", "devices", "tp", "pp", "cp", "ep", "dp", "load", "batch", "request_rate", "input_tokens",
-    "output_tokens", "weight_precision", "kv_precision",
-)  # fmt: skip
 
 
 def print_found(found: FitAnswer, to: Console | None = None) -> None:
@@ -190,9 +182,9 @@ def _print_ranked(console: Console, found: FitAnswer, best: Sequence[Ranked]) ->
         rows.append({"": str(one.rank), " ": same, **_columns(found, summarized(one)), **money})
     print_rows(console, rows)
     if len(best) > 1:
-        console.print(Text("= as good within the error: its band overlaps the first's", style="dim"))
+        console.print(Text(SAME, style="dim"))
     if any(one.result.verdict == "marginal" for one in best):
-        console.print(Text("? marginal: the limit lies inside the memory's band", style="dim"))
+        console.print(Text(MARGINAL, style="dim"))
 
 
 def _columns(found: FitAnswer, one: Summary) -> dict[str, str]:
@@ -256,7 +248,7 @@ def print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
     """A table without the columns that say nothing: empty ones, and degrees that are 1 everywhere."""
     if not rows:
         return
-    silent = {name for name in rows[0] if {row[name] for row in rows} <= ({"1"} if name in _ONES else {""})}
+    silent = {name for name in rows[0] if _says_nothing(name, rows)}
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     names = [name for name in rows[0] if name not in silent or name == ""]
     for name in names:
@@ -264,6 +256,11 @@ def print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
     for row in rows:
         table.add_row(*(row[name] for name in names))
     console.print(table)
+
+
+def _says_nothing(name: str, rows: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a column is empty, or a degree that is 1 everywhere."""
+    return {row[name] for row in rows} <= ({"1"} if name in _ONES else {""})
 
 
 def _print_front(console: Console, found: FitAnswer, front: FrontAnswer) -> None:
@@ -387,25 +384,41 @@ def _least_line(least: MinimizeAnswer) -> str:
     return f"{least.word} {least.value:g} is the least that has places in memory and meets the targets"
 
 
-def csv_text(found: FitAnswer) -> str:
-    """The results as CSV, a header and a line each; columns of the plan are words of the vocabulary."""
-    rows = [_csv_row(one, _SERVING_WORDS if _serves(found) else _TRAINING_WORDS) for one in found.results]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["rank"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+def sheet(found: FitAnswer, file: str = "", line: int | None = None) -> Sheet:
+    """The best layouts in rows; a workflow is told the first, or that there is none and why."""
+    rows, marks = [], []
+    for number, one in enumerate(found.results, 1):
+        shown = _columns(found, summarized(one))
+        same = isinstance(one, Ranked) and one.rank > 1 and one.as_good_within_error
+        cells = {"rank": f"{number}{' =' if same else ''}"} | {name: cell.strip() for name, cell in shown.items()}
+        if isinstance(one, Ranked) and found.objective in ("cost", "time"):
+            cells[found.objective] = value_text(one.objective)
+        rows.append((one, cells))
+    silent = {name for name in rows[0][1] if _says_nothing(name, [cells for _, cells in rows])} if rows else set()
+    if rows:
+        marks.append(Mark("notice", f"best {found.objective}", plan_text(summarized(rows[0][0]))))
+    else:
+        why = most_line(found) if found.maximize or found.minimize else "\n".join(nothing_lines(found))
+        marks.append(Mark("error", "nothing was found", why))
+    lines = [
+        Line(
+            name=name, cells={head: cell for head, cell in cells.items() if head not in silent}, data=one,
+            marks=tuple(marks) if number == 0 else (), file=file, line=line,
+        )
+        for number, ((one, cells), name) in enumerate(zip(rows, names(found), strict=True))
+    ]  # fmt: skip
+    notes = [SAME] if any(cells["rank"].endswith("=") for _, cells in rows) else []
+    notes += [MARGINAL] if any(one.result.verdict == "marginal" for one, _ in rows) else []
+    counted = [] if found.search is None else [searched(found)]
+    return Sheet(lines=lines, notes=[*notes, *counted], named=False, marks=() if rows else tuple(marks))
 
 
-def _csv_row(one: Any, words: Sequence[str]) -> dict[str, Any]:
-    found = summarized(one)
-    row: dict[str, Any] = {"rank": one.rank, **{name: one.inputs.get(name) for name in words}}
-    for name in type(found).__dataclass_fields__:
-        value = getattr(found, name)
-        if isinstance(value, Interval):
-            row |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
-        elif name != "inputs" and value is not None:
-            row[name] = value
-    row |= {"bottleneck": one.result.bottleneck.resource, "as_good_within_error": one.as_good_within_error}
-    row |= {name: value for name, value in one.objective.items() if name not in row}
-    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()}
+def names(found: FitAnswer) -> list[str]:
+    """What each of the best is called in a picture: its layout, and its devices where they differ."""
+    sized = found.max_devices is not None or len(found.devices or ()) > 1
+    found_names = []
+    for one in found.results:
+        size, _, rest = plan_text(summarized(one)).partition(", ")
+        layout = rest.partition(", TTFT")[0] if _serves(found) else rest.rpartition(", ")[0]
+        found_names.append(f"{size}, {layout}" if sized else layout)
+    return found_names

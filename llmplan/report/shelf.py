@@ -1,54 +1,64 @@
-"""The models that run on a machine, as a table or CSV."""
+"""The models that run on a machine, in rows."""
 
 from __future__ import annotations
 
-import csv
-import io
-
-from llmplan.answer.data import to_data
+from llmplan.errors import InputError
 from llmplan.formatting import binary, count, duration, plain
+from llmplan.report.pictures import MOST_BARS
+from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.svg import Bar, Chart, svg
 from llmplan.search.shelf import ListedModel, ModelList
 
 SHOWN = 5  # models that are too large, by name
 
 
-def shelf_csv(found: ModelList) -> str:
-    """The models that fit, a header and a line each."""
-    names = ["id", "parameters", "active_parameters", "precision", "verdict", "needed_bytes", "usable_bytes",
-             "longest_tokens", "tokens_per_second", "ttft_seconds"]  # fmt: skip
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for one in found.models:
-        row = to_data(one)
-        writer.writerow({name: value["value"] if isinstance(value, dict) else value for name, value in row.items()})
-    return buffer.getvalue()
-
-
-def shelf_lines(found: ModelList) -> list[str]:
-    """A table, what is too large, and what was assumed."""
-    head = ["model", "parameters", "active", "weights", "needs", "context", "tokens/s", "first token"]
+def sheet(found: ModelList) -> Sheet:
+    """Models that fit in rows; a workflow is told how many there are, and what misses a limit."""
     rows = [_cells(one) for one in found.models]
-    used = [index for index in range(len(head)) if any(row[index] for row in rows)]
-    widths = [max(len(row[index]) for row in [head, *rows]) for index in used]
-    lines = []
-    for row in [head, *rows] if rows else []:
-        cells = [row[index].ljust(width) if index in (0, 3) else row[index].rjust(width)
-                 for index, width in zip(used, widths, strict=True)]  # fmt: skip
-        lines.append("  ".join(cells).rstrip())
-    lines += ["", _summary(found)]
-    return [*lines, "", "Assumed", *(f"  - {line}" for line in found.assumptions)] if found.assumptions else lines
+    used = [head for head in HEADS if any(cells[head] for cells in rows)]
+    lines = [
+        Line(
+            name=one.id, cells={head: cells[head] for head in used}, data=one,
+            marks=tuple(Mark("warning", one.id, f"misses {name}") for name in missed(one)),
+        )
+        for one, cells in zip(found.models, rows, strict=True)
+    ]  # fmt: skip
+    notes = ["", _summary(found)]
+    notes += ["", "Assumed", *(f"  - {line}" for line in found.assumptions)] if found.assumptions else []
+    return Sheet(lines=lines, notes=notes, marks=(Mark("notice", "llmplan list", _summary(found)),))
 
 
-def _cells(one: ListedModel) -> list[str]:
+def missed(one: ListedModel) -> list[str]:
+    """Names of the limits that it does not keep."""
+    return [name for name, limit in (one.limits or {}).items() if not limit.kept]
+
+
+def picture(found: ModelList) -> str:
+    """Memory and speed of every model that fits."""
+    shown = found.models[:MOST_BARS]
+    if not shown:
+        raise InputError("--format svg: no model fits, and so nothing is drawn")
+    needs = [Bar(one.id, {"needed_bytes": one.needed_bytes.value}, one.needed_bytes, one.usable_bytes) for one in shown]
+    speeds = [(one.id, one.tokens_per_second) for one in shown]
+    rates = [Bar(name, {"output": speed.value}, speed) for name, speed in speeds if speed is not None]
+    charts = [Chart("Memory of a device (line: usable)", needs, lambda value: binary(value, 3))]
+    return svg("llmplan list", [*charts, Chart("Tokens a second", rates, plain)] if rates else charts)
+
+
+HEADS = ("parameters", "active", "weights", "needs", "context", "tokens/s", "first token", "limits")
+
+
+def _cells(one: ListedModel) -> dict[str, str]:
     mark = " ?" if one.verdict == "marginal" else ""
     active = "" if one.active_parameters == one.parameters else count(one.active_parameters)
-    return [
-        one.id, count(one.parameters), active, one.precision, binary(one.needed_bytes.value, 3) + mark,
+    kept = "" if one.limits is None else f"misses {', '.join(missed(one))}" if missed(one) else "kept"
+    cells = [
+        count(one.parameters), active, one.precision, binary(one.needed_bytes.value, 3) + mark,
         "" if one.longest_tokens is None else count(one.longest_tokens),
         "" if one.tokens_per_second is None else plain(one.tokens_per_second.value),
-        "" if one.ttft_seconds is None else duration(one.ttft_seconds.value),
+        "" if one.ttft_seconds is None else duration(one.ttft_seconds.value), kept,
     ]  # fmt: skip
+    return dict(zip(HEADS, cells, strict=True))
 
 
 def _summary(found: ModelList) -> str:

@@ -1,15 +1,18 @@
-"""A sweep as CSV or as a table, row by row."""
+"""A sweep in rows, and as CSV row by row."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
 from llmplan.answer.summary import PlanSummary
-from llmplan.formatting import binary, plain, step_time
+from llmplan.errors import InputError
+from llmplan.formatting import binary, count, plain, step_time
+from llmplan.report.sheet import Line, Mark, Sheet, heads_of
+from llmplan.report.svg import Bar, Chart, Cloud, Point, svg
 from llmplan.search.sweep import Axis, SweepRow
 from llmplan.software.band import Interval
 
@@ -23,19 +26,6 @@ _PLAIN = tuple(
 )
 FIGURES = (*_PLAIN, *(f"{name}.{end}" for name in INTERVALS for end in _ENDS))
 """Columns of a summary, by the keys of its JSON joined by dots."""
-
-
-def csv_head(axes: Sequence[Axis]) -> str:
-    """Names of the columns: what varies, then the figures that do not say it again, then faults."""
-    own = [axis.name for axis in axes]
-    return _line([*own, *(name for name in FIGURES if name not in own), "errors"])
-
-
-def csv_line(row: SweepRow) -> str:
-    """One combination, numbers in SI base units."""
-    found = {} if row.summary is None else figures(row.summary)
-    rest = (found.get(name) for name in FIGURES if name not in row.vary)
-    return _line([*row.vary.values(), *rest, "; ".join(row.errors or ())])
 
 
 def figures(summary: PlanSummary) -> dict[str, Any]:
@@ -58,21 +48,45 @@ def _line(cells: Sequence[Any]) -> str:
     return out.getvalue()
 
 
-def table_lines(rows: Sequence[SweepRow], axes: Sequence[Axis]) -> list[str]:
-    """The main figures of every combination, for people."""
-    shown = [_cells(row) for row in rows]
-    heads = list(dict.fromkeys(name for row in shown for name in row))
-    texts = [[axis.name for axis in axes] + heads]
-    texts += [
-        [*map(str, row.vary.values()), *(cells.get(name, "-") for name in heads)]
-        for row, cells in zip(rows, shown, strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    lines = [
-        "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in texts
-    ]  # fmt: skip
+def sheet(rows: Sequence[SweepRow]) -> Sheet:
+    """The main figures of every combination; a workflow is told what does not do, and why what has no plan has none."""
+    lines = []
+    for row in rows:
+        vary = {name: str(value) for name, value in row.vary.items()}
+        name = ", ".join(f"{word} {value}" for word, value in vary.items())
+        found = row.summary
+        marks: tuple[Mark, ...] = ()
+        if found is None:
+            marks = (Mark("warning", name, f"not planned: {'; '.join(row.errors or ())}"),)
+        elif not found.is_yes:
+            marks = (Mark("error", name, why_no(found)),)
+        lines.append(Line(name=name, cells=vary | _cells(row), data=row, marks=marks))
     why = dict.fromkeys(error for row in rows for error in row.errors or ())
-    return [*lines, *(f"not planned: {error}" for error in why)]
+    answered = sum(row.summary is not None for row in rows)
+    does = sum(row.summary is not None and row.summary.is_yes for row in rows)
+    told = Mark("notice", "llmplan sweep", f"{does} of {answered} plans do; {len(rows) - answered} cannot be planned")
+    return Sheet(lines=lines, notes=[f"not planned: {error}" for error in why], named=False, marks=(told,))
+
+
+def why_no(found: PlanSummary) -> str:
+    """Why a plan does not do, in one line."""
+    if not found.fits:
+        return f"does not fit: {binary(found.peak_bytes.value, 3)} of {binary(found.usable_bytes, 3)}"
+    missed = [f"limit {name}" for name, one in (found.limits or {}).items() if not one.kept]
+    missed += [f"target {name}" for name in found.missed or ()]
+    return f"misses {', '.join(missed)}" if missed else "does not keep up with its load"
+
+
+def chosen_csv(rows: Iterable[SweepRow], axes: Sequence[Axis], columns: Sequence[str] | None) -> Iterator[str]:
+    """Lines of CSV, a head first, as the rows come. columns: those that are asked for."""
+    own = [one.name for one in axes]
+    keys = [*own, *(name for name in FIGURES if name not in own), "errors"]
+    heads = {key: key for key in keys} if columns is None else dict(heads_of(columns, keys))
+    yield _line([*heads])
+    for row in rows:
+        found = {} if row.summary is None else figures(row.summary)
+        found |= {**row.vary, "errors": "; ".join(row.errors or ())}
+        yield _line([found.get(key) for key in heads.values()])
 
 
 def _cells(row: SweepRow) -> dict[str, str]:
@@ -100,3 +114,46 @@ def _cells(row: SweepRow) -> dict[str, str]:
 
 def _number(band: Interval) -> str:
     return plain(band.value)
+
+
+def picture(rows: Sequence[SweepRow], axes: Sequence[Axis]) -> str:
+    """Speed and memory over the first word with several numbers, a colour for each of the others; else as bars."""
+    planned = [(row, row.summary) for row in rows if row.summary is not None]
+    if not planned:
+        raise InputError("--format svg: no combination could be planned, and so nothing is drawn")
+    over = next((one.name for one in axes if len(one.values) > 1 and all(_number_of(v) for v in one.values)), None)
+    charts: list[Chart | Cloud] = []
+    for title, key, write in (("Tokens a second", "rate", count), ("Memory of a device", "peak_bytes", _bytes)):
+        bands = [(row, found.peak_bytes if key == "peak_bytes" else _rate(found)) for row, found in planned]
+        shown = [(row, band) for row, band in bands if band is not None]
+        if over is None:
+            bars = [Bar(_named(row, None), {key: band.value}, band) for row, band in shown]
+            charts.append(Chart(title, bars, write))
+        else:
+            points = [
+                Point(_named(row, None), _number_of(row.vary[over]), band.value, _named(row, over), band)
+                for row, band in shown
+            ]
+            charts.append(Cloud(f"{title} over {over}", points, over, title.lower(), count, write))
+    return svg("llmplan sweep", charts)
+
+
+def _rate(found: PlanSummary) -> Interval | None:
+    return found.tokens_per_second or found.output_tokens_per_second or found.requests_per_second
+
+
+def _bytes(value: float) -> str:
+    return binary(value, 3)
+
+
+def _named(row: SweepRow, without: str | None) -> str:
+    words = (f"{name} {value}" for name, value in row.vary.items() if name != without)
+    return ", ".join(words) or "the plan"
+
+
+def _number_of(value: Any) -> float:
+    """A value of an axis as a number; 0 where it is a name."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,11 +1,21 @@
-"""Validation as tables."""
+"""Validation as tables, in rows, and as a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+
+from llmplan.answer.data import to_data
+from llmplan.answer.validation_limits import wrong_verdicts
+from llmplan.errors import InputError
+from llmplan.formatting import plain
+from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.svg import Cloud, Point, svg
+from llmplan.report.verdict import part_name
+from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,5 +80,61 @@ def _add_columns(table: Table, names: list[str]) -> None:
 
 def _add_rows(table: Table, scores: Mapping[str, Score]) -> None:
     for name, one in scores.items():
-        cells = f"{one.median:.1%}", f"{one.p90:.1%}", f"{one.bias:+.1%}", f"{one.inside_band:.0%}"
-        table.add_row(name, str(one.rows), *cells)
+        table.add_row(name, str(one.rows), *_texts(one))
+
+
+def _texts(one: Score) -> tuple[str, ...]:
+    return f"{one.median:.1%}", f"{one.p90:.1%}", f"{one.bias:+.1%}", f"{one.inside_band:.0%}"
+
+
+def sheet(found: Validation, file: str, *, short: bool) -> Sheet:
+    """Scores in rows: of everything, and unless short by stack and hardware; a workflow is told what is wrong."""
+    parts = {"all": found.summary.all}
+    if not short:
+        parts |= {**found.summary.by_stack, **found.summary.by_hardware}
+    lines = [
+        Line(
+            name=f"{quantity}, {part}", cells=dict(zip(_HEADINGS, (str(one.rows), *_texts(one)), strict=True)),
+            data={"quantity": quantity, "part": part, **to_data(one)},
+        )
+        for part, scores in parts.items()
+        for quantity, one in scores.items()
+    ]  # fmt: skip
+    marks = [Mark("error", name, missed) for name, missed in missed_limits(found)]
+    marks += [Mark("notice", line.name, f"median error {line.cells['median error']}") for line in lines
+              if line.name.endswith(", all")]  # fmt: skip
+    wrong = set(wrong_verdicts(found))
+    for row in found.rows:
+        if row.id in wrong:
+            said = "fit" if row.predicted["fits"] else "not fit"
+            marks.append(Mark("warning", row.id, f"line {row.line}: it was said to {said}, and did otherwise"))
+        if row.skipped is not None:
+            marks.append(Mark("notice", row.id, f"line {row.line}: skipped: {row.skipped}"))
+    if lines:
+        lines[0] = replace(lines[0], marks=tuple(marks), file=file, line=1)
+    return Sheet(lines=lines, notes=[*verdicts(found)], marks=() if lines else tuple(marks))
+
+
+def missed_limits(found: Validation) -> Iterator[tuple[str, str]]:
+    """Name and sentence of every limit that is not kept."""
+    for name, one in (found.limits or {}).items():
+        if not one.kept:
+            yield name, f"limit {name} {one.limit:g} is not kept: {one.value:.3g}"
+
+
+def picture(found: Validation) -> str:
+    """Predicted against measured, a chart a quantity; on the line both are the same."""
+    charts = []
+    for quantity in found.summary.all:
+        points = []
+        for row in found.rows:
+            measured, predicted = row.measured.get(quantity), row.predicted.get(quantity)
+            if isinstance(predicted, Interval) and measured:
+                inside = predicted.low <= measured <= predicted.high
+                kind = "inside the band" if inside else "outside"
+                points.append(Point(row.id, float(measured), predicted.value, kind, predicted))
+        name = part_name(quantity)
+        charts.append(Cloud(f"{name}: predicted against measured", points, "measured", "predicted", plain, plain, True))
+    if not charts:
+        raise InputError("--format svg: no row has both a measurement and a prediction")
+    return svg("llmplan validate", charts)

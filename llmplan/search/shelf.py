@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from llmplan.answer.data import SameAs
+from llmplan.answer.limits import LimitAnswer
 from llmplan.answer.resolve import resolve
+from llmplan.answer.summary import summary_of
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.load_model import load_model
 from llmplan.errors import InputError
@@ -54,6 +56,13 @@ class ListedModel:
     tokens_per_second: Interval | None = None
     """Serving: written for one request; training: of all devices."""
     ttft_seconds: Interval | None = None
+    limits: dict[str, LimitAnswer] | None = None
+    """Limits that were asked for, by name."""
+
+    @property
+    def does(self) -> bool:
+        """Whether it fits and keeps all limits."""
+        return self.fits and all(limit.kept for limit in (self.limits or {}).values())
 
     @property
     def fits(self) -> bool:
@@ -95,7 +104,9 @@ SORTS: dict[str, Callable[[ListedModel], Any]] = {
 
 
 def list_models(wanted: Request, catalog: Catalog, sort: str = "size", *, every: bool = False) -> ModelList:
-    """Every model of the catalogue under a request that names none; every: all precisions that fit, not the widest.
+    """Every model of the catalogue under a request that names none, at the widest precision that keeps the limits.
+
+    every: all precisions that fit.
 
     Raises InputError for what is wrong with the request whatever the model.
     """
@@ -112,7 +123,7 @@ def list_models(wanted: Request, catalog: Catalog, sort: str = "size", *, every:
             for one, lines in _tries(wanted, catalog, name, load_model(name, catalog)):
                 tried.append(one)
                 assumed = lines
-                if one.fits and not every:
+                if one.does and not every:
                     break
         except InputError as error:
             left_out.append(LeftOut(name, error.faults[0].message))
@@ -121,7 +132,7 @@ def list_models(wanted: Request, catalog: Catalog, sort: str = "size", *, every:
         for line in assumed:
             counted[line] = counted.get(line, 0) + 1
         fits = [one for one in tried if one.fits]
-        fitting += fits
+        fitting += fits if every else ([one for one in fits if one.does] or fits)[:1]
         too_large += [] if fits else tried[-1:]
     common = tuple(line for line, count in counted.items() if count == planned)
     return ModelList(
@@ -147,20 +158,20 @@ def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterat
             raise InputError("writes no tokens")
         first = resolve(wanted, catalog, model)
         assert isinstance(first, ServingPlan)
-        yield _served(name, estimate_serving(first)), first.assumptions
+        yield _served(name, estimate_serving(first), catalog), first.assumptions
         if said.weight_precision is None:
             for precision in _narrower(model, first):
                 plan = resolve(
                     wanted.changed(weight_precision=precision), catalog, replace(model, expert_precision=None)
                 )
                 assert isinstance(plan, ServingPlan)
-                yield _served(name, estimate_serving(plan)), plan.assumptions
+                yield _served(name, estimate_serving(plan), catalog), plan.assumptions
         return
     bases = QUANTIZED if said.workload == "lora" and said.quantized_base is None else (said.quantized_base,)
     for base in bases:
         plan = resolve(wanted.changed(quantized_base=base), catalog, model)
         assert not isinstance(plan, ServingPlan)
-        yield _trained(name, estimate(plan)), plan.assumptions
+        yield _trained(name, estimate(plan), catalog), plan.assumptions
 
 
 def _narrower(model: Model, plan: ServingPlan) -> Iterator[str]:
@@ -175,7 +186,7 @@ def _narrower(model: Model, plan: ServingPlan) -> Iterator[str]:
             yield precision
 
 
-def _served(name: str, found: ServingEstimate) -> ListedModel:
+def _served(name: str, found: ServingEstimate, catalog: Catalog) -> ListedModel:
     plan, model = found.plan, found.plan.model
     longest = real(found.memory.longest)
     most = longest if model.max_context is None else min(longest, float(model.max_context))
@@ -189,14 +200,18 @@ def _served(name: str, found: ServingEstimate) -> ListedModel:
     return ListedModel(
         id=name, parameters=model.parameters, active_parameters=model.active_parameters, precision=precision,
         verdict=found.verdict, needed_bytes=found.needed, usable_bytes=found.usable_bytes, longest_tokens=most,
-        tokens_per_second=speed, ttft_seconds=found.ttft,
+        tokens_per_second=speed, ttft_seconds=found.ttft, limits=_limits(found, catalog),
     )  # fmt: skip
 
 
-def _trained(name: str, found: TrainingEstimate) -> ListedModel:
+def _trained(name: str, found: TrainingEstimate, catalog: Catalog) -> ListedModel:
     model, workload = found.plan.model, found.plan.workload
     return ListedModel(
         id=name, parameters=model.parameters, active_parameters=model.active_parameters,
         precision=workload.quantized_base or workload.precision, verdict=found.verdict, needed_bytes=found.peak,
-        usable_bytes=found.usable_bytes, tokens_per_second=found.tokens_per_second,
+        usable_bytes=found.usable_bytes, tokens_per_second=found.tokens_per_second, limits=_limits(found, catalog),
     )  # fmt: skip
+
+
+def _limits(found: ServingEstimate | TrainingEstimate, catalog: Catalog) -> dict[str, LimitAnswer] | None:
+    return summary_of(found, catalog).limits if found.plan.options.limits else None

@@ -49,6 +49,15 @@ class SweepRow:
     """Why it cannot be planned, such as a degree that does not divide the devices."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """All rows of a sweep in one answer."""
+
+    schema: Literal["llmplan.sweeps/1"] = "llmplan.sweeps/1"
+    llmplan_version: str = __version__
+    results: tuple[SweepRow, ...]
+
+
 def axis(text: str) -> Axis:
     """`tp=1,2,4`, `devices=8..4096` (doubling) or `seq_len=1k..8k+1k` (in steps) as an axis.
 

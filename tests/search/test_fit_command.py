@@ -116,8 +116,8 @@ def test_formats_agree(llmplan: Command) -> None:
     rows = list(csv.DictReader(io.StringIO(llmplan(*words, "--format", "csv").out)))
     assert lines == whole["results"]
     for row, one in zip(rows, whole["results"], strict=True):
-        assert float(row["step_seconds"]) == one["result"]["time"]["step_seconds"]["value"]
-        assert row["tp"] == str(one["inputs"]["tp"])
+        assert float(row["result.time.step_seconds.value"]) == one["result"]["time"]["step_seconds"]["value"]
+        assert row["inputs.tp"] == str(one["inputs"]["tp"])
     table = llmplan(*words).out
     assert "as good within the error" in table
     assert "4 " in table.splitlines()[6]
