@@ -63,9 +63,9 @@ def _(found: FitAnswer) -> str:
 
 @text.register(Comparison)
 def _(found: Comparison) -> str:
-    from llmplan.report.compare import print_rows, rows
+    from llmplan.report.compare import print_rows, sheet
 
-    return _printed(lambda console: print_rows(console, rows(found)))
+    return _printed(lambda console: print_rows(console, sheet(found)))
 
 
 @text.register(Validation)

@@ -11,7 +11,7 @@ from llmplan.answer.training import TrainingResult
 from llmplan.formatting import days, money, plain, step_time
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
 from llmplan.report.limits import missed_lines
-from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.sheet import Mark, Sheet, SheetRow
 from llmplan.report.verdict import COLORS, WORDS, degrees, part_name, recomputed
 from llmplan.serving.targets import TARGETS
 
@@ -54,15 +54,15 @@ def sheet(found: Comparison, places: Places | None = None) -> Sheet:
             cells |= {"limits": missed_text(one)} if limited else {}
             cells |= _against(first, one, found.by)
             marks = tuple(Mark(kind, one.name, text) for kind, text in _said(cells, one))
-            lines.append(Line(name=one.name, cells=cells, data=one, marks=marks, file=file, line=line))
+            lines.append(SheetRow(name=one.name, cells=cells, data=one, marks=marks, file=file, line=line))
         else:
             why = "; ".join(one.problems)
             marks = (Mark("error", one.name, why),)
-            lines.append(Line(name=one.name, cells={}, data=one, why=why, marks=marks, file=file, line=line))
+            lines.append(SheetRow(name=one.name, cells={}, data=one, why=why, marks=marks, file=file, line=line))
     return Sheet(lines=lines, notes=_legend(lines))
 
 
-def _legend(lines: Sequence[Line]) -> list[str]:
+def _legend(lines: Sequence[SheetRow]) -> list[str]:
     """What the mark means, where a cell has it."""
     marked = any(cell.endswith(f" {SAME}") for line in lines for cell in line.cells.values())
     return [LEGEND] if marked else []

@@ -10,7 +10,7 @@ from llmplan.answer.data import to_data
 from llmplan.formatting import binary, count, days, duration
 from llmplan.report.economics import electricity, mass, usd
 from llmplan.report.limits import missed_lines
-from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.sheet import Mark, Sheet, SheetRow
 
 if TYPE_CHECKING:
     from llmplan.search.difference import Difference, FigureChange
@@ -69,7 +69,7 @@ def sheet(found: Difference, file: str = "", line: int | None = None) -> Sheet:
     """Words, verdict and figures that changed; a workflow is told what is beyond the error bands, or is missed."""
     beyond = [one["name"] for one in items(found) if one.get("beyond_error")]
     rows = [
-        Line(
+        SheetRow(
             name=name, cells={"before": before, "after": after, "change": by}, data=data,
             strong=("change",) if data["name"] in beyond else (),
         )

@@ -13,7 +13,7 @@ from llmplan.errors import InputError
 from llmplan.formatting import binary, duration, plain
 from llmplan.formulas.traced import remembers
 from llmplan.records import dataclass
-from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.sheet import Mark, Sheet, SheetRow
 from llmplan.report.svg import Bar, Chart, svg
 from llmplan.report.verdict import part_name
 
@@ -147,14 +147,14 @@ def code_text(name: str, code: Code) -> str:
 def sheet(found: Explanation) -> Sheet:
     """Terms, or codes, in rows; a workflow is told each."""
     lines = [
-        Line(
+        SheetRow(
             name=part_name(one.term), cells={"value": _told(one), "expression": one.expression}, data=one,
             marks=(Mark("notice", part_name(one.term), f"{_told(one)} = {one.expression}"),),
         )
         for one in found.terms or ()
     ]  # fmt: skip
     lines += [
-        Line(
+        SheetRow(
             name=name, cells={"title": one.title, "sentence": one.sentence}, data={"code": name, **to_data(one)},
             marks=(Mark("notice", name, one.title),),
         )

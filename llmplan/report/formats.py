@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from llmplan.report.sheet import Line, Mark, Sheet, cells_of, rows_of
+from llmplan.report.sheet import Mark, Sheet, SheetRow, cells_of, rows_of
 
 GAP, _LEAST = "  ", 20
 _NUMERIC = frozenset("0123456789+-.<")
@@ -34,7 +34,7 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
 
-def _strong(line: Line, name: str, cell: str) -> str:
+def _strong(line: SheetRow, name: str, cell: str) -> str:
     return f"**{cell}**" if cell and name in line.strong else cell
 
 
@@ -44,7 +44,7 @@ def _escaped(text: str) -> str:
 
 
 def _cells(
-    sheet: Sheet, lines: Sequence[Line], columns: Sequence[str] | None
+    sheet: Sheet, lines: Sequence[SheetRow], columns: Sequence[str] | None
 ) -> tuple[Sequence[str], Sequence[Mapping[str, str]]]:
     """Heads and cells of the columns that are asked for, or of those that the command shows."""
     if columns is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
 from llmplan.formatting import binary, count, duration, plain, step_time
-from llmplan.report.svg import Bar, Chart, Cloud, Point, svg
+from llmplan.report.svg import Bar, Chart, Cloud, Dot, svg
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
@@ -89,6 +89,6 @@ def _front(front: FrontAnswer) -> Cloud:
     points = []
     for one in front.results:
         x, y = one.objectives.values()
-        points.append(Point(f"{one.inputs['devices']} devices", x, y, "Pareto front"))
+        points.append(Dot(f"{one.inputs['devices']} devices", x, y, "Pareto front"))
     first, second = (key.replace("_", " ") for key in front.results[0].objectives)
     return Cloud(f"Pareto front of {across} and {up}", points, first, second, plain, plain)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from llmplan.formatting import binary, count, duration, plain, step_time
 from llmplan.report.limits import target_text, written
-from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.sheet import Mark, Sheet, SheetRow
 from llmplan.report.verdict import degrees, part_name, recomputed
 from llmplan.search.answers import Miss, Ranked, summarized
 from llmplan.search.choices import is_open, names_of
@@ -401,7 +401,7 @@ def sheet(found: FitAnswer, file: str = "", line: int | None = None) -> Sheet:
         why = most_line(found) if found.maximize or found.minimize else "\n".join(nothing_lines(found))
         marks.append(Mark("error", "nothing was found", why))
     lines = [
-        Line(
+        SheetRow(
             name=name, cells={head: cell for head, cell in cells.items() if head not in silent}, data=one,
             marks=tuple(marks) if number == 0 else (), file=file, line=line,
         )

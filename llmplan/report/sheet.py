@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class SheetRow:
     """One row of an answer.
 
     cells: for people, by the head of their column; data: the part of the answer that it shows, as JSON has it;
@@ -50,7 +50,7 @@ class Line:
 class Sheet:
     """Rows of one answer, and what should be known of all of them."""
 
-    lines: Sequence[Line]
+    lines: Sequence[SheetRow]
     notes: Sequence[str] = ()
     named: bool = True
     """Whether the names of the rows are a column, as they are no cells."""

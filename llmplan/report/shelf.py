@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmplan.errors import InputError
 from llmplan.formatting import binary, count, duration, plain
 from llmplan.report.pictures import MOST_BARS
-from llmplan.report.sheet import Line, Mark, Sheet
+from llmplan.report.sheet import Mark, Sheet, SheetRow
 from llmplan.report.svg import Bar, Chart, svg
 from llmplan.search.shelf import ListedModel, ModelList
 
@@ -17,7 +17,7 @@ def sheet(found: ModelList) -> Sheet:
     rows = [_cells(one) for one in found.models]
     used = [head for head in HEADS if any(cells[head] for cells in rows)]
     lines = [
-        Line(
+        SheetRow(
             name=one.id, cells={head: cells[head] for head in used}, data=one,
             marks=tuple(Mark("warning", one.id, f"misses {name}") for name in missed(one)),
         )

@@ -59,7 +59,7 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Dot:
     """A point, with the band of its vertical value; kind: what its colour stands for."""
 
     name: str
@@ -74,7 +74,7 @@ class Cloud:
     """Points on two axes of logarithms; equal: whether a line stands where both are the same."""
 
     title: str
-    points: Sequence[Point]
+    points: Sequence[Dot]
     across: str
     up: str
     write_across: Callable[[float], str]

@@ -11,8 +11,8 @@ from typing import Any
 from llmplan.answer.summary import PlanSummary
 from llmplan.errors import InputError
 from llmplan.formatting import binary, count, plain, step_time
-from llmplan.report.sheet import Line, Mark, Sheet, heads_of
-from llmplan.report.svg import Bar, Chart, Cloud, Point, svg
+from llmplan.report.sheet import Mark, Sheet, SheetRow, heads_of
+from llmplan.report.svg import Bar, Chart, Cloud, Dot, svg
 from llmplan.search.sweep import Axis, SweepRow
 from llmplan.software.band import Interval
 
@@ -60,7 +60,7 @@ def sheet(rows: Sequence[SweepRow]) -> Sheet:
             marks = (Mark("warning", name, f"not planned: {'; '.join(row.errors or ())}"),)
         elif not found.is_yes:
             marks = (Mark("error", name, why_no(found)),)
-        lines.append(Line(name=name, cells=vary | _cells(row), data=row, marks=marks))
+        lines.append(SheetRow(name=name, cells=vary | _cells(row), data=row, marks=marks))
     why = dict.fromkeys(error for row in rows for error in row.errors or ())
     answered = sum(row.summary is not None for row in rows)
     does = sum(row.summary is not None and row.summary.is_yes for row in rows)
@@ -131,7 +131,7 @@ def picture(rows: Sequence[SweepRow], axes: Sequence[Axis]) -> str:
             charts.append(Chart(title, bars, write))
         else:
             points = [
-                Point(_named(row, None), _number_of(row.vary[over]), band.value, _named(row, over), band)
+                Dot(_named(row, None), _number_of(row.vary[over]), band.value, _named(row, over), band)
                 for row, band in shown
             ]
             charts.append(Cloud(f"{title} over {over}", points, over, title.lower(), count, write))

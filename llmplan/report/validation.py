@@ -12,8 +12,8 @@ from llmplan.answer.data import to_data
 from llmplan.answer.validation_limits import wrong_verdicts
 from llmplan.errors import InputError
 from llmplan.formatting import plain
-from llmplan.report.sheet import Line, Mark, Sheet
-from llmplan.report.svg import Cloud, Point, svg
+from llmplan.report.sheet import Mark, Sheet, SheetRow
+from llmplan.report.svg import Cloud, Dot, svg
 from llmplan.report.verdict import part_name
 from llmplan.software.band import Interval
 
@@ -93,7 +93,7 @@ def sheet(found: Validation, file: str, *, short: bool) -> Sheet:
     if not short:
         parts |= {**found.summary.by_stack, **found.summary.by_hardware}
     lines = [
-        Line(
+        SheetRow(
             name=f"{quantity}, {part}", cells=dict(zip(_HEADINGS, (str(one.rows), *_texts(one)), strict=True)),
             data={"quantity": quantity, "part": part, **to_data(one)},
         )
@@ -132,7 +132,7 @@ def picture(found: Validation) -> str:
             if isinstance(predicted, Interval) and measured:
                 inside = predicted.low <= measured <= predicted.high
                 kind = "inside the band" if inside else "outside"
-                points.append(Point(row.id, float(measured), predicted.value, kind, predicted))
+                points.append(Dot(row.id, float(measured), predicted.value, kind, predicted))
         name = part_name(quantity)
         charts.append(Cloud(f"{name}: predicted against measured", points, "measured", "predicted", plain, plain, True))
     if not charts:
