@@ -108,7 +108,7 @@ def test_a_picture_is_drawn_of_a_pair_and_is_the_same_each_time(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--format", "svg"), "--pair and --format svg go together"), (("--pair", "tp,mfu"), "go together"),
+        (("--pair", "tp,mfu"), "--pair says what --format svg draws"),
         (("--format", "svg", "--pair", "tp"), "is not two columns"),
         (("--format", "svg", "--pair", "devices,step_second"), "Did you mean step_seconds"),
         (("--format", "svg", "--pair", "devices,tpot_seconds"), "nothing to draw"),
