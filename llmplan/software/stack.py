@@ -35,6 +35,8 @@ class TrainingRecipe(Spec):
     micro_batch: int = 1
     lora_rank: int = 16
     lora_targets: tuple[str, ...] = ("q", "kv")
+    quantized_lora_targets: tuple[str, ...] = ()
+    """The same beside a quantized base, where that is usual; empty = the same."""
     adapter_input_bytes: Annotated[float, Field(ge=0)] = 0.0
     """Bytes of an element of its input that an adapter keeps for itself: 2 where adapters in fp32 run under autocast
     and cast it, 1 more for the mask of a dropout; 0 = adapters share one input."""

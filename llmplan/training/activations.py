@@ -125,13 +125,15 @@ class Kept:
     """Activations of the fullest stage: for each micro-batch in flight, and once [bytes].
 
     running: of the layer that is differentiated, whole: what stands where all else is computed again or moved away;
-    beside: where kept ones move to the host, those of a layer that go or come and of one that is at work.
+    beside: where kept ones move to the host, those of a layer that go or come and of one that is at work;
+    again: of `once`, what is computed again.
     """
 
     each: Num
     once: Num
     running: Num
     beside: Num
+    again: Num
 
 
 def kept_activations(plan: TrainingPlan, stage: Stage = "any") -> Kept:
@@ -159,4 +161,4 @@ def kept_activations(plan: TrainingPlan, stage: Stage = "any") -> Kept:
     again = defaults.recompute_copies * where(share > 0.0, largest, where(is_selective, dropped, 0.0))
     each = where(is_selective, selective, share * border + (1.0 - share) * whole)
     beside = _LAYERS_AT_ONCE * where(is_selective, largest - dropped, where(share < 1.0, largest, narrow))
-    return Kept(each, again + embeddings, defaults.recompute_copies * largest, beside)
+    return Kept(each, again + embeddings, defaults.recompute_copies * largest, beside, again)

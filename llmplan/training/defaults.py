@@ -136,7 +136,8 @@ def _adapters(draft: Draft, model: Model, defaults: TrainingRecipe) -> dict[str,
             hint = did_you_mean(name, known)
             draft.fault(f"lora_targets: {model.name} has no matrix {name!r}{hint} (it has {have})", "lora_targets")
     if not targets:
-        targets = tuple(name for name in defaults.lora_targets if has_target(model, name))
+        wanted = (draft.options.quantized_base and defaults.quantized_lora_targets) or defaults.lora_targets
+        targets = tuple(name for name in wanted if has_target(model, name))
         if targets:
             draft.assume("lora_targets", ",".join(targets), "the stack's default")
         else:

@@ -278,6 +278,8 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
     activations = (stands + made.kept.once) * copies
     in_step = plan.recipe.step_bytes if workload.optimizer in STEPS and not workload.optimizer_in_backward else 0.0
     stepping = divided(trained_dense, held.expert_trained, in_step, 1) * copies
+    if not plan.recipe.plans_buffers:  # else the compiler lays them out
+        logits = maximum(logits - made.kept.again, 0.0)  # the loss is done before a layer is computed again
     stays = 1.0 - 1.0 * workload.offload_parameters
     stay = stays * (1.0 - 1.0 * layout.offload_optimizer)
     moved = (weights + gradients) * (1.0 - stays) + states * (1.0 - stay) + (kept - stands) * copies

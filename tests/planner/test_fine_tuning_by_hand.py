@@ -17,7 +17,7 @@ WORDS = {
     "model": "llama-3.1-8b", "hardware": "a100-sxm-80gb", "workload": "lora", "stack": "hf-trainer", "seq_len": 4096,
     "micro_batch": 1, "recompute": "full", "lora_targets": "q_proj,v_proj", "lora_rank": 8,
 }  # fmt: skip
-VARIED, RETURNED, WASTE = 0.9, 0.5, 0.02  # of the stack
+VARIED, RETURNED, WASTE = 1.5, 0.5, 0.02  # of the stack
 
 
 def plan(**words: Any) -> AnyPlan:
@@ -35,7 +35,7 @@ class TestSamplesOfManyLengths:
         assert any(one.startswith("packing false") for one in taken.assumptions) is not default
         assert training_memory(taken).peak_bytes == training_memory(plan(stack=stack, packing=default)).peak_bytes
 
-    def test_what_a_micro_batch_takes_is_held_nearly_twice(self) -> None:
+    def test_what_a_micro_batch_takes_is_held_two_and_a_half_times(self) -> None:
         packed, varied = training_memory(plan(packing=True)), training_memory(plan(packing=False))
         assert packed.overhead_bytes == pytest.approx(WASTE * packed.allocated_bytes, rel=EXACT)
         assert varied.peak_bytes - packed.peak_bytes == pytest.approx(VARIED * passing(packed), rel=EXACT)
@@ -137,6 +137,21 @@ class TestDeepSpeed:
         found = plan(**words, zero=2, model="qwen-2.5-0.5b", seq_len=128, packing=True)
         memory = training_memory(found)
         assert memory.workspace_bytes == pytest.approx(6 * found.model.parameters - passing(memory), rel=EXACT)
+
+
+class TestLogits:
+    """Llama 3.1 8B, 12 bytes a logit of 128256."""
+
+    def test_a_layer_is_computed_again_when_they_are_gone(self) -> None:
+        none, full = (training_memory(plan(packing=True, recompute=again, seq_len=4096)) for again in ("none", "full"))
+        layer = full.activations_bytes - 2 * 4096 * 4096 * 33  # beside inputs of 32 layers and the embeddings' output
+        assert none.logits_bytes == 12 * 4096 * 128256
+        assert full.logits_bytes == pytest.approx(none.logits_bytes - layer, rel=EXACT)
+
+    def test_adapters_on_a_quantized_base_stand_on_all_linear_layers(self) -> None:
+        words = {"lora_targets": None}
+        assert plan(**words, quantized_base="nf4").workload.lora_targets == ("all-linear",)
+        assert plan(**words).workload.lora_targets == ("default",)
 
 
 class TestInputsOfAdapters:
