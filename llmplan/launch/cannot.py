@@ -19,7 +19,12 @@ ENGINE = (
     "block_size", "enforce_eager", "speculation", "draft_tokens", "draft_model", "prefill_devices",
 )  # fmt: skip
 """Words of a deployment that are of its engine; the others are of its requests. Precisions are asked for apart."""
-NAMED = {"component": "model", "model_id": "model", "stage_file": "zero and what is in host memory"}
+NAMED = {
+    "component": "model",
+    "model_id": "model",
+    "stage_file": "zero and what is in host memory",
+    "stages_cut": "layers over stages",
+}
 """Facts that are no words of a plan, as a person knows them."""
 NONE = ("none", "false", "1", "0")
 """Values with which a word asks for nothing."""

@@ -44,6 +44,7 @@ RELATIONS = {
     "attention_alone": Relation(serving.attention_alone, serving.of_attention_alone),
     "virtual_stages": Relation(training.virtual_stages, training.of_virtual_stages),
     "virtual_layers": Relation(_nothing, training.of_virtual_layers),
+    "stages_cut": Relation(training.stages_cut, _nothing),
     "recomputed": Relation(training.recomputed, training.of_recomputed),
     "shards": Relation(training.shards, training.of_shards),
     "slots": Relation(serving.slots, serving.of_slots),
@@ -71,5 +72,6 @@ DERIVED = frozenset({
     "stage_batch", "schedule", "stage_layers", "target_modules", "target_names", "all_linear", "own_modules",
     "attention_modules", "mlp_modules", "stage_file", "component", "recipe", "gathered_again", "swift_command", "tuner",
     "nemo_command", "recompute_way", "recompute_number",
+    "stages_cut", "last_layers",
 })  # fmt: skip
 """Names of facts that are no words of a plan."""

@@ -102,6 +102,25 @@ def of_virtual_layers(facts: Facts) -> dict[str, Any]:
     return {}
 
 
+EVEN, ENDS, SHORT, UNEVEN = "even", "ends", "short", "uneven"
+"""How layers are cut into stages: alike; as if embedding and head were a layer each; the last stage with what is left;
+in a way that has no option."""
+
+
+def stages_cut(facts: Facts) -> dict[str, Any]:
+    """How Megatron-LM is to cut layers that do not divide into stages: as the plan counts the fullest of them."""
+    pp, vp = whole(facts, "pp") or 1, whole(facts, "vp") or 1
+    layers, stages = whole(facts, "layers", None) or whole(facts, "model_layers"), pp * vp
+    if layers is None or pp == 1:
+        return {}
+    if layers % stages == 0:
+        return {"stages_cut": EVEN}
+    if (layers + 2) % stages == 0:
+        return {"stages_cut": ENDS}
+    last = layers - (pp - 1) * vp * -(-layers // stages)
+    return {"stages_cut": SHORT, "last_layers": last} if last >= vp and last % vp == 0 else {"stages_cut": UNEVEN}
+
+
 UNIFORM, BLOCK = "uniform", "block"
 """Ways of Megatron-LM to run whole layers again: all of them, or the first few of each virtual stage."""
 

@@ -220,6 +220,38 @@ def test_ways_of_megatron_to_run_layers_again(options: str, words_: tuple[str, i
     assert not found.unread
 
 
+ENDS = ("--account-for-embedding-in-pipeline-split", "--account-for-loss-in-pipeline-split")
+
+
+@pytest.mark.parametrize(
+    ("degrees", "said"),
+    [
+        # 126 layers on 16 stages with table and head as one more each; 61 on 16, the last with one; 80 on 4 alike
+        (("llama-3.1-405b", 16, 8), [*ENDS]),
+        (("deepseek-v3-671b", 16, 1), ["--decoder-last-pipeline-num-layers 1"]),
+        (("llama-3.1-70b", 4, 1), []),
+    ],
+)  # fmt: skip
+def test_stages_that_do_not_divide_the_layers(degrees: tuple[str, int, int], said: list[str]) -> None:
+    (model, pp, vp), megatron = degrees, target("megatron")
+    words_ = {"model": model, "hardware": "h100", "devices": 256, "tp": 1, "pp": pp, "vp": vp, "workload": "pretrain"}
+    plan = resolve(meant_for(megatron, request(words_)), catalog())
+    script = launch(plan, megatron, catalog()).script
+    options = [*ENDS, "--decoder-last-pipeline-num-layers"]
+    found = [line.strip(" \\") for line in script.splitlines() if any(one in line for one in options)]
+    assert found == said
+    again, unread = read_back(megatron, script, {})
+    assert (unread, words(again)) == ([], words(plan))
+
+
+def test_stages_that_megatron_cannot_cut_are_refused() -> None:
+    # 61 layers on 8 stages of 2 chunks of 4: seven have 8, and 5 are no two chunks
+    words_ = {"model": "deepseek-v3-671b", "hardware": "h100", "devices": 256, "tp": 1, "pp": 8, "vp": 2}
+    plan = resolve(meant_for(target("megatron"), request({**words_, "workload": "pretrain"})), catalog())
+    with pytest.raises(InputError, match="layers over stages uneven"):
+        launch(plan, target("megatron"), catalog())
+
+
 @pytest.mark.parametrize(("name", "key"), [("megatron", "--recompute-num-layers 3"),
                                            ("megatron-bridge", "model.recompute_num_layers=3"),
                                            ("nemo", "model.config.recompute_num_layers=3")])  # fmt: skip
