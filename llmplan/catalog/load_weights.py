@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,19 @@ from llmplan.model.safetensors import is_narrow, is_plain, read_safetensors
 from llmplan.model.unknown_weights import spec_by_weights
 from llmplan.model.weights import check_parameters, without_extras
 
+_PART = re.compile(r"-\d{5}-of-\d{5}$")  # of a file that is split
+
 
 def from_gguf(path: Path) -> Found:
     """A GGUF file: shapes from its metadata, held against its tensors, whose bytes are exact."""
     metadata, weights, warnings = read_gguf(path)
+    name = _PART.sub("", path.stem)
     config = config_of(metadata, weights)
     if "model_type" in config.data:
-        spec, more = spec_of_config(config, None, path.stem)
+        spec, more = spec_of_config(config, None, name)
     else:
         family = str(metadata.get("general.architecture"))[:60]
-        spec, more = spec_by_weights(config.data, weights, path.stem, family)
+        spec, more = spec_by_weights(config.data, weights, name, family)
     found = Found(spec, path, (*warnings, *more), f"weights {weights.label}: what {path.name} holds", weights=weights)
     if not spec.approximate:
         check_parameters(found.model, weights, "its metadata")

@@ -55,8 +55,6 @@ POLICY_OPTIONS = {
     "block_tokens": "block_size",
 }
 """Fields of an engine's policy, and the options that set them."""
-DEFAULT_BATCH = 32
-"""Requests in flight of a closed loop or static batch where none are given."""
 
 
 def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) -> ServingPlan:
@@ -70,7 +68,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     for name in NOT_FOR_SERVING:
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
-    load, batch = _load(draft)
+    load, batch = _load(draft, subject.release.policy.usual_requests)
     size, image = image_words(draft, subject.model)
     sound = sound_words(draft, subject.model)
     pictures = 0 if image is None else (said.images or 0) * image.tokens
@@ -128,8 +126,8 @@ def size_of(policy: ServingPolicy, device: Device) -> int | None:
     return None
 
 
-def _load(draft: Draft) -> tuple[str, int | None]:
-    """The load and its batch; faults where the words contradict each other."""
+def _load(draft: Draft, usual: int) -> tuple[str, int | None]:
+    """The load and its batch; faults where the words contradict each other. usual: requests, where none are said."""
     said = draft.options
     load: str | None = said.load
     if load is None:
@@ -142,8 +140,8 @@ def _load(draft: Draft) -> tuple[str, int | None]:
     if load in ("open", "saturated") and said.batch is not None:
         draft.fault(f"batch goes with load static or closed, and the load is {load}", "batch", "load")
     if load in ("static", "closed") and said.batch is None:
-        draft.assume("batch", DEFAULT_BATCH, "none was given")
-        return load, DEFAULT_BATCH
+        draft.assume("batch", usual, "none was given" if usual > 1 else "none was given; this engine is for one user")
+        return load, usual
     return load, said.batch
 
 

@@ -83,6 +83,8 @@ class ServingPolicy(Spec):
     """Tokens that one step may prefill."""
     max_sequences: Count = 256
     """Sequences that one replica works on at once."""
+    usual_requests: Count = 32
+    """In flight in a closed loop or a static batch, where a plan does not say: 1 of engines for one user."""
     graph_sequences: Count = 256
     """Sequences of the largest captured graph."""
     graph_sequences_tensor: Count = 512
