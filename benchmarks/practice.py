@@ -48,7 +48,7 @@ among those that were searched, for its memory band passes the limit.
 
 ## Every setup
 
-Runs on different numbers of devices stand in one line, with the range of their ratios; layouts are those of the
+Runs on different numbers of devices share one line, with the range of their ratios; layouts are those of the
 largest. `z` zero stage, `mb` micro-batch, `sp` sequence parallelism.
 
 | stack | model | hardware | devices | ratio | used | best predicted |

@@ -223,7 +223,7 @@ def _verdicts(results: Sequence[Result]) -> str:
 
 def _distances(unseen: Sequence[Result], quantity: str) -> str:
     """How far off predictions are by what of the run had not been seen; `remarks` of left-out results hold it."""
-    lines = ["## What was not seen\n", "A run may stand in several lines.\n"]
+    lines = ["## What was not seen\n", "A run may count in several lines.\n"]
     lines += [_line(["", "rows", "median", "90th percentile", "in the 80 % band"]), _rule(5)]
     for name in ("", *DISTANCES):
         found = score([one for one in unseen if (name in one.remarks if name else not one.remarks)], quantity)

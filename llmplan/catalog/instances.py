@@ -18,7 +18,7 @@ class Instance(Spec):
     device: str
     devices: Degree
     cluster: str | None = None
-    """Absent = what the device usually stands in."""
+    """Absent = the usual one of the device."""
 
 
 class Slice(Spec):

@@ -67,7 +67,7 @@ def device_problems(device: Device, document: Document, links: dict[str, LinkRat
     yield from date_problems(device.date)
     yield from source_problems(device.sources)
     if device.cluster is None:
-        yield ("name",), "no cluster is named: say which node and fabric it usually stands in (cluster: dgx-h100)"
+        yield ("name",), "no cluster is named: say which node and fabric are usual for it (cluster: dgx-h100)"
     yield from _peak_problems(device)
     yield from _memory_problems(device, document)
     yield from _link_problems(device, links)

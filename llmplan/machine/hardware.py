@@ -200,7 +200,7 @@ class Device(Spec):
     host_link: HostLink | None = None
     power: Annotated[Power, Field(default_factory=Power)]
     cluster: str | None = None
-    """Id of the cluster that it usually stands in."""
+    """Id of its usual cluster."""
     efficiency: Annotated[Efficiency, Field(default_factory=Efficiency)]
     plannable: bool = True
     why_not_plannable: str = ""

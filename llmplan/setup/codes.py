@@ -69,7 +69,7 @@ CODES: dict[str, Code] = {
         "Stack not made for this workload",
         "stack {stack} is described for {known}, not for {workload}: its numbers are stretched",
         "The catalogue entry of a stack lists the workloads that it was described for. Others are estimated with the "
-        "same numbers, and the band does not know it.",
+        "same numbers, and the band does not account for it.",
     ),
     "LP010": Code(
         "Marginal fit",
@@ -79,7 +79,7 @@ CODES: dict[str, Code] = {
     "LP011": Code(
         "About the model",
         "{message}",
-        "Something that was left out or taken simply when the model's description was read, such as the vision tower "
+        "Something that was left out or simplified when the model's description was read, such as the vision tower "
         "of a multimodal model.",
     ),
     "LP012": Code(
@@ -96,14 +96,14 @@ CODES: dict[str, Code] = {
     ),
     "LP014": Code(
         "Model read by likeness",
-        "{model} is of a family that nobody has described ({family}): its counts are approximate",
-        "Every key of the config is understood, but what the family's code does beside them is not known: further "
+        "{model} is of an unknown family ({family}): its counts are approximate",
+        "Every key of the config is understood, but what else the family's code does is not known: further "
         "norms, gates or biases. Compare the parameter count with the published one, and take the figures as rough.",
     ),
     "LP020": Code(
         "More requests than places",
         "at most {resident} requests are resident at once, {queued} wait for a place",
-        "The key-value cache holds so many sequences of these lengths. Engines let the rest wait; throughput is that "
+        "The key-value cache has room for that many sequences of these lengths. The others wait; throughput is that "
         "of the resident ones, and the wait counts into the time to first token.",
     ),
     "LP021": Code(
@@ -116,8 +116,8 @@ CODES: dict[str, Code] = {
     "LP022": Code(
         "Close to capacity",
         "the rate takes {load} of the capacity, which is itself only known within its band: waiting may be far longer",
-        "Beyond 93 % of the capacity the time to first token hangs on single percents of it. The times that are given "
-        "are those at 93 %, and the least to expect.",
+        "Beyond 93 % of the capacity the time to first token depends on single percents of it. The times that are given "
+        "are those at 93 %: expect at least these.",
     ),
     "LP023": Code(
         "Target missed",
@@ -196,8 +196,8 @@ CODES: dict[str, Code] = {
     "LP038": Code(
         "Held back by storage",
         "reading data takes {share} of what storage gives: {remedy}",
-        "The devices use tokens faster than the nodes read them together. The run then takes as much longer; the step "
-        "itself is told without the wait.",
+        "The devices use tokens faster than the nodes read them together. The run then takes longer by that factor; "
+        "the time of a step does not include the wait.",
     ),
     "LP040": Code(
         "Storage is slower than the step",
@@ -219,7 +219,7 @@ CODES: dict[str, Code] = {
     ),
     "LP043": Code(
         "Interruptions leave no time",
-        "one interruption in {every} and {restart} to restart: the run does not get on, and is counted without them",
+        "one interruption in {every} and {restart} to restart: the run makes no progress, and is counted without them",
         "With so many devices, or devices that fail so often, the job is stopped again before it has made up for the "
         "last time. Faster restarts, checkpoints in memory and spare nodes are needed, or fewer devices.",
     ),

@@ -104,7 +104,7 @@ class PlanOptions(Spec):
         SUBJECT, "ID",
     )  # fmt: skip
     device_memory: Memory | None = _option("Memory of a device, if not the catalogue's (64 GiB).", SUBJECT, "BYTES")
-    cluster: Text | None = _option("Node and fabric; default: what the device usually stands in.", SUBJECT, "ID")
+    cluster: Text | None = _option("Node and fabric; default: the usual one of the device.", SUBJECT, "ID")
     devices: Degree | None = _option("Devices of the whole run.", SUBJECT)
     devices_per_node: Degree | None = _option("Devices in a node, instead of the cluster's.", SUBJECT)
     stack: Text | None = _option("Software that runs it; default: generic, with a wider band.", SUBJECT, "ID")

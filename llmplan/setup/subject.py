@@ -161,7 +161,7 @@ def _cluster(draft: Draft, catalog: Catalog, device: Device) -> Cluster | None:
     if cluster is None:
         return None
     if draft.options.cluster is None:
-        draft.assume("cluster", cluster.id, f"what {device.id} usually stands in")
+        draft.assume("cluster", cluster.id, f"the usual cluster of {device.id}")
     count = draft.options.devices_per_node
     return cluster if count is None else cluster.model_copy(update={"devices_per_node": count})
 
