@@ -116,8 +116,8 @@ CODES: dict[str, Code] = {
     "LP022": Code(
         "Close to capacity",
         "the rate takes {load} of the capacity, which is itself only known within its band: waiting may be far longer",
-        "Beyond 93 % of the capacity the time to first token depends on single percents of it. The times given are those "
-        "at 93 %: expect at least these.",
+        "Beyond 93 % of the capacity the time to first token depends on single percents of it. The times given are "
+        "those at 93 %: expect at least these.",
     ),
     "LP023": Code(
         "Target missed",
