@@ -154,12 +154,14 @@ def beyond(a: Num, cover: Num) -> Num:
     return maximum(0.0, a - cover)
 
 
-def crossing(rate: Callable[[Num], Num], wanted: Num, low: Num, high: Num, tries: int) -> Num:
+def crossing(
+    rate: Callable[[Num], Num], wanted: Num, low: Num, high: Num, tries: int, ends: tuple[Num, Num] | None = None
+) -> Num:
     """Where a growing function reaches `wanted`, between `low` and `high`; `high` where it does not.
 
     False position with the Illinois rule (Dowell and Jarratt 1971) on x wanted / rate(x) - x, which is a straight line
     where x / rate(x) is one: a time that grows evenly with what is in flight. Ends at `NEAR` or after so many tries.
-    low, high: > 0, of the shape of `wanted`.
+    low, high: > 0, of the shape of `wanted`; ends: the rates there, where they are known.
 
     >>> round(crossing(lambda x: x * x, 9.0, 1.0, 100.0, 30), 6)
     3.0
@@ -167,7 +169,8 @@ def crossing(rate: Callable[[Num], Num], wanted: Num, low: Num, high: Num, tries
     if (made := _made(wanted, high)) is not None:
         return made("crossing", rate, wanted, low, high, tries)  # type: ignore[no-any-return]
     low, high = low + 0.0 * wanted, high + 0.0 * wanted
-    under, over = wanted / rate(low) * low - low, wanted / rate(high) * high - high
+    fewest, most = (rate(low), rate(high)) if ends is None else ends
+    under, over = wanted / fewest * low - low, wanted / most * high - high
     found, stayed = high, 0.0 * high
     done: Any = over >= 0.0
     for _ in range(tries):

@@ -191,7 +191,15 @@ class Deployments:
         policy = self.plan.engine.policy
         if self.split:
             return split_capacity(self._pools, self._work, policy, self._places) * self._copies
-        return capacity(self._at, self._work, policy, self._places) * self._copies
+        one, alike = self._alike
+        most: Any = capacity(one._at, one._work, policy, one._places)
+        return most[alike] * self._copies
+
+    @property
+    def _alike(self) -> tuple[Deployments, Any]:
+        """One of each kind of replica, whatever their number, and which of them each is."""
+        _, first, alike = np.unique(self.rows[:, :3], axis=0, return_index=True, return_inverse=True)
+        return self.take(first), alike.ravel()
 
     @property
     def output_tokens_per_second(self) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.kv_cache import waves
-from llmplan.formulas.numeric import crossing, maximum, minimum, real, sqrt, where
+from llmplan.formulas.numeric import maximum, minimum, real, sqrt, where
 from llmplan.formulas.queueing import (
     gathered,
     many_server_wait,
@@ -18,6 +18,7 @@ from llmplan.formulas.queueing import (
     step_found,
 )
 from llmplan.records import dataclass
+from llmplan.serving.flight import in_flight
 from llmplan.serving.iteration import Replica, Step, iteration
 
 if TYPE_CHECKING:
@@ -25,11 +26,9 @@ if TYPE_CHECKING:
     from llmplan.serving.plan import ServingWorkload
     from llmplan.software.engine import ServingPolicy
 
-_TRIES = 24  # at the number in flight, of which a handful is needed
 BUSIEST = 0.93
 """Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
 the median, of what the same machines wrote offline (hardware_catalog/measurements/serving.csv)."""
-_FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +218,7 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     """
     most = _rate(at, work, policy, resident)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
-    here = crossing(lambda sequences: _rate(at, work, policy, sequences), rate, _FEWEST, resident, _TRIES)
+    here = in_flight(lambda some, sequences: _rate(some, work, policy, sequences), at, rate, resident)
     now = pace(at, work, policy, maximum(here, 1.0))
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)

@@ -13,6 +13,7 @@ from llmplan.formulas.queueing import percentile_95, single_server_wait
 from llmplan.machine.links import send
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.records import dataclass
+from llmplan.serving.flight import FEWEST, TRIES
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import (
     BUSIEST,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
     from llmplan.serving.plan import ServingPlan, ServingWorkload
     from llmplan.software.engine import ServingPolicy
-
-_TRIES = 24  # at the number in flight, of which a handful is needed
-_FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     if work.load == "open" and work.request_rate is not None:
         offered = work.request_rate / pools.copies
         rate = minimum(offered, BUSIEST * most)
-        here = crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _TRIES)
+        here = crossing(lambda n: _written(pools, work, n), rate, FEWEST, places, TRIES)
         wait = single_server_wait(rate * pools.copies / pools.prefill_copies, read_seconds(pools, work, policy))
         done = minimum(offered, most)
         return _answer(pools, work, here, done, outside_seconds(pools.decode, work, policy) + wait, own + moved)
@@ -75,9 +73,9 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     def in_flight(n: Num) -> Num:
         return n + _written(pools, work, n) * (outside + own + moved)
 
-    here = minimum(crossing(in_flight, flight, _FEWEST, flight, _TRIES), places)
+    here = minimum(crossing(in_flight, flight, FEWEST, flight, TRIES), places)
     rate = minimum(_written(pools, work, here), most)
-    here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, _FEWEST, places, _TRIES))
+    here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, FEWEST, places, TRIES))
     # time of a request that is neither writing, reading nor the way (Little's law)
     wait = maximum(flight / rate - here / rate - own - moved, outside)
     found = _answer(pools, work, here, rate, wait, own + moved)
