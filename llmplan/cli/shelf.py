@@ -24,7 +24,7 @@ def _list(
     given: Mapping[str, Any],
     *,
     catalog: CatalogFolders = None,
-    sort: Annotated[Literal["size", "speed", "name"], typer.Option(help="Order of the models.")] = "size",
+    sort: Annotated[Literal["size", "speed", "context", "name"], typer.Option(help="Order of the models.")] = "size",
     every: Annotated[
         bool, typer.Option("--every-precision", help="Every precision that fits, not only the widest.")
     ] = False,

@@ -64,6 +64,8 @@ def _cells(one: ListedModel) -> dict[str, str]:
 def _summary(found: ModelList) -> str:
     fitting = {one.id for one in found.models}
     text = f"{len(fitting)} of {len(fitting) + len(found.too_large)} models fit"
+    if tried := (*found.models, *found.too_large):
+        text += f" into {binary(tried[0].usable_bytes, 3)} of each device"
     if any(one.verdict == "marginal" for one in found.models):
         text += "; ? = the limit lies inside the error band"
     if found.too_large:

@@ -98,6 +98,7 @@ class ModelList:
 SORTS: dict[str, Callable[[ListedModel], Any]] = {
     "size": lambda one: (-one.parameters, one.id),
     "speed": lambda one: (-(one.tokens_per_second.value if one.tokens_per_second else 0.0), one.id),
+    "context": lambda one: (-(one.longest_tokens or 0.0), one.id),
     "name": lambda one: (one.id,),
 }
 """Orders of a list, by name."""
@@ -156,6 +157,8 @@ def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterat
     if said.workload == "serve":
         if model.architecture == "encoder":
             raise InputError("writes no tokens")
+        if model.sound is not None and model.sound.rule.inside and said.audio_seconds is None:
+            raise InputError("reads sound alone: say how long it is (--audio-seconds)")
         first = resolve(wanted, catalog, model)
         assert isinstance(first, ServingPlan)
         yield _served(name, estimate_serving(first), catalog), first.assumptions

@@ -39,8 +39,18 @@ def test_json_matches_its_schema_and_estimate(capsys: Captured) -> None:
 def test_sorted_by_speed_and_name(capsys: Captured) -> None:
     speeds = [one["tokens_per_second"]["value"] for one in listed(capsys, "--sort", "speed")["models"]]
     assert speeds == sorted(speeds, reverse=True)
+    contexts = [one["longest_tokens"] for one in listed(capsys, "--sort", "context")["models"]]
+    assert contexts == sorted(contexts, reverse=True)
     names = [one["id"] for one in listed(capsys, "--sort", "name")["models"]]
     assert names == sorted(names)
+
+
+def test_models_that_read_sound_are_listed_where_there_is_some(capsys: Captured) -> None:
+    text, sound = listed(capsys), listed(capsys, "--audio-seconds", "30")
+    assert "whisper-large-v3" in {one["id"] for one in text["left_out"]}
+    heard = {one["id"] for one in sound["models"]}
+    assert {"whisper-large-v3", "voxtral-mini-3b", "qwen2-audio-7b"} <= heard
+    assert "llama-3.1-8b" in {one["id"] for one in sound["left_out"]}
 
 
 def test_every_precision_that_fits(capsys: Captured) -> None:
