@@ -51,18 +51,23 @@ def copies_needed(
         found = figures(answer(real(copies)), work)
         return not list(missed(work, {name: real(value) for name, value in found.items()}))
 
-    return _halved(enough, least)
+    return _halved(enough, least, enough_are)
 
 
-def _halved(enough: Callable[[int], bool], least: int) -> int:
-    """The fewest that are enough, `least` or more: more copies answer sooner, so that the way there is halved."""
+def _halved(enough: Callable[[int], bool], least: int, high: int | None) -> int:
+    """The fewest that are enough, `least` or more: more copies answer sooner, so that the way there is halved.
+
+    high: that is known to be enough, if any.
+    """
     if enough(least):
         return least
-    if not enough(least * MOST_SPREAD):
-        return 0
-    low, high = least, 2 * least
-    while high < least * MOST_SPREAD and not enough(high):
-        low, high = high, 2 * high
+    low = least
+    if high is None:
+        if not enough(least * MOST_SPREAD):
+            return 0
+        high = 2 * least
+        while high < least * MOST_SPREAD and not enough(high):
+            low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
