@@ -17,6 +17,7 @@ from llmplan.setup.layout import RECOMPUTE
 from llmplan.software.band import verdict
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.recompute import chunk_layers
 from llmplan.training.step import training_time
 
 NEAR = 0.02
@@ -114,6 +115,25 @@ def fastest_that_fits(
     if found.nearest is None:
         raise ValueError("no plan to choose from")
     return found.nearest, False
+
+
+def fewest_layers(plan: TrainingPlan) -> TrainingPlan:
+    """The plan with the fewest layers computed again with which its whole band fits: it does with all of them.
+
+    By halving: every layer more takes no more memory. The plan itself where it needs all, or its stack has no such way.
+    """
+    low, high = 1, int(chunk_layers(plan))
+    if plan.layout.recompute != RECOMPUTE[-1] or not plan.stack.layouts.recompute_layers:
+        return plan
+    best = plan
+    while low < high:
+        middle = (low + high) // 2
+        some = plan.with_layout(plan.layout.model_copy(update={"recompute_layers": middle}))
+        if verdict(some.interval("peak_bytes", _peak(some)), some.usable_bytes) == "fits":
+            best, high = some, middle
+        else:
+            low = middle + 1
+    return best
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of, remarks
-from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, first_that_fits
+from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, fewest_layers, first_that_fits
 from llmplan.training.defaults import Open, tell_layout, workload_of
 from llmplan.training.methods import fitted
 from llmplan.training.plan import TrainingPlan
@@ -77,6 +77,8 @@ def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPla
     plan, fits = _taken(found, by)
     if not fits and (more := found.further()) is not None:
         found, (plan, fits) = more, _taken(more, by)
+    if fits and found.open.free and len(found.open.recompute) > 1:
+        plan = fewest_layers(plan)
     tell_layout(found.draft, plan, found.open, fits=fits)
     return replace(plan, assumptions=tuple(found.draft.assumptions), warnings=remarks(plan))
 

@@ -36,6 +36,20 @@ def test_room_for_all_activations_is_used() -> None:
     assert (layout.tp, layout.pp, layout.recompute) == (1, 1, "none")
 
 
+def test_no_more_layers_are_computed_again_than_memory_asks_for() -> None:
+    words = {"model": "llama-2-13b", "hardware": "a100-sxm-40gb", "devices": 8, "seq_len": 8192, "global_batch": 512}
+    found = estimate(plan_from(words))
+    layers = found.plan.layout.recompute_layers
+    assert found.plan.layout.recompute == "full"
+    assert layers is not None
+    assert (found.verdict, 1 <= layers < 40) == ("fits", True)
+    fewer = found.plan.layout.model_copy(update={"recompute_layers": layers - 1})
+    assert estimate(found.plan.with_layout(fewer)).verdict == "marginal"
+    # neither where a stack computes all or nothing again, nor where it was said
+    assert plan_from({**words, "stack": "deepspeed"}).layout.recompute_layers is None
+    assert plan_from({**words, "recompute": "full"}).layout.recompute_layers is None
+
+
 def test_what_is_given_is_kept() -> None:
     plan = plan_from(
         {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "tp": 4, "recompute": "full", "zero": 1}
