@@ -205,7 +205,8 @@ class _Search:
             keys = goal.keys(scores, devices, index)
             self.best.offer(scores.make, index, keys)
             sure = scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)
-            self.each.keep(scores.plan, scores.make, index, [~sure, *keys])
+            if question.several:
+                self.each.keep(scores.plan, scores.make, index, [~sure, *keys])
             if np.any(sure):
                 self._certain(scores, index[sure], [key[sure] for key in keys])
             if question.pareto is not None:
