@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import re
 import stat
@@ -294,12 +295,12 @@ def _build(root: yaml.Node, file: str) -> Document:
             return result
         if isinstance(node, yaml.SequenceNode):
             return [build(item, (*path, index)) for index, item in enumerate(node.value)]
-        return _scalar(constructor, node, file)
+        return _scalar(constructor, node, path, file)
 
     return Document(build(root, ()), file, lines)
 
 
-def _scalar(constructor: Any, node: yaml.Node, file: str) -> Any:
+def _scalar(constructor: Any, node: yaml.Node, path: Path_, file: str) -> Any:
     """One value of a YAML text; a fault for what YAML 1.1 would read as another number than is written."""
     if node.tag == "tag:yaml.org,2002:str":  # most of them, and nothing to construct
         return node.value
@@ -309,7 +310,12 @@ def _scalar(constructor: Any, node: yaml.Node, file: str) -> Any:
         text = f"{node.value[:SHOWN]!r} is no plain number: leave out leading zeros and colons, or quote it"
         raise InputError(Fault(text, file, line))
     try:
-        return constructor.construct_object(node)
+        value = constructor.construct_object(node)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(
+                Fault(f"{'.'.join(map(str, path))}: {node.value[:SHOWN]} is not a finite number", file, line)
+            )
+        return value
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(Fault(f"{str(node.value)[:SHOWN]!r} cannot be read: {reason}", file, line)) from None

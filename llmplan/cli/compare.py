@@ -12,6 +12,7 @@ from llmplan.cli.gate import Check, check_comparison, place
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
+from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
 from llmplan.search.choices import COMPARED
 
@@ -76,7 +77,8 @@ def _compare(
     opened = open_catalog(catalog or ())
     sources = [(path, plan_documents(path)) for path in plan or []]
     wanted = list(alternatives(sources or [(None, None)], given, opened))
-    found = compare(wanted, opened, fit=fit, by=None if by is None else OF_FIT.get(by, by))
+    with progress("alternatives", len(wanted)) as shown:
+        found = compare(counted(wanted, shown), opened, fit=fit, by=None if by is None else OF_FIT.get(by, by))
     failed = [one for one in found.results if isinstance(one, NotPlanned)]
     if len(failed) == len(found.results):
         raise InputError([Fault(f"{one.name}: {problem}") for one in failed for problem in one.problems])

@@ -13,6 +13,7 @@ from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.cli.progress import progress
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
 from llmplan.schema import check
@@ -165,7 +166,8 @@ def _fit(
             raise InputError("--launch goes with the table of layouts; --write-plan and `llmplan launch` with the rest")
         wanted = meant_for(target(launch), wanted, (*opens, *listed))
     ask = Ask(wanted, {**{name: value for name, value in listed.items() if name not in given}, **opens}, wishes)
-    found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize, minimize=minimize)
+    with progress("searching layouts"):
+        found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize, minimize=minimize)
     _write(found, form, chosen)
     if not found.results:
         _say_why(found)

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from llmplan.answer.data import dumps
 from llmplan.answer.many import Refusal, answers
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.progress import progress
 from llmplan.errors import Fault, InputError
 from llmplan.files import MAX_BYTES, decode, parse_json
 from llmplan.records import dataclass
@@ -77,10 +78,13 @@ def stream(source: IO[bytes], head: bytes, ask: StreamAsk, workers: int) -> tupl
     """Answers every line on stdout; how many were refused, and how many answers are no. head: what was read before."""
     RequestReader(ask.given)  # faults of the options are told once, and before anything is answered
     refused = negative = 0
-    for written in _written(batches(source, head), ask, workers):
-        sys.stdout.write(written.text)
-        sys.stdout.flush()
-        refused, negative = refused + written.refused, negative + written.negative
+    with progress("plans", streams=True) as shown:
+        for written in _written(batches(source, head), ask, workers):
+            sys.stdout.write(written.text)
+            sys.stdout.flush()
+            refused, negative = refused + written.refused, negative + written.negative
+            if shown is not None:
+                shown.advance(written.text.count("\n"))
     return refused, negative
 
 

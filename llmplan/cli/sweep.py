@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +15,10 @@ from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import read_requests
 from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass
-from llmplan.search.sweep import Axis, Sweep, SweepRow, axis, sweep
+from llmplan.search.sweep import Axis, Sweep, SweepRow, axis, combinations, sweep
 
 MOST_ROWS = 10_000  # of a table, which is as wide as its widest cell and so has to be held
 
@@ -74,17 +76,21 @@ def _sweep(
     if len(requests) > 1:
         raise InputError(Fault(f"holds {len(requests)} plans; sweep takes one", plan))
     seen = Seen()
-    rows = seen.counted(sweep(requests[0], axes, open_catalog(catalog or ())))
-    if form == "csv":
-        for line in report.chosen_csv(rows, axes, chosen):
-            sys.stdout.write(line)
-    elif form == "jsonl":
-        for row in rows:
-            sys.stdout.write(f"{dumps(row, indent=None)}\n")
-    else:
-        held = [row for row, _ in zip(rows, range(MOST_ROWS + 1), strict=False)]
-        if len(held) > MOST_ROWS:
-            raise InputError(f"more than {MOST_ROWS} combinations are held by no {form}: --format csv or jsonl")
+    streams = form in ("csv", "jsonl")
+    held: list[SweepRow] = []
+    with progress("combinations", combinations(axes), streams=streams) as shown:
+        rows = seen.counted(counted(sweep(requests[0], axes, open_catalog(catalog or ())), shown))
+        if form == "csv":
+            for line in report.chosen_csv(rows, axes, chosen):
+                sys.stdout.write(line)
+        elif form == "jsonl":
+            for row in rows:
+                sys.stdout.write(f"{dumps(row, indent=None)}\n")
+        else:
+            held = list(islice(rows, MOST_ROWS + 1))
+    if len(held) > MOST_ROWS:
+        raise InputError(f"more than {MOST_ROWS} combinations are held by no {form}: --format csv or jsonl")
+    if not streams:
         write(
             Sweep(results=tuple(held)), held, lambda: report.sheet(held), form, chosen,
             picture=lambda: _picture(held, axes, drawn),

@@ -13,6 +13,7 @@ from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.help import HelpedCommand
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_options import CatalogFolders
+from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def validate(
     opened = open_catalog(catalog or ())
     if stack:
         opened.stack(stack)  # its faults are told once, not for every row
-    results = predict(rows, opened, stack)
+    with progress("rows", len(rows)) as shown:
+        results = predict(counted(rows, shown), opened, stack)
     for result in results:
         for remark in result.remarks:
             if remark.startswith(IMPOSSIBLE):

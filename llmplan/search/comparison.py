@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmplan.answer.answer import Answer, answer
-from llmplan.answer.resolve import resolve
+from llmplan.answer.answer import Answer
+from llmplan.answer.many import answers
 from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
@@ -160,6 +160,10 @@ MEASURES: dict[str, Measure] = {
 everywhere."""
 
 
+BATCH = 1024
+"""Alternatives that are worked out at once."""
+
+
 def compare(
     alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool = False, by: str | None = None
 ) -> Comparison:
@@ -168,7 +172,7 @@ def compare(
     by: a key of `MEASURES`; the best first of what does, then of what misses a limit, and what does not fit last and
     without a rank; None = in the order given.
     """
-    return beside([_planned(one, catalog, fit=fit) for one in alternatives], by)
+    return beside([one for batch in _batches(alternatives) for one in _outcomes(batch, catalog, fit=fit)], by)
 
 
 def beside(outcomes: Sequence[Outcome], by: str | None = None) -> Comparison:
@@ -185,12 +189,28 @@ Outcome = tuple[Alternative, "Answer | tuple[str, ...]"]
 """An alternative with its answer, or with the reasons why there is none."""
 
 
-def _planned(one: Alternative, catalog: Catalog, *, fit: bool) -> Outcome:
+def _batches(alternatives: Iterable[Alternative]) -> Iterator[list[Alternative]]:
+    waiting = iter(alternatives)
+    while batch := list(islice(waiting, BATCH)):
+        yield batch
+
+
+def _outcomes(batch: list[Alternative], catalog: Catalog, *, fit: bool) -> Iterator[Outcome]:
+    """Every alternative with its answer; what shares a model and a machine is worked out together."""
+    wanted = [_fitted(one.request, catalog) if fit else one.request for one in batch]
+    for one, found in zip(batch, answers(wanted, catalog), strict=True):
+        if isinstance(found, InputError):
+            yield one, tuple(dict.fromkeys(fault.message for fault in found.faults))
+        else:
+            assert isinstance(found, Answer)
+            yield one, found
+
+
+def _fitted(request: Request, catalog: Catalog) -> AnyPlan | InputError:
     try:
-        plan = _best(one.request, catalog) if fit else resolve(one.request, catalog)
-        return one, answer(plan, catalog)
+        return _best(request, catalog)
     except InputError as error:
-        return one, tuple(dict.fromkeys(fault.message for fault in error.faults))
+        return error
 
 
 def _place(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -121,3 +123,13 @@ def test_show_of_an_entry_that_is_not_sound(tmp_path: Path) -> None:
     )
     text = run("show", "odd", "--catalog", str(tmp_path))
     assert "plain" in text
+
+
+def test_an_entry_with_a_number_that_has_no_end_is_refused(llmplan: Callable[..., Any], here: Path) -> None:
+    """JSON has no word for it; found by the fuzzer, under a key that nothing reads."""
+    entry = here / "own" / "models" / "odd.yaml"
+    entry.parent.mkdir(parents=True)
+    entry.write_text("name: odd\n__class__: .inf\n")
+    run = llmplan("catalog", "show", "odd", "--catalog", "own", "--json")
+    assert run.code == 2
+    assert "odd.yaml:2: __class__: .inf is not a finite number" in run.err
