@@ -15,7 +15,7 @@ from llmplan.answer.shown import Shown
 from llmplan.catalog.inheritance import GENERIC
 from llmplan.errors import InputError
 from llmplan.records import dataclass
-from llmplan.software.band import Interval
+from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount
@@ -44,6 +44,7 @@ class Result:
     fits: bool | None = None
     skipped: str | None = None
     remarks: tuple[str, ...] = ()
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,8 @@ class RowAnswer:
     """Of the file."""
     predicted: dict[str, Interval | bool]
     measured: dict[str, float | bool]
+    verdict: Verdict | None = None
+    """`marginal` where the limit of memory lies inside the band: there `fits` is either way a guess."""
     skipped: str | None = None
     """Why it could not be planned."""
     remarks: tuple[str, ...] | None = None
@@ -123,7 +126,7 @@ def _row(result: Result) -> RowAnswer:
         measured = {}
     return RowAnswer(
         id=result.row.id, line=result.row.line, predicted={**result.predicted, **fits}, measured=measured,
-        skipped=result.skipped, remarks=result.remarks or None,
+        skipped=result.skipped, remarks=result.remarks or None, verdict=result.verdict,
     )  # fmt: skip
 
 
@@ -186,9 +189,9 @@ def _result(one: _Planned, found: Estimate | InputError) -> Result:
     if isinstance(found, InputError):
         return _skipped(one.row, found)
     if not isinstance(found, TrainingEstimate):
-        return Result(one.row, serving_quantities(found), found.fits, None, one.remarks)
+        return Result(one.row, serving_quantities(found), found.fits, None, one.remarks, found.verdict)
     quantities = training_quantities(found, one.row.cells.get("memory_kind", ""))
-    return Result(one.row, quantities, found.fits, None, one.remarks)
+    return Result(one.row, quantities, found.fits, None, one.remarks, found.verdict)
 
 
 def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:

@@ -27,6 +27,7 @@ _WEIGHTS = {"attention_bytes": "attention", "mlp_bytes": "dense MLP", "shared_ex
             "routed_experts_bytes": "routed experts", "embedding_bytes": "embedding", "head_bytes": "head",
             "encoders_bytes": "encoders", "rest_bytes": "rest", "draft_bytes": "draft",
             "adapters_bytes": "adapters"}  # fmt: skip
+_EXACT = 12  # digits of lengths, which are whole numbers or means of them
 _TOLD = 0.005
 """Share of the weights from which a module group is named in the table."""
 
@@ -84,7 +85,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     load = f"{said['load']} load of {amount.get(said['load'], str(said.get('batch')) + ' requests')}"
     lengths = f"{_prompt(answer, result)} in"
     if result.latency.tpot_seconds is not None:
-        lengths += f", {said['output_tokens']:g} out"
+        lengths += f", {plain(said['output_tokens'], _EXACT)} out"
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
     layout = " x ".join([*degrees(said, ("tp", "pp", "cp", "ep")), copies])
     return [
@@ -95,7 +96,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
 def _prompt(answer: Answer, result: ServingResult) -> str:
     """Text, images and sound of a prompt."""
     text, sound = answer.inputs.get("input_tokens"), result.sound
-    parts = [f"{text:g} tokens"] if text else []
+    parts = [f"{plain(text, _EXACT)} tokens"] if text else []
     parts += [_images(answer, result)] if result.images is not None else []
     if sound is not None:
         parts.append(f"{sound.seconds:g} s of sound ({sound.tokens} tokens)")

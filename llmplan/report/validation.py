@@ -54,7 +54,11 @@ def verdicts(found: Validation) -> Iterator[str]:
     both = [(row, row.predicted.get("fits"), row.measured.get("fits")) for row in found.rows if row.skipped is None]
     for happened, words in ((True, "ran"), (False, "ran out of memory")):
         some = [(row, said) for row, said, measured in both if measured is happened and said is not None]
-        wrong = [row.id for row, said in some if said is not happened]
+        wrong = [
+            f"{row.id}{' (marginal)' if row.verdict == 'marginal' else ''}"
+            for row, said in some
+            if said is not happened
+        ]
         if some:
             right = "fit" if happened else "not fit"
             names = f"; wrong: {', '.join(wrong[:_NAMED])}{' ...' if len(wrong) > _NAMED else ''}" if wrong else ""

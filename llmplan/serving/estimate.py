@@ -30,6 +30,7 @@ from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.serving.prefix import prefix_room
 from llmplan.serving.targets import SHARES, figures, missed, wants_percentiles
+from llmplan.setup.checks import marginal
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
 
@@ -227,6 +228,7 @@ def _prefix_remark(found: ServingEstimate) -> Iterator[PlanWarning]:
 def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     """What the numbers say that should be known."""
     work = found.plan.workload
+    yield from marginal(found.needed, found.usable_bytes)
     if found.fits and found.queued > 0:
         yield warning("LP020", resident=round(found.resident), queued=round(found.queued))
     if found.fits and not found.stable:

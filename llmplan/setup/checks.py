@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
+from llmplan.formatting import binary
 from llmplan.model.model import Linear, Model
 from llmplan.setup.codes import warning
 from llmplan.setup.layout import Layout
 from llmplan.setup.plan import PlanWarning, Setup
+
+if TYPE_CHECKING:
+    from llmplan.software.band import Interval
 
 Problem = tuple[str, tuple[str, ...]]
 """A sentence, and the words of the plan that it is about."""
@@ -110,3 +115,10 @@ def stack_remarks(plan: Setup) -> Iterator[PlanWarning]:
         yield warning("LP009", stack=stack.id, known=", ".join(stack.workloads), workload=plan.kind)
     if stack.vendors and plan.device.vendor not in stack.vendors:
         yield warning("LP013", stack=stack.id, known=" and ".join(stack.vendors), vendor=plan.device.vendor)
+
+
+def marginal(needed: Interval, usable: float) -> Iterator[PlanWarning]:
+    """That the limit lies inside the band. needed, usable: of a device [bytes]."""
+    if needed.low <= usable < needed.high:
+        sizes = {"peak": needed.value, "low": needed.low, "high": needed.high, "usable": usable}
+        yield warning("LP010", **{name: binary(size, 3) for name, size in sizes.items()})

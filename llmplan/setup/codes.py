@@ -73,7 +73,7 @@ CODES: dict[str, Code] = {
     ),
     "LP010": Code(
         "Marginal fit",
-        "memory is marginal: {peak} are predicted and {usable} are usable, but the band reaches {high}",
+        "memory is marginal: {peak} are predicted, {low} to {high}, and {usable} are usable",
         "The limit lies inside the 80 % band of the prediction. The run may fit or fail; leave room, or try it first.",
     ),
     "LP011": Code(

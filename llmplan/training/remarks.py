@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llmplan.formatting import binary
+from llmplan.setup.checks import marginal
 from llmplan.setup.codes import warning
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ def memory_remarks(plan: TrainingPlan, peak: Interval, usable: float, host_bytes
 
     peak, usable: of the device [bytes]; host_bytes: of a node [bytes].
     """
-    if peak.low <= usable < peak.high:
-        yield warning("LP010", peak=binary(peak.value, 3), usable=binary(usable, 3), high=binary(peak.high, 3))
+    yield from marginal(peak, usable)
     have = plan.cluster.host_memory
     if have is not None and host_bytes > have:
         yield warning("LP012", needed=binary(host_bytes, 3), cluster=plan.cluster.id, have=binary(have, 3))

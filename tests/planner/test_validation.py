@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from llmplan.answer.rows import Row, read_rows, unread_columns
 from llmplan.answer.validate import Result, predict_row, score, validate, validation, weighted_quantile
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
+from llmplan.report.validation import verdicts
 from llmplan.software.band import Interval
 from tests.cli.answers import holds
 
@@ -241,7 +243,8 @@ class TestJson:
         assert answer["schema"] == "llmplan.validation/2"
         assert {"schema", "llmplan_version", "rows", "summary"} == set(answer)
         good, bad, generic = answer["rows"]
-        assert set(good) == {"id", "line", "predicted", "measured"}
+        assert set(good) == {"id", "line", "predicted", "measured", "verdict"}
+        assert good["verdict"] == "fits"
         quantities = {"step_seconds", "tokens_per_second_per_device", "peak_memory_gib"}
         assert set(good["predicted"]) == quantities | {"fits"}
         for name in quantities:
@@ -278,6 +281,12 @@ class TestCommand:
         assert "tokens_per_second_per_device: predicted against measured" in run.out
         assert "skipped b (line 3)" in run.out
         assert "2 rows, 1 skipped" in run.out
+
+    def test_a_wrong_verdict_says_whether_it_was_marginal(self, catalog: Catalog) -> None:
+        found = validation(validate([row(measured_fits="false")], catalog))
+        assert list(verdicts(found)) == ["memory: 1 rows ran out of memory, 0 of them said to not fit; wrong: a"]
+        unsure = replace(found, rows=(replace(found.rows[0], verdict="marginal"),))
+        assert next(iter(verdicts(unsure))).endswith("; wrong: a (marginal)")
 
     def test_json(self, llmplan: Callable[..., Any], here: Path) -> None:
         run = llmplan("validate", str(written(here, HEADER, ROW)), "--json")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from llmplan import plan_from
 from llmplan.answer.serving_bottleneck import serving_bottleneck
+from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.memory import cache_shape, serving_memory
 from llmplan.serving.weights import weight_bytes
 from llmplan.software.engine import ServingPolicy
@@ -104,3 +106,12 @@ def test_an_encoder_decoder_caches_the_prompt_once_and_its_output() -> None:
     assert per_request == 24 * 4096 * 576
     cache = cache_shape(model, found.plan.layout, 2.0, ServingPolicy(), 512.0)
     assert cache.bytes(512 + 128 / 2) == per_request
+
+
+def test_a_limit_inside_the_band_is_a_warning() -> None:
+    """Qwen2.5 72B on two cards of 80 GB: whether vLLM starts hangs on what it takes beside the weights."""
+    words = {"hardware": "h100", "devices": 2, "tp": 2, "workload": "serve", "stack": "vllm", "max_model_len": 8192}
+    cases = (("qwen2.5-72b", 0.8), ("qwen2.5-72b", 0.92), ("qwen2.5-32b", 0.92))
+    found = [estimate_serving(plan_from({**words, "model": name, "memory_fraction": share})) for name, share in cases]
+    assert [one.verdict for one in found] == ["does-not-fit", "marginal", "fits"]
+    assert [any(told.code == "LP010" for told in one.warnings) for one in found] == [False, True, False]
