@@ -181,7 +181,7 @@ class Space:
         layouts = self.plan.stack.layouts
         piped = layouts.zero_with_pipeline if pp > 1 else None
         tried = self._of("zero").values or ((piped or layouts.zero or (0, 1, 2, 3)) if shards > 1 else (0,))
-        if self.plan.workload.dp_replicate == 1:
+        if self.plan.workload.dp_replicate == 1 or shards <= 1:
             return tried
         if not (sharded := tuple(zero for zero in tried if zero)):
             raise InputError(Fault("--dp-replicate is about shards: --zero 1, 2 or 3"))

@@ -9,7 +9,8 @@ from llmplan.search.training import Search
 from llmplan.setup.request import request
 
 PLAN = ("model", "hardware", "workload", "seq_len", "global_batch", "stack", "flash_attention", "tokens", "optimizer",
-        "sequence_parallel", "offload_optimizer", "lora_rank", "lora_targets", "quantized_base")  # fmt: skip
+        "sequence_parallel", "offload_optimizer", "lora_rank", "lora_targets", "quantized_base",
+        "dp_replicate")  # fmt: skip
 
 
 def asked(wishes: Wishes | None = None, **words: Any) -> Search:

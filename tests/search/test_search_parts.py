@@ -15,6 +15,7 @@ from llmplan.search.ask import Wishes
 from llmplan.search.choices import Choice, choice, choices
 from llmplan.search.rank import first, front
 from llmplan.search.request import sizes
+from llmplan.search.space import Space
 from llmplan.search.training import search
 
 
@@ -101,3 +102,15 @@ def test_equals_are_named_in_the_order_of_simplicity() -> None:
     assert ties
     for a, b in ties:
         assert (a.tp * a.pp * a.cp, a.vp * a.ep, a.zero) <= (b.tp * b.pp * b.cp, b.vp * b.ep, b.zero)
+
+
+def test_copies_of_shards_divide_the_replicas() -> None:
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "devices": "64", "workload": "pretrain", "global_batch": 128}
+    (base,) = asked(**words, dp_replicate=8).bases
+    space = Space(base, 64, asked(**words, dp_replicate=8).choices)
+    found = [layouts.at(index) for layouts in space.chunks() for index in range(int(np.prod(layouts.shape)))]
+    assert found
+    assert all(one.dp % 8 == 0 and one.zero > 0 for one in found)
+    assert {one.dp for one in found} == {8, 16, 32, 64}
+    with pytest.raises(InputError, match="is about shards"):
+        list(Space(base, 64, asked(**words, zero="0").choices).chunks())
