@@ -154,3 +154,12 @@ def test_cross_attention_sees_the_tiles_of_llama_3_2_vision(height: int, width: 
     assert vision is not None
     cut = cut_image(vision, height, width)
     assert (cut.tokens, cut.seen, cut.patches, cut.sequences) == (1, 1601 * tiles, 1601 * 4, 1)
+
+
+def test_an_encoder_may_leave_out_what_its_class_says() -> None:
+    """Qwen3-VL's configs differ in what they leave out: three layers of deepstack, 2304 positions."""
+    config = json.loads(json.dumps(TYPES["qwen3_vl_moe"]))
+    whole = read(config).tower_parameters
+    for key in ("num_position_embeddings", "deepstack_visual_indexes", "model_type"):
+        config["vision_config"].pop(key)
+    assert read(config).tower_parameters == whole > 0
