@@ -52,8 +52,13 @@ class Imported:
     unknown: dict[str, int]
 
 
-def read_prices(path: Path, provider: str, date: str, names: SkyNames) -> Imported:
-    """The prices of a CSV: the lowest of the zones of a region, for each instance on demand and as spot."""
+def read_prices(
+    path: Path, provider: str, date: str, names: SkyNames, rate: tuple[str, float] | None = None
+) -> Imported:
+    """The prices of a CSV: the lowest of the zones of a region, for each instance on demand and as spot.
+
+    rate: the currency that they are in, and what one of it is in USD [USD].
+    """
     rows = list(_rows(path))
     unknown: Counter[str] = Counter()
     lowest: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -67,7 +72,7 @@ def read_prices(path: Path, provider: str, date: str, names: SkyNames) -> Import
             continue
         count = _number(row["AcceleratorCount"], path, line)
         for kind, text in (("on-demand", row["Price"]), ("spot", row.get("SpotPrice") or "")):
-            price = _number(text, path, line) if text.strip() else 0.0
+            price = (_number(text, path, line) if text.strip() else 0.0) * (rate[1] if rate else 1.0)
             if price <= 0 or count < 1 or count != int(count):  # a part of a device cannot be planned on
                 continue
             key = (row["InstanceType"], row["Region"], kind)
@@ -76,6 +81,7 @@ def read_prices(path: Path, provider: str, date: str, names: SkyNames) -> Import
     if not lowest:
         raise InputError(Fault("no row has a price of an accelerator that is known", str(path)))
     source = f"SkyPilot catalogue, {path.name} of {provider}"
+    source += f", 1 {rate[0]} = {rate[1]:g} USD" if rate else ""
     prices = [
         {"instance": instance, "device": one["device"], "devices": one["devices"], "region": region or "any",
          "kind": kind, "price": f"{round(one['price'], DIGITS):g} USD/h", "date": date, "source": source}

@@ -113,6 +113,9 @@ def import_prices(
     date: Annotated[
         str | None, typer.Option(metavar="DATE", help="Of the prices (2026-11-27); default: the file's.")
     ] = None,
+    currency: Annotated[
+        str | None, typer.Option(metavar="EUR=USD", help="Currency of the file, and what one of it costs: EUR=1.16.")
+    ] = None,
     catalog: Annotated[
         Path | None,
         typer.Option("--catalog", help="Folder to write into; default: yours, which every command reads."),
@@ -141,7 +144,7 @@ def import_prices(
     opened = open_catalog([catalog] if catalog is not None and catalog.is_dir() else ())
     if date is None and file.is_file():
         date = datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()
-    found = read_prices(file, name, date or "", opened.table("skypilot", SkyNames))
+    found = read_prices(file, name, date or "", opened.table("skypilot", SkyNames), _rate(currency))
     target = (catalog or user_folder()) / "prices" / f"{name}.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, to_yaml(found.entry))
@@ -150,6 +153,16 @@ def import_prices(
         typer.echo(f"warning: accelerators that the catalogue does not know: {told}", err=True)
     devices = len({one["device"] for one in found.entry["prices"]})
     typer.echo(f"wrote {target}: {len(found.entry['prices'])} prices of {devices} devices, of {date}")
+
+
+def _rate(text: str | None) -> tuple[str, float] | None:
+    """`EUR=1.16` as a currency and what one of it is in USD."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([A-Za-z]{3})=(\d+(?:\.\d+)?)", text.strip())
+    if found is None or not float(found[2]):
+        raise InputError(f"--currency: {text[:40]!r} is not a currency and its price in USD, such as EUR=1.16")
+    return found[1].upper(), float(found[2])
 
 
 def _kind(word: str) -> str:

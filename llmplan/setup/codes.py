@@ -223,6 +223,13 @@ CODES: dict[str, Code] = {
         "With so many devices, or devices that fail so often, the job is stopped again before it has made up for the "
         "last time. Faster restarts, checkpoints in memory and spare nodes are needed, or fewer devices.",
     ),
+    "LP044": Code(
+        "Old price",
+        "the price of {instance} ({provider}) is of {date}, and the newest of this device of {newest}",
+        "Prices of accelerators fall by the month. The age is told by the newest known price of the same device, of "
+        "whichever provider: nothing here depends on the day on which it is asked. `llmplan catalog import-prices` "
+        "reads newer ones, and the option price puts your own in their place.",
+    ),
 }  # fmt: skip
 
 

@@ -117,3 +117,90 @@ def test_money_to_the_cent_where_it_is_small(value: float, said: str) -> None:
 @pytest.mark.parametrize(("value", "said"), [(0.0816, "1.96 h"), (0.999, "24 h"), (1.5, "1.5"), (464.2, "464")])
 def test_hours_where_there_are_few_days(value: float, said: str) -> None:
     assert days(value) == said
+
+
+MIXED = HEAD + (
+    "eight,H100,8.0,96,here,80.0,,\nfour,H100,4.0,48,here,44.0,,\none,H100,1.0,12,here,12.0,,\n"
+    "elsewhere,H100,2.0,24,there,1.0,,\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("devices", "usd", "mix"),
+    [
+        (8, 80.0, None),
+        (12, 124.0, {"eight": 1, "four": 1}),  # not two of eight, 160
+        (11, 124.0, {"eight": 1, "four": 1}),  # not three of one, which is no place for three
+        (17, 172.0, {"eight": 2, "one": 1}),
+        (3, 44.0, None),
+    ],
+)
+def test_the_best_mix_of_instances_for_a_count(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, devices: int, usd: float, mix: dict[str, int] | None
+) -> None:
+    """Whole nodes on the cheapest instances of them, the rest on the cheapest that holds it, in one region."""
+    (tmp_path / "vms.csv").write_text(MIXED, encoding="utf-8")
+    own = str(tmp_path / "own")
+    for provider in ("aws", "azure", "gcp", "lambda", "nebius", "verda"):  # in the place of all that are built in
+        words = ["--provider", provider, "--date", "2026-11-27", "--catalog", own]
+        assert run(capsys, "catalog", "import-prices", str(tmp_path / "vms.csv"), *words)[0] == 0
+    words = ["--model", "llama-3.1-8b", "--hardware", "h100", "--devices", str(devices), "--tp", "1", "--pp", "1"]
+    more = ["--workload", "pretrain", "--zero", "3", "--global-batch", str(devices), "--tokens", "1e8", "--json"]
+    code, out, _ = run(capsys, "estimate", *words, *more, "--catalog", own)
+    assert code == 0
+    offer = json.loads(out)["result"]["cost"]["offer"]
+    assert (offer["usd_per_hour"], offer.get("mix"), offer["devices_used"]) == (usd, mix, devices)
+    assert offer["devices_billed"] >= devices
+    assert offer["region"] == "here"
+
+
+def test_another_currency(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "vms.csv").write_text(MIXED, encoding="utf-8")
+    words = [
+        "catalog",
+        "import-prices",
+        str(tmp_path / "vms.csv"),
+        "--provider",
+        "own",
+        "--catalog",
+        str(tmp_path / "own"),
+    ]
+    assert run(capsys, *words, "--currency", "eur=1.25")[0] == 0
+    entry = yaml.safe_load((tmp_path / "own" / "prices" / "own.yaml").read_text("utf-8"))
+    (price,) = [one for one in entry["prices"] if one["instance"] == "eight"]
+    assert price["price"] == "100 USD/h"
+    assert "1 EUR = 1.25 USD" in price["source"]
+    code, _, err = run(capsys, *words, "--currency", "1.25")
+    assert (code, err) == (2, "error: --currency: '1.25' is not a currency and its price in USD, such as EUR=1.16\n")
+
+
+def test_an_old_price_is_told_by_the_newest_of_the_device(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = [
+        "estimate",
+        "--model",
+        "llama-3.1-8b",
+        "--hardware",
+        "h100",
+        "--devices",
+        "8",
+        "--workload",
+        "serve",
+        "--json",
+    ]
+    for date, warned in (("2019-05-01", True), ("2099-01-01", False)):
+        (tmp_path / "vms.csv").write_text(HEAD + "cheap,H100,8.0,96,here,0.5,,\n", encoding="utf-8")
+        own = ["--provider", "own", "--catalog", str(tmp_path / "own"), "--date", date]
+        assert run(capsys, "catalog", "import-prices", str(tmp_path / "vms.csv"), *own)[0] == 0
+        answer = json.loads(run(capsys, *words, "--catalog", str(tmp_path / "own"))[1])
+        assert answer["result"]["cost"]["offer"]["instance"] == "cheap"
+        assert any(one["code"] == "LP044" for one in answer["warnings"]) == warned
+
+
+def test_one_device_is_not_billed_as_eight_where_one_is_sold(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", "llama-3.1-8b", "--workload", "lora", "--seq-len", "2048", "--tokens", "1e8", "--json"]
+    for hardware in ("a100", "h100"):
+        _, out, _ = run(capsys, "estimate", *words, "--hardware", hardware, "--devices", "1")
+        offer = json.loads(out)["result"]["cost"]["offer"]
+        assert (offer["devices_billed"], offer["devices_used"]) == (1, 1)
+    _, text, _ = run(capsys, "estimate", *words[:-1], "--hardware", "mi300x", "--devices", "1")
+    assert "8 devices of which 1 is used" in " ".join(text.split())  # nobody is known to sell one

@@ -177,8 +177,9 @@ def test_torchtune(model: str, workload: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_vllm(words: dict[str, Any], parsed: dict[str, Any]) -> None:
+def test_vllm(words: dict[str, Any], parsed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = imported("vllm.engine.arg_utils")
+    monkeypatch.setattr("vllm.platforms._current_platform", imported("vllm.platforms.cpu").CpuPlatform())
     utils = imported("vllm.utils.argparse_utils")
     one = started("vllm", **words)
     parser = arguments.AsyncEngineArgs.add_cli_args(utils.FlexibleArgumentParser())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.cost import instances, run_cost
 from llmplan.formulas.numeric import real
 from llmplan.records import dataclass
+from llmplan.setup.codes import warning
 from llmplan.software.band import Interval
 from llmplan.vocabulary import Amount
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from llmplan.catalog.catalog import Catalog
     from llmplan.machine.hardware import Price
-    from llmplan.setup.plan import Setup
+    from llmplan.setup.plan import PlanWarning, Setup
 
 GIVEN = "given"
 HOUR = 3600.0
@@ -43,6 +46,9 @@ class Offer:
     """By the plan."""
     devices_billed: int
     """In the instances: more than are used where these are billed whole."""
+    mix: dict[str, int] | None = None
+    """Instances of two sizes by name, where whole nodes stand on one and what is left on another; they are told as one
+    instance then."""
     usd_per_hour: Amount
     """Of all instances."""
     usd: Interval | None = None
@@ -85,7 +91,8 @@ def offers_of(plan: Setup, catalog: Catalog, wall: Interval | None = None) -> tu
             source=GIVEN,
         )  # fmt: skip
         return own, (own,)
-    found = sorted(_listed(plan, wall, catalog), key=lambda offer: offer.usd_per_hour)
+    offers = chain(_listed(plan, wall, catalog), _mixed(plan, wall, catalog))
+    found = sorted(offers, key=lambda offer: offer.usd_per_hour)
     return next((offer for offer in found if offer.kind == "on-demand"), None), tuple(found)
 
 
@@ -98,6 +105,37 @@ def _listed(plan: Setup, wall: Interval | None, catalog: Catalog) -> Iterator[Of
                     plan, wall, one.devices, one.price, provider=prices.provider, instance=one.instance,
                     region=one.region, kind=one.kind, date=one.date, source=one.source,
                 )  # fmt: skip
+
+
+def _mixed(plan: Setup, wall: Interval | None, catalog: Catalog) -> Iterator[Offer]:
+    """Whole nodes on the cheapest instances of them, and the devices that are left on the cheapest that holds them.
+
+    Both of one provider, region and kind; where one size does both, it is listed already.
+    """
+    node = plan.cluster.devices_per_node
+    nodes, left = divmod(plan.devices, node)
+    if not nodes or not left:
+        return
+    for prices in catalog.prices():
+        shelves: dict[tuple[str, str], list[Price]] = {}
+        for one in prices.prices:
+            if one.device == plan.device.id:
+                shelves.setdefault((one.region, one.kind), []).append(one)
+        for (region, kind), shelf in shelves.items():
+            whole = [one for one in shelf if one.devices % node == 0]
+            parts = [one for one in shelf if left <= one.devices < node]
+            if not whole or not parts:
+                continue
+            first = min(whole, key=lambda one: math.ceil(nodes * node / one.devices) * one.price)
+            last = min(parts, key=lambda one: one.price)
+            count = math.ceil(nodes * node / first.devices)
+            total, held = count * first.price + last.price, count * first.devices + last.devices
+            offer = _offer(
+                plan, wall, held, total, provider=prices.provider, region=region, kind=kind,
+                instance=f"({count} x {first.instance} + {last.instance})", date=min(first.date, last.date),
+                source=first.source,
+            )  # fmt: skip
+            yield replace(offer, mix={first.instance: count, last.instance: 1})
 
 
 def _serves(price: Price, plan: Setup) -> bool:
@@ -123,3 +161,17 @@ def _offer(
 def _by_the_chip(plan: Setup, each: int) -> bool:
     """A slice of a torus is sold in many sizes at one price a chip; a price of any size tells it."""
     return plan.device.scale_up.topology.startswith("torus") and math.isfinite(each) and each > plan.devices
+
+
+YEAR = slice(4)
+"""Of a date; a snapshot without one has its year alone."""
+
+
+def old_price(offer: Offer | None, offers: tuple[Offer, ...]) -> PlanWarning | None:
+    """A warning where the price that counts is of an earlier year than the newest known one of the device."""
+    if offer is None or offer.date is None:
+        return None
+    newest = max(one.date or "" for one in offers)
+    if newest[YEAR] <= offer.date[YEAR]:
+        return None
+    return warning("LP044", instance=offer.instance, provider=offer.provider, date=offer.date, newest=newest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.answer.economics.cost import HOUR, Cost, Offer, offers_of
+from llmplan.answer.economics.cost import HOUR, Cost, Offer, offers_of, old_price
 from llmplan.answer.economics.energy import (
     Energy,
     PowerDraw,
@@ -101,7 +101,10 @@ def serving_economics(found: ServingEstimate, catalog: Catalog) -> ServingEconom
     energy = _energy(found, share, catalog)
     assumed = () if energy.watts is None else assumed_power(plan, energy.power, energy.grid, "; decoding draws less")
     unknown = _unknown(plan, offer, energy.power)
-    return ServingEconomics(cost, energy, tuple(assumed), tuple(warning("LP042", message=text) for text in unknown))
+    warned = [warning("LP042", message=text) for text in unknown]
+    if (old := old_price(offer, offers)) is not None:
+        warned.append(old)
+    return ServingEconomics(cost, energy, tuple(assumed), tuple(warned))
 
 
 def input_share(found: ServingEstimate) -> float:

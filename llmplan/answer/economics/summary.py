@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.answer.economics.cost import RunCost, offers_of
+from llmplan.answer.economics.cost import RunCost, offers_of, old_price
 from llmplan.answer.economics.energy import RunEnergy, assumed_power, missing_power, run_energy
 from llmplan.answer.economics.reliability import Reliability, reliability_of
 from llmplan.answer.economics.run import HOUR, RunAnswer, run_of, run_tokens
@@ -84,5 +84,7 @@ def _warnings(
     if cost.offer is None:
         other = f" on demand, only {len(cost.offers)} other" if cost.offers else ""
         yield warning("LP042", message=f"no price of {plan.device.id} is in the catalogue{other} (--price gives one)")
+    if (old := old_price(cost.offer, cost.offers)) is not None:
+        yield old
     for sentence in missing_power(plan, energy.power):
         yield warning("LP042", message=sentence)
