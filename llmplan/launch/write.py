@@ -57,7 +57,7 @@ class Launch:
 
 
 @dataclass(slots=True)
-class _Said:
+class _Settled:
     """What the settings of a target and of its frame say."""
 
     positional: list[pairs.Item] = field(default_factory=list)
@@ -85,7 +85,7 @@ def launch(plan: AnyPlan, target: Target, catalog: Catalog, launcher: str | None
     frame, around = _frames(target, launcher)
     facts, notes = facts_of(plan, target, catalog)
     settings = (*target.settings, *target.shape)
-    said = _Said(
+    said = _Settled(
         _named(target, facts),
         [*pairs.written(settings, facts)],
         [*pairs.written(frame.settings, facts)] if frame else [],
@@ -128,7 +128,7 @@ def _around(frame: Frame, facts: Mapping[str, Any], words: list[str]) -> list[st
 
 
 def _parts(
-    target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Said
+    target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Settled
 ) -> tuple[dict[str, str], list[str]]:
     """The files, and the words of the command."""
     in_file = [(key, value) for key, value in said.target if target.file and not key.startswith("-")]
@@ -156,7 +156,7 @@ def _is_python(program: list[str]) -> bool:
 
 
 def _rest(
-    plan: AnyPlan, target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Said, catalog: Catalog
+    plan: AnyPlan, target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Settled, catalog: Catalog
 ) -> dict[str, Any]:
     """Words of the plan that what is written does not give back."""
     framed = [*pairs.written(frame.settings, facts)] if frame is not None else []
