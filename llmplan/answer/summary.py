@@ -21,26 +21,12 @@ if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class PlanSummary(Shown):
-    """One estimate in short: what `Answer` says, without parts, bottleneck and assumptions. What does not apply is left
-    out."""
+@dataclass(frozen=True, kw_only=True)
+class ChiefFigures:
+    """The figures of an estimate that most are asked for. What does not apply is left out."""
 
-    schema: Literal["llmplan.summary/1"] = "llmplan.summary/1"
-    llmplan_version: str = __version__
-    model: str
-    hardware: str
-    devices: int
-    workload: WorkloadKind
-    stack: str
-    tp: int
-    pp: int
-    cp: int
-    ep: int
-    dp: int
-    fits: bool
-    """Whether the predicted peak, or in serving what one request needs, is within what is usable."""
     verdict: Verdict
+    """`marginal` where the limit lies inside the band."""
     peak_bytes: Interval
     """Of the fullest device; in serving what weights and one request need."""
     usable_bytes: Amount
@@ -56,6 +42,49 @@ class PlanSummary(Shown):
     requests_per_second: Interval | None = None
     output_tokens_per_second: Interval | None = None
     """Served by all devices."""
+
+
+def chief_figures(found: Estimate) -> dict[str, Any]:
+    """Fields of `ChiefFigures`."""
+    known = {"verdict": found.verdict, "usable_bytes": found.usable_bytes}
+    if isinstance(found, TrainingEstimate):
+        return known | {
+            "peak_bytes": found.peak, "step_seconds": found.step, "tokens_per_second": found.tokens_per_second,
+            "mfu": found.mfu,
+        }  # fmt: skip
+    return known | {
+        "peak_bytes": found.needed, "ttft_seconds": found.spread("ttft", found.ttft),
+        "tpot_seconds": None if found.tpot is None else found.spread("tpot", found.tpot),
+        "request_seconds": found.spread("request", found.request), "requests_per_second": found.requests_per_second,
+        "output_tokens_per_second": found.output_tokens_per_second,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """What a summary is of."""
+
+    schema: Literal["llmplan.summary/1"] = "llmplan.summary/1"
+    llmplan_version: str = __version__
+    model: str
+    hardware: str
+    devices: int
+    workload: WorkloadKind
+    stack: str
+    tp: int
+    pp: int
+    cp: int
+    ep: int
+    dp: int
+    fits: bool
+    """Whether the predicted peak, or in serving what one request needs, is within what is usable."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PlanSummary(Shown, ChiefFigures, _Subject):
+    """One estimate in short: what `Answer` says, without parts, bottleneck and assumptions. What does not apply is left
+    out."""
+
     usd: Interval | None = None
     """Of the whole run, where its length was said."""
     usd_per_million: Interval | None = None
@@ -84,19 +113,14 @@ def summary_of(found: Estimate, catalog: Catalog) -> PlanSummary:
     if isinstance(found, TrainingEstimate):
         run = run_of(found, catalog)
         return PlanSummary(
-            **_subject(found.plan), fits=found.fits, verdict=found.verdict, peak_bytes=found.peak,
-            usable_bytes=found.usable_bytes, step_seconds=found.step, tokens_per_second=found.tokens_per_second,
-            mfu=found.mfu, usd=run.cost.usd if run else None,
+            **_subject(found.plan), **chief_figures(found), fits=found.fits, usd=run.cost.usd if run else None,
             limits=limits_kept(limits, training_figures(found, run)) if limits else None,
         )  # fmt: skip
     from llmplan.answer.economics.serving import serving_economics
 
     economics = serving_economics(found, catalog)
     return PlanSummary(
-        **_subject(found.plan), fits=found.fits, verdict=found.verdict, peak_bytes=found.needed,
-        usable_bytes=found.usable_bytes, ttft_seconds=found.ttft, tpot_seconds=found.tpot,
-        request_seconds=found.request, requests_per_second=found.requests_per_second,
-        output_tokens_per_second=found.output_tokens_per_second, usd_per_million=_of_tokens(found, economics),
+        **_subject(found.plan), **chief_figures(found), fits=found.fits, usd_per_million=_of_tokens(found, economics),
         stable=found.stable, missed=tuple(name for name, _, _ in found.missed),
         limits=limits_kept(limits, serving_figures(found, economics)) if limits else None,
     )  # fmt: skip

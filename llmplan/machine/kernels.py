@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Device
-from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDE_BYTES, WIDER
+from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDER
 from llmplan.records import dataclass
 
 TILE_AREA = 128.0 * 128.0
@@ -232,11 +232,6 @@ def _reached(datasheet: float, fraction: float, share: float) -> Any:
     A number, or an array where `share` is one (a fit).
     """
     return datasheet * minimum(fraction * share, 1.0)
-
-
-def narrow_share(bytes_each: float) -> float:
-    """Bytes of an element over those of 16 bits, at most 1 [1]."""
-    return min(bytes_each / WIDE_BYTES, 1.0)
 
 
 def _nearest(measured: Mapping[str, EntryT], kind: str) -> EntryT:

@@ -187,11 +187,6 @@ class Layer:
     leading: bool = False
 
     @property
-    def has_mlp(self) -> bool:
-        """Whether it has an MLP or a bank of experts."""
-        return any(linear.role in MLP_OUT for linear in self.linears)
-
-    @property
     def copies(self) -> int:
         """Sets of weights held [1]."""
         return self.count if self.weight_copies is None else self.weight_copies

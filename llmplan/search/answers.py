@@ -10,6 +10,7 @@ from llmplan.answer.answer import Answer, answer_of
 from llmplan.answer.data import SameAs
 from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, training_figures
 from llmplan.answer.shown import Shown
+from llmplan.answer.summary import ChiefFigures, chief_figures
 from llmplan.answer.training import TrainingResult
 from llmplan.answer.waits import waits_of_many
 from llmplan.records import dataclass
@@ -17,7 +18,6 @@ from llmplan.search.training import Counts
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.limits import Limits
 from llmplan.setup.options import PlanOptions
-from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount
@@ -51,22 +51,15 @@ class Ranked(Answer, Standing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A plan and its chief figures; `estimate` on the plan gives the rest."""
-
+class _Planned:
     inputs: Annotated[dict[str, Any], SameAs(PlanOptions)]
     """The plan, complete."""
-    verdict: Verdict
-    peak_bytes: Interval
-    """In serving with one request."""
-    usable_bytes: Amount
-    step_seconds: Interval | None = None
-    tokens_per_second: Interval | None = None
-    mfu: Amount | None = None
-    ttft_seconds: Interval | None = None
-    tpot_seconds: Interval | None = None
-    requests_per_second: Interval | None = None
-    output_tokens_per_second: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(ChiefFigures, _Planned):
+    """A plan and its chief figures; `estimate` on the plan gives the rest."""
+
     capacity_requests_per_second: Amount | None = None
     """With every place taken, all devices."""
     utilization: Amount | None = None
@@ -355,18 +348,10 @@ def _miss(one: Estimate, limits: dict[str, LimitAnswer]) -> Miss:
 
 def summary(one: Estimate) -> dict[str, Any]:
     """Fields of a `Summary`."""
-    known = {"inputs": one.plan.words(), "verdict": one.verdict, "usable_bytes": one.usable_bytes}
+    known = {"inputs": one.plan.words(), **chief_figures(one)}
     if isinstance(one, TrainingEstimate):
-        return known | {
-            "peak_bytes": one.peak, "step_seconds": one.step, "tokens_per_second": one.tokens_per_second,
-            "mfu": one.mfu,
-        }  # fmt: skip
-    return known | {
-        "peak_bytes": one.needed, "ttft_seconds": one.spread("ttft", one.ttft),
-        "tpot_seconds": None if one.tpot is None else one.spread("tpot", one.tpot),
-        "requests_per_second": one.requests_per_second, "output_tokens_per_second": one.output_tokens_per_second,
-        "capacity_requests_per_second": one.capacity, "utilization": one.load,
-    }  # fmt: skip
+        return known
+    return known | {"capacity_requests_per_second": one.capacity, "utilization": one.load}
 
 
 def summarized(one: Answer) -> Summary:
@@ -382,7 +367,7 @@ def summarized(one: Answer) -> Summary:
     return Summary(
         inputs=one.inputs, verdict=result.verdict, usable_bytes=result.memory.usable_bytes,
         peak_bytes=result.memory.needed_bytes, ttft_seconds=latency.ttft_seconds, tpot_seconds=latency.tpot_seconds,
-        requests_per_second=throughput.requests_per_second,
+        request_seconds=latency.request_seconds, requests_per_second=throughput.requests_per_second,
         output_tokens_per_second=throughput.output_tokens_per_second,
         capacity_requests_per_second=result.load.capacity_requests_per_second, utilization=result.load.utilization,
     )  # fmt: skip
