@@ -52,7 +52,8 @@ def _(answers: Answers) -> str:
 
 @text.register(FitAnswer)
 def _(found: FitAnswer) -> str:
-    from llmplan.report.search import most_line, nothing_lines, print_found
+    from llmplan.report.search import print_found
+    from llmplan.report.search_text import most_line, nothing_lines
 
     if found.maximize or found.minimize:
         return "\n\n".join([most_line(found), *(one.to_text() for one in found.results)])

@@ -251,7 +251,8 @@ def _write(found: FitAnswer, form: str, columns: list[str] | None) -> None:
 
 
 def _print(found: FitAnswer) -> None:
-    from llmplan.report.search import most_line, print_found
+    from llmplan.report.search import print_found
+    from llmplan.report.search_text import most_line
 
     if found.maximize or found.minimize:
         from llmplan.report.table import print_answers
@@ -263,7 +264,7 @@ def _print(found: FitAnswer) -> None:
 
 
 def _say_why(found: FitAnswer) -> None:
-    from llmplan.report.search import most_line, nothing_lines
+    from llmplan.report.search_text import most_line, nothing_lines
 
     for line in [most_line(found)] if found.maximize or found.minimize else nothing_lines(found):
         typer.echo(line, err=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.search.answers import maximized, minimized, serving_answer, training_answer
+from llmplan.search.answering import maximized, minimized, serving_answer, training_answer
 from llmplan.search.ask import Ask
 from llmplan.search.request import question
 from llmplan.search.training import search
