@@ -1,12 +1,18 @@
 """How many plans a second: `python benchmarks/bulk.py`, each against one `estimate` after another in the same run.
 
-Plans are distinct, over three devices and two models. Rates are of processor time, on one core; JSON in, JSON out.
+Plans are distinct, over three devices and two models. Rates are of processor time, on one core; JSON in, JSON out. A
+sweep, as a command, stands against a process for each of its combinations.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import random
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +23,7 @@ from llmplan.answer.data import dumps
 from llmplan.answer.rows import read_rows
 from llmplan.answer.validate import validate
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.main import MANY_OBJECTS
 from llmplan.cli.stream import Line, StreamAsk, answer_batch
 from llmplan.files import builtin
 
@@ -75,7 +82,30 @@ def bulk(lines: list[Line], *, summary: bool) -> float:
     return rate(lambda: answer_batch(lines, ask), len(lines))
 
 
+SWEPT = ["sweep", "--model", "llama-3.1-70b", "--tp", "4", "--pp", "4", "--vary", "devices=64..4096",
+         "--vary", "hardware=h100,h200,b200", "--vary", "seq-len=1k..8k+1k", "--format", "csv"]  # fmt: skip
+ALONE = ["estimate", *SWEPT[1:7], "--devices", "64", "--hardware", "h100", "--json"]
+PROCESSES = 5  # that the mean of one is taken of
+
+
+def processor_seconds(words: list[str]) -> tuple[float, int]:
+    """Of a command as a process, and the lines that it wrote."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    here = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path[1:]])}
+    run = subprocess.run([sys.executable, "-m", "llmplan", *words], check=True, capture_output=True, env=here)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, run.stdout.count(b"\n")
+
+
+def swept() -> None:
+    whole, lines = processor_seconds(SWEPT)
+    alone = sum(processor_seconds(ALONE)[0] for _ in range(PROCESSES)) / PROCESSES
+    print(f"sweep of {lines - 1} combinations: {whole:.2f} s; as processes {alone * (lines - 1):.1f} s, "
+          f"{alone * (lines - 1) / whole:.0f} times as long")  # fmt: skip
+
+
 def main() -> None:
+    gc.set_threshold(MANY_OBJECTS)  # as the command does
     print(f"{'plans':18}{'loop/s':>10}{'full/s':>10}{'ratio':>8}{'summary/s':>12}{'ratio':>8}")
     for name, (make, count) in KINDS.items():
         wanted = list(plans(make, count))
@@ -89,6 +119,7 @@ def main() -> None:
         catalog = open_catalog()
         validate(rows[:10], catalog)
         print(f"validate {file}: {rate(lambda: validate(rows, catalog), len(rows)):.0f} rows/s")  # noqa: B023
+    swept()
 
 
 if __name__ == "__main__":

@@ -39,7 +39,22 @@ TOO_DEEP = "is nested too deeply"
 # YAML 1.1 reads 010 as 8 and 1:30 as 90: nobody who plans means that
 _SURPRISING = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVER = yaml.resolver.Resolver()
+
+
+@lru_cache(maxsize=8192)
+def _tag(value: str, implicit: tuple[bool, bool]) -> Any:
+    """What a scalar is, by its text; a catalogue has the same words in every file."""
+    return _RESOLVER.resolve(yaml.ScalarNode, value, implicit)  # type: ignore[no-untyped-call]
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads safely, in C where there is a libyaml."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """The tag of a node."""
+        return _tag(value, implicit) if kind is yaml.ScalarNode else super().resolve(kind, value, implicit)
+
 
 Path_ = tuple[str | int, ...]
 
