@@ -143,7 +143,8 @@ def _read_script(target: Target, script: Script, name: str, found: _Found) -> No
 
     def score(command: list[tuple[str, int]]) -> int:
         started = " ".join(word for word, _ in command)
-        names = sum(spelled(word.partition("=")[0]) in known for word, _ in command if word.startswith("-"))
+        said = (word.partition("=")[0] for word, _ in command if word.startswith("-") or "=" in word)
+        names = sum(spelled(name) in known for name in said)
         return names + 100 * (target.program[-1] in started) + (command[0][0] in frames())
 
     if script.commands:

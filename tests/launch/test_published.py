@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,13 @@ def test_a_published_command_or_file(case: dict[str, Any]) -> None:
     assert all(line > 0 for line in found.document.lines.values())
 
 
-def test_every_target_has_a_published_case() -> None:
-    assert {case["target"] for case in CASES} == {one.id for one in targets()}
+FEW = ("megatron-bridge", "nemo", "trl", "ms-swift")
+"""Targets with one published case; the others have three."""
+
+
+def test_every_target_has_published_cases() -> None:
+    numbers = Counter(case["target"] for case in CASES)
+    assert {one.id: numbers[one.id] for one in targets() if numbers[one.id] < (1 if one.id in FEW else 3)} == {}
 
 
 def test_no_name_means_two_things() -> None:
