@@ -62,6 +62,18 @@ class NameRules(Spec):
         """
         return self.joined(self.words(name))
 
+    def may_be(self, name: str, key: Pieces) -> bool:
+        """Whether a name may have that key, without taking it apart: it holds the pieces, or starts alike, or has words
+        that are read otherwise."""
+        text = name.lower()
+        if self.any_order:
+            return all(piece in text for piece in key) or any(word in text for word in self.read_as)
+        if text.startswith(key[0]) or "[" in text:
+            return True
+        first = _WORD.search(text)
+        word = first[0].strip(".") if first is not None else ""
+        return word in self.drop or word in self.read_as or word[:1].isdigit()
+
     def joined(self, words: Iterable[str]) -> Pieces:
         """Words as a key."""
         pieces = _PIECE.findall(" ".join(words))
@@ -85,7 +97,7 @@ def spelled_alike(name: str, known: Mapping[str, str], rules: NameRules) -> str 
     undated = rules.model_copy(update={"release_date": None})
     for how in (undated.model_copy(update={"drop": ()}), undated, rules):
         key = how.key(name)
-        found = {entry for other, entry in known.items() if key and how.key(other) == key}
+        found = {entry for other, entry in known.items() if key and how.may_be(other, key) and how.key(other) == key}
         if len(found) == 1:
             return found.pop()
     return None
