@@ -161,7 +161,7 @@ everywhere."""
 
 
 BATCH = 1024
-"""Alternatives that are worked out at once."""
+"""Alternatives that are worked out at once; a search for each takes longer than its answer, and goes by itself."""
 
 
 def compare(
@@ -172,7 +172,9 @@ def compare(
     by: a key of `MEASURES`; the best first of what does, then of what misses a limit, and what does not fit last and
     without a rank; None = in the order given.
     """
-    return beside([one for batch in _batches(alternatives) for one in _outcomes(batch, catalog, fit=fit)], by)
+    return beside(
+        [one for batch in _batches(alternatives, 1 if fit else BATCH) for one in _outcomes(batch, catalog, fit=fit)], by
+    )
 
 
 def beside(outcomes: Sequence[Outcome], by: str | None = None) -> Comparison:
@@ -189,9 +191,9 @@ Outcome = tuple[Alternative, "Answer | tuple[str, ...]"]
 """An alternative with its answer, or with the reasons why there is none."""
 
 
-def _batches(alternatives: Iterable[Alternative]) -> Iterator[list[Alternative]]:
+def _batches(alternatives: Iterable[Alternative], size: int) -> Iterator[list[Alternative]]:
     waiting = iter(alternatives)
-    while batch := list(islice(waiting, BATCH)):
+    while batch := list(islice(waiting, size)):
         yield batch
 
 
