@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmplan.answer.rows import Row, read_rows
-from llmplan.answer.validate import Result, validate
+from llmplan.answer.validate import Result, score, validate
 from llmplan.calibration.scoring import Choosing, choosing
 from llmplan.catalog.catalog import open_catalog
 from llmplan.software.band import Interval
@@ -61,12 +61,38 @@ class TestChoosing:
         assert choosing([run("1", 0.010, 0.01), run("2", 0.0104, 0.02, stack="t")], "stack", "tpot_seconds") is None
         assert choosing([run("1", 0.010, 0.01), run("2", 0.02, 0.02, hardware="b")], "stack", "tpot_seconds") is None
 
-    @pytest.mark.parametrize(("word", "least"), [("stack", 0.8), ("hardware", 0.9)])
-    def test_the_faster_of_two_is_found(self, word: str, least: float) -> None:
-        """By time per token and by output, mean over jobs."""
-        for quantity in ("tpot_seconds", "output_tokens_per_second"):
-            for results in (unseen(), fitted()):
-                found = choosing(results, word, quantity)
-                assert found is not None
-                assert found.pairs > 40
-                assert found.job_mean >= least
+    @pytest.mark.parametrize(
+        ("word", "quantity", "left_out", "known"),
+        [
+            ("stack", "tpot_seconds", 0.8, 0.85),
+            # SGLang and TensorRT-LLM with DeepSeek-R1 on H200 are told the wrong way round without InferenceX
+            ("stack", "output_tokens_per_second", 0.65, 0.85),
+            ("hardware", "tpot_seconds", 0.95, 0.95), ("hardware", "output_tokens_per_second", 0.95, 0.95),
+        ],
+    )  # fmt: skip
+    def test_the_faster_of_two_is_found(self, word: str, quantity: str, left_out: float, known: float) -> None:
+        """Mean over jobs."""
+        for results, least in ((unseen(), left_out), (fitted(), known)):
+            found = choosing(results, word, quantity)
+            assert found is not None
+            assert found.pairs > 40
+            assert found.job_mean >= least
+
+
+class TestLeftOut:
+    """Every publication predicted without it, groups of (publication, stack, model, hardware) weighing equally."""
+
+    @pytest.mark.parametrize(
+        ("quantity", "median", "p90"),
+        [
+            ("tpot_seconds", 0.11, 0.30), ("ttft_seconds", 0.22, 0.60), ("output_tokens_per_second", 0.11, 0.35),
+            ("request_seconds", 0.14, 0.35),
+        ],
+    )  # fmt: skip
+    def test_median_and_90th_percentile(self, quantity: str, median: float, p90: float) -> None:
+        given = [one for one in unseen() if quantity != "output_tokens_per_second" or one.row.cells["load"] != "open"]
+        found = score(given, quantity)
+        assert found is not None
+        assert found.rows > 250
+        assert found.median <= median
+        assert found.p90 <= p90
