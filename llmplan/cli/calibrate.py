@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from llmplan.catalog.catalog import open_catalog, user_folder
+from llmplan.cli.folders import CatalogTarget
 from llmplan.cli.help import HelpedCommand
 
 app = typer.Typer(add_completion=False)
@@ -21,10 +22,7 @@ def calibrate(
         str | None,
         typer.Option("--parent", help="Stack that they ran; default: what most rows name, else generic.", metavar="ID"),
     ] = None,
-    catalog: Annotated[
-        Path | None,
-        typer.Option("--catalog", help="Folder to write into; default: yours, which every command reads."),
-    ] = None,
+    catalog: CatalogTarget = None,
 ) -> None:
     """Fit your own runs as a stack entry, drawn to the stack that they ran.
 

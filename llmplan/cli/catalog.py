@@ -11,6 +11,7 @@ import typer
 
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.entries import KINDS, SHOWN, normal, printable
+from llmplan.cli.folders import CatalogFolders, CatalogTarget
 from llmplan.cli.help import HelpedCommand
 from llmplan.errors import InputError, did_you_mean
 from llmplan.files import builtin
@@ -21,17 +22,13 @@ app = typer.Typer(
     add_completion=False,
 )
 
-CatalogOption = Annotated[
-    list[Path] | None,
-    typer.Option("--catalog", metavar="DIR", help="Folder of your own entries; may be given more than once."),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, in SI base units.")]
 
 
 @app.command("list", cls=HelpedCommand)
 def list_entries(
     kind: Annotated[str, typer.Argument(help="devices, clusters, stacks, prices or models.")] = "devices",
-    catalog: CatalogOption = None,
+    catalog: CatalogFolders = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the entries of a kind with their key figures.
@@ -56,7 +53,7 @@ def list_entries(
 def show_entry(
     name: Annotated[str, typer.Argument(help="Id or alias of an entry of any kind.")],
     kind: Annotated[str | None, typer.Option(help="Look in this kind only.")] = None,
-    catalog: CatalogOption = None,
+    catalog: CatalogFolders = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show everything that an entry says, with its sources and its file.
@@ -81,7 +78,7 @@ def show_entry(
 
 @app.command("check", cls=HelpedCommand)
 def check_entries(
-    catalog: CatalogOption = None,
+    catalog: CatalogFolders = None,
     write_aliases: Annotated[
         bool, typer.Option("--write-aliases", help="First write the alias indexes of the built-in entries anew.")
     ] = False,
@@ -116,10 +113,7 @@ def import_prices(
     currency: Annotated[
         str | None, typer.Option(metavar="EUR=USD", help="Currency of the file, and what one of it costs: EUR=1.16.")
     ] = None,
-    catalog: Annotated[
-        Path | None,
-        typer.Option("--catalog", help="Folder to write into; default: yours, which every command reads."),
-    ] = None,
+    catalog: CatalogTarget = None,
 ) -> None:
     """Read the prices of a provider out of a catalogue of SkyPilot; they stand in for the built-in ones of that name.
 

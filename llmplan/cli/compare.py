@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import Check, check_comparison, place
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
+from llmplan.cli.plan_options import PlanCommand, plan_options
 from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
 from llmplan.search.choices import COMPARED

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import Check, check_answer, place
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
+from llmplan.cli.plan_options import PlanCommand, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.files import decode, parse_documents
 from llmplan.setup.request import requests

@@ -14,10 +14,11 @@ from llmplan.answer.data import dumps
 from llmplan.answer.resolve import resolve_all
 from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check, place
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import From, Given, documents_of, name_of, open_plan, read_requests
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_bytes
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from llmplan.answer.data import dumps
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import Check
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError, did_you_mean
 
 app = typer.Typer(add_completion=False)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.cli.progress import progress
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document

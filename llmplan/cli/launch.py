@@ -11,8 +11,9 @@ import typer
 from llmplan.answer.resolve import resolve_all
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.completion import frameworks
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.plan_input import From, Given, read_requests
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
 
 app = typer.Typer(add_completion=False)

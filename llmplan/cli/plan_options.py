@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Container, Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
@@ -23,10 +22,6 @@ PlanFile = Annotated[
         metavar="FILE",
         help="Plan file: YAML, JSON or JSON lines; - is standard input. An option wins over it.",
     ),
-]
-CatalogFolders = Annotated[
-    list[Path] | None,
-    typer.Option("--catalog", metavar="DIR", help="Folder of your own catalogue entries; may be given more than once."),
 ]
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, width, write
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, plan_options
+from llmplan.cli.plan_options import PlanCommand, plan_options
 from llmplan.setup.request import request
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ import typer
 
 from llmplan.answer.data import dumps
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import read_requests
-from llmplan.cli.plan_options import CatalogFolders, PlanCommand, PlanFile, plan_options
+from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.help import HelpedCommand
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
-from llmplan.cli.plan_options import CatalogFolders
 from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
 
