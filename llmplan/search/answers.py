@@ -36,13 +36,13 @@ class Ranked(Answer, Standing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
+class _OfPlan:
     inputs: Annotated[dict[str, Any], SameAs(PlanOptions)]
     """The plan, complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary(ChiefFigures, _Inputs):
+class Summary(ChiefFigures, _OfPlan):
     """A plan and its chief figures; `estimate` on the plan gives the rest."""
 
     capacity_requests_per_second: Amount | None = None
