@@ -16,7 +16,7 @@ PATIENCE = 1.0
 """Until something is shown [s]."""
 
 
-class Shown:
+class ProgressLine:
     """A line that appears when its time comes; it counts before too."""
 
     def __init__(self, what: str, total: int | None) -> None:
@@ -59,20 +59,20 @@ class Shown:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, *, streams: bool = False) -> Iterator[Shown | None]:
+def progress(what: str, total: int | None = None, *, streams: bool = False) -> Iterator[ProgressLine | None]:
     """Says what goes on within it; None where nobody would see that. streams: answers are written meanwhile, and a line
     between them would be in the way where stdout is the same terminal."""
     if not sys.stderr.isatty() or (streams and sys.stdout.isatty()):
         yield None
         return
-    shown = Shown(what, total)
+    shown = ProgressLine(what, total)
     try:
         yield shown
     finally:
         shown.stop()
 
 
-def counted(things: Iterable[T], shown: Shown | None) -> Iterator[T]:
+def counted(things: Iterable[T], shown: ProgressLine | None) -> Iterator[T]:
     """The things, each of which is done when the next is asked for."""
     for thing in things:
         yield thing
