@@ -61,7 +61,7 @@ def test_what_is_not_understood_is_told(capsys: pytest.CaptureFixture[str]) -> N
     [
         (["launch", "--for", "vlm", *SERVE], "error: no launcher is called 'vlm'; did you mean vllm?"),
         (["launch", "--for", "vllm", *SERVE, "--weight-precision", "int4"], "weight_precision int4: it makes no such"),
-        (["launch", "--for", "deepspeed", *SERVE[:4], "--devices", "8", "--pp", "2"], "DeepSpeed 0.18: pp 2: stages"),
+        (["launch", "--for", "deepspeed", *SERVE[:4], "--devices", "8", "--pp", "2"], "DeepSpeed 0.19.8: pp 2: stages"),
         (
             ["launch", "--for", "torchtune", "--model", "gpt2-xl", *SERVE[2:4], "--workload", "finetune"],
             "model gpt2-xl: it has no",

@@ -100,7 +100,7 @@ def test_trl() -> None:
     trl = imported("trl")
     one = started(
         "trl", devices=8, workload="lora", lora_rank=32, quantized_base="nf4", micro_batch=2, global_batch=32,
-        recompute="full", seq_len=2048,
+        recompute="full", seq_len=2048, lora_targets=["q_proj", "v_proj"],
     )  # fmt: skip
     words = list(one.words[2:])
     at = words.index("--num_processes")  # of the command, which hands the others on
