@@ -114,13 +114,17 @@ def _write_summaries(plans: list[AnyPlan], catalog: Catalog) -> bool:
 
 
 def _write(answers: list[Answer], form: str, columns: list[str] | None, wanted: list[Request], *, many: bool) -> None:
-    from llmplan.report.pictures import answers_svg
-
     write(
         Answers(results=tuple(answers)) if many else answers[0], answers,
         lambda: _sheet(answers, wanted, many=many), form, columns, table=lambda _: _print(answers),
-        picture=lambda: answers_svg(answers),
+        picture=lambda: _picture(answers),
     )  # fmt: skip
+
+
+def _picture(answers: list[Answer]) -> str:
+    from llmplan.report.pictures import answers_svg
+
+    return answers_svg(answers)
 
 
 def _print(answers: list[Answer]) -> None:
