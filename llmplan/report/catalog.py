@@ -93,6 +93,13 @@ def print_table(kind: str, found: list[Row]) -> None:
         lines = _plain_table([column.head for column in columns], cells, numeric)
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
         return
+    lines = _plain_table([column.head for column in columns], cells, numeric)
+    if min(map(len, lines)) > (width := _console().width) // 2 * 3:  # far too wide: cells would be cut
+        from llmplan.report.formats import below, wrapped
+
+        for text in below([[column.head for column in columns], *cells]):
+            sys.stdout.write("".join(f"{line}\n" for line in wrapped(_printable(text), width)) if text else "\n")
+        return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -70,7 +70,7 @@ def table(sheet: Sheet, columns: Sequence[str] | None, width: int) -> Iterator[s
     elif sum(widths) + len(GAP) * (len(widths) - 1) <= width:
         yield from _beside(texts, widths)
     else:
-        yield from _below(texts)
+        yield from below(texts)
     for text in sheet.notes:
         yield from wrapped(text, width)
     for line in sheet.lines:
@@ -91,7 +91,7 @@ def _beside(texts: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[s
         yield GAP.join(cell.rjust(size) if at else cell.ljust(size) for cell, size, at in aligned).rstrip()
 
 
-def _below(texts: Sequence[Sequence[str]]) -> Iterator[str]:
+def below(texts: Sequence[Sequence[str]]) -> Iterator[str]:
     """Each row as lines of a head and a cell, with an empty line between two rows."""
     heads, rows = texts[0], texts[1:]
     width = max(map(len, heads))
