@@ -11,7 +11,7 @@ import typer
 from llmplan.answer.data import dumps
 from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import Check
-from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
+from llmplan.cli.output import AsJson, Columns, Format, columns_of, width, write
 from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError, did_you_mean
 
@@ -70,6 +70,7 @@ def _code(name: str, form: str, columns: list[str] | None) -> None:
         )
     from llmplan.answer.explanation import CodeAnswer, Explanation
     from llmplan.report import explain as report
+    from llmplan.report.formats import wrapped
 
     named = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
     codes = {one: CodeAnswer(title=c.title, sentence=c.sentence, doc=c.doc) for one, c in named.items()}
@@ -77,6 +78,7 @@ def _code(name: str, form: str, columns: list[str] | None) -> None:
     text = "\n".join(f"{one}  {c.title}" for one, c in named.items()) + "\n"
     if wanted != "CODES":
         text = code_text(wanted, CODES[wanted])
+    text = "".join(f"{line}\n" for one in text.splitlines() for line in wrapped(one, width()))
     write(
         found, [line.data for line in report.sheet(found).lines], lambda: report.sheet(found), form, columns,
         table=lambda _: typer.echo(text, nl=False), picture=lambda: report.picture(found),

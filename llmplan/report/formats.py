@@ -80,7 +80,7 @@ def table(sheet: Sheet, columns: Sequence[str] | None, width: int) -> Iterator[s
 
 def wrapped(text: str, width: int) -> list[str]:
     """A text on lines of that width, which go on a little further in."""
-    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(text, max(width, _LEAST), subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
