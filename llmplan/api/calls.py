@@ -182,7 +182,7 @@ def validate(path: str | os.PathLike[str], *, stack: str = "", catalog: Catalog 
 def calibrate(
     path: str | os.PathLike[str], stack: str, *, parent: str | None = None, folder: str | os.PathLike[str] | None = None
 ) -> Calibration:
-    """Fits your own runs as the entry of a stack, drawn to `parent`, the stack that they ran.
+    """Fits a stack on your own runs, starting from `parent`, the stack that they ran.
 
     folder: the catalogue that it is written to; the user's, which every command reads, where it is None.
     """

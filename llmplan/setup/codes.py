@@ -209,7 +209,7 @@ CODES: dict[str, Code] = {
         "checkpoints of {size} take {seconds} to write, {share} of the run at the best interval: write them in the "
         "background or to faster storage",
         "Between two checkpoints sqrt(2 C M) - C seconds of work are best (Young, Daly): C to write one, M between "
-        "interruptions. The estimate lets training stand still while it writes, which asynchronous writers avoid.",
+        "interruptions. The estimate stops training while it writes, which asynchronous writers avoid.",
     ),
     "LP042": Code(
         "Something about the run is not known",
@@ -226,7 +226,7 @@ CODES: dict[str, Code] = {
     "LP044": Code(
         "Old price",
         "the price of {instance} ({provider}) is of {date}, and the newest of this device of {newest}",
-        "Prices of accelerators fall by the month. The age is told by the newest known price of the same device, of "
+        "Prices of accelerators fall by the month. The age counts from the newest known price of the same device, of "
         "whichever provider: nothing here depends on the day on which it is asked. `llmplan catalog import-prices` "
         "reads newer ones, and the option price puts your own in their place.",
     ),

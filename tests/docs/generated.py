@@ -43,7 +43,7 @@ the exit code. A code keeps its meaning for ever; a new warning takes a new numb
 braces are filled in.
 
 `llmplan explain LP010` prints one paragraph of this page, which is made from
-[`llmplan/setup/codes.py`](../llmplan/setup/codes.py); `make pages` writes it anew.
+[`llmplan/setup/codes.py`](../llmplan/setup/codes.py); `make pages` rewrites it.
 """
 
 

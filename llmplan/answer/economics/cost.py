@@ -47,8 +47,7 @@ class Offer:
     devices_billed: int
     """In the instances: more than are used where these are billed whole."""
     mix: dict[str, int] | None = None
-    """Instances of two sizes by name, where whole nodes stand on one and what is left on another; they are told as one
-    instance then."""
+    """Instances of two sizes by name, if whole nodes are on one and the rest on another: listed as one."""
     usd_per_hour: Amount
     """Of all instances."""
     usd: Interval | None = None
