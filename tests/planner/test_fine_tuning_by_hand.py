@@ -17,7 +17,7 @@ WORDS = {
     "model": "llama-3.1-8b", "hardware": "a100-sxm-80gb", "workload": "lora", "stack": "hf-trainer", "seq_len": 4096,
     "micro_batch": 1, "recompute": "full", "lora_targets": "q_proj,v_proj", "lora_rank": 8,
 }  # fmt: skip
-VARIED, RETURNED, WASTE = 1.5, 0.5, 0.02  # of the stack
+VARIED, RETURNED, WASTE = 1.5, 0.8, 0.02  # of the stack
 
 
 def plan(**words: Any) -> AnyPlan:
