@@ -45,7 +45,7 @@ def _changed(parts: Iterable[tuple[str, Any]], path: str) -> dict[str, Any]:
 
 
 def named_machine(plan: PlanT) -> PlanT:
-    """The plan with the numbers of what it runs on named: `device`, `cluster`, `coefficients`."""
+    """The plan with the numbers of what it runs on named: `device`, `cluster`, `coefficients`, `host`."""
     device, cluster, coefficients = plan.device, plan.cluster, plan.coefficients
     key = id(device), id(cluster), id(coefficients)
     if key not in _MACHINES:
@@ -61,7 +61,10 @@ def named_machine(plan: PlanT) -> PlanT:
             "coefficients": named(coefficients, "coefficients"),
         }  # fmt: skip
         _MACHINES[key] = (device, cluster, coefficients), changed
-    return replace(plan, **_MACHINES[key][1])
+    found = replace(plan, **_MACHINES[key][1])
+    host = getattr(plan, "host", None)  # that runs layers in its memory
+    more: dict[str, Any] = {} if host is None else {"host": named(host, "host")}
+    return replace(found, **more) if more else found
 
 
 MOST_MACHINES = 256

@@ -34,6 +34,9 @@ RATES = {
     "device.scale_up.bandwidth": SCALE_UP,
     "cluster.fabric.bandwidth": SCALE_OUT,
     _HOST_LINK: HOST,
+    "host.peak.*": HOST,
+    "host.memory.bandwidth": HOST,
+    "host.efficiency.grouped_matmul.*.routed_bandwidth": HOST,
 }
 """Fields of the catalogue that are rates, and whose."""
 TIMES = {
@@ -44,6 +47,8 @@ TIMES = {
     "cluster.fabric.latency": SCALE_OUT,
     "device.efficiency.*.launch": HOST,  # of kernels of any kind
     "device.efficiency.*.latency": HOST,
+    "host.efficiency.*.launch": HOST,
+    "host.efficiency.*.latency": HOST,
     **{f"coefficients.{name}": HOST for name in HOST_TIMES},
 }
 """Fields of the catalogue that are fixed times, and whose."""
@@ -87,6 +92,8 @@ def _resource(path: str, *, linked: bool) -> tuple[str | None, float]:
 
 
 def _linked(plan: Setup) -> bool:
+    if getattr(plan, "host", None) is not None:  # on one device, whose layers in host memory have the link
+        return True
     return plan.device.scale_up.topology != "none" and plan.device.scale_up.bandwidth > 0
 
 

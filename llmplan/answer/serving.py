@@ -48,6 +48,8 @@ class ServingMemoryAnswer:
     parts: ServingMemoryParts
     weights: Annotated[dict[str, float], PartsOf(WeightParts)]
     """Those of `weights_bytes` by module group."""
+    host_bytes: Amount | None = None
+    """In host memory: layers that are not on the device, with their cache of one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +267,7 @@ def _memory(found: ServingEstimate) -> ServingMemoryAnswer:
         peak_bytes=Interval(peak, low, max(peak, min(high, found.usable_bytes))), needed_bytes=needed,
         usable_bytes=found.usable_bytes, capacity_bytes=found.capacity_bytes,
         parts=ServingMemoryParts(**{name: float(value) for name, value in found.memory.parts().items()}),
-        weights=present(found.memory.weights.parts()),
+        weights=present(found.memory.weights.parts()), host_bytes=float(found.memory.host_bytes) or None,
     )  # fmt: skip
 
 

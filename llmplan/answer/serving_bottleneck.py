@@ -183,11 +183,17 @@ def _about_memory_bandwidth(answer: ServingEstimate) -> str:
     return ", or ".join(remedies)
 
 
+def _about_host(answer: ServingEstimate) -> str:
+    if answer.plan.host is not None:
+        return "more layers on the device (gpu_layers), or a host whose memory is faster"
+    return "captured graphs, or more requests in flight for each step"
+
+
 _REMEDIES: dict[str, tuple[str, Callable[[ServingEstimate], str]]] = {
     CAPACITY: ("LP030", lambda answer: "requests wait for places: a narrower cache (kv_precision), or more devices"),
     "compute": ("LP031", lambda answer: "narrower inputs (activation_precision), or more or faster devices"),
     "memory_bandwidth": ("LP032", _about_memory_bandwidth),
     "scale_up_network": ("LP033", lambda answer: f"a lower tp than {answer.plan.layout.tp}, with more replicas"),
     "scale_out_network": ("LP034", lambda answer: "a replica that stays inside the domain of one node"),
-    "host": ("LP036", lambda answer: "captured graphs, or more requests in flight for each step"),
+    "host": ("LP036", _about_host),
 }

@@ -36,6 +36,8 @@ RESERVED = 0.3  # share of memory that driver and system hold back: 25 % on unif
 FABRIC = (0.1e9, 500e9)  # bytes/s a device, one direction: shared 10 GbE .. several 1.6 Tb/s ports
 LATENCY = (1e-7, 1e-3)  # seconds: a switch hop .. a kernel's TCP stack
 HOST_MEMORY = (8e9, 16e12)  # bytes a node
+HOST_BANDWIDTH = (1e10, 4e12)  # bytes/s a node
+HOST_PEAK = (1e11, 1e15)  # FLOP/s a node
 PRICE_PER_DEVICE = (0.02, 60.0)  # USD an hour: spot of an old card .. the dearest region of a new one
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z")
 LOOSE_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?\Z")  # snapshots of prices may carry a year only
@@ -187,6 +189,10 @@ def cluster_problems(cluster: Cluster) -> Iterator[Problem]:
         yield ("fabric", "latency"), f"fabric.latency of {cluster.fabric.latency:.2g} s is not plausible"
     if cluster.host_memory is not None and not _within(cluster.host_memory, HOST_MEMORY):
         yield ("host_memory",), f"host_memory of {cluster.host_memory:.3g} bytes a node is not plausible"
+    if cluster.host_bandwidth is not None and not _within(cluster.host_bandwidth, HOST_BANDWIDTH):
+        yield ("host_bandwidth",), f"host_bandwidth of {cluster.host_bandwidth:.3g} bytes/s a node is not plausible"
+    if cluster.host_peak is not None and not _within(cluster.host_peak, HOST_PEAK):
+        yield ("host_peak",), f"host_peak of {cluster.host_peak:.3g} FLOP/s a node is not plausible"
     storage = cluster.storage
     if storage and storage.shared_read is not None and storage.shared_read < storage.read:
         yield ("storage", "shared_read"), "storage.shared_read is less than one node reads"

@@ -244,6 +244,10 @@ class Cluster(Spec):
     aliases: tuple[str, ...] = ()
     devices_per_node: Annotated[int, Field(ge=1)]
     host_memory: Bytes | None = None
+    host_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    """Of the host's memory."""
+    host_peak: Annotated[FlopPerSecond, Field(gt=0)] | None = None
+    """Of the host's processors, with inputs of 16 or 32 bits."""
     fabric: Fabric
     storage: Storage | None = None
     node_power: Watts | None = None

@@ -116,6 +116,8 @@ def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
     for name, word in _MEMORY.items():
         text = f"{plain(getattr(result.memory.parts, name) / GIB)} GiB"
         yield word, text + (f": {_groups(result)}" if name == "weights_bytes" else "")
+    if result.memory.host_bytes is not None:
+        yield "in host memory", f"{plain(result.memory.host_bytes / GIB)} GiB: layers that are not on the device"
     if result.kv_cache is not None and result.fits:
         tokens, printed = result.kv_cache.tokens, result.kv_cache.printed
         longest = f"requests of {count(result.kv_cache.max_model_len)} tokens at once"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError
+from llmplan.formatting import binary
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import utilisation
 from llmplan.records import dataclass
@@ -14,6 +15,7 @@ from llmplan.serving.bounds import Bounds, above, below, bounds, flight_over
 from llmplan.serving.copies import copies_needed
 from llmplan.serving.drafts import widened
 from llmplan.serving.encoders import encoders_seconds
+from llmplan.serving.host_layers import host_of, why_not
 from llmplan.serving.iteration import Step, replica
 from llmplan.serving.loads import (
     BUSIEST,
@@ -94,8 +96,8 @@ class ServingEstimate:
 
     @property
     def fits(self) -> bool:
-        """Whether weights and one request of these lengths fit."""
-        return self.needed.value <= self.usable_bytes
+        """Whether weights and one request of these lengths fit, on the host too."""
+        return self.needed.value <= self.usable_bytes and host_has_room(self.plan, self.memory)
 
     @property
     def together(self) -> float:
@@ -173,7 +175,8 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     needed_copies = copies_needed(at, work, policy, places, most, copies if stable and not limits else None)
     found = ServingEstimate(
         plan=plan, version=plan.engine.version, memory=memory, needed=needed, usable_bytes=room,
-        capacity_bytes=plan.device.memory.capacity, verdict=verdict(needed, room),
+        capacity_bytes=plan.device.memory.capacity,
+        verdict=verdict(needed, room) if host_has_room(plan, memory) else "does-not-fit",
         ttft=_first(plan, least, real(answer.ttft)), burst_ttft=_first(plan, least, real(answer.burst_ttft)),
         p95_ttft=_first(plan, least, shares["ttft_p95"] if shares else real(answer.p95_ttft)),
         percentiles=shares,
@@ -190,6 +193,27 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
         encoder=_encoder(reads), missed=limits, warnings=(),
     )  # fmt: skip
     return replace(found, warnings=(*plan.warnings, *_remarks(found)))
+
+
+def host_has_room(plan: ServingPlan, memory: ServingMemory) -> bool:
+    """Whether layers on the host fit there, as far as its memory is known."""
+    have = plan.cluster.host_memory
+    return have is None or real(memory.host_bytes) <= have
+
+
+def _most_layers(found: ServingEstimate) -> int | None:
+    """The most layers on the device with which it fits where it does not; None where none are left to the host."""
+    plan, policy = found.plan, found.plan.engine.policy
+    host = host_of(plan.cluster)
+    if host is None or why_not(plan.options, plan.model, plan.device, policy, plan.devices):
+        return None
+
+    def fits(layers: int) -> bool:
+        fewer = replace(plan, host=host, workload=plan.workload.model_copy(update={"gpu_layers": layers}))
+        memory = serving_memory(fewer, policy)
+        return real(memory.needed_bytes) <= real(memory.budget_bytes) and host_has_room(fewer, memory)
+
+    return next((layers for layers in range(plan.model.layer_count, -1, -1) if fits(layers)), None)
 
 
 def _encoder(at: Replica) -> float:
@@ -229,6 +253,11 @@ def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     """What the numbers say that should be known."""
     work = found.plan.workload
     yield from marginal(found.needed, found.usable_bytes)
+    have, away = found.plan.cluster.host_memory, real(found.memory.host_bytes)
+    if have is not None and away > have:
+        yield warning("LP012", needed=binary(away, 3), cluster=found.plan.cluster.id, have=binary(have, 3))
+    if not found.fits and (most := _most_layers(found)) is not None:
+        yield warning("LP027", layers=most, of=found.plan.model.layer_count + 1)
     if found.fits and found.queued > 0:
         yield warning("LP020", resident=round(found.resident), queued=round(found.queued))
     if found.fits and not found.stable:

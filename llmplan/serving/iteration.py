@@ -18,6 +18,7 @@ from llmplan.model.model import Layer, Model
 from llmplan.records import dataclass
 from llmplan.serving.drafts import drafting_plan
 from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
+from llmplan.serving.host_layers import HostLayers, host_layer_seconds
 from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters
 from llmplan.serving.prefix import prefix_seconds
 from llmplan.software.coefficients import Coefficients
@@ -47,7 +48,8 @@ class Replica:
     of a prompt that are cached before it is read [1]; drafts: what does, by its name; drafter: the model that does, if
     one; adapters: that are resident; encoders: of the images and the sound of a prompt; seen: tokens of its images that
     cross-attention sees [1]; overlapped: whether the host works on the next iteration while the device runs this one;
-    captured: whether decoding is launched as a graph; launch: time of the host for an operation that is not [s].
+    captured: whether decoding is launched as a graph; launch: time of the host for an operation that is not [s];
+    device_layers: share of the layers that is on the device [1]; host: what runs the others, if any.
     """
 
     model: Model
@@ -67,6 +69,8 @@ class Replica:
     overlapped: bool = False
     captured: bool = True
     launch: Num = 0.0
+    device_layers: float = 1.0
+    host: HostLayers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Step:
     pipeline_transfer_seconds: Num
     host_seconds: Num
     encoder_seconds: Num = 0.0
+    host_layers_seconds: Num = 0.0
 
     @property
     def total(self) -> Num:
@@ -88,6 +93,7 @@ class Step:
         return (
             self.matmul_seconds + self.attention_seconds + self.elementwise_seconds + self.tensor_parallel_seconds
             + self.expert_parallel_seconds + self.pipeline_transfer_seconds + self.host_seconds + self.encoder_seconds
+            + self.host_layers_seconds
         )  # fmt: skip
 
     def plus(self, other: Step, times: Num) -> Step:
@@ -143,7 +149,17 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         drafter, served_adapters(plan.model, work), encoders_of(plan, numbers), real(plan.seen_tokens),
         policy.overlapped_host, policy.captured,
         COMPILED_LAUNCH if policy.compiled else numbers.operation_host_seconds,
+        plan.device_layers, _host_layers(plan, numbers),
     )  # fmt: skip
+
+
+def _host_layers(plan: ServingPlan, numbers: Coefficients) -> HostLayers | None:
+    """What runs layers in host memory, by the same software."""
+    work, policy, link = plan.workload, plan.engine.policy, plan.device.host_link
+    if plan.host is None or link is None or policy.host_rows is None:
+        return None
+    kernels = kernels_of(plan.host, precisions(plan.model, work), software(policy, work.kv_precision), numbers)
+    return HostLayers(kernels, link.bandwidth, real(policy.host_rows), work.gpu_layers == 0)
 
 
 def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num) -> Step:
@@ -165,7 +181,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         if at.prefix:
             found = prefix_seconds(layer, at.prefix, prompt / maximum(length, 1.0), layout, at.kernels)
             work = work + Parts(attention=found) * real(layer.count)
-        count = real(layer.count)
+        count = real(layer.count) * at.device_layers
         if at.adapters is not None:
             asking = decoding + prompt / maximum(length, 1.0)
             beside = adapter_seconds(at.adapters, at.model, layer, flow.rows, asking, layout, at.kernels)
@@ -176,7 +192,8 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
         # graphs of decoding are launched as one; prompts, and all without graphs, operation by operation
         launches = launches + where((flow.tokens if at.captured else flow.rows) > 0, count * operations(layer), 0.0)
-    head = _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
+    on_host = at.host is not None and at.host.head
+    head = 0.0 if on_host else _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
     size = WIDE_BYTES * (decoding * (1.0 + at.drafted) + prompt) * at.model.hidden
     times = where(decoding > 0, at.drafted, 0.0)
     if at.drafts == "medusa":
@@ -201,13 +218,40 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     if at.encoders:  # they stand before the first stage
         images = encoders_seconds(at.encoders, requests, at.launch)
     own = Step(
-        work.matmul + head, work.attention, work.elementwise, factor * tensor, factor * expert, transfer, host, images
+        work.matmul + head,
+        work.attention,
+        work.elementwise,
+        factor * tensor,
+        factor * expert,
+        transfer,
+        host,
+        images,
+        _on_host(at, decoding, context, prompt, length),
     )
     if at.drafter is None:
         return own
     drafts = iteration(at.drafter, decoding * pp, context, 0.0, length)
     reads = iteration(at.drafter, 0.0, 0.0, prompt * pp, length)
     return own.plus(drafts, times).plus(reads, where(prompt > 0, 1.0, 0.0))
+
+
+def _on_host(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num) -> Num:
+    """Layers in host memory, and the output layer where it is there too [s].
+
+    Prompts and what is decoded beside them count one after the other. Ignored: that few rows, which the host multiplies
+    when they are alone, share the weights that were copied for a prompt.
+    """
+    if at.host is None:
+        return 0.0
+    total: Num = 0.0
+    for layer in at.model.layers:
+        away = real(layer.count) * (1.0 - at.device_layers)
+        for rows, tokens in ((decoding, 0.0), (0.0, prompt)):
+            flow = layer_flow(at.model, layer, rows, context, tokens, length)
+            total = total + away * host_layer_seconds(layer, flow, at.layout, at.kernels, at.host)
+    if at.host.head:
+        total = total + _head_seconds(replace(at, kernels=at.host.kernels), decoding + prompt / maximum(length, 1.0))
+    return total
 
 
 def _draft(at: Replica, decoding: Num, context: Num) -> tuple[Parts, Num, Num]:

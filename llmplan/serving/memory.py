@@ -29,7 +29,7 @@ from llmplan.records import dataclass
 from llmplan.serving.drafts import MEDUSA, drafting_plan
 from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan
-from llmplan.serving.weights import WeightParts, expert_width, weight_parts
+from llmplan.serving.weights import WeightParts, expert_width, host_weight_bytes, weight_parts
 from llmplan.software.engine import ServingPolicy
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class CacheShape:
             total = total + sequence_bytes(length, 0.0, each, window, 0.0)
         return total
 
+    def times(self, share: float) -> CacheShape:
+        """Of a share of the layers [1]."""
+        windows = tuple((each * share, window) for each, window in self.windows)
+        return CacheShape(self.growing * share, windows, self.state * share)
+
     def admitted(self, length: Num, policy: ServingPolicy) -> Num:
         """What must be free before one request of that length is let in [bytes]."""
         block = real(policy.block_tokens)
@@ -85,7 +90,8 @@ class ServingMemory:
     token of a long sequence, all devices of a replica [bytes]; resident: sequences of one replica at
     once [1]; longest: tokens of the longest single sequence [1]; longest_request: tokens of the greatest
     that the engine is started for, and requests: how many of those all replicas hold [1]; needed_bytes: with one;
-    budget_bytes: that may be taken so [bytes]; weights: those of `weights_bytes` by module group.
+    budget_bytes: that may be taken so [bytes]; weights: those of `weights_bytes` by module group; host_bytes: weights
+    of layers on the host, and their cache of one request [bytes].
     """
 
     weights_bytes: Num
@@ -100,6 +106,7 @@ class ServingMemory:
     needed_bytes: Num
     budget_bytes: Num
     weights: WeightParts
+    host_bytes: Num = 0.0
 
     @property
     def peak_bytes(self) -> Num:
@@ -123,7 +130,8 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
     held = weights + activations + inside
     budget = _budget(plan, policy, weights, activations, inside, outside)
     room = maximum(0.0, budget - held)
-    cache = _with_draft(plan, policy, work.input_tokens)
+    whole_cache = _with_draft(plan, policy, work.input_tokens)
+    cache = whole_cache.times(plan.device_layers)
     whole = work.input_tokens + work.output_tokens
     longest_request = real(work.max_model_len) if work.max_model_len is not None else whole
     length = whole if policy.reserve == "whole" else work.input_tokens + work.output_tokens / 2.0
@@ -134,6 +142,12 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
         minimum(resident_sequences(room, maximum(each, 1e-9)), real(policy.max_sequences)),
         real(policy.max_sequences),
     )
+    host_held = host_weight_bytes(plan)
+    away = whole_cache.times(1.0 - plan.device_layers)
+    if plan.host is not None and plan.cluster.host_memory is not None:
+        beside = away.bytes(block_tokens(length, real(policy.block_tokens)))
+        places = maximum(0.0, plan.cluster.host_memory - host_held) / maximum(beside, 1e-9)
+        resident = minimum(resident, places)
     windows = sum((size for size, _ in cache.windows), 0.0)
     window = max((w for _, w in cache.windows), default=0.0)
     longest = growing_length(room, cache.growing, windows, window, cache.state)
@@ -148,6 +162,7 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
         resident=resident, longest=longest, longest_request=longest_request,
         requests=where(caches, room / maximum(request, 1e-9), 0.0) * plan.layout.dp,
         needed_bytes=held + request, budget_bytes=budget, weights=held_by,
+        host_bytes=host_held + away.admitted(longest_request, policy) if plan.host is not None else 0.0,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from llmplan.formulas.numeric import real
 from llmplan.formulas.prefix import computed_tokens
+from llmplan.machine.hardware import Device
 from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.model import Model
 from llmplan.records import dataclass
@@ -87,6 +88,8 @@ class ServingWorkload(Spec):
     """Tokens of a block of the cache; default: the engine's."""
     enforce_eager: bool = False
     """No captured graphs."""
+    gpu_layers: Annotated[int, Field(ge=0)] | None = None
+    """Layers on the device, the output layer the first of them; the others are in host memory. Default: all."""
     speculation: Speculation = "none"
     """What drafts. `mtp`: a layer for multi-token prediction, as the model was released with; `eagle`: such a layer
     that was trained later; `medusa`: further heads; `draft-model`: a small model beside it."""
@@ -124,13 +127,15 @@ class ServingPlan(Setup):
     """Everything that an estimate of a deployment needs.
 
     engine: the version of the stack that serves; prefill: layout of the devices that read prompts, where others than
-    those of `layout` do; draft: the model that drafts, if one does; acceptance_spread: how far the share of its drafts
-    that are right may be off [1]; image, sound: what one image of a prompt, and its sound, is to the model.
+    those of `layout` do; host: the processors that run layers in host memory, if any are; draft: the model that
+    drafts, if one does; acceptance_spread: how far the share of its drafts that are right may be off [1];
+    image, sound: what one image of a prompt, and its sound, is to the model.
     """
 
     workload: ServingWorkload
     engine: Engine
     prefill: Layout | None = None
+    host: Device | None = None
     draft: Model | None = None
     acceptance_spread: float = 0.0
     image: EncoderInput | None = None
@@ -146,6 +151,12 @@ class ServingPlan(Setup):
     def seen_tokens(self) -> int:
         """Tokens of all images that only cross-attention sees [1]."""
         return (self.workload.images or 0) * (0 if self.image is None else self.image.seen)
+
+    @property
+    def device_layers(self) -> float:
+        """Share of the repeating layers that is on the device [1]; kinds of layers are taken to be spread evenly."""
+        layers = self.workload.gpu_layers
+        return 1.0 if layers is None else max(layers - 1, 0) / self.model.layer_count
 
     @property
     def devices(self) -> int:

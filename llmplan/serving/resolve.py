@@ -24,6 +24,7 @@ from llmplan.serving.defaults import (
 )
 from llmplan.serving.drafts import draft_problems, draft_words, spread_of
 from llmplan.serving.encoders import image_words, sound_words
+from llmplan.serving.host_layers import host_words
 from llmplan.serving.lora import adapter_words
 from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
@@ -80,12 +81,14 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
     work = _workload(draft, subject.model, subject.device, engine.policy, load, batch, encoded)
     work = work.model_copy(update={"images": said.images, "image_size": size, "audio_seconds": said.audio_seconds})
+    layers, host = host_words(draft, subject.model, subject.device, subject.cluster, policy, devices)
+    work = work.model_copy(update={"gpu_layers": layers})
     work, drafter = draft_words(draft, work, policy, catalog)
     draft.check()
     plan = ServingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
         coefficients=subject.release.coefficients, workload=work, engine=engine, options=said, image=image,
-        sound=sound, draft=drafter,
+        sound=sound, draft=drafter, host=host,
     )  # fmt: skip
     plan = replace(plan, acceptance_spread=spread_of(plan, catalog))
     plan = plan.with_layout(_layout(draft, plan, devices))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.engine_memory import filled_width
@@ -74,7 +74,7 @@ def weight_parts(plan: ServingPlan, work: ServingWorkload) -> WeightParts:
     """
     layout, model = plan.layout, plan.model
     rate = _in_files(model) if model.stored is not None else _by_precision(plan, work)
-    fullest = stage_layers(real(model.layer_count), layout.pp, 1.0)
+    fullest = stage_layers(real(model.layer_count), layout.pp, 1.0) * plan.device_layers
     found: dict[str, Num] = {}
     for layer in model.layers:
         share = fullest * (layer.copies / model.layer_count)
@@ -89,8 +89,27 @@ def weight_parts(plan: ServingPlan, work: ServingWorkload) -> WeightParts:
     for name in {**first, **last}:
         one, other = first.get(name, 0.0), last.get(name, 0.0)
         found[name] = found.get(name, 0.0) + where(alone, one + other, where(before, one, other))
+    if plan.host is not None:
+        found |= _kept(plan, found)
     adapters = adapter_bytes(served_adapters(model, work), model, layout)
     return WeightParts(**found, draft_bytes=_draft_bytes(plan, work, rate), adapters_bytes=adapters)
+
+
+def _kept(plan: ServingPlan, found: dict[str, Num]) -> dict[str, Num]:
+    """Table and head where the host has layers: it has the table, and the head with the last layer that it gets."""
+    head = plan.workload.gpu_layers != 0
+    table = head and plan.model.tied_embeddings  # that table is the head
+    return {name: found.get(name, 0.0) if stays else 0.0
+            for name, stays in (("embedding_bytes", table), ("head_bytes", head))}  # fmt: skip
+
+
+def host_weight_bytes(plan: ServingPlan) -> Num:
+    """Weights in host memory [bytes]: what the device does not hold, and a tied table twice."""
+    if plan.host is None:
+        return 0.0
+    whole = replace(plan, host=None, workload=plan.workload.model_copy(update={"gpu_layers": None}))
+    device = weight_parts(plan, plan.workload)
+    return weight_parts(whole, whole.workload).total - device.total + device.embedding_bytes
 
 
 def _draft_bytes(plan: ServingPlan, work: ServingWorkload, rate: Callable[..., Num]) -> Num:

@@ -84,9 +84,9 @@ CODES: dict[str, Code] = {
     ),
     "LP012": Code(
         "Host memory",
-        "offloaded states take {needed} of host memory a node, and cluster {cluster} has {have}",
-        "Offloading moves optimizer states, or parameters with all their states, to the host. They have to fit there "
-        "too.",
+        "what is offloaded takes {needed} of host memory a node, and cluster {cluster} has {have}",
+        "Offloading moves optimizer states, or parameters with all their states, to the host, and "
+        "`gpu_layers` layers with their cache. They have to fit there too.",
     ),
     "LP013": Code(
         "Stack not made for this device",
@@ -146,6 +146,12 @@ CODES: dict[str, Code] = {
         "is not given. The estimate goes on as if it was started for the longest request of the plan: start it with "
         "`--max-model-len`, up to the length that is said.",
     ),
+    "LP027": Code(
+        "Fits with layers on the host",
+        "it fits with gpu_layers {layers} of {of}, the others in host memory, and is slower then",
+        "llama.cpp leaves layers in host memory (`-ngl`), where the processors of the host compute them, or weights "
+        "are copied to the device for prompts. The number is the most that fit beside the cache of one request.",
+    ),
     "LP030": Code(
         "Held back by memory capacity",
         "the plan takes {share} of the usable memory: {remedy}",
@@ -183,9 +189,10 @@ CODES: dict[str, Code] = {
     ),
     "LP036": Code(
         "Held back by the host",
-        "launching work takes {share} of {whole}: {remedy}",
+        "the host takes {share} of {whole}: {remedy}",
         "The host launches some dozen operations a layer. Where a layer is done sooner than they are launched, the "
-        "device waits. Larger micro-batches, fewer and fused operations, and captured graphs help.",
+        "device waits. Larger micro-batches, fewer and fused operations, and captured graphs help. "
+        "Layers in host memory (`gpu_layers`) wait for its memory, or for the link to it.",
     ),
     "LP037": Code(
         "Held back by stragglers",

@@ -66,6 +66,7 @@ Workload = Annotated[WorkloadKind, BeforeValidator(read_workload)]
 Computed = Annotated[TrainingPrecision, BeforeValidator(read_precision)]
 Stored = Annotated[StoragePrecision, BeforeValidator(read_precision)]
 FrozenBase = Annotated[QuantizedBase, BeforeValidator(read_precision)]
+Layers = Annotated[int, Field(ge=0, le=100_000)]
 Zero = Annotated[int, Field(ge=0, le=3)]
 RunTokens = Annotated[float, Field(gt=0, le=1e18)]
 Tokens = Annotated[RunTokens, amount(RunTokens)]
@@ -211,6 +212,10 @@ class PlanOptions(Spec):
         "Tokens of a block of the cache; default: the engine's.", SERVING, "", ("page_size", "tokens_per_block")
     )
     enforce_eager: bool | None = _option("No captured graphs.", SERVING)
+    gpu_layers: Layers | None = _option(
+        "Layers on the device, the output layer first, the others in host memory (llama.cpp); default: all.", SERVING,
+        "N", ("n_gpu_layers",),
+    )  # fmt: skip
     speculation: Speculation | None = _option("Drafts that are checked together.", SERVING)
     draft_model: Text | None = _option("Model that drafts, with speculation draft-model.", SERVING, "ID|PATH")
     draft_tokens: Count | None = _option("Tokens drafted in a step; default: the stack's.", SERVING)

@@ -120,6 +120,9 @@ class ServingPolicy(Spec):
     reserve: Literal["whole", "mean"] = "mean"
     """Whether a sequence is let in when its whole length fits, or grows into what is free: then the
     mean length over its life counts."""
+    host_rows: Count | None = None
+    """Rows of a step from which on the device multiplies with weights that are in host memory; below, the host does.
+    None: it leaves no layers to the host."""
     cache_reads: CacheReads = "shared"
     """How often decoding attention reads a cached element that several query heads of a device share. `shared`: once
     for all of them; `shared_16_bit`: once, but a cache of 8 bits once for each; `each`: once for each, as

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llmplan.machine.hardware import Device
 from llmplan.serving.iteration import Step, iteration, replica
 from llmplan.serving.loads import BUSIEST, Response, closed_loop, decode_step, open_arrivals, respond, static_batch
 from llmplan.serving.memory import serving_memory
@@ -393,3 +394,38 @@ def test_a_node_beyond_the_domain() -> None:
     found = step(DECODING, machine(), at=cluster(network=1.0, latency=3.0), spec={"heads": 16, "kv_heads": 16}, tp=16)
     once = 2 * (7 * 0 + 3) + 2 * 15 / 16 * (2 * 8 * H) / 8
     assert found.tensor_parallel_seconds == pytest.approx(2 * L * once)
+
+
+class TestLayersInHostMemory:
+    """Three layers, one of them and the head on the device (`gpu_layers` 2)."""
+
+    POLICY = POLICY.model_copy(update={"host_rows": 32})
+    HOST = cluster().model_copy(update={"host_bandwidth": 1.0, "host_peak": 1e40})
+    CACHE = 2 * 2 * (3 + 3)  # bytes of a token in a layer
+
+    def step(self, loaded: tuple[float, float, float, float], device: Device) -> Step:
+        work = {"gpu_layers": 2}
+        plan = serving(device, at=self.HOST, spec={"layers": 3}, policy=self.POLICY, work=work)
+        host = machine(memory=1.0)
+        return iteration(replica(replace(plan, host=host)), *loaded)
+
+    def test_few_rows_are_computed_where_the_weights_are(self) -> None:
+        found = self.step(DECODING, machine())
+        streams = (1 + (4 / 16) ** 2) ** 0.5
+        products, caches = 2 * (MATRICES + 8 * VECTORS), 8 * 100 * self.CACHE * streams
+        assert found.matmul_seconds == pytest.approx(0.0, abs=1e-9)
+        assert found.host_layers_seconds == pytest.approx(2 * (products + caches), rel=0.2)
+        assert found.host_layers_seconds > 2 * (products + caches)  # norms and additions beside
+
+    def test_the_device_has_one_layer_and_the_head(self) -> None:
+        found = self.step(DECODING, FLOPS)
+        assert found.matmul_seconds == pytest.approx(2 * 8 * (MATRICES + TABLE))
+
+    def test_many_rows_have_weights_copied_and_computed_one_after_the_other(self) -> None:
+        copied = self.step(READING, machine(host=1.0)).host_layers_seconds
+        assert copied == pytest.approx(2 * (2 * MATRICES + 32 * self.CACHE))
+        computed = self.step(READING, FLOPS)
+        alone = step(READING, FLOPS)  # two layers on the device
+        head = 2 * 2 * TABLE
+        work = alone.matmul_seconds - head + alone.attention_seconds + alone.elementwise_seconds
+        assert computed.host_layers_seconds == pytest.approx(work)
