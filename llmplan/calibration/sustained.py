@@ -25,7 +25,7 @@ from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass
 from llmplan.software.coefficients import NAMES
 
-PRIOR, SPREAD = 0.88, 0.2
+PRIOR, SPREAD = 0.85, 0.1
 """Of the rate of a kernel alone, and the deviation of its logarithm from device to device."""
 LEAST, MOST = 0.4, 1.0
 _STEPS, _NUDGE, _FARTHEST = 4, 0.01, 0.15

@@ -22,7 +22,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "one device": {"model": "gpt2", "hardware": "a100-sxm-80gb", "devices": 1, "seq_len": 1024, "global_batch": 8},
     "inside a node": {**H100, "model": "llama-3.1-8b", "devices": 8},
     "pipeline": {**H100, "model": "llama-3.1-70b", "devices": 64, "tp": 4, "pp": 8, "global_batch": 32},
-    "experts": {**H100, "model": "mixtral-8x7b", "devices": 64, "tp": 1, "ep": 8, "zero": 3},
+    "experts": {**H100, "model": "mixtral-8x7b", "devices": 64, "global_batch": 64, "tp": 1, "ep": 8, "zero": 3},
     "context": {**H100, "model": "llama-3.1-8b", "devices": 32, "cp": 8, "seq_len": 65536},
     "no links": {"model": "llama-3.1-8b", "hardware": "l4", "devices": 8, "workload": "lora", "quantized_base": "nf4"},
     "offload": {"model": "llama-3.1-8b", "hardware": "a100-sxm-80gb", "devices": 8, "offload_optimizer": True},
