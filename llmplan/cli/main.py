@@ -126,6 +126,9 @@ class TimeIsUp(BaseException):
     """Raised when a time limit ends; no answer that is looked for on the way catches it."""
 
 
+_AGAIN = 1.0  # s until it is raised once more: what is raised in a finaliser or a callback of C code is lost
+
+
 def _limit_time(seconds: float | None) -> float | None:
     if seconds is not None:
         if not hasattr(signal, "setitimer"):
@@ -135,7 +138,7 @@ def _limit_time(seconds: float | None) -> float | None:
             raise TimeIsUp(f"no answer in {seconds:g} s (--time-limit)")
 
         signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     return seconds
 
 
