@@ -105,6 +105,11 @@ class Fitted:
     loss: float
 
 
+def stiffness(ratio: float, weight: float) -> float:
+    """Slope of the loss of one log ratio over the ratio [1], which a step takes for its curvature."""
+    return float(RUNS * weight / OUTLIER**2 / np.sqrt(1.0 + (ratio / OUTLIER) ** 2))
+
+
 class Problem:
     """Some runs, and the leaves that they tell of."""
 
@@ -164,7 +169,7 @@ class Problem:
                     said.append((lacking, slopes[a][STEP] - slopes[b][STEP], RANKING * weight))
             gradient, curvature = np.zeros(len(NAMES)), np.zeros((len(NAMES), len(NAMES)))
             for value, slope, weight in said:
-                pull = RUNS * weight / OUTLIER**2 / np.sqrt(1.0 + (value / OUTLIER) ** 2)
+                pull = stiffness(value, weight)
                 gradient += pull * value * slope
                 curvature += pull * np.outer(slope, slope)
             found[leaf] = Terms(points[leaf], self._loss(leaf, ratios), gradient, curvature)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import yaml
 
 from llmplan.calibration.evaluate import Evaluator
-from llmplan.calibration.fit import RUNS, Points, Problem, Terms, Tree, system
-from llmplan.calibration.least_squares import OUTLIER
+from llmplan.calibration.fit import Points, Problem, Terms, Tree, stiffness, system
 from llmplan.calibration.runs import FILES, Run, load_runs
 from llmplan.calibration.scale import Scale
 from llmplan.calibration.study import stored
@@ -49,7 +49,8 @@ def sustained(catalog: Catalog) -> list[Sustained]:
 def fitted_fractions(runs: Sequence[Run], catalog: Catalog) -> list[Sustained]:
     """The same from some runs."""
     before = own_fractions(catalog)
-    owner = {run.id: found for run in runs if (found := _owner(run, catalog, before))}
+    owners = {device: _owner(device, catalog, before) for device in {run.plan.device.id for run in runs}}
+    owner = {run.id: found for run in runs if (found := owners[run.plan.device.id])}
     scale, tree = Scale.of(numbers()), Tree.of([run.leaf for run in runs])
     points, logs = stored(catalog, tree, scale), {name: math.log(value) for name, value in before.items()}
     votes = dict.fromkeys(before, 0.0)
@@ -60,22 +61,23 @@ def fitted_fractions(runs: Sequence[Run], catalog: Catalog) -> list[Sustained]:
 
 def own_fractions(catalog: Catalog) -> dict[str, float]:
     """`sustained_fraction` of the devices whose entries have one, rather than that of a like device."""
-    found = {}
-    for name in catalog.ids("devices"):
-        entry = yaml.safe_load(catalog.find("devices", name).read_text(encoding="utf-8")).get("efficiency") or {}
-        if "sustained_fraction" in entry:
-            found[name] = float(entry["sustained_fraction"])
-    return found
+    entries = {name: _efficiency(name, catalog) for name in catalog.ids("devices")}
+    return {
+        name: float(entry["sustained_fraction"]) for name, entry in entries.items() if "sustained_fraction" in entry
+    }
 
 
-def _owner(run: Run, catalog: Catalog, known: Mapping[str, float]) -> str | None:
-    """The device whose fraction the run's device has: its own, or that of the one it is like."""
-    name: str | None = run.plan.device.id
+def _owner(device: str, catalog: Catalog, known: Mapping[str, float]) -> str | None:
+    """The device whose fraction a device has: its own, or that of the one it is like."""
+    name: str | None = device
     while name is not None and name not in known:
-        name = (
-            yaml.safe_load(catalog.find("devices", name).read_text(encoding="utf-8")).get("efficiency", {}).get("like")
-        )
+        name = _efficiency(name, catalog).get("like")
     return name
+
+
+def _efficiency(device: str, catalog: Catalog) -> Mapping[str, Any]:
+    """What the device's entry itself says."""
+    return yaml.safe_load(catalog.find("devices", device).read_text(encoding="utf-8")).get("efficiency") or {}
 
 
 def at_fraction(run: Run, fraction: float) -> Run:
@@ -109,7 +111,7 @@ def _step(
         for index in indices:
             for name, weight in problem.weights[index].items():
                 value, slope = ratios[index][name], slopes[index][name]
-                pull = RUNS * weight / OUTLIER**2 / np.sqrt(1.0 + (value / OUTLIER) ** 2)
+                pull = stiffness(value, weight)
                 gradient += pull * value * slope
                 curvature += pull * np.outer(slope, slope)
                 if index in nudged:
