@@ -53,10 +53,11 @@ ALLOWED = {
     "machine/links.py _NO_MATTER": "longer than any time",
     "work/products.py _LEAST_ROWS": "guards a division by zero",
     "formulas/numeric.py NEAR": "how exactly a crossing is found",
-    "serving/loads.py _TRIES": "how exactly a crossing is found",
-    "serving/loads.py _FEWEST": "where the search for the number in flight starts",
-    "serving/pools.py _TRIES": "how exactly a crossing is found",
-    "serving/pools.py _FEWEST": "where the search for the number in flight starts",
+    "serving/flight.py TRIES": "how exactly a crossing is found",
+    "serving/flight.py FEWEST": "where the search for the number in flight starts",
+    "serving/flight.py _POINTS": "how finely a table of rates is made",
+    "serving/flight.py _SAVED": "from how many deployments on a table is worth its time",
+    "serving/estimate.py _NOTHING": "shorter than any time",
 }
 
 
