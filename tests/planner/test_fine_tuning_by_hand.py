@@ -8,7 +8,10 @@ import pytest
 
 from llmplan import InputError, plan_from
 from llmplan.answer.resolve import AnyPlan
+from llmplan.machine.kernels import stream_bandwidth
+from llmplan.training.adapters import adapter_operations
 from llmplan.training.memory import training_memory
+from llmplan.training.recompute import recomputed_share
 from llmplan.training.states import trained_parameters
 from llmplan.training.step import training_time
 
@@ -218,6 +221,19 @@ class TestDora:
         assert short[1] - short[0] > 32 * 20 * 4096**2 / plan().device.memory.bandwidth
         assert long[1] - long[0] < 2 * (short[1] - short[0])
 
+    def test_what_merging_and_scaling_move(self) -> None:
+        """A layer: 20 bytes for each of 4096 x 4096 parameters, once; five passes over 4096 outputs of 4096 tokens in
+        16 bits, once forward and twice backward."""
+        plain, dora = (training_time(one).elementwise_seconds for one in self.pair(recompute="none"))
+        moved = 32 * (20 * 4096**2 + 3 * 5 * 2 * 4096 * 4096)
+        assert dora - plain == pytest.approx(moved / stream_bandwidth(plan().device), rel=1e-9)
+
+    def test_what_it_launches(self) -> None:
+        """Forward: identity, two products, transposed, cast, scaled, added, lengths, quotient, three scalings, two
+        sums."""
+        plain, dora = (adapter_operations(one, one.model.layers[0]) for one in self.pair())
+        assert (plain, dora - plain) == (5, 1 + 2 + 1 + 1 + 1 + 1 + 1 + 1 + 3 + 2)
+
     def test_experts_have_none(self) -> None:
         with pytest.raises(InputError, match="dora does not go with experts"):
             plan(model="mixtral-8x7b", hardware="h200", lora_targets="all-linear", dora=True)
@@ -362,3 +378,10 @@ class TestLeadingDenseLayers:
     @pytest.mark.parametrize("model", ["llama-3.1-8b", "gemma-3-27b", "llama-4-maverick", "mixtral-8x7b", "t5-3b"])
     def test_others_have_none(self, model: str) -> None:
         assert not any(layer.leading for layer in plan(model=model, lora_targets=None).model.layers)
+
+
+@pytest.mark.parametrize(("zero", "share"), [(1, 0.0), (2, 1.0), (3, 1.0)])
+def test_litgpt_computes_again_where_gradients_are_sharded(zero: int, share: float) -> None:
+    words = {"stack": "litgpt", "workload": "finetune", "lora_targets": None, "lora_rank": None}
+    sharded = plan(**words, devices=8, zero=zero, recompute="none")
+    assert recomputed_share(sharded) == share
