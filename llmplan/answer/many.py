@@ -12,10 +12,13 @@ from llmplan.answer.waits import waits_of_many
 from llmplan.errors import InputError
 from llmplan.records import dataclass
 from llmplan.serving.estimate import estimate_serving
+from llmplan.serving.many import estimate_many as deployments
+from llmplan.serving.plan import ServingPlan
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.estimate import TrainingEstimate
-from llmplan.training.many import estimate_many, evaluator_of
+from llmplan.training.many import estimate_many as trainings
+from llmplan.training.many import evaluator_of
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import OpenTraining, chosen, open_training
 from llmplan.version import __version__
@@ -94,11 +97,11 @@ def _serves(one: Request) -> bool:
 
 def estimates(plans: Sequence[AnyPlan | InputError]) -> list[Estimate | InputError]:
     """The estimate of every plan, to the last digit that of the plan alone."""
-    trained = [plan for plan in plans if isinstance(plan, TrainingPlan)]
-    found = iter(estimate_many(trained))
+    trained = iter(trainings([plan for plan in plans if isinstance(plan, TrainingPlan)]))
+    served = iter(deployments([plan for plan in plans if isinstance(plan, ServingPlan)]))
 
     def estimated(plan: AnyPlan) -> Estimate:
-        return next(found) if isinstance(plan, TrainingPlan) else estimate_serving(plan)
+        return next(trained) if isinstance(plan, TrainingPlan) else next(served) or estimate_serving(plan)
 
     return _each(estimated, plans)
 

@@ -16,9 +16,7 @@ from llmplan.vocabulary import Amount, WorkloadKind
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
-    from llmplan.answer.economics.serving import ServingEconomics
     from llmplan.catalog.catalog import Catalog
-    from llmplan.serving.estimate import ServingEstimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +114,16 @@ def summary_of(found: Estimate, catalog: Catalog) -> PlanSummary:
             **_subject(found.plan), **chief_figures(found), fits=found.fits, usd=run.cost.usd if run else None,
             limits=limits_kept(limits, training_figures(found, run)) if limits else None,
         )  # fmt: skip
-    from llmplan.answer.economics.serving import serving_economics
+    from llmplan.answer.economics.serving import serving_economics, usd_per_million_requests
 
-    economics = serving_economics(found, catalog)
+    whole = serving_economics(found, catalog) if limits or found.plan.options.grid else None  # which may be unknown
+    tokens = found.plan.workload.output_tokens if found.plan.workload.writes else found.plan.workload.input_tokens
+    usd = usd_per_million_requests(found, catalog)
     return PlanSummary(
-        **_subject(found.plan), **chief_figures(found), fits=found.fits, usd_per_million=_of_tokens(found, economics),
+        **_subject(found.plan), **chief_figures(found), fits=found.fits,
+        usd_per_million=None if usd is None else usd * (1.0 / tokens),
         stable=found.stable, missed=tuple(name for name, _, _ in found.missed),
-        limits=limits_kept(limits, serving_figures(found, economics)) if limits else None,
+        limits=limits_kept(limits, serving_figures(found, whole)) if limits and whole else None,
     )  # fmt: skip
 
 
@@ -132,10 +133,3 @@ def _subject(plan: Setup) -> dict[str, Any]:
         "model": plan.model.name, "hardware": plan.device.id, "devices": plan.devices, "workload": plan.kind,
         "stack": plan.stack.id, "tp": layout.tp, "pp": layout.pp, "cp": layout.cp, "ep": layout.ep, "dp": layout.dp,
     }  # fmt: skip
-
-
-def _of_tokens(found: ServingEstimate, economics: ServingEconomics) -> Interval | None:
-    """Cost of a million tokens that are written, or read where none are [USD]."""
-    work, usd = found.plan.workload, economics.cost.usd_per_million
-    tokens = work.output_tokens if work.output_tokens > 1.0 else work.input_tokens
-    return None if usd is None else usd.requests * (1.0 / tokens)

@@ -199,12 +199,11 @@ class Catalog:
 
     def prices(self) -> tuple[PriceList, ...]:
         """All price lists; one of the user replaces the built-in one of the same id."""
-        return tuple(self._entry("prices", name, PriceList) for name in self.ids("prices"))
+        return self.once("prices", lambda: tuple(self._entry("prices", one, PriceList) for one in self.ids("prices")))
 
     def table(self, name: str, spec: type[EntryT]) -> EntryT:
         """A file that is one table, such as `energy.yaml`: the user's whole one, else the built-in one."""
-        path = self.table_file(name)
-        return self.once(path, lambda: check(read_entry(path), spec))
+        return self.once(("table", name), lambda: check(read_entry(self.table_file(name)), spec))
 
     def table_file(self, name: str) -> Path:
         """The file of a table."""

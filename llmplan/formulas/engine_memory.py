@@ -64,7 +64,7 @@ def filled_width(width: Num, multiple: float) -> Num:
 
 
 def kept_back(
-    tokens: Num, sequences: Num, devices: Num, fixed: float, each: tuple[float, float, float], least: float
+    tokens: Num, sequences: Num, devices: Num, fixed: float, each: tuple[float, float, float], least: Num
 ) -> Num:
     """What an engine leaves of a device by default for activations and graphs [bytes].
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.collectives import (
@@ -21,7 +20,7 @@ from llmplan.formulas.collectives import (
 )
 from llmplan.formulas.numeric import minimum, real, where
 from llmplan.machine.hardware import Cluster, CollectiveEfficiency, Device
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -78,7 +77,9 @@ def links_of(device: Device, cluster: Cluster, scale_out_share: float = 1.0) -> 
 
 def with_algorithms(links: Links, reduce_by: tuple[str, ...], dispatch_by: str) -> Links:
     """The links under a stack that has these algorithms."""
-    return replace(links, reduce_by=reduce_by, dispatch_by=dispatch_by)
+    used = ("ring", *reduce_by, *OF_DISPATCH.get(dispatch_by, ()))
+    known = {name: one for name, one in links.algorithms.items() if name in used}
+    return replace(links, algorithms=known, reduce_by=reduce_by, dispatch_by=dispatch_by)
 
 
 def gather(links: Links, size: Num, group: Num, inner: Num, pieces: Num = 1.0) -> Num:
@@ -168,6 +169,8 @@ DISPATCH: dict[str, Callable[[Links, Num, Num, Num, Num], Num]] = {
 }  # fmt: skip
 """Ways of tokens to their experts: once to each domain (DeepEP, HybridEP), every copy by a library's all-to-all, every
 copy straight to its rank (DeepEP's low latency), all tokens to all ranks."""
+OF_DISPATCH = {"all_to_all": ("exchange",), "direct": ("direct",)}
+"""Measured algorithms that they take, where these are known."""
 
 
 def send(links: Links, size: Num, near: Num | bool) -> Num:

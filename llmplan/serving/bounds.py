@@ -5,16 +5,16 @@ Bands are those of past errors and know of neither; here they end where no machi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import maximum, minimum, real
 from llmplan.machine.kernels import has_precision, peak_flops
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.weights import weight_parts
 from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
     from llmplan.serving.iteration import Replica
     from llmplan.serving.plan import ServingPlan
     from llmplan.setup.layout import Layout
@@ -33,13 +33,13 @@ class Bounds:
     the peak of its devices [s]; output: tokens a second that all devices can write and read prompts for [1/s].
     """
 
-    tpot: float
-    ttft: float
-    output: float
+    tpot: Num
+    ttft: Num
+    output: Num
 
-    def request(self, output_tokens: float) -> float:
+    def request(self, output_tokens: Num) -> Num:
         """A whole request [s]."""
-        return self.ttft + max(output_tokens - 1.0, 0.0) * self.tpot
+        return self.ttft + maximum(output_tokens - 1.0, 0.0) * self.tpot
 
 
 def bounds(plan: ServingPlan, at: Replica) -> Bounds:
@@ -48,21 +48,25 @@ def bounds(plan: ServingPlan, at: Replica) -> Bounds:
     if model.architecture != "decoder":
         return Bounds(0.0, 0.0, float("inf"))
     tpot = _read_bytes(plan) / plan.device.memory.bandwidth / real(at.written)
-    if not has_precision(plan.device, work.activation_precision):
-        return Bounds(tpot, 0.0, float("inf"))
-    peak = peak_flops(plan.device, work.activation_precision)
+    peak = plan.on_machine(_peak)
     each = _PRODUCT * (model.active_parameters - model.embedding_parameters - model.head_parameters)  # of a token
     ttft = each * work.computed_tokens / (_each(plan.prefill or layout) * peak)
-    passed = work.computed_tokens + max(work.output_tokens - 1.0, 0.0)
+    passed = work.computed_tokens + maximum(work.output_tokens - 1.0, 0.0)
     return Bounds(tpot, ttft, work.output_tokens * plan.devices * peak / (each * passed))
 
 
-def _each(layout: Layout) -> float:
+def _peak(plan: ServingPlan) -> float:
+    """Of matrix products with the plan's inputs, which bounds nothing where it is not known [FLOP/s]."""
+    precision = plan.workload.activation_precision
+    return peak_flops(plan.device, precision) if has_precision(plan.device, precision) else float("inf")
+
+
+def _each(layout: Layout) -> Num:
     """Devices that one prompt can be on: a replica's, or all where experts are spread [1]."""
-    return real(max(layout.devices // layout.dp, layout.ep))
+    return real(maximum(layout.devices // layout.dp, layout.ep))
 
 
-def _read_bytes(plan: ServingPlan) -> float:
+def _read_bytes(plan: ServingPlan) -> Num:
     """Weights that one device reads for one token in all stages of a pipeline, routed experts spread evenly [bytes]."""
     whole = plan.with_layout(plan.layout.model_copy(update={"pp": 1}))
     parts = weight_parts(whole, plan.workload)
@@ -71,14 +75,14 @@ def _read_bytes(plan: ServingPlan) -> float:
     return sum(real(getattr(parts, name)) for name in READ) + share * real(parts.routed_experts_bytes)
 
 
-def above(found: Interval, least: float) -> Interval:
+def above(found: Interval, least: Num) -> Interval:
     """A band that goes no lower than the least."""
-    return replace(found, low=max(found.low, min(least, found.value)))
+    return replace(found, low=real(maximum(found.low, minimum(least, found.value))))
 
 
-def below(found: Interval, most: float) -> Interval:
+def below(found: Interval, most: Num) -> Interval:
     """A band that goes no higher than the most."""
-    return replace(found, high=min(found.high, max(most, found.value)))
+    return replace(found, high=real(minimum(found.high, maximum(most, found.value))))
 
 
 def flight_over(rate: Interval, flight: float, value: float) -> Interval:

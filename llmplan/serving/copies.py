@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import replicas
+from llmplan.serving.iteration import replica
 from llmplan.serving.loads import respond
 from llmplan.serving.targets import figures, missed, targets, wants_percentiles
 
 if TYPE_CHECKING:
-    from llmplan.serving.iteration import Replica
-    from llmplan.serving.plan import ServingWorkload
-    from llmplan.software.engine import ServingPolicy
+    from llmplan.serving.plan import ServingPlan
 
 LOADED = 0.9
 """Share of a replica's capacity to which copies are loaded: a tenth is left for what the capacity may be off."""
@@ -21,20 +20,20 @@ MOST_SPREAD = 10_000
 """Times the copies that the rate alone needs at which the search ends: each is idle then [1]."""
 
 
-def copies_needed(
-    at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float, enough_are: int | None = None
-) -> int | None:
-    """The fewest copies that serve the request rate within the targets; 0 where none do, None without a rate.
+def copies_needed(plan: ServingPlan, places: float, most: float, enough_are: int | None = None) -> int | None:
+    """The fewest copies of the plan's replica that serve its request rate within its targets; 0 where none do, None
+    without a rate.
 
     places: sequences that fit in one [1]; most: requests a second of one with all of them taken [1/s]; enough_are: a
     number of which it is known, if any [1].
     """
+    work, policy = plan.workload, plan.engine.policy
     if work.request_rate is None:
         return None
     least = int(replicas(work.request_rate, most * LOADED))
-    opened = work.model_copy(update={"load": "open"})
     if not targets(work):
         return least
+    at, opened = replica(plan), work.model_copy(update={"load": "open"})
 
     def answer(copies: Any) -> Any:
         return respond(at, opened, policy, copies, places)  # the others share its front end

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.formatting import binary
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import maximum, minimum, real
 from llmplan.formulas.queueing import utilisation
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.bounds import Bounds, above, below, bounds, flight_over
 from llmplan.serving.copies import copies_needed
 from llmplan.serving.drafts import widened
@@ -37,7 +36,7 @@ from llmplan.setup.codes import warning
 from llmplan.software.band import Interval, Verdict, verdict
 
 if TYPE_CHECKING:
-    from llmplan.serving.iteration import Replica
+    from llmplan.serving.loads import Response
     from llmplan.setup.plan import PlanWarning
 
 _NOTHING = 1e-12  # s
@@ -126,40 +125,62 @@ class ServingEstimate:
         return self.fits and self.stable and not self.missed
 
 
+@dataclass(frozen=True, slots=True)
+class ServingFigures:
+    """What the formulas give of a plan, in numbers, or in arrays where it stands for many.
+
+    Of `ServingEstimate`; answer: of one busy replica; most: requests a second of one replica with every place
+    taken [1/s].
+    """
+
+    memory: ServingMemory
+    needed: Interval
+    answer: Response
+    most: float
+    ttft: Interval
+    burst_ttft: Interval
+    p95_ttft: Interval
+    tpot: Interval
+    request: Interval
+    output_tokens_per_second: Interval
+    requests_per_second: Interval
+    kv_tokens: Interval
+    decode: Step
+    prefill: Step
+    encoder: float
+    percentiles: Mapping[str, float] | None
+
+
 def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     """Estimates one deployment; raises InputError for a plan of training, and where its parts do not go together."""
     if not isinstance(plan, ServingPlan):
         raise InputError(Fault("the workload is not serve: `estimate` estimates a training"))
+    return estimate_of(plan, figures_of(plan))
+
+
+def figures_of(plan: ServingPlan) -> ServingFigures:
+    """Memory, times and rates of one deployment, or of every one that the plan stands for."""
     work, policy = plan.workload, plan.engine.policy
     memory = serving_memory(plan, policy)
-    at = replica(plan)
-    copies = plan.layout.dp
-    busy = real(busy_replicas(work, real(copies)))
-    places = max(real(memory.resident), 1.0)
+    at, copies = replica(plan), real(plan.layout.dp)
+    busy, places = real(busy_replicas(work, copies)), real(maximum(memory.resident, 1.0))
     pools = pools_of(plan, at)
     if pools is None:
-        answer = respond(at, work, policy, real(copies), places)
+        answer = respond(at, work, policy, copies, places)
         most = real(capacity(at, work, policy, places))
         reads = at
     else:
         answer, most = split(pools, work, policy, places), real(split_capacity(pools, work, policy, places))
         reads = pools.prefill
-    room = real(memory.budget_bytes)
-    needed_bytes = real(memory.needed_bytes)
+    needed = real(memory.needed_bytes)
     if plan.prefill is not None:
-        needed_bytes = max(needed_bytes, real(serving_memory(plan.with_layout(plan.prefill), policy).needed_bytes))
-    needed = plan.interval("serving_bytes", needed_bytes)
-    each = None if work.request_rate is None else work.request_rate / copies
-    load = real(utilisation(each, most)) if each is not None else real(answer.sequences) * busy / (places * copies)
-    stable = each is None or each < most
-    writes = work.output_tokens > 1.0
+        reads_need = serving_memory(plan.with_layout(plan.prefill), policy).needed_bytes
+        needed = real(maximum(needed, reads_need))
     shares = None
-    if pools is None and stable and each is not None and wants_percentiles(work):
+    if pools is None and work.request_rate is not None and wants_percentiles(work) and _keeps_up(plan, most):
         from llmplan.serving.percentiles import one_by_one
 
-        answer, shares = one_by_one(at, work, policy, answer, each, most, places)
-    judged = {name: real(value) for name, value in figures(answer, work, shares).items()}
-    limits = tuple(missed(work, judged, stable=stable))
+        answer, shares = one_by_one(at, work, policy, answer, work.request_rate / copies, most, places)
     least = bounds(plan, at)
     rate = plan.interval("output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
     if plan.acceptance_spread:
@@ -170,29 +191,54 @@ def estimate_serving(plan: ServingPlan) -> ServingEstimate:
     rate, request = below(rate, least.output), plan.interval("request_seconds", real(answer.request))
     if work.batch is not None and work.load in ("closed", "static"):  # what is in flight is known: the bands are one
         written = work.batch * work.output_tokens
-        rate = below(rate, written / max(least.request(work.output_tokens), _NOTHING))
+        rate = below(rate, written / real(maximum(least.request(work.output_tokens), _NOTHING)))
         request = flight_over(rate, written, request.value)
-    needed_copies = copies_needed(at, work, policy, places, most, copies if stable and not limits else None)
-    found = ServingEstimate(
-        plan=plan, version=plan.engine.version, memory=memory, needed=needed, usable_bytes=room,
-        capacity_bytes=plan.device.memory.capacity,
-        verdict=verdict(needed, room) if host_has_room(plan, memory) else "does-not-fit",
+    return ServingFigures(
+        memory=memory, needed=plan.interval("serving_bytes", needed), answer=answer, most=most,
         ttft=_first(plan, least, real(answer.ttft)), burst_ttft=_first(plan, least, real(answer.burst_ttft)),
         p95_ttft=_first(plan, least, shares["ttft_p95"] if shares else real(answer.p95_ttft)),
-        percentiles=shares,
-        tpot=above(tpot, least.tpot) if writes else None,
-        request=above(request, least.request(work.output_tokens)),
-        output_tokens_per_second=rate if writes else None,
-        requests_per_second=rate * (1.0 / work.output_tokens),
-        kv_tokens=plan.interval("kv_tokens", real(memory.kv_tokens)) if real(memory.kv_tokens) > 0 else None,
-        capacity=most * copies, load=load, stable=stable, replicas=copies,
-        replica_devices=plan.layout.devices // copies, replicas_needed=needed_copies,
-        sequences=real(answer.sequences) * busy, queued=real(answer.queued) * busy,
-        resident=real(memory.resident) * copies, decode=decode_step(at, work, answer.sequences),
+        tpot=above(tpot, least.tpot), request=above(request, least.request(work.output_tokens)),
+        output_tokens_per_second=rate, requests_per_second=rate * (1.0 / work.output_tokens),
+        kv_tokens=plan.interval("kv_tokens", real(memory.kv_tokens)), decode=decode_step(at, work, answer.sequences),
         prefill=prefill_step(reads, work, prefill_tokens(work, policy, read_together(work, answer.sequences))),
-        encoder=_encoder(reads), missed=limits, warnings=(),
+        encoder=real(encoders_seconds(reads.encoders, 1.0, reads.launch)), percentiles=shares,
     )  # fmt: skip
-    return replace(found, warnings=(*plan.warnings, *_remarks(found)))
+
+
+def estimate_of(plan: ServingPlan, found: ServingFigures) -> ServingEstimate:
+    """The estimate that figures in plain numbers make: with its verdict, what it misses, and its warnings."""
+    work, most = plan.workload, found.most
+    memory: Any = found.memory
+    answer: Any = found.answer
+    copies = plan.layout.dp
+    busy, places = busy_replicas(work, real(copies)), max(memory.resident, 1.0)
+    each = None if work.request_rate is None else work.request_rate / copies
+    stable = _keeps_up(plan, most)
+    judged: Any = figures(answer, work, found.percentiles)
+    limits = tuple(missed(work, judged, stable=stable))
+    enough = copies if stable and not limits else None
+    made = ServingEstimate(
+        plan=plan, version=plan.engine.version, memory=memory, needed=found.needed, usable_bytes=memory.budget_bytes,
+        capacity_bytes=plan.device.memory.capacity,
+        verdict=verdict(found.needed, memory.budget_bytes) if host_has_room(plan, memory) else "does-not-fit",
+        ttft=found.ttft, burst_ttft=found.burst_ttft, p95_ttft=found.p95_ttft, percentiles=found.percentiles,
+        tpot=found.tpot if work.writes else None, request=found.request,
+        output_tokens_per_second=found.output_tokens_per_second if work.writes else None,
+        requests_per_second=found.requests_per_second, kv_tokens=found.kv_tokens if memory.kv_tokens > 0 else None,
+        capacity=most * copies,
+        load=real(utilisation(each, most)) if each is not None else answer.sequences * busy / (places * copies),
+        stable=stable, replicas=copies, replica_devices=plan.layout.devices // copies,
+        replicas_needed=copies_needed(plan, places, most, enough), sequences=answer.sequences * busy,
+        queued=answer.queued * busy, resident=memory.resident * copies, decode=found.decode, prefill=found.prefill,
+        encoder=found.encoder, missed=limits, warnings=(),
+    )  # fmt: skip
+    return replace(made, warnings=(*plan.warnings, *_remarks(made)))
+
+
+def _keeps_up(plan: ServingPlan, most: float) -> bool:
+    """Whether a deployment of which a replica can do so many requests a second keeps up with its load."""
+    rate = plan.workload.request_rate
+    return rate is None or rate / plan.layout.dp < most
 
 
 def host_has_room(plan: ServingPlan, memory: ServingMemory) -> bool:
@@ -216,11 +262,6 @@ def _most_layers(found: ServingEstimate) -> int | None:
     return next((layers for layers in range(plan.model.layer_count, -1, -1) if fits(layers)), None)
 
 
-def _encoder(at: Replica) -> float:
-    """Time to encode the images and the sound of one request, 0 without any [s]."""
-    return real(encoders_seconds(at.encoders, 1.0, at.launch))
-
-
 def _inverse(rate: Interval) -> Interval:
     """Of a rate its time, and back."""
     return Interval(1.0 / rate.value, 1.0 / rate.high, 1.0 / rate.low)
@@ -235,7 +276,8 @@ def _delivered(plan: ServingPlan, offered: float, capacity: float) -> Interval:
     """What is written where requests come at a rate: all that is asked for, or as much as can be; rates in tokens/s."""
     can = plan.interval("output_tokens_per_second", capacity)
     low, high = offered * (1.0 - _RATE_ERROR), offered * (1.0 + _RATE_ERROR)
-    return Interval(min(offered, can.value), min(low, can.low), min(high, can.high))
+    least = minimum(offered, can.value), minimum(low, can.low), minimum(high, can.high)
+    return Interval(*map(real, least))
 
 
 def _prefix_remark(found: ServingEstimate) -> Iterator[PlanWarning]:

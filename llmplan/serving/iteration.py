@@ -130,11 +130,20 @@ def software(policy: ServingPolicy, cache: str) -> Software:
     )
 
 
+def machine_of(plan: ServingPlan, numbers: Coefficients) -> tuple[Kernels, Links]:
+    """What device, cluster and engine make of the plan's precisions."""
+    work, policy = plan.workload, plan.engine.policy
+    return (
+        kernels_of(plan.device, precisions(plan.model, work), software(policy, work.kv_precision), numbers),
+        with_algorithms(links_of(plan.device, plan.cluster), policy.all_reduce, policy.dispatch),
+    )
+
+
 def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     """The replica of a plan; numbers: the plan's unless given."""
-    work, policy, numbers = plan.workload, plan.engine.policy, numbers or plan.coefficients
-    kernels = kernels_of(plan.device, precisions(plan.model, work), software(policy, work.kv_precision), numbers)
-    links = with_algorithms(links_of(plan.device, plan.cluster), policy.all_reduce, policy.dispatch)
+    work, policy = plan.workload, plan.engine.policy
+    kernels, links = plan.on_machine(lambda one: machine_of(one, numbers or one.coefficients))
+    numbers = numbers or plan.coefficients
     narrow = policy.narrow_dispatch and work.activation_precision in NARROW
     drafted, written = 0.0, 1.0
     if work.speculation != "none":

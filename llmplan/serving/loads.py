@@ -100,7 +100,7 @@ def decoding_steps(at: Replica, work: ServingWorkload) -> Num:
 
 def read_together(work: ServingWorkload, sequences: Num) -> Num:
     """Requests whose prompts are read at once [1]: all in flight where nothing is written, else one at a time."""
-    return maximum(sequences, 1.0) if work.output_tokens <= 1.0 else 1.0
+    return 1.0 if work.writes else maximum(sequences, 1.0)
 
 
 def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
@@ -116,7 +116,7 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
         arriving = gathered(sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
     once, shared = prefill_step(at, work, prompt).total, 0.0 * decode
-    if policy.mixed_steps and work.output_tokens > 1.0:
+    if policy.mixed_steps and work.writes:
         context = work.input_tokens + work.output_tokens / 2.0
         added = iteration(at, sequences, context, prompt, work.computed_tokens).total - decode
         chunks = sequences * work.computed_tokens / prompt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.engine_memory import (
@@ -25,7 +24,7 @@ from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.model.model import MLP_OUT, Core, Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.drafts import MEDUSA, drafting_plan
 from llmplan.serving.iteration import precisions
 from llmplan.serving.plan import ServingPlan
@@ -188,7 +187,7 @@ def overhead_bytes(plan: ServingPlan, policy: ServingPolicy) -> tuple[Num, Num]:
     if policy.library_bytes is not None:
         outside += fixed.context
         pipeline = where(layout.pp > 1, policy.library_bytes_pipeline, policy.library_bytes)
-        switch = plan.device.scale_up.topology == "switch"
+        switch = plan.on_machine(lambda one: real(one.device.scale_up.topology == "switch"))
         tensor = policy.library_bytes_tensor + switch * policy.library_bytes_switch
         libraries = where(layout.tp > 1, tensor, pipeline)
     graphs = policy.graph_bytes
@@ -205,9 +204,9 @@ def memory_fraction(plan: ServingPlan, policy: ServingPolicy) -> Num:
     devices = layout.tp * layout.pp * 1.0
     if rule is not None:
         graphs = where(layout.tp >= MANY, real(policy.graph_sequences_tensor), real(policy.graph_sequences))
-        tokens = real(max(policy.max_batch_tokens, rule.fewest_tokens))
+        tokens = real(maximum(policy.max_batch_tokens, rule.fewest_tokens))
         each = (rule.each_token, rule.each_sequence, rule.each_device)
-        least = rule.least if whole > rule.large else 0.0
+        least = where(whole > rule.large, rule.least, 0.0)
         return 1.0 - kept_back(tokens, graphs, devices, rule.fixed, each, least) / whole
     fraction: Num = policy.memory_fraction
     for one in policy.fraction_on:

@@ -1,6 +1,5 @@
 """A deployment as a plan: what is served under which load, how it is spread, by which version of an engine."""
 
-from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import Field
@@ -10,7 +9,7 @@ from llmplan.formulas.prefix import computed_tokens
 from llmplan.machine.hardware import Device
 from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.model import Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.schema import Spec
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
@@ -115,6 +114,12 @@ class ServingWorkload(Spec):
     """Limit on the time of a whole request of 95 of 100 requests [s]."""
     max_request_p99: Annotated[float, Field(gt=0)] | None = None
     """Limit on the time of a whole request of 99 of 100 requests [s]."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers have more than one token: of many workloads in one, all have or none."""
+        more: Any = self.output_tokens > 1.0
+        return more if isinstance(more, bool) else bool(more.all())
 
     @property
     def computed_tokens(self) -> float:

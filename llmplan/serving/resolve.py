@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from llmplan.catalog.catalog import Catalog
@@ -12,6 +11,7 @@ from llmplan.errors import Fault, InputError
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import has_precision
 from llmplan.model.model import Model
+from llmplan.records import replace
 from llmplan.serving.defaults import (
     LOW_PRECISIONS,
     activation_precision,

@@ -25,8 +25,7 @@ TARGETS: dict[str, tuple[str, int | None]] = {
 def targets(work: ServingWorkload) -> dict[str, float]:
     """The targets that were given and apply, by name [s]: what writes nothing has no time per output token."""
     given = {name: getattr(work, name) for name in TARGETS}
-    writes = work.output_tokens > 1.0
-    return {name: limit for name, limit in given.items() if limit is not None and (writes or "tpot" not in name)}
+    return {name: limit for name, limit in given.items() if limit is not None and (work.writes or "tpot" not in name)}
 
 
 def wants_percentiles(work: ServingWorkload) -> bool:

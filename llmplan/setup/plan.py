@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
-from llmplan.software.band import Interval, with_band
+from llmplan.software.band import Interval
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.distance import Traits
 from llmplan.software.stack import Stack
 from llmplan.vocabulary import WorkloadKind
+
+if TYPE_CHECKING:
+    from llmplan.setup.many import Machines
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 
     coefficients: of the stack in the plan's version; options: what the user said; assumptions: what was filled in;
-    warnings: what is allowed and should be known.
+    warnings: what is allowed and should be known; machines: of many plans in one, what each runs on.
     """
 
     model: Model
@@ -43,6 +48,7 @@ class Setup:
     options: PlanOptions = field(default_factory=PlanOptions)
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
+    machines: Machines[Self] | None = None
 
     @property
     def kind(self) -> WorkloadKind:
@@ -56,8 +62,11 @@ class Setup:
 
     def interval(self, quantity: str, value: float) -> Interval:
         """The value with the stack's 80 % band for that quantity, widened by what was never measured with it."""
-        stack = self.stack
-        return with_band(value, stack.bands, quantity, stack.widening, stack.distances(self.traits))
+        return self.on_machine(lambda one: one.stack.band(quantity, one.traits)) * value
+
+    def on_machine(self, figure: Callable[[Self], T]) -> T:
+        """A figure that hangs on device, cluster and software alone; of many plans in one, that of each."""
+        return figure(self) if self.machines is None else self.machines.each(figure)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""

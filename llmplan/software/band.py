@@ -57,18 +57,17 @@ def family_of(quantity: str) -> str:
     return "training" if quantity == "step_seconds" else "serving"
 
 
-def with_band(
-    value: float, bands: Mapping[str, Band], quantity: str, widening: Mapping[str, Mapping[str, float]],
-    distances: Iterable[str],
-) -> Interval:  # fmt: skip
-    """The value with the band of that quantity, widened for each distance of the plan from what was measured.
+def band_of(
+    bands: Mapping[str, Band], quantity: str, widening: Mapping[str, Mapping[str, float]], distances: Iterable[str]
+) -> Interval:
+    """The band of that quantity around 1, widened for each distance of the plan from what was measured.
 
     widening: by family and distance, the factor on the band's ends on a logarithmic scale [1].
     """
     band = bands.get(quantity, NO_BAND)
     factors = widening.get(family_of(quantity), {})
     factor = math.prod(factors.get(name, 1.0) for name in distances)
-    return Interval(value, value * band.low**factor, value * band.high**factor)
+    return Interval(1.0, band.low**factor, band.high**factor)
 
 
 def verdict(peak: Interval, usable: float) -> Verdict:

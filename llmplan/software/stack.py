@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from llmplan.records import dataclass
 from llmplan.schema import Source, Spec
-from llmplan.software.band import Band
+from llmplan.software.band import Band, Interval, band_of
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.distance import Measured, Traits
 from llmplan.software.engine import ServingPolicy
@@ -275,6 +275,10 @@ class Stack(Spec):
         found = choose(self.versions, asked)
         last = choose(self.rules, asked if found is None or not version_key(found.version)[0] else found.date)
         return self.rules[: self.rules.index(last) + 1] if last is not None else ()
+
+    def band(self, quantity: str, plan: Traits) -> Interval:
+        """The 80 % band of a quantity of a plan, around 1."""
+        return band_of(self.bands, quantity, self.widening, self.distances(plan))
 
     def distances(self, plan: Traits) -> tuple[str, ...]:
         """What sets a plan apart from the runs that the stack was measured on."""

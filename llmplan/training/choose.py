@@ -8,11 +8,11 @@ default micro-batch before smaller ones, and no more recomputation than memory a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from itertools import groupby
 
 from llmplan.formulas.numeric import real
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.layout import RECOMPUTE
 from llmplan.software.band import verdict
 from llmplan.training.memory import training_memory

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.model.model import Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.checks import Problem
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout

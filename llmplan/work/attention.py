@@ -13,7 +13,7 @@ from llmplan.formulas.attention import (
 )
 from llmplan.formulas.decode import decode_attention_seconds, repeated_reads_bandwidth
 from llmplan.formulas.matmul import matmul_seconds
-from llmplan.formulas.numeric import maximum, minimum, real, where
+from llmplan.formulas.numeric import is_zero, maximum, minimum, real, where
 from llmplan.formulas.states import split_parts
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.machine.precision import WIDE_BYTES
@@ -44,10 +44,10 @@ FEW_STREAMS = 4.0
 def mixing_forward(core: Core, flow: Flow, layout: Any, kernels: Kernels) -> Num:
     """What mixes the tokens of one layer, forward: prompts with themselves, decoding ones with their caches [s]."""
     seconds: Num = 0.0
-    if not _is_zero(flow.tokens):
+    if not is_zero(flow.tokens):
         once = _forward(core, flow, layout, kernels)
         seconds = where(flow.tokens > 0, once, 0.0)
-    if not _is_zero(flow.decoding):
+    if not is_zero(flow.decoding):
         seconds = seconds + where(flow.decoding > 0, decode_seconds(core, flow, layout, kernels), 0.0)
     return seconds
 
@@ -158,7 +158,3 @@ def _cache_bandwidth(core: Core, parts: Num, tp: Num, kernels: Kernels) -> Num:
     for group in software.shared_groups:
         apart = where(readers == group, curve.bandwidth, apart)
     return apart
-
-
-def _is_zero(tokens: Num) -> bool:
-    return isinstance(tokens, float) and tokens == 0.0

@@ -62,8 +62,9 @@ def routed_seconds(rows: Num, tokens: Num, hidden: Num, inner: Num, curve: Group
     device [1]; passes: memory traffic over that of the measured kernels [1].
     """
     moved = routed_bytes(rows, tokens, hidden, inner)
-    if curve.input_bytes < WIDE_BYTES and curve.cast_bandwidth == 0.0:
-        moved = moved + cast_bytes(tokens * hidden + rows * inner, curve.input_bytes)
+    narrow: Any = curve.input_bytes < WIDE_BYTES  # cast with what is routed, where no product casts
+    cast = cast_bytes(tokens * hidden + rows * inner, curve.input_bytes)
+    moved = moved + where(narrow & (curve.cast_bandwidth == 0.0), cast, 0.0)
     return curve.launch + passes * moved / curve.routed_bandwidth
 
 

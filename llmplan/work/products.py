@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.formulas.experts import busiest_rank, padded_rows, touched_experts
 from llmplan.formulas.matmul import cast_bytes, gradient_traffic, matmul_seconds, product_traffic
-from llmplan.formulas.numeric import maximum, minimum, real, where
+from llmplan.formulas.numeric import is_zero, maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts, split_parts
 from llmplan.machine.kernels import GroupedCurve, ProductCurve
 from llmplan.model.model import Layer, Linear
+from llmplan.records import replace
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels
 
@@ -109,9 +109,7 @@ def plain_product(n: Num, k: Num, rows: Num, curve: ProductCurve, direction: Dir
     columns, inner = (n, k) if direction == "forward" else (k, n)
     traffic = product_traffic(rows, columns, inner, curve.weight_bytes, curve.input_bytes)
     seconds = matmul_seconds(rows, columns, inner, traffic=traffic, launch=curve.launch, **fixed)
-    if curve.cast_bandwidth == 0.0:
-        return seconds
-    return seconds + cast_bytes(rows * inner, curve.input_bytes, copies) / curve.cast_bandwidth
+    return seconds if is_zero(curve.cast_bandwidth) else seconds + _cast(rows * inner, curve, copies)
 
 
 def rank_rows(bank: Linear, tokens: Num, layout: Any, spread: float) -> tuple[Num, Num]:
@@ -150,6 +148,13 @@ def grouped_product(
         padded_rows(rows, groups, curve.padding, HALF_TILE), columns, inner, rate=curve.rate, ramp_k=0.0,
         tail=curve.tail, traffic=traffic, bandwidth=curve.bandwidth, launch=0.0,
     )  # fmt: skip
-    if curve.cast_bandwidth == 0.0 or direction == "weight_gradient":
+    if is_zero(curve.cast_bandwidth) or direction == "weight_gradient":
         return seconds
-    return seconds + cast_bytes(rows * inner, curve.input_bytes, copies) / curve.cast_bandwidth
+    return seconds + _cast(rows * inner, curve, copies)
+
+
+def _cast(elements: Num, curve: ProductCurve | GroupedCurve, copies: float) -> Num:
+    """Casting inputs of a product, where they are [s]."""
+    bandwidth = curve.cast_bandwidth
+    moved = cast_bytes(elements, curve.input_bytes, copies)
+    return where(bandwidth > 0, moved / where(bandwidth > 0, bandwidth, 1.0), 0.0)

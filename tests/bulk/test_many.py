@@ -13,6 +13,9 @@ from llmplan import InputError
 from llmplan.answer.answer import estimated
 from llmplan.answer.many import estimates
 from llmplan.answer.resolve import plan_from
+from llmplan.serving.many import as_arrays as as_array_plan
+from llmplan.serving.many import estimate_many as many_deployments
+from llmplan.serving.many import sharing
 from llmplan.training.many import FEW, as_arrays, estimate_many
 from llmplan.training.plan import TrainingPlan
 
@@ -172,3 +175,31 @@ def test_open_layouts_are_chosen_as_one_by_one() -> None:
     found = list(llmplan.estimate_many(words, summary=True))
     alone = [next(llmplan.estimate_many([one], summary=True)) for one in map(plan_from, words)]
     assert found == alone
+
+
+def deployments(count: int, seed: int = 7) -> Iterator[dict[str, Any]]:
+    """Deployments on several devices by several engines, with every word that runs along the arrays."""
+    draw = random.Random(seed)
+    more: tuple[dict[str, Any], ...] = (
+        *({"batch": batch} for batch in (1, 8, 8, 32, 100, 100)), {"load": "static", "batch": 64},
+        {"load": "saturated"}, {"load": "open", "request_rate": 2.5}, {"output_tokens": 1}, {"weight_precision": "fp8"},
+        {"length_spread": "constant"}, {"lora_adapters": 4, "lora_rank": 16}, {"prefix_hit": 0.5},
+        {"max_num_batched_tokens": 777},
+    )  # fmt: skip
+    for _ in range(count):
+        stack, version = draw.choice((*(("vllm", "0.11"),) * 4, ("vllm", "0.5"), ("sglang", "0.5")))
+        yield {
+            "model": draw.choice(("llama-3.1-8b", "mixtral-8x22b-v0.1", "gemma-2-27b")), "workload": "serve",
+            "hardware": draw.choice(("h100", "a100-sxm-80gb", "mi300x", "l40s")), "devices": 8,
+            "tp": draw.choice((2, 4, 8)), "input_tokens": draw.choice((128, 1000, 9000)),
+            "stack": stack, "stack_version": version, "output_tokens": draw.choice((32, 300)), **draw.choice(more),
+        }  # fmt: skip
+
+
+def test_deployments_in_arrays_are_what_one_is_to_the_last_digit() -> None:
+    """Across devices, versions of engines, degrees and lengths, and whatever goes alone."""
+    plans = resolved(deployments(400))
+    assert sum(found is not None for found in many_deployments(plans)) > 150
+    several = [as_array_plan([plans[place] for place in places]) for places in sharing(plans) if len(places) > 9]
+    assert any(plan.machines and len(plan.machines.plans) > 1 for plan in several)
+    assert estimates(plans) == [estimated(plan) for plan in plans]

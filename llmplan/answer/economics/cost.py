@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.cost import instances, run_cost
 from llmplan.formulas.numeric import real
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.codes import warning
 from llmplan.software.band import Interval
 from llmplan.vocabulary import Amount
@@ -90,6 +89,13 @@ def offers_of(plan: Setup, catalog: Catalog, wall: Interval | None = None) -> tu
             source=GIVEN,
         )  # fmt: skip
         return own, (own,)
+    if wall is not None:
+        return _of_catalog(plan, wall, catalog)
+    size = plan.device.id, plan.devices, plan.cluster.devices_per_node
+    return catalog.once(("offers", *size), lambda: _of_catalog(plan, wall, catalog))
+
+
+def _of_catalog(plan: Setup, wall: Interval | None, catalog: Catalog) -> tuple[Offer | None, tuple[Offer, ...]]:
     offers = chain(_listed(plan, wall, catalog), _mixed(plan, wall, catalog))
     found = sorted(offers, key=lambda offer: offer.usd_per_hour)
     return next((offer for offer in found if offer.kind == "on-demand"), None), tuple(found)

@@ -95,8 +95,7 @@ class ServingEconomics:
 
 def serving_economics(found: ServingEstimate, catalog: Catalog) -> ServingEconomics:
     """What a deployment's tokens cost and draw; raises InputError for an unknown grid."""
-    plan, share = found.plan, input_share(found)
-    offer, offers = offers_of(plan, catalog)
+    plan, share, (offer, offers) = found.plan, input_share(found), offers_of(found.plan, catalog)
     cost = _cost(found, share, offer, offers)
     energy = _energy(found, share, catalog)
     assumed = () if energy.watts is None else assumed_power(plan, energy.power, energy.grid, "; decoding draws less")
@@ -105,6 +104,12 @@ def serving_economics(found: ServingEstimate, catalog: Catalog) -> ServingEconom
     if (old := old_price(offer, offers)) is not None:
         warned.append(old)
     return ServingEconomics(cost, energy, tuple(assumed), tuple(warned))
+
+
+def usd_per_million_requests(found: ServingEstimate, catalog: Catalog) -> Interval | None:
+    """What a million requests cost, alone; None where no price is known."""
+    offer, _ = offers_of(found.plan, catalog)
+    return None if offer is None else _million(found, lambda rate: cost_per_million(offer.usd_per_hour, rate))
 
 
 def input_share(found: ServingEstimate) -> float:
@@ -145,16 +150,22 @@ def _energy(found: ServingEstimate, share: float, catalog: Catalog) -> ServingEn
 
 def _per_million(found: ServingEstimate, share: float, price: Callable[[float, float], Num]) -> PerMillion:
     """What a million of each takes; share: of the input [1]; price: of a share of the time [1] at a rate [1/s]."""
-    work, requests = found.plan.workload, found.requests_per_second
+    work = found.plan.workload
 
     def million(part: float, each: float) -> Interval:
-        rates = [max(rate, 1e-30) * each for rate in (requests.value, requests.high, requests.low)]
-        return Interval(*(real(price(part, rate)) for rate in rates))
+        return _million(found, lambda rate: price(part, rate), each)
 
     return PerMillion(
         requests=million(1.0, 1.0), input_tokens=million(share, work.input_tokens),
-        output_tokens=million(1.0 - share, work.output_tokens) if work.output_tokens > 1.0 else None,
+        output_tokens=million(1.0 - share, work.output_tokens) if work.writes else None,
     )  # fmt: skip
+
+
+def _million(found: ServingEstimate, price: Callable[[float], Num], each: float = 1.0) -> Interval:
+    """Of a million of what a request has so many of [1]; price: at a rate [1/s]."""
+    requests = found.requests_per_second
+    rates = [max(rate, 1e-30) * each for rate in (requests.value, requests.high, requests.low)]
+    return Interval(*(real(price(rate)) for rate in rates))
 
 
 def _api(found: ServingEstimate, usd: float | None) -> Api | None:

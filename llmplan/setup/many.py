@@ -1,0 +1,84 @@
+"""Many plans as one whose numbers are arrays: what they share stands once, what differs in numbers alone is stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import BaseModel
+
+from llmplan.records import dataclass, replace
+
+T = TypeVar("T")
+PlanT = TypeVar("PlanT")
+
+
+@dataclass(frozen=True, slots=True)
+class Machines(Generic[PlanT]):
+    """What many plans run on: a plan for each kind of device, cluster and software; index: which of them each has."""
+
+    plans: tuple[PlanT, ...]
+    index: Any
+
+    def each(self, figure: Callable[[PlanT], T]) -> T:
+        """A figure that hangs on what a plan runs on: of every plan, in arrays."""
+        return stacked([figure(one) for one in self.plans], self.index)
+
+
+def kind_of(thing: Any) -> Hashable:
+    """What records must share to be stacked: everything but their numbers."""
+    if isinstance(thing, (int, float)) and not isinstance(thing, bool):
+        return float
+    parts = _parts(thing)
+    return thing if parts is None else (type(thing), *((name, kind_of(part)) for name, part in parts))
+
+
+def stacked(things: Sequence[T], index: Any) -> T:
+    """One record of several of the same kind; its numbers are arrays along `index`, or plain where all are equal."""
+    import numpy as np
+
+    first, found = things[0], cast(Any, things[0])
+    parts = None if all(thing is first for thing in things) else _parts(first)
+    if isinstance(first, (int, float)) and not isinstance(first, bool):
+        found = first if all(thing == first for thing in things) else np.array(things, dtype=float)[index]
+    elif parts is not None:
+        every = [_parts(thing) or [] for thing in things]
+        made: Any = {name: stacked([one[place][1] for one in every], index) for place, (name, _) in enumerate(parts)}
+        if isinstance(first, tuple):
+            found = tuple(made.values())
+        elif isinstance(first, Mapping):
+            found = made
+        else:
+            found = first.model_copy(update=made) if isinstance(first, BaseModel) else replace(found, **made)
+    return cast(T, found)
+
+
+def _parts(thing: Any) -> list[tuple[Any, Any]] | None:
+    """The parts of a record by name; None where it has none."""
+    if isinstance(thing, BaseModel):
+        return [(name, getattr(thing, name)) for name in type(thing).model_fields]
+    if is_dataclass(thing):
+        return [(field.name, getattr(thing, field.name)) for field in fields(thing)]
+    if isinstance(thing, Mapping):
+        return sorted(thing.items())
+    return list(enumerate(thing)) if isinstance(thing, tuple) else None
+
+
+def unstacked(whole: T, count: int) -> Iterator[T]:
+    """A record of arrays as one of plain numbers for each place; what is None or one for all stays so."""
+    columns = [
+        unstacked(part, count) if is_dataclass(part) else column(part, count)
+        for part in (getattr(whole, field.name) for field in fields(whole))  # type: ignore[arg-type]
+    ]
+    return map(type(whole), *columns)
+
+
+def column(values: Any, count: int) -> list[Any]:
+    """An array, or one value for all, as so many plain values."""
+    import numpy as np
+
+    if not isinstance(values, np.ndarray) or values.ndim == 0:
+        return [values.item() if isinstance(values, (np.ndarray, np.generic)) else values] * count
+    found: list[Any] = np.broadcast_to(values, count).tolist()
+    return found
