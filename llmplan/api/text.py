@@ -52,14 +52,14 @@ def _(answers: Answers) -> str:
 
 @text.register(FitAnswer)
 def _(found: FitAnswer) -> str:
-    from llmplan.report.search import print_found
+    from llmplan.report.search import write_found
     from llmplan.report.search_text import most_line, nothing_lines
 
     if found.maximize or found.minimize:
         return "\n\n".join([most_line(found), *(one.to_text() for one in found.results)])
     if not found.results:
         return "\n".join(nothing_lines(found))
-    return _printed(lambda console: print_found(found, console))
+    return _printed(lambda console: write_found(console, found))
 
 
 @text.register(Comparison)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llmplan.answer.answer import Answer
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import days, money, plain, step_time
+from llmplan.report.console import on_stdout
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
 from llmplan.report.limits import missed_lines
 from llmplan.report.sheet import Mark, Sheet, SheetRow
@@ -191,13 +191,8 @@ def _run_cells(result: TrainingResult) -> dict[str, str]:
 
 def print_compare(found: Sheet) -> None:
     """The rows as tables on stdout."""
-    from rich.console import Console
-
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    with console.capture() as captured:
+    with on_stdout() as console:
         print_rows(console, found)
-    for line in captured.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
 
 
 def print_rows(console: Console, found: Sheet) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from llmplan.formatting import count, duration, plain
+from llmplan.report.console import on_stdout
 from llmplan.report.limits import target_text
 from llmplan.report.search_text import (
     most_line,
@@ -31,6 +29,8 @@ from llmplan.serving.targets import TARGETS
 from llmplan.training.choose import NEAR
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from llmplan.search.answers import FitAnswer, FrontAnswer, SubjectAnswer, Summary
 
 GIB = 2.0**30
@@ -48,54 +48,44 @@ _UNITS = {
 }  # fmt: skip
 
 
-def print_found(found: FitAnswer, to: Console | None = None) -> None:
-    """Subject, the best, the front, what was searched and what was assumed; on stdout where no console is given."""
+def print_found(found: FitAnswer) -> None:
+    """The answer on stdout."""
+    with on_stdout(WIDE) as console:
+        write_found(console, found)
+
+
+def write_found(console: Console, found: FitAnswer) -> None:
+    """Subject, the best, the front, what was searched and what was assumed."""
     best = [one for one in found.results if isinstance(one, Ranked)]
-    with _printed(to) as console:
-        console.print(_subject(found))
+    console.print(_subject(found))
+    console.print()
+    _print_ranked(console, found, best)
+    if found.each is not None:
         console.print()
-        _print_ranked(console, found, best)
-        if found.each is not None:
-            console.print()
-            _print_each(console, found, found.each)
-        if found.simplest is not None:
-            console.print()
-            console.print(Text(f"The simplest within {NEAR:.0%} of the best:"))
-            _print_ranked(console, found, [found.simplest])
-        if found.marginal is not None:
-            console.print()
-            console.print(Text("Better if it fits, which its band leaves open:"))
-            _print_ranked(console, found, [found.marginal])
-        if found.nothing_surely_fits and not serves(found):
-            console.print()
-            console.print(Text("Nothing fits with its whole band."))
-        if found.pareto is not None:
-            console.print()
-            _print_front(console, found, found.pareto)
+        _print_each(console, found, found.each)
+    if found.simplest is not None:
         console.print()
-        console.print(Text(searched(found)))
-        for sentence in found.left_out or ():
-            console.print(Text(f"left out: {sentence}"))
-        if found.assumptions:
-            console.print()
-            console.print(Text("Assumed", style="bold"))
-            for sentence in found.assumptions:
-                console.print(Text(f"  - {sentence}"))
-
-
-@contextmanager
-def _printed(given: Console | None = None) -> Iterator[Console]:
-    """A console whose lines go to stdout at the end, without the blanks that rich fills them up with; or the given."""
-    if given is not None:
-        yield given
-        return
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
-    with console.capture() as captured:
-        yield console
-    for line in captured.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
+        console.print(Text(f"The simplest within {NEAR:.0%} of the best:"))
+        _print_ranked(console, found, [found.simplest])
+    if found.marginal is not None:
+        console.print()
+        console.print(Text("Better if it fits, which its band leaves open:"))
+        _print_ranked(console, found, [found.marginal])
+    if found.nothing_surely_fits and not serves(found):
+        console.print()
+        console.print(Text("Nothing fits with its whole band."))
+    if found.pareto is not None:
+        console.print()
+        _print_front(console, found, found.pareto)
+    console.print()
+    console.print(Text(searched(found)))
+    for sentence in found.left_out or ():
+        console.print(Text(f"left out: {sentence}"))
+    if found.assumptions:
+        console.print()
+        console.print(Text("Assumed", style="bold"))
+        for sentence in found.assumptions:
+            console.print(Text(f"  - {sentence}"))
 
 
 def _prompt(said: dict[str, Any]) -> Iterator[str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import binary, decimal, plain, step_time
+from llmplan.report.console import on_stdout
 from llmplan.report.economics import run_lines
 from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, largest_part, model_size, part_name, recomputed
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from llmplan.answer.answer import Answer
     from llmplan.answer.bottleneck import Bottleneck
 
@@ -25,14 +26,11 @@ _SHOWN = 0.005  # shares below half a percent round to nothing
 
 def print_answers(answers: Sequence[Answer]) -> None:
     """Every answer on stdout, an empty line between two."""
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    with console.capture() as captured:
+    with on_stdout() as console:
         for number, answer in enumerate(answers):
             if number:
                 console.print()
             print_answer(console, answer)
-    for line in captured.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")  # rich fills lines up with blanks
 
 
 def print_answer(console: Console, answer: Answer) -> None:

@@ -33,6 +33,8 @@ class TrainingRecipe(Spec):
     optimizer: str = "adam"
     precision: str = "bf16"
     micro_batch: int = 1
+    generation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of a device that an engine beside the training takes: TRL's (GRPOConfig, `vllm_gpu_memory_utilization`)."""
     lora_rank: int = 16
     lora_targets: tuple[str, ...] = ("q", "kv")
     quantized_lora_targets: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.choose import degrees
-from llmplan.training.methods import METHODS, TRL_SHARE
+from llmplan.training.methods import METHODS
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.published import nearest_published
 from llmplan.training.recompute import SHARDS, chunk_layers
@@ -68,7 +68,7 @@ def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRe
         else:
             why = f"a common length (the model takes up to {limit})"
         draft.assume("seq_len", words["seq_len"], why)
-    words |= _learning(draft, words["workload"])
+    words |= _learning(draft, words["workload"], defaults)
     if said.packing is None and not defaults.packing and words["workload"] != "pretrain":
         words["packing"] = False
         draft.assume("packing", False, "the stack's default; samples are of many lengths, up to seq_len")
@@ -82,7 +82,7 @@ def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRe
     return TrainingWorkload(**words)
 
 
-def _learning(draft: Draft, workload: str) -> dict[str, Any]:
+def _learning(draft: Draft, workload: str, defaults: TrainingRecipe) -> dict[str, Any]:
     """What is learned from, and the models beside it; faults for words that go with other methods."""
     said = draft.options
     method = said.method or "sft"
@@ -104,8 +104,8 @@ def _learning(draft: Draft, workload: str) -> dict[str, Any]:
         elif said.generation == "apart" and (said.generation_fraction or said.generation_tp):
             draft.fault("generation_fraction and generation_tp go with generation colocated", "generation")
         if said.generation_fraction is None and said.generation != "apart":
-            draft.assume("generation_fraction", TRL_SHARE, "as in TRL")
-            words["generation_fraction"] = TRL_SHARE
+            words["generation_fraction"] = defaults.generation_fraction
+            draft.assume("generation_fraction", defaults.generation_fraction, "as in TRL")
     return words
 
 

@@ -47,8 +47,6 @@ METHODS: dict[Method, Learning] = {
 al. 2022, arXiv 2203.02155, equation 1; GRPO: Shao et al. 2024, arXiv 2402.03300 (without the term of the reference, as
 in TRL since its `beta` is 0); PPO: Ouyang et al. 2022 (policy, values, reward, reference), whose passes without
 gradients are those of the policy before the step, of the values and of the reward."""
-TRL_SHARE = 0.3
-"""Of a device that a colocated engine takes by default: `vllm_gpu_memory_utilization` of TRL's GRPOConfig."""
 
 
 def of(plan: TrainingPlan) -> Learning:
