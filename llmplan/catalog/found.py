@@ -28,7 +28,7 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z", re.ASCII)
 class Found:
     """A model as it is written, and how it was found.
 
-    file: where it is written; warnings: of its reading; told: a sentence where its name was not that of an entry;
+    file: where it is written; warnings: of its reading; note: a sentence where its name was not that of an entry;
     precision: of the weights, where the name says it; open_word: a word of the name that says that its weights are
     quantized, and not how; weights: the tensors that stand beside it, where they were read.
     """
@@ -36,7 +36,7 @@ class Found:
     spec: ModelSpec
     file: Path
     warnings: tuple[str, ...] = ()
-    told: str = ""
+    note: str = ""
     precision: str | None = None
     open_word: str | None = None
     weights: Weights | None = None

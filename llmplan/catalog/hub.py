@@ -1,7 +1,7 @@
 """Which model a name means as the Hub writes it: a shape of the catalogue, a config in the local cache, a download.
 
 `meta-llama/Llama-3.1-8B-Instruct` has the shape of `llama-3.1-8b`; `...-FP8` or `...-AWQ` has it too, with weights of
-another precision, which is told and never dropped. The network is asked only where a download is wished for.
+another precision, which the answer says. The network is asked only where a download is wished for.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Named:
     """What a name means.
 
     entry: an id of the catalogue, or the folder of a config; precision: of the weights, where the name says it;
-    open_word: a word that names a quantization and leaves the precision open; told: a sentence about it.
+    open_word: a word that names a quantization and leaves the precision open; note: a sentence about it.
     """
 
     entry: str | Path
     precision: str | None = None
     open_word: str | None = None
-    told: str = ""
+    note: str = ""
 
 
 def named_model(name: str, catalog: Catalog) -> Named | None:
@@ -42,18 +42,18 @@ def named_model(name: str, catalog: Catalog) -> Named | None:
     known = catalog.entries("models")
     rules = catalog.name_rules("models")
     if (entry := spelled_alike(base, known, rules)) is not None:
-        return Named(entry, told=_told(name, entry))
+        return Named(entry, note=_note(name, entry))
     if (cached := cached_folder(name)) is not None:
-        return Named(cached, told=f"model {name}: its config in the cache of the Hub")
+        return Named(cached, note=f"model {name}: its config in the cache of the Hub")
     words, precision, open_word = _without_precision(base, rules.quantized)
     entry = spelled_alike(" ".join(words), known, rules) if words else None
     if entry is None or (precision is None and open_word is None):
         return None
     weights = f", weights {precision} as the name says" if precision else ""
-    return Named(entry, precision, open_word, _told(name, entry) + weights)
+    return Named(entry, precision, open_word, _note(name, entry) + weights)
 
 
-def _told(name: str, entry: str) -> str:
+def _note(name: str, entry: str) -> str:
     return f"model {name}: the shape of {entry} in the catalogue"
 
 

@@ -28,7 +28,7 @@ def load_model(text: str, catalog: Catalog | None = None) -> Model:
 
 
 def find_model(text: str, catalog: Catalog | None = None, *, download: bool = False) -> Found:
-    """The model that a text names, and what should be told about it.
+    """The model that a text names, with notes on how it was found.
 
     A path that exists and has a separator or a suffix (.json, .yaml, .yml) is taken as it is; then come the catalogue,
     the Hub's cache, a file or folder of that name, and, where `download` allows it, the Hub.
@@ -50,13 +50,13 @@ def _by_name(text: str, catalog: Catalog, *, download: bool) -> Found:
 
     named = hub.named_model(text, catalog)
     if named is None and download:
-        named = hub.Named(hub.download(text), told=f"model {text}: its config, fetched from the Hub")
+        named = hub.Named(hub.download(text), note=f"model {text}: its config, fetched from the Hub")
     if named is None:
         raise _unknown(text, catalog)
     if isinstance(named.entry, Path):
-        return replace(_from_path(named.entry), told=named.told)
+        return replace(_from_path(named.entry), note=named.note)
     found = _from_entry(named.entry, catalog)
-    return replace(found, told=named.told, precision=named.precision, open_word=named.open_word)
+    return replace(found, note=named.note, precision=named.precision, open_word=named.open_word)
 
 
 def _unknown(text: str, catalog: Catalog) -> InputError:

@@ -41,8 +41,8 @@ def unknown_family(folder: Path) -> Found | None:
     weights, _ = read_safetensors(folder)
     if known(config.model_type) is not None or weights is None or not is_plain(weights):
         return None
-    spec, told = spec_by_weights(config.data, weights, folder.absolute().name, config.model_type[:60])
-    return Found(spec, folder / CONFIG, told)
+    spec, warnings = spec_by_weights(config.data, weights, folder.absolute().name, config.model_type[:60])
+    return Found(spec, folder / CONFIG, warnings)
 
 
 def beside(found: Found, folder: Path) -> Found:
@@ -56,4 +56,4 @@ def beside(found: Found, folder: Path) -> Found:
         check_parameters(model, without_extras(weights, model), CONFIG)
     if not is_narrow(weights):
         return found
-    return replace(found, weights=weights, told=f"weights {weights.label}: what {folder} holds")
+    return replace(found, weights=weights, note=f"weights {weights.label}: what {folder} holds")

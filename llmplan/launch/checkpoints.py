@@ -20,7 +20,7 @@ def checkpoints() -> dict[str, str]:
 
 
 def checkpoint(plan: AnyPlan, catalog: Catalog) -> tuple[str, bool]:
-    """What a framework is told to load, and whether it is surely there: the Hub's id, the path or id that was given."""
+    """What a framework loads, and whether it surely exists: the Hub's id, the path or id that was given."""
     said = plan.options.model
     if isinstance(said, str):
         entry = catalog.plain("models", said)

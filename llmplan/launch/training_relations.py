@@ -180,7 +180,7 @@ def of_in_host(facts: Facts) -> dict[str, Any]:
 
 
 def expert_tensor(facts: Facts) -> dict[str, Any]:
-    """Tensor parallelism that is left inside an expert, where a framework takes all of tp unless told."""
+    """Tensor parallelism that is left inside an expert, where a framework takes all of tp by default."""
     tp, ep = whole(facts, "tp") or 1, whole(facts, "ep") or 1
     return {"expert_tp": max(1, tp // ep)} if ep > 1 and tp > 1 else {}
 

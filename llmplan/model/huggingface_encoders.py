@@ -85,7 +85,7 @@ def deberta(config: Config, fields: Fields) -> Fields:
 
 
 def t5(config: Config, fields: Fields) -> Fields:
-    """`feed_forward_proj` says whether the MLP is gated; the decoder is as deep as the encoder if not told."""
+    """`feed_forward_proj` says whether the MLP is gated; the decoder is as deep as the encoder by default."""
     kind = config.value(("feed_forward_proj",), str) or "relu"
     encoder = fields.get("encoder_layers") or 0
     decoder = config.value(("num_decoder_layers",), int) or encoder

@@ -70,7 +70,7 @@ def mamba(config: Config, fields: Fields) -> Fields:
 
 
 def lfm2(config: Config, fields: Fields) -> Fields:
-    """The MLP's width is 2/3 of what the config says, rounded up to a multiple, unless it is told not to."""
+    """The MLP's width is 2/3 of what the config says, rounded up to a multiple, unless the config switches that off."""
     width = fields.get("ffn_hidden")
     adjust = config.value(("block_auto_adjust_ff_dim",), bool)
     multiple = config.value(("block_multiple_of",), int) or 256

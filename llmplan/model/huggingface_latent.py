@@ -27,7 +27,7 @@ def latent(config: Config, fields: Fields) -> Fields:
 
 
 def minicpm3(config: Config, fields: Fields) -> Fields:
-    """The width of a value head is that of a plain one, unless it is told."""
+    """The width of a value head is that of a plain one, unless given."""
     hidden, heads = fields.get("hidden"), fields.get("heads")
     width = hidden // heads if hidden and heads else None
     return latent(config, {"v_head_dim": width} | fields)

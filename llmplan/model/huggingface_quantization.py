@@ -52,22 +52,22 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)(?:\.|$)")
 
 
 def precisions(config: Config, has_experts: bool) -> dict[str, Any]:
-    """Fields of a ModelSpec: precisions of weights, experts and cache, and bytes by module group, as far as told."""
+    """Fields of a ModelSpec that the config gives: precisions of weights, experts and cache, bytes by module group."""
     inner = config.data.get("quantization_config") or config.data.get("compression_config")
     config.used.update(("quantization_config", "compression_config", "quantization"))
     if inner is not None and not isinstance(inner, dict):
         config.fault("quantization_config must be an object", "quantization_config")
         inner = None
     outer = config.quant.data.get("quantization") if config.quant is not None else None
-    told = outer if isinstance(outer, dict) else inner or _mlx(config.document.data.get("quantization"))
-    if told and "quant_method" not in told and "quant_algo" not in told:
-        told = _mlx(told) or told
+    settings = outer if isinstance(outer, dict) else inner or _mlx(config.document.data.get("quantization"))
+    if settings and "quant_method" not in settings and "quant_algo" not in settings:
+        settings = _mlx(settings) or settings
     result: dict[str, Any] = {}
-    if told:
+    if settings:
         try:
-            default, named = _read(told, inner or {})
+            default, named = _read(settings, inner or {})
         except UnreadError as why:
-            named_as = str(told.get("quant_algo") or told.get("quant_method") or "without a name")[:40]
+            named_as = str(settings.get("quant_algo") or settings.get("quant_method") or "without a name")[:40]
             config.fault(
                 f"quantization {named_as!r} {why}: the bytes of its weights are not known (read are "
                 f"{', '.join(READ)}); without quantization_config the model is planned in 16 bits, and a GGUF file has "
@@ -75,56 +75,56 @@ def precisions(config: Config, has_experts: bool) -> dict[str, Any]:
                 "quantization_config",
             )
             return {}
-        result = _fields(_sorted(default, named, config.layers), told, has_experts)
-        cache = _cache(told) or (_cache(inner) if inner else None)
+        result = _fields(_sorted(default, named, config.layers), settings, has_experts)
+        cache = _cache(settings) or (_cache(inner) if inner else None)
         result |= {"kv_precision": cache} if cache else {}
         if inner and inner.get("weight_block_size"):
             result["block_scaled"] = True
     return result | _expert_type(config, result)
 
 
-def _mlx(told: Any) -> dict[str, Any] | None:
+def _mlx(settings: Any) -> dict[str, Any] | None:
     """MLX names no method: its words are a group's size and the bits."""
-    plainly = isinstance(told, dict) and {"bits", "group_size"} <= told.keys()
-    return {"quant_method": "mlx", **told} if plainly else None
+    plainly = isinstance(settings, dict) and {"bits", "group_size"} <= settings.keys()
+    return {"quant_method": "mlx", **settings} if plainly else None
 
 
-def _read(told: dict[str, Any], inner: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
+def _read(settings: dict[str, Any], inner: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
     """How matrices are stored where nothing else is said, and what is said of others."""
-    method = str(told.get("quant_method") or "").lower()
-    sparse = told.get("sparsity_config")
+    method = str(settings.get("quant_method") or "").lower()
+    sparse = settings.get("sparsity_config")
     if sparse and (not isinstance(sparse, dict) or sparse.get("format", "dense") not in ("dense", None)):
         raise UnreadError("stores sparse matrices")
-    named: list[Named] = [(str(name), None) for key in SKIPS for name in _list(told.get(key))]
-    groups = told.get("config_groups")
+    named: list[Named] = [(str(name), None) for key in SKIPS for name in _list(settings.get(key))]
+    groups = settings.get("config_groups")
     default: Scheme | None = None
-    if str(told.get("quant_algo") or "").upper() == "MIXED_PRECISION":
+    if str(settings.get("quant_algo") or "").upper() == "MIXED_PRECISION":
         rest = PLAIN.get(str(inner.get("quant_method")).lower())
-        return (plain(rest) if rest else None), list(_mixed(told))  # what it skips is left to the rest
-    if isinstance(groups, dict) and not told.get("quant_algo"):
+        return (plain(rest) if rest else None), list(_mixed(settings))  # what it skips is left to the rest
+    if isinstance(groups, dict) and not settings.get("quant_algo"):
         for group in groups.values():
             if isinstance(group, dict):
                 stored = compressed(group.get("weights"))
                 named += [(str(name), stored) for name in _list(group.get("targets")) or ["Linear"]]
     elif method == "torchao":
-        default, own = _torchao(told)
+        default, own = _torchao(settings)
         named += own
     elif method == "quark":
-        overall = told.get("global_quant_config")
+        overall = settings.get("global_quant_config")
         default = quark(overall.get("weight")) if isinstance(overall, dict) else None
-        layers = told.get("layer_quant_config")
+        layers = settings.get("layer_quant_config")
         for name, one in (layers if isinstance(layers, dict) else {}).items():
             named.append((name, quark(one.get("weight")) if isinstance(one, dict) else None))
     else:
-        default = scheme_of(told)
-        named += list(_own(told, method))
+        default = scheme_of(settings)
+        named += list(_own(settings, method))
     everything = [stored for name, stored in named if ALL.match(name) and stored is not None]
     return default or (everything[-1] if everything else None), [one for one in named if not ALL.match(one[0])]
 
 
-def _torchao(told: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
-    kind = told.get("quant_type")
-    words = told.get("quant_type_kwargs")
+def _torchao(settings: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
+    kind = settings.get("quant_type")
+    words = settings.get("quant_type_kwargs")
     words = words if isinstance(words, dict) else {}
     if isinstance(kind, dict) and "_type" not in kind:
         kind = kind.get("default", kind)
@@ -135,7 +135,7 @@ def _torchao(told: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
     ends: list[Named] = []
     if not isinstance(by_name, dict):
         default = torchao(kind, words)
-        if told.get("include_input_output_embeddings"):
+        if settings.get("include_input_output_embeddings"):
             ends = [("lm_head", default), ("embed_tokens", default)]
         return default, ends
     named = [(name, None if one is None else torchao(one, {})) for name, one in by_name.items()]
@@ -143,36 +143,36 @@ def _torchao(told: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
     return default_of, [one for one in named if one[0] != "_default"]
 
 
-def _own(told: dict[str, Any], method: str) -> Iterator[Named]:
+def _own(settings: dict[str, Any], method: str) -> Iterator[Named]:
     """What tools with one way say of single matrices beside it."""
-    if told.get("lm_head") is True:
-        yield "lm_head", scheme_of(told)
-    if method in ("exl2", "exl3") and told.get("head_bits"):
-        yield "lm_head", integers(told["head_bits"], 0)
+    if settings.get("lm_head") is True:
+        yield "lm_head", scheme_of(settings)
+    if method in ("exl2", "exl3") and settings.get("head_bits"):
+        yield "lm_head", integers(settings["head_bits"], 0)
     for key in ("dynamic", "extra_config"):  # GPTQModel, AutoRound
-        entries = told.get(key)
+        entries = settings.get(key)
         for name, one in (entries if isinstance(entries, dict) else {}).items():
             if name.startswith("-:"):
                 yield name[2:], None
             elif isinstance(one, dict) and one.get("bits") is not None:
-                yield name.removeprefix("+:"), _bits_of(told, one)
+                yield name.removeprefix("+:"), _bits_of(settings, one)
     if method == "mlx":
-        yield from (("lm_head", mlx(told)), ("embed_tokens", mlx(told)))
-        for name, one in told.items():
+        yield from (("lm_head", mlx(settings)), ("embed_tokens", mlx(settings)))
+        for name, one in settings.items():
             if isinstance(one, dict):
-                yield name, mlx(told | one)
+                yield name, mlx(settings | one)
             elif one is False:
                 yield name, None
 
 
-def _bits_of(told: dict[str, Any], one: dict[str, Any]) -> Scheme | None:
+def _bits_of(settings: dict[str, Any], one: dict[str, Any]) -> Scheme | None:
     wide = isinstance(one["bits"], int) and one["bits"] > FULL
-    return None if wide else scheme_of(told | one)
+    return None if wide else scheme_of(settings | one)
 
 
-def _mixed(told: dict[str, Any]) -> Iterator[Named]:
+def _mixed(settings: dict[str, Any]) -> Iterator[Named]:
     """ModelOpt, where each layer names its own algorithm."""
-    layers = told.get("quantized_layers")
+    layers = settings.get("quantized_layers")
     for name, one in (layers if isinstance(layers, dict) else {}).items():
         if isinstance(one, dict) and one.get("quant_algo"):
             yield str(name), scheme_of(one)
@@ -205,7 +205,7 @@ def _sorted(default: Scheme | None, named: list[Named], layers: int) -> dict[Gro
     return result
 
 
-def _fields(groups: dict[Group, Scheme | None], told: dict[str, Any], has_experts: bool) -> dict[str, Any]:
+def _fields(groups: dict[Group, Scheme | None], settings: dict[str, Any], has_experts: bool) -> dict[str, Any]:
     """What kernels go by: one precision of the experts and one of the rest; and the bytes of every group."""
     if all(stored is None for stored in groups.values()):
         return {}
@@ -220,7 +220,7 @@ def _fields(groups: dict[Group, Scheme | None], told: dict[str, Any], has_expert
     return result | {"released": held}
 
 
-def _expert_type(config: Config, told: dict[str, Any]) -> dict[str, Any]:
+def _expert_type(config: Config, settings: dict[str, Any]) -> dict[str, Any]:
     """`expert_dtype` beside the quantization (DeepSeek-V4): 4-bit floats with power-of-two scales."""
     word = config.data.get("expert_dtype")
     if word is None:
@@ -232,12 +232,12 @@ def _expert_type(config: Config, told: dict[str, Any]) -> dict[str, Any]:
     quantized = config.data.get("quantization_config")
     own = isinstance(quantized, dict) and quantized.get("moe_quant_algo")
     precision = ALGORITHMS.get(str(own), EXPERTS[word]) if own else EXPERTS[word]
-    held = {**told.get("released", {}), "experts": plain(precision).bytes}
+    held = {**settings.get("released", {}), "experts": plain(precision).bytes}
     return {"expert_precision": precision, "released": held}
 
 
-def _cache(told: dict[str, Any]) -> str | None:
-    word = told.get("kv_cache_quant_algo") or told.get("kv_cache_scheme")
+def _cache(settings: dict[str, Any]) -> str | None:
+    word = settings.get("kv_cache_quant_algo") or settings.get("kv_cache_scheme")
     if isinstance(word, dict):
         try:
             stored = compressed(word)

@@ -66,28 +66,28 @@ def plain(precision: str) -> Scheme:
     return Scheme(precision, STORED[precision])
 
 
-def _first(told: Mapping[str, Any], keys: tuple[str, ...], default: Any = None) -> Any:
-    return next((told[key] for key in keys if told.get(key) is not None), default)
+def _first(settings: Mapping[str, Any], keys: tuple[str, ...], default: Any = None) -> Any:
+    return next((settings[key] for key in keys if settings.get(key) is not None), default)
 
 
-def _gptq(told: Mapping[str, Any]) -> Scheme:
+def _gptq(settings: Mapping[str, Any]) -> Scheme:
     """GPTQ, AWQ, AutoRound, Marlin: packed zeros stand beside the scales also where they are symmetric."""
-    return integers(_first(told, BITS), _first(told, GROUPS, _GROUP))
+    return integers(_first(settings, BITS), _first(settings, GROUPS, _GROUP))
 
 
-def _hqq(told: Mapping[str, Any]) -> Scheme:
-    inner = told.get("quant_config")
-    weights = inner.get("weight_quant_params") if isinstance(inner, dict) else told
+def _hqq(settings: Mapping[str, Any]) -> Scheme:
+    inner = settings.get("quant_config")
+    weights = inner.get("weight_quant_params") if isinstance(inner, dict) else settings
     weights = weights if isinstance(weights, dict) else {}
     return integers(_first(weights, BITS), _first(weights, GROUPS, _BLOCK), zero=BYTE * SCALE)
 
 
-def _bitsandbytes(told: Mapping[str, Any]) -> Scheme:
-    if told.get("load_in_4bit"):
-        nested = bool(told.get("bnb_4bit_use_double_quant"))
+def _bitsandbytes(settings: Mapping[str, Any]) -> Scheme:
+    if settings.get("load_in_4bit"):
+        nested = bool(settings.get("bnb_4bit_use_double_quant"))
         held = STORED["nf4"] if nested else grouped_bytes(NARROW, _BLOCK, _ABSMAX)
-        return Scheme("nf4" if told.get("bnb_4bit_quant_type", "fp4") == "nf4" else "int4", held)
-    if told.get("load_in_8bit"):
+        return Scheme("nf4" if settings.get("bnb_4bit_quant_type", "fp4") == "nf4" else "int4", held)
+    if settings.get("load_in_8bit"):
         return plain("int8")
     raise UnreadError("says neither load_in_4bit nor load_in_8bit")
 
@@ -108,8 +108,8 @@ def compressed(weights: Any) -> Scheme | None:
     raise UnreadError(f"has weights of {str(bits)[:20]} bits as {str(kind)[:20]!r}")
 
 
-def _quanto(told: Mapping[str, Any]) -> Scheme:
-    word = str(told.get("weights"))
+def _quanto(settings: Mapping[str, Any]) -> Scheme:
+    word = str(settings.get("weights"))
     if word in ("float8", "int8"):
         return plain("fp8" if word == "float8" else word)
     width = re.fullmatch(r"int(\d)", word)
@@ -118,9 +118,9 @@ def _quanto(told: Mapping[str, Any]) -> Scheme:
     return integers(int(width[1]), _GROUP, zero=0.0)
 
 
-def torchao(kind: Any, told: Mapping[str, Any]) -> Scheme:
+def torchao(kind: Any, settings: Mapping[str, Any]) -> Scheme:
     """torchao: `int4_weight_only` with its words beside it, or a configuration as {_type, _data}."""
-    data: Mapping[str, Any] = told
+    data: Mapping[str, Any] = settings
     if isinstance(kind, dict):
         inside = kind.get("_data")
         data, kind = inside if isinstance(inside, dict) else {}, kind.get("_type")
@@ -165,19 +165,19 @@ def quark(weights: Any) -> Scheme | None:
     return integers(int(width[1]), group, zero=0.0 if weights.get("symmetric", True) else None)
 
 
-def mlx(told: Mapping[str, Any]) -> Scheme:
+def mlx(settings: Mapping[str, Any]) -> Scheme:
     """MLX: scales and biases in 16 bits for each group, or the OCP formats."""
-    mode = told.get("mode", "affine")
+    mode = settings.get("mode", "affine")
     if mode in ("mxfp4", "nvfp4", "mxfp8"):
         return plain(str(mode))
     if mode != "affine":
         raise UnreadError(f"has the mode {str(mode)[:20]!r}")
-    return integers(told.get("bits"), told.get("group_size", _BLOCK), zero=BYTE * SCALE)
+    return integers(settings.get("bits"), settings.get("group_size", _BLOCK), zero=BYTE * SCALE)
 
 
-def _mean(told: Mapping[str, Any]) -> Scheme:
+def _mean(settings: Mapping[str, Any]) -> Scheme:
     """ExLlama: bits are a mean that has scales in it."""
-    return integers(told.get("bits"), 0)
+    return integers(settings.get("bits"), 0)
 
 
 METHODS: dict[str, Callable[[Mapping[str, Any]], Scheme]] = {
@@ -189,19 +189,19 @@ METHODS: dict[str, Callable[[Mapping[str, Any]], Scheme]] = {
 READ = (*METHODS, *PLAIN, "compressed-tensors", "torchao", "modelopt", "quark")
 
 
-def scheme_of(told: Mapping[str, Any]) -> Scheme:
+def scheme_of(settings: Mapping[str, Any]) -> Scheme:
     """How a tool with one way stores weights; raises UnreadError, with the reason, for what gives no bytes."""
-    algorithm = told.get("quant_algo")
+    algorithm = settings.get("quant_algo")
     if algorithm:
         precision = ALGORITHMS.get(str(algorithm).upper())
         if precision is None:
             raise UnreadError("is not known")
         grouped = precision == "int4"
-        return integers(NARROW, told.get("group_size", _GROUP), zero=0.0) if grouped else plain(precision)
-    method = str(told.get("quant_method") or "").lower()
+        return integers(NARROW, settings.get("group_size", _GROUP), zero=0.0) if grouped else plain(precision)
+    method = str(settings.get("quant_method") or "").lower()
     if method in PLAIN:
         return plain(PLAIN[method])
     read = METHODS.get(method) or METHODS.get(method.partition("_")[0])
     if read is None:
         raise UnreadError("is not known")
-    return read(told)
+    return read(settings)

@@ -39,8 +39,8 @@ def read_safetensors(folder: Path) -> tuple[Weights | None, tuple[str, ...]]:
         wanted = {str(name) for name in names.values()}
         missing = sorted(wanted - {file.name for file in files})
         if missing:
-            told = f"{len(missing)} of {len(wanted)} files of weights are not here: nothing is checked against them"
-            return None, (told,)
+            warning = f"{len(missing)} of {len(wanted)} files of weights are not here: nothing is checked against them"
+            return None, (warning,)
         files = [file for file in files if file.name in wanted]
     tensors = [tensor for file in files for tensor in read_file(file)]
     bits = _BITS * sum(tensor.bytes for tensor in tensors) / max(sum(t.parameters for t in tensors if t.counts), 1)

@@ -199,7 +199,7 @@ class ModelSpec(Spec):
     approximate: bool = False
     """Read by likeness to other families: counts are within some percent."""
     mtp_layers: Layers = 0
-    """Layers that predict further tokens: told, but not among `layers` nor in the parameters."""
+    """Layers for multi-token prediction, which count neither among `layers` nor in the parameters."""
 
     weight_precision: StoragePrecision | None = None
     """Of the released weights; default bf16."""

@@ -43,5 +43,5 @@ def spec_by_weights(
     if missing < -TOO_MUCH * weights.parameters:
         text = f"{family!r} is not known, and its tensors are not those of an ordinary decoder of its shapes"
         raise InputError(Fault(text, weights.file))
-    told = f"family {family!r} is not known: read as an ordinary decoder with the parameters of its tensors"
-    return spec.model_copy(update={"extra_parameters": max(0, missing)}), (told,)
+    warning = f"family {family!r} is not known: read as an ordinary decoder with the parameters of its tensors"
+    return spec.model_copy(update={"extra_parameters": max(0, missing)}), (warning,)

@@ -11,7 +11,7 @@ from llmplan.formatting import days, money, plain, step_time
 from llmplan.report.console import on_stdout
 from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
 from llmplan.report.limits import missed_lines
-from llmplan.report.sheet import Mark, Sheet, SheetRow
+from llmplan.report.sheet import Annotation, Sheet, SheetRow
 from llmplan.report.verdict import COLORS, WORDS, degrees, part_name, recomputed
 from llmplan.serving.targets import TARGETS
 
@@ -53,12 +53,14 @@ def sheet(found: Comparison, places: Places | None = None) -> Sheet:
             cells = rank | _cells(one, whole_run=whole_run, billed=billed)
             cells |= {"limits": missed_text(one)} if limited else {}
             cells |= _against(first, one, found.by)
-            marks = tuple(Mark(kind, one.name, text) for kind, text in _said(cells, one))
-            lines.append(SheetRow(name=one.name, cells=cells, data=one, marks=marks, file=file, line=line))
+            annotations = tuple(Annotation(kind, one.name, text) for kind, text in _annotations_of(cells, one))
+            lines.append(SheetRow(name=one.name, cells=cells, data=one, annotations=annotations, file=file, line=line))
         else:
             why = "; ".join(one.problems)
-            marks = (Mark("error", one.name, why),)
-            lines.append(SheetRow(name=one.name, cells={}, data=one, why=why, marks=marks, file=file, line=line))
+            annotations = (Annotation("error", one.name, why),)
+            lines.append(
+                SheetRow(name=one.name, cells={}, data=one, why=why, annotations=annotations, file=file, line=line)
+            )
     return Sheet(lines=lines, notes=_legend(lines))
 
 
@@ -68,8 +70,8 @@ def _legend(lines: Sequence[SheetRow]) -> list[str]:
     return [LEGEND] if marked else []
 
 
-def _said(cells: Mapping[str, str], one: Compared) -> Iterator[tuple[str, str]]:
-    """What a workflow is told: an error for what does not do, a warning for marginal memory."""
+def _annotations_of(cells: Mapping[str, str], one: Compared) -> Iterator[tuple[str, str]]:
+    """Annotations: an error for an alternative that fails, a warning for marginal memory."""
     said = ", ".join(f"{name} {cells[name]}" for name in _SHOWN if name in cells)
     missed = [line for line in missed_lines(one) if line.startswith("limit")]
     if not one.fits:

@@ -10,7 +10,7 @@ from llmplan.answer.data import to_data
 from llmplan.formatting import binary, count, days, duration
 from llmplan.report.economics import electricity, mass, usd
 from llmplan.report.limits import missed_lines
-from llmplan.report.sheet import Mark, Sheet, SheetRow
+from llmplan.report.sheet import Annotation, Sheet, SheetRow
 
 if TYPE_CHECKING:
     from llmplan.search.difference import Difference, FigureChange
@@ -23,7 +23,7 @@ _WRITERS: dict[str, Callable[[float], str]] = {
     "days": lambda value: days(value / _DAY), "cost": usd, "energy": electricity, "carbon": mass,
 }  # fmt: skip
 TIMES = 2
-"""Changes by more than this are told as a factor."""
+"""Larger changes are written as a factor."""
 WITHIN = "within the error"
 """Of a change that the bands of both figures overlap in."""
 _PER_MILLION = "a million requests"
@@ -66,7 +66,7 @@ def _figure(name: str, value: Interval | None) -> str:
 
 
 def sheet(found: Difference, file: str = "", line: int | None = None) -> Sheet:
-    """Words, verdict and figures that changed; a workflow is told what is beyond the error bands, or is missed."""
+    """Words, verdict and figures that changed; annotations name changes for the worse beyond the error bands."""
     beyond = [one["name"] for one in items(found) if one.get("beyond_error")]
     rows = [
         SheetRow(
@@ -75,23 +75,23 @@ def sheet(found: Difference, file: str = "", line: int | None = None) -> Sheet:
         )
         for (name, before, after, by), data in zip(lines(found), items(found), strict=True)
     ]  # fmt: skip
-    marks = [*_marks(found)]
-    rows[:1] = [replace(rows[0], marks=tuple(marks), file=file, line=line)] if rows else []
-    return Sheet(lines=rows, marks=() if rows else tuple(marks))
+    annotations = [*_marks(found)]
+    rows[:1] = [replace(rows[0], annotations=tuple(annotations), file=file, line=line)] if rows else []
+    return Sheet(lines=rows, annotations=() if rows else tuple(annotations))
 
 
-def _marks(found: Difference) -> Iterator[Mark]:
+def _marks(found: Difference) -> Iterator[Annotation]:
     """What went the wrong way by more than the error bands, and what the new plan misses."""
     if not found.after.fits:
-        yield Mark("error", "does not fit", f"verdict {found.verdict.after}, was {found.verdict.before}")
+        yield Annotation("error", "does not fit", f"verdict {found.verdict.after}, was {found.verdict.before}")
     for missed in missed_lines(found.after):
-        yield Mark("error", "limit", missed)
+        yield Annotation("error", "limit", missed)
     for name, one in found.figures.items():
         if one.beyond_error:
             said = f"{_figure(name, one.before)} -> {_figure(name, one.after)} ({change(one)})"
-            yield Mark("warning" if one.worse else "notice", _NAMES.get(name, name), said)
+            yield Annotation("warning" if one.worse else "notice", _NAMES.get(name, name), said)
     if not any(one.beyond_error for one in found.figures.values()):
-        yield Mark("notice", "llmplan diff", "nothing changed by more than the error bands")
+        yield Annotation("notice", "llmplan diff", "nothing changed by more than the error bands")
 
 
 def items(found: Difference) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from llmplan.errors import InputError
 from llmplan.formatting import binary, duration, plain
 from llmplan.formulas.traced import remembers
 from llmplan.records import dataclass
-from llmplan.report.sheet import Mark, Sheet, SheetRow
+from llmplan.report.sheet import Annotation, Sheet, SheetRow
 from llmplan.report.svg import Bar, Chart, svg
 from llmplan.report.verdict import part_name
 
@@ -48,11 +48,11 @@ def explanation_lines(found: Explained, depth: int | None) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes figures; told: what was said once and need not be said again."""
+    """Writes figures; shown: what was written once and need not be repeated."""
 
     found: Explained
     depth: int
-    told: set[Any] = field(default_factory=set)
+    shown: set[Any] = field(default_factory=set)
     cut: bool = False
 
     def term(self, name: str, value: Any) -> Iterator[str]:
@@ -64,7 +64,7 @@ class _Writer:
             yield f"    {self._leaf(part_name(name), made)}"
             return
         self.cut = False
-        self.told.add(id(made))
+        self.shown.add(id(made))
         yield from self._body(made, 1)
         if self.cut:
             yield f"  (more levels: --depth {self.depth + 1})"
@@ -92,16 +92,16 @@ class _Writer:
             name = result_name(made.note)
             through = "" if symbol.partition(" #")[0] == name else f" = {name}"
             line = f"{pad}{symbol} = {_amount(made, unit)}{through}"
-            if id(made) in self.told or self._is_last(level):
+            if id(made) in self.shown or self._is_last(level):
                 yield line
                 return
-            self.told.add(id(made))
+            self.shown.add(id(made))
             yield line
             yield from self._body(made, level + 1)
             return
         yield f"{pad}{symbol} = {_amount(made, unit)}"
-        if id(made) not in self.told:
-            self.told.add(id(made))
+        if id(made) not in self.shown:
+            self.shown.add(id(made))
             yield from self._body(made, level + 1)
 
     def _is_last(self, level: int) -> bool:
@@ -116,9 +116,9 @@ class _Writer:
 
     def _says(self, call: Call) -> Iterator[str]:
         """What a function says of itself, once; the formula and the sources of those that are one."""
-        if call.function in self.told:
+        if call.function in self.shown:
             return
-        self.told.add(call.function)
+        self.shown.add(call.function)
         text: FormulaText = formula_text(call.function)
         if text.says:
             yield text.says
@@ -145,26 +145,26 @@ def code_text(name: str, code: Code) -> str:
 
 
 def sheet(found: Explanation) -> Sheet:
-    """Terms, or codes, in rows; a workflow is told each."""
+    """Terms, or codes, as rows, each with an annotation."""
     lines = [
         SheetRow(
-            name=part_name(one.term), cells={"value": _told(one), "expression": one.expression}, data=one,
-            marks=(Mark("notice", part_name(one.term), f"{_told(one)} = {one.expression}"),),
+            name=part_name(one.term), cells={"value": _figure(one), "expression": one.expression}, data=one,
+            annotations=(Annotation("notice", part_name(one.term), f"{_figure(one)} = {one.expression}"),),
         )
         for one in found.terms or ()
     ]  # fmt: skip
     lines += [
         SheetRow(
             name=name, cells={"title": one.title, "sentence": one.sentence}, data={"code": name, **to_data(one)},
-            marks=(Mark("notice", name, one.title),),
+            annotations=(Annotation("notice", name, one.title),),
         )
         for name, one in (found.codes or {}).items()
     ]  # fmt: skip
     return Sheet(lines=lines)
 
 
-def _told(one: TermAnswer) -> str:
-    """A figure in the unit that people would take."""
+def _figure(one: TermAnswer) -> str:
+    """A figure in a readable unit."""
     handy = {"bytes": lambda number: binary(number, 3), "s": duration}.get(one.unit)
     return handy(one.value) if handy else _amount(one.value, one.unit)
 

@@ -1,11 +1,11 @@
-"""Rows of an answer as Markdown, a table, CSV and what a workflow of GitHub reads: the same for every command."""
+"""Rows of an answer as Markdown, as a table, and as annotations of GitHub Actions: the same for every command."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from llmplan.report.sheet import Mark, Sheet, SheetRow, cells_of, rows_of
+from llmplan.report.sheet import Annotation, Sheet, SheetRow, cells_of, rows_of
 
 GAP, _LEAST = "  ", 20
 _NUMERIC = frozenset("0123456789+-.<")
@@ -50,8 +50,8 @@ def _cells(
     if columns is None:
         return sheet.heads, [line.cells for line in lines]
     rows = rows_of(sheet)
-    told = dict(zip(map(id, sheet.lines), cells_of(rows, columns), strict=True))
-    return columns, [told[id(line)] for line in lines]
+    cells = dict(zip(map(id, sheet.lines), cells_of(rows, columns), strict=True))
+    return columns, [cells[id(line)] for line in lines]
 
 
 def table(sheet: Sheet, columns: Sequence[str] | None, width: int) -> Iterator[str]:
@@ -103,12 +103,12 @@ def below(texts: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def github_lines(sheet: Sheet) -> list[str]:
-    """Workflow commands for all marks, each at the file and line of its row."""
-    own = [command(mark, line.file, line.line) for line in sheet.lines for mark in line.marks]
-    return [*own, *(command(mark) for mark in sheet.marks)]
+    """Workflow commands of GitHub Actions for all annotations, each at the file and line of its row."""
+    own = [command(mark, line.file, line.line) for line in sheet.lines for mark in line.annotations]
+    return [*own, *(command(mark) for mark in sheet.annotations)]
 
 
-def command(mark: Mark, file: str = "", line: int | None = None) -> str:
+def command(mark: Annotation, file: str = "", line: int | None = None) -> str:
     """`::kind file=...,line=...,title=...::message`, escaped as the runner wants it."""
     place = {"file": file, "line": "" if line is None else str(line), "title": mark.title}
     words = ",".join(f"{name}={_property(value)}" for name, value in place.items() if value)

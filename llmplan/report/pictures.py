@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
 from llmplan.formatting import binary, count, duration, plain, step_time
-from llmplan.report.svg import Bar, Chart, Cloud, Dot, svg
+from llmplan.report.svg import Bar, Chart, Scatter, ScatterPoint, svg
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
@@ -76,7 +76,7 @@ def fit_svg(found: FitAnswer, names: Sequence[str]) -> str:
     named: Named = [(name, one.result) for name, one in zip(names, found.results, strict=True)]
     trainings = [(name, one) for name, one in named if isinstance(one, TrainingResult)]
     deployments = [(name, one) for name, one in named if not isinstance(one, TrainingResult)]
-    charts: list[Chart | Cloud] = [
+    charts: list[Chart | Scatter] = [
         *(training_charts(trainings) if trainings else ()), *(serving_charts(deployments) if deployments else ()),
     ]  # fmt: skip
     if found.pareto is not None and found.pareto.results:
@@ -84,11 +84,11 @@ def fit_svg(found: FitAnswer, names: Sequence[str]) -> str:
     return svg(f"llmplan fit: {found.results[0].result.model.name}, best {found.objective}", charts)
 
 
-def _front(front: FrontAnswer) -> Cloud:
+def _front(front: FrontAnswer) -> Scatter:
     across, up = front.objectives
     points = []
     for one in front.results:
         x, y = one.objectives.values()
-        points.append(Dot(f"{one.inputs['devices']} devices", x, y, "Pareto front"))
+        points.append(ScatterPoint(f"{one.inputs['devices']} devices", x, y, "Pareto front"))
     first, second = (key.replace("_", " ") for key in front.results[0].objectives)
-    return Cloud(f"Pareto front of {across} and {up}", points, first, second, plain, plain)
+    return Scatter(f"Pareto front of {across} and {up}", points, first, second, plain, plain)

@@ -21,7 +21,7 @@ from llmplan.report.search_text import (
     time_text,
     why,
 )
-from llmplan.report.sheet import Mark, Sheet, SheetRow
+from llmplan.report.sheet import Annotation, Sheet, SheetRow
 from llmplan.search.answering import summarized
 from llmplan.search.answers import Ranked
 from llmplan.search.choices import is_open, names_of
@@ -152,7 +152,7 @@ def _behind(found: FitAnswer, each: Sequence[SubjectAnswer]) -> Iterator[str]:
 
 
 def _print_ranked(console: Console, found: FitAnswer, best: Sequence[Ranked]) -> None:
-    """A line each; `=` marks those whose band overlaps the first's."""
+    """A line each; `=` annotations those whose band overlaps the first's."""
     rows = []
     for one in best:
         same = "=" if one.rank > 1 and one.as_good_within_error else ""
@@ -251,8 +251,8 @@ def _print_front(console: Console, found: FitAnswer, front: FrontAnswer) -> None
 
 
 def sheet(found: FitAnswer, file: str = "", line: int | None = None) -> Sheet:
-    """The best layouts in rows; a workflow is told the first, or that there is none and why."""
-    rows, marks = [], []
+    """The best layouts as rows; annotations name the first, or say why there is none."""
+    rows, annotations = [], []
     for number, one in enumerate(found.results, 1):
         shown = _columns(found, summarized(one))
         same = isinstance(one, Ranked) and one.rank > 1 and one.as_good_within_error
@@ -262,21 +262,21 @@ def sheet(found: FitAnswer, file: str = "", line: int | None = None) -> Sheet:
         rows.append((one, cells))
     silent = {name for name in rows[0][1] if _says_nothing(name, [cells for _, cells in rows])} if rows else set()
     if rows:
-        marks.append(Mark("notice", f"best {found.objective}", plan_text(summarized(rows[0][0]))))
+        annotations.append(Annotation("notice", f"best {found.objective}", plan_text(summarized(rows[0][0]))))
     else:
         reason = most_line(found) if found.maximize or found.minimize else "\n".join(nothing_lines(found))
-        marks.append(Mark("error", "nothing was found", reason))
+        annotations.append(Annotation("error", "nothing was found", reason))
     lines = [
         SheetRow(
             name=name, cells={head: cell for head, cell in cells.items() if head not in silent}, data=one,
-            marks=tuple(marks) if number == 0 else (), file=file, line=line,
+            annotations=tuple(annotations) if number == 0 else (), file=file, line=line,
         )
         for number, ((one, cells), name) in enumerate(zip(rows, names(found), strict=True))
     ]  # fmt: skip
     notes = [SAME] if any(cells["rank"].endswith("=") for _, cells in rows) else []
     notes += [MARGINAL] if any(one.result.verdict == "marginal" for one, _ in rows) else []
     counted = [] if found.search is None else [searched(found)]
-    return Sheet(lines=lines, notes=[*notes, *counted], named=False, marks=() if rows else tuple(marks))
+    return Sheet(lines=lines, notes=[*notes, *counted], named=False, annotations=() if rows else tuple(annotations))
 
 
 def names(found: FitAnswer) -> list[str]:

@@ -28,8 +28,8 @@ _WEIGHTS = {"attention_bytes": "attention", "mlp_bytes": "dense MLP", "shared_ex
             "encoders_bytes": "encoders", "rest_bytes": "rest", "draft_bytes": "draft",
             "adapters_bytes": "adapters"}  # fmt: skip
 _EXACT = 12  # digits of lengths, which are whole numbers or means of them
-_TOLD = 0.005
-"""Share of the weights from which a module group is named in the table."""
+_LEAST_SHARE = 0.005
+"""Share of the weights below which a module group is not shown."""
 
 
 def print_serving(console: Console, answer: Answer, result: ServingResult) -> None:
@@ -138,8 +138,9 @@ def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
 def _groups(result: ServingResult) -> str:
     """Module groups of the weights, the largest first."""
     groups = result.memory.weights
-    told = sorted((item for item in groups.items() if item[1] >= _TOLD * sum(groups.values())), key=lambda g: -g[1])
-    return ", ".join(f"{_WEIGHTS[name]} {plain(held / GIB)}" for name, held in told)
+    least = _LEAST_SHARE * sum(groups.values())
+    shown = sorted((item for item in groups.items() if item[1] >= least), key=lambda group: -group[1])
+    return ", ".join(f"{_WEIGHTS[name]} {plain(held / GIB)}" for name, held in shown)
 
 
 def _longest(room: float, limit: int | None) -> str:
@@ -171,19 +172,19 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
 
 def _encoders(result: ServingResult) -> Iterator[tuple[str, str]]:
     """The encoders' part of the time to the first token, and what they work on."""
-    images, sound, told = result.images, result.sound, []
+    images, sound, inputs = result.images, result.sound, []
     seconds: float | None = None
     if images is not None:
         seconds, pieces = images.encoder_seconds, images.tiles_per_image
         tiles = f" in {pieces} tiles" if pieces > 1 else ""
-        told.append(f"{images.images} x {images.patches_per_image} patches{tiles}")
+        inputs.append(f"{images.images} x {images.patches_per_image} patches{tiles}")
     if sound is not None and sound.encoder_seconds is not None:
         windows = f" in {sound.windows} windows" if sound.windows > 1 else ""
         seconds = sound.encoder_seconds
-        told.append(f"{sound.positions} positions of sound{windows}")
+        inputs.append(f"{sound.positions} positions of sound{windows}")
     if seconds is not None:
         what = " and ".join(word for word, one in (("images", images), ("sound", sound)) if one is not None)
-        yield f"encoder of {what}", f"{step_time(seconds)}: {' and '.join(told)}, part of the first token's time"
+        yield f"encoder of {what}", f"{step_time(seconds)}: {' and '.join(inputs)}, part of the first token's time"
 
 
 def _load_rows(result: ServingResult) -> Iterator[tuple[str, str]]:

@@ -20,8 +20,8 @@ _FIRST = ("inputs.", "vary.", "result.", "summary.")
 """Of two keys with one name and as deep: a word of the plan before a figure, and a figure before what is made of it."""
 
 
-class Mark(NamedTuple):
-    """What a workflow is told: `error`, `warning` or `notice`, and of what."""
+class Annotation(NamedTuple):
+    """An annotation of GitHub Actions; kind: `error`, `warning` or `notice`."""
 
     kind: str
     title: str
@@ -41,7 +41,7 @@ class SheetRow:
     data: Any
     why: str = ""
     strong: tuple[str, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
     file: str = ""
     line: int | None = None
 
@@ -56,7 +56,7 @@ class Sheet:
     """Whether the names of the rows are a column, as they are no cells."""
     first: str = ""
     """Head of that column."""
-    marks: tuple[Mark, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
     """Of the whole answer."""
 
     @property
@@ -144,19 +144,19 @@ def cells_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[
 
 def _cell(row: Mapping[str, Any], path: str) -> str:
     if path in row:
-        return told(path, row[path])
+        return figure_text(path, row[path])
     if f"{path}.value" in row:
         value, low, high = (row.get(f"{path}.{end}") for end in BAND)
-        band = f" ({told(path, low)} to {told(path, high)})" if low is not None and low != high else ""
-        return told(path, value) + band
+        band = f" ({figure_text(path, low)} to {figure_text(path, high)})" if low is not None and low != high else ""
+        return figure_text(path, value) + band
     below = {key.removeprefix(f"{path}."): value for key, value in row.items() if key.startswith(f"{path}.")}
-    return ", ".join(f"{key} {told(key, value)}" for key, value in below.items())
+    return ", ".join(f"{key} {figure_text(key, value)}" for key, value in below.items())
 
 
-def told(key: str, value: Any) -> str:
+def figure_text(key: str, value: Any) -> str:
     """A figure with the unit that the end of its key names.
 
-    >>> told("memory.peak_bytes", 2.0**34), told("mfu", 0.412), told("tp", 8)
+    >>> figure_text("memory.peak_bytes", 2.0**34), figure_text("mfu", 0.412), figure_text("tp", 8)
     ('16 GiB', '41.2%', '8')
     """
     if value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmplan.errors import InputError
 from llmplan.formatting import binary, count, duration, plain
 from llmplan.report.pictures import MOST_BARS
-from llmplan.report.sheet import Mark, Sheet, SheetRow
+from llmplan.report.sheet import Annotation, Sheet, SheetRow
 from llmplan.report.svg import Bar, Chart, svg
 from llmplan.search.shelf import ListedModel, ModelList
 
@@ -13,19 +13,19 @@ SHOWN = 5  # models that are too large, by name
 
 
 def sheet(found: ModelList) -> Sheet:
-    """Models that fit in rows; a workflow is told how many there are, and what misses a limit."""
+    """Models that fit, as rows; annotations count them, and name those that miss a limit."""
     rows = [_cells(one) for one in found.models]
     used = [head for head in HEADS if any(cells[head] for cells in rows)]
     lines = [
         SheetRow(
             name=one.id, cells={head: cells[head] for head in used}, data=one,
-            marks=tuple(Mark("warning", one.id, f"misses {name}") for name in missed(one)),
+            annotations=tuple(Annotation("warning", one.id, f"misses {name}") for name in missed(one)),
         )
         for one, cells in zip(found.models, rows, strict=True)
     ]  # fmt: skip
     notes = ["", _summary(found)]
     notes += ["", "Assumed", *(f"  - {line}" for line in found.assumptions)] if found.assumptions else []
-    return Sheet(lines=lines, notes=notes, marks=(Mark("notice", "llmplan list", _summary(found)),))
+    return Sheet(lines=lines, notes=notes, annotations=(Annotation("notice", "llmplan list", _summary(found)),))
 
 
 def missed(one: ListedModel) -> list[str]:

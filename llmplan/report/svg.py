@@ -1,4 +1,4 @@
-"""Charts as SVG text: bars of parts with their error band, and points against each other. Every picture uses these."""
+"""Charts as SVG text: stacked bars with error bands, and scatter plots. All of `--format svg` uses these."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ROOM = 0.08  # of the range of points, left free on each side
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar of parts, one after the other; band: of their sum; limit: where a line stands."""
+    """A stacked bar; band: of the sum; limit: where a line is drawn."""
 
     name: str
     parts: Mapping[str, float]
@@ -51,7 +51,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars on one scale; write: a value as text."""
+    """Bars on one scale; write: formats a value."""
 
     title: str
     bars: Sequence[Bar]
@@ -59,8 +59,8 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
-    """A point, with the band of its vertical value; kind: what its colour stands for."""
+class ScatterPoint:
+    """A point, with the band of its vertical value; kind: what its colour means."""
 
     name: str
     x: float
@@ -70,11 +70,11 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Cloud:
-    """Points on two axes of logarithms; equal: whether a line stands where both are the same."""
+class Scatter:
+    """Points on two logarithmic axes; equal: whether the line of equal values is drawn."""
 
     title: str
-    points: Sequence[Dot]
+    points: Sequence[ScatterPoint]
     across: str
     up: str
     write_across: Callable[[float], str]
@@ -82,7 +82,7 @@ class Cloud:
     equal: bool = False
 
 
-def svg(name: str, charts: Sequence[Chart | Cloud]) -> str:
+def svg(name: str, charts: Sequence[Chart | Scatter]) -> str:
     """One picture of charts, one under the other."""
     lines: list[str] = []
     top = _MARGIN
@@ -166,7 +166,7 @@ def _legend(colors: Mapping[str, str], y: int) -> tuple[list[str], int]:
     return lines, y + LINE
 
 
-def _points(cloud: Cloud, top: int) -> tuple[list[str], int]:
+def _points(cloud: Scatter, top: int) -> tuple[list[str], int]:
     """Title, axes, points and legend from `top` on; the lines and where they end."""
     lines = [_text(_MARGIN, top + FONT, cloud.title, weight="bold")]
     shown = [one for one in cloud.points if one.x > 0 and one.y > 0]
@@ -210,7 +210,7 @@ def _points(cloud: Cloud, top: int) -> tuple[list[str], int]:
 
 
 def _axis(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    """Where a value stands on an axis of logarithms."""
+    """Maps a value to its place on a logarithmic axis."""
     first, last = math.log(low), math.log(high)
     room = _ROOM * (last - first) or 1.0
 
@@ -221,7 +221,7 @@ def _axis(low: float, high: float, start: float, end: float) -> Callable[[float]
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Values at even distances of an axis of logarithms."""
+    """Evenly spaced values of a logarithmic axis."""
     ratio = high / low
     return [low * ratio ** (number / _TICKS) for number in range(_TICKS + 1)] if ratio > 1 else [low]
 

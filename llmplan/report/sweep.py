@@ -11,8 +11,8 @@ from typing import Any
 from llmplan.answer.summary import PlanSummary
 from llmplan.errors import InputError
 from llmplan.formatting import binary, count, plain, step_time
-from llmplan.report.sheet import Mark, Sheet, SheetRow, heads_of
-from llmplan.report.svg import Bar, Chart, Cloud, Dot, svg
+from llmplan.report.sheet import Annotation, Sheet, SheetRow, heads_of
+from llmplan.report.svg import Bar, Chart, Scatter, ScatterPoint, svg
 from llmplan.search.sweep import Axis, SweepRow
 from llmplan.software.band import Interval
 
@@ -49,23 +49,25 @@ def _line(cells: Sequence[Any]) -> str:
 
 
 def sheet(rows: Sequence[SweepRow]) -> Sheet:
-    """The main figures of every combination; a workflow is told what does not do, and why what has no plan has none."""
+    """The main figures of every combination; annotations name those that fail or cannot be planned."""
     lines = []
     for row in rows:
         vary = {name: str(value) for name, value in row.vary.items()}
         name = ", ".join(f"{word} {value}" for word, value in vary.items())
         found = row.summary
-        marks: tuple[Mark, ...] = ()
+        annotations: tuple[Annotation, ...] = ()
         if found is None:
-            marks = (Mark("warning", name, f"not planned: {'; '.join(row.errors or ())}"),)
+            annotations = (Annotation("warning", name, f"not planned: {'; '.join(row.errors or ())}"),)
         elif not found.is_yes:
-            marks = (Mark("error", name, why_no(found)),)
-        lines.append(SheetRow(name=name, cells=vary | _cells(row), data=row, marks=marks))
+            annotations = (Annotation("error", name, why_no(found)),)
+        lines.append(SheetRow(name=name, cells=vary | _cells(row), data=row, annotations=annotations))
     why = dict.fromkeys(error for row in rows for error in row.errors or ())
     answered = sum(row.summary is not None for row in rows)
     does = sum(row.summary is not None and row.summary.is_yes for row in rows)
-    told = Mark("notice", "llmplan sweep", f"{does} of {answered} plans do; {len(rows) - answered} cannot be planned")
-    return Sheet(lines=lines, notes=[f"not planned: {error}" for error in why], named=False, marks=(told,))
+    summary = Annotation(
+        "notice", "llmplan sweep", f"{does} of {answered} plans do; {len(rows) - answered} cannot be planned"
+    )
+    return Sheet(lines=lines, notes=[f"not planned: {error}" for error in why], named=False, annotations=(summary,))
 
 
 def why_no(found: PlanSummary) -> str:
@@ -122,7 +124,7 @@ def picture(rows: Sequence[SweepRow], axes: Sequence[Axis]) -> str:
     if not planned:
         raise InputError("--format svg: no combination could be planned, and so nothing is drawn")
     over = next((one.name for one in axes if len(one.values) > 1 and all(_number_of(v) for v in one.values)), None)
-    charts: list[Chart | Cloud] = []
+    charts: list[Chart | Scatter] = []
     for title, key, write in (("Tokens a second", "rate", count), ("Memory of a device", "peak_bytes", _bytes)):
         bands = [(row, found.peak_bytes if key == "peak_bytes" else _rate(found)) for row, found in planned]
         shown = [(row, band) for row, band in bands if band is not None]
@@ -131,10 +133,10 @@ def picture(rows: Sequence[SweepRow], axes: Sequence[Axis]) -> str:
             charts.append(Chart(title, bars, write))
         else:
             points = [
-                Dot(_named(row, None), _number_of(row.vary[over]), band.value, _named(row, over), band)
+                ScatterPoint(_named(row, None), _number_of(row.vary[over]), band.value, _named(row, over), band)
                 for row, band in shown
             ]
-            charts.append(Cloud(f"{title} over {over}", points, over, title.lower(), count, write))
+            charts.append(Scatter(f"{title} over {over}", points, over, title.lower(), count, write))
     return svg("llmplan sweep", charts)
 
 

@@ -12,8 +12,8 @@ from llmplan.answer.data import to_data
 from llmplan.answer.validation_limits import wrong_verdicts
 from llmplan.errors import InputError
 from llmplan.formatting import plain
-from llmplan.report.sheet import Mark, Sheet, SheetRow
-from llmplan.report.svg import Cloud, Dot, svg
+from llmplan.report.sheet import Annotation, Sheet, SheetRow
+from llmplan.report.svg import Scatter, ScatterPoint, svg
 from llmplan.report.verdict import part_name
 from llmplan.software.band import Interval
 
@@ -92,7 +92,7 @@ def _texts(one: Score) -> tuple[str, ...]:
 
 
 def sheet(found: Validation, file: str, *, short: bool) -> Sheet:
-    """Scores in rows: of everything, and unless short by stack and hardware; a workflow is told what is wrong."""
+    """Scores as rows, unless short by stack and hardware too; annotations name wrong verdicts and skipped rows."""
     parts = {"all": found.summary.all}
     if not short:
         parts |= {**found.summary.by_stack, **found.summary.by_hardware}
@@ -104,19 +104,21 @@ def sheet(found: Validation, file: str, *, short: bool) -> Sheet:
         for part, scores in parts.items()
         for quantity, one in scores.items()
     ]  # fmt: skip
-    marks = [Mark("error", name, missed) for name, missed in missed_limits(found)]
-    marks += [Mark("notice", line.name, f"median error {line.cells['median error']}") for line in lines
+    annotations = [Annotation("error", name, missed) for name, missed in missed_limits(found)]
+    annotations += [Annotation("notice", line.name, f"median error {line.cells['median error']}") for line in lines
               if line.name.endswith(", all")]  # fmt: skip
     wrong = set(wrong_verdicts(found))
     for row in found.rows:
         if row.id in wrong:
             said = "fit" if row.predicted["fits"] else "not fit"
-            marks.append(Mark("warning", row.id, f"line {row.line}: it was said to {said}, and did otherwise"))
+            annotations.append(
+                Annotation("warning", row.id, f"line {row.line}: it was said to {said}, and did otherwise")
+            )
         if row.skipped is not None:
-            marks.append(Mark("notice", row.id, f"line {row.line}: skipped: {row.skipped}"))
+            annotations.append(Annotation("notice", row.id, f"line {row.line}: skipped: {row.skipped}"))
     if lines:
-        lines[0] = replace(lines[0], marks=tuple(marks), file=file, line=1)
-    return Sheet(lines=lines, notes=[*verdicts(found)], marks=() if lines else tuple(marks))
+        lines[0] = replace(lines[0], annotations=tuple(annotations), file=file, line=1)
+    return Sheet(lines=lines, notes=[*verdicts(found)], annotations=() if lines else tuple(annotations))
 
 
 def missed_limits(found: Validation) -> Iterator[tuple[str, str]]:
@@ -136,9 +138,11 @@ def picture(found: Validation) -> str:
             if isinstance(predicted, Interval) and measured:
                 inside = predicted.low <= measured <= predicted.high
                 kind = "inside the band" if inside else "outside"
-                points.append(Dot(row.id, float(measured), predicted.value, kind, predicted))
+                points.append(ScatterPoint(row.id, float(measured), predicted.value, kind, predicted))
         name = part_name(quantity)
-        charts.append(Cloud(f"{name}: predicted against measured", points, "measured", "predicted", plain, plain, True))
+        charts.append(
+            Scatter(f"{name}: predicted against measured", points, "measured", "predicted", plain, plain, True)
+        )
     if not charts:
         raise InputError("--format svg: no row has both a measurement and a prediction")
     return svg("llmplan validate", charts)

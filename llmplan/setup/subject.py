@@ -107,8 +107,8 @@ def _model(draft: Draft, catalog: Catalog) -> Model | None:
         word = "weight_precision" if serves else "quantized_base"
         if serves or (draft.options.workload == "lora" and draft.options.quantized_base is None):
             draft.fault(f"{found.open_word} in {said!r} is no one precision: say which ({word})", "model")
-    if found.told:
-        draft.assumptions.append(found.told)
+    if found.note:
+        draft.assumptions.append(found.note)
     if found.precision is not None and draft.options.workload != "serve":
         _quantized_base(draft, found.precision)
     return found.model

@@ -111,7 +111,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_in_the_cache_of_the_hub() -> None:
     found = find_model("some-one/my-model")
     assert found.model.layer_count == 2
-    assert "cache of the Hub" in found.told
+    assert "cache of the Hub" in found.note
 
 
 @pytest.mark.usefixtures("cache")
