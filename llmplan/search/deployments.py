@@ -160,9 +160,10 @@ class Deployments:
     def answer(self) -> Response:
         """What one busy replica of each does under the load."""
         policy = self.plan.engine.policy
-        if self.split:
-            return split(self._pools, self._work, policy, self._places)
-        return respond(self._at, self._work, policy, self._copies, self._places)
+        at = _served(self.plan, self.rows)
+        if isinstance(at, Pools):
+            return split(at, self._work, policy, self._places)
+        return respond(at, self._work, policy, self._copies, self._places)
 
     @cached_property
     def sample(self) -> Sample:
@@ -170,8 +171,8 @@ class Deployments:
         copies, rate = self._copies, self.plan.workload.request_rate or 0.0
         most, here = self.capacity / copies, self.answer.sequences
         arriving = Arriving.at(rate / copies, most, self._places, here)
-        column = replica(self.plan.with_layout(_layouts(self.rows[:, None, None, :])))
-        return simulate(self._at, self._work, self.plan.engine.policy, arriving, column)
+        at, column = (_served(self.plan, rows) for rows in (self.rows, self.rows[:, None, None, :]))
+        return simulate(at, self._work, self.plan.engine.policy, arriving, column)
 
     @property
     def request(self) -> Any:
@@ -190,9 +191,11 @@ class Deployments:
         """Requests a second with every place taken [1/s]."""
         policy = self.plan.engine.policy
         if self.split:
-            return split_capacity(self._pools, self._work, policy, self._places) * self._copies
+            pools: Any = _served(self.plan, self.rows)
+            return split_capacity(pools, self._work, policy, self._places) * self._copies
         one, alike = self._alike
-        most: Any = capacity(one._at, one._work, policy, one._places)
+        at: Any = _served(one.plan, one.rows)
+        most: Any = capacity(at, one._work, policy, one._places)
         return most[alike] * self._copies
 
     @property
@@ -227,22 +230,12 @@ class Deployments:
         return bool(self.rows[:, 4].any())
 
     @property
-    def _pools(self) -> Pools:
-        found = pools_of(both(self.plan, self.rows), self._at)
-        assert found is not None  # `split` says that there are two
-        return found
-
-    @property
     def _copies(self) -> Any:
         return self.rows[:, 3].astype(float)
 
     @property
     def _places(self) -> Any:
         return np.maximum(self.memory.resident, 1.0)
-
-    @property
-    def _at(self) -> Replica:
-        return replica(self.plan.with_layout(_layouts(self.rows)))
 
     @property
     def _work(self) -> ServingWorkload:
@@ -273,6 +266,12 @@ def deploy(plan: ServingPlan, rows: Any) -> Deployments:
         memory = replace(memory, needed_bytes=np.maximum(memory.needed_bytes, reads.needed_bytes))
     shape = (len(rows),)
     return Deployments(plan, rows, _each(memory, lambda value: np.broadcast_to(value, shape)))
+
+
+def _served(plan: ServingPlan, rows: Any) -> Replica | Pools:
+    """The replicas of rows, or both of their pools."""
+    at = replica(plan.with_layout(_layouts(rows)))
+    return (pools_of(both(plan, rows), at) if rows[..., 4].any() else None) or at
 
 
 def both(plan: ServingPlan, rows: Any) -> ServingPlan:

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from llmplan.errors import InputError
 from llmplan.records import dataclass
 from llmplan.search.choices import Choices
 from llmplan.search.deployments import DeploymentSpace
 from llmplan.search.space import divisors
 from llmplan.serving.plan import PREFILL_DEGREES
-from llmplan.serving.targets import wants_percentiles
 
 WORDS = ("prefill_devices", *(f"prefill_{name}" for name in PREFILL_DEGREES))
 """Words of a plan about the devices that read prompts."""
@@ -30,8 +28,6 @@ class SplitSpace(DeploymentSpace):
 
     def layouts(self) -> Iterator[Any]:
         """Every legal pair of layouts once, as arrays of rows tp, pp, ep, dp and prefill_tp, prefill_ep, prefill_dp."""
-        if wants_percentiles(self.plan.workload):
-            raise InputError("requests at two pools are not simulated one by one: leave out --arrival and percentiles")
         writes, reads = self._pool(""), self._pool("prefill_")
         times = len(self.batches)
         ones = np.ones((1, 1), dtype=int)

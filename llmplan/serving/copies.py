@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import replicas
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import respond
+from llmplan.serving.pools import pools_of, split
 from llmplan.serving.targets import figures, missed, targets, wants_percentiles
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ def copies_needed(plan: ServingPlan, places: float, most: float, enough_are: int
     """The fewest copies of the plan's replica that serve its request rate within its targets; 0 where none do, None
     without a rate.
 
-    places: sequences that fit in one [1]; most: requests a second of one with all of them taken [1/s]; enough_are: a
-    number of which it is known, if any [1].
+    Of two pools, they are copies of the one that writes, and the one that reads grows with it. places: sequences that
+    fit in one [1]; most: requests a second of one with all of them taken [1/s]; enough_are: a number of which it is
+    known, if any [1].
     """
     work, policy = plan.workload, plan.engine.policy
     if work.request_rate is None:
@@ -34,15 +37,19 @@ def copies_needed(plan: ServingPlan, places: float, most: float, enough_are: int
     if not targets(work):
         return least
     at, opened = replica(plan), work.model_copy(update={"load": "open"})
+    pools = pools_of(plan, at)
 
     def answer(copies: Any) -> Any:
+        if pools is not None:
+            reads = pools.prefill_copies / pools.copies * copies
+            return split(replace(pools, copies=copies, prefill_copies=reads), opened, policy, places)
         return respond(at, opened, policy, copies, places)  # the others share its front end
 
     if wants_percentiles(work):
         from llmplan.serving.percentiles import AT_ONCE, keep_targets
 
         def keep(numbers: Any) -> Any:
-            return keep_targets(at, opened, policy, places, most, numbers, answer)
+            return keep_targets(pools or at, opened, policy, places, most, numbers, answer)
 
         return _narrowed(keep, least, AT_ONCE, enough_are)
 

@@ -177,10 +177,10 @@ def figures_of(plan: ServingPlan) -> ServingFigures:
         reads_need = serving_memory(plan.with_layout(plan.prefill), policy).needed_bytes
         needed = real(maximum(needed, reads_need))
     shares = None
-    if pools is None and work.request_rate is not None and wants_percentiles(work) and _keeps_up(plan, most):
+    if work.request_rate is not None and wants_percentiles(work) and _keeps_up(plan, most):
         from llmplan.serving.percentiles import one_by_one
 
-        answer, shares = one_by_one(at, work, policy, answer, work.request_rate / copies, most, places)
+        answer, shares = one_by_one(pools or at, work, policy, answer, work.request_rate / copies, most, places)
     least = bounds(plan, at)
     rate = plan.interval("output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
     if plan.acceptance_spread:

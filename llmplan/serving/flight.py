@@ -18,8 +18,8 @@ FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 _POINTS = 12  # of a table, from one sequence to all places
 _SAVED = 4  # times that a table saves each deployment to work out its rate
 
-RateOf = Callable[["Replica", "Num"], "Num"]
-"""Requests a second that so many in flight at a replica complete [1/s]."""
+RateOf = Callable[["Replica", "Num", "Num"], "Num"]
+"""Requests a second that so many in flight at a replica complete, of so many that there can be [1/s]."""
 
 
 def in_flight(rate_of: RateOf, at: Replica, rate: Num, resident: Num) -> Num:
@@ -27,7 +27,7 @@ def in_flight(rate_of: RateOf, at: Replica, rate: Num, resident: Num) -> Num:
     low, high, ends = FEWEST, resident, None
     if isinstance(at.layout, LayoutArrays):
         low, high, ends = _between(rate_of, at, rate, resident)
-    return crossing(lambda sequences: rate_of(at, sequences), rate, low, high, TRIES, ends)
+    return crossing(lambda sequences: rate_of(at, sequences, resident), rate, low, high, TRIES, ends)
 
 
 def _between(rate_of: RateOf, at: Replica, rate: Any, resident: Any) -> tuple[Any, Any, Any]:
@@ -42,7 +42,7 @@ def _between(rate_of: RateOf, at: Replica, rate: Any, resident: Any) -> tuple[An
         return FEWEST, resident, None
     grid = np.column_stack([np.full(len(first), FEWEST), np.geomspace(1.0, keys[first, 3], _POINTS, axis=1)])
     index = np.repeat(first, grid.shape[1])
-    table = np.broadcast_to(rate_of(_some(at, index), grid.ravel()), index.shape).reshape(grid.shape)
+    table = np.broadcast_to(rate_of(_some(at, index), grid.ravel(), keys[index, 3]), index.shape).reshape(grid.shape)
     place = alike.ravel()
     above = np.clip((table[place] < np.asarray(rate)[..., None]).sum(axis=1), 1, grid.shape[1] - 1)
     return grid[place, above - 1], grid[place, above], (table[place, above - 1], table[place, above])

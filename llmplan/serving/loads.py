@@ -216,10 +216,10 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     has, and beyond it the queue grows without end: from `BUSIEST` of the capacity on, the times are those
     at `BUSIEST` and the least that are to be expected.
     """
-    most = _rate(at, work, policy, resident)
+    most = _rate(at, work, policy, resident, resident)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
-    here = in_flight(lambda some, sequences: _rate(some, work, policy, sequences), at, rate, resident)
-    now = pace(at, work, policy, maximum(here, 1.0))
+    here = in_flight(lambda some, *places: _rate(some, work, policy, *places), at, rate, resident)
+    now = pace(at, work, policy, seen(here, resident))
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
     tpot = now.decode / at.written / (1.0 - busy)
@@ -262,10 +262,19 @@ def outside_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -
     return at.numbers.request_seconds + at.numbers.prompt_token_seconds * work.input_tokens
 
 
-def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> Num:
-    """Requests a second that so many in flight complete [1/s]; below one, a share of the time of one."""
-    now = pace(at, work, policy, maximum(sequences, 1.0))
-    return sequences / now.resident(decoding_steps(at, work), maximum(sequences, 1.0))
+def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num, resident: Num) -> Num:
+    """Requests a second that so many in flight on average complete [1/s]."""
+    together = seen(sequences, resident)
+    return sequences / pace(at, work, policy, together).resident(decoding_steps(at, work), together)
+
+
+def seen(sequences: Num, resident: Num) -> Num:
+    """Sequences in a step as a request sees them, with so many in flight on average: itself and the others [1].
+
+    What comes independently finds as many others as there are at any time (Wolff 1982); resident: the most there can be
+    [1].
+    """
+    return minimum(sequences + 1.0, resident)
 
 
 def busy_replicas(work: ServingWorkload, copies: Num) -> Num:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmplan.serving.iteration import Replica
     from llmplan.serving.loads import Response
     from llmplan.serving.plan import ServingWorkload
+    from llmplan.serving.pools import Pools
     from llmplan.software.engine import ServingPolicy
 
 AT_ONCE = 12
@@ -22,7 +23,7 @@ AT_ONCE = 12
 
 
 def one_by_one(
-    at: Replica,
+    at: Replica | Pools,
     work: ServingWorkload,
     policy: ServingPolicy,
     answer: Response,
@@ -56,7 +57,7 @@ def judged(sample: Sample, answer: Response, work: ServingWorkload) -> dict[str,
 
 
 def keep_targets(
-    at: Replica, work: ServingWorkload, policy: ServingPolicy, places: float, most: float, numbers: Any,
+    at: Replica | Pools, work: ServingWorkload, policy: ServingPolicy, places: float, most: float, numbers: Any,
     respond: Callable[[Any], Response],
 ) -> Any:  # fmt: skip
     """Which of several numbers of copies keep all targets; numbers: of replicas, an array [1]."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import crossing, maximum, minimum, real
-from llmplan.formulas.queueing import percentile_95, single_server_wait
+from llmplan.formulas.queueing import percentile_95, shared_step_wait, single_server_wait, step_found
 from llmplan.machine.links import send
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.records import dataclass
@@ -23,6 +23,7 @@ from llmplan.serving.loads import (
     outside_seconds,
     prefill_step,
     prefill_tokens,
+    seen,
 )
 from llmplan.serving.memory import cache_shape
 
@@ -59,46 +60,61 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     """
     most = split_capacity(pools, work, policy, places)
     own, moved = read_alone(pools, work, policy), transfer_seconds(pools, work, policy)
+    outside = outside_seconds(pools.decode, work, policy)
     if work.load == "open" and work.request_rate is not None:
         offered = work.request_rate / pools.copies
         rate = minimum(offered, BUSIEST * most)
-        here = crossing(lambda n: _written(pools, work, n), rate, FEWEST, places, TRIES)
-        wait = single_server_wait(rate * pools.copies / pools.prefill_copies, read_seconds(pools, work, policy))
-        done = minimum(offered, most)
-        return _answer(pools, work, here, done, outside_seconds(pools.decode, work, policy) + wait, own + moved)
+        here = crossing(lambda n: n / _writing(pools, work, seen(n, places)), rate, FEWEST, places, TRIES)
+        wait = read_wait(pools, work, policy, rate * pools.copies / pools.prefill_copies)
+        return _answer(pools, work, here, minimum(offered, most), outside, wait, own + moved, seen(here, places))
     flight = work.batch / pools.copies if work.batch is not None and work.load != "saturated" else 2.0 * places
 
-    outside = outside_seconds(pools.decode, work, policy)
+    def written(n: Num) -> Num:
+        return n / _writing(pools, work, maximum(n, 1.0))
 
     def in_flight(n: Num) -> Num:
-        return n + _written(pools, work, n) * (outside + own + moved)
+        return n + written(n) * (outside + own + moved)
 
     here = minimum(crossing(in_flight, flight, FEWEST, flight, TRIES), places)
-    rate = minimum(_written(pools, work, here), most)
-    here = minimum(here, crossing(lambda n: _written(pools, work, n), rate, FEWEST, places, TRIES))
+    rate = minimum(written(here), most)
+    here = minimum(here, crossing(written, rate, FEWEST, places, TRIES))
     # time of a request that is neither writing, reading nor the way (Little's law)
-    wait = maximum(flight / rate - here / rate - own - moved, outside)
-    found = _answer(pools, work, here, rate, wait, own + moved)
+    wait = maximum(flight / rate - here / rate - own - moved - outside, 0.0)
+    found = _answer(pools, work, here, rate, outside, wait, own + moved, here)
     rate = flight / found.request  # to the last digit, where `crossing` stops earlier
     return replace(found, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens)
 
 
-def _answer(pools: Pools, work: ServingWorkload, here: Num, rate: Num, wait: Num, first: Num) -> Response:
+def _answer(
+    pools: Pools, work: ServingWorkload, here: Num, rate: Num, outside: Num, wait: Num, first: Num, together: Num
+) -> Response:
     at = pools.decode
-    decode = decode_step(at, work, here).total
-    ttft = wait + first
+    decode = decode_step(at, work, together).total
+    ttft = outside + wait + first
     request = ttft + decoding_steps(at, work) * decode
     return Response(
-        ttft=ttft, burst_ttft=ttft, p95_ttft=first + percentile_95(wait), tpot=decode / at.written, request=request,
-        requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens, sequences=here,
-        queued=0.0 * here, decode=decode, prefill=first,
+        ttft=ttft, burst_ttft=ttft, p95_ttft=outside + first + percentile_95(wait), tpot=decode / at.written,
+        request=request, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
+        sequences=here, queued=0.0 * here, decode=decode, prefill=first,
     )  # fmt: skip
 
 
 def split_capacity(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Num) -> Num:
     """Requests a second of one decoding replica with all places taken, or of its share of the prefill pool [1/s]."""
     reads = pools.prefill_copies / read_seconds(pools, work, policy) / pools.copies
-    return minimum(reads, _written(pools, work, places))
+    return minimum(reads, places / _writing(pools, work, places))
+
+
+def read_wait(pools: Pools, work: ServingWorkload, policy: ServingPolicy, rate: Num) -> Num:
+    """Mean wait of a prompt for others in its pool [s]: those that a step reads together end together.
+
+    rate: of requests at one replica of the pool [1/s]. A step with room for one prompt is a queue for one server.
+    """
+    each = read_seconds(pools, work, policy)
+    if real(policy.max_batch_tokens) < 2.0 * work.computed_tokens:
+        return single_server_wait(rate, each)
+    busy = minimum(rate * each, 0.98)
+    return shared_step_wait(step_found(busy, 0.0, each, mixed=False), busy)
 
 
 def read_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:
@@ -120,7 +136,6 @@ def transfer_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy)
     return send(at.links, cache.bytes(work.input_tokens), near=False)
 
 
-def _written(pools: Pools, work: ServingWorkload, sequences: Num) -> Num:
-    """Requests a second that a decoding replica completes with so many in flight [1/s]."""
-    one = maximum(sequences, 1.0)
-    return sequences / (decoding_steps(pools.decode, work) * decode_step(pools.decode, work, one).total)
+def _writing(pools: Pools, work: ServingWorkload, together: Num) -> Num:
+    """Time that an answer takes in the pool that writes, with so many in a step [s]."""
+    return decoding_steps(pools.decode, work) * decode_step(pools.decode, work, together).total

@@ -210,8 +210,6 @@ def _arrival(draft: Draft, load: str) -> str | None:
     for name in ("arrival", "arrival_cv", *shares):
         if getattr(said, name) is not None and load != "open":
             draft.fault(f"{name} goes with load open, and the load is {load}", name, "load")
-        if getattr(said, name) is not None and said.prefill_devices is not None:
-            draft.fault(f"{name}: requests at two pools are not simulated one by one", name, "prefill_devices")
     if said.arrival == "gamma" and said.arrival_cv is None:
         draft.fault("arrival_cv is missing: how unevenly do requests come?", "arrival")
     if said.arrival_cv is not None and said.arrival != "gamma" and said.arrival_cv != 1.0:

@@ -7,32 +7,33 @@ are seeded and the same for all, so that answers repeat to the last digit and de
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmplan.formulas.numeric import real
 from llmplan.records import dataclass
-from llmplan.serving.iteration import iteration
+from llmplan.serving.iteration import Replica, iteration
 from llmplan.serving.loads import BUSIEST, decoding_steps, outside_seconds, prefill_tokens
+from llmplan.serving.pools import Pools, read_alone, read_wait, transfer_seconds
 from llmplan.serving.targets import FIGURES, SHARES
 
 if TYPE_CHECKING:
-    from llmplan.serving.iteration import Replica
     from llmplan.serving.plan import ServingWorkload
     from llmplan.software.engine import ServingPolicy
 
-LANES = 16
+LANES = 32
 """Samples of each deployment: replicas with arrivals of their own [1]."""
-MEASURED = 256
-"""Requests of each that are measured, after those that fill it [1]."""
+MEASURED = 128
+"""Requests of each that are measured, after those that fill it and before as many that follow them [1]."""
 FILLING = 4.0
 """Requests before those that are measured, over the requests in flight [1]."""
 HUNDRED = 100.0
 _SEED = 20_250_601
 _FEWEST_FILLING = 32.0
 _GRID = 2.0  # points of the table of step times for each doubling of what is in flight
-_PROMPTS = 9  # points for the tokens of prompts in a step
+_PROMPTS = 13  # points for the tokens of prompts in a step
 _ROUNDING = 1e-6  # tokens
 
 
@@ -40,8 +41,8 @@ _ROUNDING = 1e-6  # tokens
 class Arriving:
     """What comes to deployments and how they take it, arrays (deployment,) each.
 
-    rate: requests that one replica gets [1/s]; places: of one [1]; here: sequences in flight in
-    one, by formula: how many requests it takes to fill it [1].
+    rate: requests that one replica gets [1/s]; places: of one [1]; here: sequences in flight in one, by formula: how
+    many requests it takes to fill it [1].
     """
 
     rate: Any
@@ -54,6 +55,21 @@ class Arriving:
         limited = np.minimum(rate, BUSIEST * most) * 1.0
         return Arriving(limited, places + 0.0 * limited, here + 0.0 * limited)
 
+    @property
+    def filling(self) -> Any:
+        """Requests that come before those that are measured [1]."""
+        return np.ceil(FILLING * self.here + _FEWEST_FILLING).astype(int)
+
+    @property
+    def count(self) -> Any:
+        """Requests that come: those that fill it, those that are measured, and as many behind them [1]."""
+        return 2 * self.filling + MEASURED
+
+    @property
+    def most(self) -> int:
+        """Sequences in flight at most, of all deployments [1]."""
+        return int(np.minimum(self.places, self.count).max())
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -62,6 +78,11 @@ class Sample:
     ttft: Any
     tpot: Any
     request: Any
+
+    @staticmethod
+    def of(ttft: Any, request: Any, work: ServingWorkload) -> Sample:
+        """From times to the first and to the last token [s]."""
+        return Sample(ttft, (request - ttft) / max(work.output_tokens - 1.0, 1.0), request)
 
     def percentiles(self) -> dict[str, Any]:
         """What so many of 100 requests stay within, as `ttft_p95`, an array by deployment each [s]."""
@@ -77,27 +98,64 @@ class Sample:
         return {figure: getattr(self, figure).mean(axis=1) for figure in FIGURES}
 
 
-def simulate(at: Replica, work: ServingWorkload, policy: ServingPolicy, arriving: Arriving, column: Replica) -> Sample:
-    """Requests at replicas, with degrees that are numbers or arrays (deployment,).
+def simulate(
+    at: Replica | Pools, work: ServingWorkload, policy: ServingPolicy, arriving: Arriving, column: Replica | Pools
+) -> Sample:
+    """Requests at replicas, or at two pools, with degrees that are numbers or arrays (deployment,).
 
-    column: the same replicas, with degrees of the shape (deployment, 1, 1).
+    arriving: at one replica, of the pool that writes where there are two; column: the same replicas or pools, with
+    degrees of the shape (deployment, 1, 1).
     """
-    rate, places, here = arriving.rate, arriving.places, arriving.here
-    filling = int(np.ceil(FILLING * here.max() + _FEWEST_FILLING))
-    times = _Times.of(column, work, policy, len(rate), int(min(places.max(), 2 * filling + MEASURED)))
-    gaps = _gaps(work.arrival_cv or 1.0, filling + MEASURED)
-    arrivals = (np.cumsum(gaps, axis=1)[None] / rate[:, None, None]).reshape(-1, gaps.shape[1])
-    first, last = _run(times, arrivals, np.repeat(np.floor(places), LANES), np.ceil(decoding_steps(at, work)), policy)
-    shape = (len(rate), -1)
-    outside = np.asarray(outside_seconds(at, work, policy)) + 0.0 * rate
-    ttft, whole = ((end - arrivals)[:, filling:].reshape(shape) + outside[:, None] for end in (first, last))
-    return Sample(ttft, (whole - ttft) / max(work.output_tokens - 1.0, 1.0), whole)
+    zero = 0.0 * arriving.rate
+    if isinstance(at, Pools):
+        assert isinstance(column, Pools)
+        return _two_pools(at, work, policy, arriving, column)
+    assert isinstance(column, Replica)
+    times = _Times.of(column, work, policy, len(zero), arriving.most)
+    first, last = _spent(times, arriving, work, np.ceil(decoding_steps(at, work)), mixed=policy.mixed_steps)
+    outside = (np.asarray(outside_seconds(at, work, policy)) + zero)[:, None]
+    return Sample.of(first + outside, last + outside, work)
+
+
+def _two_pools(pools: Pools, work: ServingWorkload, policy: ServingPolicy, writing: Arriving, column: Pools) -> Sample:
+    """Requests that are read in one pool and written in another, and come to both by the same law.
+
+    Ignored: that the first pool evens out how they come to the second.
+    """
+    rate = writing.rate * pools.copies / pools.prefill_copies
+    reads_in = read_alone(pools, work, policy) + read_wait(pools, work, policy, rate)
+    reading = Arriving(rate, np.inf + 0.0 * rate, rate * reads_in)
+    reads = _Times.of(column.prefill, work, policy, len(rate), 1)
+    _, read = _spent(reads, reading, work, 0.0, mixed=False)
+    writes = _Times.of(column.decode, work, policy, len(rate), writing.most).without_prompts()
+    _, written = _spent(writes, writing, work, np.ceil(decoding_steps(pools.decode, work)), mixed=False)
+    before = outside_seconds(pools.decode, work, policy) + transfer_seconds(pools, work, policy)
+    ttft = read + np.asarray(before + 0.0 * rate)[:, None]
+    return Sample.of(ttft, ttft + written, work)
+
+
+def _spent(times: _Times, arriving: Arriving, work: ServingWorkload, steps: Any, *, mixed: bool) -> tuple[Any, Any]:
+    """Times of the measured requests from their arrival to the first and to the last token, (deployment, request) [s].
+
+    What a deployment's requests take does not hang on those that are simulated beside it.
+    """
+    filling, count, each = arriving.filling, int(arriving.count.max()), np.arange(len(arriving.rate))
+    wanted, places = filling + MEASURED, np.floor(arriving.places)
+    due = np.cumsum(_gaps(work.arrival_cv or 1.0, count), axis=1)
+    right = wanted / due[:, wanted - 1].mean(axis=0)  # as many in all as the rate says, not a little more or less
+    arrivals = due * (right / arriving.rate)[:, None, None]
+    arrivals = np.where(np.arange(count) < arriving.count[:, None, None], arrivals, np.inf)
+    rows, room, end = arrivals.reshape(-1, count), np.repeat(places, LANES), np.repeat(wanted, LANES)
+    ends = _run(times, rows, room, end, steps, mixed=mixed)
+    measured = (each[:, None, None], np.arange(LANES)[:, None], filling[:, None, None] + np.arange(MEASURED))
+    first, last = ((end.reshape(len(each), LANES, -1) - arrivals)[measured] for end in ends)
+    return first.reshape(len(each), -1), last.reshape(len(each), -1)
 
 
 def _gaps(variation: float, count: int) -> Any:
     """Times between arrivals over their mean, gamma distributed, (sample, request) [1]; variation: of them [1]."""
     shape = 1.0 / variation**2
-    return np.random.default_rng(_SEED).standard_gamma(shape, (LANES, count)) / shape
+    return np.random.default_rng(_SEED).standard_gamma(shape, (count, LANES)).T / shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,70 +173,78 @@ class _Times:
     most: float
 
     @staticmethod
-    def of(at: Replica, work: ServingWorkload, policy: ServingPolicy, count: int, most: int) -> _Times:
-        """Times with up to `most` sequences, worked out on a grid."""
+    def of(at: Replica, work: ServingWorkload, policy: ServingPolicy, deployments: int, most: int) -> _Times:
+        """Times of so many deployments with up to so many sequences, from a grid."""
         context, computed = work.input_tokens + work.output_tokens / 2.0, work.computed_tokens
-        cap = real(prefill_tokens(work, policy, real(most + 1)))
-        ends = np.unique(np.minimum(np.ceil(2.0 ** (np.arange(_GRID * np.log2(most) + 2) / _GRID)), most))
-        grid = np.concatenate([[0.0], ends])
-        prompts = np.geomspace(1.0, cap, _PROMPTS) if cap > 1.0 else np.ones(1)
-        decode = np.asarray(iteration(at, grid, context, 0.0, computed).total)
-        sequences = grid if policy.mixed_steps else 0.0 * grid
-        mixed = np.asarray(iteration(at, sequences, context, prompts[:, None], computed).total)
-        every = np.arange(most + 1.0)
+        ends = np.unique(np.ceil(2.0 ** (np.arange(np.ceil(_GRID * np.log2(most)) + 1) / _GRID)))
+        grid, every = np.concatenate([[0.0], ends]), np.arange(ends[-1] + 1.0)
+        cap = real(prefill_tokens(work, policy, np.inf))
+        prompts = np.geomspace(1.0, cap, _PROMPTS) if cap > 1.0 else np.ones(3)
 
         def filled(table: Any, *shape: int) -> Any:
-            wide = np.broadcast_to(table, (count, *shape, len(grid))).reshape(-1, len(grid))
-            return np.array([np.interp(every, grid, row) for row in wide]).reshape(count, *shape, -1)
+            wide = np.broadcast_to(table, (deployments, *shape, len(grid))).reshape(-1, len(grid))
+            return np.array([np.interp(every, grid, row) for row in wide]).reshape(deployments, *shape, -1)
 
-        one = decode.reshape(-1, len(grid)) if decode.ndim > 1 else decode
-        return _Times(filled(one), filled(mixed, len(prompts)), prompts, computed, cap)
+        decode = np.asarray(iteration(at, grid, context, 0.0, computed).total)
+        one = filled(decode.reshape(-1, len(grid)) if decode.ndim > 1 else decode)
+        sequences = grid if policy.mixed_steps else 0.0 * grid
+        mixed = np.asarray(iteration(at, sequences, context, prompts[:, None], computed).total)
+        return _Times(one, filled(mixed, len(prompts)), prompts, computed, cap)
 
-    def step(self, row: Any, sequences: Any, tokens: Any) -> Any:
-        """An iteration with prompts; row: of the deployment; tokens: more than 0."""
-        upper = np.clip(np.searchsorted(self.prompts, tokens), 1, max(len(self.prompts) - 1, 1))
-        if len(self.prompts) == 1:
-            return self.mixed[row, 0, sequences]
-        low, high = self.prompts[upper - 1], self.prompts[upper]
-        share = np.clip((tokens - low) / (high - low), 0.0, 1.0)
-        return (1.0 - share) * self.mixed[row, upper - 1, sequences] + share * self.mixed[row, upper, sequences]
+    def without_prompts(self) -> _Times:
+        """The same where a prompt takes no time: it was read elsewhere."""
+        return replace(self, mixed=0.0 * self.mixed, most=np.inf)
 
 
-def _run(times: _Times, arrivals: Any, places: Any, steps: Any, policy: ServingPolicy) -> tuple[Any, Any]:
-    """When each request has its first and its last token [s]; steps: that write an answer after its first token [1].
+def _run(times: _Times, arrivals: Any, places: Any, wanted: Any, steps: Any, *, mixed: bool) -> tuple[Any, Any]:
+    """When each request has its first and its last token [s], as far as the first `wanted` of a row are written.
 
-    Requests of one length are read and end in the order in which they come. While no prompt waits, steps are passed
-    together up to the next arrival or the next end.
+    steps: that write an answer after its first token [1]. Requests of one length are read and end in the order in which
+    they come. While no prompt waits, steps are passed together up to the next arrival or the next end. Tables are flat
+    here and looked up by place: a step of many rows is a few dozen calls of numpy, which are what takes time.
     """
     rows, count = arrivals.shape
-    row, deployment = np.arange(rows), np.repeat(np.arange(len(times.decode)), LANES)
-    most = times.decode.shape[-1] - 1
-    now, tokens = np.zeros(rows), np.zeros(rows)
-    passed, arrived, read, done = (np.zeros(rows, dtype=int) for _ in range(4))
-    first, last = np.zeros((rows, count)), np.zeros((rows, count))
-    arrivals = np.hstack([arrivals, np.full((rows, 1), np.inf)])
-    entered = np.full((rows, count + 1), np.inf)  # steps that had passed when each began to write
-    beside = 1 if policy.mixed_steps else 0
-    while (live := done < count).any():
-        while (new := (coming := arrivals[row, arrived]) <= now).any():
-            arrived = arrived + new
-        sequences = np.minimum(read - done, most)
+    own, table = np.arange(rows) * (count + 1), times.decode.shape[-1]
+    due = np.hstack([arrivals, np.full((rows, 1), np.inf)]).ravel()
+    first, last = np.zeros(due.shape), np.zeros(due.shape)
+    entered = np.full(due.shape, np.inf)  # steps that had passed when each began to write
+    deployment = np.repeat(np.arange(len(times.decode)), LANES)
+    decode, at_decode = times.decode.ravel(), deployment * table
+    mixed_steps, at_mixed = times.mixed.ravel(), at_decode * len(times.prompts)
+    inner, wide = times.prompts[1:-1], np.maximum(np.diff(times.prompts), _ROUNDING)
+    now, tokens, passed = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    arrived, read, done = (np.zeros(rows, dtype=int) for _ in range(3))
+    coming, ends = due.take(own), np.full(rows, np.inf)
+    while np.count_nonzero(live := done < wanted):
+        while np.count_nonzero(new := coming <= now):
+            arrived += new
+            coming = due.take(own + arrived)
+        sequences = read - done
         waiting = np.minimum(np.minimum(arrived, done + places) * times.computed - tokens, times.most)
         reads, writes = live & (waiting > _ROUNDING), sequences > 0
-        once = times.decode[deployment, sequences]
-        ends = entered[row, done] + steps - passed
+        once = decode.take(at_decode + sequences)
         jump = np.where(writes, np.minimum(ends, np.maximum(np.ceil((coming - now) / once), 1.0)), 0.0)
-        idle = np.where(writes, jump * once, np.where(live, coming, now) - now)
-        taken = np.where(reads, times.step(deployment, sequences, np.maximum(waiting, 1.0)), idle)
-        now = np.where(live, now + taken, now)
-        passed = passed + np.where(live, np.where(reads, beside * writes, jump), 0.0).astype(int)
-        tokens = tokens + np.where(reads, waiting, 0.0)
-        whole = np.floor(tokens / times.computed + _ROUNDING)
-        while (new := read < whole).any():
-            place = row[new], read[new]
-            first[place], entered[place] = now[new], passed[new]
-            read = read + new
-        while (new := passed >= entered[row, done] + steps).any():
-            last[row[new], done[new]] = now[new]
-            done = done + new
-    return first, last
+        taken = np.where(writes, jump * once, np.where(live, coming, now) - now)
+        if np.count_nonzero(reads):
+            prompt = np.maximum(waiting, 1.0)
+            upper = inner.searchsorted(prompt)
+            place = at_mixed + upper * table + sequences
+            share = (prompt - times.prompts.take(upper)) / wide.take(upper)
+            step = (1.0 - share) * mixed_steps.take(place) + share * mixed_steps.take(place + table)
+            taken = np.where(reads, step, taken)
+            jump = np.where(reads, writes if mixed else 0.0, jump)
+            tokens += np.where(reads, waiting, 0.0)
+            now, passed = now + np.where(live, taken, 0.0), passed + jump
+            whole = np.floor(tokens / times.computed + _ROUNDING)
+            while np.count_nonzero(new := read < whole):
+                place = (own + read)[new]
+                first[place], entered[place] = now[new], passed[new]
+                read += new
+        else:
+            now, passed = now + np.where(live, taken, 0.0), passed + jump
+        ends = entered.take(own + done) + steps - passed
+        while np.count_nonzero(new := ends <= 0.0):
+            last[(own + done)[new]] = now[new]
+            done += new
+            ends = entered.take(own + done) + steps - passed
+    return first.reshape(rows, -1)[:, :count], last.reshape(rows, -1)[:, :count]

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from llmplan.catalog.catalog import open_catalog
-from llmplan.errors import InputError
 from llmplan.search.deployments import chunks
 from llmplan.search.request import Ask, Wishes
 from llmplan.search.serving import ServingSearch, search_serving, serving_value
@@ -73,7 +72,20 @@ def test_split_pools_win_where_tokens_must_come_evenly() -> None:
     assert two.plan.prefill is not None
 
 
-def test_percentiles_of_two_pools_are_refused() -> None:
-    question = asked(Wishes(max_devices=6, try_split=True), request_rate=1.0, max_ttft_p95=1.0)
-    with pytest.raises(InputError, match="not simulated one by one"):
-        search_serving(question)
+def test_shares_of_requests_at_two_pools_are_kept_and_those_of_estimate() -> None:
+    question = asked(Wishes(max_devices=4, top=1, try_split=True), {"prefill_tp": "1"}, request_rate=14.0,
+                     max_ttft_p95=0.4, max_tpot_p99=0.011)  # fmt: skip
+    (base,) = question.bases
+    (many,) = chunks(SplitSpace(base, question.devices, question.most, question.choices))
+    shares = many.sample.percentiles()
+    every = []
+    for index in range(0, len(many.rows), 3):
+        plan, layout = many.make(index)
+        alone = estimate_serving(plan.with_layout(layout))
+        if alone.stable:
+            assert alone.percentiles == pytest.approx({name: value[index] for name, value in shares.items()}, rel=1e-9)
+            every.append(alone)
+    found = search_serving(question).best[0]
+    assert found.answers
+    assert found.plan.prefill is not None
+    assert found.plan.devices == min(one.plan.devices for one in every if one.answers)

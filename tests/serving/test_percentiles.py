@@ -14,6 +14,7 @@ from llmplan.search.serving import search_serving
 from llmplan.serving.estimate import ServingEstimate
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import outside_seconds, prefill_step
+from llmplan.serving.pools import pools_of, read_alone, transfer_seconds
 from llmplan.serving.simulation import MEASURED, Arriving, simulate
 from tests.search.test_search_serving import asked, everything
 from tests.serving.plans import answer, plan
@@ -61,6 +62,49 @@ def test_poisson_means_are_those_of_the_formulas(stack: str, rate: float) -> Non
     assert float(means["tpot"][0]) == pytest.approx(here.tpot.value, rel=0.04)
     assert float(means["ttft"][0]) == pytest.approx(here.ttft.value, rel=0.04)
     assert float(means["request"][0]) == pytest.approx(here.request.value, rel=0.04)
+
+
+@pytest.mark.parametrize(("stack", "rate"), [("vllm", 2.0), ("vllm", 14.0), ("sglang", 8.0), ("sglang", 14.0)])
+def test_two_pools_have_the_means_of_the_formulas(stack: str, rate: float) -> None:
+    """One replica reads for two that write; below full load, a prompt waits for those that are read with it."""
+    words: dict[str, Any] = {**OPEN, "input_tokens": 2000, "devices": 3, "prefill_devices": 1, "tp": 1,
+                             "request_rate": rate, "stack": stack}  # fmt: skip
+    found, here, one = plan(**words), answer(**words), np.ones(1)
+    pools = pools_of(found, replica(found))
+    assert pools is not None
+    arriving = Arriving(rate / 2.0 * one, float(here.memory.resident) * one, here.sequences / 2.0 * one)
+    sample = simulate(pools, found.workload, found.engine.policy, arriving, pools)
+    means = sample.means()
+    assert here.tpot is not None
+    assert float(means["tpot"][0]) == pytest.approx(here.tpot.value, rel=0.04)
+    assert float(means["ttft"][0]) == pytest.approx(here.ttft.value, rel=0.04)
+    assert float(means["request"][0]) == pytest.approx(here.request.value, rel=0.04)
+
+
+def test_a_pool_that_reads_one_prompt_a_step_is_a_queue_with_a_fixed_service_time() -> None:
+    words: dict[str, Any] = {**OPEN, "max_num_batched_tokens": 1500, "devices": 2, "prefill_devices": 1, "tp": 1}
+    found, one = plan(**words, request_rate=1.0), np.ones(1)
+    pools = pools_of(found, replica(found))
+    assert pools is not None
+    service = float(read_alone(pools, found.workload, found.engine.policy))
+    rate = 0.6 / service
+    arriving = Arriving(rate * one, 256.0 * one, 30.0 * one)
+    sample = simulate(pools, found.workload, found.engine.policy, arriving, pools)
+    own = service + float(transfer_seconds(pools, found.workload, found.engine.policy))
+    wait = sample.ttft - own - float(outside_seconds(pools.decode, found.workload, found.engine.policy))
+    assert wait.mean() == pytest.approx(0.6 * service / (2.0 * (1.0 - 0.6)), rel=0.08)
+    for share in (0.8, 0.95, 0.99):
+        assert waits_within(float(np.quantile(wait, share)) + 1e-9, rate, service) == pytest.approx(share, abs=0.02)
+
+
+def test_what_a_deployment_takes_does_not_hang_on_those_beside_it() -> None:
+    found = plan(**OPEN, request_rate=1.0)
+    at = replica(found)
+    many = Arriving(np.array([1.0, 5.0, 9.0]), np.full(3, 200.0), np.array([2.0, 14.0, 40.0]))
+    together = simulate(at, found.workload, found.engine.policy, many, at)
+    for index in range(3):
+        alone = Arriving(*(each[index : index + 1] for each in (many.rate, many.places, many.here)))
+        assert (simulate(at, found.workload, found.engine.policy, alone, at).request == together.request[index]).all()
 
 
 def shares(found: ServingEstimate) -> dict[str, float]:
