@@ -345,9 +345,10 @@ class TestOpen:
 
     def test_littles_law(self) -> None:
         found = self.run(0.2)
-        # N requests take ten steps and the reading of all of them, n a second: N = 0.2 (10 + N / n)
-        n = found.sequences / 22 + (1 + (found.sequences / 22) ** 2) ** 0.5
-        assert found.sequences == pytest.approx(0.2 * (10 + found.sequences / n), rel=1e-5)
+        # a request sees itself beside the N in flight: ten steps and the reading of all, n a second, N = 0.2 (10 + k / n)
+        k = found.sequences + 1
+        n = k / 22 + (1 + (k / 22) ** 2) ** 0.5
+        assert found.sequences == pytest.approx(0.2 * (10 + k / n), rel=1e-5)
         assert found.tpot == pytest.approx(1 / (1 - 0.2 / n))
 
     def test_first_token(self) -> None:
@@ -355,8 +356,8 @@ class TestOpen:
         # request is there, for each of the steps that follow it, and prompts; half of it is left, and prompts that came
         # during it are read with one's own
         found = self.run(0.2, resident=256.0)
-        here = found.sequences
-        prompt = 1 / (here / 22 + (1 + (here / 22) ** 2) ** 0.5)
+        here, k = found.sequences, found.sequences + 1
+        prompt = 1 / (k / 22 + (1 + (k / 22) ** 2) ** 0.5)
         b, running = 0.2 * prompt, here / (1 + here * here) ** 0.5
         step = running / (1 + b) + prompt * b / (1 - b * b)
         assert found.ttft == pytest.approx(step / 2 + prompt + b * step, rel=1e-4)
@@ -367,6 +368,13 @@ class TestOpen:
         found = open_arrivals(replica(plan), work, POLICY, 0.2, 8.0)
         running = found.sequences / (1 + found.sequences**2) ** 0.5
         assert found.ttft == pytest.approx(running / 2 + 1, rel=0.02)
+
+    def test_no_more_than_there_are_places(self) -> None:
+        # at 93 % of what eight places can, nearly all are taken, and a request sees eight
+        found = self.run(10.0)
+        n = 8 / 22 + (1 + (8 / 22) ** 2) ** 0.5
+        assert 7 < found.sequences < 8
+        assert found.tpot == pytest.approx(1 / (1 - 0.93 * 8 / (10 + 8 / TestClosed.READ) / n))
 
     def test_capacity(self) -> None:
         most = 8 / (10 + 8 / TestClosed.READ)
