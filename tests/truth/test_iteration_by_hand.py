@@ -345,7 +345,7 @@ class TestOpen:
 
     def test_littles_law(self) -> None:
         found = self.run(0.2)
-        # a request sees itself beside the N in flight: ten steps and the reading of all, n a second, N = 0.2 (10 + k / n)
+        # a request sees k, itself and the N in flight: ten steps and the reading of all, n a second
         k = found.sequences + 1
         n = k / 22 + (1 + (k / 22) ** 2) ** 0.5
         assert found.sequences == pytest.approx(0.2 * (10 + k / n), rel=1e-5)
