@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from llmplan.catalog.catalog import Catalog
 from llmplan.cli.main import main
 
 # The same cases on every machine, and no limit that a busy one breaks; `--hypothesis-profile=explore` draws new ones.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("suite", settings.get_profile("explore"), derandomize=True)
+settings.register_profile("suite", settings.get_profile("explore"), derandomize=True, max_examples=40)
 settings.load_profile("suite")
 
 CATALOG = Path(__file__).parent / "cli" / "catalog"
@@ -29,6 +30,13 @@ gated_mlp: true
 vocab: 32000
 max_context: 8192
 """
+
+
+@pytest.fixture
+def few_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some models of the catalogue, of all kinds, for what goes through all of them: `llmplan list`."""
+    whole = Catalog.ids
+    monkeypatch.setattr(Catalog, "ids", lambda self, kind: whole(self, kind)[:: 20 if kind == "models" else 1])
 
 
 @dataclass(frozen=True)

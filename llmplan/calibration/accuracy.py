@@ -7,6 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from llmplan.answer.rows import Row, read_rows
@@ -56,7 +57,7 @@ def write_pages(folder: Path = PAGES) -> list[Path]:
 def pages() -> dict[str, str]:
     """Both pages by name."""
     catalog = open_catalog()
-    trained, served, pools, cached = (_results(path, catalog) for path in FILES)
+    trained, served, pools, cached = (_results(path) for path in FILES)
     notes = {name: _notes(name) for name in ("accuracy-notes.md", "accuracy-serving-notes.md")}
     training = [
         _TOP.format(what="training"),
@@ -87,9 +88,15 @@ def _notes(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _results(file: Path, catalog: Catalog) -> tuple[list[Result], list[Result]]:
+@cache
+def fitted_results(file: Path) -> tuple[Result, ...]:
+    """What `llmplan validate` makes of a file."""
+    return tuple(validate(read_rows(file), open_catalog()))
+
+
+def _results(file: Path) -> tuple[list[Result], list[Result]]:
     """Left-out and fitted results of a file; the first only of rows that were left out."""
-    fitted = validate(read_rows(file), catalog)
+    fitted = list(fitted_results(file.resolve()))
     document = json.loads((LEFT_OUT / f"{file.stem}.json").read_text(encoding="utf-8"))
     stored = {row["id"]: row for row in document["rows"]}
     unseen = []

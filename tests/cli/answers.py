@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,14 @@ def result(run: Any) -> dict[str, Any]:
 
 def holds(name: str, answer: Any) -> None:
     """Holds an answer to its JSON Schema: every key is described, every needed one is there, types and bounds agree."""
-    schema = json_schema(name)
+    schema = _schema(name)
     faults = list(_faults(schema, answer, schema.get("$defs", {}), name))
     assert faults == []
+
+
+@cache
+def _schema(name: str) -> dict[str, Any]:
+    return json_schema(name)
 
 
 KINDS = {

@@ -21,13 +21,10 @@ TOO_LARGE = (*SMALL, "--micro-batch", "4096", "--global-batch", "4096")
     ("words", "code", "out", "err"),
     [
         (("estimate", *SMALL, "--check"), 0, "fits", ""),
-        (("estimate", *TOO_LARGE), 0, "does not fit", ""),
         (("estimate", *TOO_LARGE, "--check"), 3, "does not fit", ""),
-        (("estimate", *SMALL, "--devises", "8"), 2, "", "error: No such option"),
         (("estimate", "--devices", "8"), 2, "", "error: model is missing"),
         (("estmate",), 2, "", "error: "),
         (("--version",), 0, "llmplan ", ""),
-        (("estimate", "--help"), 0, "--micro-batch", ""),
     ],
 )
 def test_exit_code_and_streams(here: Path, words: tuple[str, ...], code: int, out: str, err: str) -> None:
@@ -54,9 +51,7 @@ def started(here: Path, *words: str, **more: Any) -> subprocess.CompletedProcess
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
-@pytest.mark.parametrize(
-    "words", [("estimate", *PLAN), ("estimate", *PLAN, "--json"), ("catalog", "list"), ("--help",)]
-)
+@pytest.mark.parametrize("words", [("estimate", *PLAN), ("estimate", *PLAN, "--json"), ("--help",)])
 def test_a_full_disk(here: Path, words: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         done = started(here, *words, stdout=full)
@@ -94,13 +89,18 @@ def test_an_interrupt_ends_with_one_line(here: Path) -> None:
 
 def test_the_same_input_gives_the_same_bytes(here: Path) -> None:
     """Whatever the hash seed, the locale, the time zone; how long it took goes to stderr."""
-    for words in (["fit", *PLAN, "--json"], ["estimate", *PLAN], ["sweep", *PLAN, "--vary", "tp=1,2"]):
-        surroundings = ({"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}, {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8"})
-        one, two = (started(here, *words, stdout=subprocess.PIPE, variables=each) for each in surroundings)
-        assert one.returncode == 0, one.stderr
-        assert one.stdout == two.stdout
-    timed = started(here, *words, "--timings", stdout=subprocess.PIPE)
-    assert timed.stdout == one.stdout
+    answered = [["fit", *PLAN, "--json"], ["estimate", *PLAN], ["sweep", *PLAN, "--vary", "tp=1,2"]]
+    code = f"from llmplan.cli.main import main; raise SystemExit(max(map(main, {answered})))"
+    surroundings = ({"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}, {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8"})
+    one, two = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=here,
+                       env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | each)
+        for each in surroundings
+    )  # fmt: skip
+    assert one.stdout == two.stdout
+    plain, timed = (started(here, "estimate", *PLAN, *more, stdout=subprocess.PIPE) for more in ((), ("--timings",)))
+    assert plain.stdout in one.stdout
+    assert timed.stdout == plain.stdout
     assert re.fullmatch(r"timings: [\d.]+ s, [\d.]+ s of processor time\n", timed.stderr)
 
 

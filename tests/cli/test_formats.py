@@ -15,6 +15,7 @@ import pytest
 from llmplan.cli.main import main
 from tests.cli.answers import holds
 
+pytestmark = pytest.mark.usefixtures("few_models")  # `list` plans every one
 ROOT = Path(__file__).parents[2]
 PLAN = str(ROOT / "docs" / "examples" / "plan.yaml")
 SERVE = str(ROOT / "docs" / "examples" / "serve.yaml")

@@ -68,6 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("few_models")
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_examples_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path, words: list[str]
@@ -85,28 +86,38 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **more}
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("llmplan expl", ["explain"]),
-        ("llmplan estimate --mod", ["--model"]),
-        ("llmplan estimate --model gpt3-17", ["gpt3-175b"]),
-        ("llmplan estimate --stack vll", ["vllm"]),
-        ("llmplan estimate --recompute ", ["none", "selective", "full"]),
-        ("llmplan launch --for torcht", ["torchtitan", "torchtune"]),
-        ("llmplan catalog im", ["import-prices"]),
-        ("llmplan compare --by mf", ["mfu"]),
-        ("llmplan fit --objective la", ["latency"]),
-    ],
-)
-def test_a_shell_completes(line: str, offered: list[str]) -> None:
-    words = len(line.split()) - (not line.endswith(" "))
-    asked = {"_LLMPLAN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(words)}
+OFFERED = {
+    "llmplan expl": ["explain"],
+    "llmplan estimate --mod": ["--model"],
+    "llmplan estimate --model gpt3-17": ["gpt3-175b"],
+    "llmplan estimate --stack vll": ["vllm"],
+    "llmplan estimate --recompute ": ["none", "selective", "full"],
+    "llmplan launch --for torcht": ["torchtitan", "torchtune"],
+    "llmplan catalog im": ["import-prices"],
+    "llmplan compare --by mf": ["mfu"],
+    "llmplan fit --objective la": ["latency"],
+}
+ASK = """\
+import os, sys
+from llmplan.cli.main import main
+for line in sys.argv[1:]:
+    os.environ |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - (not line.endswith(" ")))}
+    try:
+        main([])
+    except SystemExit:
+        print("end of what is offered")
+"""
+
+
+def test_a_shell_completes() -> None:
+    """As bash asks, through variables; all questions in one process."""
     done = subprocess.run(
-        [sys.executable, "-m", "llmplan"], capture_output=True, text=True, check=False, env=environment(**asked)
-    )
-    assert done.stdout.split() == offered
+        [sys.executable, "-c", ASK, *OFFERED], capture_output=True, text=True, check=True,
+        env=environment(_LLMPLAN_COMPLETE="complete_bash"),
+    )  # fmt: skip
     assert done.stderr == ""
+    said = [part.split() for part in done.stdout.split("end of what is offered\n")]
+    assert dict(zip(OFFERED, said, strict=False)) == OFFERED
 
 
 def test_completion_is_installed(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_json_matches_its_schema_and_estimate(capsys: Captured) -> None:
     assert by_id["llama-3.1-8b"]["needed_bytes"] == one["memory"]["needed_bytes"]
 
 
+@pytest.mark.usefixtures("few_models")
 def test_sorted_by_speed_and_name(capsys: Captured) -> None:
     speeds = [one["tokens_per_second"]["value"] for one in listed(capsys, "--sort", "speed")["models"]]
     assert speeds == sorted(speeds, reverse=True)
@@ -71,6 +72,7 @@ def test_an_instance_brings_its_devices(capsys: Captured) -> None:
     assert "llama-3.3-70b" in {row["id"] for row in rows}
 
 
+@pytest.mark.usefixtures("few_models")
 def test_table_says_how_many_fit(capsys: Captured) -> None:
     assert main(["list", "--hardware", "t4"]) == 0
     out = capsys.readouterr().out

@@ -10,19 +10,18 @@ from typing import Any
 
 import pytest
 
-from llmplan.answer.rows import Row, read_rows
-from llmplan.answer.validate import Result, score, validate
+from llmplan.answer.rows import Row
+from llmplan.answer.validate import Result, score
+from llmplan.calibration.accuracy import fitted_results
 from llmplan.calibration.scoring import Choosing, choosing
-from llmplan.catalog.catalog import open_catalog
 from llmplan.software.band import Interval
 
 FOLDER = Path(__file__).parent
 RUNS = FOLDER.parents[1] / "hardware_catalog" / "measurements" / "serving.csv"
 
 
-@cache
 def fitted() -> tuple[Result, ...]:
-    return tuple(validate(read_rows(RUNS), open_catalog()))
+    return fitted_results(RUNS)
 
 
 @cache

@@ -17,7 +17,8 @@ import pytest
 
 from llmplan.answer.resolve import AnyPlan
 from llmplan.answer.rows import Row, read_rows, row_plan
-from llmplan.answer.validate import Result, validate
+from llmplan.answer.validate import Result
+from llmplan.calibration.accuracy import fitted_results
 from llmplan.calibration.scoring import Ranking, ranking
 from llmplan.catalog.catalog import open_catalog
 from llmplan.software.band import Interval
@@ -37,7 +38,7 @@ def rows() -> dict[str, Row]:
 
 @cache
 def results() -> dict[str, Result]:
-    return {result.row.id: result for result in validate(rows().values(), open_catalog())}
+    return {result.row.id: result for result in fitted_results(RUNS)}
 
 
 def own_plan(row: Row) -> AnyPlan:

@@ -12,7 +12,7 @@ from tests.cli.answers import holds
 
 Command = Callable[..., Any]
 LOAD = ("--model", "llama-3.1-8b", "--workload", "serve", "--request-rate", "20", "--input-tokens", "2000",
-        "--output-tokens", "300", "--max-devices", "8", "--objective", "cost", "--max-ttft-p95", "1s",
+        "--output-tokens", "300", "--max-devices", "8", "--objective", "cost", "--max-ttft", "1s",
         "--max-tpot", "20ms")  # fmt: skip
 DEVICES, STACKS = ("h100", "mi300x", "a100"), ("vllm", "tensorrt-llm")
 
