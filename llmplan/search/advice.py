@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
 
+from llmplan.answer.advice import MOST_DEVICES
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.machine.kernels import has_precision
@@ -18,11 +20,11 @@ from llmplan.search.training import Search, search
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.limits import Limits
 
-MOST_DEVICES = 16_384
-"""Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""
 MOST_SERVING_DEVICES = 1024
-"""The same for a served model: some hundred replicas."""
+"""Where the search for more devices of a served model ends: some hundred replicas."""
 MOST_CHANGES = 4
+Answered: TypeAlias = Callable[[], Sequence[Any]]
+"""Searches again, and gives the best that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +37,16 @@ class Remedy:
 
 def what_would_do(ask: Ask, asked: Search, catalog: Catalog) -> list[Remedy]:
     """The smallest changes that do, by kind: dimensions opened, memory saved, another method; then more devices."""
-    found: list[Remedy] = []
-    largest = asked.devices[-1]
     fixed = ask.changed({"devices": ",".join(map(str, asked.devices))}, max_devices=None, top=1, pareto=None)
     fixed = fixed.changed({"global_batch": asked.bases[0].workload.global_batch})
-    for sentence, changed in _changes(fixed, asked):
-        if len(found) == MOST_CHANGES:
-            break
-        _try(found, sentence, changed, catalog)
-    devices = 2 * largest
-    before = len(found)
-    while devices <= MOST_DEVICES and len(found) == before:
-        _try(found, f"{devices} devices", fixed.changed({"devices": str(devices)}), catalog)
-        devices *= 2
-    return found
+
+    def tried(changed: Ask) -> Answered:
+        return lambda: search(question(changed, catalog)[0]).best
+
+    return _remedies(
+        ((sentence, tried(changed)) for sentence, changed in _changes(fixed, asked)),
+        ((f"{size} devices", tried(fixed.changed({"devices": str(size)}))) for size in _doubled(asked.devices[-1])),
+    )
 
 
 def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
@@ -77,29 +75,20 @@ def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
         yield "LoRA on an nf4 base", ask.changed({"workload": "lora", "quantized_base": "nf4"})
 
 
-def _try(found: list[Remedy], sentence: str, ask: Ask, catalog: Catalog) -> None:
-    """Notes the change if there is an answer then."""
-    try:
-        answer = search(question(ask, catalog)[0])
-    except InputError:
-        return
-    if answer.best:
-        found.append(Remedy(sentence, answer.best[0]))
-
-
 def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[Remedy]:
     """The smallest changes after which some deployment does."""
-    found: list[Remedy] = []
-    for sentence, changed, least_rate in _serving_changes(ask, asked):
-        if len(found) == MOST_CHANGES:
-            break
-        _try_serving(found, sentence, changed, catalog, least_rate)
-    devices, before = 2 * asked.devices[-1], len(found)
-    while devices <= MOST_SERVING_DEVICES and len(found) == before:
-        more = ask.changed({"devices": None}, max_devices=devices, top=1, pareto=None, objective="devices")
-        _try_serving(found, f"up to {devices} devices", more, catalog, asked.least_rate)
-        devices *= 2
-    return found
+
+    def tried(changed: Ask, least_rate: float | None) -> Answered:
+        return lambda: search_serving(serving_question(changed, catalog, least_rate)[0]).best
+
+    def on(size: int) -> Answered:
+        more = ask.changed({"devices": None}, max_devices=size, top=1, pareto=None, objective="devices")
+        return tried(more, asked.least_rate)
+
+    return _remedies(
+        ((sentence, tried(changed, rate)) for sentence, changed, rate in _serving_changes(ask, asked)),
+        ((f"up to {size} devices", on(size)) for size in _doubled(asked.devices[-1], MOST_SERVING_DEVICES)),
+    )
 
 
 def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask, float | None]]:
@@ -122,10 +111,24 @@ def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask,
         yield "without max-cost-per-million", quiet.changed({"limits": None}, limits=Limits()), rate
 
 
-def _try_serving(found: list[Remedy], sentence: str, ask: Ask, catalog: Catalog, least_rate: float | None) -> None:
-    try:
-        answer = search_serving(serving_question(ask, catalog, least_rate)[0])
-    except InputError:
-        return
-    if answer.best:
-        found.append(Remedy(sentence, answer.best[0]))
+def _remedies(changes: Iterable[tuple[str, Answered]], larger: Iterable[tuple[str, Answered]]) -> list[Remedy]:
+    """The first few changes after which there is an answer, and the first of the larger sizes."""
+    found = list(islice(_answered(changes), MOST_CHANGES))
+    return [*found, *islice(_answered(larger), 1)]
+
+
+def _answered(changes: Iterable[tuple[str, Answered]]) -> Iterator[Remedy]:
+    for sentence, search_again in changes:
+        try:
+            best = search_again()
+        except InputError:
+            continue
+        if best:
+            yield Remedy(sentence, best[0])
+
+
+def _doubled(devices: int, most: int = MOST_DEVICES) -> Iterator[int]:
+    """Twice as many devices, and so on."""
+    while 2 * devices <= most:
+        devices *= 2
+        yield devices

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmplan.errors import Fault, InputError
+from llmplan.errors import InputError
 from llmplan.files import Document
 from llmplan.search.choices import COMPARED
 from llmplan.search.comparison import Alternative
+from llmplan.search.subjects import check_names
 from llmplan.setup.request import Request, holds_many, request, requests
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Source = tuple[str | None, list[Document] | None]
 def alternatives(plans: Sequence[Source], given: Mapping[str, Any], catalog: Catalog) -> Iterator[Alternative]:
     """Every plan with every combination of the lists; InputError for names that no catalogue knows."""
     lists = {name: _items(name, given[name]) for name in COMPARED if name in given}
-    _check_names(lists, catalog, download=bool(given.get("download")))
+    check_names(lists, catalog, download=bool(given.get("download")))
     many = {name for name, items in lists.items() if len(items) > 1}
     if math.prod(len(items) for items in lists.values()) * len(plans) > MOST:
         raise InputError(f"more than {MOST} alternatives are too many to rank; `sweep` writes row by row")
@@ -58,29 +59,6 @@ def _exists(text: str) -> bool:
         return Path(text).exists()
     except (OSError, ValueError):  # too long for a file system, or a NUL
         return False
-
-
-def _check_names(lists: Mapping[str, list[Any]], catalog: Catalog, *, download: bool) -> None:
-    """A name that nothing has is a slip of the keyboard, not an alternative."""
-    from llmplan.catalog.load_model import find_model
-    from llmplan.setup.named import device_file
-
-    faults: list[Fault] = []
-    finders: dict[str, Callable[[str], object]] = {
-        "hardware": lambda name: device_file(name, catalog),
-        "cluster": lambda name: catalog.find("clusters", name),
-        "stack": lambda name: catalog.find("stacks", name),
-        "model": lambda name: find_model(name, catalog, download=download),
-    }
-    for kind, find in finders.items():
-        for name in lists.get(kind, ()):
-            try:
-                if isinstance(name, str):  # a model may stand there whole
-                    find(name)
-            except InputError as error:
-                faults += error.faults
-    if faults:
-        raise InputError(faults)
 
 
 def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[str, Any], one: Request) -> str:

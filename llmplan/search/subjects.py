@@ -1,4 +1,4 @@
-"""Several devices and stacks in one question: each pair is a question of its own, and what cannot run is told."""
+"""Several devices and stacks in one question: each pair is a question of its own; what cannot run is left out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def each_subject(ask: Ask, catalog: Catalog, make: Callable[[Ask], T]) -> Subjec
     where several were asked about, what speaks against one of them leaves that one out.
     """
     lists = {word: names_of(word, ask.given[word]) for word in SUBJECTS if word in ask.given}
-    _check_names(lists, catalog)
+    check_names(lists, catalog)
     found: list[tuple[Mapping[str, str], T]] = []
     faults: list[tuple[str, InputError]] = []
     for names in product(*lists.values()):
@@ -88,17 +88,22 @@ def _about(about: list[Mapping[str, str]], every: list[Mapping[str, str]]) -> st
     return f" ({', '.join(' '.join(words.values()) for words in about)})"
 
 
-def _check_names(lists: Mapping[str, Sequence[str]], catalog: Catalog) -> None:
-    """A name that nothing has is a slip of the keyboard; raises InputError with all of them."""
-    finders: dict[str, Callable[[str], Any]] = {
+def check_names(lists: Mapping[str, Sequence[Any]], catalog: Catalog, *, download: bool = False) -> None:
+    """Raises InputError with all names that nothing has: a slip of the keyboard is no alternative."""
+    from llmplan.catalog.load_model import find_model
+
+    finders: dict[str, Callable[[str], object]] = {
         "hardware": lambda name: device_file(name, catalog),
+        "cluster": lambda name: catalog.find("clusters", name),
         "stack": lambda name: catalog.find("stacks", name),
+        "model": lambda name: find_model(name, catalog, download=download),
     }
     faults: list[Fault] = []
-    for word, names in lists.items():
-        for name in names:
+    for word, find in finders.items():
+        for name in lists.get(word, ()):
             try:
-                finders[word](name)
+                if isinstance(name, str):  # a model may stand there whole
+                    find(name)
             except InputError as error:
                 faults += error.faults
     if faults:

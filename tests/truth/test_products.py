@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from llmplan.machine.hardware import MatmulEfficiency
 from llmplan.model.model import Linear
 from llmplan.work.products import joined, local_shape, products_seconds, rank_rows
 from tests.truth.counting import EXPERTS, kernels, layer, layout, machine, micro_batch
@@ -44,6 +45,15 @@ def test_bytes_of_gradients() -> None:
     assert to_input == pytest.approx(2 * (WEIGHTS + TOKENS * vectors))  # the same matrices the other way round
     to_weight = products_seconds(layer(), micro_batch(TOKENS), layout(), kernels(BYTES), "weight_gradient")
     assert to_weight == pytest.approx(2 * TOKENS * vectors + 8 * WEIGHTS)  # a 32-bit accumulator is read and written
+
+
+def test_few_outputs_cost_as_much_as_a_share_of_the_tiles() -> None:
+    # half of a tile of 128 x 128 on each unit, of which there is one
+    products = MatmulEfficiency(peak_fraction=1.0, memory_fraction=1.0, launch=0.0, tail=0.5)
+    at = kernels(machine(flops=1.0, efficiency={"matmul": {"bf16": products}}))
+    found = products_seconds(layer(), micro_batch(TOKENS), layout(), at, "forward")
+    shapes = ((24, 8), (8, 12), (40, 8), (8, 20))  # outputs and inputs of q with kv, out, gate with up, down
+    assert found == pytest.approx(sum(2 * k * math.hypot(TOKENS * n, 128 * 128 / 2) for n, k in shapes))
 
 
 def test_launches() -> None:
@@ -106,7 +116,7 @@ def test_bytes_of_elements(weights: str, inputs: str, each: float, scale: float)
     ("precision", "blocks", "weight", "element"),
     [
         ("fp8", False, 1, 1), ("int8", False, 1, 1),
-        ("fp8", True, 1 + 4 / 128**2, 1 + 4 / 128),  # 32-bit scales of 128 x 128 weights and of 128 inputs
+        ("fp8", True, 1, 1 + 4 / 128),  # 32-bit scales of 128 inputs; those of 128 x 128 weights are ignored
         ("mxfp8", False, 1 + 1 / 32, 1 + 1 / 32), ("mxfp4", False, 1 / 2 + 1 / 32, 1 / 2 + 1 / 32),
         ("nvfp4", False, 1 / 2 + 1 / 16, 1 / 2 + 1 / 16),
         ("int4", False, 1 / 2 + (2 + 1 / 2) / 128, 1 / 2),  # a scale of 16 bits and a zero of 4 for 128 weights
