@@ -153,11 +153,6 @@ def validate(rows: Iterable[Row], catalog: Catalog, stack: str = "") -> list[Res
     return [one if isinstance(one, Result) else _result(one, next(found)) for one in opened]
 
 
-def predict_row(row: Row, catalog: Catalog, under: str = "") -> Result:
-    """The prediction for one row, or the reason why there is none."""
-    return validate([row], catalog, under)[0]
-
-
 @dataclass(frozen=True, slots=True)
 class _Planned:
     """A row with its plan, and what is to be said of the two."""

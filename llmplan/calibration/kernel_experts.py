@@ -29,7 +29,6 @@ WEIGHTS = {"w4a16": "int4", "w4a16_mxfp4": "mxfp4"}
 SPREADS = {"balanced": 0.0, "power_law_1.01": 0.8, "power_law_1.2": 1.1}
 """Coefficient of variation of the loads of experts that comes nearest a routing, for the planner's closed formulas."""
 _UNPACKED = 15.0
-_PADDING = 3.0
 _VLLM_ROUTED = 1.5e12
 """Rate of non-linearity and sum by vLLM's kernels, the same on Hopper and Blackwell [bytes/s]."""
 _OTHER_ROUTED = (("a100-sxm-80gb", "bf16"), ("b200-sxm-180gb", "nvfp4"))

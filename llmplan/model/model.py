@@ -202,11 +202,6 @@ class Layer:
         idle = sum(linear.parameters * (linear.experts - linear.active) // linear.experts for linear in self.linears)
         return self.parameters - idle
 
-    @property
-    def expert_parameters(self) -> int:
-        """Parameters of one layer that stand in routed experts [1]."""
-        return sum(linear.parameters for linear in self.linears if linear.routed)
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -13,7 +13,7 @@ import pytest
 
 from llmplan.answer.data import to_data
 from llmplan.answer.rows import Row, read_rows, unread_columns
-from llmplan.answer.validate import Result, predict_row, score, validate, validation, weighted_quantile
+from llmplan.answer.validate import Result, score, validate, validation, weighted_quantile
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.report.validation import verdicts
@@ -98,6 +98,10 @@ class TestFile:
 
 def row(**cells: str) -> Row:
     return Row(dict(zip(HEADER.split(","), ROW.split(","), strict=True)) | cells, 2)
+
+
+def predict_row(one: Row, catalog: Catalog) -> Result:
+    return validate([one], catalog)[0]
 
 
 class TestGroup:
