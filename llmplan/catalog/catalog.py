@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Catalog:
-    """Folders to look in, the strongest first, and what was read from them."""
+    """Folders in order of precedence, and a cache of what was read from them."""
 
     folders: tuple[Path, ...]
     """Folders of the user; each has subfolders `devices`, `clusters`, ..."""
@@ -71,18 +71,18 @@ class Catalog:
         raise InputError(f'unknown {KINDS[kind]} "{printable(shown)}"{near} ({listing})')
 
     def named(self, kind: str, name: str) -> Path | None:
-        """The file of the entry that `name` means, be it spelled a little otherwise; None where there is none."""
+        """The file of the entry that `name` means, also in another spelling; None if there is none."""
         return self.plain(kind, name) or self._spelled_alike(kind, name)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` gives, made once for a key and kept as entries are; what it raises is not kept."""
+        """The result of `make`, cached under a key like entries are; errors are not cached."""
         if key not in self._read:
             self._read[key] = make()
         found: T = self._read[key]
         return found
 
     def plain(self, kind: str, name: str) -> Path | None:
-        """The file of the entry whose id or alias is written so; None where there is none."""
+        """The file of the entry with exactly this id or alias; None if there is none."""
         key = ("plain", kind, name)
         if key not in self._read and (path := self._plain(kind, name)) is not None:
             self._read[key] = path
@@ -131,7 +131,7 @@ class Catalog:
         return result
 
     def name_rules(self, kind: str) -> NameRules:
-        """How names of a kind are read, of those that are no id."""
+        """The rules for names of a kind that are not ids."""
         from llmplan.catalog.names import NameRules
 
         if NAME_RULES not in self._read:

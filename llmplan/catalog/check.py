@@ -42,7 +42,7 @@ EntryT = TypeVar("EntryT", bound=BaseModel)
 
 @dataclass
 class Report:
-    """What was found: faults with file and line, and how many entries of each kind were read."""
+    """Faults with file and line, and the number of entries of each kind that were read."""
 
     faults: list[Fault] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""A model as it was found: how it is written, in which file, and what its name says."""
+"""A model as it was found: its spec, its file, and what its name implies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Found:
         return self.lowered(self.spec)
 
     def lowered(self, spec: ModelSpec) -> Model:
-        """The model of a spec that is found in this way."""
+        """The model of a spec found in this way."""
         model = lower(spec, self.warnings)
         if self.precision is not None and self.precision != model.weight_precision:
             return replace(model, weight_precision=self.precision, expert_precision=None, released=())

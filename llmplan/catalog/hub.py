@@ -1,4 +1,4 @@
-"""Which model a name means as the Hub writes it: a shape of the catalogue, a config in the local cache, a download.
+"""Resolves names of the Hugging Face Hub: to a shape of the catalogue, a config in the local cache, or a download.
 
 `meta-llama/Llama-3.1-8B-Instruct` has the shape of `llama-3.1-8b`; `...-FP8` or `...-AWQ` has it too, with weights of
 another precision, which the answer says. The network is asked only where a download is wished for.

@@ -1,4 +1,4 @@
-"""What an entry takes from others: a device's efficiency from one it is `like`, a stack's numbers from its parent."""
+"""What an entry inherits: a device its efficiency from one it is `like`, a stack its numbers from its parent."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class InstanceTable(Spec):
 
 @dataclass(frozen=True, slots=True)
 class Rented:
-    """An instance as it was named."""
+    """The device, the number and the cluster that the name of an instance means."""
 
     name: str
     instance: Instance

@@ -1,4 +1,4 @@
-"""Where a model comes from: an id of the catalogue, a file or folder, or the columns of a CSV row."""
+"""Loads a model by its catalogue id, from a file or folder, or from the columns of a CSV row."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _by_name(text: str, catalog: Catalog, *, download: bool) -> Found:
 
 
 def _unknown(text: str, catalog: Catalog) -> InputError:
-    """What to do about a name that nothing knows."""
+    """The error for an unknown name, with advice."""
     from llmplan.catalog.entries import SHOWN, printable
 
     hint = catalog.near("models", text.rpartition("/")[2])
@@ -249,7 +249,7 @@ def _without_stale_patterns(fields: dict[str, Any], given: dict[str, Any]) -> di
 
 
 def _assumed(given: dict[str, Any]) -> dict[str, Any]:
-    """The stated rule for what a row of an unknown model leaves open."""
+    """Defaults for what a row of an unknown model leaves out."""
     gated = given.get("gated_mlp")
     encoder = given.get("architecture") == "encoder"
     like = ENCODER_LIKE if encoder else GATED_LIKE if gated else PLAIN_LIKE

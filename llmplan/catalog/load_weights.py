@@ -1,4 +1,4 @@
-"""Models by the files of their weights: GGUF, and the safetensors beside a config."""
+"""Loads models from weight files: GGUF, or safetensors beside a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a name of a vendor, a driver or a hub means: the entry whose id or alias is spelled alike.
+"""Finds the entry that a vendor's, a driver's or a hub's name means: the one whose id or alias is spelled alike.
 
 Names are compared by their pieces, runs of letters and runs of digits, so that `Llama 3.1 8B`, `llama-3_1-8b` and
 `Llama3.1-8B` are one, and `qwen2-57b` is not `qwen2.5-7b`. Words that tell nothing of a kind of entry
@@ -24,7 +24,7 @@ _LIKE = 0.6  # how alike a suggested name must be
 
 
 class Quantized(Spec):
-    """Words of a model's name that say in which precision its weights are."""
+    """Words of a model's name that state the precision of its weights."""
 
     tools: dict[str, str] = {}
     """Of a tool, with its usual precision."""

@@ -1,4 +1,4 @@
-"""Prices out of SkyPilot's catalogues: a CSV of instances as a price list of a provider."""
+"""Imports prices from SkyPilot's catalogue: a CSV of instances becomes the price list of a provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGITS = 6
 
 
 class OtherCard(Spec):
-    """Instances whose name begins so have another card than the name of the accelerator says."""
+    """Instances whose device differs from the name of their accelerator; begins: of the instance's name."""
 
     begins: str
     name: str
@@ -46,7 +46,7 @@ class SkyNames(Spec):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A price list as its file holds it, and accelerators that are not known, each with its number of rows."""
+    """A price list in the form of its file, and unknown accelerators with their numbers of rows."""
 
     entry: dict[str, Any]
     unknown: dict[str, int]

@@ -1,4 +1,4 @@
-"""What a framework cannot do of a plan: words that it has no value for, or that would be read back as others."""
+"""What a framework cannot express of a plan: options that it lacks, or that would be read back differently."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NONE = ("none", "false", "1", "0")
 def faults_of(
     plan: AnyPlan, target: Target, facts: Mapping[str, Any], items: list[pairs.Item], settings: tuple[Setting, ...]
 ) -> list[str]:
-    """What the framework cannot do: words it has no value for, and words that would be read back as others."""
+    """Faults for options that the framework lacks, and for those that would be read back differently."""
     words = plan.words()
     if words.get("workload", "pretrain") not in target.workloads:
         return [f"is for {' and '.join(target.workloads)}, and the workload is {words.get('workload')}"]
@@ -60,7 +60,7 @@ def faults_of(
 
 
 def _same_modules(got: Any, facts: Mapping[str, Any]) -> bool:
-    """Whether names mean the matrices that the plan's words mean."""
+    """Whether names select the same matrices as the plan."""
     asked: list[str] = facts["module_names"]
     every: list[str] = facts["all_names"]
     meant = (sorted(asked), sorted(every if asked == [ALL] else asked))
@@ -68,7 +68,7 @@ def _same_modules(got: Any, facts: Mapping[str, Any]) -> bool:
 
 
 def _idle(name: str, words: Mapping[str, Any]) -> bool:
-    """Whether a word means nothing beside the others of this plan."""
+    """Whether an option has no effect in this plan."""
     if name == "sequence_parallel":
         return bool(words.get("tp") == 1)
     if name == "zero":
@@ -79,7 +79,7 @@ def _idle(name: str, words: Mapping[str, Any]) -> bool:
 
 
 def _decided(plan: AnyPlan) -> tuple[str, ...]:
-    """Words that the way it runs depends on."""
+    """Options that affect how it runs."""
     if isinstance(plan, ServingPlan):
         return ENGINE
     assert isinstance(plan, TrainingPlan)
@@ -88,7 +88,7 @@ def _decided(plan: AnyPlan) -> tuple[str, ...]:
 
 
 def _derivable(target: Target) -> frozenset[str]:
-    """Words that follow from the devices, which a frame or another option says."""
+    """Options that follow from the number of devices, which the launcher or another option gives."""
     return frozenset(
         {"dp", "global_batch"} if {"accumulation", "micro_batch", "device_batch"} & {*target.relations} else {"dp"}
     )

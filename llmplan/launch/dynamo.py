@@ -23,7 +23,7 @@ MAIN = "main"
 
 
 def graph(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], Launch]:
-    """The resource, and what one replica of its workers is started with; rest: words that the graph does not say."""
+    """The resource, with the command that starts a worker; rest: options that the graph does not express."""
     frame = frames()[DYNAMO]
     engine = frame.engines.get(target.id)
     if engine is None or not isinstance(plan, ServingPlan):
@@ -50,7 +50,7 @@ def graph(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str, An
 def _worker(
     plan: ServingPlan, layout: Layout, target: Target, engine: GraphEngine, role: str, catalog: Catalog
 ) -> tuple[int, Launch]:
-    """How many replicas there are, and what starts one: replicas that share experts are one to the engine."""
+    """The number of replicas and the command of one: replicas that share experts are one engine."""
     replicas = layout.dp if layout.ep <= layout.tp else 1
     own = layout.model_copy(update={"dp": layout.dp // replicas})
     settings = tuple(
@@ -95,7 +95,7 @@ def _component(name: str, kind: str, replicas: int, nodes: int, container: dict[
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Workers of a graph: what they do, how many replicas there are, and the command of one."""
+    """Workers of a graph: their role, their number of replicas, and the command of one."""
 
     role: str
     replicas: int

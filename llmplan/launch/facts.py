@@ -21,7 +21,7 @@ IDLE = {"lora": (), "pretrain": (*ADAPTERS, "packing"), "serve": ()}
 
 @dataclass(slots=True)
 class Words:
-    """Words of a plan, the item that each comes from, and items that nothing was made of."""
+    """Options of a plan, the item that each comes from, and items that were not understood."""
 
     words: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Item] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Words:
 def words_of(
     target: Target, frame: Frame | None, items: Iterable[Item], known: Mapping[str, Any] | None = None
 ) -> Words:
-    """The words that items say. known: words that are said elsewhere, which others may follow from."""
+    """The options that items give. known: options given elsewhere, from which others may follow."""
     settings = (*target.settings, *target.shape, *(frame.settings if frame else ()))
     found = pairs.read(settings, items, (*target.ignored, *(frame.ignored if frame else ())))
     facts = {**target.implied, **pairs.defaults(target.settings), **found.facts}

@@ -1,4 +1,4 @@
-"""What starts a plan where it is to run: a script for a shell or for Slurm, or resources of Kubernetes."""
+"""The script that starts a plan in a shell or under Slurm, or the resources that start it on Kubernetes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "llmplan"
 
 @dataclass(frozen=True, slots=True)
 class Framed:
-    """What is printed, and the same as files of a folder."""
+    """The text that is printed, and the same content as files."""
 
     text: str
     files: dict[str, str]
@@ -71,7 +71,7 @@ def _kubernetes(plan: AnyPlan, started: Launch) -> Framed:
 
 
 def _container(started: Launch, resource: str, *, serving: bool) -> dict[str, Any]:
-    """The container of one node; a shell in it where files are written or variables of the node are read."""
+    """The container of one node; it runs a shell if files are written or variables of the node are read."""
     words = [*started.words]
     if started.files or started.nodes > 1:
         own = Launch(started.target, started.words, started.files, {}).script

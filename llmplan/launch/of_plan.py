@@ -1,4 +1,4 @@
-"""Words of a plan, and what follows from them and from its model: all that a target may have a name for."""
+"""The facts that a framework may have a name for: options of a plan, and what follows from them and its model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llmplan.training.plan import TrainingPlan
 
 
 def facts_of(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
-    """Words of the plan, what follows from them, and notes."""
+    """Options of the plan and what follows from them, with notes."""
     facts, notes = plan.words(), [*target.notes]
     facts |= {"model_layers": plan.model.layer_count, "model_id": plan.model.name}
     if any(setting.word in ("checkpoint", "model") for setting in target.settings):
@@ -42,7 +42,7 @@ def facts_of(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str,
 
 
 def _spec(plan: AnyPlan, catalog: Catalog) -> Any:
-    """The model as it is written: by its name, or in the plan itself."""
+    """The spec of the model, which the plan names or contains."""
     from llmplan.catalog.load_model import find_model
     from llmplan.files import Document
     from llmplan.model.spec import model_spec
@@ -64,7 +64,7 @@ def _modules(plan: TrainingPlan) -> dict[str, Any]:
 
 
 def _asked(plan: ServingPlan) -> dict[str, Any]:
-    """Precisions that the engine does not come to by itself."""
+    """Precisions that differ from the defaults of the engine."""
     from llmplan.serving.defaults import kv_precision
 
     work, device = plan.workload, plan.device

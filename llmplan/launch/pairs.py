@@ -1,4 +1,4 @@
-"""Facts as the keys and values of a framework, and back, as its settings say."""
+"""Translates facts into the keys and values of a framework and back, by its settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_ANSWER = ("auto", "none", "null", "")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One key with its value, as it stands somewhere; line: where, counted from 1."""
+    """One key with its value, as read; line: counted from 1."""
 
     key: str
     value: Any
@@ -30,7 +30,7 @@ class Item:
 
 @dataclass(slots=True)
 class Read:
-    """What items say: facts, where each stands, and what was not understood."""
+    """Facts read from items, the place of each, and items that were not understood."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Item] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def spelled(key: str) -> str:
 
 
 def written(settings: Iterable[Setting], facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys and values that say these facts; what a framework takes by itself is left out."""
+    """Keys and values that express these facts; defaults of the framework are left out."""
     for setting in settings:
         value = facts.get(setting.word)
         if value is None or plain(value) in setting.silent:
@@ -71,7 +71,7 @@ def same(settings: Iterable[Setting], word: str, one: Any, other: Any) -> bool:
 
 
 def unsayable(settings: Iterable[Setting], facts: Mapping[str, Any]) -> list[str]:
-    """Facts whose value the framework has no word for."""
+    """Facts whose value the framework cannot express."""
     return [
         setting.word
         for setting in settings
@@ -95,7 +95,7 @@ def _theirs(setting: Setting, value: Any) -> Any:
 
 
 def read(settings: Iterable[Setting], items: Iterable[Item], ignored: Iterable[str] = ()) -> Read:
-    """The facts that items say; of two items of one key the later one counts."""
+    """The facts that items express; of two items with one key the later one wins."""
     found = Read()
     by_key = {spelled(key): setting for setting in settings for key in keys_of(setting)}
     passed = {spelled(name) for name in ignored}
@@ -112,13 +112,13 @@ def read(settings: Iterable[Setting], items: Iterable[Item], ignored: Iterable[s
 
 
 def _with_parents(key: str) -> list[str]:
-    """`a.b.c` with the keys that it stands in: `a`, `a.b`."""
+    """`a.b.c` with its parents `a` and `a.b`."""
     steps = key.split(".")
     return [".".join(steps[:end]) for end in range(1, len(steps) + 1)]
 
 
 def defaults(settings: Iterable[Setting]) -> dict[str, Any]:
-    """What the framework takes for the words that nothing says."""
+    """The defaults of the framework for options that are not given."""
     found: dict[str, Any] = {}
     for setting in settings:
         if setting.default is not None:

@@ -1,4 +1,4 @@
-"""Whole numbers of a plan whose words may be missing or come from a text, and what follows from several of them."""
+"""Whole numbers of a plan whose options may be missing or text, and what follows from several of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command line, a script or configuration files of a framework as a plan's words, each with where it stands."""
+"""Reads a command line, a script or configuration files of a framework as options of a plan, each with its place."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_launch(target: Target, words: Sequence[str], given: Mapping[str, Any], 
 
 
 def _texts(words: Sequence[str], stdin: str | None) -> Iterator[tuple[str, str]]:
-    """Texts that the words name, where all of them are files."""
+    """The contents of the files that the words name, if all of them are files."""
     if list(words) == ["-"]:
         yield "standard input", stdin or ""
     elif words and all(Path(word).is_file() for word in words):
@@ -86,7 +86,7 @@ def _read_text(target: Target, content: str, name: str, found: _Found) -> None:
 
 
 def _is_data(content: str) -> bool:
-    """Whether it is a file of keys and values, not a script: what stands first says so."""
+    """Whether it is a file of keys and values, not a script, judged by its first line."""
     lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     first = lines[0].strip() if lines else ""
     if first.startswith(("{", "[")) or first == "---":
@@ -96,7 +96,7 @@ def _is_data(content: str) -> bool:
 
 
 def _read_data(target: Target, content: str, name: str, found: _Found) -> None:
-    """A file of keys and values; that of a job of Kubernetes has the command in it."""
+    """A file of keys and values, or a Kubernetes resource, which contains the command."""
     document = text.read_document(content, name)
     for pool in pools_of(document.data):
         its = _Found()
@@ -138,7 +138,7 @@ def _container(data: Any) -> list[str]:
 
 
 def _read_script(target: Target, script: Script, name: str, found: _Found) -> None:
-    """The command of a script that the target knows most options of."""
+    """The command of a script of which the target knows most options."""
     known = {spelled(key) for setting in (*target.settings, *target.shape) for key in keys_of(setting)}
 
     def score(command: list[tuple[str, int]]) -> int:
@@ -176,7 +176,7 @@ def _read_command(target: Target, words: list[tuple[str, int]], name: str, found
 
 
 def _take_rest(content: str, name: str, found: _Found) -> None:
-    """The words that the framework does not take, as `launch` wrote them."""
+    """The options that the framework lacks, as `launch` wrote them into a comment."""
     for number, line in enumerate(content.splitlines(), 1):
         if line.startswith(PLAN):
             try:
@@ -218,7 +218,7 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
 
 
 def _in_graph(words: Mapping[str, Any], replicas: int, prefill: Mapping[str, Any]) -> dict[str, Any]:
-    """Words of all replicas and pools, as those of one replica and their number say."""
+    """Options of all replicas and pools, from those of one replica and their number."""
     dp = (whole(words, "dp") or 1) * replicas
     devices = (model_devices(words) or 1) * dp + int(prefill.get("prefill_devices", 0))
     return {"dp": dp, "devices": devices, **prefill}

@@ -1,4 +1,4 @@
-"""What frameworks say with one name where a plan has several words, or the other way round.
+"""Names of frameworks that stand for several options of a plan, or the other way round.
 
 `facts` are the words of a plan and beside them what follows from several of them, under the names of `DERIVED`. Each
 relation goes both ways: from a plan's words to further facts, and from the facts that a file states to words. On the

@@ -1,4 +1,4 @@
-"""What engines say with one name where a plan has several words, or the other way round."""
+"""Serving: names of engines that stand for several options of a plan, or the other way round."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ LEARNED, ROPE = "learned_absolute", "rope"
 
 
 def shape_facts(spec: ModelSpec, known: frozenset[str]) -> dict[str, Any]:
-    """The shape in the words of a target's settings; a fault where it has what they cannot say."""
+    """The shape in the settings of a target; a fault for what they cannot express."""
     given = spec.model_dump(exclude_defaults=True)
     beyond = sorted(given.keys() - TOLD_ELSEWHERE - known - {"position_rows", "dense_layers"})
     if beyond or spec.architecture != "decoder":

@@ -1,4 +1,4 @@
-"""Command lines as scripts hold them: variables, arrays, files written in place; what a shell would compute is left."""
+"""Reads command lines from shell scripts: variables, arrays, here-documents; nothing is executed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _words(line: str, index: int) -> list[tuple[str, int]]:
 
 
 def _take(words: list[tuple[str, int]], script: Script, known: dict[str, list[str]]) -> None:
-    """One statement: an assignment is remembered, a command is kept."""
+    """Takes one statement: stores an assignment, or keeps a command."""
     while words and words[0][0] in ("export", "exec", "sudo", "nohup", "time", "env"):
         words = words[1:]
     before: list[tuple[str, int]] = []

@@ -1,4 +1,4 @@
-"""A framework that plans are started with: its names for words of a plan, as `hardware_catalog/launchers/` has them."""
+"""A framework that runs plans: its names for the options of a plan, from `hardware_catalog/launchers/`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAMES = "frames"
 
 
 class OtherWay(Spec):
-    """Another way to say a value, which is read; `*` in a value of `keys` stands for anything."""
+    """Another notation of a value, accepted when read; `*` in a value of `keys` matches anything."""
 
     value: str
     keys: dict[str, Said]
@@ -148,7 +148,7 @@ class Target(Spec):
 
 
 def keys_of(setting: Setting) -> tuple[str, ...]:
-    """Every key that says something about it."""
+    """Every key that affects it."""
     ways = [*setting.choices.values(), *(one.keys for one in setting.alternatives)]
     chosen = dict.fromkeys(key for keys in ways for key in keys)
     return (*((setting.key,) if setting.key else ()), *setting.also, *chosen)
@@ -171,7 +171,7 @@ def targets() -> list[Target]:
 
 @lru_cache(maxsize=1)
 def frames() -> dict[str, Frame]:
-    """What starts programs on many devices, by name."""
+    """The launchers that start programs on many devices, by name."""
     document = read_entry(builtin(FOLDER) / f"{FRAMES}.yaml")
     return {name: check(type(document)(item, document.file, {(): document.line((name,)) or 1}), Frame)
             for name, item in document.data.items()}  # fmt: skip

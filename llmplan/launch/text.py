@@ -1,4 +1,4 @@
-"""How keys and values stand in a text: flags, overrides, JSON, YAML, TOML; written and read."""
+"""Writes and reads keys and values as text: flags, overrides, JSON, YAML, TOML."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def command_text(words: Sequence[str], starts: Sequence[str] = ()) -> str:
 
 
 def file_text(pairs: Iterable[tuple[str, Any]], name: str) -> str:
-    """Keys with dots as the nested ones of a file."""
+    """Dotted keys as a nested mapping."""
     nested: dict[str, Any] = {}
     for key, value in pairs:
         *path, last = key.split(".")
@@ -117,7 +117,7 @@ def _is_option(word: str) -> bool:
 
 
 def _typed(text: str) -> Any:
-    """A word of a command line as the value that it means."""
+    """A word of a command line as a number, flag, list or text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if _NUMBER.match(text):

@@ -1,4 +1,4 @@
-"""What trainers say with one name where a plan has several words, or the other way round."""
+"""Training: names of frameworks that stand for several options of a plan, or the other way round."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def nodes(facts: Facts) -> dict[str, Any]:
 
 
 def devices(facts: Facts) -> dict[str, Any]:
-    """Devices of all nodes; else of all degrees, where dp is one of them."""
+    """Devices of all nodes, or else the product of all degrees if dp is given."""
     if facts.get("devices") is not None:
         return {}
     each, nodes = whole(facts, "node_devices", None), whole(facts, "nodes")
@@ -51,7 +51,7 @@ def global_batch(facts: Facts) -> dict[str, Any]:
 
 
 def micro_batch(facts: Facts) -> dict[str, Any]:
-    """Of batch, micro-batch and accumulation two give the third (DeepSpeed)."""
+    """Any two of batch, micro-batch and accumulation give the third (DeepSpeed)."""
     dp, batch, times = replicas(facts), whole(facts, "global_batch", None), whole(facts, "accumulation", None)
     if facts.get("micro_batch") is None and dp and batch and times and batch % (dp * times) == 0:
         return {"micro_batch": batch // (dp * times)}
@@ -82,7 +82,7 @@ NOTHING = "null"
 
 
 def virtual_stages(facts: Facts) -> dict[str, Any]:
-    """Virtual stages where there are several; nothing has to be written where there is one, against a recipe's own."""
+    """Virtual stages; `null` overrides a recipe's default where there is one."""
     vp = whole(facts, "vp") or 1
     return {"virtual_stages": vp if vp > 1 else NOTHING}
 
@@ -165,13 +165,13 @@ def of_shards(facts: Facts) -> dict[str, Any]:
 
 
 def in_host(facts: Facts) -> dict[str, Any]:
-    """What stands in host memory: nothing, the optimizer's states, or parameters too (DeepSpeed)."""
+    """What is offloaded to host memory: nothing, the optimizer's states, or parameters too (DeepSpeed)."""
     return {"in_host": "all" if facts.get("offload_parameters") else
             "optimizer" if facts.get("offload_optimizer") else "none"}  # fmt: skip
 
 
 def of_in_host(facts: Facts) -> dict[str, Any]:
-    """Both words, as the place says."""
+    """offload_parameters and offload_optimizer."""
     place = facts.get("in_host")
     if place is None:
         return {}
@@ -186,7 +186,7 @@ def expert_tensor(facts: Facts) -> dict[str, Any]:
 
 
 def stage_batch(facts: Facts) -> dict[str, Any]:
-    """A pipeline takes what it cuts into micro-batches at once (torchtitan)."""
+    """The local batch, which a pipeline cuts into micro-batches (torchtitan)."""
     micro, batch, dp = whole(facts, "micro_batch") or 1, whole(facts, "global_batch", None), replicas(facts)
     if (whole(facts, "pp") or 1) == 1 or not batch or not dp:
         return {"local_batch": micro, "stage_batch": None}
@@ -243,7 +243,7 @@ def adapters(facts: Facts) -> dict[str, Any]:
 
 
 def of_adapters(facts: Facts) -> dict[str, Any]:
-    """lora_targets, in whichever way they are said."""
+    """lora_targets, in any of their notations."""
     if str(facts.get("all_linear", "")).lower() == "true":
         return {"lora_targets": [ALL]}
     for fact in ("target_modules", "own_modules", "target_names"):
@@ -257,7 +257,7 @@ def of_adapters(facts: Facts) -> dict[str, Any]:
 
 
 def stage_file(facts: Facts) -> dict[str, Any]:
-    """DeepSpeed's stage and what it keeps in host memory, as one name of a ready configuration."""
+    """The name of a ready-made DeepSpeed configuration: ZeRO stage and offload."""
     zero = whole(facts, "zero", 0) or 0
     if facts.get("offload_parameters"):
         return {"stage_file": "zero3_offload"}

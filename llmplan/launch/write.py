@@ -1,4 +1,4 @@
-"""A plan as what starts it: all that the plan decides in a framework's own names, or a fault for what it cannot say."""
+"""Writes a plan as the command line and files of a framework, or says what the framework cannot express."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Launch:
 
     @property
     def head(self) -> str:
-        """Comments that say what it is, and the rest of the plan."""
+        """Comments: what this is, and the options that the framework lacks."""
         title = f"# {self.target.name} {self.target.version}, as `llmplan launch --for {self.target.id}` writes it\n"
         return title + (f"{PLAN}{json.dumps(self.rest)}\n" if self.rest else "")
 
@@ -58,7 +58,7 @@ class Launch:
 
 @dataclass(slots=True)
 class _Settled:
-    """What the settings of a target and of its frame say."""
+    """Keys and values of a target and of its launcher."""
 
     positional: list[pairs.Item] = field(default_factory=list)
     target: list[tuple[str, Any]] = field(default_factory=list)
@@ -119,7 +119,7 @@ def _frames(target: Target, launcher: str | None) -> tuple[Frame | None, Frame |
 
 
 def _around(frame: Frame, facts: Mapping[str, Any], words: list[str]) -> list[str]:
-    """One process a node; a shell in it where the node has to say which it is."""
+    """Starts one process a node, in a shell if it needs the rank of the node."""
     start = [*frame.program, *text.arguments(pairs.written(frame.settings, facts), "flags")]
     if not any("$NODE_RANK" in word for word in words):
         return [*start, *words]
@@ -158,7 +158,7 @@ def _is_python(program: list[str]) -> bool:
 def _rest(
     plan: AnyPlan, target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Settled, catalog: Catalog
 ) -> dict[str, Any]:
-    """Words of the plan that what is written does not give back."""
+    """Options of the plan that cannot be read back from what is written."""
     framed = [*pairs.written(frame.settings, facts)] if frame is not None else []
     items = [*said.positional, *(pairs.Item(key, value) for key, value in (*said.target, *framed))]
     back = words_of(target, frame, items).words

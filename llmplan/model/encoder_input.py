@@ -1,4 +1,4 @@
-"""What an encoder of images or of sound gets, and what the language model gets from it."""
+"""The input of a vision or audio encoder, and its output for the language model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tables cannot say of encoders and encoder-decoders, as `huggingface_fixes` does of decoders."""
+"""Rules of encoders and encoder-decoders that the tables cannot express; `huggingface_fixes` has those of decoders."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LATENT = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
 
 
 def nearest(config: Config) -> dict[str, Any]:
-    """The family that an unknown decoder's keys are those of, with a warning; anything but a decoder is refused."""
+    """The family whose keys an unknown decoder uses, with a warning; anything but a decoder is refused."""
     named = config.model_type or "(no model_type)"
     other = config.architecture and not re.search("CausalLM|LMHead|ConditionalGeneration", config.architecture)
     if config.data.get("is_encoder_decoder") is True or other:

@@ -65,7 +65,7 @@ def _budget(vision: VisionSpec, height: int, width: int) -> Grid:
 
 
 def _of_cells(vision: VisionSpec, grid: Grid) -> EncoderInput:
-    """An image that the encoder sees as one sequence of whole cells."""
+    """An image that is one sequence of whole cells to the encoder."""
     rows, columns = grid
     tokens = rows * (columns + vision.row_tokens) + vision.image_tokens
     return EncoderInput(tokens, 1, rows * columns * vision.merge**2 + vision.class_tokens)

@@ -69,7 +69,7 @@ class Linear:
 
     @property
     def wide(self) -> bool:
-        """Whether it is kept and multiplied in 16 bits where the others have fewer: small, and decides for many."""
+        """Whether it stays in 16 bits in a quantized model, as small matrices with much influence do (routers)."""
         return self.role in WIDE
 
     @property

@@ -1,6 +1,6 @@
-"""How the tools of quantization store a weight: what each writes into a config, as a precision and exact bytes.
+"""Reads what each quantization tool writes into a config, as a precision and the exact bytes of a weight.
 
-Every tool has one function here; what none of them reads is refused by name.
+Every tool has one function; what none of them understands is refused by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Scheme:
 
 
 class UnreadError(ValueError):
-    """What a config says of its quantization gives no bytes."""
+    """The settings of a quantization do not determine its bytes."""
 
 
 # words of ModelOpt and TensorRT-LLM

@@ -1,4 +1,4 @@
-"""Weights as files hold them: tensors with shapes and bytes, what they say of a model, and their exact bytes in it."""
+"""Weights as stored in files: tensors with shapes and bytes, checked against a model and counted in it exactly."""
 
 from __future__ import annotations
 

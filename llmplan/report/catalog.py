@@ -115,7 +115,7 @@ def print_table(kind: str, found: list[Row]) -> None:
 
 
 def _plain_table(heads: list[str], cells: list[list[str]], right: list[bool]) -> list[str]:
-    """Lines of a table as wide as its cells, for a pipe: what `rich` would print, without loading it."""
+    """Lines of a table for a pipe: what `rich` would print, without importing it."""
     texts = [heads, *([_printable(text) for text in row] for row in cells)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return [
@@ -126,7 +126,7 @@ def _plain_table(heads: list[str], cells: list[list[str]], right: list[bool]) ->
 
 
 def print_entry(noun: str, document: Document) -> None:
-    """One entry as its file has it: every key with the unit that was written, and where it stands."""
+    """One entry as written in its file, units included, under the path of the file."""
     console = _console()
     data = document.data if isinstance(document.data, dict) else {}
     console.print(f"[bold]{_escaped(Path(document.file).stem)}[/bold]  {_escaped(str(data.get('name', '')))}  ({noun})")
@@ -140,7 +140,7 @@ def print_entry(noun: str, document: Document) -> None:
 
 
 def _with_meaning(key: str, value: str) -> str:
-    """A fitted number with its unit, its ceiling and what it means; anything else as it is."""
+    """A fitted coefficient with its unit, ceiling and meaning; any other value unchanged."""
     head, _, name = key.rpartition(".")
     if not head.endswith("fitted") or name not in numbers():
         return value
@@ -166,7 +166,7 @@ def _flat(data: dict[Any, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _item(item: Any) -> str:
-    """An item of a list; an entry that is shown need not be a sound one."""
+    """An item of a list; the entry may be invalid, for `show` does not check it."""
     return "; ".join(f"{k}: {v}" for k, v in item.items()) if isinstance(item, dict) else str(item)
 
 

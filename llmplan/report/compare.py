@@ -1,4 +1,4 @@
-"""A comparison as rows and as a table for people; `formats` writes the others."""
+"""A comparison as rows, and as the table that people read; `formats` writes the other formats."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def sheet(found: Comparison, places: Places | None = None) -> Sheet:
 
 
 def _legend(lines: Sequence[SheetRow]) -> list[str]:
-    """What the mark means, where a cell has it."""
+    """The legend of the mark, if some cell has it."""
     marked = any(cell.endswith(f" {SAME}") for line in lines for cell in line.cells.values())
     return [LEGEND] if marked else []
 
@@ -198,7 +198,7 @@ def print_compare(found: Sheet) -> None:
 
 
 def print_rows(console: Console, found: Sheet) -> None:
-    """The rows as tables, alternatives across, as many beside each other as there is room for."""
+    """The rows as tables with a column for each alternative, as many as the width allows."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""What changed between two plans, in rows."""
+"""The changes between two plans, as rows."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def sheet(found: Difference, file: str = "", line: int | None = None) -> Sheet:
         )
         for (name, before, after, by), data in zip(lines(found), items(found), strict=True)
     ]  # fmt: skip
-    annotations = [*_marks(found)]
+    annotations = [*_annotations_of(found)]
     rows[:1] = [replace(rows[0], annotations=tuple(annotations), file=file, line=line)] if rows else []
     return Sheet(lines=rows, annotations=() if rows else tuple(annotations))
 
 
-def _marks(found: Difference) -> Iterator[Annotation]:
-    """What went the wrong way by more than the error bands, and what the new plan misses."""
+def _annotations_of(found: Difference) -> Iterator[Annotation]:
+    """Changes for the worse by more than the error bands, and limits that the new plan misses."""
     if not found.after.fits:
         yield Annotation("error", "does not fit", f"verdict {found.verdict.after}, was {found.verdict.before}")
     for missed in missed_lines(found.after):

@@ -1,4 +1,4 @@
-"""Money, energy, carbon and storage in lines for people: of a run, and of a deployment."""
+"""Cost, energy, carbon and storage as lines of text, of a run and of a deployment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Lines = Iterator[tuple[str, str]]
 
 
 def run_lines(result: TrainingResult) -> Lines:
-    """The whole run; nothing where its length was not said."""
+    """Lines about the whole run; none if its length is not given."""
     if result.run is not None:
         yield from _run_lines(result.run)
     if result.cost is not None:
@@ -54,7 +54,7 @@ def _band(value: Interval, unit: float, name: str) -> str:
 
 
 def usd(value: float) -> str:
-    """Money with the letters that people use; `1.68M USD`, `13.46 USD`."""
+    """An amount of money: `1.68M USD`, `13.46 USD`."""
     return f"{money(value)} USD"
 
 
@@ -84,7 +84,7 @@ def _where(offer: Offer) -> str:
 
 
 def part_used(offer: Offer) -> list[str]:
-    """How many of the devices that are billed the plan uses, where not all."""
+    """How many of the billed devices the plan uses, if not all."""
     if offer.devices_billed == offer.devices_used:
         return []
     used = f"{offer.devices_used} {'is' if offer.devices_used == 1 else 'are'} used"
@@ -103,13 +103,13 @@ def _energy_lines(energy: RunEnergy) -> Lines:
 
 
 def drawn(power: PowerDraw) -> str:
-    """What the power is made of; that of the device is known."""
+    """How the power adds up; that of the device must be known."""
     host = f" + {plain(power.node_watts)} W a node shared by {power.node_devices}" if power.node_watts else ""
     return f"{plain(power.device_watts or 0.0)} W a device{host}, PUE {power.pue:g}"
 
 
 def electricity(joules: float) -> str:
-    """Energy in the unit that a meter would show."""
+    """Energy in kWh or MWh."""
     if joules < MEGAWATT_HOUR:
         return f"{plain(joules / MEGAWATT_HOUR * 1e3)} kWh"
     return f"{plain(joules / MEGAWATT_HOUR)} MWh"
@@ -171,7 +171,7 @@ _AMOUNTS = (
 
 
 def _amounts(usd: Interval | None, joules: Interval | None, carbon: Interval | None, part: float) -> str:
-    """Money and energy of a part of a million [1]."""
+    """Cost and energy of a fraction of a million [1]."""
     parts = []
     if usd is not None:
         parts.append(f"{plain(usd.value * part)} USD, {plain(usd.low * part)}-{plain(usd.high * part)}")

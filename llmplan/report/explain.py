@@ -1,4 +1,4 @@
-"""Explanations for people: each figure's expression, the numbers in it, and what made them, level by level."""
+"""Explanations as text: the expression of each figure, its operands, and how those were computed, level by level."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class _Writer:
             yield f"  (more levels: --depth {self.depth + 1})"
 
     def _body(self, number: Any, level: int) -> Iterator[str]:
-        """The expression of a number and what stands in it."""
+        """The expression of a number and its operands."""
         pad = "  " * level
         call = number.note.call if number.op == "name" else None
         if call is not None:
@@ -82,7 +82,7 @@ class _Writer:
             yield from self._operand(symbol, operand, level, units.get(symbol, ""))
 
     def _operand(self, symbol: str, operand: Any, level: int, unit: str) -> Iterator[str]:
-        """A number in an expression: where it was read, or what made it."""
+        """An operand: where it was read, or how it was computed."""
         pad, made = "  " * (level + 1), maker(operand)
         if not remembers(made) or made.op == "leaf":
             yield f"{pad}{self._leaf(symbol, made, unit)}"
@@ -105,7 +105,7 @@ class _Writer:
             yield from self._body(made, level + 1)
 
     def _is_last(self, level: int) -> bool:
-        """Whether no further level is shown, which is noted."""
+        """Whether this is the last level shown, which is recorded."""
         self.cut = self.cut or level >= self.depth
         return level >= self.depth
 
@@ -115,7 +115,7 @@ class _Writer:
         return f"{symbol} {_amount(number, unit)}  <- {self.found.origin(number)}"
 
     def _says(self, call: Call) -> Iterator[str]:
-        """What a function says of itself, once; the formula and the sources of those that are one."""
+        """The docstring of a function, once: its summary, and for formulas the formula and the sources."""
         if call.function in self.shown:
             return
         self.shown.add(call.function)

@@ -12,7 +12,7 @@ _NUMERIC = frozenset("0123456789+-.<")
 
 
 def markdown(sheet: Sheet, columns: Sequence[str] | None = None) -> str:
-    """The rows as a table of GitHub's Markdown, and below it what has no cells and what should be known."""
+    """The rows as a Markdown table, followed by notes and by the rows that have no cells."""
     planned = [line for line in sheet.lines if not line.why]
     heads, rows = _cells(sheet, planned, columns)
     names = [sheet.first] if sheet.named else []
@@ -39,14 +39,14 @@ def _strong(line: SheetRow, name: str, cell: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that cannot end a cell or start markup."""
+    """Text escaped so that it cannot end a cell or start markup."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _cells(
     sheet: Sheet, lines: Sequence[SheetRow], columns: Sequence[str] | None
 ) -> tuple[Sequence[str], Sequence[Mapping[str, str]]]:
-    """Heads and cells of the columns that are asked for, or of those that the command shows."""
+    """Heads and cells of the requested columns, or of the default ones."""
     if columns is None:
         return sheet.heads, [line.cells for line in lines]
     rows = rows_of(sheet)
@@ -55,7 +55,7 @@ def _cells(
 
 
 def table(sheet: Sheet, columns: Sequence[str] | None, width: int) -> Iterator[str]:
-    """The rows as text: side by side where there is room for all columns, else row by row."""
+    """The rows as a text table if the width allows, else one block a row."""
     planned = [line for line in sheet.lines if not line.why]
     heads, rows = _cells(sheet, planned, columns)
     names = [sheet.first] if sheet.named else []
@@ -79,7 +79,7 @@ def table(sheet: Sheet, columns: Sequence[str] | None, width: int) -> Iterator[s
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """A text on lines of that width, which go on a little further in."""
+    """Text wrapped to a width, continuation lines indented like the first."""
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(text, max(width, _LEAST), subsequent_indent=indent, break_on_hyphens=False) or [""]
 
@@ -92,7 +92,7 @@ def _beside(texts: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[s
 
 
 def below(texts: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Each row as lines of a head and a cell, with an empty line between two rows."""
+    """Each row as a block of lines, one a column, with an empty line between rows."""
     heads, rows = texts[0], texts[1:]
     width = max(map(len, heads))
     for number, row in enumerate(rows):

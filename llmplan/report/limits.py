@@ -1,4 +1,4 @@
-"""Limits that are not kept, in sentences."""
+"""Sentences about missed limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TONNE, MEGAWATT_HOUR = 1e3, 3.6e9
 
 
 def missed_lines(answer: Answer) -> Iterator[str]:
-    """A sentence for every limit that is not kept, and for every one that says nothing here."""
+    """A sentence for every limit that is missed, and for every one that does not apply."""
     found = answer.result.limits or {}
     for name in answer.inputs.get("limits", {}):
         if name not in found:

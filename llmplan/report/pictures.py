@@ -1,4 +1,4 @@
-"""What the picture of an answer shows: memory and time by part, latencies, throughput, each with its error band."""
+"""The charts of an answer: memory and time by part, latencies, throughput, each with its error band."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_BARS = 60
 
 
 def answers_svg(answers: Sequence[Answer]) -> str:
-    """The picture of the answers of one command."""
+    """All answers of one command as SVG."""
     named = []
     for number, one in enumerate(answers, 1):
         head = f"{number}: " if len(answers) > 1 else ""
@@ -31,7 +31,7 @@ def answers_svg(answers: Sequence[Answer]) -> str:
 
 
 def results_svg(results: Named) -> str:
-    """One picture of all named results: a bar each in every chart, trainings and deployments apart."""
+    """All named results as SVG: a bar each in every chart, trainings and deployments separately."""
     if len(results) > MOST_BARS:
         raise InputError(f"--format svg draws {MOST_BARS} plans at most, and these are {len(results)}")
     trainings = [(name, one) for name, one in results if isinstance(one, TrainingResult)]
@@ -53,7 +53,7 @@ def training_charts(results: Sequence[tuple[str, TrainingResult]]) -> list[Chart
 
 
 def serving_charts(results: Sequence[tuple[str, ServingResult]]) -> list[Chart]:
-    """Memory of a device as the engine sets it aside; latencies and output of what fits."""
+    """Memory of a device as the engine reserves it; latencies and output rate of plans that fit."""
     memory = [
         Bar(name, {part: getattr(one.memory.parts, part) for part in type(one.memory.parts).__dataclass_fields__},
             one.memory.peak_bytes, one.memory.capacity_bytes)
@@ -72,7 +72,7 @@ def serving_charts(results: Sequence[tuple[str, ServingResult]]) -> list[Chart]:
 
 
 def fit_svg(found: FitAnswer, names: Sequence[str]) -> str:
-    """The picture of the best layouts, under their names, and of the Pareto front where one was asked for."""
+    """The best layouts as SVG, and the Pareto front if requested."""
     named: Named = [(name, one.result) for name, one in zip(names, found.results, strict=True)]
     trainings = [(name, one) for name, one in named if isinstance(one, TrainingResult)]
     deployments = [(name, one) for name, one in named if not isinstance(one, TrainingResult)]

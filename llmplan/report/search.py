@@ -1,4 +1,4 @@
-"""Answers of `fit` for people, and in rows: the best, the Pareto front, or why there is none and what would do."""
+"""Answers of `fit` as tables and as rows: the best layouts, the Pareto front, or why nothing fits and what would."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def write_found(console: Console, found: FitAnswer) -> None:
 
 
 def _prompt(said: dict[str, Any]) -> Iterator[str]:
-    """What a prompt holds."""
+    """The contents of a prompt: tokens, images, sound."""
     if said.get("input_tokens"):
         yield f"{said['input_tokens']:g} tokens"
     if said.get("images"):
@@ -117,12 +117,12 @@ def _subject(found: FitAnswer) -> Text:
 
 
 def _several(found: FitAnswer, word: str) -> bool:
-    """Whether several devices, or stacks, were asked about."""
+    """Whether several devices, or stacks, were compared."""
     return word in found.inputs and is_open(word, found.inputs[word])
 
 
 def _names(found: FitAnswer, word: str) -> str:
-    """`h100 or h200`: what was asked about, or the one there is."""
+    """`h100 or h200`: the names that were compared, or the only one."""
     if not _several(found, word):
         return str(found.results[0].inputs[word])
     *names, last = names_of(word, found.inputs[word])
@@ -130,7 +130,7 @@ def _names(found: FitAnswer, word: str) -> str:
 
 
 def _print_each(console: Console, found: FitAnswer, each: Sequence[SubjectAnswer]) -> None:
-    """Every device and stack at its best; below, those of which nothing does, and why."""
+    """The best layout of every device and stack, then those without an answer, and why."""
     console.print(Text("Each at its best:"))
     rows = []
     for one in each:
@@ -144,7 +144,7 @@ def _print_each(console: Console, found: FitAnswer, each: Sequence[SubjectAnswer
 
 
 def _behind(found: FitAnswer, each: Sequence[SubjectAnswer]) -> Iterator[str]:
-    """Devices and stacks of which nothing does, what of them misses by least, and why."""
+    """Devices and stacks without an answer: the nearest miss of each, and why it misses."""
     for one in each:
         if not one.does:
             name = " with ".join(str(one.inputs[word]) for word in ABOUT if _several(found, word))
@@ -152,7 +152,7 @@ def _behind(found: FitAnswer, each: Sequence[SubjectAnswer]) -> Iterator[str]:
 
 
 def _print_ranked(console: Console, found: FitAnswer, best: Sequence[Ranked]) -> None:
-    """A line each; `=` annotations those whose band overlaps the first's."""
+    """A row each; `=` marks those whose band overlaps the band of the first."""
     rows = []
     for one in best:
         same = "=" if one.rank > 1 and one.as_good_within_error else ""
@@ -166,7 +166,7 @@ def _print_ranked(console: Console, found: FitAnswer, best: Sequence[Ranked]) ->
 
 
 def _columns(found: FitAnswer, one: Summary) -> dict[str, str]:
-    """What a table says of one, by column; short, so that all of it stands in 80 columns."""
+    """The cells of one result by column, short enough for a terminal of 80 columns."""
     said = one.inputs
     sized = found.max_devices is not None or len(found.devices or ()) > 1
     head = {word: str(said[word]) if _several(found, word) else "" for word in ABOUT}
@@ -206,7 +206,7 @@ def _serving_columns(found: FitAnswer, one: Summary) -> dict[str, str]:
 
 
 def _open(found: FitAnswer, word: str) -> bool:
-    """Whether several values of a word were compared."""
+    """Whether several values of an option were compared."""
     return "," in str(found.inputs.get(word, ""))
 
 
@@ -219,7 +219,7 @@ def value_text(values: Mapping[str, float]) -> str:
 
 
 def print_rows(console: Console, rows: Sequence[dict[str, str]]) -> None:
-    """A table without the columns that say nothing: empty ones, and degrees that are 1 everywhere."""
+    """A table without uninformative columns: empty ones, and degrees that are 1 everywhere."""
     if not rows:
         return
     silent = {name for name in rows[0] if _says_nothing(name, rows)}
@@ -280,7 +280,7 @@ def sheet(found: FitAnswer, file: str = "", line: int | None = None) -> Sheet:
 
 
 def names(found: FitAnswer) -> list[str]:
-    """What each of the best is called in a picture: its layout, and its devices where they differ."""
+    """Labels of the results in a chart: the layout, and the number of devices where it varies."""
     sized = found.max_devices is not None or len(found.devices or ()) > 1
     found_names = []
     for one in found.results:

@@ -1,4 +1,4 @@
-"""Answers of `fit` in sentences: what was searched, why nothing was found, what would help, the most of one thing."""
+"""Answers of `fit` in sentences: what was searched, why nothing was found, what would help, what --maximize found."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ESTIMATED = {
 
 
 def serves(found: FitAnswer) -> bool:
-    """Whether deployments were searched."""
+    """Whether serving deployments were searched."""
     return found.inputs.get("workload") == "serve"
 
 
@@ -54,7 +54,7 @@ def searched(found: FitAnswer) -> str:
 
 
 def nothing_lines(found: FitAnswer) -> Iterator[str]:
-    """That nothing was found, why, what misses by least, and what would do."""
+    """That nothing was found: the reasons, the nearest misses, and changes that would help."""
     what = "deployment" if serves(found) else "layout"
     subject = f"{found.inputs['model']} on {sizes(found)} x {found.inputs['hardware']}"
     yield f"no {what} of {subject} does it; {searched(found)}"
@@ -69,7 +69,7 @@ def nothing_lines(found: FitAnswer) -> Iterator[str]:
 
 
 def _removed_lines(found: FitAnswer) -> Iterator[str]:
-    """What stood in the way of how many, the most first."""
+    """How many candidates each reason removed, the most first."""
     assert found.search is not None
     texts, limits = {**REASONS, **_ESTIMATED}, found.limits or {}
     for reason, number in sorted(found.search.removed.items(), key=lambda item: -item[1]):
@@ -139,7 +139,7 @@ def most_line(found: FitAnswer) -> str:
 
 
 def _context(found: Answer) -> str:
-    """The whole context of a longest prompt, and what the model was made for."""
+    """The longest context that fits, beside the one that the model supports."""
     whole = found.inputs.get("input_tokens", 0.0) + found.inputs["output_tokens"]
     limit = found.result.model.max_context
     made_for = f"; the model was made for {limit}" if limit is not None and whole > limit else ""

@@ -1,4 +1,4 @@
-"""A serving estimate for people: what fits, how fast it answers, how much it takes, what was assumed."""
+"""A serving estimate as text: memory, latency, load, bottleneck, cost."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _groups(result: ServingResult) -> str:
 
 
 def _longest(room: float, limit: int | None) -> str:
-    """What has room, or what the model takes where that is less."""
+    """The longest sequence that has room, or the model's limit if that is less."""
     if limit is not None and room > limit:
         return f"{count(limit)} tokens, the model's limit"
     return f"{count(room)} tokens"
@@ -203,7 +203,7 @@ def _load_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
 
 
 def _bottleneck_rows(found: ServingBottleneck, *, writes: bool) -> Iterator[tuple[str, str]]:
-    """What holds requests back, what each step waits for, and what a tenth more would bring."""
+    """The bottleneck, what each step waits for, and what 10 % more of each resource would bring."""
     yield "held back by", f"{part_name(found.resource)}; {found.advice.message} ({found.advice.code})"
     steps = (("a decoding step", found.decode_seconds), ("a prefill", found.prefill_seconds))
     for name, seconds in steps if writes else steps[1:]:

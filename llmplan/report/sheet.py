@@ -1,4 +1,4 @@
-"""An answer as rows: what every command gives the writers of `formats`, and which columns are shown."""
+"""An answer as rows, the common input of all output formats, and the choice of columns."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """Rows of one answer, and what should be known of all of them."""
+    """Rows of one answer, with notes about all of them."""
 
     lines: Sequence[SheetRow]
     notes: Sequence[str] = ()
@@ -66,7 +66,7 @@ class Sheet:
 
 
 def flat(data: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested data as one level, keys joined by dots; lists of words are joined, lists of objects are left to JSON."""
+    """Nested data flattened, keys joined by dots; lists of scalars become text, lists of objects are left out."""
     found: dict[str, Any] = {}
     for key, value in data.items():
         name = f"{prefix}{key}"
@@ -81,7 +81,7 @@ def flat(data: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def rows_of(sheet: Sheet) -> list[dict[str, Any]]:
-    """The data of every row on one level, numbers in SI base units."""
+    """The flattened data of every row, numbers in SI base units."""
     return [flat(to_data(line.data)) for line in sheet.lines]
 
 
@@ -101,7 +101,7 @@ def csv_text(items: Sequence[Any], columns: Sequence[str] | None) -> str:
 
 
 def heads_of(columns: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Head and key of every column that a name stands for: an interval is three."""
+    """Head and key of every column that a name selects: an interval gives three."""
     for name in columns:
         path = path_of(name, keys)
         for key in keys:
@@ -136,7 +136,7 @@ def path_of(name: str, keys: Sequence[str]) -> str:
 
 
 def cells_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, str]]:
-    """Cells for people of the columns that are asked for, each figure with its unit and its band."""
+    """Formatted cells of the requested columns, each figure with its unit and band."""
     keys = list(dict.fromkeys(name for row in rows for name in row))
     paths = {name: path_of(name, keys) for name in columns}
     return [{name: _cell(row, path) for name, path in paths.items()} for row in rows]
@@ -154,7 +154,7 @@ def _cell(row: Mapping[str, Any], path: str) -> str:
 
 
 def figure_text(key: str, value: Any) -> str:
-    """A figure with the unit that the end of its key names.
+    """A figure with the unit that its key ends with.
 
     >>> figure_text("memory.peak_bytes", 2.0**34), figure_text("mfu", 0.412), figure_text("tp", 8)
     ('16 GiB', '41.2%', '8')

@@ -1,4 +1,4 @@
-"""The models that run on a machine, in rows."""
+"""The models that run on a machine, as rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep in rows, and as CSV row by row."""
+"""A sweep as rows, and as CSV written row by row."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def sheet(rows: Sequence[SweepRow]) -> Sheet:
 
 
 def why_no(found: PlanSummary) -> str:
-    """Why a plan does not do, in one line."""
+    """Why the answer to a plan is no, in one line."""
     if not found.fits:
         return f"does not fit: {binary(found.peak_bytes.value, 3)} of {binary(found.usable_bytes, 3)}"
     missed = [f"limit {name}" for name, one in (found.limits or {}).items() if not one.kept]
@@ -80,7 +80,7 @@ def why_no(found: PlanSummary) -> str:
 
 
 def chosen_csv(rows: Iterable[SweepRow], axes: Sequence[Axis], columns: Sequence[str] | None) -> Iterator[str]:
-    """Lines of CSV, a head first, as the rows come. columns: those that are asked for."""
+    """Lines of CSV, the header first, while the rows are computed. columns: the requested ones."""
     own = [one.name for one in axes]
     keys = [*own, *(name for name in FIGURES if name not in own), "errors"]
     heads = {key: key for key in keys} if columns is None else dict(heads_of(columns, keys))
@@ -119,7 +119,7 @@ def _number(band: Interval) -> str:
 
 
 def picture(rows: Sequence[SweepRow], axes: Sequence[Axis]) -> str:
-    """Speed and memory over the first word with several numbers, a colour for each of the others; else as bars."""
+    """Speed and memory over the first option with several numbers, coloured by the others; as bars if there is none."""
     planned = [(row, row.summary) for row in rows if row.summary is not None]
     if not planned:
         raise InputError("--format svg: no combination could be planned, and so nothing is drawn")

@@ -1,4 +1,4 @@
-"""A sweep as a picture: one column of it over another, drawn by matplotlib, the extra `plot`."""
+"""A chart of a sweep, one column over another, drawn by matplotlib (the extra `plot`)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sweep_svg(rows: Sequence[SweepRow], axes: Sequence[Axis], pair: tuple[str, s
 
 
 def _lines(panel: Axes, rows: Sequence[SweepRow], axes: Sequence[Axis], pair: tuple[str, str]) -> None:
-    """Along a word of the sweep: the figure, and its band where it has one."""
+    """Lines of a figure over an option of the sweep, with its band if it has one."""
     word, name = pair
     places_of = _places(word, next(axis.values for axis in axes if axis.name == word))
     groups: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
@@ -73,7 +73,7 @@ def _lines(panel: Axes, rows: Sequence[SweepRow], axes: Sequence[Axis], pair: tu
 
 
 def _places(word: str, values: Sequence[Any]) -> dict[Any, Any]:
-    """Where each value stands along the bottom: as a number where all are some, else by its name."""
+    """The x coordinate of each value: its number if all have one, else its name."""
     read = [(read_length if word in LENGTHS else read_amount)(value) for value in values]
     numbers = all(isinstance(value, (int, float)) for value in (_number(value) for value in read))
     return {value: _number(one) if numbers else str(value) for value, one in zip(values, read, strict=True)}
@@ -85,7 +85,7 @@ def _number(value: Any) -> Any:
 
 
 def _points(panel: Axes, rows: Sequence[SweepRow], axes: Sequence[Axis], pair: tuple[str, str]) -> None:
-    """One figure over another, and the front."""
+    """Points of one figure over another, and their Pareto front."""
     found = []
     for row in rows:
         cells = _cells(row)

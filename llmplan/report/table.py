@@ -1,4 +1,4 @@
-"""An estimate for people: who, where and how; memory and time by part with bars; the verdict; what was assumed."""
+"""A training estimate as text: model and layout, memory and time by part with bars, verdict, assumptions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
 
 
 def print_answer(console: Console, answer: Answer) -> None:
-    """One answer, with what was assumed and should be known."""
+    """One answer, followed by its assumptions and warnings."""
     if isinstance(answer.result, TrainingResult):
         _print_training(console, answer, answer.result)
     else:
@@ -147,7 +147,7 @@ def _largest_first(parts: Mapping[str, float]) -> dict[str, float]:
 
 
 def _print_parts(console: Console, parts: Mapping[str, tuple[float, str]], whole: float) -> None:
-    """A line a part: name, amount, share of `whole`, and a bar where there is room."""
+    """A line a part: name, amount, share of `whole`, and a bar if the width allows."""
     room = console.width >= NARROW
     bar_width = min(WIDEST_BAR, console.width - 45)
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
@@ -164,13 +164,13 @@ def _print_parts(console: Console, parts: Mapping[str, tuple[float, str]], whole
 
 
 def _bar(console: Console, share: float, width: int) -> str:
-    """A bar of that share of the width, in characters that the terminal has."""
+    """A bar of that share of the width, in ASCII if the terminal has nothing else."""
     mark = "#" if console.options.ascii_only else "█"
     return mark * min(width, round(share * width))
 
 
 def _percent(share: float) -> str:
-    """`12%`; less than one is said to be so."""
+    """`12%`, or `<1%`."""
     return f"{share:.0%}" if share >= 0.005 else "<1%"  # noqa: PLR2004  (what rounds to nothing)
 
 

@@ -1,4 +1,4 @@
-"""Validation as tables, in rows, and as a picture."""
+"""A validation as tables, as rows, and as a chart."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def print_validation(console: Console, found: Validation) -> None:
 
 
 def verdicts(found: Validation) -> Iterator[str]:
-    """What was said of memory beside what happened, where the rows tell; the rows where it was wrong."""
+    """Predicted against actual memory verdicts, and the rows where they differ."""
     both = [(row, row.predicted.get("fits"), row.measured.get("fits")) for row in found.rows if row.skipped is None]
     for happened, words in ((True, "ran"), (False, "ran out of memory")):
         some = [(row, said) for row, said, measured in both if measured is happened and said is not None]
