@@ -42,7 +42,8 @@ CAUGHT = ROOT / "tests/caught.csv"
 STAGES_OF_TESTS = (
     ("tests/truth",),
     ("llmplan/formulas", "tests/formulas"),
-    ("tests/serving", "tests/planner"),
+    ("tests/planner",),
+    ("tests/serving",),
 )
 # Derivatives agree with finite differences whatever the numbers are, and properties are slow and hold few of them. The
 # error of a thousand measured runs that crosses its bound by a hair holds no constant; tests of the search say that it
@@ -70,6 +71,21 @@ ALLOWED = {
     "serving/flight.py _POINTS": "how finely a table of rates is made",
     "serving/flight.py _SAVED": "from how many deployments on a table is worth its time",
     "serving/estimate.py _NOTHING": "shorter than any time",
+    "serving/many.py FEW": "from how many plans on arrays are worth their time",
+    "serving/many.py ROWS": "how many plans are evaluated together",
+    "training/many.py FEW": "from how many plans on arrays are worth their time",
+    "training/many.py SEVERAL": "from how many plans on arrays are worth their time",
+    "training/many.py ROWS": "how many plans are evaluated together",
+    "serving/percentiles.py AT_ONCE": "how many numbers of copies are simulated together",
+    "serving/prefix.py ROUNDED": "digits of a length that are meant",
+    "serving/simulation.py LANES": "size of the sample",
+    "serving/simulation.py MEASURED": "size of the sample",
+    "serving/simulation.py FILLING": "how long a simulated replica runs before it is measured",
+    "serving/simulation.py _FEWEST_FILLING": "how long a simulated replica runs before it is measured",
+    "serving/simulation.py _SEED": "seeds the draws",
+    "serving/simulation.py _GRID": "how finely a table of times is made",
+    "serving/simulation.py _PROMPTS": "how finely a table of times is made",
+    "serving/simulation.py _ROUNDING": "fewer tokens than any prompt has",
 }
 
 
@@ -160,9 +176,16 @@ def catcher(number: Number, tree: Path, likely: str) -> str:
     lines[number.line - 1] = line[: number.start] + repr(number.moved()).encode() + line[number.end :]
     try:
         write(path, b"".join(lines))
-        return failure(tree, [[likely], *STAGES] if likely else STAGES)[0]
+        return failure(tree, [*([[likely]] if likely else []), *stages_for(number)])[0]
     finally:
         write(path, before)
+
+
+def stages_for(number: Number) -> list[list[str]]:
+    """All truth tests, those of the number's own room before those of others."""
+    truth, formulas, planner, serving, rest = STAGES
+    rooms = [serving, planner] if number.file.startswith("serving/") else [planner, serving]
+    return [truth, formulas, *rooms, rest]
 
 
 def write(path: Path, content: bytes) -> None:
