@@ -25,13 +25,13 @@ def binary(value: float, digits: int = 4) -> str:
     return _scaled(value, "B", _BINARY, digits)
 
 
-def duration(value: float, digits: int = 3) -> str:
+def duration(value: float) -> str:
     """Seconds in the unit that people would take.
 
     >>> duration(10e-6)
     '10 us'
     """
-    return _scaled(value, "", _TIME, digits)
+    return _scaled(value, "", _TIME, 3)
 
 
 def _scaled(value: float, unit: str, prefixes: tuple[tuple[float, str], ...], digits: int) -> str:

@@ -182,10 +182,11 @@ def catcher(number: Number, tree: Path, likely: str) -> str:
 
 
 def stages_for(number: Number) -> list[list[str]]:
-    """All truth tests, those of the number's own room before those of others."""
+    """All truth tests, those of the number's own room before those of others; those of the formulas see nothing else."""
     truth, formulas, planner, serving, rest = STAGES
-    rooms = [serving, planner] if number.file.startswith("serving/") else [planner, serving]
-    return [truth, formulas, *rooms, rest]
+    if number.file.startswith("formulas/"):
+        return [formulas, truth, planner, serving, rest]
+    return [truth, *((serving, planner) if number.file.startswith("serving/") else (planner, serving)), rest]
 
 
 def write(path: Path, content: bytes) -> None:

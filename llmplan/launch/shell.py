@@ -20,7 +20,6 @@ class Script:
 
     commands: list[list[tuple[str, int]]] = field(default_factory=list)
     files: dict[str, tuple[str, int]] = field(default_factory=dict)
-    comments: list[str] = field(default_factory=list)
 
 
 def read_script(text: str) -> Script:
@@ -36,7 +35,6 @@ def read_script(text: str) -> Script:
         line, start = lines[index], index
         index += 1
         if line.strip().startswith("#") or not line.strip():
-            script.comments.append(line.strip())
             continue
         if (mark := _HEREDOC.search(line)) is not None:
             end = next((at for at in range(index, len(lines)) if lines[at].strip() == mark[2]), len(lines))
