@@ -182,7 +182,7 @@ def catcher(number: Number, tree: Path, likely: str) -> str:
 
 
 def stages_for(number: Number) -> list[list[str]]:
-    """All truth tests, those of the number's own room before those of others; those of the formulas see nothing else."""
+    """All truth tests, those of the number's own room first; formulas' own tests see numbers of formulas alone."""
     truth, formulas, planner, serving, rest = STAGES
     if number.file.startswith("formulas/"):
         return [formulas, truth, planner, serving, rest]

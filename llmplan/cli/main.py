@@ -55,7 +55,7 @@ COMMANDS = {
     ),
     "sweep": Command("sweep", "Estimate one plan under every combination of some of its words."),
     "list": Command(
-        "shelf",
+        "model_list",
         "List the models of the catalogue that run on a machine: widest precision that fits, speed, context.",
     ),
     "explain": Command(

@@ -22,7 +22,7 @@ from llmplan.answer.economics import cost, energy, run, storage
 from llmplan.answer.economics import serving as serving_economics
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.model.spec import ModelSpec
-from llmplan.search import answers, comparison, difference, shelf, sweep
+from llmplan.search import answers, comparison, difference, model_list, sweep
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
 
@@ -37,7 +37,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "fit": answers.FitAnswer,
     "sweep": sweep.SweepRow,
     "sweeps": sweep.Sweep,
-    "list": shelf.ModelList,
+    "list": model_list.ModelList,
     "validation": validate.Validation,
     "explain": explanation.Explanation,
     "model": ModelSpec,

@@ -122,13 +122,13 @@ def _mixed(plan: Setup, wall: Interval | None, catalog: Catalog) -> Iterator[Off
     if not nodes or not left:
         return
     for prices in catalog.prices():
-        shelves: dict[tuple[str, str], list[Price]] = {}
+        offers: dict[tuple[str, str], list[Price]] = {}
         for one in prices.prices:
             if one.device == plan.device.id:
-                shelves.setdefault((one.region, one.kind), []).append(one)
-        for (region, kind), shelf in shelves.items():
-            whole = [one for one in shelf if one.devices % node == 0]
-            parts = [one for one in shelf if left <= one.devices < node]
+                offers.setdefault((one.region, one.kind), []).append(one)
+        for (region, kind), offered in offers.items():
+            whole = [one for one in offered if one.devices % node == 0]
+            parts = [one for one in offered if left <= one.devices < node]
             if not whole or not parts:
                 continue
             first = min(whole, key=lambda one: math.ceil(nodes * node / one.devices) * one.price)

@@ -42,8 +42,8 @@ def _list(
 
     llmplan list --hardware rtx-3090 --devices 2 --workload serve --format csv
     """
-    from llmplan.report import shelf as report
-    from llmplan.search.shelf import list_models
+    from llmplan.report import model_list as report
+    from llmplan.search.model_list import list_models
 
     form = "json" if as_json else output
     chosen = columns_of(columns, form)

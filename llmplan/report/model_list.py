@@ -7,7 +7,7 @@ from llmplan.formatting import binary, count, duration, plain
 from llmplan.report.pictures import MOST_BARS
 from llmplan.report.sheet import Annotation, Sheet, SheetRow
 from llmplan.report.svg import Bar, Chart, svg
-from llmplan.search.shelf import ListedModel, ModelList
+from llmplan.search.model_list import ListedModel, ModelList
 
 SHOWN = 5  # models that are too large, by name
 
