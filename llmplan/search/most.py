@@ -20,9 +20,9 @@ from llmplan.serving.resolve import resolve_serving
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.checks import remarks
-from llmplan.training.defaults import default_batch
 from llmplan.training.estimate import estimate
 from llmplan.training.memory import training_memory
+from llmplan.training.open_layouts import default_batch
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import resolve_training
 

@@ -18,7 +18,7 @@ from llmplan.setup.draft import Draft
 from llmplan.setup.limits import Limits
 from llmplan.setup.named import draft_of
 from llmplan.setup.words import check_words
-from llmplan.training.defaults import ROUNDS, accumulated, whole
+from llmplan.training.open_layouts import ROUNDS, accumulated, whole
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published
 from llmplan.training.resolve import base_plan

@@ -16,8 +16,9 @@ from llmplan.setup.subject import subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of, remarks
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, fewest_layers, first_that_fits
-from llmplan.training.defaults import Open, tell_layout, workload_of
+from llmplan.training.defaults import workload_of
 from llmplan.training.methods import fitted
+from llmplan.training.open_layouts import OpenLayouts, assume_layout
 from llmplan.training.plan import TrainingPlan
 
 
@@ -34,7 +35,7 @@ class OpenTraining:
     """
 
     draft: Draft
-    open: Open
+    open: OpenLayouts
     base: TrainingPlan
     sound: list[TrainingPlan]
 
@@ -62,7 +63,7 @@ def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) ->
     check_words(draft)
     devices = count_devices(draft)
     base = base_plan(draft, catalog, model)
-    open_ = Open.of(draft.options, devices, base)
+    open_ = OpenLayouts.of(draft.options, devices, base)
     sound, problems = _sound(open_.plans(draft.options, base))
     if not sound:
         for message, names in problems or _nothing_open(draft.options, devices, base.model):
@@ -78,7 +79,7 @@ def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPla
         found, (plan, fits) = more, _taken(more, by)
     if fits and found.open.free and len(found.open.recompute) > 1:
         plan = fewest_layers(plan)
-    tell_layout(found.draft, plan, found.open, fits=fits)
+    assume_layout(found.draft, plan, found.open, fits=fits)
     return replace(plan, assumptions=tuple(found.draft.assumptions), warnings=remarks(plan))
 
 

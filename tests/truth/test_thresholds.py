@@ -16,7 +16,7 @@ from llmplan.serving.simulation import Sample
 from llmplan.setup.options import PlanOptions
 from llmplan.software.engine import KeptBack
 from llmplan.training.choose import LayoutEvaluator, fastest_that_fits
-from llmplan.training.defaults import Open, accumulated, default_batch, default_experts, default_micro_batch
+from llmplan.training.open_layouts import OpenLayouts, accumulated, default_batch, default_experts, default_micro_batch
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published
 from tests.serving.plans import answer
@@ -53,7 +53,7 @@ def test_experts_are_spread_as_far_as_powers_of_two_divide_them(experts: int, sp
 def test_recomputation_is_tried_in_eighths_of_a_stage() -> None:
     options = PlanOptions(tp=1, pp=1, global_batch=1, micro_batch=1)
     base = training(machine(), spec={"layers": 16})
-    tried = Open(1, ("full",), free=False, default="none").plans(options, base)
+    tried = OpenLayouts(1, ("full",), free=False, default="none").plans(options, base)
     assert [one.layout.recompute_layers for one in tried] == [2, 4, 6, 8, 10, 12, 14, None]
 
 
