@@ -1,4 +1,4 @@
-"""What would make a plan fit: changes that were tried, smallest first, none of them guessed."""
+"""Changes that make a plan fit, smallest first; each has been tried."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _more_devices(wanted: Request, plan: TrainingPlan, catalog: Catalog) -> Advi
 
 
 def _try(wanted: Request, change: str, words: dict[str, Any], catalog: Catalog) -> Advice | None:
-    """The changed request as a plan, if there is one and it fits."""
+    """The advice for a changed request, if it can be planned and fits."""
     try:
         plan = resolve_training(draft_of(wanted.changed(**words), catalog), catalog)
     except InputError:

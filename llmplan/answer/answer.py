@@ -123,7 +123,7 @@ def answer_of(found: Estimate, catalog: Catalog, waits: Waits | None = None) -> 
 
 
 def run_of(found: TrainingEstimate, catalog: Catalog) -> Economics | None:
-    """What the run takes, where its length was said."""
+    """The economics of the run; None if its length is not given."""
     said = found.plan.options
     if said.tokens is None and said.steps is None and said.epochs is None:
         return None

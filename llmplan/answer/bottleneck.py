@@ -91,7 +91,7 @@ def _roomier(answer: TrainingEstimate, waits: Waits) -> Elasticity:
 
 
 def _advice(answer: TrainingEstimate, resource: str, share: float) -> PlanWarning:
-    """What to do about it, with a code."""
+    """Advice on the bottleneck, with a code."""
     code, remedy = _REMEDIES[resource]
     return warning(code, share=f"{share:.0%}", whole="the step", remedy=remedy(answer))
 

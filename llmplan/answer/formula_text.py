@@ -51,7 +51,7 @@ class FormulaText:
 
 @lru_cache(maxsize=512)
 def formula_text(function: FunctionType) -> FormulaText:
-    """What the docstring of a function says; empty strings where it says nothing."""
+    """The docstring of a function, parsed; empty strings for what it leaves out."""
     prose = _prose(function)
     says, *more = [" ".join(part.split()) for part in prose.split("\n\n") if part.strip()] or [""]
     names = parameters(function)

@@ -1,4 +1,4 @@
-"""Whether a measured run can have been as it is said: no device passes its peaks."""
+"""Whether a measured run is plausible: no device exceeds its peaks."""
 
 from __future__ import annotations
 

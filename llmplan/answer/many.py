@@ -35,7 +35,7 @@ MOST_OPEN = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What stands in the place of an answer that there is none of."""
+    """The answer to a plan that cannot be estimated."""
 
     schema: Literal["llmplan.refusal/1"] = "llmplan.refusal/1"
     llmplan_version: str = __version__
@@ -48,7 +48,7 @@ class Refusal:
 def answers(
     wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog, *, summary: bool = False
 ) -> list[Answer | PlanSummary | InputError]:
-    """An answer for every request, in their order; an InputError stands in the place of one that there is none of."""
+    """An answer for every request, in order; an InputError for a request that has none."""
 
     found = estimates(list(_resolved(wanted, catalog)))
     trained = [] if summary else [one.plan for one in found if isinstance(one, TrainingEstimate)]

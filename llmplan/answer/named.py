@@ -39,7 +39,7 @@ def named(thing: T, path: str) -> T:
 
 
 def _changed(parts: Iterable[tuple[str, Any]], path: str) -> dict[str, Any]:
-    """The parts that are numbers or hold some, named."""
+    """The parts that are or contain numbers, named."""
     pairs = ((name, part, named(part, f"{path}.{name}")) for name, part in parts if not isinstance(part, str))
     return {name: new for name, part, new in pairs if new is not part}
 

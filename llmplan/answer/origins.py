@@ -94,7 +94,7 @@ class Origins:
 
     @cached_property
     def _stacks(self) -> list[EntryPart]:
-        """The stack's entry and those that stand in for what it leaves out."""
+        """The stack's entry and those that it inherits from."""
         found = [self._file("stacks", self.plan.stack.id)]
         while parent := found[-1].data.get("parent"):
             found.append(self._file("stacks", parent))
@@ -135,7 +135,7 @@ class Origins:
         ]
 
     def _engine(self, keys: tuple[str, ...]) -> str:
-        """A field of the engine's policy, as it is or as options and a small device change it."""
+        """A field of the engine's policy, including changes by options or for a small device."""
         from llmplan.serving.resolve import POLICY_OPTIONS, size_of
 
         name, plan = keys[1], self.plan

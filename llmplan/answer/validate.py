@@ -1,4 +1,4 @@
-"""Predictions beside measurements: one row, and how far off all of them are."""
+"""Predictions against measurements: of each row, and the errors of all."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class ValidationSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Validation(Shown):
-    """Measured runs beside their predictions, and how far off these are."""
+    """Measured runs, their predictions, and the errors."""
 
     schema: Literal["llmplan.validation/2"] = "llmplan.validation/2"
     llmplan_version: str = __version__
@@ -155,7 +155,7 @@ def validate(rows: Iterable[Row], catalog: Catalog, stack: str = "") -> list[Res
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A row with its plan, and what is to be said of the two."""
+    """A row with its plan, and remarks on it."""
 
     row: Row
     plan: AnyPlan
@@ -190,7 +190,7 @@ def _result(one: _Planned, found: Estimate | InputError) -> Result:
 
 
 def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:
-    """The catalogue's name for the row's stack, or the generic one and a remark that says so."""
+    """The catalogue's id of the row's stack, or the generic one with a remark."""
     named = row.cells.get("stack", "")
     if not named:
         return GENERIC, ("no stack is named: planned as generic",)

@@ -46,7 +46,7 @@ def validation_limits(text: str | None) -> ValidationLimits:
 
 
 def wrong_verdicts(found: Validation) -> list[str]:
-    """Rows whose memory did not turn out as it was said."""
+    """Ids of rows whose memory verdict was wrong."""
     pairs = ((row.id, row.predicted.get("fits"), row.measured.get("fits")) for row in found.rows if not row.skipped)
     return [name for name, said, happened in pairs if None not in (said, happened) and bool(said) != bool(happened)]
 

@@ -186,7 +186,7 @@ def _kinds_with(catalog: Catalog, name: str) -> list[str]:
 
 
 def _entry(catalog: Catalog, kind: str, name: str) -> dict[str, Any]:
-    """An entry with where it stands; numbers in SI base units, models as their file has them."""
+    """An entry with its file; numbers in SI base units, models as written."""
     path = catalog.find(kind, name)
     loaders: dict[str, Any] = {"devices": catalog.device, "clusters": catalog.cluster, "stacks": catalog.stack}
     data: Any

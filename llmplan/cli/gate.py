@@ -1,4 +1,4 @@
-"""What commands have in common where they stand at a gate: `--check`, and what a workflow reads."""
+"""Commands as gates in CI: `--check`, and the job summary of a workflow."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Check = Annotated[
 
 
 def place(one: Request) -> tuple[str, int | None]:
-    """File and line of a request; no file where it stands on the command line."""
+    """File and line of a request; no file if it comes from the command line."""
     return ("", None) if one.document is None else (one.document.file, one.document.line(()))
 
 
 def append_summary(text: str) -> None:
-    """Adds to the job summary where a workflow runs; a table in a log is no use to anybody."""
+    """Adds to the job summary of a GitHub workflow, where a table is easier to read than in the log."""
     path = os.environ.get(SUMMARY)
     if not path:
         return

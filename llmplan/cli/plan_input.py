@@ -48,7 +48,7 @@ def read_requests(
 
 
 def _launched(source: str, words: list[str], given: Mapping[str, Any]) -> Request:
-    """The request of a framework's command line or files; what nothing was made of is told."""
+    """The request of a framework's command line or files; options that were not understood are reported."""
     from llmplan.launch.read import read_launch
     from llmplan.launch.target import target
 

@@ -44,7 +44,7 @@ def schema(
 
 
 def text(schema: object) -> str:
-    """A schema as it stands in a file."""
+    """The text of a schema file."""
     return json.dumps(schema, indent=2, ensure_ascii=True) + "\n"
 
 

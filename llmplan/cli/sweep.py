@@ -122,7 +122,7 @@ def _picture(rows: list[SweepRow], axes: list[Axis], pair: tuple[str, str] | Non
 
 @dataclass(slots=True)
 class Seen:
-    """What went by: how many could be planned, how many of those do not do, and why the first of them does not."""
+    """Counts of a sweep: plans answered, answers that are no, and why the first of those is."""
 
     answered: int = 0
     no: int = 0

@@ -98,7 +98,7 @@ def _alike(rows: Iterator[tuple[str, float | None]], by: str) -> Here | None:
 
 
 def _output(program: str, *arguments: str) -> str | None:
-    """What a program prints; None where it is not there, fails or hangs."""
+    """The output of a program; None if it is missing, fails or hangs."""
     path = shutil.which(program)
     if path is None:
         return None

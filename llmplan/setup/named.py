@@ -1,4 +1,4 @@
-"""Hardware as people name it: a vendor's name, a cloud instance, `local`; each becomes words of the plan, told."""
+"""Translates hardware names (a vendor's name, a cloud instance, `local`) into options, each noted as an assumption."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _is_plain(name: str, catalog: Catalog) -> bool:
 
 
 def _words(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
-    """The words that a name stands for; empty where nothing knows it, and the look-up may say so."""
+    """The options that a name means; empty if it is unknown, which the look-up then reports."""
     if normal(name) == LOCAL:
         return _here(draft, catalog)
     if (rented := catalog.instance(name)) is not None:
@@ -135,7 +135,7 @@ def _differs(size: float, device: Device) -> bool:
 
 
 def _only_unsaid(draft: Draft | None, words: dict[str, Any], why: str) -> dict[str, Any]:
-    """The words that the user has not said otherwise, each told."""
+    """The options that the user has not given, each noted as an assumption."""
     if draft is None:
         return words
     said = draft.options

@@ -284,7 +284,7 @@ class PlanOptions(Spec):
     packing: bool | None = _option("Samples packed, cut or filled to one length.", FINE_TUNING)
 
     def said(self) -> dict[str, Any]:
-        """What was given, and nothing else."""
+        """The options that were given."""
         return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
 
 

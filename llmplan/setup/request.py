@@ -31,7 +31,7 @@ class Request:
     notes: tuple[str, ...] = ()
 
     def fault(self, message: str, *names: str) -> Fault:
-        """A fault that points at the line of the first of `names` that stands in the plan file."""
+        """A fault at the line of the first of `names` that the plan file contains."""
         for name in names:
             if self.document and name in self.document.data and name not in self.overridden:
                 return Fault(message, self.document.file, self.document.line((name,)))
@@ -40,7 +40,7 @@ class Request:
         return Fault(message)
 
     def blame(self, error: InputError, name: str) -> list[Fault]:
-        """The faults of a look-up, at the line of the word that asked for it."""
+        """The faults of a look-up, at the line of the option that caused it."""
         return [self.fault(fault.message, name) if fault.file is None else fault for fault in error.faults]
 
     def changed(self, **changes: Any) -> Request:
@@ -70,7 +70,7 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
 
 
 def holds_many(documents: list[Document]) -> bool:
-    """Whether many plans are written there, be it a list of one."""
+    """Whether the documents hold a list of plans, even a list of one."""
     return len(documents) > 1 or isinstance(documents[0].data, list)
 
 

@@ -1,4 +1,4 @@
-"""Model, device, cluster and stack of a request: what the catalogue says, and every fault at its line."""
+"""Looks up the model, device, cluster and stack of a request, and reports every fault at its line."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def length(kind: Any) -> BeforeValidator:
 
 
 def notes(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """How words were understood that could have been meant otherwise."""
+    """How ambiguous values were understood."""
     found = []
     word = said.get("workload")
     if isinstance(word, str) and word.strip().lower() in _TWO_WAYS:

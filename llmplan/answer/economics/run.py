@@ -41,7 +41,7 @@ class RunAnswer:
 
 
 def run_tokens(plan: TrainingPlan) -> float | None:
-    """Tokens of the run, from `tokens`, `steps` or `epochs` [1]; None where its length was not said."""
+    """Tokens of the run, from `tokens`, `steps` or `epochs` [1]; None if its length is not given."""
     said, workload = plan.options, plan.workload
     if workload.tokens is not None:
         return workload.tokens

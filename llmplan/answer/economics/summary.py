@@ -1,4 +1,4 @@
-"""What a whole run takes: time, money, energy, carbon, storage, and what interruptions do to it."""
+"""A whole run: time, cost, energy, carbon, storage, interruptions."""
 
 from __future__ import annotations
 
