@@ -115,6 +115,15 @@ def where(condition: Bool, a: Num, b: Num) -> Num:
     return _numpy().where(condition, a, b)  # type: ignore[no-any-return]
 
 
+def everywhere(condition: Bool) -> bool:
+    """Whether a condition holds, of arrays for every element.
+
+    >>> everywhere(True)
+    True
+    """
+    return condition if isinstance(condition, bool) else bool(condition.all())
+
+
 def soft_maximum(a: Num, b: Num) -> Num:
     """Fourth-power mean of two times that overlap: the larger of a and b, a little more where they are close.
 
@@ -168,8 +177,8 @@ def crossing(
 ) -> Num:
     """Where a growing function reaches `wanted`, between `low` and `high`; `high` where it does not.
 
-    False position with the Illinois rule (Dowell and Jarratt 1971) on x wanted / rate(x) - x, which is a straight line
-    where x / rate(x) is one: a time that grows evenly with what is in flight. Ends at `NEAR` or after so many tries.
+    False position by Anderson and Björck (1973) on x wanted / rate(x) - x, which is a straight line where x / rate(x)
+    is one: a time that grows evenly with what is in flight. Ends at `NEAR` or after so many tries.
     low, high: > 0, of the shape of `wanted`; ends: the rates there, where they are known.
 
     >>> round(crossing(lambda x: x * x, 9.0, 1.0, 100.0, 30), 6)
@@ -180,19 +189,20 @@ def crossing(
     low, high = low + 0.0 * wanted, high + 0.0 * wanted
     fewest, most = (rate(low), rate(high)) if ends is None else ends
     under, over = wanted / fewest * low - low, wanted / most * high - high
-    found, stayed = high, 0.0 * high
-    done: Any = over >= 0.0
+    found, done = high, over >= 0.0
     for _ in range(tries):
-        if done if isinstance(done, bool) else done.all():
+        if everywhere(done):
             break
         middle = (low * over - high * under) / where(over < under, over - under, -1.0)
         found = where(done, found, minimum(maximum(middle, low), high))
         off = wanted / rate(found) - 1.0
         done, rises = done | (maximum(off, -off) <= NEAR), off > 0.0
-        # an end that stays for a second time counts half, so that the next line does not end beside it again
-        over = where(rises, where(stayed > 0.0, over / 2.0, over), off * found)
-        under = where(rises, off * found, where(stayed < 0.0, under / 2.0, under))
-        low, high, stayed = where(rises, found, low), where(rises, high, found), where(rises, 1.0, -1.0)
+        # the end that stays counts as much as a parabola through all three points says, else half
+        gone = where(rises, under, over)
+        share = 1.0 - off * found / where(gone == 0.0, 1.0, gone)
+        share = where(share > 0.0, share, 1.0 / 2.0)
+        over, under = where(rises, share * over, off * found), where(rises, off * found, share * under)
+        low, high = where(rises, found, low), where(rises, high, found)
     return found
 
 

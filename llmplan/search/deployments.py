@@ -62,20 +62,23 @@ class DeploymentSpace:
         )
         stages = [1 << bit for bit in range(most.bit_length()) if 1 << bit <= model.layer_count]
         banks = {x.experts for layer in model.layers for x in layer.linears if x.routed}
-        experts = self._of("ep").among(divisors(reduce(gcd, banks)) if banks else (1,))
+        experts = np.array(self._of("ep").among(divisors(reduce(gcd, banks)) if banks else (1,)), dtype=int)
         for tp in self._of("tp").among(n for n in inside if n <= most):
+            refused = [self._refused(tp, int(ep)) for ep in experts]
             for pp in self._of("pp").among(stages):
-                copies = np.array([dp for dp in self._copies(tp * pp) if dp in self._of("dp").among((dp,))], dtype=int)
+                copies = self._copies(tp * pp)
+                self.considered += times * len(experts) * max(len(copies), 1)
                 if not len(copies):
-                    self.considered += times * len(experts)
                     self.removed["devices"] += times * len(experts)
                     continue
-                for ep in experts:
-                    self.considered += times * len(copies)
-                    reason = self._reason(tp, pp, ep)
-                    sound = np.zeros_like(copies, dtype=bool) if reason else copies * tp % ep == 0
-                    self.removed[reason or "experts"] += times * int(np.count_nonzero(~sound))
-                    yield np.stack(np.broadcast_arrays(tp, pp, ep, copies[sound], 0, 0, 0), axis=-1)
+                deep = "layers" if any(stage_problems(model, Layout.model_construct(pp=pp, vp=1))) else None
+                reasons = [reason or deep for reason in refused]
+                legal = np.array([reason is None for reason in reasons])
+                sound = legal[:, None] & (copies * tp % experts[:, None] == 0)
+                for reason, some in zip(reasons, sound, strict=True):
+                    self.removed[reason or "experts"] += times * int(np.count_nonzero(~some))
+                which, many = np.nonzero(sound)
+                yield np.stack(np.broadcast_arrays(tp, pp, experts[which], copies[many], 0, 0, 0), axis=-1)
 
     def rows(self) -> Iterator[Any]:
         """Every legal deployment once, as arrays of its layouts' rows with the batch; 0 where the load has none.
@@ -92,22 +95,22 @@ class DeploymentSpace:
         if many:
             yield from _with_batches(np.concatenate(many), batches)
 
-    def _copies(self, each: int) -> list[int]:
-        """Replicas that fill the devices."""
-        if self.most is not None:
-            return list(range(1, self.most // each + 1))
-        return [size // each for size in self.sizes if size % each == 0]
+    def _copies(self, each: int) -> Any:
+        """Replicas that fill the devices and that may be chosen, an array."""
+        every = np.arange(1, self.most // each + 1) if self.most else np.array(self.sizes, dtype=int)
+        if not self.most:
+            every = every[every % each == 0] // each
+        wanted = self._of("dp")
+        between = (every >= wanted.low) & (every <= wanted.high)
+        return every[between if wanted.values is None else np.isin(every, wanted.values)]
 
-    def _reason(self, tp: int, pp: int, ep: int) -> str | None:
+    def _refused(self, tp: int, ep: int) -> str | None:
         """Why no number of replicas is legal with these degrees."""
-        model = self.plan.model
-        layout = Layout.model_construct(tp=tp, pp=pp, ep=ep, dp=ep)  # so many replicas that experts can be spread
-        drafts = self.plan.draft
+        model, drafts = self.plan.model, self.plan.draft
         if any(tensor_problems(model, tp, ep)) or (drafts is not None and any(tensor_problems(drafts, tp, 1))):
             return "heads"
-        if any(expert_problems(model, layout)):
-            return "experts"
-        return "layers" if any(stage_problems(model, layout)) else None
+        layout = Layout.model_construct(tp=tp, ep=ep, dp=ep)  # so many replicas that experts can be spread
+        return "experts" if any(expert_problems(model, layout)) else None
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -213,8 +216,14 @@ class Deployments:
         return self.answer.output_tokens_per_second * self.busy
 
     def take(self, index: Any) -> Deployments:
-        """Those at an index, or where a mask is true."""
-        return Deployments(self.plan, self.rows[index], _each(self.memory, lambda value: value[index]))
+        """Those at an index, or where a mask is true, with what was worked out already."""
+        some = Deployments(self.plan, self.rows[index], _each(self.memory, lambda value: value[index]))
+        known, all_of = self.__dict__, np.zeros(len(self.rows))
+        if "capacity" in known:
+            some.__dict__["capacity"] = self.capacity[index]
+        if "answer" in known:
+            some.__dict__["answer"] = _each(self.answer, lambda value: (value + all_of)[index])
+        return some
 
     def make(self, index: int) -> tuple[ServingPlan, Layout]:
         """ServingPlan and layout at an index."""
@@ -291,6 +300,6 @@ def _layouts(rows: Any) -> Layouts:
     )  # fmt: skip
 
 
-def _each(memory: ServingMemory, change: Any) -> ServingMemory:
-    """Every figure of the memory, changed."""
-    return ServingMemory(**{one.name: change(getattr(memory, one.name)) for one in fields(memory)})
+def _each(record: Any, change: Any) -> Any:
+    """A record with every figure changed."""
+    return type(record)(**{one.name: change(getattr(record, one.name)) for one in fields(record)})

@@ -26,6 +26,8 @@ from llmplan.serving.resolve import serving_remarks
 from llmplan.serving.targets import TARGETS, figures, targets, wants_percentiles
 
 LOAD, PLACES, BEHIND = "load", "places", "behind"
+BLOCK = 1024
+"""Deployments that are judged at a time, the best first [1]."""
 TOGETHER = 16
 """Deployments whose requests are simulated at a time [1]."""
 AT_ONCE = 64
@@ -103,25 +105,51 @@ class _ServingRun:
 
     def offer(self, many: Deployments) -> Any:
         """Counts, ranks what does, and keeps the nearest misses while nothing does; returns which do."""
-        asked, does = self.asked, np.zeros(len(many.rows), dtype=bool)
-        index = np.arange(len(many.rows))
-        for passed, stage in enumerate(STAGES):
-            sieved = _sieve(stage, asked, many)
-            self.counts.removed.update(sieved.removed)
-            self._miss(many, sieved, passed)
+        does, index = np.zeros(len(many.rows), dtype=bool), np.arange(len(many.rows))
+        for passed, stage in enumerate(BEFORE):
+            sieved = self._sieve(stage, many, passed)
             if stage is in_memory:
                 self.counts.fitting += len(index) - sieved.removed[MEMORY]
-            index = index[sieved.does]
-            if stage is not STAGES[-1]:
-                many = many.take(sieved.does)
+            index, many = index[sieved.does], many.take(sieved.does)
             if not len(index):
                 return does
-        if self._simulates(many.plan.workload):
-            self._one_by_one(many.take(sieved.does))
+        if self._goes_by_value(many.plan.workload):
+            self._best_first(many)
         else:
-            self._rank(many, np.flatnonzero(sieved.does))
-        does[index] = True
+            does[index[self._judge(many)]] = True
         return does
+
+    def _sieve(self, stage: Callable[..., Iterator[Demand]], many: Deployments, passed: int) -> _Sieved:
+        """What a stage lets through, with what it does not counted and kept as a miss."""
+        sieved = _sieve(stage, self.asked, many)
+        self.counts.removed.update(sieved.removed)
+        self._miss(many, sieved, passed)
+        return sieved
+
+    def _judge(self, many: Deployments) -> Any:
+        """Ranks those that are in time; returns which are."""
+        does = self._sieve(in_time, many, len(BEFORE)).does
+        if self._simulates(many.plan.workload):
+            self._one_by_one(many.take(does))
+        else:
+            self._rank(many, np.flatnonzero(does))
+        return does
+
+    def _goes_by_value(self, work: ServingWorkload) -> bool:
+        """Whether what is ranked by is known before any time of a request, which takes longest to work out."""
+        asked = self.asked
+        return work.load == "open" and asked.objective != "latency" and asked.pareto is None
+
+    def _best_first(self, many: Deployments) -> None:
+        """Judges the best by value first, until what is left can only come behind."""
+        value = value_of(self.asked, self.asked.objective, many)
+        order = np.argsort(value, kind="stable")
+        for start in range(0, len(order), BLOCK):
+            block = order[start : start + BLOCK]
+            if value[block[0]] > self._last(many.plan)[0]:
+                self.counts.removed[BEHIND] += len(order) - start
+                return
+            self._judge(many.take(block))
 
     def _simulates(self, work: ServingWorkload) -> bool:
         """Whether requests have to be simulated one by one to judge or to rank."""
@@ -141,9 +169,7 @@ class _ServingRun:
                 self.counts.removed[BEHIND] += len(order) - start
                 return
             part = many.take(block)
-            sieved = _sieve(one_by_one, self.asked, part)
-            self.counts.removed.update(sieved.removed)
-            self._miss(part, sieved, len(STAGES))
+            sieved = self._sieve(one_by_one, part, len(STAGES))
             self._rank(part, np.flatnonzero(sieved.does))
 
     def _last(self, plan: ServingPlan) -> tuple[float, ...]:
@@ -288,7 +314,8 @@ def one_by_one(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
         yield name, value + 0.0 * many.devices, getattr(work, name)
 
 
-STAGES = (in_memory, under_load, in_time)
+BEFORE = (in_memory, under_load)
+STAGES = (*BEFORE, in_time)
 """What is asked of deployments, the cheapest to work out first: what one stage holds back, the next never sees."""
 
 

@@ -53,7 +53,7 @@ class SplitSpace(DeploymentSpace):
             (tp, ep, dp)
             for tp in self._of(f"{prefix}tp").among(n for n in divisors(heads) if n <= most)
             for ep in experts
-            if self._reason(tp, 1, ep) is None
+            if self._refused(tp, ep) is None
             for dp in self._of(f"{prefix}dp").among(n for n in _numbers(most) if n * tp <= most)
             if tp * dp % ep == 0
         ]

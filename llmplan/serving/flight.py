@@ -1,4 +1,4 @@
-"""How many requests are in flight at a rate; of many deployments at once, those of like replicas share a table."""
+"""How many requests are in flight at a rate; of many deployments at once, those of like replicas are looked at once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ if TYPE_CHECKING:
 
 TRIES = 24  # at the number in flight, of which a handful is needed
 FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
-_POINTS = 12  # of a table, from one sequence to all places
+_POINTS = 24  # of a table, from one sequence to all places
 _SAVED = 4  # times that a table saves each deployment to work out its rate
 
 RateOf = Callable[["Replica", "Num", "Num"], "Num"]
 """Requests a second that so many in flight at a replica complete, of so many that there can be [1/s]."""
+
+
+def when_full(rate_of: RateOf, at: Replica, resident: Num) -> Num:
+    """Requests a second of a replica with every place taken [1/s]; resident: places [1]."""
+    if not isinstance(at.layout, LayoutArrays):
+        return rate_of(at, resident, resident)
+    first, alike = _kinds(at, resident)
+    places = (resident + 0.0 * at.layout.tp)[first]
+    most: Any = rate_of(_some(at, first), places, places)
+    return most[alike]  # type: ignore[no-any-return]
 
 
 def in_flight(rate_of: RateOf, at: Replica, rate: Num, resident: Num) -> Num:
@@ -35,17 +45,26 @@ def _between(rate_of: RateOf, at: Replica, rate: Any, resident: Any) -> tuple[An
     deployments of a search differ in their number of replicas above all."""
     import numpy as np
 
-    layout = at.layout
-    keys = np.stack(np.broadcast_arrays(layout.tp, layout.pp, layout.ep, resident, rate * 1.0)[:4], axis=-1)
-    _, first, alike = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    if len(first) * _POINTS > _SAVED * len(keys):
+    first, alike = _kinds(at, resident)
+    if len(first) * _POINTS > _SAVED * len(alike):
         return FEWEST, resident, None
-    grid = np.column_stack([np.full(len(first), FEWEST), np.geomspace(1.0, keys[first, 3], _POINTS, axis=1)])
-    index = np.repeat(first, grid.shape[1])
-    table = np.broadcast_to(rate_of(_some(at, index), grid.ravel(), keys[index, 3]), index.shape).reshape(grid.shape)
-    place = alike.ravel()
-    above = np.clip((table[place] < np.asarray(rate)[..., None]).sum(axis=1), 1, grid.shape[1] - 1)
-    return grid[place, above - 1], grid[place, above], (table[place, above - 1], table[place, above])
+    places = np.broadcast_to(resident, alike.shape)[first]
+    grid = np.column_stack([np.full(len(first), FEWEST), np.geomspace(1.0, places, _POINTS, axis=1)])
+    index, most = np.repeat(first, grid.shape[1]), np.repeat(places, grid.shape[1])
+    table = np.broadcast_to(rate_of(_some(at, index), grid.ravel(), most), index.shape).reshape(grid.shape)
+    above = (table[alike] < (rate + 0.0 * places[alike])[:, None]).sum(axis=1)
+    above = np.clip(above, 1, grid.shape[1] - 1)
+    return grid[alike, above - 1], grid[alike, above], (table[alike, above - 1], table[alike, above])
+
+
+def _kinds(at: Replica, resident: Any) -> tuple[Any, Any]:
+    """The first of each kind of replica, whatever their number, and which kind each is of."""
+    import numpy as np
+
+    layout = at.layout
+    keys = np.stack(np.broadcast_arrays(layout.tp, layout.pp, layout.ep, resident), axis=-1)
+    _, first, alike = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return first, alike.ravel()
 
 
 def _some(at: Replica, index: Any) -> Replica:

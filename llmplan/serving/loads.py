@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.kv_cache import waves
-from llmplan.formulas.numeric import maximum, minimum, real, sqrt, where
+from llmplan.formulas.numeric import everywhere, maximum, minimum, real, sqrt, where
 from llmplan.formulas.queueing import (
     gathered,
     many_server_wait,
@@ -18,7 +18,7 @@ from llmplan.formulas.queueing import (
     step_found,
 )
 from llmplan.records import dataclass
-from llmplan.serving.flight import in_flight
+from llmplan.serving.flight import in_flight, when_full
 from llmplan.serving.iteration import Replica, Step, iteration
 
 if TYPE_CHECKING:
@@ -115,13 +115,15 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     if work.length_spread != "constant" or policy.mixed_steps:
         arriving = gathered(sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
-    once, shared = prefill_step(at, work, prompt).total, 0.0 * decode
+    once, shared = 0.0 * decode, 0.0 * decode
     if policy.mixed_steps and work.writes:
         context = work.input_tokens + work.output_tokens / 2.0
-        added = iteration(at, sequences, context, prompt, work.computed_tokens).total - decode
         chunks = sequences * work.computed_tokens / prompt
         shared = minimum(1.0, (work.output_tokens - 1.0) / at.written / chunks) * minimum(1.0, sequences - 1.0)
-        once = shared * added + (1.0 - shared) * once
+        added = iteration(at, sequences, context, prompt, work.computed_tokens).total - decode
+        once = shared * added
+    if not everywhere(shared >= 1.0):
+        once = once + (1.0 - shared) * prefill_step(at, work, prompt).total
     steps = work.computed_tokens / prompt
     own = (once + shared * decode) * maximum(1.0, steps)
     return _Pace(decode, once * steps, own, maximum(1.0, 1.0 / steps))
@@ -216,9 +218,13 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     has, and beyond it the queue grows without end: from `BUSIEST` of the capacity on, the times are those
     at `BUSIEST` and the least that are to be expected.
     """
-    most = _rate(at, work, policy, resident, resident)
+
+    def rate_of(some: Replica, sequences: Num, places: Num) -> Num:
+        return _rate(some, work, policy, sequences, places)
+
+    most = when_full(rate_of, at, resident)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
-    here = in_flight(lambda some, *places: _rate(some, work, policy, *places), at, rate, resident)
+    here = in_flight(rate_of, at, rate, resident)
     now = pace(at, work, policy, seen(here, resident))
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
