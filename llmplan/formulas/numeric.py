@@ -189,7 +189,7 @@ def crossing(
     low, high = low + 0.0 * wanted, high + 0.0 * wanted
     fewest, most = (rate(low), rate(high)) if ends is None else ends
     under, over = wanted / fewest * low - low, wanted / most * high - high
-    found, done = high, over >= 0.0
+    found, done, side = high, over >= 0.0, 0.0 * high
     for _ in range(tries):
         if everywhere(done):
             break
@@ -197,12 +197,12 @@ def crossing(
         found = where(done, found, minimum(maximum(middle, low), high))
         off = wanted / rate(found) - 1.0
         done, rises = done | (maximum(off, -off) <= NEAR), off > 0.0
-        # the end that stays counts as much as a parabola through all three points says, else half
-        gone = where(rises, under, over)
+        # an end that stays again counts as much as a parabola through all three points says, else half
+        gone, now = where(rises, under, over), where(rises, 1.0, -1.0)
         share = 1.0 - off * found / where(gone == 0.0, 1.0, gone)
-        share = where(share > 0.0, share, 1.0 / 2.0)
+        share = where(side * now < 0.0, 1.0, where(share > 0.0, share, 1.0 / 2.0))
         over, under = where(rises, share * over, off * found), where(rises, off * found, share * under)
-        low, high = where(rises, found, low), where(rises, high, found)
+        low, high, side = where(rises, found, low), where(rises, high, found), now
     return found
 
 
