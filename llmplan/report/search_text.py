@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GIB = 2.0**30
 _ESTIMATED = {
     MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory",
-    BEHIND: "they come behind by the objective, and their requests were not simulated",
+    BEHIND: "they come behind by the objective, and their requests were not timed",
     LOAD: "they do not keep up with the request rate", PLACES: "they have fewer places than requests in flight",
 }  # fmt: skip
 
@@ -49,6 +49,8 @@ def searched(found: FitAnswer) -> str:
     counts = found.search
     assert counts is not None  # `--maximize` has none, and is not printed here
     kept = f", {counts.kept} keep the limits" if counts.kept != counts.fitting else ""
+    if passed := counts.removed.get(BEHIND):
+        kept += f"; {passed} that can only come behind were not timed"
     what = "deployments" if serves(found) else "layouts"
     return f"{counts.considered} {what} considered, {counts.legal} legal and estimated, {counts.fitting} fit{kept}"
 
