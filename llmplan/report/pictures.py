@@ -34,12 +34,16 @@ def results_svg(results: Named) -> str:
     """All named results as SVG: a bar each in every chart, trainings and deployments separately."""
     if len(results) > MOST_BARS:
         raise InputError(f"--format svg draws {MOST_BARS} plans at most, and these are {len(results)}")
-    trainings = [(name, one) for name, one in results if isinstance(one, TrainingResult)]
-    deployments = [(name, one) for name, one in results if not isinstance(one, TrainingResult)]
-    charts = [*(training_charts(trainings) if trainings else ()), *(serving_charts(deployments) if deployments else ())]
+    charts = _charts(results)
     if not charts:
         raise InputError("--format svg: nothing of these could be planned, and so nothing is drawn")
     return svg("llmplan: " + ", ".join(name for name, _ in results), charts)
+
+
+def _charts(results: Named) -> list[Chart]:
+    trainings = [(name, one) for name, one in results if isinstance(one, TrainingResult)]
+    deployments = [(name, one) for name, one in results if not isinstance(one, TrainingResult)]
+    return [*(training_charts(trainings) if trainings else ()), *(serving_charts(deployments) if deployments else ())]
 
 
 def training_charts(results: Sequence[tuple[str, TrainingResult]]) -> list[Chart]:
@@ -73,12 +77,9 @@ def serving_charts(results: Sequence[tuple[str, ServingResult]]) -> list[Chart]:
 
 def fit_svg(found: FitAnswer, names: Sequence[str]) -> str:
     """The best layouts as SVG, and the Pareto front if requested."""
-    named: Named = [(name, one.result) for name, one in zip(names, found.results, strict=True)]
-    trainings = [(name, one) for name, one in named if isinstance(one, TrainingResult)]
-    deployments = [(name, one) for name, one in named if not isinstance(one, TrainingResult)]
     charts: list[Chart | Scatter] = [
-        *(training_charts(trainings) if trainings else ()), *(serving_charts(deployments) if deployments else ()),
-    ]  # fmt: skip
+        *_charts([(name, one.result) for name, one in zip(names, found.results, strict=True)])
+    ]
     if found.pareto is not None and found.pareto.results:
         charts.append(_front(found.pareto))
     return svg(f"llmplan fit: {found.results[0].result.model.name}, best {found.objective}", charts)
