@@ -30,17 +30,16 @@ HEADER = """# Published practice
 
 Made by `python benchmarks/practice.py` from `hardware_catalog/measurements/training.csv`; not written by hand.
 
-A planner that finds the best layout should find about the layouts that people who measured came to. For every
-published run of {least} devices and more this page compares two predictions: the throughput of the layout that was
-really used, and the best throughput of any layout that fits with its whole memory band (`fit --surely`), on the same
-devices, with the same model, sequence, batch, precision and software stack, among what that stack can run (`layouts:`
-in its catalogue entry). Where one publication measured several layouts of one setup (same model, devices, precision and
-sequence), the fastest measured one is what practice came to; the others are steps on the way.
+**Does `fit` choose the layouts that experienced teams used?** For every published run on {least} or more devices, this page
+compares two predictions: the throughput of the layout that was used, and that of the best layout whose whole memory band
+fits (`fit --surely`), with the same devices, model, sequence, batch, precision and stack, among the layouts that the stack
+can run (`layouts:` in its catalogue entry). If a publication measured several layouts of one setup (same model, devices,
+precision and sequence), only the fastest counts.
 
 {summary}
 
-Ratio: predicted throughput of the layout used over the best predicted. Above 1: the layout used is not
-among those that were searched, for its memory band passes the limit.
+Ratio: predicted throughput of the layout used over the best predicted. Above 1: the search left out the layout that was
+used, because the upper end of its memory band exceeds the limit.
 
 ## Where the two differ, and why
 
