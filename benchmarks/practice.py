@@ -30,11 +30,11 @@ HEADER = """# Published practice
 
 Made by `python benchmarks/practice.py` from `hardware_catalog/measurements/training.csv`; not written by hand.
 
-**Does `fit` choose the layouts that experienced teams used?** For every published run on {least} or more devices, this page
-compares two predictions: the throughput of the layout that was used, and that of the best layout whose whole memory band
-fits (`fit --surely`), with the same devices, model, sequence, batch, precision and stack, among the layouts that the stack
-can run (`layouts:` in its catalogue entry). If a publication measured several layouts of one setup (same model, devices,
-precision and sequence), only the fastest counts.
+**Does `fit` choose the layouts that experienced teams used?** For every published run on {least} or more devices, this
+page compares two predictions: the throughput of the layout that was used, and that of the best layout whose whole
+memory band fits (`fit --surely`), with the same devices, model, sequence, batch, precision and stack, among the
+layouts that the stack can run (`layouts:` in its catalogue entry). If a publication measured several layouts of one
+setup (same model, devices, precision and sequence), only the fastest counts.
 
 {summary}
 

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from llmplan.si import DAY, HOUR
+
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
 _BITS = 8.0
-_HOUR, _DAY = 3600.0, 86400.0
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*?)?\s*\Z")
 
 
@@ -29,9 +30,9 @@ UNITS: dict[str, dict[str, float]] = {
     "bytes": _prefixed("B", binary=True),
     "bytes/s": _prefixed("B/s", binary=True) | _prefixed("b/s", scale=1 / _BITS) | _prefixed("bit/s", scale=1 / _BITS),
     "FLOP/s": _prefixed("FLOP/s") | _prefixed("FLOPS") | _prefixed("OP/s"),
-    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": _HOUR, "d": _DAY, "days": _DAY},
+    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": HOUR, "d": DAY, "days": DAY},
     "W": _prefixed("W"),
-    "J": _prefixed("J") | _prefixed("Wh", scale=_HOUR),
+    "J": _prefixed("J") | _prefixed("Wh", scale=HOUR),
     "Hz": _prefixed("Hz"),
     "USD": {"USD": 1.0, "$": 1.0},
     "USD/h": {"USD/h": 1.0, "$/h": 1.0},

@@ -1,6 +1,6 @@
 """Which constants of the physics could be wrong unseen: `make mutants`, or `python tests/mutants.py [PART ...]`.
 
-Moves every number in a named constant (module level, UPPER_CASE) of the rooms of the physics, and every one that has a
+Moves every number in a named constant (module level, UPPER_CASE) of the physics, and every one that has a
 name inside a function, by 5 %, one at a time, in a copy of the tree, and runs the truth tests on it: all but those
 marked `frozen`, which compare with what the program itself once printed, and so say that something changed and not that
 it is wrong. Lists the constants that no truth test holds; exit code 1 if there are any.
@@ -29,7 +29,10 @@ from queue import Queue
 from threading import Lock
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("formulas", "machine", "work", "training", "serving")
+PHYSICS = (
+    *(f"{room}/**/*.py" for room in ("formulas", "machine", "work", "training", "serving", "answer/economics")),
+    "model/lowering*.py",
+)
 STEP = 1.05
 COPIED = (
     *("llmplan", "hardware_catalog", "tests", "docs", "benchmarks"),
@@ -73,6 +76,8 @@ ALLOWED = {
     "serving/estimate.py _NOTHING": "shorter than any time",
     "serving/many.py FEW": "from how many plans on arrays are worth their time",
     "serving/many.py ROWS": "how many plans are evaluated together",
+    "answer/economics/cost.py YEAR(0)": "digits of a year",
+    "answer/economics/reliability.py _STANDSTILL": "where months become centuries",
     "training/many.py FEW": "from how many plans on arrays are worth their time",
     "training/many.py SEVERAL": "from how many plans on arrays are worth their time",
     "training/many.py ROWS": "how many plans are evaluated together",
@@ -110,7 +115,7 @@ class Number:
 
 def numbers() -> Iterator[Number]:
     """Every number other than 0 in a named constant of the physics."""
-    for path in (path for room in ROOMS for path in sorted((ROOT / "llmplan" / room).rglob("*.py"))):
+    for path in (path for pattern in PHYSICS for path in sorted((ROOT / "llmplan").glob(pattern))):
         file = path.relative_to(ROOT / "llmplan").as_posix()
         for name, value in named(ast.parse(path.read_text(encoding="utf-8"))):
             for inner, node in leaves(value, ""):

@@ -15,6 +15,7 @@ from llmplan.answer.shown import Shown
 from llmplan.catalog.inheritance import GENERIC
 from llmplan.errors import InputError
 from llmplan.records import dataclass
+from llmplan.si import GIB
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
 
-GIB = 2.0**30
 IMPOSSIBLE = "no run can be as measured"
 MEMORY_BANDS = {"allocated": "allocated_bytes", "nvidia-smi": "peak_bytes", "unknown": "peak_bytes"}
 """How a source measured memory -> what that is called here; what the framework reserved otherwise."""

@@ -12,9 +12,10 @@ from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult
 from llmplan.answer.validate import Validation
 from llmplan.errors import InputError
-from llmplan.report.verdict import GIB, part_name
+from llmplan.report.verdict import part_name
 from llmplan.search.answers import FitAnswer
 from llmplan.search.comparison import MEASURES, Compared, Comparison
+from llmplan.si import GIB
 from llmplan.software.band import Interval
 
 if TYPE_CHECKING:

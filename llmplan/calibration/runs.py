@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.impossible import impossible
 from llmplan.answer.rows import Group, Row, read_rows, row_plan
-from llmplan.answer.validate import GIB, MEMORY_BANDS
+from llmplan.answer.validate import MEMORY_BANDS
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.records import dataclass
@@ -22,6 +22,7 @@ from llmplan.serving.loads import BUSIEST, busy_replicas, respond
 from llmplan.serving.memory import serving_memory
 from llmplan.serving.plan import ServingPlan
 from llmplan.serving.pools import pools_of, split
+from llmplan.si import GIB
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time

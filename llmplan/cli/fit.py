@@ -20,6 +20,7 @@ from llmplan.files import Document
 from llmplan.schema import check
 from llmplan.search.choices import is_open
 from llmplan.setup.limits import Limits
+from llmplan.si import DAY, HOUR
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
@@ -29,7 +30,6 @@ SEARCH, LIMITS = "Search", "Limits"
 MOST_SHOWN = 1000
 OF_COMPARE = {"step": "time", "memory": "memory-headroom"}
 """Measures of `compare` that are objectives under another name here."""
-HOURS_A_DAY = 24.0
 # Options that take a value, a list or a range here, and what is tried without them.
 LISTS = {
     "hardware": "Device: one, or several to choose from (h100,h200,b200).",
@@ -211,7 +211,7 @@ def _start(found: FitAnswer, framework: str, catalog: Catalog) -> None:
 def _days(days: str | None, hours: float | None) -> str | float | None:
     if days is not None and hours is not None:
         raise InputError("--max-days and --max-hours say the same; give one")
-    return days if hours is None else hours / HOURS_A_DAY
+    return days if hours is None else hours / (DAY / HOUR)
 
 
 def _limits(given: dict[str, Any]) -> Limits:

@@ -9,11 +9,12 @@ from llmplan.answer.answer import Answer
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import days, money, plain, step_time
 from llmplan.report.console import on_stdout
-from llmplan.report.economics import KILOWATT_HOUR, electricity, mass, part_used
+from llmplan.report.economics import electricity, mass, part_used
 from llmplan.report.limits import missed_lines
 from llmplan.report.sheet import Annotation, Sheet, SheetRow
 from llmplan.report.verdict import COLORS, WORDS, degrees, part_name, recomputed
 from llmplan.serving.targets import TARGETS
+from llmplan.si import GIB, KILOWATT_HOUR
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from llmplan.answer.serving import ServingResult
     from llmplan.search.comparison import Compared, Comparison
 
-GIB, GRAMS = 2.0**30, 1e3  # grams in a kilogram
+GRAMS = 1e3  # grams in a kilogram
 _THOUSANDS = 1e3  # thousands in a million
 SAME = "="
 _COLUMN = 19  # characters that a column of the table wants

@@ -11,16 +11,17 @@ from llmplan.formatting import binary, count, days, duration
 from llmplan.report.economics import electricity, mass, usd
 from llmplan.report.limits import missed_lines
 from llmplan.report.sheet import Annotation, Sheet, SheetRow
+from llmplan.si import DAY
 
 if TYPE_CHECKING:
     from llmplan.search.difference import Difference, FigureChange
     from llmplan.software.band import Interval
 
-_DAY, _NAMES = 24 * 3600.0, {"mfu": "MFU", "ttft": "first token", "tpot": "per token", "carbon": "CO2e"}
+_NAMES = {"mfu": "MFU", "ttft": "first token", "tpot": "per token", "carbon": "CO2e"}
 _WRITERS: dict[str, Callable[[float], str]] = {
     "throughput": lambda value: f"{count(value)} tokens/s", "step": duration, "mfu": lambda value: f"{value:.1%}",
     "ttft": duration, "tpot": duration, "latency": duration, "memory": lambda value: binary(value, 3),
-    "days": lambda value: days(value / _DAY), "cost": usd, "energy": electricity, "carbon": mass,
+    "days": lambda value: days(value / DAY), "cost": usd, "energy": electricity, "carbon": mass,
 }  # fmt: skip
 TIMES = 2
 """Larger changes are written as a factor."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llmplan.formatting import count, decimal, duration, money, plain
+from llmplan.si import DAY, HOUR, KILOWATT_HOUR, MEGAWATT_HOUR, TONNE
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.cost import Offer, RunCost
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from llmplan.answer.training import TrainingResult
     from llmplan.software.band import Interval
 
-DAY, HOUR, KILOWATT_HOUR, MEGAWATT_HOUR, TONNE = 86400.0, 3600.0, 3.6e6, 3.6e9, 1e3
 MOST_OFFERS = 4  # lines of a table; JSON has all
 THOUSAND, MILLION = 1e3, 1e6
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from llmplan.formatting import binary, days, duration, money, plain
 from llmplan.serving.targets import TARGETS
+from llmplan.si import MEGAWATT_HOUR, TONNE
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
     from llmplan.answer.limits import LimitAnswer
-
-TONNE, MEGAWATT_HOUR = 1e3, 3.6e9
 
 
 def missed_lines(answer: Answer) -> Iterator[str]:

@@ -26,6 +26,7 @@ from llmplan.search.answering import summarized
 from llmplan.search.answers import Ranked
 from llmplan.search.choices import is_open, names_of
 from llmplan.serving.targets import TARGETS
+from llmplan.si import GIB
 from llmplan.training.choose import NEAR
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from llmplan.search.answers import FitAnswer, FrontAnswer, SubjectAnswer, Summary
 
-GIB = 2.0**30
 SAME = "= as good within the error: its band overlaps the first's"
 MARGINAL = "? marginal: the limit lies inside the memory's band"
 SHOWN_OF_FRONT = 20

@@ -12,13 +12,13 @@ from llmplan.search.answers import Miss
 from llmplan.search.serving import BEHIND, LOAD, PLACES
 from llmplan.search.space import REASONS
 from llmplan.search.training import HOST, MEMORY
+from llmplan.si import GIB
 from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
     from llmplan.search.answers import FitAnswer, MinimizeAnswer, SubjectAnswer, Summary
 
-GIB = 2.0**30
 _ESTIMATED = {
     MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory",
     BEHIND: "they come behind by the objective, and their requests were not timed",

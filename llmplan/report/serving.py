@@ -10,8 +10,9 @@ from rich.text import Text
 
 from llmplan.formatting import binary, count, plain, step_time
 from llmplan.report.economics import serving_lines
-from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, model_size, part_name
+from llmplan.report.verdict import COLORS, FELT, WORDS, degrees, model_size, part_name
 from llmplan.serving.targets import SHARES
+from llmplan.si import GIB
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,7 +12,8 @@ from llmplan.answer.training import TrainingResult
 from llmplan.formatting import binary, decimal, plain, step_time
 from llmplan.report.console import on_stdout
 from llmplan.report.economics import run_lines
-from llmplan.report.verdict import COLORS, FELT, GIB, WORDS, degrees, largest_part, model_size, part_name, recomputed
+from llmplan.report.verdict import COLORS, FELT, WORDS, degrees, largest_part, model_size, part_name, recomputed
+from llmplan.si import GIB
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 WORDS = {"fits": "fits", "marginal": "marginal", "does-not-fit": "does not fit"}
 COLORS = {"fits": "green", "marginal": "yellow", "does-not-fit": "red"}
-GIB = 2.0**30
 FELT = 0.0005  # gains below a twentieth of a percent round to nothing
 
 

@@ -16,8 +16,9 @@ from llmplan.formulas.cost import cost_per_million
 from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine.kernels import peak_flops
 from llmplan.records import dataclass
-from llmplan.search.terms import HOUR, Market
+from llmplan.search.terms import Market
 from llmplan.setup.limits import Limits
+from llmplan.si import DAY, HOUR
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.training.flops import training_flops
 from llmplan.training.flow import step_tokens
@@ -33,7 +34,6 @@ OF_RUN = ("max_days", "max_cost")
 KNOWN = (*OF_RUN, "max_step", "max_memory", "min_mfu", "min_tokens_per_second")
 """Limits that a search of trainings can keep."""
 SURELY = "surely"
-_DAY = 24 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Goal:
             terms = self.market.terms(plan, devices)
             steps = run / tokens * terms.stretch
             if limits.max_days is not None:
-                found["max_days"] = limits.max_days * _DAY / steps
+                found["max_days"] = limits.max_days * DAY / steps
             if limits.max_cost is not None:
                 rate = math.inf if terms.usd_per_hour is None else terms.usd_per_hour
                 found["max_cost"] = limits.max_cost / rate * HOUR / steps

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from llmplan.setup.plan import Setup
     from llmplan.training.plan import TrainingPlan
 
-HOUR = 3600.0
-
 
 @dataclass(frozen=True, slots=True)
 class RunTerms:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from llmplan.errors import InputError
 from llmplan.records import dataclass
+from llmplan.si import MIB
 
 SECONDS = 20  # a driver that takes longer hangs
-MIB = 2.0**20
 CPU_FACTS = Path("/proc/cpuinfo")
 _SERIES = ("card series", "card model", "product name", "market_name")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.catalog.entries import SHOWN, normal
 from llmplan.errors import InputError
 from llmplan.setup.draft import Draft
+from llmplan.si import GIB
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from llmplan.setup.request import Request
 
 LOCAL = "local"
-GIB = 2.0**30
 NEAR = 0.1
 """Share by which a size in a name, or what a driver reports, may differ from the catalogue's capacity: nominal sizes
 are binary or decimal, and error correction takes a sixteenth."""

@@ -10,6 +10,7 @@ from llmplan.formulas.cost import instances, run_cost
 from llmplan.formulas.numeric import real
 from llmplan.records import dataclass, replace
 from llmplan.setup.codes import warning
+from llmplan.si import HOUR
 from llmplan.software.band import Interval
 from llmplan.vocabulary import Amount
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from llmplan.setup.plan import PlanWarning, Setup
 
 GIVEN = "given"
-HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmplan.answer.economics.reliability import Reliability
 from llmplan.formulas.numeric import real
 from llmplan.records import dataclass
+from llmplan.si import DAY, HOUR
 from llmplan.software.band import Interval
 from llmplan.training.flow import step_tokens
 from llmplan.vocabulary import Amount
@@ -15,8 +16,6 @@ from llmplan.vocabulary import Amount
 if TYPE_CHECKING:
     from llmplan.training.estimate import TrainingEstimate
     from llmplan.training.plan import TrainingPlan
-
-DAY, HOUR = 86400.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.answer.economics.cost import HOUR, Cost, Offer, offers_of, old_price
+from llmplan.answer.economics.cost import Cost, Offer, offers_of, old_price
 from llmplan.answer.economics.energy import (
     Energy,
     PowerDraw,
@@ -22,6 +22,7 @@ from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable
 from llmplan.records import dataclass
 from llmplan.setup.codes import warning
+from llmplan.si import HOUR
 from llmplan.software.band import Interval
 from llmplan.vocabulary import Amount
 

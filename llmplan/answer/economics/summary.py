@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from llmplan.answer.economics.cost import RunCost, offers_of, old_price
 from llmplan.answer.economics.energy import RunEnergy, assumed_power, missing_power, run_energy
 from llmplan.answer.economics.reliability import Reliability, reliability_of
-from llmplan.answer.economics.run import HOUR, RunAnswer, run_of, run_tokens
+from llmplan.answer.economics.run import RunAnswer, run_of, run_tokens
 from llmplan.answer.economics.storage import RunStorage, storage_of
 from llmplan.formatting import decimal, duration
 from llmplan.records import dataclass
 from llmplan.setup.codes import warning
+from llmplan.si import HOUR
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
