@@ -9,6 +9,7 @@ import pytest
 
 from llmplan.answer.answer import answer
 from llmplan.answer.economics import summary
+from llmplan.answer.economics.storage import storage_of
 from llmplan.answer.economics.summary import Economics
 from llmplan.answer.resolve import plan_from
 from llmplan.answer.training import TrainingResult
@@ -18,6 +19,7 @@ from llmplan.errors import InputError
 from llmplan.report.economics import run_lines
 from llmplan.training.estimate import estimate
 from llmplan.training.plan import TrainingPlan
+from tests.truth.counting import RECIPE, machine, training
 
 PLAN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "h100-sxm-80gb", "devices": 16, "tp": 2, "pp": 1, "seq_len": 4096,
@@ -211,6 +213,33 @@ def test_storage_time_is_size_over_what_nodes_or_the_file_system_give(tmp_path: 
     held = trained().bottleneck
     assert held.utilization["storage"] == storage.load
     assert held.elasticity["storage"].speedup == 1
+
+
+@pytest.mark.parametrize(("share", "warns"), [(0.0495, False), (0.0505, True)])
+def test_checkpoints_that_take_a_twentieth_of_the_run_are_warned_of(share: float, warns: bool) -> None:
+    # written C seconds every sqrt(2 C M): a share of sqrt(C / (2 M)); M is the interval of one device over sixteen
+    write = economics().storage.write_seconds
+    assert write is not None
+    found = economics(mtbf=f"{16 * write / (2 * share**2):.6f} s")
+    assert ("LP041" in {one.code for one in found.warnings}) is warns
+
+
+def test_no_device_runs_for_more_than_a_million_years() -> None:
+    assert economics(mtbf="365250000 d").run.reliability.device_interval_seconds == 365_250_000 * 86400
+    with pytest.raises(InputError, match="million years"):
+        economics(mtbf="365250001 d")
+
+
+@pytest.mark.parametrize(("vocabulary", "each"), [(65536, 2), (65537, 4)])
+def test_a_token_on_disk_has_two_bytes_where_they_can_number_the_vocabulary(vocabulary: int, each: int) -> None:
+    found = estimate(training(machine(flops=1.0), spec={"vocab": vocabulary}))
+    assert storage_of(found, 1000.0).dataset_bytes == 1000 * each
+
+
+def test_a_checkpoint_holds_no_more_than_four_bytes_of_a_master_weight() -> None:
+    recipe = RECIPE.model_copy(update={"master_bytes": 6.0})  # with gradients in fp32
+    found = estimate(training(machine(flops=1.0), recipe=recipe))
+    assert storage_of(found, 1.0).checkpoint_bytes == found.plan.model.parameters * (2 + 4 + 8)
 
 
 def test_slow_storage_is_warned_of(tmp_path: Path) -> None:
