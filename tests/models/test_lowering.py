@@ -6,8 +6,10 @@ import pytest
 
 from llmplan.catalog.load_model import load_model
 from llmplan.model.lowering import lower
+from llmplan.model.lowering_encoders import lower_vision
 from llmplan.model.model import Layer, Linear, Model
 from llmplan.model.spec import ModelSpec
+from llmplan.model.vision_spec import VisionSpec
 
 
 def linears(layer: Layer) -> dict[str, Linear]:
@@ -175,22 +177,33 @@ def small(**fields: object) -> Model:
 
 
 @pytest.mark.parametrize(
-    ("fields", "state"),
+    ("fields", "state", "flops"),
     [
-        # Mamba-1 (arXiv 2312.00752): 128 channels x 8, and 3 inputs of the convolution
-        ({"mixers": "mamba", "recurrent_width": 128, "mamba_state": 8, "mamba_dt_rank": 4}, 128 * 8 + 3 * 128),
-        # Kimi delta attention (arXiv 2510.26692): 4 heads of 16 x 16, and 3 inputs of q, k and v
-        ({"mixers": "kda", "linear_key_heads": 4, "linear_key_head_dim": 16}, 4 * 16 * 16 + 3 * 3 * 64),
+        # Mamba-1 (arXiv 2312.00752): 128 channels x 8, and 3 inputs of the convolution over 4 tokens. An element of a
+        # state takes 5 FLOPs a token: decay, outer product and its addition, product with the query and its sum
+        (
+            {"mixers": "mamba", "recurrent_width": 128, "mamba_state": 8, "mamba_dt_rank": 4},
+            128 * 8 + 3 * 128,
+            5 * 128 * 8 + 2 * 4 * 128,
+        ),
+        # Kimi delta attention (arXiv 2510.26692): 4 heads of 16 x 16, and 3 inputs of q, k and v; the delta rule takes
+        # one more product with the key
+        (
+            {"mixers": "kda", "linear_key_heads": 4, "linear_key_head_dim": 16},
+            4 * 16 * 16 + 3 * 3 * 64,
+            7 * 4 * 16 * 16 + 2 * 4 * 3 * 64,
+        ),
         # LFM2: 2 inputs of a convolution over 3 tokens
-        ({"mixers": "conv", "conv_kernel": 3}, 2 * 64),
+        ({"mixers": "conv", "conv_kernel": 3}, 2 * 64, None),
         # Griffin (arXiv 2402.19427): a state a channel, and 3 inputs
-        ({"mixers": "rglru", "recurrent_width": 64}, 64 + 3 * 64),
+        ({"mixers": "rglru", "recurrent_width": 64}, 64 + 3 * 64, (5 + 2 * 4) * 64),
     ],
 )
-def test_state_of_a_recurrent_layer(fields: dict[str, object], state: int) -> None:
+def test_state_of_a_recurrent_layer(fields: dict[str, object], state: int, flops: int | None) -> None:
     (layer,) = small(**fields).layers
     (core,) = layer.cores
     assert (core.kind, core.cache_elements, core.state_elements) == ("recurrent", 0.0, state)
+    assert flops is None or core.token_flops == flops
     assert {linear.role for linear in layer.linears} >= {"recurrent_in", "recurrent_out"}
 
 
@@ -221,3 +234,10 @@ def test_a_shared_index_caches_no_keys_of_its_own() -> None:
     assert (own.cores[0].cache_elements, shared.cores[0].cache_elements) == (16 + 8 + 8, 16 + 8)
     assert (own.cores[0].context, shared.cores[0].context) == (4, 4)
     assert {x.role for x in own.linears} - {x.role for x in shared.linears} == {"index"}
+
+
+def test_a_patch_is_a_vector_of_its_pixels_in_three_colours() -> None:
+    words = {"rule": "native", "layers": 2, "hidden": 32, "heads": 4, "ffn_hidden": 64, "patch": 14}
+    spec = VisionSpec.model_validate(words | {"min_pixels": 56**2, "max_pixels": 1024**2})
+    (matrix,) = lower_vision(spec, 10**6, 64).layers[0].linears
+    assert (matrix.inputs, matrix.outputs) == (3 * 14 * 14, 32)
