@@ -164,7 +164,7 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     many = getattr(last, "ndim", 0)  # of layouts, or of coefficients
     stage = _choose(alone | last if many else (alone or bool(last)), outer, inner)
     transfer = pipeline_transfer(plan, links)
-    cover = stage.work.total + stage.recompute + stage.host  # links move data while the device waits for its host
+    cover = stage.total - stage.scoring  # gradients move while the device waits for its host, or for other data
     sharing = data_parallel(plan, links, numbers.exposed_data_parallel, cover, micro_batches)
     bubble = bubble_seconds(others + transfer, layout.pp, layout.vp)
     parts = {
@@ -223,14 +223,16 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     again = where(layout.recompute == "selective", selective, whole * ahead.total)
     passes = 1.0 + BACKWARD_PASSES + whole
     sums = passes * tensor_parallel_seconds(layer, flow, layout, links)
+    # what one kind of link moves goes on while the device waits for another: a second of work covers each of them, and
+    # so does a second of such a wait
     tensor = exposed_seconds(sums, ahead.total + back.total, _exposed_tensor(plan, numbers))
     exchanged = passes * expert_parallel_seconds(layer, flow, layout, links, recipe.dispatch_bytes)
-    expert = exposed_seconds(exchanged, ahead.total + back.total, numbers.exposed_expert_parallel)
-    context: Num = 0.0
+    expert = exposed_seconds(exchanged, ahead.total + back.total + tensor, numbers.exposed_expert_parallel)
+    around: Num = 0.0
     for core in layer.cores:
-        around = RING_PASSES * ring_of_keys_seconds(core, flow, layout, links)
-        cover = ahead.attention + back.attention
-        context = context + exposed_seconds(around, cover, numbers.exposed_context_parallel)
+        around = around + RING_PASSES * ring_of_keys_seconds(core, flow, layout, links)
+    cover = ahead.attention + back.attention + tensor + expert
+    context = exposed_seconds(around, cover, numbers.exposed_context_parallel)
     busy = ahead.total + back.total + again + tensor + context + expert
     launched = HOST_PASSES + whole
     launched = launched * (operations(layer, layout.cp * 1.0) + adapter_operations(plan, layer))

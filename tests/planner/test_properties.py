@@ -76,6 +76,23 @@ def test_a_better_device_is_no_slower_where_the_host_is_the_limit() -> None:
     assert training_time(better).step_seconds <= training_time(plan).step_seconds * ROUNDING
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"model": "albert-xlarge-v2", "hardware": "apple-m5", "tp": 2, "cp": 2},
+        {"model": "apertus-8b", "hardware": "h200", "stack": "paxml", "tp": 8, "cp": 2, "micro_batch": 2, "seq_len": 1024},
+        {"model": "gemma-3-4b", "hardware": "rtx-3070", "devices": 128, "tp": 8, "micro_batch": 4, "global_batch": 16,
+         "seq_len": 256},
+    ],
+)  # fmt: skip
+def test_a_better_device_is_no_slower_where_several_links_are_the_limit(words: dict[str, Any]) -> None:
+    """A second of work that covered two communications, each in full, was missed twice when it got shorter."""
+    plan = plan_of(words)
+    for what in ("memory", "peak"):
+        better = replace(plan, device=faster(plan.device, what, 1.5))
+        assert training_time(better).step_seconds <= training_time(plan).step_seconds * ROUNDING
+
+
 @few
 @given(legal(), st.sampled_from((1.1, 2.0, 10.0)))
 def test_a_better_network_is_no_slower(words: dict[str, Any], factor: float) -> None:
