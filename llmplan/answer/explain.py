@@ -57,7 +57,8 @@ def explain(plan: AnyPlan, catalog: Catalog, names: Sequence[str]) -> Explained:
     Figures(plan, catalog).work_out()  # loads all that is to be recorded
     with recorded():
         figures.work_out()
-    found = {name: value for name in names if (value := known[name].read(figures)) is not None}
+    asked = [name for name in names if not figures.simulates(name)]
+    found = {name: value for name in asked if (value := known[name].read(figures)) is not None}
     kept = {name: value for name, value in found.items() if value != 0 or len(names) == 1}
     if not kept:
         raise InputError(figures.why_nothing(names[0]))

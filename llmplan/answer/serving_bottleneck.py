@@ -27,7 +27,7 @@ from llmplan.serving.loads import (
     respond,
 )
 from llmplan.serving.pools import Pools, pools_of, read_seconds, split, split_capacity
-from llmplan.serving.targets import TARGETS
+from llmplan.serving.targets import without_simulation
 from llmplan.setup.codes import warning
 from llmplan.setup.plan import PlanWarning
 from llmplan.vocabulary import Amount
@@ -50,7 +50,8 @@ class ServingElasticity:
     ttft: Amount
     tpot: Amount | None = None
     traded_tpot: Amount | None = None
-    """In the place of `tpot` where more requests find room at once and wait longer for their tokens: a trade."""
+    """In the place of `tpot` where more requests find room at once and wait longer for their tokens, the first of them
+    too: a trade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
         shares(one.total, plan) for one in (decode_step(at, work, here), prefill_step(reads, work, prompt))
     )
     elasticity = _elasticities(answer, at, pools)
-    quiet = plan if answer.percentiles is None else _by_formula(plan)
+    quiet = plan if answer.percentiles is None else without_simulation(plan)
     now = answer if quiet is plan else estimate_serving(quiet)
     elasticity[CAPACITY] = _roomier(now, estimate_serving(_more_memory(quiet, MORE)))
     readers = _readers(answer, pools)
@@ -130,12 +131,6 @@ def _more_memory(plan: ServingPlan, factor: float) -> ServingPlan:
     memory = plan.device.memory
     larger = memory.model_copy(update={"capacity": memory.capacity * factor})
     return replace(plan, device=plan.device.model_copy(update={"memory": larger}))
-
-
-def _by_formula(plan: ServingPlan) -> ServingPlan:
-    """The plan without what asks for a simulation: what a resource brings is read off the formulas."""
-    said = dict.fromkeys((*TARGETS, "arrival", "arrival_cv"))
-    return replace(plan, workload=plan.workload.model_copy(update=said))
 
 
 def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:

@@ -41,13 +41,24 @@ class Figures:
         else:
             from llmplan.answer.economics.serving import serving_economics
             from llmplan.serving.estimate import estimate_serving
+            from llmplan.serving.targets import without_simulation
 
-            self.estimate = estimate_serving(self.plan)
+            self.estimate = estimate_serving(without_simulation(self.plan))
             self.economics = serving_economics(self.estimate, catalog)
+
+    def simulates(self, name: str) -> bool:
+        """Whether no formula gives a term: times of requests that come in bursts, or evenly, are simulated."""
+        if name not in _OF_REQUESTS or isinstance(self.plan, TrainingPlan):
+            return False
+        from llmplan.serving.percentiles import by_formula
+
+        return self.plan.workload.load == "open" and not by_formula(self.plan.workload)
 
     def why_nothing(self, name: str) -> str:
         """Why a term has no value."""
         plan = self.plan
+        if self.simulates(name):
+            return f"{name} is simulated request by request with this --arrival-cv, and no formula gives it"
         if isinstance(plan, TrainingPlan):
             return f"{name} of this plan is not known: it takes the run's length (--tokens), a price or a power"
         if name == "encoder_seconds":
@@ -127,6 +138,7 @@ SERVING: dict[str, Term] = {
     "output_carbon": _of("kg per million", "economics.energy.co2e_kilograms_per_million.output_tokens.value"),
 }
 """The parts of a deployment's memory, its times and rates, and what a million tokens take."""
+_OF_REQUESTS = ("ttft_seconds", "tpot_seconds", "request_seconds")
 _OF_OUTPUT = ("decode_step_seconds", "tpot_seconds", *(name for name in SERVING if name.startswith("output_")))
 
 

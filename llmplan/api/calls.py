@@ -189,4 +189,4 @@ def calibrate(
     from llmplan.calibration.own import calibrate as fit_runs
 
     target = user_folder() if folder is None else Path(folder)
-    return fit_runs(Path(path), stack, parent, open_catalog([target] if target.is_dir() else []), target)
+    return fit_runs(Path(path), stack, parent, open_catalog([target] if os.path.isdir(target) else []), target)

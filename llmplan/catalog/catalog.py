@@ -25,7 +25,6 @@ from llmplan.catalog.entries import (
     EntryT,
     collect_aliases,
     entry_files,
-    is_file,
     load,
     normal,
     printable,
@@ -93,7 +92,7 @@ class Catalog:
         wanted = normal(name)
         for directory in self.directories(kind):
             path = directory / f"{wanted}.yaml"
-            if ID.match(wanted) and wanted != ALIASES and is_file(path):
+            if ID.match(wanted) and wanted != ALIASES and os.path.isfile(path):
                 return path
             target = self.aliases(directory).get(wanted)
             if target is not None:
@@ -156,7 +155,7 @@ class Catalog:
         key = ("aliases", directory)
         if key not in self._read:
             index = directory / f"{ALIASES}.yaml"
-            self._read[key] = read_index(index) if is_file(index) else collect_aliases(directory)
+            self._read[key] = read_index(index) if os.path.isfile(index) else collect_aliases(directory)
         result: dict[str, str] = self._read[key]
         return result
 
@@ -207,7 +206,7 @@ class Catalog:
 
     def table_file(self, name: str) -> Path:
         """The file of a table."""
-        own = [path for folder in self.folders if is_file(path := folder / f"{name}.yaml")]
+        own = [path for folder in self.folders if os.path.isfile(path := folder / f"{name}.yaml")]
         return [*own, builtin() / f"{name}.yaml"][0]
 
     def _entry(self, kind: str, name: str, spec: type[EntryT]) -> EntryT:
@@ -223,7 +222,7 @@ def open_catalog(extra: Iterable[Path | str] = ()) -> Catalog:
     listed = os.environ.get(ENVIRONMENT, "")
     named += [(Path(folder), ENVIRONMENT) for folder in listed.split(os.pathsep) if folder]
     for folder, origin in named:
-        if "\0" in str(folder) or not folder.is_dir():
+        if not os.path.isdir(folder):  # nor what cannot be a name: too long, or with a NUL
             raise InputError(f'{origin}: no such folder "{printable(str(folder))}"')
     config = user_folder()
     folders = [folder for folder, _ in named] + ([config] if config.is_dir() else [])

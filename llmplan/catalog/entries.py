@@ -87,14 +87,6 @@ def read_index(path: Path) -> dict[str, str]:
     return data
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; no for what cannot be the name of one."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long for the file system, a NUL
-        return False
-
-
 def printable(text: str) -> str:
     """Text that is safe on a terminal: what does not print is written as an escape."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -90,7 +90,7 @@ def _is_path(text: str) -> bool:
 def _from_path(path: Path) -> Found:
     if "\0" in str(path):
         raise InputError("a path cannot hold a NUL character")
-    if path.is_dir() or path.suffix.lower() == GGUF:
+    if os.path.isdir(path) or path.suffix.lower() == GGUF:
         return _from_weights(path)
     if path.suffix.lower() == ".json":
         spec, warnings = _from_json(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -35,5 +36,5 @@ def calibrate(
     from llmplan.calibration.own import calibrate as fit_runs
 
     folder = catalog or user_folder()
-    opened = open_catalog([folder] if folder.is_dir() else [])
+    opened = open_catalog([folder] if os.path.isdir(folder) else [])
     typer.echo(fit_runs(file, stack, parent, opened, folder).to_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,8 +136,8 @@ def import_prices(
         raise InputError(f"--provider: {printable(provider[:SHOWN])!r} cannot be the name of a file")
     if date is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", date):
         raise InputError(f"--date: {date[:40]!r} is not YYYY-MM-DD")
-    opened = open_catalog([catalog] if catalog is not None and catalog.is_dir() else ())
-    if date is None and file.is_file():
+    opened = open_catalog([catalog] if catalog is not None and os.path.isdir(catalog) else ())
+    if date is None and os.path.isfile(file):
         date = datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()
     found = read_prices(file, name, date or "", opened.table("skypilot", SkyNames), _rate(currency))
     target = (catalog or user_folder()) / "prices" / f"{name}.yaml"

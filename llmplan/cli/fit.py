@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -276,7 +277,7 @@ def _write_plan(path: Path, inputs: Mapping[str, Any]) -> None:
 
     said = dict(inputs)
     model = said["model"]
-    if isinstance(model, str) and Path(model).exists():
+    if isinstance(model, str) and os.path.exists(model):
         said["model"] = str(Path(model).resolve())  # the plan file may be read from another folder
     write_text(path, to_yaml(said))
     typer.echo(f"wrote {path}", err=True)

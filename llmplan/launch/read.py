@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
-from pathlib import Path
 from typing import Any
 
 from llmplan.errors import Fault, InputError
@@ -64,7 +64,7 @@ def _texts(words: Sequence[str], stdin: str | None) -> Iterator[tuple[str, str]]
     """The contents of the files that the words name, if all of them are files."""
     if list(words) == ["-"]:
         yield "standard input", stdin or ""
-    elif words and all(Path(word).is_file() for word in words):
+    elif words and all(os.path.isfile(word) for word in words):
         yield from ((word, read_text(word)) for word in words)
     elif len(words) == 1 and (words[0].endswith(SUFFIXES) or words[0].endswith(".sh")):
         raise InputError(Fault("no such file", words[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,16 +50,9 @@ def _items(name: str, value: Any) -> list[Any]:
     """`a,b` as two; a model's path with a comma is one, where it exists."""
     if isinstance(value, (list, tuple)):
         return list(value)
-    if not isinstance(value, str) or (name == "model" and _exists(value)):
+    if not isinstance(value, str) or (name == "model" and os.path.exists(value)):
         return [value]
     return [item.strip() for item in value.split(",") if item.strip()] or [value]
-
-
-def _exists(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):  # too long for a file system, or a NUL
-        return False
 
 
 def _name(path: str | None, number: int | None, by_plan: bool, label: Mapping[str, Any], one: Request) -> str:

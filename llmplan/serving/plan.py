@@ -197,6 +197,7 @@ class ServingPlan(Setup):
             **self._pool_words(),
             **{name: getattr(work, name) for name in type(work).model_fields},
             "draft_model": self.options.draft_model,
+            "acceptance": self.options.acceptance,  # one that nobody said has a wider band than one that is known
             "input_tokens": (work.input_tokens - self.encoded_tokens) or None,  # of the text, as it was said
         })  # fmt: skip
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
     from llmplan.serving.loads import Response
-    from llmplan.serving.plan import ServingWorkload
+    from llmplan.serving.plan import ServingPlan, ServingWorkload
 
 FIGURES = ("ttft", "tpot", "request")
 """Times of requests: to the first token, per output token, whole."""
@@ -31,6 +32,13 @@ def targets(work: ServingWorkload) -> dict[str, float]:
 def wants_percentiles(work: ServingWorkload) -> bool:
     """Whether requests are to be simulated one by one: how they come was said, or a share of them is limited."""
     return work.load == "open" and (work.arrival is not None or any(TARGETS[name][1] for name in targets(work)))
+
+
+def without_simulation(plan: ServingPlan) -> ServingPlan:
+    """The plan without what asks for a simulation: what a resource brings, and why a figure is what it is, is read off
+    the formulas."""
+    said = dict.fromkeys((*TARGETS, "arrival", "arrival_cv"))
+    return replace(plan, workload=plan.workload.model_copy(update=said))
 
 
 def figures(answer: Response, work: ServingWorkload, percentiles: Mapping[str, Num] | None = None) -> dict[str, Num]:

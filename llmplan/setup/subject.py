@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -98,7 +99,7 @@ def _model(draft: Draft, catalog: Catalog) -> Model | None:
     if isinstance(said, dict):
         return draft.read("model", lambda: _inline_model(said, document))
     beside = None if document is None else Path(document.file).parent / said
-    path = str(beside) if beside and "/" in said and not Path(said).exists() and beside.exists() else said
+    path = str(beside) if beside and "/" in said and not os.path.exists(said) and os.path.exists(beside) else said
     found = draft.read("model", lambda: find_model(path, catalog, download=bool(draft.options.download)))
     if found is None:
         return None

@@ -280,3 +280,15 @@ def test_every_code_has_its_paragraph(llmplan: Llmplan, code: str) -> None:
 def test_terms_by_name(word: str) -> None:
     (name,) = terms_named(word, plan_from(PLANS["lora"]))
     assert name.startswith(word.lower().replace("-", "_"))
+
+
+def test_what_is_simulated_request_by_request_has_no_formula(llmplan: Llmplan) -> None:
+    plan = ("explain", "--model", "llama-3.1-8b", "--hardware", "h100", "--workload", "serve", "--stack", "vllm",
+            "--request-rate", "1")  # fmt: skip
+    means = llmplan(*plan, "--term", "ttft_seconds", "--json")
+    assert means.code == 0
+    assert llmplan(*plan, "--max-ttft-p95", "2", "--term", "ttft_seconds", "--json").out == means.out
+    bursts = llmplan(*plan, "--arrival", "gamma", "--arrival-cv", "2", "--term", "ttft_seconds")
+    assert (bursts.code, bursts.out) == (2, "")
+    assert "is simulated request by request" in bursts.err
+    assert llmplan(*plan, "--arrival", "gamma", "--arrival-cv", "2", "--term", "weights").code == 0

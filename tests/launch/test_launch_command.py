@@ -80,6 +80,12 @@ def test_faults_are_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], word
     assert len(err.splitlines()) == 1
 
 
+def test_a_word_that_is_too_long_for_a_file_is_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "estimate", "--from", "vllm", "--hardware", "h100", "--", "[" * 5000)
+    assert (code, out) == (2, "")
+    assert "model is missing" in err
+
+
 def test_broken_files_name_their_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for name, text in {"a.toml": "[model]\nname = \n", "b.json": '{\n"a": }', "c.yaml": "a: 1\nb: [\n"}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")

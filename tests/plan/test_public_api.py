@@ -74,6 +74,12 @@ def test_a_search() -> None:
     holds("fit", found.to_dict())
 
 
+def test_a_search_takes_back_the_inputs_of_an_answer() -> None:
+    answer = llmplan.estimate({**WORDS, "workload": "serve"})
+    (found,) = llmplan.fit(answer.inputs).results
+    assert (found.inputs, found.result) == (answer.inputs, answer.result)
+
+
 def test_trainable_parameters() -> None:
     whole = llmplan.estimate(WORDS).result.model
     adapters = llmplan.estimate({**WORDS, "workload": "lora", "lora_rank": 16, "lora_targets": "q"}).result.model
