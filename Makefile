@@ -1,4 +1,4 @@
-.PHONY: check test lint types docs pages bench mutants accuracy
+.PHONY: check test lint types docs pages bench fuzz mutants accuracy
 
 PYTHON ?= python
 
@@ -30,6 +30,9 @@ bench:
 	$(PYTHON) benchmarks/startup.py
 	$(PYTHON) benchmarks/search.py
 	$(PYTHON) benchmarks/bulk.py
+
+fuzz:
+	$(PYTHON) -m tests.fuzz --n 20000 --seed 11 --jobs 2
 
 mutants:
 	$(PYTHON) tests/mutants.py

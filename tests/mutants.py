@@ -55,7 +55,7 @@ STAGES_OF_TESTS = (
 LEFT_OUT = (
     *("tests/formulas/test_traced.py", "tests/planner/test_properties.py"),
     *(f"tests/{name}" for name in ("measurements", "docs", "search", "catalog", "gate", "launch", "cli", "bulk")),
-    *(f"tests/{name}" for name in ("names", "kernels", "weights")),
+    *(f"tests/{name}" for name in ("names", "kernels", "weights", "fuzz")),
 )
 REST = [f"--ignore={path}" for stage in STAGES_OF_TESTS for path in stage]
 STAGES = [[*stage, *(f"--ignore={path}" for path in LEFT_OUT)] for stage in (*STAGES_OF_TESTS, REST)]

@@ -1,0 +1,249 @@
+"""What every answer must keep: order, sums, physics, and that all ways to ask give the same figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import llmplan
+from llmplan.answer.answer import estimated
+from llmplan.answer.resolve import AnyPlan
+from llmplan.serving.estimate import ServingEstimate
+from llmplan.serving.plan import ServingPlan
+from llmplan.training.estimate import TrainingEstimate
+
+ROUND = 1 + 1e-9
+SAME = 0.03  # of rates of loads that are worked out in different ways: a batch at once, a loop, arrivals
+SCALED = 1.5
+TRADED = 1e-3  # of the rate of a deployment whose memory holds more at once, in steps that are longer
+SUMS = (
+    ("memory", "peak_bytes", "parts"), ("time", "step_seconds", "parts"),
+    ("time", "decode_step_seconds", "decode_parts"), ("time", "prefill_seconds", "prefill_parts"),
+)  # fmt: skip
+
+
+def of(found: Any) -> float:
+    """The figure of an interval, or a number as it is."""
+    return float(found["value"] if isinstance(found, dict) else found)
+
+
+def near(one: float, other: float, rel: float = 1e-6) -> bool:
+    return math.isclose(one, other, rel_tol=rel)
+
+
+def judge(data: Any) -> Iterator[str]:
+    """Rules that an answer breaks by itself, wherever it stands in the JSON."""
+    waiting = [data]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += [inner for key, inner in one.items() if key != "inputs"]
+            if {"value", "low", "high"} <= set(one) and not one["low"] <= one["value"] * ROUND <= one[
+                "high"
+            ] * ROUND**2:
+                yield "low <= value <= high"
+            if "memory" in one and "fits" in one and "model" in one:
+                yield from of_result(one)
+        elif isinstance(one, float) and not math.isfinite(one):
+            yield "finite numbers"
+
+
+def of_result(result: dict[str, Any]) -> Iterator[str]:
+    """Rules of the result of one plan."""
+    for group, total, parts in SUMS:
+        if parts in result.get(group, {}):
+            amounts = result[group][parts].values()
+            if min(amounts) < 0:
+                yield f"no part of {total} below zero"
+            if result["fits"] and not near(sum(amounts), of(result[group][total])):
+                yield f"parts of {total} sum to it"
+    memory, fits = result["memory"], result["fits"]
+    need = memory.get("needed_bytes", memory["peak_bytes"])
+    if fits != (need["value"] <= memory["usable_bytes"]) and "host_bytes" not in memory:
+        yield "fits where what is needed is within what is usable"
+    marginal = need["low"] <= memory["usable_bytes"] < need["high"]
+    if (result["verdict"] == "marginal") != marginal:
+        yield "marginal where the limit lies in the band"
+    if memory["usable_bytes"] > memory["capacity_bytes"] * ROUND:
+        yield "usable memory within the capacity"
+    for group in ("memory", "throughput", "latency", "load", "cost", "energy"):
+        if any(of(one) < 0 for one in result.get(group, {}).values() if isinstance(one, (int, float))):
+            yield f"nothing of {group} below zero"
+    yield from of_bottleneck(result["bottleneck"])
+    yield from of_deployment(result) if "latency" in result else of_training(result)
+
+
+def of_bottleneck(found: dict[str, Any]) -> Iterator[str]:
+    """More of a resource is never slower, unless that is told as a trade."""
+    for name, share in found.get("utilization", {}).items():
+        if not 0 <= share <= ROUND and name != "memory_capacity":
+            yield f"utilization of {name} within 0 and 1"
+    for name, felt in found["elasticity"].items():
+        faster = [felt.get("speedup", 1.0), felt.get("requests", 1.0), felt.get("capacity", 1.0)]
+        slower = [1.0 if "traded_tpot" in felt else felt.get("ttft", 1.0), felt.get("tpot", 1.0)]
+        if min(faster) < 1 - 1e-6 or max(slower) > 1 + 1e-6:
+            yield f"more {name} is no slower"
+
+
+def of_training(result: dict[str, Any]) -> Iterator[str]:
+    if not 0 <= result["mfu"] <= result["hfu"] * ROUND <= ROUND**2:
+        yield "0 <= mfu <= hfu <= 1"
+
+
+def of_deployment(result: dict[str, Any]) -> Iterator[str]:
+    latency, load, rates = result["latency"], result["load"], result["throughput"]
+    if load["capacity_requests_per_second"] < of(rates["requests_per_second"]) * (1 - SAME):
+        yield "no more requests than the capacity"
+    if latency["ttft_seconds"]["value"] > latency["request_seconds"]["value"] * ROUND:
+        yield "the first token is not after the last"
+    if latency["ttft_seconds"].get("p95", math.inf) < latency["ttft_seconds"]["value"] * 0.999:
+        yield "95 of 100 first tokens come no sooner than the mean"
+
+
+def of_ways(words: dict[str, Any], answered: dict[str, Any]) -> Iterator[str]:
+    """The same plan asked in other ways has the same answer."""
+    found = llmplan.estimate(words)
+    result = answered["result"]
+    if json.loads(json.dumps(found.to_dict())) != answered:
+        yield "the command line and Python agree"
+    if llmplan.estimate(found.inputs).to_dict()["result"] != found.to_dict()["result"]:
+        yield "the plan given back gives the same figures"
+    for other in llmplan.estimate_many([words]):
+        if isinstance(other, llmplan.InputError) or not same(result, json.loads(json.dumps(other.to_dict()))["result"]):
+            yield "JSON lines and estimate agree"
+    if json.loads(json.dumps(llmplan.compare(words).results[0].to_dict()))["result"] != result:
+        yield "compare and estimate agree"
+    yield from of_search(found)
+
+
+def of_physics(words: dict[str, Any], answered: dict[str, Any]) -> Iterator[str]:
+    """More of a resource is no slower, more sharding holds no more, and nothing is faster than memory or the peak."""
+    plan = llmplan.plan_from(words)
+    estimate = estimated(plan)
+    yield from of_machine(plan, estimate)
+    if isinstance(estimate, ServingEstimate):
+        yield from of_requests(estimate)
+    else:
+        yield from of_sharding(plan, estimate)
+
+
+def same(one: Any, other: Any, rel: float = 1e-9) -> bool:
+    """Whether two results hold the same figures, but for rounding."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key], rel) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, (int, float)):
+        return near(one, other, rel) or abs(one - other) < 1e-18
+    return bool(one == other)
+
+
+def of_search(found: Any) -> Iterator[str]:
+    """The layout of an answer is found by a search that has no other, with the same figures."""
+    if "limits" in found.inputs:  # some that an answer judges cannot be searched by
+        return
+    searched = llmplan.fit(found.inputs, top=1)
+    if bool(searched.results) != found.is_yes:
+        yield "fit finds a plan that is a yes, and no other"
+    for best in searched.results:
+        if best.inputs != found.inputs or best.to_dict()["result"] != found.to_dict()["result"]:
+            yield "fit and estimate agree"
+
+
+def better(plan: AnyPlan, what: str) -> AnyPlan:
+    """The plan on hardware that has more of one thing."""
+    device, fabric = plan.device, plan.cluster.fabric
+    if what in ("bandwidth", "capacity"):
+        memory = device.memory.model_copy(update={what: getattr(device.memory, what) * SCALED})
+        return replace(plan, device=device.model_copy(update={"memory": memory}))
+    if what == "peak":
+        peak = {name: value * SCALED for name, value in device.peak.items()}
+        return replace(plan, device=device.model_copy(update={"peak": peak}))
+    if what == "scale_up" and device.scale_up is not None:
+        link = device.scale_up.model_copy(update={"bandwidth": device.scale_up.bandwidth * SCALED})
+        return replace(plan, device=device.model_copy(update={"scale_up": link}))
+    if what == "fabric" and fabric is not None:
+        wider = fabric.model_copy(update={"bandwidth": fabric.bandwidth * SCALED, "latency": fabric.latency / SCALED})
+        return replace(plan, cluster=plan.cluster.model_copy(update={"fabric": wider}))
+    return plan
+
+
+def of_machine(plan: AnyPlan, now: TrainingEstimate | ServingEstimate) -> Iterator[str]:
+    """More bandwidth, capacity, peak or network: nothing slower, and what fits still does."""
+    for what in ("bandwidth", "capacity", "peak", "scale_up", "fabric"):
+        if (other := better(plan, what)) is plan:
+            continue
+        then = estimated(other)
+        if now.fits and not then.fits:
+            yield f"more {what} still fits"
+        if isinstance(then, TrainingEstimate) and isinstance(now, TrainingEstimate):
+            slower = then.step.value / now.step.value
+        elif isinstance(then, ServingEstimate) and isinstance(now, ServingEstimate):
+            slower = slowdown(now, then) - (TRADED if what == "capacity" else 0.0)
+        if slower > 1 + 1e-6:
+            yield f"more {what} is no slower"
+
+
+def slowdown(now: ServingEstimate, then: ServingEstimate) -> float:
+    """The worst of rates and times of a deployment over those before; times where no more requests share the steps."""
+    found = [now.capacity / then.capacity, now.requests_per_second.value / then.requests_per_second.value]
+    if now.plan.workload.load == "closed":  # a loop that turns faster has more prompts in the way of each first token
+        found.append(then.request.value / now.request.value)
+    elif then.together <= now.together * ROUND and now.stable:
+        found.append(then.ttft.value / now.ttft.value)
+        found += [then.tpot.value / now.tpot.value] if now.tpot and then.tpot else []
+    return max(found)
+
+
+def of_sharding(plan: AnyPlan, now: TrainingEstimate) -> Iterator[str]:
+    """More sharding never holds more, but for what stage 3 gathers and a stage that gets a layer more."""
+    layout, memory = plan.layout, now.memory
+    states = float(memory.weights_bytes + memory.gradients_bytes + memory.optimizer_states_bytes)
+    if layout.zero < 3:
+        further = estimated(plan.with_layout(layout.model_copy(update={"zero": layout.zero + 1}))).memory
+        held = float(further.weights_bytes + further.gradients_bytes + further.optimizer_states_bytes)
+        if held > states * ROUND:
+            yield "a further stage of sharding holds no more"
+    wider = layout.model_copy(
+        update={"tp": layout.tp * 2, "sequence_parallel": layout.sequence_parallel or layout.tp == 1}
+    )
+    if estimated(plan.with_layout(wider)).peak.value > now.peak.value * ROUND:
+        yield "twice the tensor parallelism holds no more"
+
+
+def of_requests(found: ServingEstimate) -> Iterator[str]:
+    """Little's law, the sum of a request, and the bounds of memory and of the peak."""
+    plan, rate = found.plan, found.requests_per_second.value
+    assert isinstance(plan, ServingPlan)
+    work, layout, model = plan.workload, plan.layout, plan.model
+    if work.load == "closed" and work.batch and not near(rate * found.request.value, work.batch, SAME):
+        yield "Little's law: rate x time is what is in flight"
+    if work.load == "open" and found.stable and not near(rate, work.request_rate or 0.0, SAME):
+        yield "what keeps up serves what comes"
+    if found.tpot is not None and work.load != "static":
+        whole = found.ttft.value + found.tpot.value * max(work.output_tokens - 1, 1)
+        if not near(whole, found.request.value, 1e-3):
+            yield "a request is its first token and the rest"
+    written = found.output_tokens_per_second
+    if written is not None and not near(written.value, rate * work.output_tokens):
+        yield "output tokens are requests x their answers"
+    decoder = model.architecture == "decoder" and plan.host is None
+    dense = decoder and not any(linear.routed for layer in model.layers for linear in layer.linears)
+    if dense and work.speculation == "none" and found.tpot is not None:
+        held, alike = found.memory.weights, model.layer_count % layout.pp == 0
+        read = float(held.attention_bytes + held.mlp_bytes) * (layout.pp if alike else 1) / plan.device.memory.bandwidth
+        if min(found.tpot.value, found.tpot.low) < 0.98 * read:
+            yield "no token sooner than one reading of the weights"
+    if decoder and plan.prefill is None:
+        active = model.active_parameters - model.embedding_parameters - model.position_parameters
+        peak = max(plan.device.peak.values())
+        if 2 * active * work.computed_tokens > found.ttft.value * found.replica_devices * peak * ROUND:
+            yield "no prompt sooner than at the peak"
+        tokens = work.computed_tokens + work.output_tokens
+        if 2 * active * tokens * rate > plan.devices * peak * ROUND:
+            yield "no more tokens than at the peak"
