@@ -80,7 +80,8 @@ def test_a_better_device_is_no_slower_where_the_host_is_the_limit() -> None:
     "words",
     [
         {"model": "albert-xlarge-v2", "hardware": "apple-m5", "tp": 2, "cp": 2},
-        {"model": "apertus-8b", "hardware": "h200", "stack": "paxml", "tp": 8, "cp": 2, "micro_batch": 2, "seq_len": 1024},
+        {"model": "apertus-8b", "hardware": "h200", "stack": "paxml", "tp": 8, "cp": 2, "micro_batch": 2,
+         "seq_len": 1024},
         {"model": "gemma-3-4b", "hardware": "rtx-3070", "devices": 128, "tp": 8, "micro_batch": 4, "global_batch": 16,
          "seq_len": 256},
     ],
