@@ -50,8 +50,16 @@ def _is_other_branch(item: Any) -> bool:
     return item["type"] == "dict_type" and any(str(step).startswith("dict[") for step in item["loc"])
 
 
+def _is_step(step: Any) -> bool:
+    """Whether it is a key or an index, and not what pydantic calls a branch of a union."""
+    return "[" not in str(step) and step not in _BRANCHES
+
+
 def _fault(item: Any, document: Document, spec: type[BaseModel]) -> Fault:
-    path = tuple(step for step in item["loc"] if "[" not in str(step) and step not in _BRANCHES)
+    *above, last = item["loc"] or ("",)
+    named = item["type"] in ("extra_forbidden", "missing")  # by its last step, be it called like a branch
+    path = tuple(step for step in above if _is_step(step))
+    path += (last,) if last != "" and (named or _is_step(last)) else ()
     name = ".".join(str(step) for step in path)
     if item["type"] == "extra_forbidden":
         known = _keys_at(spec, path[:-1])

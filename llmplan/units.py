@@ -55,7 +55,7 @@ def parse_quantity(value: Any, dimension: str) -> float:
     if isinstance(value, bool) or value is None:
         raise ValueError(f"expected a quantity in {dimension}, got {value!r}")
     if isinstance(value, (int, float)):
-        number, unit = float(value), None
+        number, unit = _as_float(value), None
     else:
         match = _NUMBER.match(str(value))
         if match is None:
@@ -65,8 +65,20 @@ def parse_quantity(value: Any, dimension: str) -> float:
         raise ValueError(f"unit {unit!r} of {value!r} is not one of {dimension}, such as {_example(dimension)}")
     result = number * (units[unit] if unit is not None else 1.0)
     if not math.isfinite(result):
-        raise ValueError(f"{value!r} is not a finite number")
+        raise ValueError(f"{_shown(value)} is not finite")
     return result
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond all floats
+        return math.inf
+
+
+def _shown(value: Any) -> str:
+    """A value as it was written, or its size where that has more digits than anybody reads."""
+    return f"a number of {value.bit_length()} bits" if isinstance(value, int) else repr(value)
 
 
 def _example(dimension: str) -> str:

@@ -96,14 +96,17 @@ def read_prices(
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows by name, each with its line; an InputError where columns are missing."""
-    reader = csv.DictReader(io.StringIO(read_text(path)))
-    missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(
-            Fault(f"has no column {', '.join(missing)}; a vms.csv of SkyPilot's catalogue has", str(path), 1)
-        )
-    for row in reader:
-        yield reader.line_num, {key: value or "" for key, value in row.items() if key is not None}
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    try:
+        missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(
+                Fault(f"has no column {', '.join(missing)}; a vms.csv of SkyPilot's catalogue has", str(path), 1)
+            )
+        for row in reader:
+            yield reader.line_num, {key: value or "" for key, value in row.items() if key is not None}
+    except csv.Error as error:
+        raise InputError(Fault(f"is not a valid CSV: {error}", str(path), reader.line_num)) from None
 
 
 def _number(text: str, path: Path, line: int) -> float:

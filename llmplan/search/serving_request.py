@@ -14,10 +14,10 @@ from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
 from llmplan.search.deployments import BATCHES
 from llmplan.search.request import objective_of, opened, sizes
 from llmplan.search.serving import ServingSearch
-from llmplan.search.split import WORDS
+from llmplan.search.split import WORDS, asks_for_split
 from llmplan.search.subjects import each_subject, has_many, made_for, told_together
 from llmplan.search.terms import Market
-from llmplan.serving.plan import ServingPlan
+from llmplan.serving.plan import NOTHING_TO_WRITE, ServingPlan
 from llmplan.serving.resolve import resolve_serving
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.named import draft_of
@@ -51,6 +51,9 @@ def serving_question(
         return plans
 
     subjects = each_subject(ask, catalog, made)
+    writes = all(base.workload.output_tokens > 1.0 for _, plans in subjects.found for base in plans)
+    if not writes and (wishes.try_split or asks_for_split(open_)):
+        raise InputError(NOTHING_TO_WRITE)
     asked = ServingSearch(
         tuple(base for _, plans in subjects.found for base in plans), numbers, wishes.max_devices, open_, objective,
         market, wishes.top, wishes.pareto, least_rate, limits.get("max_cost_per_million"), wishes.surely,

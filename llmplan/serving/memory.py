@@ -221,7 +221,7 @@ def _budget(plan: ServingPlan, policy: ServingPolicy, weights: Num, activations:
     usable = plan.usable_bytes - outside
     held = weights + activations + inside
     if policy.memory_fraction_of == "free":
-        return held + fraction * (usable - held)
+        return minimum(held + fraction * (usable - held), usable)
     if policy.memory_fraction_of == "static":
         return minimum(fraction * (plan.usable_bytes - plan.stack.memory.context) + activations + inside, usable)
     return minimum(fraction * plan.usable_bytes, usable)

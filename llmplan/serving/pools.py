@@ -18,6 +18,7 @@ from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import (
     BUSIEST,
     Response,
+    busy_replicas,
     decode_step,
     decoding_steps,
     outside_seconds,
@@ -52,12 +53,13 @@ def pools_of(plan: ServingPlan, decode: Replica) -> Pools | None:
 
 
 def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Num) -> Response:
-    """What one decoding replica does under the workload's load; places: sequences that fit in one [1].
+    """What one busy decoding replica does under the workload's load; places: sequences that fit in one [1].
 
     A request is read by a replica of the first pool, its cache goes over the fabric, and it is written in the second,
     where no prefill comes between its tokens. In a closed loop the requests are where the time is spent (Little's
     law); the slower pool sets the rate, and before it they wait.
     """
+    pools = replace(pools, copies=busy_replicas(work, pools.copies))  # the others have no request
     most = split_capacity(pools, work, policy, places)
     own, moved = read_alone(pools, work, policy), transfer_seconds(pools, work, policy)
     outside = outside_seconds(pools.decode, work, policy)

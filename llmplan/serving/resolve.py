@@ -26,7 +26,7 @@ from llmplan.serving.drafts import draft_problems, draft_words, spread_of
 from llmplan.serving.encoders import image_words, sound_words
 from llmplan.serving.host_layers import host_words
 from llmplan.serving.lora import adapter_words
-from llmplan.serving.plan import DEGREES, PREFILL_DEGREES, ServingPlan, ServingWorkload
+from llmplan.serving.plan import DEGREES, NOTHING_TO_WRITE, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.checks import common_remarks, layout_problems, stack_remarks
@@ -96,7 +96,9 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         draft.fault(message, "draft_model", "tp")
     for message, names in layout_problems(plan.model, plan.layout):
         draft.fault(message, *names)
-    if said.prefill_devices is not None:
+    if said.prefill_devices is not None and work.output_tokens <= 1.0:
+        draft.fault(NOTHING_TO_WRITE, "prefill_devices", "output_tokens")
+    elif said.prefill_devices is not None:
         prefill = _prefill_layout(draft, plan, said.prefill_devices)
         plan = replace(plan, prefill=prefill)
         for message, names in layout_problems(plan.model, prefill):

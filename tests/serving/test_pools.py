@@ -91,6 +91,18 @@ def test_requests_are_where_the_time_is_spent() -> None:
     assert found.requests_per_second.value * found.request.value == pytest.approx(64, rel=0.02)
 
 
+def test_fewer_requests_than_devices_that_write_leave_some_idle() -> None:
+    found = answer(model="llama-3.1-8b", devices=8, prefill_devices=2, tp=1, prefill_tp=1, batch=2)
+    assert found.requests_per_second.value * found.request.value == pytest.approx(2, rel=1e-9)
+    assert found.request.low <= found.request.value <= found.request.high
+
+
+@pytest.mark.parametrize("words", [{"output_tokens": 1}, {"model": "distilroberta-base", "output_tokens": None}])
+def test_devices_that_only_write_are_for_answers(words: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="the others write nothing"):
+        planned(**{"devices": 8, "prefill_devices": 4, "tp": 1, "prefill_tp": 1, **words})
+
+
 def test_a_plan_of_two_pools_comes_back_from_its_words() -> None:
     plan = planned(devices=12, prefill_devices=4, prefill_tp=4, tp=4, speculation="mtp")
     again = plan_from(plan.words())

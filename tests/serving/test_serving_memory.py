@@ -108,6 +108,13 @@ def test_an_encoder_decoder_caches_the_prompt_once_and_its_output() -> None:
     assert cache.bytes(512 + 128 / 2) == per_request
 
 
+def test_no_engine_takes_more_than_there_is() -> None:
+    """Of what is left free of 141 GB of weights on 8.6 GB, which is less than nothing."""
+    found = answer(model="llama-3.1-70b", hardware="rtx-4060-laptop", stack="lmdeploy")
+    assert not found.fits
+    assert found.usable_bytes <= found.plan.usable_bytes
+
+
 def test_a_limit_inside_the_band_is_a_warning() -> None:
     """Qwen2.5 72B on two cards of 80 GB: whether vLLM starts hangs on what it takes beside the weights."""
     words = {"hardware": "h100", "devices": 2, "tp": 2, "workload": "serve", "stack": "vllm", "max_model_len": 8192}
