@@ -14,7 +14,8 @@ from llmplan.answer.named import named_machine
 from llmplan.answer.resources import by_resource
 from llmplan.formulas.traced import Tape
 from llmplan.records import dataclass
-from llmplan.training.many import FEW, as_arrays, column, sharing
+from llmplan.setup.many import column
+from llmplan.training.many import FEW, as_arrays, sharing
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time

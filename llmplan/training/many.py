@@ -6,25 +6,25 @@ and what comes out is equal to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import real
+from llmplan.records import replace
 from llmplan.setup.layout import LayoutArrays
-from llmplan.software.band import Interval
+from llmplan.setup.many import column, unstacked
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
-from llmplan.training.estimate import TrainingEstimate, TrainingFigures, estimate, estimate_of, figures_of
-from llmplan.training.memory import Memory, training_memory
+from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
+from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.resolve import OpenTraining
-from llmplan.training.step import StepTime, training_time
+from llmplan.training.step import training_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-T = TypeVar("T")
 FEW = 4
 """Plans of a kind below which arrays take longer than one after the other."""
 SEVERAL = 16
@@ -45,7 +45,7 @@ def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
             found |= zip(places, map(estimate, alike), strict=True)
         for start in range(0, len(alike) if len(alike) >= FEW else 0, ROWS):
             part = alike[start : start + ROWS]
-            made = map(estimate_of, part, _one_by_one(figures_of(as_arrays(part)), len(part)))
+            made = map(estimate_of, part, unstacked(figures_of(as_arrays(part)), len(part)))
             found |= zip(places[start : start + ROWS], made, strict=True)
     return [found[place] for place in range(len(plans))]
 
@@ -107,27 +107,3 @@ def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = Non
     if batches is not None:
         lengths["global_batch"] = np.array(batches, dtype=float)
     return replace(plans[0].with_layout(rows), workload=plans[0].workload.model_copy(update=lengths))
-
-
-def _one_by_one(found: TrainingFigures, count: int) -> Iterator[TrainingFigures]:
-    """The figures of each plan out of those of all."""
-    parts = [getattr(found, field.name) for field in fields(TrainingFigures)]
-    columns: list[Any] = [
-        column(part, count) if not isinstance(part, (Memory, StepTime, Interval)) else _unstacked(part, count)
-        for part in parts
-    ]
-    return map(TrainingFigures, *columns)
-
-
-def _unstacked(whole: T, count: int) -> Iterator[T]:
-    """A dataclass of arrays as one of numbers for each row; what is None stays so."""
-    columns = [column(getattr(whole, field.name), count) for field in fields(whole)]  # type: ignore[arg-type]
-    return map(type(whole), *columns)
-
-
-def column(values: Any, count: int) -> list[Any]:
-    """An array, or one value for all, as so many plain values."""
-    import numpy as np
-
-    found: list[Any] = np.broadcast_to(values, count).tolist()
-    return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from llmplan.formulas.numeric import real
 from llmplan.model.model import Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
@@ -72,17 +71,22 @@ class OpenLayouts:
             for zero in self._zeros(options, base, room // (tp * pp), pp):
                 largest = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
                 for micro_batch in self._micro_batches(options, largest):
-                    for again in self._again(replace(base, layout=largest)):
+                    for again in self._again(base, largest):
                         layout = largest.model_copy(update={"micro_batch": micro_batch, **again})
-                        batch = options.global_batch or default_batch(layout, accumulated(options, base))
-                        workload = base.workload.model_copy(update={"global_batch": batch})
-                        yield replace(base, layout=layout, workload=workload)
+                        yield self._filled(options, base, layout)
 
-    def _again(self, plan: TrainingPlan) -> Iterator[dict[str, Any]]:
+    def _filled(self, options: PlanOptions, base: TrainingPlan, layout: Layout) -> TrainingPlan:
+        """The plan with a layout, and a batch where none was given."""
+        if options.global_batch == base.workload.global_batch:
+            return replace(base, layout=layout)
+        batch = options.global_batch or default_batch(layout, accumulated(options, base))
+        return replace(base, layout=layout, workload=base.workload.model_copy(update={"global_batch": batch}))
+
+    def _again(self, base: TrainingPlan, layout: Layout) -> Iterator[dict[str, Any]]:
         """Recomputation to try, the least first: beyond the stack's own, and with the degrees given, by eighths."""
         for recompute in self.recompute:
-            if recompute == RECOMPUTE[-1] and self.default and not self.free and plan.stack.layouts.recompute_layers:
-                layers = int(real(chunk_layers(plan)))
+            if recompute == RECOMPUTE[-1] and self.default and not self.free and base.stack.layouts.recompute_layers:
+                layers = int(real(chunk_layers(replace(base, layout=layout))))
                 for some in sorted({-(-layers * step // EIGHTHS) for step in range(1, EIGHTHS)} - {layers}):
                     yield {"recompute": recompute, "recompute_layers": some}
             yield {"recompute": recompute}

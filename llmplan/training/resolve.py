@@ -21,6 +21,9 @@ from llmplan.training.methods import fitted
 from llmplan.training.open_layouts import OpenLayouts, assume_layout
 from llmplan.training.plan import TrainingPlan
 
+UNDIVIDED = Layout()
+"""One device."""
+
 
 def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:
     """A request as a plan: checked, complete, and saying what was assumed; raises InputError with every fault."""
@@ -103,7 +106,7 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
     draft.check()
     return TrainingPlan(
         model=fitted(subject.model, workload.method), device=subject.device, cluster=subject.cluster,
-        layout=Layout(), workload=workload,
+        layout=UNDIVIDED, workload=workload,
         stack=subject.stack, coefficients=subject.release.coefficients, recipe=recipe, options=draft.request.options,
     )  # fmt: skip
 
