@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def where(condition: Bool, a: Num, b: Num) -> Num:
         return a if condition else b
     if (made := _made(a, b)) is not None:
         return made("where", condition, a, b)  # type: ignore[no-any-return]
-    return _numpy().where(condition, a, b)  # type: ignore[no-any-return]
+    return _of_numpy("where")(condition, a, b)  # type: ignore[no-any-return]
 
 
 def everywhere(condition: Bool) -> bool:
@@ -210,17 +211,22 @@ def _other(name: str, *numbers: Num) -> Num:
     """The function of that name for what is no plain number."""
     if (made := _made(*numbers)) is not None:
         return made(name, *numbers)  # type: ignore[no-any-return]
-    if all(isinstance(number, _PLAIN) for number in numbers):  # a number of a kind that derives from float, as numpy's
-        return globals()[name](*map(float, numbers))  # type: ignore[no-any-return]
-    return getattr(_numpy(), _OF_NUMPY.get(name, name))(*numbers)  # type: ignore[no-any-return]
+    for number in numbers:
+        if not isinstance(number, _PLAIN):
+            return _of_numpy(name)(*numbers)  # type: ignore[no-any-return]
+    return globals()[name](*map(float, numbers))  # type: ignore[no-any-return]  # of a kind of float, as numpy's
 
 
 def _made(*numbers: Num) -> Any:
     """The arithmetic of numbers that remember how they were made; None where there are none."""
-    return next((number.made for number in numbers if hasattr(number, "made")), None)
+    for number in numbers:
+        if hasattr(number, "made"):
+            return number.made
+    return None
 
 
-def _numpy() -> Any:
+@cache
+def _of_numpy(name: str) -> Any:
     import numpy
 
-    return numpy
+    return getattr(numpy, _OF_NUMPY.get(name, name))

@@ -18,7 +18,6 @@ from llmplan.version import __version__
 from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
-    from llmplan.answer.answer import Estimate
     from llmplan.answer.economics.serving import PerMillion
     from llmplan.answer.resolve import AnyPlan
     from llmplan.answer.serving import ServingResult
@@ -172,9 +171,9 @@ def compare(
     by: a key of `MEASURES`; the best first of what does, then of what misses a limit, and what does not fit last and
     without a rank; None = in the order given.
     """
-    return beside(
-        [one for batch in _batches(alternatives, 1 if fit else BATCH) for one in _outcomes(batch, catalog, fit=fit)], by
-    )
+    fitted = _Fitted(catalog) if fit else None
+    batches = _batches(alternatives, 1 if fit else BATCH)
+    return beside([one for batch in batches for one in _outcomes(batch, catalog, fitted)], by)
 
 
 def beside(outcomes: Sequence[Outcome], by: str | None = None) -> Comparison:
@@ -197,22 +196,15 @@ def _batches(alternatives: Iterable[Alternative], size: int) -> Iterator[list[Al
         yield batch
 
 
-def _outcomes(batch: list[Alternative], catalog: Catalog, *, fit: bool) -> Iterator[Outcome]:
+def _outcomes(batch: list[Alternative], catalog: Catalog, fitted: _Fitted | None) -> Iterator[Outcome]:
     """Every alternative with its answer; what shares a model and a machine is worked out together."""
-    wanted = [_fitted(one.request, catalog) if fit else one.request for one in batch]
+    wanted = [fitted.plan(one.request) if fitted else one.request for one in batch]
     for one, found in zip(batch, answers(wanted, catalog), strict=True):
         if isinstance(found, InputError):
             yield one, tuple(dict.fromkeys(fault.message for fault in found.faults))
         else:
             assert isinstance(found, Answer)
             yield one, found
-
-
-def _fitted(request: Request, catalog: Catalog) -> AnyPlan | InputError:
-    try:
-        return _best(request, catalog)
-    except InputError as error:
-        return error
 
 
 def _place(
@@ -243,29 +235,42 @@ def does(one: Answer) -> bool:
     return result.fits and steady and kept
 
 
-def _best(request: Request, catalog: Catalog) -> AnyPlan:
-    """The fastest layout that fits, else the one that misses by least; devices are given, so it is the cheapest too."""
-    from llmplan.search.ask import Ask, Wishes
+class _Fitted:
+    """Finds the best layout of one alternative after the other; what is legal for a model is worked out once."""
 
-    # The best is wanted, whether or not it keeps the limits that the plan has for `--check`.
-    ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
-    found: Sequence[Estimate]
-    if request.options.workload == "serve":
-        from llmplan.search.serving import search_serving
-        from llmplan.search.serving_request import serving_question
+    def __init__(self, catalog: Catalog) -> None:
+        from llmplan.search.winner import Spaces
 
-        deployments = search_serving(serving_question(ask, catalog)[0])
-        found = deployments.best or deployments.misses
-    else:
-        from llmplan.search.request import question
-        from llmplan.search.training import search
+        self.catalog, self.spaces = catalog, Spaces({})
 
-        layouts = search(question(ask, catalog)[0])
-        found = layouts.best or layouts.misses
-    if not found:
-        raise InputError("no layout is legal")
-    plan = found[0].plan
-    return replace(plan, options=plan.options.model_copy(update={"limits": request.options.limits}))
+    def plan(self, request: Request) -> AnyPlan | InputError:
+        """The plan with the best layout, or why there is none."""
+        try:
+            return self._best(request)
+        except InputError as error:
+            return error
+
+    def _best(self, request: Request) -> AnyPlan:
+        """The fastest that fits, else what misses by least; devices are given, so it is the cheapest too."""
+        from llmplan.search.ask import Ask, Wishes
+
+        # The best is wanted, whether or not it keeps the limits that the plan has for `--check`.
+        ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
+        plan: AnyPlan | None
+        if request.options.workload == "serve":
+            from llmplan.search.serving import search_serving
+            from llmplan.search.serving_request import serving_question
+
+            deployments = search_serving(serving_question(ask, self.catalog)[0])
+            plan = next((one.plan for one in deployments.best or deployments.misses), None)
+        else:
+            from llmplan.search.request import question
+            from llmplan.search.winner import winner
+
+            plan = winner(question(ask, self.catalog)[0], self.spaces)
+        if plan is None:
+            raise InputError("no layout is legal")
+        return replace(plan, options=plan.options.model_copy(update={"limits": request.options.limits}))
 
 
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:

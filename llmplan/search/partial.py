@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from llmplan.training.plan import TrainingPlan
 
 LEAST, MOST = RECOMPUTE[0], RECOMPUTE[-1]
+AT_ONCE = 2_048
+"""Numbers of layers that are tried at a time, of all rows together."""
 
 
 def between(scores: Scores, goal: Goal, devices: int, limit: float) -> Layouts | None:
@@ -50,14 +52,16 @@ def between(scores: Scores, goal: Goal, devices: int, limit: float) -> Layouts |
 def _fewest(plan: TrainingPlan, rows: Layouts, layers: Any, room: float) -> Any:
     """Fewest layers of a virtual stage that run again where memory fits [1], of layouts that fit with all of them.
 
-    Halving, all rows at once: every layer more takes no more memory.
+    All rows at once, and of few rows several numbers between the ends: every layer more takes no more memory.
     """
     low, high = np.ones_like(layers), layers.copy()
+    parts = 1 + max(1, AT_ONCE // len(layers))
     while np.any(low < high):
-        middle = np.floor((low + high) / 2.0)
-        peak = training_memory(plan.with_layout(replace(rows, recompute_layers=middle))).peak_bytes
+        tried = low + np.floor((high - low) * (np.arange(1, parts) / parts)[:, None])
+        peak = training_memory(plan.with_layout(replace(rows, recompute_layers=tried))).peak_bytes
         fits = peak <= room
-        low, high = np.where(fits, low, np.minimum(middle + 1.0, high)), np.where(fits, middle, high)
+        high = np.where(fits, tried, high).min(axis=0)
+        low = np.minimum(np.where(fits, low, tried + 1.0).max(axis=0), high)
     return high
 
 

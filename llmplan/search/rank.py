@@ -70,12 +70,13 @@ class Best(Generic[PlanT]):
 
     def offer(self, make: Callable[[int], tuple[PlanT, Layout]], index: Any, keys: list[Any]) -> None:
         """Takes in the layouts at `index`; keys: arrays as long as it, in the order that they count."""
-        if len(self.found) >= self.count + SPARE:
-            worst = self.found[-1].key[0]
-            near = keys[0] <= worst + abs(worst) * 10.0**-DIGITS
-            index, keys = index[near], [key[near] for key in keys]
         if not len(index):
             return
+        worst = self.found[self.count - 1].key[0] if len(self.found) >= self.count else np.inf
+        if len(index) > self.count:
+            worst = min(worst, float(np.partition(keys[0], self.count - 1)[self.count - 1]))
+        near = keys[0] <= worst + abs(worst) * 10.0**-DIGITS  # what is behind so many comes in nowhere
+        index, keys = index[near], [key[near] for key in keys]
         for place in first(keys, self.count + SPARE):
             self.found.append(Candidate(*make(int(index[place])), tuple(float(values[place]) for values in keys)))
         self.found.sort(key=lambda one: one.order)

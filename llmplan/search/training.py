@@ -123,9 +123,7 @@ def search(question: Search) -> SearchFound[TrainingEstimate]:
     """Estimates every legal layout of every size and precision; memory is bounded by the chunks."""
     for base in question.bases:
         question.goal.check(base, question.devices[-1])
-    run = _Search(
-        question, Best(question.top), Best(question.top), Best(MISSES), Simplest(NEAR), EachBest(), Front(), Counts()
-    )
+    run = Running.of(question)
     for devices in question.devices:
         run.size(devices)
         if question.first_size and run.sure.found:
@@ -153,7 +151,7 @@ def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
 
 
 @dataclass(slots=True)
-class _Search:
+class Running:
     """A search on its way."""
 
     question: Search
@@ -164,6 +162,12 @@ class _Search:
     each: EachBest[TrainingPlan]
     front: Front[TrainingPlan]
     counts: Counts
+
+    @classmethod
+    def of(cls, question: Search) -> Running:
+        """A search at its start."""
+        top = question.top
+        return cls(question, Best(top), Best(top), Best(MISSES), Simplest(NEAR), EachBest(), Front(), Counts())
 
     def size(self, devices: int) -> None:
         """All layouts on so many devices."""

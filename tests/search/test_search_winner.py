@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from llmplan.answer.resolve import AnyPlan
 from llmplan.search.ask import Wishes
 from llmplan.search.training import Search, search
+from llmplan.search.winner import Spaces, winner
 from llmplan.setup.layout import Layout
 from llmplan.training.checks import problems_of
 from llmplan.training.estimate import TrainingEstimate, estimate
@@ -164,3 +165,19 @@ def test_no_simplest_of_the_fewest_devices(monkeypatch: pytest.MonkeyPatch) -> N
     for objective, shown in (("throughput", True), ("devices", False)):
         wanted = small("llama-2-13b", "h100", "24", 24, Wishes(objective=objective, top=1))
         assert (search(wanted).simple is not None) is shown, objective
+
+
+@pytest.mark.parametrize("words", [
+    {"model": "llama-3.1-8b"}, {"model": "mixtral-8x7b-v0.1", "seq_len": 2048}, {"model": "llama-3.1-70b"},
+    {"model": "llama-3.1-8b", "tp": 2, "recompute": "full", "stack": "megatron-core"},
+    {"model": "llama-3.1-8b", "workload": "lora"}, {"model": "llama-3.1-405b"},
+], ids=str)  # fmt: skip
+def test_the_winner_alone_is_what_the_whole_search_puts_first(words: dict[str, Any]) -> None:
+    """Where it fits surely, marginally and not at all, with what is legal worked out once for all devices."""
+    spaces = Spaces({})
+    for hardware in ("h100", "l4", "a100-sxm-80gb"):
+        wishes = Wishes(objective="throughput", top=1)
+        question = asked(wishes, hardware=hardware, devices=16, global_batch=64, **words)
+        found = search(question)
+        assert winner(question, spaces) == (found.best or found.misses)[0].plan
+    assert len(spaces.kept) == 1
