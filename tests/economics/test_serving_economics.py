@@ -122,6 +122,7 @@ def test_break_even_is_where_both_cost_the_same() -> None:
     assert api.break_even_requests_per_second is not None
     a_request = (1000 * 0.05 + 200 * 0.1) / MILLION
     assert api.break_even_requests_per_second * a_request * HOUR == pytest.approx(24.0)
+    assert api.usd_per_hour == pytest.approx(rate(result) * a_request * HOUR)
     capacity = result.load.capacity_requests_per_second
     assert api.break_even_load == pytest.approx(api.break_even_requests_per_second / capacity)
     assert api.own_is_cheaper == (rate(result) > api.break_even_requests_per_second)
