@@ -11,7 +11,8 @@ from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottlen
 from llmplan.answer.training import ModelAnswer
 from llmplan.formatting import count, step_time
 from llmplan.records import dataclass
-from llmplan.serving.iteration import Step
+from llmplan.serving.host_cache import host_tokens, load_seconds
+from llmplan.serving.iteration import Step, replica
 from llmplan.serving.weights import WeightParts
 from llmplan.software.band import Interval, Verdict
 from llmplan.software.engine import CacheMeaning
@@ -93,7 +94,13 @@ class PrefixAnswer:
     computed_tokens: Amount
     """Of a prompt, the rest."""
     room_tokens: Amount
-    """That prefixes of requests to come may take in all caches, beside what is in flight."""
+    """That prefixes of requests to come may take in all caches, beside what is in flight, and in host memory."""
+    host_tokens: Amount | None = None
+    """That host memory holds, of all replicas."""
+    host_hit_tokens: Amount | None = None
+    """Of a prompt, brought from host memory."""
+    host_load_seconds: Amount | None = None
+    """Bringing them, each device its part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +315,15 @@ def _prefix(found: ServingEstimate) -> PrefixAnswer | None:
     if room is None:
         return None
     hit = work.input_tokens - work.computed_tokens
-    return PrefixAnswer(hit_tokens=hit, computed_tokens=work.computed_tokens, room_tokens=room)
+    kept = host_tokens(found.plan)
+    there: dict[str, float] = {}
+    if kept is not None:
+        plan = found.plan if found.plan.prefill is None else found.plan.with_layout(found.plan.prefill)
+        there = {
+            "host_tokens": kept, "host_hit_tokens": work.input_tokens * (work.prefix_host_hit or 0.0),
+            "host_load_seconds": float(load_seconds(replica(plan), work, plan.engine.policy)),
+        }  # fmt: skip
+    return PrefixAnswer(hit_tokens=hit, computed_tokens=work.computed_tokens, room_tokens=room, **there)
 
 
 def _load(found: ServingEstimate) -> LoadAnswer:

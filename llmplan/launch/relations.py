@@ -47,6 +47,8 @@ RELATIONS = {
     "stages_cut": Relation(training.stages_cut, _nothing),
     "recomputed": Relation(training.recomputed, training.of_recomputed),
     "shards": Relation(training.shards, training.of_shards),
+    "host_cache_gib": Relation(serving.host_cache_gib, serving.of_host_cache_gib),
+    "host_cache_rank": Relation(serving.host_cache_rank, serving.of_host_cache_rank),
     "slots": Relation(serving.slots, serving.of_slots),
     "weight_precision": _renamed("weight_precision", "weight_precision_asked"),
     "kv_precision": _renamed("kv_precision", "kv_precision_asked"),
@@ -66,7 +68,8 @@ RELATIONS = {
 """By the name that a target's entry has for it."""
 DERIVED = frozenset({
     "nodes", "node_devices", "tasks", "processes", "accumulation", "device_batch", "expert_parallel", "engine_tp",
-    "engine_dp", "attention_dp", "dp_attention", "virtual_layers", "virtual_stages", "replicated", "sharded",
+    "host_cache_gib", "host_cache_rank", "host_cache_gb", "host_cache_on", "engine_dp", "attention_dp",
+    "dp_attention", "virtual_layers", "virtual_stages", "replicated", "sharded",
     "resharded", "shared_context",
     "weight_precision_asked", "kv_precision_asked", "checkpoint", "model_id", "in_host", "expert_tp", "local_batch",
     "stage_batch", "schedule", "stage_layers", "target_modules", "target_names", "all_linear", "own_modules",

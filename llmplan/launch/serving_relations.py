@@ -55,6 +55,43 @@ def of_attention_alone(facts: Facts) -> dict[str, Any]:
     return {"tp": 1, "dp": tp} if alone else {"tp": tp, "dp": 1}
 
 
+GIB, GB = 2.0**30, 1e9
+
+
+def host_cache_gib(facts: Facts) -> dict[str, Any]:
+    """Host memory for prefixes of a replica in GiB (vLLM)."""
+    size = facts.get("kv_offloading_size")
+    return {} if size is None else {"host_cache_gib": float(size) / GIB}
+
+
+def of_host_cache_gib(facts: Facts) -> dict[str, Any]:
+    """The same in bytes."""
+    return _bytes(facts, "host_cache_gib", GIB)
+
+
+def host_cache_rank(facts: Facts) -> dict[str, Any]:
+    """Host memory for prefixes of each device: in bytes (TensorRT-LLM), and in whole GB with its switch (SGLang)."""
+    size, devices = facts.get("kv_offloading_size"), (whole(facts, "tp") or 1) * (whole(facts, "pp") or 1)
+    if size is None:
+        return {}
+    each = float(size) / devices
+    gigabytes = {"host_cache_gb": round(each / GB), "host_cache_on": True} if each % GB == 0 else {}
+    return {"host_cache_rank": round(each), **gigabytes}
+
+
+def of_host_cache_rank(facts: Facts) -> dict[str, Any]:
+    """That of a replica, as its devices say."""
+    devices = (whole(facts, "tp") or 1) * (whole(facts, "pp") or 1)
+    return _bytes(facts, "host_cache_rank", 1.0 * devices) or _bytes(facts, "host_cache_gb", GB * devices)
+
+
+def _bytes(facts: Facts, name: str, unit: float) -> dict[str, Any]:
+    try:
+        return {"kv_offloading_size": float(facts[name]) * unit}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
 def slots(facts: Facts) -> dict[str, Any]:
     """A context that all slots share (llama.cpp)."""
     longest, slots = whole(facts, "max_model_len", None), whole(facts, "max_num_seqs")

@@ -118,7 +118,8 @@ def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
         text = f"{plain(getattr(result.memory.parts, name) / GIB)} GiB"
         yield word, text + (f": {_groups(result)}" if name == "weights_bytes" else "")
     if result.memory.host_bytes is not None:
-        yield "in host memory", f"{plain(result.memory.host_bytes / GIB)} GiB: layers that are not on the device"
+        what = "prefixes" if result.prefix_cache is not None else "what is not on the devices"
+        yield "in host memory", f"{plain(result.memory.host_bytes / GIB)} GiB a node: {what}"
     if result.kv_cache is not None and result.fits:
         tokens, printed = result.kv_cache.tokens, result.kv_cache.printed
         longest = f"requests of {count(result.kv_cache.max_model_len)} tokens at once"
@@ -134,6 +135,10 @@ def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
         found = result.prefix_cache
         hits = f"{count(found.hit_tokens)} tokens of a prompt hit, {count(found.computed_tokens)} are computed"
         yield "prefixes", f"{hits}; room for {count(found.room_tokens)} tokens of others"
+        if found.host_tokens is not None:
+            brought = f"{count(found.host_hit_tokens or 0)} of a prompt come from there"
+            took = f"in {step_time(found.host_load_seconds or 0.0)}"
+            yield "on hosts", f"{count(found.host_tokens)} tokens of prefixes; {brought} {took}"
 
 
 def _groups(result: ServingResult) -> str:

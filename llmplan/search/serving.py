@@ -18,7 +18,7 @@ from llmplan.search.goal import SURELY
 from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
 from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
-from llmplan.search.training import MEMORY, MISSES, Counts, SearchFound, in_order
+from llmplan.search.training import HOST, MEMORY, MISSES, Counts, SearchFound, in_order
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.percentiles import by_formula, judged
 from llmplan.serving.plan import ServingPlan, ServingWorkload
@@ -279,6 +279,9 @@ def in_memory(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
     """What memory alone decides."""
     memory, high = many.memory, many.plan.interval("serving_bytes", 1.0).high
     yield MEMORY, memory.needed_bytes, memory.budget_bytes
+    host = many.plan.cluster.host_memory
+    if host is not None:
+        yield HOST, memory.host_bytes, host
     if asked.surely:
         yield SURELY, memory.needed_bytes * high, memory.budget_bytes
     if asked.opens_batch:

@@ -14,6 +14,7 @@ from llmplan.serving.bounds import Bounds, above, below, bounds, flight_over
 from llmplan.serving.copies import copies_needed
 from llmplan.serving.drafts import widened
 from llmplan.serving.encoders import encoders_seconds
+from llmplan.serving.host_cache import room_with_host
 from llmplan.serving.host_layers import host_of, why_not
 from llmplan.serving.iteration import Step, replica
 from llmplan.serving.loads import (
@@ -106,11 +107,12 @@ class ServingEstimate:
 
     @property
     def prefix_room(self) -> float | None:
-        """Tokens of prefixes that stay in the caches beside what is in flight [1]; None without a prefix cache."""
+        """Tokens of prefixes that stay in the caches beside what is in flight, and in host memory [1]; None without a
+        prefix cache."""
         work = self.plan.workload
         if work.prefix_hit is None:
             return None
-        return prefix_room(work, real(self.memory.kv_tokens), self.sequences)
+        return room_with_host(self.plan, prefix_room(work, real(self.memory.kv_tokens), self.sequences))
 
     def spread(self, figure: str, mean: Interval) -> Interval:
         """A mean with the percentiles of its requests, where they were simulated; figure: `ttft`, `tpot`, `request`."""

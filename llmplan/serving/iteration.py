@@ -49,7 +49,8 @@ class Replica:
     one; adapters: that are resident; encoders: of the images and the sound of a prompt; seen: tokens of its images that
     cross-attention sees [1]; overlapped: whether the host works on the next iteration while the device runs this one;
     captured: whether decoding is launched as a graph; launch: time of the host for an operation that is not [s];
-    device_layers: share of the layers that is on the device [1]; host: what runs the others, if any.
+    device_layers: share of the layers that is on the device [1]; host: what runs the others, if any; host_link: of a
+    device to its host, one direction [bytes/s].
     """
 
     model: Model
@@ -71,6 +72,7 @@ class Replica:
     launch: Num = 0.0
     device_layers: float = 1.0
     host: HostLayers | None = None
+    host_link: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         policy.overlapped_host, policy.captured,
         COMPILED_LAUNCH if policy.compiled else numbers.operation_host_seconds,
         plan.device_layers, _host_layers(plan, numbers),
+        plan.device.host_link.bandwidth if plan.device.host_link else 0.0,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.kv_cache import waves
-from llmplan.formulas.numeric import everywhere, maximum, minimum, real, sqrt, where
+from llmplan.formulas.numeric import beyond, everywhere, is_zero, maximum, minimum, real, sqrt, where
 from llmplan.formulas.queueing import (
     gathered,
     many_server_wait,
@@ -19,6 +19,7 @@ from llmplan.formulas.queueing import (
 )
 from llmplan.records import dataclass
 from llmplan.serving.flight import in_flight, when_full
+from llmplan.serving.host_cache import load_seconds
 from llmplan.serving.iteration import Replica, Step, iteration
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def closed_loop(
         steady = 0.0 * here if full else where(batch <= resident, 1.0, 0.0)
         first, least = where(steady > 0, shared, now.own), where(steady > 0, 0.0, shared)
         residual = where(here > 1, steady * now.decode / 2.0, 0.0)  # a new one finds a step half done
-    cycle = cycle + residual
+    cycle = maximum(cycle + residual, here * load_seconds(at, work, policy))  # prefixes from the host, one by one
     request = maximum(outside_seconds(at, work, policy) + cycle, batch / here * cycle)
     before = request - cycle  # outside the engine, and waiting for a place
     # what writes nothing answers when its batch is done
@@ -222,7 +223,10 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     def rate_of(some: Replica, sequences: Num, places: Num) -> Num:
         return _rate(some, work, policy, sequences, places)
 
+    load = load_seconds(at, work, policy)
     most = when_full(rate_of, at, resident)
+    if not is_zero(load):
+        most = minimum(most, 1.0 / load)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
     here = in_flight(rate_of, at, rate, resident)
     now = pace(at, work, policy, seen(here, resident))
@@ -236,7 +240,7 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
     shared = where(more > 0, shared, minimum(here, 1.0) * own / 2.0)
     wait = where(more > 0, wait, many_server_wait(own, resident, here / resident))
-    ttft = outside_seconds(at, work, policy) + shared + own + wait
+    ttft = outside_seconds(at, work, policy) + single_server_wait(rate, load) + shared + own + wait
     done = minimum(arriving, most)
     return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + shared - wait + percentile_95(wait), tpot=tpot,
@@ -262,10 +266,14 @@ def _first_step(
 
 
 def outside_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -> Num:
-    """Time of a request outside the engine, before its prefill: a server, which makes tokens of its prompt [s]."""
+    """Time of a request before its prefill: a server, which makes tokens of its prompt, and prefixes from host memory,
+    as far as they do not come beside the prefill [s]."""
+    load = load_seconds(at, work, policy)
+    if not is_zero(load) and policy.host_cache_beside:
+        load = beyond(load, prefill_step(at, work, prefill_tokens(work, policy, 1.0)).total)
     if not policy.server:
-        return 0.0
-    return at.numbers.request_seconds + at.numbers.prompt_token_seconds * work.input_tokens
+        return load
+    return at.numbers.request_seconds + at.numbers.prompt_token_seconds * work.input_tokens + load
 
 
 def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num, resident: Num) -> Num:

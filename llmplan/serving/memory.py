@@ -90,7 +90,7 @@ class ServingMemory:
     once [1]; longest: tokens of the longest single sequence [1]; longest_request: tokens of the greatest
     that the engine is started for, and requests: how many of those all replicas hold [1]; needed_bytes: with one;
     budget_bytes: that may be taken so [bytes]; weights: those of `weights_bytes` by module group; host_bytes: weights
-    of layers on the host, and their cache of one request [bytes].
+    of layers on the host, and their cache of one request, or what a node keeps prefixes in [bytes].
     """
 
     weights_bytes: Num
@@ -161,8 +161,17 @@ def serving_memory(plan: ServingPlan, policy: ServingPolicy) -> ServingMemory:
         resident=resident, longest=longest, longest_request=longest_request,
         requests=where(caches, room / maximum(request, 1e-9), 0.0) * plan.layout.dp,
         needed_bytes=held + request, budget_bytes=budget, weights=held_by,
-        host_bytes=host_held + away.admitted(longest_request, policy) if plan.host is not None else 0.0,
+        host_bytes=host_held + away.admitted(longest_request, policy) if plan.host is not None else _offloaded(plan),
     )  # fmt: skip
+
+
+def _offloaded(plan: ServingPlan) -> Num:
+    """Host memory of a node that prefixes of its devices may take [bytes]."""
+    size, layout = plan.workload.kv_offloading_size, plan.layout
+    if size is None:
+        return 0.0
+    each = layout.tp * layout.pp * 1.0
+    return size / each * minimum(each * layout.dp, real(plan.cluster.devices_per_node))
 
 
 def _with_draft(plan: ServingPlan, policy: ServingPolicy, prompt: Num) -> CacheShape:

@@ -70,6 +70,10 @@ class ServingWorkload(Spec):
     the longest; `dataset`: as those of real text. Requests of one length may stay in step in a closed loop."""
     prefix_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of a prompt's tokens that are in the cache already; None: no prefix cache."""
+    prefix_host_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of a prompt's tokens that are in host memory, among those of `prefix_hit`."""
+    kv_offloading_size: Annotated[float, Field(gt=0)] | None = None
+    """Host memory of a replica for prefixes [bytes]."""
     turns: Count | None = None
     """Turns of a conversation, whose prompts hold the turns before; `input_tokens` is the mean of all of them."""
     weight_precision: StoragePrecision = "bf16"

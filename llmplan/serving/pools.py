@@ -62,7 +62,7 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     pools = replace(pools, copies=busy_replicas(work, pools.copies))  # the others have no request
     most = split_capacity(pools, work, policy, places)
     own, moved = read_alone(pools, work, policy), transfer_seconds(pools, work, policy)
-    outside = outside_seconds(pools.decode, work, policy)
+    outside = outside_seconds(pools.prefill, work, policy)
     if work.load == "open" and work.request_rate is not None:
         offered = work.request_rate / pools.copies
         rate = minimum(offered, BUSIEST * most)

@@ -24,6 +24,7 @@ from llmplan.serving.defaults import (
 )
 from llmplan.serving.drafts import draft_problems, draft_words, spread_of
 from llmplan.serving.encoders import image_words, sound_words
+from llmplan.serving.host_cache import host_cache_words
 from llmplan.serving.host_layers import host_words
 from llmplan.serving.lora import adapter_words
 from llmplan.serving.plan import DEGREES, NOTHING_TO_WRITE, PREFILL_DEGREES, ServingPlan, ServingWorkload
@@ -189,12 +190,13 @@ def _workload(
         draft.fault(
             f"{device.id} has no {activations} matrix products; it has {have}", "activation_precision", "hardware"
         )
+    hit = hit_of(draft, model, inputs, outputs)
     words: dict[str, Any] = {
         "load": load, "batch": batch, "request_rate": said.request_rate,
         "input_tokens": inputs, "output_tokens": outputs, "length_spread": said.length_spread or "dataset",
         "arrival": _arrival(draft, load), "arrival_cv": said.arrival_cv,
         **adapter_words(draft, model),
-        "prefix_hit": hit_of(draft, model, inputs, outputs), "turns": said.turns,
+        "prefix_hit": hit, "turns": said.turns, **host_cache_words(draft, policy, device, hit),
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
         "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
         "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,

@@ -129,7 +129,7 @@ def _two_pools(pools: Pools, work: ServingWorkload, policy: ServingPolicy, writi
     _, read = _spent(reads, reading, work, 0.0, mixed=False)
     writes = _Times.of(column.decode, work, policy, len(rate), writing.most).without_prompts()
     _, written = _spent(writes, writing, work, np.ceil(decoding_steps(pools.decode, work)), mixed=False)
-    before = outside_seconds(pools.decode, work, policy) + transfer_seconds(pools, work, policy)
+    before = outside_seconds(pools.prefill, work, policy) + transfer_seconds(pools, work, policy)
     ttft = read + np.asarray(before + 0.0 * rate)[:, None]
     return Sample.of(ttft, ttft + written, work)
 

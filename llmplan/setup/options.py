@@ -189,6 +189,14 @@ class PlanOptions(Spec):
         "Share of a prompt's tokens that a prefix cache has already; default: no such cache, or what `turns` leave.",
         SERVING, "NUMBER",
     )  # fmt: skip
+    prefix_host_hit: Hit | None = _option(
+        "Of a prompt's tokens, the share that hits in host memory alone; default: all of prefix_hit, with "
+        "kv_offloading_size.", SERVING, "NUMBER",
+    )  # fmt: skip
+    kv_offloading_size: Memory | None = _option(
+        "Host memory of a replica in which prefixes stay that leave its devices (256 GiB); default none.", SERVING,
+        "BYTES",
+    )  # fmt: skip
     turns: Count | None = _option("Turns of a conversation: prompts hold the turns before them.", SERVING)
     weight_precision: Stored | None = _option("Of the weights; default: as released.", SERVING)
     activation_precision: Stored | None = _option("Of the inputs of matrix products.", SERVING)

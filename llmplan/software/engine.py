@@ -123,6 +123,11 @@ class ServingPolicy(Spec):
     host_rows: Count | None = None
     """Rows of a step from which on the device multiplies with weights that are in host memory; below, the host does.
     None: it leaves no layers to the host."""
+    host_cache: Literal["none", "kept", "evicted"] = "none"
+    """Whether prefixes stay in host memory where asked for (`kv_offloading_size`). `kept`: all that is computed is
+    copied there; `evicted`: what has to leave the device goes there."""
+    host_cache_beside: bool = False
+    """Whether they come back layer by layer while the layers before compute, not before all of them."""
     cache_reads: CacheReads = "shared"
     """How often decoding attention reads a cached element that several query heads of a device share. `shared`: once
     for all of them; `shared_16_bit`: once, but a cache of 8 bits once for each; `each`: once for each, as
