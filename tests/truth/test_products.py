@@ -7,6 +7,7 @@ import math
 import pytest
 
 from llmplan.machine.hardware import MatmulEfficiency
+from llmplan.machine.kernels import product_curve
 from llmplan.model.model import Linear
 from llmplan.work.products import joined, local_shape, products_seconds, rank_rows
 from tests.truth.counting import EXPERTS, kernels, layer, layout, machine, micro_batch
@@ -116,7 +117,7 @@ def test_bytes_of_elements(weights: str, inputs: str, each: float, scale: float)
     ("precision", "blocks", "weight", "element"),
     [
         ("fp8", False, 1, 1), ("int8", False, 1, 1),
-        ("fp8", True, 1, 1 + 4 / 128),  # 32-bit scales of 128 inputs; those of 128 x 128 weights are ignored
+        ("fp8", True, 1, 1 + 4 / 128),  # 32-bit scales of 128 inputs; those of 128 x 128 weights are ignored here
         ("mxfp8", False, 1 + 1 / 32, 1 + 1 / 32), ("mxfp4", False, 1 / 2 + 1 / 32, 1 / 2 + 1 / 32),
         ("nvfp4", False, 1 / 2 + 1 / 16, 1 / 2 + 1 / 16),
         ("int4", False, 1 / 2 + (2 + 1 / 2) / 128, 1 / 2),  # a scale of 16 bits and a zero of 4 for 128 weights
@@ -129,6 +130,11 @@ def test_bytes_of_narrow_elements(precision: str, blocks: bool, weight: float, e
     moved = products_seconds(layer(), micro_batch(TOKENS), layout(), at, "forward")
     cast = inputs * (2 + element)
     assert moved == pytest.approx(weight * WEIGHTS + TOKENS * (element * inputs + 2 * results + cast), rel=1e-4)
+
+
+def test_a_measured_kernel_of_block_fp8_reads_scales_of_its_weights() -> None:
+    curve = product_curve(machine(), "fp8_block", "fp8_block")
+    assert (curve.weight_bytes, curve.input_bytes) == (1 + 4 / 128**2, 1 + 4 / 128)
 
 
 # Experts: four of gate and up 8 x 10 each, down 10 x 8, of which a token takes two; a router 8 x 4
