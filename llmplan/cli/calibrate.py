@@ -21,7 +21,9 @@ def calibrate(
     stack: Annotated[str, typer.Option("--stack", help="Name of the new entry.", metavar="NAME")],
     parent: Annotated[
         str | None,
-        typer.Option("--parent", help="Stack that they ran; default: what most rows name, else generic.", metavar="ID"),
+        typer.Option(
+            "--parent", help="Stack to start from; default: the one that most rows name, else generic.", metavar="ID"
+        ),
     ] = None,
     catalog: CatalogTarget = None,
 ) -> None:

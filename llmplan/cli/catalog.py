@@ -107,9 +107,9 @@ def check_entries(
 @app.command("import-prices", cls=HelpedCommand)
 def import_prices(
     file: Annotated[Path, typer.Argument(help="vms.csv of SkyPilot's catalogue.", metavar="FILE")],
-    provider: Annotated[str, typer.Option("--provider", help="Whose prices they are: aws, gcp, runpod, ...")],
+    provider: Annotated[str, typer.Option("--provider", help="Provider: aws, gcp, runpod, ...")],
     date: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Of the prices (2026-11-27); default: the file's.")
+        str | None, typer.Option(metavar="DATE", help="Date of the prices (2026-11-27); default: the file's.")
     ] = None,
     currency: Annotated[
         str | None, typer.Option(metavar="EUR=USD", help="Currency of the file, and what one of it costs: EUR=1.16.")

@@ -17,7 +17,7 @@ from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
 from llmplan.search.choices import COMPARED
 
-LISTS = dict.fromkeys(COMPARED, "One value, or several to compare, with commas.")
+LISTS = dict.fromkeys(COMPARED, "One value, or several to compare, separated by commas.")
 OF_FIT = {"time": "latency", "memory-headroom": "memory"}
 """Objectives of `fit` that are measures under another name here."""
 
@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False)
 
 Plans = Annotated[
     list[str] | None,
-    typer.Option("--plan", metavar="FILE", help="Plan file; may be given more than once. An option wins over it."),
+    typer.Option("--plan", metavar="FILE", help="Plan file; may be given more than once. Options override it."),
 ]
 
 
@@ -34,7 +34,7 @@ def _compare(
     *,
     plan: Plans = None,
     catalog: CatalogFolders = None,
-    fit: Annotated[bool, typer.Option("--fit", help="Each at its own best layout instead of the one given.")] = False,
+    fit: Annotated[bool, typer.Option("--fit", help="Use the best layout of each instead of the given one.")] = False,
     by: Annotated[
         Literal[
             "throughput",
@@ -53,9 +53,7 @@ def _compare(
             "memory-headroom",
         ]
         | None,
-        typer.Option(
-            "--by", "--objective", help="Rank by this, what fits first; default: in the order given. Words of fit too."
-        ),
+        typer.Option("--by", "--objective", help="Rank by this; default: the given order. Accepts fit's names too."),
     ] = None,
     as_json: AsJson = False,
     output: Format = "table",

@@ -46,10 +46,11 @@ def _estimate(
     output: Format = "table",
     columns: Columns = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="The main figures alone, one JSON line a plan.", rich_help_panel=MANY)
+        bool, typer.Option("--summary", help="Write only the main figures, one JSON line a plan.", rich_help_panel=MANY)
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, max=MOST_WORKERS, help="Processes that answer JSON lines.", rich_help_panel=MANY)
+        int,
+        typer.Option(min=1, max=MOST_WORKERS, help="Number of processes that answer JSON lines.", rich_help_panel=MANY),
     ] = 1,
     check: Check = False,
 ) -> None:

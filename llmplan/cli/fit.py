@@ -34,27 +34,27 @@ OF_COMPARE = {"step": "time", "memory": "memory-headroom"}
 # Options that take a value, a list or a range here, and what is tried without them.
 LISTS = {
     "hardware": "Device: one, or several to choose from (h100,h200,b200).",
-    "stack": "Software that runs it: one, or several to choose from (vllm,sglang); default: generic.",
-    "devices": "Devices of the whole run: 64, or 64,128, or 64..1024.",
-    "tp": "Tensor parallelism: 8, or 4,8, or 1..8; default: what divides devices and heads.",
-    "pp": "Pipeline stages; default: what divides the devices, up to the layers.",
-    "vp": "Virtual stages a device; default: what divides a stage's layers.",
-    "cp": "Context parallelism; default: what leaves a device 512 tokens of a sequence.",
-    "ep": "Expert parallelism; default: what divides the experts.",
-    "dp": "Data parallelism; default: what the others leave.",
-    "zero": "Sharding over dp; default: 0 to 3.",
-    "micro_batch": "Sequences a micro-batch; default: what divides the batch, up to 512.",
-    "recompute": "none, selective, full, or several; default: all, and full in the fewest layers with which it fits.",
-    "recompute_layers": "Layers of each virtual stage that full runs again: 2, or 1,2,4, or 1..8.",
-    "precision": "Of the matrix products; several are compared. Default: the stack's.",
-    "batch": "Requests in flight, over all devices; default: powers of two, and the most that keep the limits.",
-    "weight_precision": "Of the weights; several are compared. Default: as released.",
-    "activation_precision": "Of the inputs of matrix products; several are compared. Default: with the weights.",
-    "prefill_devices": "Devices that only read prompts; given, there are two pools. Default: see --try-split.",
-    "prefill_tp": "Tensor parallelism there; default: what divides the heads.",
-    "prefill_ep": "Expert parallelism there; default: what divides the experts.",
-    "prefill_dp": "Data parallelism there; default: 1 to 8, then powers of two and one and a half times them.",
-    "kv_precision": "Of the key-value cache; several are compared. Default: as released.",
+    "stack": "Software stack: one, or several to choose from (vllm,sglang); default: generic.",
+    "devices": "Number of devices: 64, or 64,128, or 64..1024.",
+    "tp": "Tensor parallelism: 8, or 4,8, or 1..8; default: all that divide devices and heads.",
+    "pp": "Pipeline stages; default: all that divide the devices, up to the layers.",
+    "vp": "Virtual stages on each device; default: all that divide a stage's layers.",
+    "cp": "Context parallelism; default: all that leave a device 512 tokens of a sequence.",
+    "ep": "Expert parallelism; default: all that divide the experts.",
+    "dp": "Data parallelism; default: what the other degrees leave.",
+    "zero": "ZeRO stage; default: 0 to 3.",
+    "micro_batch": "Sequences in a micro-batch; default: all that divide the batch, up to 512.",
+    "recompute": "none, selective, full, or several; default: all, with full in as few layers as memory allows.",
+    "recompute_layers": "Layers of each virtual stage that full recomputes: 2, or 1,2,4, or 1..8.",
+    "precision": "Precision of matrix products; several are compared. Default: the stack's.",
+    "batch": "Concurrent requests, over all devices; default: powers of two, and the most that keep the limits.",
+    "weight_precision": "Precision of the weights; several are compared. Default: as released.",
+    "activation_precision": "Precision of inputs of matrix products; several are compared. Default: as the weights.",
+    "prefill_devices": "Devices that only prefill (disaggregated serving). Default: none; see --try-split.",
+    "prefill_tp": "Tensor parallelism of the prefill pool; default: all that divide the heads.",
+    "prefill_ep": "Expert parallelism of the prefill pool; default: all that divide the experts.",
+    "prefill_dp": "Data parallelism of the prefill pool; default: 1 to 8, then powers of two and 1.5 times them.",
+    "kv_precision": "Precision of the key-value cache; several are compared. Default: as released.",
 }
 
 
@@ -78,41 +78,56 @@ def _fit(
         typer.Option(
             "--objective",
             "--by",
-            help="What is best; default throughput, or devices with --max-devices. Words of compare too.",
+            help="What to optimise; default: throughput, or devices with --max-devices. Accepts compare's names too.",
             rich_help_panel=SEARCH,
         ),
     ] = None,
     pareto: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Also the Pareto front of two objectives.", rich_help_panel=SEARCH)
+        str | None,
+        typer.Option(metavar="A,B", help="Also show the Pareto front of two objectives.", rich_help_panel=SEARCH),
     ] = None,
     maximize: Annotated[
         Literal["micro-batch", "seq-len", "batch", "concurrency", "context"] | None,
-        typer.Option(help="Instead: the most of it that fits, at the layout that is given.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Instead of searching layouts: find the largest value that fits the given layout.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     minimize: Annotated[
         Literal["memory-fraction", "devices"] | None,
-        typer.Option(help="Instead: the least of it that does; devices: of all layouts.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Instead: find the smallest value that works; devices: over all layouts.", rich_help_panel=SEARCH
+        ),
     ] = None,
     try_split: Annotated[
         bool,
-        typer.Option("--try-split", help="Also with prompts read on devices of their own.", rich_help_panel=SEARCH),
+        typer.Option("--try-split", help="Also try disaggregated prefill.", rich_help_panel=SEARCH),
     ] = False,
     try_offload: Annotated[
-        bool, typer.Option("--try-offload", help="Also with optimizer states in host memory.", rich_help_panel=SEARCH)
+        bool, typer.Option("--try-offload", help="Also try optimizer states in host memory.", rich_help_panel=SEARCH)
     ] = False,
-    max_cost: Annotated[str | None, _limit("Of the whole run.", "USD")] = None,
-    max_days: Annotated[str | None, _limit("Of the whole run, interruptions included.", "DAYS")] = None,
-    max_hours: Annotated[float | None, _limit("The same in hours.", "HOURS")] = None,
-    max_step: Annotated[str | None, _limit("Time of one optimizer step.", "SECONDS")] = None,
-    max_memory: Annotated[str | None, _limit("Peak of the fullest device (72 GiB).", "BYTES")] = None,
-    min_mfu: Annotated[str | None, _limit("Model FLOPs utilisation, such as 0.4.")] = None,
-    min_tokens_per_second: Annotated[str | None, _limit("Trained by all devices.")] = None,
+    max_cost: Annotated[str | None, _limit("Maximum cost of the whole run.", "USD")] = None,
+    max_days: Annotated[str | None, _limit("Maximum days of the whole run, interruptions included.", "DAYS")] = None,
+    max_hours: Annotated[float | None, _limit("Maximum hours of the whole run.", "HOURS")] = None,
+    max_step: Annotated[str | None, _limit("Maximum time of an optimizer step.", "SECONDS")] = None,
+    max_memory: Annotated[str | None, _limit("Maximum memory of the fullest device (72 GiB).", "BYTES")] = None,
+    min_mfu: Annotated[str | None, _limit("Minimum model FLOPs utilisation (0.4).")] = None,
+    min_tokens_per_second: Annotated[str | None, _limit("Minimum training throughput, over all devices.")] = None,
     min_output_tokens_per_second: Annotated[
-        float | None, typer.Option(min=0.0, metavar="NUMBER", help="Served by all devices.", rich_help_panel=LIMITS)
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="NUMBER",
+            help="Minimum output tokens per second, over all devices.",
+            rich_help_panel=LIMITS,
+        ),
     ] = None,
-    max_cost_per_million: Annotated[str | None, _limit("Of a million output tokens, prompts included.", "USD")] = None,
+    max_cost_per_million: Annotated[
+        str | None, _limit("Maximum cost of a million output tokens, prompts included.", "USD")
+    ] = None,
     surely: Annotated[
-        bool, typer.Option("--surely", help="The whole error band of the memory must fit.", rich_help_panel=LIMITS)
+        bool,
+        typer.Option("--surely", help="Require that the whole error band of the memory fits.", rich_help_panel=LIMITS),
     ] = False,
     top: Annotated[
         int, typer.Option(min=1, max=MOST_SHOWN, help="How many layouts to show.", rich_help_panel=OUTPUT)
@@ -122,15 +137,15 @@ def _fit(
     columns: Columns = None,
     write_plan: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Write the best as a plan file that `estimate` reads.", rich_help_panel=OUTPUT
-        ),
+        typer.Option(metavar="FILE", help="Write the best layout as a plan file.", rich_help_panel=OUTPUT),
     ] = None,
     check_limits: Check = False,
     launch: Annotated[
         str | None,
         typer.Option(
-            metavar="FRAMEWORK", help="Also what starts the best, as `launch` writes it.", rich_help_panel=OUTPUT
+            metavar="FRAMEWORK",
+            help="Also print how to launch the best layout, as `llmplan launch` does.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
 ) -> None:

@@ -21,7 +21,7 @@ Check = Annotated[
     bool,
     typer.Option(
         "--check",
-        help="Exit with 3 where something does not fit or misses a limit, and say so on stderr.",
+        help="Exit with 3 if something does not fit or misses a limit, and say so on stderr.",
         rich_help_panel="Output",
     ),
 ]

@@ -37,9 +37,7 @@ def _launch(
     catalog: CatalogFolders = None,
     launcher: Annotated[
         str | None,
-        typer.Option(
-            "--launcher", metavar="NAME", help="What starts it on many devices: torchrun, srun, kubernetes, ..."
-        ),
+        typer.Option("--launcher", metavar="NAME", help="Launcher for many devices: torchrun, srun, kubernetes, ..."),
     ] = None,
     write: Annotated[
         Path | None, typer.Option("--write", metavar="DIR", help="Write its files and start.sh into this folder.")

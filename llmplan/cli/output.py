@@ -22,7 +22,7 @@ Format = Annotated[
     Form,
     typer.Option(
         "--format",
-        help="For people, programs, pull requests, a workflow's log and summary, or a picture.",
+        help="Output format: tables, JSON, CSV, Markdown, GitHub annotations, or an SVG chart.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -32,7 +32,7 @@ Columns = Annotated[
     typer.Option(
         "--columns",
         metavar="A,B,..",
-        help="These columns alone, by their keys in JSON (tp,mfu,step_seconds).",
+        help="Show only these columns, by their JSON keys (tp,mfu,step_seconds).",
         rich_help_panel=OUTPUT,
     ),
 ]

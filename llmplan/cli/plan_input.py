@@ -20,7 +20,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="FRAMEWORK",
-        help="Read what starts a run: behind -- a command line, or files, or -.",
+        help="Read a framework's command line (after --), its files, or - (standard input).",
         autocompletion=frameworks,
     ),
 ]

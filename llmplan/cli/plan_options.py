@@ -20,7 +20,7 @@ PlanFile = Annotated[
     typer.Option(
         "--plan",
         metavar="FILE",
-        help="Plan file: YAML, JSON or JSON lines; - is standard input. An option wins over it.",
+        help="Plan file: YAML, JSON or JSON lines; - is standard input. Options override it.",
     ),
 ]
 

@@ -45,7 +45,7 @@ def _sweep(
         typer.Option(
             "--pair",
             metavar="X,Y",
-            help="Columns of the picture: a word or a figure over a figure (devices,tokens_per_second).",
+            help="Columns of the chart: an option or figure, and a figure over it (devices,tokens_per_second).",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

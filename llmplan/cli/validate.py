@@ -28,12 +28,10 @@ def validate(
         Path, typer.Argument(help="CSV of measured runs, one a row (docs/measurements.md).", metavar="FILE")
     ],
     catalog: CatalogFolders = None,
-    stack: Annotated[
-        str, typer.Option("--stack", help="Plan all rows with this stack, not with the one that each names.")
-    ] = "",
+    stack: Annotated[str, typer.Option("--stack", help="Plan all rows with this stack instead of their own.")] = "",
     summary: Annotated[
         bool,
-        typer.Option("--summary", help="One line a quantity, no more; in csv and jsonl scores, not runs."),
+        typer.Option("--summary", help="Only one line a quantity; in csv and jsonl, scores instead of runs."),
     ] = False,
     limits: Annotated[
         str | None,

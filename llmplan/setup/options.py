@@ -94,145 +94,147 @@ class PlanOptions(Spec):
     """One plan in the words of the user; None (an empty value) is the same as leaving a word out."""
 
     model: Text | dict[str, Any] | None = _option(
-        "Catalogue id, id of the Hub (owner/name), path of a Hugging Face config.json (or its folder) or of a model "
-        "file; in a plan file also the model itself, as a mapping.",
+        "Catalogue id, Hugging Face id (owner/name), or path of a config.json (or its folder) or model file; in a plan "
+        "file also the model itself, as a mapping.",
         SUBJECT, "ID|PATH",
     )  # fmt: skip
-    download: bool | None = _option("Fetch the config of a model of the Hub that is not at hand.", SUBJECT)
+    download: bool | None = _option("Fetch the config of a Hugging Face id that is not cached.", SUBJECT)
     hardware: Text | None = _option(
         "Device: catalogue id or alias (h100, tpu-v5p), a vendor's name (NVIDIA H200), a cloud instance (p5.48xlarge), "
         "or local: what this machine has.",
         SUBJECT, "ID",
     )  # fmt: skip
-    device_memory: Memory | None = _option("Memory of a device, if not the catalogue's (64 GiB).", SUBJECT, "BYTES")
-    cluster: Text | None = _option("Node and fabric; default: the usual one of the device.", SUBJECT, "ID")
-    devices: Degree | None = _option("Devices of the whole run.", SUBJECT)
-    devices_per_node: Degree | None = _option("Devices in a node, instead of the cluster's.", SUBJECT)
-    stack: Text | None = _option("Software that runs it; default: generic, with a wider band.", SUBJECT, "ID")
-    stack_version: Text | None = _option("Its version, for the record.", SUBJECT, "TEXT")
+    device_memory: Memory | None = _option("Memory of a device (64 GiB); default: the catalogue's.", SUBJECT, "BYTES")
+    cluster: Text | None = _option("Node and network; default: the usual one of the device.", SUBJECT, "ID")
+    devices: Degree | None = _option("Number of devices.", SUBJECT)
+    devices_per_node: Degree | None = _option("Devices in a node; default: the cluster's.", SUBJECT)
+    stack: Text | None = _option("Software stack; default: generic, with a wider error band.", SUBJECT, "ID")
+    stack_version: Text | None = _option("Version of the stack; default: the newest.", SUBJECT, "TEXT")
 
-    tp: Degree | None = _option("Tensor parallelism; default: of the fastest that fits.", LAYOUT)
+    tp: Degree | None = _option("Tensor parallelism; default: that of the fastest layout that fits.", LAYOUT)
     pp: Degree | None = _option("Pipeline stages; default: the fewest that fit.", LAYOUT)
-    vp: Degree | None = _option("Virtual stages a device (interleaved schedule); default 1.", LAYOUT)
+    vp: Degree | None = _option("Virtual stages on each device (interleaved schedule); default 1.", LAYOUT)
     cp: Degree | None = _option("Context parallelism; default 1.", LAYOUT)
-    ep: Degree | None = _option("Expert parallelism: divides dp x cp x tp, takes no devices of its own.", LAYOUT)
+    ep: Degree | None = _option("Expert parallelism, inside dp x cp x tp.", LAYOUT)
     dp: Degree | None = _option("Data parallelism = devices / (tp x pp x cp).", LAYOUT)
     zero: Zero | None = _option(
-        "Sharded over dp: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters (FSDP).", LAYOUT
+        "ZeRO stage: shards over dp 0 nothing, 1 optimizer states, 2 also gradients, 3 also parameters (FSDP).", LAYOUT
     )
-    sequence_parallel: bool | None = _option("Norms and residuals divided over tp too.", LAYOUT)
-    micro_batch: Count | None = _option("Sequences a micro-batch.", LAYOUT)
-    recompute: Recompute | None = _option("Activations computed again in the backward pass.", LAYOUT)
+    sequence_parallel: bool | None = _option("Sequence parallelism: divides norms and residuals over tp.", LAYOUT)
+    micro_batch: Count | None = _option("Sequences in a micro-batch.", LAYOUT)
+    recompute: Recompute | None = _option("Activation recomputation (checkpointing).", LAYOUT)
     recompute_layers: Count | None = _option(
-        "Layers of each virtual stage that recompute full runs again, the others keeping their activations; default "
+        "Layers of each virtual stage that --recompute full recomputes; the others keep their activations. Default: "
         "all.",
         LAYOUT,
     )  # fmt: skip
-    offload_optimizer: bool | None = _option("Optimizer states in host memory.", LAYOUT)
+    offload_optimizer: bool | None = _option("Keep optimizer states in host memory.", LAYOUT)
     offload_activations: bool | None = _option(
-        "Kept activations in host memory until the backward pass needs them.", LAYOUT
+        "Keep saved activations in host memory until the backward pass needs them.", LAYOUT
     )
     dp_replicate: Degree | None = _option(
-        "Groups of dp that each hold all shards (hybrid sharding, HSDP); default 1: shards over all of dp.", LAYOUT
+        "Replicas of the sharded model (hybrid sharding, HSDP); default 1: shard over all of dp.", LAYOUT
     )
-    offload_parameters: bool | None = _option("Parameters, gradients and states in host memory (zero 3).", LAYOUT)
-
-    memory_reserve: Memory | None = _option(
-        "Memory of a device that stays free, beside what its driver takes (4 GiB); default none.", LAYOUT, "BYTES"
+    offload_parameters: bool | None = _option(
+        "Keep parameters, gradients and optimizer states in host memory (ZeRO 3).", LAYOUT
     )
 
-    workload: Workload | None = _option("What is run; default pretrain.", TRAINING)
-    precision: Computed | None = _option("Of the matrix products.", TRAINING)
-    seq_len: SequenceTokens | None = _option("Tokens a sequence.", TRAINING)
-    target_len: SequenceTokens | None = _option("Tokens of a decoder's sequence, behind an encoder.", TRAINING)
-    global_batch: Count | None = _option("Sequences a step, all devices.", TRAINING)
+    memory_reserve: Memory | None = _option("Memory of a device to leave free (4 GiB); default: none.", LAYOUT, "BYTES")
+
+    workload: Workload | None = _option("Workload; default: pretrain.", TRAINING)
+    precision: Computed | None = _option("Precision of matrix products; default: the stack's.", TRAINING)
+    seq_len: SequenceTokens | None = _option("Sequence length in tokens.", TRAINING)
+    target_len: SequenceTokens | None = _option("Sequence length of the decoder in an encoder-decoder model.", TRAINING)
+    global_batch: Count | None = _option("Sequences in an optimizer step, over all devices.", TRAINING)
     optimizer: Optimizer | None = _option("Optimizer.", TRAINING)
     optimizer_in_backward: bool | None = _option(
-        "Each layer updated as soon as its gradients are there: no others are kept.", TRAINING
+        "Update each layer during the backward pass, so that only its own gradients are kept.", TRAINING
     )
-    flash_attention: bool | None = _option("Attention without stored scores.", TRAINING)
+    flash_attention: bool | None = _option("Flash attention: attention scores are not stored.", TRAINING)
     gradient_precision: GradientPrecision | None = _option(
-        "Of gradients as they are added up and reduced, beside 16-bit weights; default: the stack's.", TRAINING
+        "Precision in which gradients of 16-bit weights are accumulated and reduced; default: the stack's.", TRAINING
     )
     tp_comm_overlap: bool | None = _option(
-        "Tensor-parallel communication in pieces beside the products; default: as the stack's measured runs.", TRAINING
+        "Overlap tensor-parallel communication with matrix products; default: as in the stack's measured runs.",
+        TRAINING,
     )
 
     load: Load | None = _option(
-        "How requests come: a batch at once, a closed loop of `batch`, as many as fit, or `request_rate` a second.",
+        "How requests arrive: static = one batch, closed = `batch` always in flight, saturated = as many as fit, "
+        "open = at `request_rate`.",
         SERVING,
     )
-    batch: Count | None = _option("Requests in flight, over all devices.", SERVING)
-    request_rate: Rate | None = _option("Requests a second, for an open load.", SERVING, "NUMBER")
+    batch: Count | None = _option("Concurrent requests, over all devices.", SERVING)
+    request_rate: Rate | None = _option("Requests per second, for an open load.", SERVING, "NUMBER")
     arrival: Arrival | None = _option(
-        "How requests of an open load come; percentiles are simulated then. Default: means by formula, as Poisson's.",
+        "Arrival process of an open load, simulated for percentiles; default: Poisson arrivals, means by formula.",
         SERVING,
     )
     arrival_cv: Variation | None = _option(
-        "Standard deviation over mean of times between arrivals, of gamma: above 1 in bursts, below evenly.", SERVING,
+        "Coefficient of variation of the times between gamma arrivals: above 1 bursty, below 1 even.", SERVING,
         "NUMBER",
     )  # fmt: skip
-    input_tokens: RequestTokens | None = _option("Tokens of a prompt, on average.", SERVING, "NUMBER")
-    images: Count | None = _option("Images in a prompt, beside its tokens of text.", SERVING)
+    input_tokens: RequestTokens | None = _option("Mean prompt length in tokens.", SERVING, "NUMBER")
+    images: Count | None = _option("Images in a prompt, in addition to its text.", SERVING)
     image_size: ImageSize | None = _option(
-        "Their size in pixels: of a side, or WIDTHxHEIGHT (1280x720).", SERVING, "PIXELS"
+        "Image size in pixels: the side of a square, or WIDTHxHEIGHT (1280x720).", SERVING, "PIXELS"
     )
-    audio_seconds: Target | None = _option(
-        "Length of the sound in a prompt, beside its tokens of text.", SERVING, "TIME"
-    )
-    output_tokens: RequestTokens | None = _option("Tokens of an answer, on average.", SERVING, "NUMBER")
-    lora_adapters: Count | None = _option(
-        "Adapters that a replica holds and any request may ask for; with --lora-rank.", SERVING
-    )
-    length_spread: LengthSpread | None = _option("How lengths differ from request to request.", SERVING)
+    audio_seconds: Target | None = _option("Length of the audio in a prompt, in addition to its text.", SERVING, "TIME")
+    output_tokens: RequestTokens | None = _option("Mean output length in tokens.", SERVING, "NUMBER")
+    lora_adapters: Count | None = _option("LoRA adapters resident in each replica; with --lora-rank.", SERVING)
+    length_spread: LengthSpread | None = _option("Distribution of lengths over requests.", SERVING)
     prefix_hit: Hit | None = _option(
-        "Share of a prompt's tokens that a prefix cache has already; default: no such cache, or what `turns` leave.",
+        "Share of a prompt's tokens found in the prefix cache; default: no prefix cache, or what `turns` implies.",
         SERVING, "NUMBER",
     )  # fmt: skip
     prefix_host_hit: Hit | None = _option(
-        "Of a prompt's tokens, the share that hits in host memory alone; default: all of prefix_hit, with "
+        "Share of a prompt's tokens found in host memory alone; default: all of prefix_hit, with "
         "kv_offloading_size.", SERVING, "NUMBER",
     )  # fmt: skip
     kv_offloading_size: Memory | None = _option(
-        "Host memory of a replica in which prefixes stay that leave its devices (256 GiB); default none.", SERVING,
+        "Host memory of a replica for prefixes evicted from its devices (256 GiB); default: none.", SERVING,
         "BYTES",
     )  # fmt: skip
-    turns: Count | None = _option("Turns of a conversation: prompts hold the turns before them.", SERVING)
-    weight_precision: Stored | None = _option("Of the weights; default: as released.", SERVING)
-    activation_precision: Stored | None = _option("Of the inputs of matrix products.", SERVING)
-    kv_precision: Stored | None = _option("Of the key-value cache.", SERVING)
+    turns: Count | None = _option("Turns of a conversation: each prompt includes the turns before it.", SERVING)
+    weight_precision: Stored | None = _option("Precision of the weights; default: as released.", SERVING)
+    activation_precision: Stored | None = _option("Precision of the inputs of matrix products.", SERVING)
+    kv_precision: Stored | None = _option("Precision of the key-value cache.", SERVING)
     memory_fraction: Share | None = _option(
-        "Share of memory, in the stack's own meaning.",
+        "Share of device memory, as the engine defines it.",
         SERVING,
         "NUMBER",
         ("gpu_memory_utilization", "mem_fraction_static", "free_gpu_memory_fraction"),
     )
     max_model_len: SequenceTokens | None = _option(
-        "Longest request that the engine is started for, prompt and answer; default: the plan's lengths.", SERVING
+        "Longest request that the engine accepts, prompt and output; default: the plan's lengths.", SERVING
     )
     max_num_seqs: Count | None = _option(
-        "Requests at once in a replica; default: the engine's.", SERVING, "", ("max_running_requests",)
+        "Maximum concurrent requests of a replica; default: the engine's.", SERVING, "", ("max_running_requests",)
     )
     max_num_batched_tokens: Count | None = _option(
-        "Tokens of prompts a step; default: the engine's.", SERVING, "", ("chunked_prefill_size", "max_num_tokens")
+        "Prompt tokens in a step; default: the engine's.", SERVING, "", ("chunked_prefill_size", "max_num_tokens")
     )
     block_size: Count | None = _option(
-        "Tokens of a block of the cache; default: the engine's.", SERVING, "", ("page_size", "tokens_per_block")
+        "Tokens in a block of the cache; default: the engine's.", SERVING, "", ("page_size", "tokens_per_block")
     )
-    enforce_eager: bool | None = _option("No captured graphs.", SERVING)
+    enforce_eager: bool | None = _option("Run without CUDA graphs.", SERVING)
     gpu_layers: Layers | None = _option(
-        "Layers on the device, the output layer first, the others in host memory (llama.cpp); default: all.", SERVING,
-        "N", ("n_gpu_layers",),
+        "Layers on the device, the output layer first; the others stay in host memory (llama.cpp). Default: all.",
+        SERVING, "N", ("n_gpu_layers",),
     )  # fmt: skip
-    speculation: Speculation | None = _option("Drafts that are checked together.", SERVING)
-    draft_model: Text | None = _option("Model that drafts, with speculation draft-model.", SERVING, "ID|PATH")
-    draft_tokens: Count | None = _option("Tokens drafted in a step; default: the stack's.", SERVING)
-    acceptance: Acceptance | None = _option("Share of drafts that are right; default: the stack's.", SERVING, "NUMBER")
-    prefill_devices: Degree | None = _option("Devices of `devices` that only read prompts.", SERVING)
-    decode_devices: Degree | None = _option("Those that only write answers; default: the rest.", SERVING)
-    prefill_tp: Degree | None = _option("Tensor parallelism where prompts are read; default: the least.", SERVING)
-    prefill_ep: Degree | None = _option("Expert parallelism there; default 1.", SERVING)
-    prefill_dp: Degree | None = _option("Data parallelism there; default: what is left.", SERVING)
+    speculation: Speculation | None = _option("Speculative decoding method.", SERVING)
+    draft_model: Text | None = _option("Draft model, for --speculation draft-model.", SERVING, "ID|PATH")
+    draft_tokens: Count | None = _option("Draft tokens in a step; default: the stack's.", SERVING)
+    acceptance: Acceptance | None = _option("Share of draft tokens accepted; default: the stack's.", SERVING, "NUMBER")
+    prefill_devices: Degree | None = _option(
+        "Devices, out of `devices`, that only prefill (disaggregated serving).", SERVING
+    )
+    decode_devices: Degree | None = _option("Devices that only decode; default: the rest.", SERVING)
+    prefill_tp: Degree | None = _option(
+        "Tensor parallelism of the prefill pool; default: the least that fits.", SERVING
+    )
+    prefill_ep: Degree | None = _option("Expert parallelism of the prefill pool; default 1.", SERVING)
+    prefill_dp: Degree | None = _option("Data parallelism of the prefill pool; default: what is left.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
     max_ttft_p95: Target | None = _option("Target: time to first token, 95 of 100 requests, at most.", SERVING, "TIME")
     max_ttft_p99: Target | None = _option("Target: time to first token, 99 of 100 requests, at most.", SERVING, "TIME")
@@ -251,19 +253,23 @@ class PlanOptions(Spec):
         "Target: time of a whole request, 99 of 100 requests, at most.", SERVING, "TIME"
     )
 
-    tokens: Tokens | None = _option("Tokens of the whole run: days, cost, energy, storage (15e12).", RUN, "NUMBER")
-    steps: Count | None = _option("Steps of the whole run, instead of tokens.", RUN)
-    epochs: Epochs | None = _option("Passes over the data set, instead of tokens.", RUN, "NUMBER")
+    tokens: Tokens | None = _option(
+        "Tokens of the whole run (15e12), for days, cost, energy and storage.", RUN, "NUMBER"
+    )
+    steps: Count | None = _option("Optimizer steps of the whole run, instead of tokens.", RUN)
+    epochs: Epochs | None = _option("Epochs over the data set, instead of tokens.", RUN, "NUMBER")
     dataset_tokens: Tokens | None = _option("Tokens of the data set; default: those of the run.", RUN, "NUMBER")
-    price: Price | None = _option("What a device costs an hour, instead of catalogue prices (2.5 USD/h).", RUN, "USD/H")
-    grid: Text | None = _option("Where electricity comes from: usa, fra, ..., or '57 gCO2e/kWh'.", RUN, "ID|AMOUNT")
-    pue: Pue | None = _option("Energy of the building over that of its machines.", RUN, "NUMBER")
-    device_power: Power | None = _option("What a device draws under load, instead of the catalogue's.", RUN, "WATTS")
+    price: Price | None = _option("Price of a device per hour (2.5 USD/h), instead of catalogue prices.", RUN, "USD/H")
+    grid: Text | None = _option("Electricity grid: usa, fra, ..., or '57 gCO2e/kWh'.", RUN, "ID|AMOUNT")
+    pue: Pue | None = _option(
+        "Power usage effectiveness: energy of the data centre over that of its machines.", RUN, "NUMBER"
+    )
+    device_power: Power | None = _option("Power of a device under load; default: the catalogue's.", RUN, "WATTS")
     mtbf: Text | None = _option(
         "Mean time between interruptions of one device: '50000 h', or a published rate (llama-3).", RUN, "TIME|ID"
     )
     api_price: Prices | None = _option(
-        "What an interface asks for a million input and output tokens, to compare with (0.5,1.5 USD).",
+        "API price of a million input and output tokens to compare with (0.5,1.5 USD).",
         SERVING,
         "USD,USD",
     )
@@ -271,25 +277,25 @@ class PlanOptions(Spec):
 
     lora_rank: Count | None = _option("Rank of the adapters.", FINE_TUNING)
     lora_targets: Names | None = _option(
-        "Matrices with adapters, by the names that PEFT knows (q_proj,v_proj), by ours (q,k,v,kv,out,gate,up,down), or "
-        "all-linear, attention, mlp, default (PEFT's).",
+        "Matrices with adapters: PEFT's names (q_proj,v_proj), ours (q,k,v,kv,out,gate,up,down), or all-linear, "
+        "attention, mlp, default (PEFT's).",
         FINE_TUNING, "NAMES",
     )  # fmt: skip
-    dora: bool | None = _option("Adapters with a magnitude for each output (DoRA).", FINE_TUNING)
+    dora: bool | None = _option("DoRA: adapters with a trained magnitude for each output.", FINE_TUNING)
     quantized_base: FrozenBase | None = _option("Precision of the frozen base (QLoRA).", FINE_TUNING)
     method: Method | None = _option(
-        "What is learned from: texts (sft), pairs of answers (dpo, reward), answers written meanwhile (grpo, ppo).",
+        "Method: sft, preference pairs (dpo, reward), or reinforcement learning on generated answers (grpo, ppo).",
         FINE_TUNING,
     )
-    reference: bool | None = _option("A frozen copy of the model to compare with; default: the method's.", FINE_TUNING)
+    reference: bool | None = _option("Keep a frozen reference model; default: the method's.", FINE_TUNING)
     generation: Generation | None = _option(
-        "Where grpo and ppo write answers: an engine beside the training on each device, or elsewhere.", FINE_TUNING
+        "Where grpo and ppo generate: in an engine on the training devices, or elsewhere.", FINE_TUNING
     )
     generation_fraction: Share | None = _option(
-        "Share of a device that an engine beside the training takes; default 0.3.", FINE_TUNING, "NUMBER"
+        "Share of a device's memory for the colocated engine; default 0.3.", FINE_TUNING, "NUMBER"
     )
-    generation_tp: Degree | None = _option("Devices that share one copy of its weights; default 1.", FINE_TUNING)
-    packing: bool | None = _option("Samples packed, cut or filled to one length.", FINE_TUNING)
+    generation_tp: Degree | None = _option("Tensor parallelism of the colocated engine; default 1.", FINE_TUNING)
+    packing: bool | None = _option("Pack samples into sequences of one length.", FINE_TUNING)
 
     def said(self) -> dict[str, Any]:
         """The options that were given."""
