@@ -15,7 +15,7 @@ from llmplan.answer.resources import by_resource
 from llmplan.formulas.traced import Tape
 from llmplan.records import dataclass
 from llmplan.setup.many import column
-from llmplan.training.many import FEW, as_arrays, sharing
+from llmplan.training.many import as_arrays, sharing
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 BUBBLE, STRAGGLERS = "pipeline_bubble", "stragglers"
 IDLE = {"pipeline_bubble_seconds": BUBBLE, "straggler_seconds": STRAGGLERS}
 """Parts of a step that are no work."""
+FEW = 4
+"""Plans of a kind below which arrays take longer than one after the other."""
 ROWS = 1024
 """Plans whose arrays are traced at a time: every array of the evaluation is kept until the passes backwards."""
 

@@ -9,14 +9,13 @@ from collections.abc import Hashable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-from llmplan.errors import InputError
 from llmplan.records import replace
 from llmplan.serving.estimate import ServingEstimate, estimate_of, figures_of
 from llmplan.serving.iteration import machine_of
 from llmplan.serving.plan import DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.targets import targets, wants_percentiles
 from llmplan.setup.layout import Layout
-from llmplan.setup.many import Machines, kind_of, stacked, unstacked
+from llmplan.setup.many import Machines, alike, kind_of, stacked, unstacked
 from llmplan.software.engine import ServingPolicy
 
 FEW = 6
@@ -25,48 +24,37 @@ ROWS = 4096
 """Plans that are evaluated at a time."""
 LENGTHS = ("input_tokens", "output_tokens", "batch", "request_rate")
 """Words of a workload that run along the arrays; the others choose between formulas."""
-SIZES = (
-    "memory_fraction", "graph_bytes", "library_bytes_tensor", "library_bytes_switch", "library_bytes_pipeline",
-    "max_batch_tokens", "max_sequences", "graph_sequences", "graph_sequences_tensor", "hidden_vectors",
-    "sampler_copies", "mxfp4_multiple", "block_tokens",
-)  # fmt: skip
-"""Words of an engine's policy that do."""
 READ_BEFORE = ("device_sizes", "whole_prompts", "usual_requests", "draft_tokens", "acceptance", "low_precision_kv",
                "low_precision_kv_on")  # fmt: skip
-"""Words of it that have been read when a plan is made, or are about drafts."""
+"""Words of an engine's policy that have been read when a plan is made, or are about drafts."""
 KINETICS = ("routing_spread", "shared_groups", "all_reduce", "dispatch", "kernels", "fused_experts", "fused_norms")
 """Words of it that make kernels and links what they are, which are compared themselves."""
-_words = attrgetter(*(name for name in ServingWorkload.model_fields if name not in LENGTHS))
+_POLICY = [name for name in ServingPolicy.model_fields if name not in (*READ_BEFORE, *KINETICS)]
+_words = attrgetter("writes", *(name for name in ServingWorkload.model_fields if name not in LENGTHS))
 
 
 def estimate_many(plans: Sequence[ServingPlan]) -> list[ServingEstimate | None]:
     """The estimate of every plan, in their order, as `estimate_serving` gives it; None for what goes alone."""
     found: list[ServingEstimate | None] = [None] * len(plans)
     for places in sharing(plans):
-        for start in range(0, len(places) if len(places) >= FEW else 0, ROWS):
+        for start in range(0, len(places), ROWS):
             part = places[start : start + ROWS]
-            alike = [plans[place] for place in part]
-            figures = unstacked(figures_of(as_arrays(alike)), len(part))
-            for place, plan, one in zip(part, alike, figures, strict=True):
+            some = [plans[place] for place in part]
+            figures = unstacked(figures_of(as_arrays(some)), len(part))
+            for place, plan, one in zip(part, some, figures, strict=True):
                 found[place] = estimate_of(plan, one)
     return found
 
 
 def sharing(plans: Sequence[ServingPlan]) -> list[list[int]]:
     """Places of the plans that differ in numbers alone; those that are worked out by themselves are in none."""
-    groups: dict[Hashable, list[int]] = {}
-    kinds: dict[Hashable, Hashable] = {}
-    for place, plan in enumerate(plans):
-        if _goes_alone(plan):
-            continue
-        work = plan.workload
-        shared = id(plan.model), _words(work), work.batch is None, work.request_rate is None, work.output_tokens > 1.0
-        machine = _machine(plan), shared
-        if machine not in kinds:
-            kinds[machine] = _kind(plan)
-        if kinds[machine] is not None:
-            groups.setdefault((shared, kinds[machine]), []).append(place)
-    return list(groups.values())
+    return alike(plans, FEW, _shared, _machine, _kind)
+
+
+def _shared(plan: ServingPlan) -> Hashable:
+    """What plans must have in common to be stacked; None for what goes alone."""
+    work = plan.workload
+    return None if _goes_alone(plan) else (id(plan.model), _words(work), work.batch is None, work.request_rate is None)
 
 
 def _goes_alone(plan: ServingPlan) -> bool:
@@ -84,37 +72,22 @@ def _machine(plan: ServingPlan) -> tuple[Hashable, ...]:
 
 
 def _kind(plan: ServingPlan) -> Hashable:
-    """What machines must share to be stacked; None where a plan has no kernels, which it says by itself."""
-    try:
-        kernels = kind_of(machine_of(plan, plan.coefficients))
-    except InputError:
-        return None
+    """What machines must share to be stacked."""
+    kernels = kind_of(machine_of(plan, plan.coefficients))
     policy = plan.engine.policy
     words = ((name, getattr(policy, name)) for name in _POLICY)
     return kernels, kind_of(dict(words)), policy.group_layers, plan.as_released, kind_of(plan.stack.memory)
 
 
-_POLICY = [name for name in ServingPolicy.model_fields if name not in (*READ_BEFORE, *KINETICS)]
-
-
 def as_arrays(plans: Sequence[ServingPlan]) -> ServingPlan:
     """One plan whose numbers are arrays, of plans that differ in nothing else."""
-    import numpy as np
-
     first, every = plans[0], slice(None)
     layouts, works = [plan.layout for plan in plans], [plan.workload for plan in plans]
     layout: Any = {name: stacked([getattr(one, name) for one in layouts], every) for name in DEGREES}
     lengths = {name: stacked([getattr(one, name) for one in works], every) for name in LENGTHS}
     whole = replace(first, layout=Layout.model_construct(**layout), workload=first.workload.model_copy(update=lengths))
-    places: dict[Hashable, int] = {}
-    index = np.array([places.setdefault(_machine(plan), len(places)) for plan in plans])
-    if len(places) == 1:
-        return whole
-    ones: dict[int, ServingPlan] = {}
-    for place, plan in zip(index.tolist(), plans, strict=True):
-        ones.setdefault(place, plan)
-    machines = Machines(tuple(ones.values()), index)
-    return replace(whole, machines=machines, **dict(_on(first, machines)))
+    machines = Machines.of(plans, _machine)
+    return whole if machines is None else replace(whole, machines=machines, **dict(_on(first, machines)))
 
 
 def _on(first: ServingPlan, machines: Machines[ServingPlan]) -> Iterator[tuple[str, Any]]:

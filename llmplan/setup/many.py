@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 
+from llmplan.errors import InputError
 from llmplan.records import dataclass, replace
 
 T = TypeVar("T")
@@ -20,6 +21,18 @@ class Machines(Generic[PlanT]):
 
     plans: tuple[PlanT, ...]
     index: Any
+
+    @classmethod
+    def of(cls, plans: Sequence[PlanT], machine: Callable[[PlanT], Hashable]) -> Machines[PlanT] | None:
+        """Of many plans; None where all run on the same. machine: what tells apart what a plan runs on."""
+        import numpy as np
+
+        ones: dict[Hashable, PlanT] = {}
+        names = [machine(plan) for plan in plans]
+        for name, plan in zip(names, plans, strict=True):
+            ones.setdefault(name, plan)
+        places = {name: place for place, name in enumerate(ones)}
+        return None if len(ones) == 1 else cls(tuple(ones.values()), np.array([places[name] for name in names]))
 
     def each(self, figure: Callable[[PlanT], T]) -> T:
         """A figure that hangs on what a plan runs on: of every plan, in arrays."""
@@ -63,6 +76,35 @@ def _parts(thing: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(thing, Mapping):
         return sorted(thing.items())
     return list(enumerate(thing)) if isinstance(thing, tuple) else None
+
+
+def alike(
+    plans: Sequence[PlanT], few: int, shared: Callable[[PlanT], Hashable], machine: Callable[[PlanT], Hashable],
+    kind: Callable[[PlanT], Hashable],
+) -> list[list[int]]:  # fmt: skip
+    """Places of plans that may be stacked, so many or more; what is in none of them is worked out alone.
+
+    shared: what they must have in common, None for what goes alone; machine: what tells apart what they run on;
+    kind: what machines must have in common. A plan without kernels goes alone, and says so by itself.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for place, plan in enumerate(plans):
+        groups.setdefault(shared(plan), []).append(place)
+    groups.pop(None, None)
+    found: list[list[int]] = []
+    for places in groups.values():
+        kinds: dict[Hashable, Hashable] = {}
+        parts: dict[Hashable, list[int]] = {}
+        for place in places if len(places) >= few else ():
+            if (name := machine(plans[place])) not in kinds:
+                try:
+                    kinds[name] = kind(plans[place])
+                except InputError:
+                    kinds[name] = None
+            parts.setdefault(kinds[name], []).append(place)
+        parts.pop(None, None)
+        found += [part for part in parts.values() if len(part) >= few]
+    return found
 
 
 def unstacked(whole: T, count: int) -> Iterator[T]:

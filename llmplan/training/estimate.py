@@ -78,7 +78,7 @@ def figures_of(plan: TrainingPlan) -> TrainingFigures:
     step = plan.interval("step_seconds", real(time.step_seconds))
     tokens = step_tokens(plan)
     flops = training_flops(plan)
-    top = peak_flops(plan.device, plan.workload.precision)
+    top = plan.on_machine(lambda one: peak_flops(one.device, one.workload.precision))
     mfu = real(model_flops_utilization(flops, step.value, real(plan.devices), top))
     return TrainingFigures(
         memory=memory, time=time, peak=plan.interval("peak_bytes", real(memory.peak_bytes)), step=step,

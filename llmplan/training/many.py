@@ -1,12 +1,12 @@
-"""Many trainings at once: plans that share a model, a machine and a recipe go through the formulas as arrays.
+"""Many trainings at once: plans that share a model and a recipe go through the formulas as arrays.
 
-Degrees, micro-batches, sharding, recomputation and lengths run along the arrays; the formulas are those of one plan,
-and what comes out is equal to the last digit.
+Devices, clusters, degrees, micro-batches, sharding, recomputation and lengths run along the arrays; the formulas are
+those of one plan, and what comes out is equal to the last digit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.numeric import real
 from llmplan.records import replace
 from llmplan.setup.layout import LayoutArrays
-from llmplan.setup.many import column, unstacked
+from llmplan.setup.many import Machines, alike, column, kind_of, unstacked
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.resolve import OpenTraining
-from llmplan.training.step import training_time
+from llmplan.training.step import machine_of, training_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEW = 4
+FEW = 10
 """Plans of a kind below which arrays take longer than one after the other."""
 SEVERAL = 16
 """The same of open plans, of which not all would be worked out."""
@@ -39,15 +39,13 @@ _shared_words = attrgetter(*(name for name in TrainingWorkload.model_fields if n
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     """The estimate of every plan, in their order: what `estimate` gives of each."""
     found: dict[int, TrainingEstimate] = {}
-    for places in sharing(plans):
-        alike = [plans[place] for place in places]
-        if len(alike) < FEW:
-            found |= zip(places, map(estimate, alike), strict=True)
-        for start in range(0, len(alike) if len(alike) >= FEW else 0, ROWS):
-            part = alike[start : start + ROWS]
-            made = map(estimate_of, part, unstacked(figures_of(as_arrays(part)), len(part)))
-            found |= zip(places[start : start + ROWS], made, strict=True)
-    return [found[place] for place in range(len(plans))]
+    for places in alike(plans, FEW, _shared, _machine, _kind):
+        for start in range(0, len(places), ROWS):
+            part = places[start : start + ROWS]
+            some = [plans[place] for place in part]
+            figures = unstacked(figures_of(as_arrays(some)), len(part))
+            found |= zip(part, map(estimate_of, some, figures), strict=True)
+    return [found[place] if place in found else estimate(plan) for place, plan in enumerate(plans)]
 
 
 def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
@@ -73,8 +71,8 @@ def _worked_out(
 ) -> dict[int, float]:
     """A figure of every plan with so many sequences a step, by the plan's `id`; where few are alike, of none."""
     found: dict[int, float] = {}
-    for places in sharing([plan for plan, _ in wanted]):
-        for start in range(0, len(places) if len(places) >= SEVERAL else 0, ROWS):
+    for places in alike([plan for plan, _ in wanted], SEVERAL, _shared, _machine, _kind):
+        for start in range(0, len(places), ROWS):
             part = [wanted[place] for place in places[start : start + ROWS]]
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
             found |= zip((id(plan) for plan, _ in part), column(real(figure(many)), len(part)), strict=True)
@@ -83,12 +81,25 @@ def _worked_out(
 
 def sharing(plans: Sequence[TrainingPlan]) -> list[list[int]]:
     """Places of the plans that differ in nothing but their layouts and lengths."""
-    groups: dict[Any, list[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     for place, plan in enumerate(plans):
-        parts = plan.model, plan.device, plan.cluster, plan.stack, plan.coefficients, plan.recipe
-        key = *map(id, parts), plan.options.stack_version, _shared_words(plan.workload)
-        groups.setdefault(key, []).append(place)
+        groups.setdefault((_machine(plan), _shared(plan)), []).append(place)
     return list(groups.values())
+
+
+def _shared(plan: TrainingPlan) -> Hashable:
+    """What plans must have in common to be stacked."""
+    return id(plan.model), id(plan.recipe), _shared_words(plan.workload)
+
+
+def _kind(plan: TrainingPlan) -> Hashable:
+    """What machines must have in common to be."""
+    return kind_of(machine_of(plan, plan.coefficients)), kind_of(plan.stack.memory)
+
+
+def _machine(plan: TrainingPlan) -> tuple[Hashable, ...]:
+    """Tells apart what plans run on."""
+    return *map(id, (plan.device, plan.cluster, plan.stack, plan.coefficients)), plan.options.stack_version
 
 
 def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = None) -> TrainingPlan:
@@ -106,4 +117,16 @@ def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = Non
     lengths = dict(zip(LENGTHS, numbers(LENGTHS, [plan.workload for plan in plans]), strict=True))
     if batches is not None:
         lengths["global_batch"] = np.array(batches, dtype=float)
-    return replace(plans[0].with_layout(rows), workload=plans[0].workload.model_copy(update=lengths))
+    first, machines = plans[0], Machines.of(plans, _machine)
+    whole = replace(first.with_layout(rows), workload=first.workload.model_copy(update=lengths))
+    return whole if machines is None else replace(whole, machines=machines, **dict(_on(first, machines)))
+
+
+def _on(first: TrainingPlan, machines: Machines[TrainingPlan]) -> Iterator[tuple[str, Any]]:
+    """What of a plan its formulas read of the machines themselves, in arrays."""
+    memory = machines.each(lambda one: one.device.memory)
+    yield "device", first.device.model_copy(update={"memory": memory})
+    count = machines.each(lambda one: one.cluster.devices_per_node)
+    yield "cluster", first.cluster.model_copy(update={"devices_per_node": count})
+    yield "stack", first.stack.model_copy(update={"memory": machines.each(lambda one: one.stack.memory)})
+    yield "coefficients", machines.each(lambda one: one.coefficients)

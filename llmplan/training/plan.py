@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from llmplan.formulas.numeric import maximum, real
 from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.setup.options import RUN_WORDS
@@ -86,7 +87,7 @@ class TrainingPlan(Setup):
     def usable_bytes(self) -> float:
         """Memory of a device that a framework can have, without the reserve [bytes]."""
         memory = self.device.memory
-        return max(0.0, memory.capacity - memory.reserved - (self.workload.memory_reserve or 0.0))
+        return real(maximum(0.0, memory.capacity - memory.reserved - (self.workload.memory_reserve or 0.0)))
 
     @property
     def kind(self) -> WorkloadKind:

@@ -145,11 +145,16 @@ def training_links(plan: TrainingPlan, numbers: Coefficients) -> Links:
     return with_algorithms(links, plan.recipe.all_reduce, plan.recipe.dispatch)
 
 
+def machine_of(plan: TrainingPlan, numbers: Coefficients) -> tuple[Kernels, Links]:
+    """What device, cluster and stack make of the plan's precision."""
+    return training_kernels(plan, numbers), training_links(plan, numbers)
+
+
 def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> StepTime:
     """Step time by part, for every layout of the plan; numbers: the plan's unless given."""
+    kernels, links = plan.on_machine(lambda one: machine_of(one, numbers or one.coefficients))
     numbers = numbers or plan.coefficients
     layout = plan.layout
-    kernels, links = training_kernels(plan, numbers), training_links(plan, numbers)
     micro_batches = plan.workload.global_batch / (layout.dp * layout.micro_batch)
     trained = trained_models(plan)
     layers, ends = _layers(plan, kernels, links, numbers) * trained, _ends(plan, kernels, links, numbers)
@@ -272,10 +277,16 @@ def _moving(plan: TrainingPlan, kernels: Kernels, cover: Num) -> Num:
     """
     if not plan.workload.offload_activations:
         return 0.0
-    link = plan.device.host_link.bandwidth if plan.device.host_link else kernels.stream
+    link = _host_bandwidth(plan, kernels)
     once = kept_activations(plan).each / link
     forward = exposed_seconds(once, cover * FORWARD_SHARE, 0.0)
     return forward + exposed_seconds(once, cover * (1.0 - FORWARD_SHARE), 0.0)
+
+
+def _host_bandwidth(plan: TrainingPlan, kernels: Kernels) -> Num:
+    """Of the link to the host's memory; a device without one works in that memory [bytes/s]."""
+    link = plan.on_machine(lambda one: one.device.host_link.bandwidth if one.device.host_link else 0.0)
+    return where(link > 0, link, kernels.stream)
 
 
 def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
@@ -294,7 +305,7 @@ def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
     parameters = (held.dense_trained + ends) / shards + held.expert_trained / expert_shards
     weight, gradient, master = state_bytes(plan)
     moved = gradient + 2.0 * (optimizer_bytes(plan) + master) + weight
-    host = plan.device.host_link.bandwidth if plan.device.host_link else kernels.stream
+    host = _host_bandwidth(plan, kernels)
     bandwidth = where(layout.offload_optimizer, host, kernels.stream)
     if workload.offload_parameters:
         held_bytes = ((held.dense + (first + last)) / shards + held.expert / expert_shards) * weight

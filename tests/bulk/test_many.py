@@ -80,12 +80,13 @@ def test_whole_answers_of_many_plans_are_those_of_each(monkeypatch: pytest.Monke
 
 
 def test_plans_do_go_through_as_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    plans = resolved(iter([{"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "seq_len": 512 * n}
-                           for n in range(1, 9)]))  # fmt: skip
+    """Those of several devices together."""
+    plans = resolved({"model": "llama-3.1-8b", "hardware": device, "devices": 8, "seq_len": 512 * n}
+                     for n in range(1, 7) for device in ("h100", "h200"))  # fmt: skip
     seen: list[int] = []
     monkeypatch.setattr("llmplan.training.many.as_arrays", lambda part: seen.append(len(part)) or as_arrays(part))
     estimate_many(plans)
-    assert seen == [8]
+    assert seen == [12]
     seen.clear()
     estimate_many(plans[: FEW - 1])
     assert seen == []
