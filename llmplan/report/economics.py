@@ -160,8 +160,8 @@ def serving_lines(result: ServingResult) -> Lines:
     rate, load = api.break_even_requests_per_second, api.break_even_load
     if rate is not None and load is not None:
         reach = f"{load:.0%} of the capacity" if load <= 1 else "more than the capacity"
-        line += f"; even at {plain(rate)} requests/s, {reach}"
-    yield "interface", line
+        line += f"; break-even at {plain(rate)} requests/s, {reach}"
+    yield "API", line
 
 
 _AMOUNTS = (

@@ -210,7 +210,7 @@ def _load_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
 
 def _bottleneck_rows(found: ServingBottleneck, *, writes: bool) -> Iterator[tuple[str, str]]:
     """The bottleneck, what each step waits for, and what 10 % more of each resource would bring."""
-    yield "held back by", f"{part_name(found.resource)}; {found.advice.message} ({found.advice.code})"
+    yield "bottleneck", f"{part_name(found.resource)}; {found.advice.message} ({found.advice.code})"
     steps = (("a decoding step", found.decode_seconds), ("a prefill", found.prefill_seconds))
     for name, seconds in steps if writes else steps[1:]:
         whole = sum(seconds.values())

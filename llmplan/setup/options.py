@@ -118,7 +118,7 @@ class PlanOptions(Spec):
     ep: Degree | None = _option("Expert parallelism, inside dp x cp x tp.", LAYOUT)
     dp: Degree | None = _option("Data parallelism = devices / (tp x pp x cp).", LAYOUT)
     zero: Zero | None = _option(
-        "ZeRO stage: shards over dp 0 nothing, 1 optimizer states, 2 also gradients, 3 also parameters (FSDP).", LAYOUT
+        "ZeRO stage: 0 off, 1 optimizer states, 2 and gradients, 3 and parameters (FSDP).", LAYOUT
     )
     sequence_parallel: bool | None = _option("Sequence parallelism: divides norms and residuals over tp.", LAYOUT)
     micro_batch: Count | None = _option("Sequences in a micro-batch.", LAYOUT)
