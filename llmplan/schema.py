@@ -1,8 +1,9 @@
 """Checks parsed data against a pydantic model, and turns every fault into one with a line."""
 
+from collections import Counter
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import Document
@@ -36,13 +37,46 @@ def check(document: Document, spec: type[SpecT]) -> SpecT:
             Fault(f"expected a mapping of keys, got {_kind(document.data)}", document.file, document.line(()))
         )
     try:
-        return spec.model_validate(document.data)
+        return _by_what_is_said(document.data, spec) or spec.model_validate(document.data)
     except ValidationError as error:
         items = [item for item in error.errors(include_url=False) if not _is_other_branch(item)]
         faults = [_fault(item, document, spec) for item in items[:MAX_FAULTS]]
         if len(items) > MAX_FAULTS:
             faults.append(Fault(f"and {len(items) - MAX_FAULTS} more faults", document.file))
         raise InputError(faults) from None
+
+
+FEW = 2
+_documents: Counter[type[BaseModel]] = Counter()
+
+
+def _by_what_is_said(data: dict[Any, Any], spec: type[SpecT]) -> SpecT | None:
+    """`data` as a `spec`, checked by the schema of its own keys alone; None where that is not all that is to be said.
+
+    The schema of a hundred fields takes longer to make than a plan to be estimated, so the first documents of a process
+    are checked so. What is at fault, the whole schema says.
+    """
+    fields, validators = spec.model_fields, spec.__pydantic_decorators__
+    _documents[spec] += 1
+    if _documents[spec] > FEW or not data.keys() <= fields.keys() or validators.field_validators:
+        return None
+    if any(field.is_required() for name, field in fields.items() if name not in data):
+        return None
+    parts: dict[str, Any] = {}
+    said: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items() if name in data}
+    for name, (kind, _) in said.items():
+        if isinstance(kind, type) and issubclass(kind, Spec) and isinstance(data[name], dict):
+            parts[name], said[name] = _by_what_is_said(data[name], kind), (Any, ...)
+            if parts[name] is None:
+                return None
+    try:
+        checked = create_model(spec.__name__, __base__=Spec, **said).model_validate(data | parts)
+        found = spec.model_construct(set(said), **{name: getattr(checked, name) for name in said})
+        for validator in validators.model_validators.values():
+            validator.func(found)
+    except ValueError:
+        return None
+    return found
 
 
 def _is_other_branch(item: Any) -> bool:

@@ -37,13 +37,13 @@ from llmplan.files import Document, builtin
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.records import dataclass
 from llmplan.schema import check
-from llmplan.software.stack import Stack
 
 ENVIRONMENT = "LLMPLAN_CATALOG"
 NAME_RULES = "names"
 if TYPE_CHECKING:
     from llmplan.catalog.instances import InstanceTable, Rented
     from llmplan.catalog.names import NameRules
+    from llmplan.software.stack import Stack
 
 T = TypeVar("T")
 
@@ -178,10 +178,14 @@ class Catalog:
 
         def filled() -> Device:
             device = self._entry_at(path, Device)
-            efficiency = filled_efficiency(device, lambda like: self._entry("devices", like, Device))
+            efficiency = filled_efficiency(device, self.device_as_stated)
             return device.model_copy(update={"efficiency": efficiency})
 
         return self.once(("device", path), filled)
+
+    def device_as_stated(self, name: str) -> Device:
+        """The same with the `efficiency` that its own entry holds, and nothing of others."""
+        return self._entry("devices", name, Device)
 
     def cluster(self, name: str) -> Cluster:
         """The cluster that `name` means."""
@@ -189,6 +193,8 @@ class Catalog:
 
     def stack(self, name: str) -> Stack:
         """The software stack that `name` means, what it leaves out filled up from its parents."""
+        from llmplan.software.stack import Stack  # a list of devices needs none
+
         path = self.find("stacks", name)
 
         def filled() -> Stack:

@@ -25,6 +25,7 @@ from llmplan.si import DAY, HOUR
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
+    from llmplan.report.sheet import Sheet
     from llmplan.search.answers import FitAnswer
 
 SEARCH, LIMITS = "Search", "Limits"
@@ -255,16 +256,26 @@ def _two(text: str | None) -> tuple[str, str] | None:
 
 def _write(found: FitAnswer, form: str, columns: list[str] | None) -> None:
     """The answer on stdout; a table or picture of nothing is not written, the reasons go to stderr."""
-    from llmplan.report import search as report
-    from llmplan.report.pictures import fit_svg
-
     if not found.results and form in ("table", "svg", "markdown"):
         return
     one_answer = found.maximize is not None or found.minimize is not None
     write(
-        found, [found] if one_answer and form == "jsonl" else found.results, lambda: report.sheet(found), form,
-        columns, table=lambda _: _print(found), picture=lambda: fit_svg(found, report.names(found)),
+        found, [found] if one_answer and form == "jsonl" else found.results, lambda: _sheet(found), form, columns,
+        table=lambda _: _print(found), picture=lambda: _picture(found),
     )  # fmt: skip
+
+
+def _sheet(found: FitAnswer) -> Sheet:
+    from llmplan.report.search import sheet
+
+    return sheet(found)
+
+
+def _picture(found: FitAnswer) -> str:
+    from llmplan.report.pictures import fit_svg
+    from llmplan.report.search import names
+
+    return fit_svg(found, names(found))
 
 
 def _print(found: FitAnswer) -> None:

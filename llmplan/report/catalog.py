@@ -171,7 +171,7 @@ def _item(item: Any) -> str:
 
 
 def _device_row(catalog: Catalog, name: str) -> Row:
-    device = catalog.device(name)
+    device = catalog.device_as_stated(name)
     return {
         "name": device.name,
         "kind": device.kind,

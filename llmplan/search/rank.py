@@ -132,12 +132,12 @@ class Simplest(Generic[PlanT]):
         """Takes in the layouts at `index`; key: what they are ranked by; parallel: devices that share one model."""
         within = key <= self._limit(best)
         index, key, parallel = index[within], key[within], parallel[within]
-        for degree in np.unique(parallel):
+        for degree in sorted({int(one) for one in parallel.tolist()}):  # np.unique would load masked arrays
             places = np.flatnonzero(parallel == degree)
             place = places[np.argmin(key[places])]
-            held = self.found.get(int(degree))
+            held = self.found.get(degree)
             if held is None or float(key[place]) < held.key[0]:
-                self.found[int(degree)] = Candidate(*make(int(index[place])), (float(key[place]),))
+                self.found[degree] = Candidate(*make(int(index[place])), (float(key[place]),))
 
     def than(self, winner: Candidate[PlanT]) -> Candidate[PlanT] | None:
         """The one of the least model parallelism that is near the winner, where it has less than that."""

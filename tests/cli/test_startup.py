@@ -40,6 +40,12 @@ def test_json_of_one_plan_imports_neither_numpy_nor_rich(here: Path) -> None:
     assert modules & HEAVY == set()
 
 
+def test_json_of_a_search_imports_neither_rich_nor_masked_arrays(here: Path) -> None:
+    modules = imported(here, "fit", "--model", "small.yaml", "--hardware", "test-gpu", "--devices", "8", "--json")
+    assert "llmplan.search.training" in modules
+    assert modules & {"rich", "numpy.ma", "llmplan.search.serving"} == set()
+
+
 def test_version_imports_next_to_nothing(here: Path) -> None:
     modules = imported(here, "--version")
     assert not any(name.startswith(("llmplan.setup", "yaml", "numpy", "rich")) for name in modules)
