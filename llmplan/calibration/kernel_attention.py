@@ -33,7 +33,7 @@ _LEAST_LAUNCH = 3.0  # of any kernel [us]
 
 
 @dataclass(frozen=True)
-class Rows:
+class TimedRows:
     """Measured kernels: sequences, tokens of each, heads, cached heads, width of a head [1], time [s]."""
 
     batch: Array
@@ -43,24 +43,24 @@ class Rows:
     width: Array
     seconds: Array
 
-    def only(self, mask: Any) -> Rows:
+    def only(self, mask: Any) -> TimedRows:
         """Some of the rows."""
-        return Rows(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+        return TimedRows(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
 def cases(folder: Path = microbenchmarks.FOLDER) -> list[Case]:
     """Prefill in 16 bits, decoding by precision of the cache, of each device."""
     found = []
     for (hardware, cache), data in sorted(microbenchmarks.attention("context_attention", folder).items()):
-        case = _prefill(alone(open_catalog().device(hardware)), cache, Rows(*data))
+        case = _prefill(alone(open_catalog().device(hardware)), cache, TimedRows(*data))
         found += [case] if case else []
     return found + [
-        _decode(alone(open_catalog().device(hardware)), cache, Rows(*data))
+        _decode(alone(open_catalog().device(hardware)), cache, TimedRows(*data))
         for (hardware, cache), data in sorted(microbenchmarks.attention("generation_attention", folder).items())
     ]
 
 
-def _prefill(device: Device, cache: str, rows: Rows) -> Case | None:
+def _prefill(device: Device, cache: str, rows: TimedRows) -> Case | None:
     flops = attention_flops(rows.batch * rows.tokens, rows.tokens / 2.0, rows.heads, rows.width, rows.width)
     share = flops / rows.seconds / wide_peak(device)
     if np.mean(share > 1.0) > _UNREADABLE:
@@ -77,7 +77,7 @@ def _prefill(device: Device, cache: str, rows: Rows) -> Case | None:
     )  # fmt: skip
 
 
-def _decode(device: Device, cache: str, rows: Rows) -> Case:
+def _decode(device: Device, cache: str, rows: TimedRows) -> Case:
     read = 2.0 * rows.batch * rows.tokens * rows.kv_heads * rows.width * ELEMENT_BYTES[cache]
     on_chip = device.cache or 0.0
     kept, dropped = (read <= _WARM_FROM * on_chip) | (read >= _WARM_TO * on_chip), []
@@ -95,7 +95,7 @@ def _decode(device: Device, cache: str, rows: Rows) -> Case:
     )  # fmt: skip
 
 
-def _predict(rows: Rows, cache: str, *, decoding: bool) -> Any:
+def _predict(rows: TimedRows, cache: str, *, decoding: bool) -> Any:
     """The planner's seconds: one layer of every width and number of heads that occurs."""
     shapes = np.unique(np.array([rows.heads, rows.kv_heads, rows.width]), axis=1).T
     whole = SimpleNamespace(tp=1.0, cp=1.0)
