@@ -2,7 +2,7 @@
 
 One field is one line: its type, its help, its panel. The command line's options, the keys of a plan
 file and the JSON Schema (`llmplan schema plan`) all come from it. No field has a default other
-than None, "not said": what is filled in is decided, and told, by `llmplan.training.resolve`.
+than None, "not given": defaults are filled in, and listed as assumptions, by `resolve` of `training/` and `serving/`.
 """
 
 from typing import Annotated, Any
