@@ -1,6 +1,7 @@
 """Checks parsed data against a pydantic model, and turns every fault into one with a line."""
 
 from collections import Counter
+from itertools import compress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -90,10 +91,10 @@ def _is_step(step: Any) -> bool:
 
 
 def _fault(item: Any, document: Document, spec: type[BaseModel]) -> Fault:
-    *above, last = item["loc"] or ("",)
+    steps = item["loc"]
     named = item["type"] in ("extra_forbidden", "missing")  # by its last step, be it called like a branch
-    path = tuple(step for step in above if _is_step(step))
-    path += (last,) if last != "" and (named or _is_step(last)) else ()
+    kept = [_is_step(step) for step in steps[:-1]] + [named or _is_step(step) for step in steps[-1:]]
+    path = tuple(compress(steps, kept))
     name = ".".join(str(step) for step in path)
     if item["type"] == "extra_forbidden":
         known = _keys_at(spec, path[:-1])

@@ -148,7 +148,7 @@ def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
 def _advice(answer: ServingEstimate, resource: str, own: dict[str, float], readers: str) -> PlanWarning:
     code, remedy = _REMEDIES[resource]
     if resource == CAPACITY:
-        share = float(answer.memory.peak_bytes) / answer.usable_bytes
+        share = float(answer.memory.peak_bytes) / (answer.usable_bytes or answer.capacity_bytes)
     else:
         share = own[resource] / sum(own.values())
     whole = "the time that prompts take" if readers else "a request's device time"

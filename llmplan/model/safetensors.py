@@ -71,10 +71,9 @@ def _tensor(path: Path, name: str, entry: Any) -> Tensor:
     try:
         kind, shape = str(entry["dtype"]), tuple(int(size) for size in entry["shape"])
         begin, end = (int(offset) for offset in entry["data_offsets"])
-        bits = TYPE_BITS[kind]
-    except (KeyError, TypeError, ValueError):
+        held = prod(shape) * TYPE_BITS[kind] / _BITS
+    except (KeyError, TypeError, ValueError, OverflowError):  # sizes that no float holds, Infinity among them
         raise InputError(Fault(f"tensor {name[:80]!r} has no known type, shape and place", str(path))) from None
-    held = prod(shape) * bits / _BITS
     if min(shape, default=1) < 0 or abs(end - begin - held) >= 1:
         raise InputError(Fault(f"tensor {name[:80]!r} is {kind} of {shape} and takes {end - begin} bytes", str(path)))
     return Tensor(name, shape, kind, held)

@@ -51,6 +51,8 @@ def serving_question(
         return plans
 
     subjects = each_subject(ask, catalog, made)
+    if asks_for_split(open_) and (stages := open_.get("pp", OPEN).values) and 1 not in stages:
+        raise InputError("--pp: devices that read prompts and devices that write are searched without pipeline stages")
     writes = all(base.workload.output_tokens > 1.0 for _, plans in subjects.found for base in plans)
     if not writes and (wishes.try_split or asks_for_split(open_)):
         raise InputError(NOTHING_TO_WRITE)

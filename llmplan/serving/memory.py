@@ -229,11 +229,12 @@ def _budget(plan: ServingPlan, policy: ServingPolicy, weights: Num, activations:
     fraction = memory_fraction(plan, policy)
     usable = plan.usable_bytes - outside
     held = weights + activations + inside
+    taken = fraction * plan.usable_bytes
     if policy.memory_fraction_of == "free":
-        return minimum(held + fraction * (usable - held), usable)
+        taken = held + fraction * (usable - held)
     if policy.memory_fraction_of == "static":
-        return minimum(fraction * (plan.usable_bytes - plan.stack.memory.context) + activations + inside, usable)
-    return minimum(fraction * plan.usable_bytes, usable)
+        taken = fraction * (plan.usable_bytes - plan.stack.memory.context) + activations + inside
+    return maximum(minimum(taken, usable), 0.0)
 
 
 def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:

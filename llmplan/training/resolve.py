@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
+from llmplan.formatting import binary
 from llmplan.model.model import Model
 from llmplan.records import dataclass, replace
 from llmplan.setup.checks import Problem
@@ -103,6 +104,9 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
     if recipe is None:
         raise InputError(Fault(f"stack {subject.stack.id} does not train"))
     workload = workload_of(draft, subject.model, subject.device, recipe)
+    memory, reserve = subject.device.memory, workload.memory_reserve or 0.0
+    if reserve >= memory.capacity - memory.reserved:
+        draft.fault(f"memory_reserve {binary(reserve, 3)} leaves nothing of {subject.device.id}", "memory_reserve")
     draft.check()
     return TrainingPlan(
         model=fitted(subject.model, workload.method), device=subject.device, cluster=subject.cluster,

@@ -170,7 +170,8 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     stage = _choose(alone | last if many else (alone or bool(last)), outer, inner)
     transfer = pipeline_transfer(plan, links)
     cover = stage.total - stage.scoring  # gradients move while the device waits for its host, or for other data
-    sharing = data_parallel(plan, links, numbers.exposed_data_parallel, cover, micro_batches)
+    moving = _moving(plan, kernels, cover)
+    sharing = data_parallel(plan, links, numbers.exposed_data_parallel, cover + moving, micro_batches)
     bubble = bubble_seconds(others + transfer, layout.pp, layout.vp)
     parts = {
         "matmul_seconds": stage.work.matmul * micro_batches,
@@ -186,7 +187,7 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
         "data_parallel_seconds": sharing * trained,
         "optimizer_seconds": _optimizer(plan, kernels) * trained,
         "scoring_seconds": stage.scoring * micro_batches,
-        "offload_seconds": _moving(plan, kernels, cover) * micro_batches * trained,
+        "offload_seconds": moving * micro_batches * trained,
     }
     busy: Num = 0.0
     for seconds in parts.values():
@@ -228,25 +229,36 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     again = where(layout.recompute == "selective", selective, whole * ahead.total)
     passes = 1.0 + BACKWARD_PASSES + whole
     sums = passes * tensor_parallel_seconds(layer, flow, layout, links)
-    # what one kind of link moves goes on while the device waits for another: a second of work covers each of them, and
-    # so does a second of such a wait
-    tensor = exposed_seconds(sums, ahead.total + back.total, _exposed_tensor(plan, numbers))
     exchanged = passes * expert_parallel_seconds(layer, flow, layout, links, recipe.dispatch_bytes)
-    expert = exposed_seconds(exchanged, ahead.total + back.total + tensor, numbers.exposed_expert_parallel)
     around: Num = 0.0
     for core in layer.cores:
         around = around + RING_PASSES * ring_of_keys_seconds(core, flow, layout, links)
-    cover = ahead.attention + back.attention + tensor + expert
-    context = exposed_seconds(around, cover, numbers.exposed_context_parallel)
+    tensor, expert, context = _exposed(plan, numbers, ahead + back, (sums, exchanged, around))
     busy = ahead.total + back.total + again + tensor + context + expert
     launched = HOST_PASSES + whole
     launched = launched * (operations(layer, layout.cp * 1.0) + adapter_operations(plan, layer))
     launches = launched * numbers.operation_host_seconds
     # a pass without gradients is the forward one, of as many sequences
     share = passes_without_gradients(plan) / trained_models(plan)
-    once = (ahead.total + (tensor + expert) / passes + context / RING_PASSES) * share
+    waits = _exposed(plan, numbers, ahead, (sums / passes, exchanged / passes, around / RING_PASSES))
+    once = (ahead.total + waits[0] + waits[1] + waits[2]) * share
     host = launches if recipe.blocking_launches else host_bound_seconds(busy, launches) - busy
     return _Stage(ahead + back, again, host, tensor, context, expert, once)
+
+
+def _exposed(
+    plan: TrainingPlan, numbers: Coefficients, work: Parts, moved: tuple[Num, Num, Num]
+) -> tuple[Num, Num, Num]:
+    """What tensor-parallel sums, experts' tokens and attention's keys on their way add to the work beside them [s].
+
+    What one of them moves goes on while the device waits for another: a second of work covers each of them, and so
+    does a second of such a wait. moved: their times alone [s].
+    """
+    sums, exchanged, around = moved
+    tensor = exposed_seconds(sums, work.total, _exposed_tensor(plan, numbers))
+    expert = exposed_seconds(exchanged, work.total + tensor, numbers.exposed_expert_parallel)
+    context = exposed_seconds(around, work.attention + tensor + expert, numbers.exposed_context_parallel)
+    return tensor, expert, context
 
 
 def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:

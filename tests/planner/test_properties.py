@@ -84,6 +84,9 @@ def test_a_better_device_is_no_slower_where_the_host_is_the_limit() -> None:
          "seq_len": 1024},
         {"model": "gemma-3-4b", "hardware": "rtx-3070", "devices": 128, "tp": 8, "micro_batch": 4, "global_batch": 16,
          "seq_len": 256},
+        {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "pp": 1, "offload_activations": True},
+        {"model": "llama-3-8b", "hardware": "v100s-pcie-32gb", "workload": "finetune", "tp": 4, "global_batch": 512,
+         "seq_len": 512, "devices_per_node": 1, "method": "dpo"},
     ],
 )  # fmt: skip
 def test_a_better_device_is_no_slower_where_several_links_are_the_limit(words: dict[str, Any]) -> None:
