@@ -97,6 +97,12 @@ def test_a_better_device_is_no_slower_where_several_links_are_the_limit(words: d
         assert training_time(better).step_seconds <= training_time(plan).step_seconds * ROUNDING
 
 
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_attention_in_32_bits_is_no_faster_than_products_in_them(precision: str) -> None:
+    words = {"model": "gpt2-xl", "hardware": "b200", "seq_len": 65536, "precision": precision, "global_batch": 8}
+    assert estimate(plan_of(words)).hfu < 1
+
+
 @few
 @given(legal(), st.sampled_from((1.1, 2.0, 10.0)))
 def test_a_better_network_is_no_slower(words: dict[str, Any], factor: float) -> None:
