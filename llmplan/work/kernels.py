@@ -77,7 +77,8 @@ class Kernels:
 
 def _narrowed(device: Device, wide: str) -> float:
     """Peak of attention in 32 bits over the one of 16 [1]: it is no faster than products of what it works on."""
-    return min(1.0, device.peak.get(wide, wide_peak(device)) / wide_peak(device))
+    peak = next((peak for name, peak in device.peak.items() if name == wide), wide_peak(device))
+    return min(1.0, peak / wide_peak(device))
 
 
 def kernels_of(device: Device, precisions: Precisions, software: Software, numbers: Coefficients) -> Kernels:
