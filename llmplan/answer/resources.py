@@ -46,6 +46,7 @@ TIMES = {
     "device.efficiency.collectives.*.protocol": SCALE_UP,
     "cluster.fabric.latency": SCALE_OUT,
     "device.efficiency.*.launch": HOST,  # of kernels of any kind
+    "device.efficiency.small_launch": HOST,
     "device.efficiency.*.latency": HOST,
     "host.efficiency.*.launch": HOST,
     "host.efficiency.*.latency": HOST,

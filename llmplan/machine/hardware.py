@@ -159,6 +159,8 @@ class Efficiency(Spec):
     """Of the rates of kernels measured alone that is kept in continuous work, when power limits the clock."""
     memory_fraction: Fraction | None = None
     """Of the datasheet bandwidth that streaming kernels reach."""
+    small_launch: Annotated[Seconds, Field(ge=0)] | None = None
+    """Fixed time of a kernel that streams little; as long as a product's in 16 bits where it is not known."""
     repeated_read_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
     """At which decoding attention reads again, from the cache on the chip, what another thread block has read."""
     source: str | None = None

@@ -104,24 +104,28 @@ def has_precision(device: Device, precision: str) -> bool:
 
 def product_curve(
     device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, engine: bool = False,
-    sustained: float = 1.0,
+    sustained: float = 1.0, fused_casts: bool = False,
 ) -> ProductCurve:  # fmt: skip
     """Curve of products with inputs in `kind` and weights stored in `weights`.
 
     share: of the measured rate, memory: of the measured bandwidth that running software reaches [1];
-    engine: whether the kernels are a serving engine's; sustained: as in `throttled` [1].
+    engine: whether the kernels are a serving engine's; sustained: as in `throttled` [1]; fused_casts: whether what
+    makes the inputs casts them, blocks of 128 apart: then a product starts as one in 16 bits does.
     """
     inputs = kind if kind in ELEMENT_BYTES else "bf16"  # weights that are unpacked meet inputs of 16 bits
     measured = device.efficiency.matmul | (device.efficiency.engine_matmul if engine else {})
     found = _nearest(measured, inputs)
     cast = found.cast_fraction if inputs in NARROW and found.cast_fraction else 0.0
+    launch = found.launch
+    if fused_casts and inputs in NARROW and inputs != "fp8_block":
+        cast, launch = 0.0, min(launch, _nearest(device.efficiency.matmul, "bf16").launch)
     clock = throttled(found.peak_fraction, _nearest(device.efficiency.matmul, inputs).peak_fraction, sustained)
     return ProductCurve(
         rate=_reached(peak_flops(device, inputs), found.peak_fraction * clock, share),
         ramp_k=found.ramp_k,
         tail=found.tail * (device.compute_units or 1) * TILE_AREA * clock,
         bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
-        launch=found.launch,
+        launch=launch,
         cast_bandwidth=device.memory.bandwidth * cast,
         input_bytes=ELEMENT_BYTES[inputs],
         weight_bytes=STORED_BYTES[weights],

@@ -23,7 +23,7 @@ from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapter
 from llmplan.serving.prefix import prefix_seconds
 from llmplan.software.coefficients import Coefficients
 from llmplan.work.communication import expert_parallel_seconds, tensor_parallel_seconds
-from llmplan.work.elementwise import operations
+from llmplan.work.elementwise import ATTENTION_OPERATIONS, operations
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
 from llmplan.work.layer import Parts, forward
@@ -48,9 +48,9 @@ class Replica:
     of a prompt that are cached before it is read [1]; drafts: what does, by its name; drafter: the model that does, if
     one; adapters: that are resident; encoders: of the images and the sound of a prompt; seen: tokens of its images that
     cross-attention sees [1]; overlapped: whether the host works on the next iteration while the device runs this one;
-    captured: whether decoding is launched as a graph; launch: time of the host for an operation that is not [s];
-    device_layers: share of the layers that is on the device [1]; host: what runs the others, if any; host_link: of a
-    device to its host, one direction [bytes/s].
+    captured, captured_prompts: whether decoding is launched as a graph, and prompts in pieces; launch: time of the host
+    for an operation that is not [s]; device_layers: share of the layers that is on the device [1]; host: what runs the
+    others, if any; host_link: of a device to its host, one direction [bytes/s].
     """
 
     model: Model
@@ -69,6 +69,7 @@ class Replica:
     seen: float = 0.0
     overlapped: bool = False
     captured: bool = True
+    captured_prompts: bool = False
     launch: Num = 0.0
     device_layers: float = 1.0
     host: HostLayers | None = None
@@ -129,6 +130,9 @@ def software(policy: ServingPolicy, cache: str) -> Software:
         shared_groups=policy.shared_groups,
         windows=policy.window_cache != "ignored",
         fused_norms=policy.fused_norms,
+        fused_casts=policy.fused_casts,
+        beside=policy.experts_beside,
+        early=policy.early_start,
     )
 
 
@@ -158,7 +162,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,
         drafter, served_adapters(plan.model, work), encoders_of(plan, numbers), real(plan.seen_tokens),
-        policy.overlapped_host, policy.captured,
+        policy.overlapped_host, policy.captured, policy.captured_prompts,
         COMPILED_LAUNCH if policy.compiled else numbers.operation_host_seconds,
         plan.device_layers, _host_layers(plan, numbers),
         plan.device.host_link.bandwidth if plan.device.host_link else 0.0,
@@ -203,7 +207,8 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         tensor = tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links)
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
         # graphs of decoding are launched as one; prompts, and all without graphs, operation by operation
-        launches = launches + where((flow.tokens if at.captured else flow.rows) > 0, count * operations(layer), 0.0)
+        each = ATTENTION_OPERATIONS * len(layer.cores) if at.captured_prompts else operations(layer)
+        launches = launches + where((flow.tokens if at.captured else flow.rows) > 0, count * each, 0.0)
     on_host = at.host is not None and at.host.head
     head = 0.0 if on_host else _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
     size = WIDE_BYTES * (decoding * (1.0 + at.drafted) + prompt) * at.model.hidden

@@ -114,7 +114,8 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     decode = decode_step(at, work, sequences).total
     arriving = sequences  # requests of one length stay in step
     if work.length_spread != "constant" or policy.mixed_steps:
-        arriving = gathered(sequences * at.written / maximum(work.output_tokens, 1.0))
+        waits = 1.0 + (work.batch_wait_iterations or 0)
+        arriving = gathered(waits * sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
     once, shared = 0.0 * decode, 0.0 * decode
     if policy.mixed_steps and work.writes:
@@ -191,7 +192,8 @@ def closed_loop(
         first, least = where(steady > 0, shared, now.own), where(steady > 0, 0.0, shared)
         residual = where(here > 1, steady * now.decode / 2.0, 0.0)  # a new one finds a step half done
     cycle = maximum(cycle + residual, here * load_seconds(at, work, policy))  # prefixes from the host, one by one
-    request = maximum(outside_seconds(at, work, policy) + cycle, batch / here * cycle)
+    outside = outside_seconds(at, work, policy) + batch_wait(work, now, here)
+    request = maximum(outside + cycle, batch / here * cycle)
     before = request - cycle  # outside the engine, and waiting for a place
     # what writes nothing answers when its batch is done
     ttft = where(more > 0, maximum(before + first, least), request)
@@ -240,7 +242,8 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
     shared = where(more > 0, shared, minimum(here, 1.0) * own / 2.0)
     wait = where(more > 0, wait, many_server_wait(own, resident, here / resident))
-    ttft = outside_seconds(at, work, policy) + single_server_wait(rate, load) + shared + own + wait
+    outside = outside_seconds(at, work, policy) + batch_wait(work, now, seen(here, resident))
+    ttft = outside + single_server_wait(rate, load) + shared + own + wait
     done = minimum(arriving, most)
     return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + shared - wait + percentile_95(wait), tpot=tpot,
@@ -274,6 +277,16 @@ def outside_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -
     if not policy.server:
         return load
     return at.numbers.request_seconds + at.numbers.prompt_token_seconds * work.input_tokens + load
+
+
+def batch_wait(work: ServingWorkload, now: _Pace, sequences: Num) -> Num:
+    """Time that a prompt waits for others to be read with, in steps that write answers [s]; nothing where none does.
+
+    Ignored: that the wait ends when nearly as many tokens have come as one step reads.
+    """
+    if not work.batch_wait_iterations:
+        return 0.0
+    return work.batch_wait_iterations * now.decode * minimum(1.0, maximum(sequences - 1.0, 0.0))
 
 
 def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num, resident: Num) -> Num:

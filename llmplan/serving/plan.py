@@ -88,6 +88,8 @@ class ServingWorkload(Spec):
     """Requests that a replica works on at once; default: the engine's for the device."""
     max_num_batched_tokens: Count | None = None
     """Tokens that one step reads of prompts; default: the engine's for the device."""
+    batch_wait_iterations: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """Steps that a prompt waits for others to be read with, while answers are written; default: none."""
     block_size: Count | None = None
     """Tokens of a block of the cache; default: the engine's."""
     enforce_eager: bool = False

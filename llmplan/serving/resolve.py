@@ -75,7 +75,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     sound = sound_words(draft, subject.model)
     pictures = 0 if image is None else (said.images or 0) * image.tokens
     encoded = pictures + (0 if sound is None else sound.tokens)
-    policy = started(subject.release.policy, said, subject.device, encoded)
+    policy = started(subject.release.policy, said, subject.device, subject.model, encoded)
     engine = Engine(subject.release.version, subject.release.date, policy, subject.release.rules)
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
@@ -108,8 +108,9 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
 
 
-def started(policy: ServingPolicy, said: PlanOptions, device: Device, encoded: int = 0) -> ServingPolicy:
-    """The policy of an engine started on a device with these options; encoded: tokens of images and sound."""
+def started(policy: ServingPolicy, said: PlanOptions, device: Device, model: Model, encoded: int = 0) -> ServingPolicy:
+    """The policy of an engine started for a model on a device with these options; encoded: tokens of images and
+    sound."""
     changed: dict[str, Any] = {}
     size = size_of(policy, device)
     if size is not None:
@@ -120,8 +121,27 @@ def started(policy: ServingPolicy, said: PlanOptions, device: Device, encoded: i
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
     changed |= {name: value for name, word in POLICY_OPTIONS.items() if (value := getattr(said, word)) is not None}
     if said.enforce_eager:
-        changed |= {"graph_bytes": 0.0, "captured": False}
+        changed |= {"graph_bytes": 0.0, "captured": False, "captured_prompts": False}
+    changed |= _missing_on(policy, device, model)
     return policy.model_copy(update=changed) if changed else policy
+
+
+def _missing_on(policy: ServingPolicy, device: Device, model: Model) -> dict[str, Any]:
+    """What an engine has on other devices, or for other models."""
+
+    def there(name: str, on: tuple[str, ...]) -> bool:
+        return not on or name.startswith(on)
+
+    found: dict[str, Any] = {}
+    routed = any(linear.routed for layer in model.layers for linear in layer.linears)
+    meant = policy.fused_norms_for == "all" or routed
+    if policy.fused_norms and not (meant and there(device.architecture, policy.fused_norms_on)):
+        found = {"fused_norms": False, "all_reduce": tuple(one for one in policy.all_reduce if one != "lamport")}
+    if policy.captured_prompts and not there(device.vendor, policy.captured_prompts_on):
+        found["captured_prompts"] = False
+    if policy.early_start and not there(device.architecture, policy.early_start_on):
+        found["early_start"] = False
+    return found
 
 
 def size_of(policy: ServingPolicy, device: Device) -> int | None:
@@ -201,10 +221,20 @@ def _workload(
         "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
         "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,
         "speculation": said.speculation or "none", "draft_tokens": said.draft_tokens, "acceptance": said.acceptance,
-        "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
+        "batch_wait_iterations": _wait(draft), "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
         **{name: getattr(said, name) for name in TARGETS},
     }  # fmt: skip
     return ServingWorkload(**words)
+
+
+def _wait(draft: Draft) -> int | None:
+    """Steps that prompts wait for each other; a fault where times of requests do not know of it."""
+    said = draft.options
+    simulated = [name for name, (_, share) in TARGETS.items() if share is not None and getattr(said, name) is not None]
+    beside = [name for name in ("prefill_devices", "arrival", *simulated) if getattr(said, name) is not None]
+    if said.batch_wait_iterations and beside:
+        draft.fault(f"batch_wait_iterations does not go with {beside[0]}", "batch_wait_iterations", beside[0])
+    return said.batch_wait_iterations
 
 
 def _arrival(draft: Draft, load: str) -> str | None:

@@ -67,6 +67,7 @@ Computed = Annotated[TrainingPrecision, BeforeValidator(read_precision)]
 Stored = Annotated[StoragePrecision, BeforeValidator(read_precision)]
 FrozenBase = Annotated[QuantizedBase, BeforeValidator(read_precision)]
 Layers = Annotated[int, Field(ge=0, le=100_000)]
+Wait = Annotated[int, Field(ge=0, le=10_000)]
 Zero = Annotated[int, Field(ge=0, le=3)]
 RunTokens = Annotated[float, Field(gt=0, le=1e18)]
 Tokens = Annotated[RunTokens, amount(RunTokens)]
@@ -214,6 +215,10 @@ class PlanOptions(Spec):
     max_num_batched_tokens: Count | None = _option(
         "Prompt tokens in a step; default: the engine's.", SERVING, "", ("chunked_prefill_size", "max_num_tokens")
     )
+    batch_wait_iterations: Wait | None = _option(
+        "Steps that a prompt waits for others to be read with (TensorRT-LLM); default: none.", SERVING, "N",
+        ("batch_wait_timeout_iters",),
+    )  # fmt: skip
     block_size: Count | None = _option(
         "Tokens in a block of the cache; default: the engine's.", SERVING, "", ("page_size", "tokens_per_block")
     )

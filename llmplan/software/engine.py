@@ -10,6 +10,7 @@ from llmplan.units import Bytes
 from llmplan.vocabulary import Count, Dispatch, Fraction, ReduceAlgorithm, StoragePrecision
 
 CacheMeaning = Literal["lengths", "blocks", "requests"]
+Producer = Literal["norm", "attention", "activation"]
 CacheReads = Literal["shared", "shared_16_bit", "each"]
 
 
@@ -66,6 +67,10 @@ class ServingPolicy(Spec):
     """Captured graphs and their pools."""
     captured: bool = True
     """Whether steps that only decode run as captured graphs; without, the host launches their operations one by one."""
+    captured_prompts: bool = False
+    """Whether steps that read prompts run as captured pieces, with attention launched between them."""
+    captured_prompts_on: tuple[str, ...] = ()
+    """Vendors of devices on which they do; none: on all."""
     compiled: bool = False
     """Whether a compiled program launches what is not captured (an engine of TensorRT, C++), not Python."""
     graphs_in_fraction: bool = True
@@ -143,7 +148,20 @@ class ServingPolicy(Spec):
     """Whether the host prepares the next iteration while the device runs this one (vLLM's asynchronous scheduling, the
     overlap schedulers of SGLang and TensorRT-LLM)."""
     fused_norms: bool = False
-    """Whether an all-reduce and the norm behind it are one kernel."""
+    """Whether an all-reduce and the norm behind it are one kernel (`lamport`, where it is not TensorRT-LLM's own)."""
+    fused_norms_on: tuple[str, ...] = ()
+    """Beginnings of the architectures of devices on which they are; none: on all."""
+    fused_norms_for: Literal["all", "experts"] = "all"
+    """Models for which they are: all, or those with routed experts."""
+    early_start: bool = False
+    """Whether kernels start while those before them end (programmatic dependent launch)."""
+    early_start_on: tuple[str, ...] = ()
+    """Beginnings of the architectures of devices on which they do; none: on all."""
+    fused_casts: tuple[Producer, ...] = ()
+    """Operations that cast what they make where a product in 8 bits or fewer reads it, for which there is a kernel of
+    its own otherwise; inputs with scales of blocks of 128 are always cast apart."""
+    experts_beside: bool = False
+    """Whether shared experts run beside the routed ones, on a stream of their own or as one more of them."""
     all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch", "one_shot", "two_shot")
     """Algorithms of an all-reduce that the engine has, of which the fastest runs."""
     dispatch: Dispatch = "domain"

@@ -28,6 +28,8 @@ ROUTING_OPERATIONS = 12.0
 """Operations that routing tokens to experts and back takes: top-k, sort, permute, counts, exchange, weigh, and their
 inverses."""
 
+ATTENTION_OPERATIONS = 2.0
+"""Operations of what mixes tokens: rotation with the write into the cache, and the mixing."""
 RING_OPERATIONS = 3.0
 """Operations of a further piece of keys: it is sent on and received, mixed, and added up."""
 
@@ -40,10 +42,10 @@ def elementwise_seconds(layer: Layer, flow: Flow, layout: Any, kernels: Kernels)
     dense = layer.activation_elements - expert_activations(layer)
     inside = ACTIVATION_PASSES * dense + ROTARY_PASSES * sum(core.saved_elements for core in layer.cores)
     moved = elementwise_bytes(flow.rows, outside + inside / layout.tp, kernels.passes) / kernels.stream
-    launched: Num = small_kernels(layer)
+    launched: Num = small_kernels(layer, beside=kernels.software.beside)
     if kernels.software.fused_norms:
         launched = launched - where(layout.tp * 1.0 > 1, minimum(real(layer.norms), reductions(layer, layout)), 0.0)
-    seconds = moved + launched * kernels.wide.launch
+    seconds = moved + launched * kernels.small
     if bank is not None:
         rows, _ = rank_rows(bank, flow.rows, layout, kernels.software.routing_spread)
         inner = local_shape(bank, layout)[0] / _halves(layer)
@@ -73,10 +75,12 @@ def expert_activations(layer: Layer) -> float:
     return real(sum(linear.outputs * linear.active for linear in layer.linears if linear.role == "expert_in"))
 
 
-def small_kernels(layer: Layer) -> float:
+def small_kernels(layer: Layer, *, beside: bool = False) -> float:
     """Elementwise kernels of the forward pass outside the experts [1]: a norm each, rotation with the write into the
-    cache, the non-linearity."""
-    dense = any(linear.role in MLP_OUT and not linear.routed for linear in layer.linears)
+    cache, the non-linearity; beside: that of shared experts runs while routed ones do."""
+    dense = any(
+        linear.role in MLP_OUT and not linear.routed and not (beside and linear.shared) for linear in layer.linears
+    )
     return real(layer.norms + len(layer.cores) + dense)
 
 
@@ -87,7 +91,7 @@ def operations(layer: Layer, cp: Num = 1.0) -> Num:
     """
     routing = ROUTING_OPERATIONS if first_bank(layer) is not None else 0.0
     ring = (cp - 1.0) * RING_OPERATIONS * len(layer.cores)
-    return len(layer.linears) + 2.0 * len(layer.cores) + ring + layer.norms + layer.residuals + routing
+    return len(layer.linears) + ATTENTION_OPERATIONS * len(layer.cores) + ring + layer.norms + layer.residuals + routing
 
 
 def _halves(layer: Layer) -> float:

@@ -17,8 +17,12 @@ from llmplan.machine.kernels import (
     wide_peak,
 )
 from llmplan.machine.precision import ELEMENT_BYTES, NARROW, STORED_BYTES, kernel_kind
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.software.coefficients import Coefficients
+
+EARLY_START = 2.9 / 3.4
+"""What is left of a kernel's fixed time where it does not wait to start behind the one before it: small ones in a
+captured graph take 3.4 us each and run for 2.9 us (NVIDIA, Getting Started with CUDA Graphs, 2019) [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Software:
     routing_spread: how unevenly tokens go to experts, coefficient of variation between experts [1];
     shares_cache: whether all query heads of a group share one reading of the cache; shared_groups: if not, sizes of
     groups that do [1]; windows: whether layers with a sliding window attend to no more than it; fused_norms: whether a
-    norm behind an all-reduce is part of its kernel.
+    norm behind an all-reduce is part of its kernel; fused_casts: what casts the inputs of products that it makes;
+    beside: whether shared experts run beside the routed ones; early: whether kernels start while those before them end.
     """
 
     attention: str = "best"
@@ -54,22 +59,28 @@ class Software:
     shared_groups: tuple[float, ...] = ()
     windows: bool = True
     fused_norms: bool = False
+    fused_casts: tuple[str, ...] = ()
+    beside: bool = False
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
     """Curves of one device under one stack, fitted coefficients applied.
 
-    products: in the plan's kind; wide: in 16 bits (or 32); experts; attention; decode; stream: of elementwise kernels
-    [bytes/s]; passes: their traffic over that of fully fused ones [1]; cache_bytes: of one cached element [bytes].
+    products, fused: in the plan's kind, with and without a cast before it; wide: in 16 bits (or 32); experts;
+    attention; decode; stream: of elementwise kernels [bytes/s]; small: fixed time of one [s]; passes: their traffic
+    over that of fully fused ones [1]; cache_bytes: of one cached element [bytes].
     """
 
     products: ProductCurve
+    fused: ProductCurve
     wide: ProductCurve
     experts: GroupedCurve
     attention: AttentionCurve
     decode: DecodeCurve
     stream: float
+    small: float
     passes: float
     cache_bytes: float
     software: Software
@@ -94,20 +105,22 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
     if grouped not in ELEMENT_BYTES and has_precision(device, precisions.experts):
         grouped = precisions.experts  # unpacked only where the device cannot multiply in it
     wide = precisions.inputs if precisions.inputs in ("fp32", "tf32") else "bf16"
+    of_wide = product_curve(
+        device, wide, "fp32" if wide != "bf16" else "bf16", share=share, memory=memory, sustained=sustained
+    )
+    small = of_wide.launch if device.efficiency.small_launch is None else device.efficiency.small_launch
     attending = numbers.attention_efficiency * sustained
-    return Kernels(
-        products=product_curve(
-            device,
-            kind,
-            precisions.weights,
-            share=narrow(kind),
-            memory=memory,
-            engine=software.engine,
-            sustained=sustained,
-        ),
-        wide=product_curve(
-            device, wide, "fp32" if wide != "bf16" else "bf16", share=share, memory=memory, sustained=sustained
-        ),
+
+    def of_kind(*, fused_casts: bool) -> ProductCurve:
+        return product_curve(
+            device, kind, precisions.weights, share=narrow(kind), memory=memory, engine=software.engine,
+            sustained=sustained, fused_casts=fused_casts,
+        )  # fmt: skip
+
+    found = Kernels(
+        products=of_kind(fused_casts=False),
+        fused=of_kind(fused_casts=True),
+        wide=of_wide,
         experts=grouped_curve(
             device,
             grouped,
@@ -123,7 +136,19 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
         ),
         decode=decode_curve(device, precisions.cache, share=attending, memory=numbers.attention_efficiency),
         stream=stream_bandwidth(device),
+        small=small,
         passes=numbers.elementwise_passes,
         cache_bytes=STORED_BYTES[precisions.cache],
         software=software,
     )
+    return _starting_early(found) if software.early else found
+
+
+def _starting_early(kernels: Kernels) -> Kernels:
+    """Kernels that start while the one before them ends. Ignored: those of a layer of experts, among each other."""
+
+    curves = {name: getattr(kernels, name) for name in ("products", "fused", "wide", "experts", "attention")}
+    return replace(
+        kernels, **{name: replace(curve, launch=EARLY_START * curve.launch) for name, curve in curves.items()},
+        decode=replace(kernels.decode, latency=EARLY_START * kernels.decode.latency), small=EARLY_START * kernels.small,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from llmplan.formulas.matmul import cast_bytes, gradient_traffic, matmul_seconds
 from llmplan.formulas.numeric import is_zero, maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts, split_parts
 from llmplan.machine.kernels import GroupedCurve, ProductCurve
-from llmplan.model.model import Layer, Linear
+from llmplan.model.model import MLP_OUT, Layer, Linear
 from llmplan.records import replace
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels
@@ -92,11 +92,21 @@ def product_seconds(
         n = n + local_shape(other, layout)[0]
     if first.routed:
         return _grouped(first, n, k, rows, layout, kernels, direction, copies)
-    curve = kernels.wide if first.wide else kernels.products
+    curve = kernels.fused if producer(first) in kernels.software.fused_casts else kernels.products
+    curve = kernels.wide if first.wide else curve
     if first.stored is not None:
         held = sum(one.outputs * (one.stored or 0.0) for one in group) / sum(one.outputs for one in group)
         curve = replace(curve, weight_bytes=held)
+    if first.shared and kernels.software.beside:  # starts, and fills units, while routed experts do
+        curve = replace(curve, launch=0.0, ramp_k=0.0, tail=0.0)
     return plain_product(n, k, rows, curve, direction, copies=copies)
+
+
+def producer(linear: Linear) -> str:
+    """The operation that makes a matrix's inputs: `norm`, `attention` or `activation`."""
+    if linear.role in MLP_OUT:
+        return "activation"
+    return "attention" if linear.role in ("attention_out", "recurrent_out") else "norm"
 
 
 def plain_product(n: Num, k: Num, rows: Num, curve: ProductCurve, direction: Direction, *, copies: float = 1.0) -> Num:

@@ -94,3 +94,31 @@ def test_a_cache_of_8_bits_where_an_engine_takes_one(words: dict[str, str], each
         found.model, found.layout, STORED_BYTES[found.workload.kv_precision], found.engine.policy, 4096.0
     )
     assert float(cache.bytes(4096.0)) / 4096 == pytest.approx(each)
+
+
+@pytest.mark.parametrize(
+    ("words", "fused", "pieces", "early"),
+    [
+        ({"stack": "sglang"}, False, True, False),
+        ({"stack": "sglang", "model": "qwen3-30b-a3b"}, True, True, False),
+        ({"stack": "sglang", "model": "qwen3-30b-a3b", "stack_version": "0.5.5"}, False, False, False),
+        ({"stack": "sglang", "model": "qwen3-30b-a3b", "hardware": "mi300x"}, False, False, False),
+        ({"stack": "vllm"}, True, False, False),
+        ({"stack": "vllm", "hardware": "a100-sxm-80gb"}, False, False, False),
+        ({"stack": "tensorrt-llm"}, True, False, True),
+        ({"stack": "tensorrt-llm", "hardware": "a100-sxm-80gb"}, True, False, False),
+        ({"stack": "sglang", "enforce_eager": True}, False, False, False),
+    ],
+)
+def test_what_engines_have_for_some_models_on_some_devices(
+    words: dict[str, object], fused: bool, pieces: bool, early: bool
+) -> None:
+    policy = plan(**words).engine.policy  # type: ignore[union-attr]
+    assert (policy.fused_norms, policy.captured_prompts, policy.early_start) == (fused, pieces, early)
+    assert fused == ("lamport" in policy.all_reduce)  # whose kernel holds the norm
+
+
+def test_prompts_that_wait_go_with_what_is_not_simulated() -> None:
+    assert plan(batch_wait_iterations=20).workload.batch_wait_iterations == 20
+    with pytest.raises(InputError, match="batch_wait_iterations does not go with max_ttft_p95"):
+        plan(batch=None, load="open", request_rate=1.0, batch_wait_iterations=20, max_ttft_p95="1 s")

@@ -52,6 +52,24 @@ def test_kernels_that_are_launched() -> None:
     assert elementwise_seconds(moe, micro_batch(0.0, 1.0), layout(), kernels(machine(launches=True))) == 0
 
 
+def test_small_kernels_of_their_own_time() -> None:
+    device = machine(launches=True, efficiency={"small_launch": 0.25})
+    assert elementwise_seconds(layer(), micro_batch(TOKENS), layout(), kernels(device)) == pytest.approx(4 * 0.25)
+    # the non-linearity of shared experts runs while the routed ones do
+    shared = layer(**EXPERTS, shared_experts=1, shared_expert_ffn_hidden=14)
+    for beside, small in ((False, 4), (True, 3)):
+        found = elementwise_seconds(shared, micro_batch(TOKENS), layout(), kernels(device, beside=beside))
+        assert found == pytest.approx(1000 + small * 0.25)
+
+
+def test_kernels_that_start_early() -> None:
+    plain, early = (kernels(machine(launches=True), early=early) for early in (False, True))
+    for name in ("products", "fused", "wide", "experts", "attention"):
+        assert getattr(early, name).launch == pytest.approx(29 / 34 * getattr(plain, name).launch)
+    assert early.small == pytest.approx(29 / 34 * plain.small)
+    assert early.decode.latency == pytest.approx(29 / 34 * plain.decode.latency)
+
+
 def test_bytes_of_experts() -> None:
     # each of two rows a token: 2 x 10 read, 10 written, then 8 read; one sum of 8 written a token
     routed = 2 * (2 * 10 + 10 + 8) + 8

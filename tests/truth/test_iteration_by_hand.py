@@ -9,7 +9,15 @@ import pytest
 
 from llmplan.machine.hardware import Device
 from llmplan.serving.iteration import Step, iteration, replica
-from llmplan.serving.loads import BUSIEST, Response, closed_loop, decode_step, open_arrivals, respond, static_batch
+from llmplan.serving.loads import (
+    BUSIEST,
+    Response,
+    closed_loop,
+    decode_step,
+    open_arrivals,
+    respond,
+    static_batch,
+)
 from llmplan.serving.memory import serving_memory
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from tests.truth.counting import EXPERTS, POLICY, cluster, machine, serving
@@ -229,6 +237,10 @@ class TestHost:
         # 6 matrices, attention and rotation, two norms, two additions
         found = step(READING, machine(), numbers={"operation_host_seconds": 1.0})
         assert found.host_seconds == pytest.approx(12 * L)
+        # in captured pieces attention and rotation alone are launched
+        pieces = POLICY.model_copy(update={"captured_prompts": True})
+        found = step(READING, machine(), policy=pieces, numbers={"operation_host_seconds": 1.0})
+        assert found.host_seconds == pytest.approx(2 * L)
         # a device that is slower hides them
         slow = step(READING, FLOPS, numbers={"operation_host_seconds": 1.0})
         assert slow.host_seconds == pytest.approx(0, abs=1e-6)
@@ -327,6 +339,15 @@ class TestClosed:
         plan, work = served({}, policy=WHOLE, **clock(request_seconds=5.0, prompt_token_seconds=0.25))
         found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
         assert found.request == pytest.approx(10 + 8 / self.READ + 0.5 + 5 + 0.25 * 100)
+
+    def test_prompts_that_wait_for_each_other(self) -> None:
+        # three steps more before its own, and what comes in four is read together
+        plan, work = served({"batch_wait_iterations": 3}, policy=WHOLE)
+        found = closed_loop(replica(plan), work, WHOLE, 8.0, 8.0)
+        together = 4 * 4 / 11 + (1 + (4 * 4 / 11) ** 2) ** 0.5
+        assert found.request == pytest.approx(10 + 8 / together + 0.5 + 3)
+        alone = closed_loop(replica(plan), work, WHOLE, 1.0, 8.0)
+        assert alone.request == closed_loop(replica(plan), served({})[1], WHOLE, 1.0, 8.0).request  # nothing is written
 
     def test_mixed_steps_cost_what_they_add(self) -> None:
         # an iteration takes a second with or without a prompt: reading others is free beside writing, and a request's

@@ -87,6 +87,44 @@ def test_eight_bits() -> None:
     assert weight == pytest.approx(TOKENS * (inputs + results) + 8 * WEIGHTS)
 
 
+def test_inputs_that_are_cast_where_they_are_made() -> None:
+    inputs, results = 8 + 12 + 8 + 20, (12 + 12) + 8 + (20 + 20) + 8
+    product = WEIGHTS + TOKENS * (inputs + 2 * results)
+    # what norms make goes to queries, keys and values and to gate and up, attention to out, the non-linearity to down
+    makers = {"norm": 8 + 8, "attention": 12, "activation": 20}
+    for makes in ((), ("norm",), ("norm", "activation"), tuple(makers)):
+        at = kernels(BYTES, "fp8", "fp8", fused_casts=makes)
+        apart = inputs - sum(makers[one] for one in makes)
+        found = products_seconds(layer(), micro_batch(TOKENS), layout(), at, "forward")
+        assert found == pytest.approx(product + 3 * TOKENS * apart)
+    # a product then starts as soon as one in 16 bits does; scales of blocks have a kernel of their own all the same
+    from llmplan.machine.hardware import MatmulEfficiency
+
+    slow = MatmulEfficiency(peak_fraction=1.0, memory_fraction=1.0, launch=3.0, cast_fraction=1.0)
+    plain = MatmulEfficiency(peak_fraction=1.0, memory_fraction=1.0, launch=1.0)
+    device = machine(efficiency={"matmul": {"bf16": plain, "fp8": slow, "fp8_block": slow}})
+    for words, launches in (({}, 12), ({"fused_casts": tuple(makers)}, 4), ({"fused_casts": ("attention",)}, 10)):
+        for blocks in (False, True):
+            at = kernels(device, "fp8", "fp8", blocks=blocks, **words)
+            found = products_seconds(layer(), micro_batch(TOKENS), layout(), at, "forward")
+            assert found == pytest.approx(12 if blocks else launches)
+
+
+def test_shared_experts_start_beside_the_routed_ones() -> None:
+    shared = layer(**EXPERTS, shared_experts=1, shared_expert_ffn_hidden=14)
+    launches = machine(launches=True)
+    for beside, products in ((False, 5), (True, 3)):  # queries with keys, out, router; shared: in and out
+        found = products_seconds(shared, micro_batch(TOKENS), layout(), kernels(launches, beside=beside), "forward")
+        assert found == pytest.approx(products)
+    # their FLOPs and bytes stay
+    for device in (FLOPS, BYTES):
+        apart, together = (
+            products_seconds(shared, micro_batch(TOKENS), layout(), kernels(device, beside=beside), "forward")
+            for beside in (False, True)
+        )
+        assert apart == pytest.approx(together)
+
+
 def test_four_bit_weights_meet_16_bit_inputs() -> None:
     inputs, results = 8 + 12 + 8 + 20, (12 + 12) + 8 + (20 + 20) + 8
     moved = products_seconds(layer(), micro_batch(TOKENS), layout(), kernels(BYTES, "int4", "bf16"), "forward")
