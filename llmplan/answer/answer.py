@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.summary import Economics
     from llmplan.answer.resolve import AnyPlan
     from llmplan.answer.serving import ServingResult
-    from llmplan.answer.waits import Waits
     from llmplan.answer.why import Why
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
@@ -96,10 +95,10 @@ def estimated(plan: AnyPlan) -> Estimate:
     return estimate_serving(plan)
 
 
-def answer_of(found: Estimate, catalog: Catalog, waits: Waits | None = None) -> Answer:
+def answer_of(found: Estimate, catalog: Catalog, waits: Any = None) -> Answer:
     """The answer that an estimate gives: with its bottleneck, its run or its load, its money and its limits.
 
-    waits: what a training's step waits for, where that is at hand.
+    waits: `Waits` of a training or `ServingWaits` of a deployment, where they are at hand.
     """
     plan = found.plan
     result: TrainingResult | ServingResult
@@ -115,7 +114,7 @@ def answer_of(found: Estimate, catalog: Catalog, waits: Waits | None = None) -> 
         from llmplan.answer.serving import serving_result
 
         served = serving_economics(found, catalog)
-        result, assumptions, warnings = serving_result(found, served), served.assumptions, served.warnings
+        result, assumptions, warnings = serving_result(found, served, waits), served.assumptions, served.warnings
     return Answer(
         inputs=plan.words(), assumptions=plan.assumptions + assumptions, result=result,
         warnings=found.warnings + warnings,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llmplan.answer.answer import Answer, answer_of
 from llmplan.answer.resolve import resolve
+from llmplan.answer.serving_waits import waits_of_many as serving_waits
 from llmplan.answer.summary import PlanSummary, summary_of
 from llmplan.answer.waits import waits_of_many
 from llmplan.errors import InputError
 from llmplan.records import dataclass
-from llmplan.serving.estimate import estimate_serving
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.many import estimate_many as deployments
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.named import draft_of
@@ -51,15 +52,15 @@ def answers(
     """An answer for every request, in order; an InputError for a request that has none."""
 
     found = estimates(list(_resolved(wanted, catalog)))
-    trained = [] if summary else [one.plan for one in found if isinstance(one, TrainingEstimate)]
-    waits = iter(waits_of_many(trained))
+    if summary:
+        return [*_each(lambda one: summary_of(one, catalog), found)]
+    trained = iter(waits_of_many([one.plan for one in found if isinstance(one, TrainingEstimate)]))
+    served = iter(serving_waits([one for one in found if isinstance(one, ServingEstimate)]))
 
-    def answered(one: Estimate) -> Answer | PlanSummary:
-        if summary:
-            return summary_of(one, catalog)
-        return answer_of(one, catalog, next(waits) if isinstance(one, TrainingEstimate) else None)
+    def answered(one: Estimate) -> Answer:
+        return answer_of(one, catalog, next(trained) if isinstance(one, TrainingEstimate) else next(served))
 
-    return _each(answered, found)
+    return [*_each(answered, found)]
 
 
 def _resolved(wanted: Iterable[Request | AnyPlan | InputError], catalog: Catalog) -> Iterator[AnyPlan | InputError]:

@@ -20,6 +20,7 @@ from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.serving import ServingCost, ServingEconomics, ServingEnergy
+    from llmplan.answer.serving_waits import ServingWaits
     from llmplan.serving.estimate import ServingEstimate
 
 
@@ -233,8 +234,10 @@ class ServingResult:
         return ", ".join(parts)
 
 
-def serving_result(found: ServingEstimate, economics: ServingEconomics) -> ServingResult:
-    """The result of an estimate and what its tokens cost."""
+def serving_result(
+    found: ServingEstimate, economics: ServingEconomics, waits: ServingWaits | None = None
+) -> ServingResult:
+    """The result of an estimate and what its tokens cost; waits: what it waits for, where that is at hand."""
     model, limits = found.plan.model, found.plan.options.limits
     return ServingResult(
         model=ModelAnswer(
@@ -261,7 +264,7 @@ def serving_result(found: ServingEstimate, economics: ServingEconomics) -> Servi
             decode_step_seconds=float(found.decode.total), decode_parts=present(found.decode.parts()),
             prefill_seconds=float(found.prefill.total), prefill_parts=present(found.prefill.parts()),
         ),
-        bottleneck=serving_bottleneck(found), cost=economics.cost, energy=economics.energy,
+        bottleneck=serving_bottleneck(found, waits), cost=economics.cost, energy=economics.energy,
         limits=limits_kept(limits, serving_figures(found, economics)) if limits else None,
     )  # fmt: skip
 

@@ -7,34 +7,21 @@ brings is tried.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.answer.bottleneck import CAPACITY
-from llmplan.answer.named import named_machine
-from llmplan.answer.resources import MORE, RESOURCES, saved, shares
+from llmplan.answer.resources import RESOURCES, saved
+from llmplan.answer.serving_waits import ServingWaits, waits_of
 from llmplan.formulas.numeric import real
-from llmplan.formulas.traced import Tape
 from llmplan.records import dataclass
-from llmplan.serving.estimate import estimate_serving
-from llmplan.serving.iteration import Replica, replica
-from llmplan.serving.loads import (
-    capacity,
-    decode_step,
-    prefill_step,
-    prefill_tokens,
-    read_together,
-    respond,
-)
-from llmplan.serving.pools import Pools, pools_of, read_seconds, split, split_capacity
-from llmplan.serving.targets import without_simulation
+from llmplan.serving.iteration import replica
+from llmplan.serving.pools import pools_of, read_seconds
 from llmplan.setup.codes import warning
 from llmplan.setup.plan import PlanWarning
 from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.serving.estimate import ServingEstimate
-    from llmplan.serving.plan import ServingPlan
 
 _FULL = 0.97  # of what the devices that read prompts can, from which on they set the rate
 
@@ -69,50 +56,23 @@ class ServingBottleneck:
     """What to do about it, with a code that `llmplan explain` has a paragraph about."""
 
 
-def serving_bottleneck(answer: ServingEstimate) -> ServingBottleneck:
-    """What holds a deployment back."""
-    plan = answer.plan
-    named = named_machine(plan)
-    at = replica(named)
-    pools = pools_of(named, at)
-    reads = at if pools is None else pools.prefill
-    work, policy, here = plan.workload, plan.engine.policy, answer.together
-    prompt = prefill_tokens(work, policy, read_together(work, here))
-    decode, prefill = (
-        shares(one.total, plan) for one in (decode_step(at, work, here), prefill_step(reads, work, prompt))
-    )
-    elasticity = _elasticities(answer, at, pools)
-    quiet = plan if answer.percentiles is None else without_simulation(plan)
-    now = answer if quiet is plan else estimate_serving(quiet)
-    elasticity[CAPACITY] = _roomier(now, estimate_serving(_more_memory(quiet, MORE)))
-    readers = _readers(answer, pools)
-    own = prefill if readers else _request(answer, decode, prefill)
+def serving_bottleneck(answer: ServingEstimate, waits: ServingWaits | None = None) -> ServingBottleneck:
+    """What holds a deployment back; waits: of its steps and its load, where they are at hand."""
+    waits = waits or waits_of(answer)
+    found = {name: _felt(name, waits, writes=answer.tpot is not None) for name in RESOURCES}
+    found[CAPACITY] = _roomier(waits.now, waits.roomier)
+    readers = _readers(answer)
+    own = waits.prefill if readers else _request(answer, waits.decode, waits.prefill)
     resource = CAPACITY if answer.queued > 0 and _memory_bound(answer) else max(own, key=lambda name: own[name])
-    return ServingBottleneck(resource, decode, prefill, elasticity, _advice(answer, resource, own, readers))
+    advice = _advice(answer, resource, own, readers)
+    return ServingBottleneck(resource, waits.decode, waits.prefill, found, advice)
 
 
-def _elasticities(answer: ServingEstimate, at: Replica, pools: Pools | None) -> dict[str, ServingElasticity]:
-    """What 10 % more of each resource brings, from the derivatives of what the load does."""
-    plan, copies = answer.plan, float(answer.plan.layout.dp)
-    places, work, policy = max(float(answer.memory.resident), 1.0), plan.workload, plan.engine.policy
-    if pools is None:
-        load, most = respond(at, work, policy, copies, places), capacity(at, work, policy, places)
-    else:
-        load, most = split(pools, work, policy, places), split_capacity(pools, work, policy, places)
-    times = [load.ttft, load.tpot]
-    rates = [load.requests_per_second, most]
-    lost = [-rate for rate in rates]
-    tape = Tape(*times, *lost)
-    felt_times = [{name: value / float(time) for name, value in shares(time, plan, tape=tape).items()}
-                  for time in times]  # fmt: skip
-    felt_rates = [{name: value / float(-less) for name, value in shares(less, plan, tape=tape).items()}
-                  for less in lost]  # fmt: skip
-    found = {}
-    for name in RESOURCES:
-        ttft, tpot = (saved(felt.get(name, 0.0)) for felt in felt_times)
-        requests, most = (1.0 / saved(felt.get(name, 0.0)) for felt in felt_rates)
-        found[name] = ServingElasticity(requests, most, ttft, tpot if answer.tpot else None)
-    return found
+def _felt(name: str, waits: ServingWaits, *, writes: bool) -> ServingElasticity:
+    """What 10 % more of a resource brings."""
+    ttft, tpot = (saved(felt.get(name, 0.0)) for felt in (waits.ttft, waits.tpot))
+    requests, most = (1.0 / saved(felt.get(name, 0.0)) for felt in (waits.requests, waits.capacity))
+    return ServingElasticity(requests, most, ttft, tpot if writes else None)
 
 
 def _request(answer: ServingEstimate, decode: dict[str, float], prefill: dict[str, float]) -> dict[str, float]:
@@ -125,12 +85,6 @@ def _request(answer: ServingEstimate, decode: dict[str, float], prefill: dict[st
 def _memory_bound(answer: ServingEstimate) -> bool:
     """Whether it is the cache that has no more places, not the engine's limit on sequences."""
     return answer.resident / answer.replicas < answer.plan.engine.policy.max_sequences
-
-
-def _more_memory(plan: ServingPlan, factor: float) -> ServingPlan:
-    memory = plan.device.memory
-    larger = memory.model_copy(update={"capacity": memory.capacity * factor})
-    return replace(plan, device=plan.device.model_copy(update={"memory": larger}))
 
 
 def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
@@ -155,9 +109,10 @@ def _advice(answer: ServingEstimate, resource: str, own: dict[str, float], reade
     return warning(code, share=f"{share:.0%}", whole=whole, remedy=readers or remedy(answer))
 
 
-def _readers(answer: ServingEstimate, pools: Pools | None) -> str:
+def _readers(answer: ServingEstimate) -> str:
     """What to do where the devices that read prompts set the rate of those that write; "" where they do not."""
     plan = answer.plan
+    pools = None if plan.prefill is None else pools_of(plan, replica(plan))
     if pools is None or plan.prefill is None:
         return ""
     most = pools.prefill_copies / real(read_seconds(pools, plan.workload, plan.engine.policy))

@@ -56,6 +56,15 @@ def sharing(plans: Sequence[ServingPlan]) -> list[list[int]]:
     return alike(plans, FEW, _shared, _machine, _kind)
 
 
+def sharing_machines(plans: Sequence[ServingPlan]) -> list[list[int]]:
+    """Places of the plans on one machine that differ in nothing but layouts and lengths, loads at a rate aside."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, plan in enumerate(plans):
+        if plan.workload.request_rate is None and (shared := _shared(plan)) is not None:
+            groups.setdefault((_machine(plan), shared), []).append(place)
+    return list(groups.values())
+
+
 def _shared(plan: ServingPlan) -> Hashable:
     """What plans must have in common to be stacked; None for what goes alone."""
     work = plan.workload

@@ -204,3 +204,20 @@ def test_deployments_in_arrays_are_what_one_is_to_the_last_digit() -> None:
     several = [as_array_plan([plans[place] for place in places]) for places in sharing(plans) if len(places) > 9]
     assert any(plan.machines and len(plan.machines.plans) > 1 for plan in several)
     assert estimates(plans) == [estimated(plan) for plan in plans]
+
+
+def test_whole_answers_of_deployments_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bottlenecks from passes backwards through arrays of plans on one device."""
+    words: dict[str, Any] = {"workload": "serve", "hardware": "h100", "devices": 8, "batch": 32}
+    loads: tuple[dict[str, Any], ...] = ({}, {"load": "static"}, {"output_tokens": 1})
+    plans = [
+        plan_from({**words, "model": model, "tp": tp, "input_tokens": tokens, **load})
+        for model in ("llama-3.1-8b", "mixtral-8x22b-v0.1") for tp in (4, 8) for tokens in (200, 3000) for load in loads
+    ]  # fmt: skip
+    shapes: list[int] = []
+    monkeypatch.setattr(
+        "llmplan.answer.serving_waits.as_arrays", lambda part: shapes.append(len(part)) or as_array_plan(part)
+    )
+    found = list(llmplan.estimate_many(plans))
+    assert sum(shapes) == len(plans)
+    assert found == [llmplan.estimate(plan) for plan in plans]

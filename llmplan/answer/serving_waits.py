@@ -1,0 +1,124 @@
+"""What steps and load of deployments wait for, by resource: of one from numbers, of many on one machine from arrays.
+
+Both come from one evaluation with numbers that remember how they were made; the figures of a plan are the same to the
+last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmplan.answer.named import named_machine
+from llmplan.answer.resources import MORE, by_resource
+from llmplan.formulas.numeric import maximum
+from llmplan.formulas.traced import Tape
+from llmplan.records import dataclass, replace
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.serving.iteration import replica
+from llmplan.serving.loads import capacity, decode_step, prefill_step, prefill_tokens, read_together, respond
+from llmplan.serving.many import as_arrays, estimate_many, sharing_machines
+from llmplan.serving.pools import pools_of, split, split_capacity
+from llmplan.serving.targets import without_simulation
+from llmplan.setup.many import column, stacked
+
+if TYPE_CHECKING:
+    from llmplan.formulas.traced_arrays import ArrayTape
+    from llmplan.machine.hardware import Device
+    from llmplan.serving.plan import ServingPlan
+
+FEW = 4
+"""Deployments of a kind below which arrays take longer than one after the other."""
+ROWS = 512
+"""Deployments whose arrays are traced at a time: every array is kept until the passes backwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingWaits:
+    """By resource: seconds of a decoding step and of a prefill [s]; shares of the time to first token, the time per
+    token, and of the times behind requests a second and the most of them [1]. now, roomier: as it is, with means by
+    formula, and with 10 % more memory."""
+
+    decode: dict[str, float]
+    prefill: dict[str, float]
+    ttft: dict[str, float]
+    tpot: dict[str, float]
+    requests: dict[str, float]
+    capacity: dict[str, float]
+    now: ServingEstimate
+    roomier: ServingEstimate
+
+
+def waits_of(answer: ServingEstimate) -> ServingWaits:
+    """What one deployment waits for."""
+    quiet = answer.plan if answer.percentiles is None else without_simulation(answer.plan)
+    now = answer if quiet is answer.plan else estimate_serving(quiet)
+    parts = _parts(answer.plan, float(answer.memory.resident), answer.together, Tape, float)
+    roomier = estimate_serving(replace(quiet, device=_roomier(quiet.device)))
+    return ServingWaits(now=now, roomier=roomier, **{name: _there(one) for name, one in parts.items()})
+
+
+def waits_of_many(found: Sequence[ServingEstimate]) -> list[ServingWaits]:
+    """The same of every deployment, in their order."""
+    from llmplan.formulas.traced_arrays import ArrayTape, bare
+
+    waits: dict[int, ServingWaits] = {}
+    larger: dict[int, Device] = {}
+    for places in sharing_machines([one.plan for one in found]):
+        for start in range(0, len(places) if len(places) >= FEW else 0, ROWS):
+            part = [found[place] for place in places[start : start + ROWS]]
+            plans, every = [one.plan for one in part], slice(None)
+            resident, here = (stacked(values, every) for values in zip(*((float(one.memory.resident), one.together)
+                                                                         for one in part), strict=True))  # fmt: skip
+            parts = _parts(as_arrays(plans), resident, here, ArrayTape, bare)
+            columns = {
+                figure: {name: column(values, len(part)) for name, values in one.items()}
+                for figure, one in parts.items()
+            }
+            device = larger.setdefault(id(plans[0].device), _roomier(plans[0].device))
+            more = [replace(plan, device=device) for plan in plans]
+            roomier = zip(more, estimate_many(more), strict=True)
+            for row, (place, now, (plan, after)) in enumerate(zip(places[start:], part, roomier, strict=False)):
+                of_row = {
+                    figure: _there({name: values[row] for name, values in one.items()})
+                    for figure, one in columns.items()
+                }
+                waits[place] = ServingWaits(now=now, roomier=after or estimate_serving(plan), **of_row)
+    return [waits[place] if place in waits else waits_of(one) for place, one in enumerate(found)]
+
+
+def _parts(
+    plan: ServingPlan, resident: Any, here: Any, tape_of: type[Tape] | type[ArrayTape], bare: Callable[[Any], Any]
+) -> dict[str, dict[str, Any]]:
+    """What `ServingWaits` has by resource, in numbers or in arrays. resident: places of a replica, here: taken [1]."""
+    named = named_machine(plan)
+    at, copies, places = replica(named), plan.layout.dp * 1.0, maximum(resident, 1.0)
+    pools, work, policy = pools_of(named, at), plan.workload, plan.engine.policy
+    reads = at if pools is None else pools.prefill
+    prompt = prefill_tokens(work, policy, read_together(work, here))
+    steps = [decode_step(at, work, here).total, prefill_step(reads, work, prompt).total]
+    if pools is None:
+        load, most = respond(at, work, policy, copies, places), capacity(at, work, policy, places)
+    else:
+        load, most = split(pools, work, policy, places), split_capacity(pools, work, policy, places)
+    times, lost = [load.ttft, load.tpot], [-load.requests_per_second, -most]
+    tape = tape_of(*times, *lost)
+    found = {
+        name: by_resource(tape_of(step), step, plan) for name, step in zip(("decode", "prefill"), steps, strict=True)
+    }
+    felt = {"ttft": (times[0], times[0]), "tpot": (times[1], times[1]),
+            "requests": (lost[0], -lost[0]), "capacity": (lost[1], -lost[1])}  # fmt: skip
+    for name, (root, over) in felt.items():
+        found[name] = {of: value / bare(over) for of, value in by_resource(tape, root, plan).items()}
+    return found
+
+
+def _there(parts: dict[str, float]) -> dict[str, float]:
+    """Those that have a part at all."""
+    return {name: value for name, value in parts.items() if value > 0.0}
+
+
+def _roomier(device: Device) -> Device:
+    """The device with more memory."""
+    larger = device.memory.model_copy(update={"capacity": device.memory.capacity * MORE})
+    return device.model_copy(update={"memory": larger})
