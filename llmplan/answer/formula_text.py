@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 from textwrap import dedent
 from types import FunctionType, ModuleType
 
@@ -19,6 +20,10 @@ from llmplan.records import dataclass
 
 _UNIT = re.compile(r"\[([^\[\]]{1,20})\]")
 _ELSEWHERE = re.compile(r"\b[Aa]s (?:in )?`(\w+)`")
+_OPENING = re.compile(r"(?:^|(?<=[.;)] ))(\w+(?:, \w+)*)(?::| \[)")
+_LISTED = re.compile(r"\b(\w+(?:, \w+)*):")
+_BARE = re.compile(r"(?<=[.;,:\]\n]) ?(\w+(?:, \w+)*)\s*\[([^\[\]]{1,20})\]")
+_MEANING = re.compile(r"\s*([^\[\];]*?)\s*\[([^\[\]]{1,20})\]")
 _SENTENCE = re.compile(r"(?<=[a-z0-9)\]])\. (?=[A-Z])|\n\n")
 _SOURCE = re.compile(r"\b(?:19|20)\d\d\b|arXiv|github\.com|[Mm]easured (?:on|with|by|kernels)|[Ff]itted on")
 
@@ -90,24 +95,30 @@ def _described(prose: str, names: Sequence[str], module: ModuleType) -> dict[str
 
 def _before_arguments(paragraph: str, names: Sequence[str]) -> str:
     """A paragraph up to where it begins to describe arguments."""
-    name = "|".join(map(re.escape, names)) or r"\b\B"
-    cut = re.search(rf"(?:^|(?<=[.;)] ))(?:{name})(?:, (?:{name}))*(?::| \[)", paragraph)
-    return (paragraph[: cut.start()] if cut else paragraph).strip()
+    for match in _OPENING.finditer(paragraph):
+        if set(match[1].split(", ")) <= set(names):
+            return paragraph[: match.start()].strip()
+    return paragraph.strip()
+
+
+def _last_of(listing: str, names: Sequence[str]) -> list[str]:
+    """The words at the end of a list that are names of arguments."""
+    words = listing.split(", ")
+    return list(takewhile(lambda word: word in names, reversed(words)))[::-1]
 
 
 def _own(prose: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    if not names:
-        return {}
-    name = rf"\b(?:{'|'.join(map(re.escape, names))})\b"
-    meaning = rf"(?:(?!{name}(?:, {name})*:)[^\[\];])*?"  # up to the unit, and not into the next argument
-    unit = r"\s*\[([^\[\]]{1,20})\]"
-    listed = rf"({name}(?:, {name})*)"
     text = "\n" + "\n".join(" ".join(part.split()) for part in prose.split("\n\n"))
-    bare = [(match[1], "", match[2]) for match in re.finditer(rf"(?<=[.;,:\]\n]) ?{listed}{unit}", text)]
-    told = [(match[1], match[2], match[3]) for match in re.finditer(rf"{listed}:\s*({meaning}){unit}", text)]
+    bare = [(_last_of(match[1], names), "", match[2]) for match in _BARE.finditer(text)]
+    starts = [(each, match) for match in _LISTED.finditer(text) if (each := _last_of(match[1], names))]
+    told = []
+    for number, (each, start) in enumerate(starts):  # a meaning goes up to its unit, and not into the next argument
+        end = starts[number + 1][1].end() if number + 1 < len(starts) else len(text)
+        last = end if number + 1 == len(starts) else end - 1 - len(", ".join(starts[number + 1][0]))
+        if match := _MEANING.match(text, start.end(), last):
+            told.append((each, match[1], match[2]))
     found: dict[str, tuple[str, str]] = {}
-    for listing, says, of in [*bare, *told]:
-        each = listing.split(", ")
+    for each, says, of in [*bare, *told]:
         for one in each:
             symbol = len(each) > 1 and len(says) <= 1  # `pp, vp, micro_batches: m` names the last one's symbol
             found[one] = ("" if symbol and one != each[-1] else says.strip(" ,."), of)
