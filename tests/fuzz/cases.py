@@ -17,7 +17,8 @@ import yaml
 
 from llmplan.files import builtin
 from llmplan.setup.options import FLAGS
-from tests.fuzz import hostile, plans
+from tests.fuzz import hostile
+from tests.fuzz import plan_cases as plans
 from tests.weights.files import gguf, llama_metadata, llama_rows
 
 ROOT = Path(__file__).parents[2]
