@@ -68,7 +68,8 @@ RELATIONS = {
 """By the name that a target's entry has for it."""
 DERIVED = frozenset({
     "nodes", "node_devices", "tasks", "processes", "accumulation", "device_batch", "expert_parallel", "engine_tp",
-    "host_cache_gib", "host_cache_rank", "host_cache_gb", "host_cache_on", "engine_dp", "attention_dp",
+    "host_cache_gib", "host_cache_rank", "host_cache_gb", "host_cache_on", "attention_cp", "prefill_shared",
+    "cp_strategy", "moe_dp", "engine_dp", "attention_dp",
     "dp_attention", "virtual_layers", "virtual_stages", "replicated", "sharded",
     "resharded", "shared_context",
     "weight_precision_asked", "kv_precision_asked", "checkpoint", "model_id", "in_host", "expert_tp", "local_batch",

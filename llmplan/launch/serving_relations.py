@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.launch.quantities import Facts, whole
+from llmplan.launch.quantities import Facts, model_devices, whole
 
 
 def experts_on(facts: Facts) -> dict[str, Any]:
@@ -21,22 +21,30 @@ def experts_everywhere(facts: Facts) -> dict[str, Any]:
 
 
 def attention_groups(facts: Facts) -> dict[str, Any]:
-    """tp counts all devices, and dp groups of them attend on their own, where experts span replicas (SGLang)."""
-    tp, dp, ep = (whole(facts, name) or 1 for name in ("tp", "dp", "ep"))
-    spans = dp > 1 and ep > tp
-    return {"engine_tp": tp * dp if spans else tp, "attention_dp": dp if spans else 1, "engine_dp": 1 if spans else dp}
+    """tp counts all devices, and dp groups of them attend on their own, where experts span replicas (SGLang).
+
+    Devices that share a prompt are in it too, and have experts of their own unless those are spread over them.
+    """
+    tp, dp, ep, cp = (whole(facts, name) or 1 for name in ("tp", "dp", "ep", "cp"))
+    spans = dp > 1 and ep > tp * cp
+    shares = {"attention_cp": cp, "prefill_shared": True, "cp_strategy": "zigzag"} if cp > 1 else {"attention_cp": 1}
+    return {
+        "engine_tp": tp * cp * dp if spans else tp * cp, "attention_dp": dp if spans else 1,
+        "engine_dp": 1 if spans else dp, **shares, "moe_dp": cp if ep <= tp else 1,
+    }  # fmt: skip
 
 
 def of_attention_groups(facts: Facts) -> dict[str, Any]:
     """tp and dp, as tp of all devices and its groups say; before --attn-dp-size they were --dp-size and a switch."""
-    tp, groups, dp = (whole(facts, name) for name in ("engine_tp", "attention_dp", "engine_dp"))
-    if tp is None or groups is None or dp is None:
+    tp, groups, dp, cp = (whole(facts, name) for name in ("engine_tp", "attention_dp", "engine_dp", "attention_cp"))
+    if tp is None or groups is None or dp is None or cp is None or tp % cp:
         return {}
+    tp //= cp
     if str(facts.get("dp_attention", "")).lower() == "true":  # before --attn-dp-size: --dp-size, and a switch
         groups, dp = dp, 1
     if groups > 1 and tp % groups == 0:
-        return {"tp": tp // groups, "dp": groups * dp}
-    return {"tp": tp, "dp": dp}
+        return {"tp": tp // groups, "dp": groups * dp, "cp": cp}
+    return {"tp": tp, "dp": dp, "cp": cp}
 
 
 def attention_alone(facts: Facts) -> dict[str, Any]:
@@ -71,8 +79,8 @@ def of_host_cache_gib(facts: Facts) -> dict[str, Any]:
 
 def host_cache_rank(facts: Facts) -> dict[str, Any]:
     """Host memory for prefixes of each device: in bytes (TensorRT-LLM), and in whole GB with its switch (SGLang)."""
-    size, devices = facts.get("kv_offloading_size"), (whole(facts, "tp") or 1) * (whole(facts, "pp") or 1)
-    if size is None:
+    size, devices = facts.get("kv_offloading_size"), model_devices(facts)
+    if size is None or devices is None:
         return {}
     each = float(size) / devices
     gigabytes = {"host_cache_gb": round(each / GB), "host_cache_on": True} if each % GB == 0 else {}
@@ -81,7 +89,7 @@ def host_cache_rank(facts: Facts) -> dict[str, Any]:
 
 def of_host_cache_rank(facts: Facts) -> dict[str, Any]:
     """That of a replica, as its devices say."""
-    devices = (whole(facts, "tp") or 1) * (whole(facts, "pp") or 1)
+    devices = model_devices(facts) or 1
     return _bytes(facts, "host_cache_rank", 1.0 * devices) or _bytes(facts, "host_cache_gb", GB * devices)
 
 

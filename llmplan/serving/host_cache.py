@@ -68,7 +68,7 @@ def host_tokens(plan: ServingPlan) -> float | None:
         return None
     cache = cache_shape(plan.model, layout, STORED_BYTES[work.kv_precision], plan.engine.policy)
     each = real(cache.bytes(work.input_tokens)) / work.input_tokens
-    return work.kv_offloading_size / (layout.tp * layout.pp) / each * layout.dp
+    return work.kv_offloading_size / (layout.tp * layout.pp * layout.cp) / each * layout.dp
 
 
 def room_with_host(plan: ServingPlan, room: float) -> float:

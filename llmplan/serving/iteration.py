@@ -21,8 +21,9 @@ from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
 from llmplan.serving.host_layers import HostLayers, host_layer_seconds
 from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters
 from llmplan.serving.prefix import prefix_seconds
+from llmplan.setup.layout import Layout
 from llmplan.software.coefficients import Coefficients
-from llmplan.work.communication import expert_parallel_seconds, tensor_parallel_seconds
+from llmplan.work.communication import expert_parallel_seconds, gathered_keys_seconds, tensor_parallel_seconds
 from llmplan.work.elementwise import ATTENTION_OPERATIONS, operations
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
@@ -50,7 +51,8 @@ class Replica:
     cross-attention sees [1]; overlapped: whether the host works on the next iteration while the device runs this one;
     captured, captured_prompts: whether decoding is launched as a graph, and prompts in pieces; launch: time of the host
     for an operation that is not [s]; device_layers: share of the layers that is on the device [1]; host: what runs the
-    others, if any; host_link: of a device to its host, one direction [bytes/s].
+    others, if any; host_link: of a device to its host, one direction [bytes/s]; cp: devices that share the tokens of a
+    prompt, of which `layout` is one [1].
     """
 
     model: Model
@@ -74,6 +76,7 @@ class Replica:
     device_layers: float = 1.0
     host: HostLayers | None = None
     host_link: float = 0.0
+    cp: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +161,17 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     drafter = None
     if plan.draft is not None:  # it runs in the target's iterations: their cost is there already
         drafter = replica(drafting_plan(plan), replace(numbers, iteration_seconds=0.0, sequence_seconds=0.0))
+    layout, cp = plan.layout, 1.0
+    if isinstance(layout, Layout) and layout.cp > 1:
+        layout, cp = layout.model_copy(update={"cp": 1}), real(layout.cp)
     return Replica(
-        plan.model, plan.layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
+        plan.model, layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,
         drafter, served_adapters(plan.model, work), encoders_of(plan, numbers), real(plan.seen_tokens),
         policy.overlapped_host, policy.captured, policy.captured_prompts,
         COMPILED_LAUNCH if policy.compiled else numbers.operation_host_seconds,
         plan.device_layers, _host_layers(plan, numbers),
-        plan.device.host_link.bandwidth if plan.device.host_link else 0.0,
+        plan.device.host_link.bandwidth if plan.device.host_link else 0.0, cp,
     )  # fmt: skip
 
 
@@ -184,6 +190,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     decoding: sequences that get one token more [1]; context: tokens that each of them has, on average [1];
     prompt: tokens of prompts computed in this iteration [1]; length: of one prompt, without its cached prefix [1].
     Either may be 0.
+    Under context parallelism devices share the prompts' tokens and gather what is cached of them.
     Under pipeline parallelism: a round in which every stage sees every pp-th part of the batch once; every stage holds
     1/pp of the layers and sees pp parts in a round, so that sums over all layers stay as they are.
     """
@@ -193,7 +200,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
     for layer in at.model.layers:
         whole = as_if_read_whole(length, at.prefix) if at.prefix else length
-        flow = layer_flow(at.model, layer, decoding, context, prompt, whole, 1.0 + at.drafted, at.seen)
+        flow = layer_flow(at.model, layer, decoding, context, prompt / at.cp, whole, 1.0 + at.drafted, at.seen)
         if at.prefix:
             found = prefix_seconds(layer, at.prefix, prompt / maximum(length, 1.0), layout, at.kernels)
             work = work + Parts(attention=found) * real(layer.count)
@@ -204,14 +211,16 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
             work = work + Parts(matmul=where(flow.rows > 0, beside, 0.0)) * count
         work = work + forward(layer, flow, layout, at.kernels) * count
         some = where(flow.rows > 0, count, 0.0)
-        tensor = tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links)
+        tensor = (
+            tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links) + count * _keys(at, layer, prompt)
+        )
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
         # graphs of decoding are launched as one; prompts, and all without graphs, operation by operation
         each = ATTENTION_OPERATIONS * len(layer.cores) if at.captured_prompts else operations(layer)
         launches = launches + where((flow.tokens if at.captured else flow.rows) > 0, count * each, 0.0)
     on_host = at.host is not None and at.host.head
     head = 0.0 if on_host else _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
-    size = WIDE_BYTES * (decoding * (1.0 + at.drafted) + prompt) * at.model.hidden
+    size = WIDE_BYTES * (decoding * (1.0 + at.drafted) + prompt / at.cp) * at.model.hidden
     times = where(decoding > 0, at.drafted, 0.0)
     if at.drafts == "medusa":
         block = plain_product(at.model.hidden / layout.tp, real(at.model.hidden), decoding, at.kernels.wide, "forward")
@@ -250,6 +259,14 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     drafts = iteration(at.drafter, decoding * pp, context, 0.0, length)
     reads = iteration(at.drafter, 0.0, 0.0, prompt * pp, length)
     return own.plus(drafts, times).plus(reads, where(prompt > 0, 1.0, 0.0))
+
+
+def _keys(at: Replica, layer: Layer, prompt: Num) -> Num:
+    """What a layer caches of prompts, gathered by the devices that share them [s]."""
+    if at.cp <= 1.0:
+        return 0.0
+    gathered = [gathered_keys_seconds(core, prompt, at.layout, at.links, at.cp) for core in layer.cores]
+    return where(prompt > 0, sum(gathered), 0.0)
 
 
 def _on_host(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num) -> Num:

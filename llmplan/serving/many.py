@@ -74,7 +74,15 @@ def _shared(plan: ServingPlan) -> Hashable:
 def _goes_alone(plan: ServingPlan) -> bool:
     """What has more than one model or pool, or is simulated or halved one number after another."""
     work = plan.workload
-    if plan.prefill or plan.host or plan.image or plan.sound or work.prefix_hit or work.speculation != "none":
+    if (
+        plan.layout.cp > 1
+        or plan.prefill
+        or plan.host
+        or plan.image
+        or plan.sound
+        or work.prefix_hit
+        or work.speculation != "none"
+    ):
         return True
     return work.request_rate is not None and (wants_percentiles(work) or bool(targets(work)))
 

@@ -32,7 +32,7 @@ from llmplan.vocabulary import (
 DEGREES = ("tp", "pp", "cp", "ep", "dp")
 """Words of a layout that mean something in serving."""
 NOTHING_TO_WRITE = "prompts on devices of their own go with answers of more than one token: the others write nothing"
-PREFILL_DEGREES = ("tp", "ep", "dp")
+PREFILL_DEGREES = ("tp", "cp", "ep", "dp")
 """Those of a pool that reads prompts; with `prefill_` before them."""
 
 

@@ -260,8 +260,8 @@ def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
 
     said = draft.options
     given = {name: getattr(said, name) for name in DEGREES if getattr(said, name) is not None}
-    if given.get("cp", 1) > 1:
-        draft.fault("cp: engines do not divide one sequence over devices in this planner; use tp, pp, ep and dp", "cp")
+    shared = given.get("cp", 1)
+    _check_cp(draft, plan, "cp", shared)
     if "tp" in given or "pp" in given or "dp" in given:
         known = 1
         for name in ("tp", "pp", "cp", "dp"):
@@ -273,7 +273,7 @@ def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
             draft.assume(missing, rest, "what the devices leave")
         return Layout(**given)
     heads = [core.heads for layer in plan.model.layers for core in layer.cores]
-    tried = layouts(devices, heads, plan.model.layer_count)
+    tried = layouts(devices // shared, heads, plan.model.layer_count)
     usable = plan.usable_bytes
     held = [float(weight_bytes(plan.with_layout(one), plan.workload)) for one in tried]
     index = first_with_room(held, usable)
@@ -286,6 +286,20 @@ def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     return found
 
 
+def _check_cp(draft: Draft, plan: ServingPlan, word: str, degree: int) -> None:
+    """Faults where devices cannot share the tokens of a prompt."""
+    if degree == 1:
+        return
+    if not plan.engine.policy.context_parallel:
+        draft.fault(f"{word}: {plan.stack.name} does not share a prompt between devices; sglang does", word, "stack")
+    if plan.model.architecture != "decoder" or any(x.cross for layer in plan.model.layers for x in layer.cores):
+        draft.fault(f"{word}: planned for decoders, and {plan.model.name} is not one", word, "model")
+    if any(core.kind == "recurrent" for layer in plan.model.layers for core in layer.cores):
+        draft.fault(f"{word}: {plan.model.name} has recurrent layers, which read a prompt in order", word, "model")
+    if (draft.options.pp or 1) > 1:
+        draft.fault(f"{word} goes without pp", word, "pp")
+
+
 def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     """The layout of the devices that read prompts: as given, else the least tensor parallelism with room."""
     from llmplan.serving.weights import weight_bytes
@@ -293,11 +307,13 @@ def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     said = draft.options
     given = {name: getattr(said, f"prefill_{name}") for name in PREFILL_DEGREES}
     given = {name: value for name, value in given.items() if value is not None}
-    product = given.get("tp", 1) * given.get("dp", 1)
+    shared = given.get("cp", 1)
+    _check_cp(draft, plan, "prefill_cp", shared)
+    product = given.get("tp", 1) * shared * given.get("dp", 1)
     if devices % product or ("tp" in given and "dp" in given and product != devices):
         draft.fault(
-            f"prefill_tp x prefill_dp = {product} are not prefill_devices {devices}",
-            "prefill_tp", "prefill_dp", "prefill_devices",
+            f"prefill_tp x prefill_cp x prefill_dp = {product} are not prefill_devices {devices}",
+            "prefill_tp", "prefill_cp", "prefill_dp", "prefill_devices",
         )  # fmt: skip
         return Layout()
     if "tp" in given or "dp" in given:
@@ -305,7 +321,7 @@ def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
         missing = "dp" if "tp" in given else "tp"
         return Layout(**({missing: rest} | given))
     heads = [core.heads for layer in plan.model.layers for core in layer.cores]
-    tried = [one for one in layouts(devices, heads, plan.model.layer_count) if one.pp == 1]
+    tried = [one for one in layouts(devices // shared, heads, plan.model.layer_count) if one.pp == 1]
     tried = [one.model_copy(update=given) for one in tried]
     held = [float(weight_bytes(plan.with_layout(one), plan.workload)) for one in tried]
     found = tried[first_with_room(held, plan.usable_bytes)]

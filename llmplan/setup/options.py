@@ -238,6 +238,9 @@ class PlanOptions(Spec):
     prefill_tp: Degree | None = _option(
         "Tensor parallelism of the prefill pool; default: the least that fits.", SERVING
     )
+    prefill_cp: Degree | None = _option(
+        "Context parallelism of the prefill pool: devices that share a prompt's tokens; default 1.", SERVING
+    )
     prefill_ep: Degree | None = _option("Expert parallelism of the prefill pool; default 1.", SERVING)
     prefill_dp: Degree | None = _option("Data parallelism of the prefill pool; default: what is left.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")

@@ -128,6 +128,9 @@ class ServingPolicy(Spec):
     host_rows: Count | None = None
     """Rows of a step from which on the device multiplies with weights that are in host memory; below, the host does.
     None: it leaves no layers to the host."""
+    context_parallel: bool = False
+    """Whether devices can share the tokens of a prompt (`cp`). Each has all weights and, once keys and values are
+    gathered, the whole cache; decoding is the same on all of them."""
     host_cache: Literal["none", "kept", "evicted"] = "none"
     """Whether prefixes stay in host memory where asked for (`kv_offloading_size`). `kept`: all that is computed is
     copied there; `evicted`: what has to leave the device goes there."""

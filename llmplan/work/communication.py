@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import minimum, real, where
+from llmplan.formulas.states import split_parts
 from llmplan.machine.links import Links, all_reduce, exchange, gather
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.model import Core, Layer
@@ -55,6 +56,16 @@ def expert_parallel_seconds(layer: Layer, flow: Flow, layout: Any, links: Links,
     there = exchange(links, dispatch_bytes * tokens * bank.inputs, real(bank.active), group, apart)
     back = exchange(links, WIDE_BYTES * tokens * bank.inputs, real(bank.active), group, apart)
     return there + back
+
+
+def gathered_keys_seconds(core: Core, tokens: Num, layout: Any, links: Links, cp: Num) -> Num:
+    """What is cached of so many tokens of prompts, in 16 bits, gathered by the devices that share them [s].
+
+    tokens: of all of them [1]; cp: devices, with tp ranks between neighbours [1].
+    """
+    parts = split_parts(layout.tp * 1.0, real(core.cache_heads))
+    size = WIDE_BYTES * core.cache_elements * core.cache_ratio * tokens / parts
+    return gather(links, size, cp, layout.tp * 1.0)
 
 
 def ring_of_keys_seconds(core: Core, flow: Flow, layout: Any, links: Links) -> Num:

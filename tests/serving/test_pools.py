@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from llmplan.answer.resolve import plan_from
+from llmplan.catalog.catalog import open_catalog
 from llmplan.errors import InputError
 from llmplan.formulas.speculation import accepted_tokens
+from llmplan.launch.target import target
+from llmplan.launch.write import launch
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import replica
 from llmplan.serving.plan import ServingPlan
@@ -122,3 +127,54 @@ def test_a_plan_of_two_pools_comes_back_from_its_words() -> None:
 def test_pools_that_do_not_add_up(words: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"prefill|decode"):
         planned(**words)
+
+
+class TestContextParallel:
+    """Devices that share the tokens of a prompt: first tokens of long prompts, and nothing else."""
+
+    LONG: ClassVar[dict[str, object]] = {"stack": "sglang", "batch": 1, "input_tokens": 60_000}
+
+    def test_first_tokens_come_sooner_and_the_rest_as_before(self) -> None:
+        alone, shared = answer(**self.LONG, devices=4, tp=4), answer(**self.LONG, devices=8, tp=4, cp=2)
+        assert 0.5 < shared.ttft.value / alone.ttft.value < 0.6
+        assert shared.tpot == alone.tpot
+        assert shared.kv_tokens == alone.kv_tokens
+        assert (shared.replicas, shared.replica_devices) == (1, 8)
+
+    def test_in_a_pool_of_their_own(self) -> None:
+        words = {**self.LONG, "tp": 4, "prefill_tp": 4, "batch": 2}
+        one = answer(**words, devices=8, prefill_devices=4)
+        two = answer(**words, devices=12, prefill_devices=8, prefill_cp=2)
+        assert two.plan.prefill is not None
+        assert (two.plan.prefill.cp, two.plan.prefill.dp) == (2, 1)
+        assert two.ttft.value < 0.7 * one.ttft.value
+
+    def test_sglang_is_started_with_them_and_read_back(self) -> None:
+        plan = planned(**self.LONG, model="llama-3.3-70b", devices=8, tp=4, cp=2)
+        assert plan_from(plan.words()).words() == plan.words()
+        script = launch(plan, target("sglang"), open_catalog()).script
+        assert "--tp-size 8" in script
+        assert "--attn-cp-size 2" in script
+        assert "--enable-prefill-cp" in script
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ({"stack": "vllm"}, "vLLM does not share a prompt between devices; sglang does"),
+            ({"pp": 2, "devices": 16}, "cp goes without pp"),
+            ({"model": "qwen3-next-80b-a3b", "tp": 2, "devices": 4}, "has recurrent layers"),
+        ],
+    )
+    def test_where_they_cannot(self, words: dict[str, object], said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            planned(**{**self.LONG, "devices": 8, "tp": 4, "cp": 2, **words})
+
+    @pytest.mark.parametrize("word", ["cp", "prefill_cp"])
+    def test_they_are_not_searched(self, word: str) -> None:
+        from llmplan.search.request import Ask, Wishes
+        from llmplan.search.serving_request import serving_question
+        from llmplan.setup.request import request
+
+        words = request({"model": "llama-3.1-70b", "hardware": "h100", "workload": "serve", "stack": "sglang", word: 2})
+        with pytest.raises(InputError, match="are not searched"):
+            serving_question(Ask(words, {}, Wishes(max_devices=8)), open_catalog())

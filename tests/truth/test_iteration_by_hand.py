@@ -195,6 +195,23 @@ class TestParallel:
         found = step(DECODING, machine(link=1.0), tp=2, numbers={"communication_factor": 3.0})
         assert found.tensor_parallel_seconds == pytest.approx(3 * once)
 
+    def test_devices_that_share_a_prompt(self) -> None:
+        # half of the rows and of the attention each; the two last tokens go through the head of one
+        found, alone = step(READING, FLOPS, cp=2), step(READING, FLOPS)
+        assert found.matmul_seconds == pytest.approx(2 * (16 * L * MATRICES + 2 * TABLE))
+        assert found.attention_seconds == pytest.approx(alone.attention_seconds / 2)
+        # keys and values of two heads of 3, of 32 tokens in 16 bits, but for the half that each has
+        gathered = step(READING, machine(link=1.0), cp=2).tensor_parallel_seconds
+        assert gathered == pytest.approx(L * 1 / 2 * (2 * 32 * 2 * (3 + 3)))
+        # with tp 2 each has one of the heads
+        both = step(READING, machine(link=1.0), cp=2, tp=2).tensor_parallel_seconds
+        sums = step((0.0, 0.0, 16.0, 16.0), machine(link=1.0), tp=2).tensor_parallel_seconds
+        assert both - sums == pytest.approx(gathered / 2)
+
+    def test_decoding_is_the_same_on_all_that_share_prompts(self) -> None:
+        for device in (FLOPS, BYTES, machine(link=1.0)):
+            assert step(DECODING, device, cp=2) == step(DECODING, device)
+
     def test_a_round_of_a_pipeline(self) -> None:
         # both halves of the batch pass both stages: every weight is read twice, every row once; two messages of a half
         found = step(DECODING, BYTES, pp=2)
