@@ -61,7 +61,7 @@ def serving(draw: random.Random) -> dict[str, Any]:
 
 KINDS: dict[str, tuple[Callable[[random.Random], dict[str, Any]], int]] = {
     "layout given": (layouts_given, 8000), "tp and pp given": (degrees_given, 4000),
-    "nothing given": (nothing_given, 200), "serving": (serving, 400),
+    "nothing given": (nothing_given, 200), "serving": (serving, 4000),
 }  # fmt: skip
 
 

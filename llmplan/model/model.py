@@ -186,6 +186,9 @@ class Layer:
     extra_stored: float | None = None
     leading: bool = False
 
+    def __hash__(self) -> int:
+        return hash((self.kind, self.count, self.hidden, self.extra_parameters))  # as that of `Model`
+
     @property
     def copies(self) -> int:
         """Sets of weights held [1]."""
@@ -290,6 +293,13 @@ class Model:
     def layer_count(self) -> int:
         """Layers, all groups together [1]."""
         return sum(layer.count for layer in self.layers)
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of layers that not every software was measured with: `dense`, `experts`, `recurrent`."""
+        routed = any(linear.routed for layer in self.layers for linear in layer.linears)
+        recurrent = any(core.kind != "softmax" for layer in self.layers for core in layer.cores)
+        return frozenset({"dense", *(["experts"] if routed else []), *(["recurrent"] if recurrent else [])})
 
     @cached_property
     def parameters(self) -> int:

@@ -15,7 +15,7 @@ from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import MONEY_WORDS
 from llmplan.setup.plan import Setup
-from llmplan.software.distance import Traits, bits_of, layers_of
+from llmplan.software.distance import Traits, bits_of
 from llmplan.software.engine import Engine
 from llmplan.vocabulary import (
     Arrival,
@@ -189,7 +189,7 @@ class ServingPlan(Setup):
     def traits(self) -> Traits:
         """What it is, as far as the width of bands goes."""
         version, bits = self.options.stack_version or "", bits_of(self.workload.activation_precision)
-        return Traits(self.device.id, version, bits, frozenset(layers_of(self.model)), self.model.approximate)
+        return Traits(self.device.id, version, bits, self.model.kinds, self.model.approximate)
 
     def on_devices(self, count: int) -> Self:
         """The same plan on so many devices in all, however they are used."""

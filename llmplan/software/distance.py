@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from llmplan.records import dataclass
 from llmplan.schema import Spec
-
-if TYPE_CHECKING:
-    from llmplan.model.model import Model
 
 UNKNOWN_STACK = "unknown_stack"
 """No run of it was measured: the mean over all stacks stands in."""
@@ -104,14 +101,3 @@ def bits_of(precision: str) -> str:
     ('16', '8')
     """
     return _BITS.get(precision, "16")
-
-
-def layers_of(model: Model) -> set[str]:
-    """Kinds of layers that not every stack was measured with."""
-    found = {"dense"}
-    for layer in model.layers:
-        if any(linear.routed for linear in layer.linears):
-            found.add("experts")
-        if any(core.kind != "softmax" for core in layer.cores):
-            found.add("recurrent")
-    return found

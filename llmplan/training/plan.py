@@ -9,7 +9,7 @@ from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup
-from llmplan.software.distance import Traits, bits_of, layers_of
+from llmplan.software.distance import Traits, bits_of
 from llmplan.software.stack import TrainingRecipe
 from llmplan.units import Bytes
 from llmplan.vocabulary import (
@@ -102,9 +102,9 @@ class TrainingPlan(Setup):
     @property
     def traits(self) -> Traits:
         """What it is, as far as the width of bands goes."""
-        layers = layers_of(self.model) | ({"adapters"} if self.lora else set())
+        layers = self.model.kinds | {"adapters"} if self.lora else self.model.kinds
         version, bits = self.options.stack_version or "", bits_of(self.workload.precision)
-        return Traits(self.device.id, version, bits, frozenset(layers), self.model.approximate)
+        return Traits(self.device.id, version, bits, layers, self.model.approximate)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
