@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.formatting import count, duration, plain
+from llmplan.formatting import count, duration, plain, step_time
 from llmplan.report.console import on_stdout
 from llmplan.report.limits import target_text
 from llmplan.report.search_text import (
@@ -159,7 +159,7 @@ def _print_ranked(console: Console, found: FitAnswer, best: Sequence[Ranked]) ->
         money = {found.objective or "": value_text(one.objective)} if found.objective in ("cost", "time") else {}
         rows.append({"": str(one.rank), " ": same, **_columns(found, summarized(one)), **money})
     print_rows(console, rows)
-    if len(best) > 1:
+    if any(row[" "] for row in rows):
         console.print(Text(SAME, style="dim"))
     if any(one.result.verdict == "marginal" for one in best):
         console.print(Text(MARGINAL, style="dim"))
@@ -199,10 +199,20 @@ def _serving_columns(found: FitAnswer, one: Summary) -> dict[str, str]:
         "cache": said["kv_precision"] if _open(found, "kv_precision") else "",
         "TTFT": time_text(one.ttft_seconds),
         "TPOT": time_text(one.tpot_seconds),
+        **dict(_limited_shares(one)),
         "out/s": count(rate.value) if rate else "",
         "most req/s": plain(one.capacity_requests_per_second or 0.0),
         "load": f"{one.utilization:.0%}" if "request_rate" in said else "",
     }
+
+
+def _limited_shares(one: Summary) -> Iterator[tuple[str, str]]:
+    """What so many of 100 requests stay within, where that is limited: `TTFT p95`."""
+    for name, (figure, share) in TARGETS.items():
+        if share is not None and name in one.inputs:
+            within = getattr(getattr(one, f"{figure}_seconds"), f"p{share}", None)
+            title = figure if figure == "request" else figure.upper()
+            yield f"{title} p{share}", "" if within is None else step_time(within)
 
 
 def _open(found: FitAnswer, word: str) -> bool:

@@ -48,7 +48,7 @@ def print_serving(console: Console, answer: Answer, result: ServingResult) -> No
     if result.fits:
         for title, rows in (
             ("Latency", _latency_rows(answer, result)),
-            ("Load", _load_rows(result)),
+            ("Load", _load_rows(result, pools="prefill_devices" in answer.inputs)),
             ("Cost and energy", serving_lines(result)),
         ):
             console.print()
@@ -69,8 +69,8 @@ def serving_no(answer: Answer, result: ServingResult) -> Iterator[str]:
             if one.code in ("LP021", "LP023"):
                 yield one.message
         if load.replicas_needed:
-            devices = f"{load.replica_devices} devices"
-            yield f"replicas needed: {load.replicas_needed} of {devices} (the plan has {load.replicas})"
+            each = _devices(load.replica_devices)
+            yield f"replicas needed: {load.replicas_needed} of {each} (the plan has {load.replicas})"
 
 
 def _header(answer: Answer, result: ServingResult) -> list[Text]:
@@ -89,9 +89,19 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
         lengths += f", {plain(said['output_tokens'], _EXACT)} out"
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
     layout = " x ".join([*degrees(said, ("tp", "pp", "cp", "ep")), copies])
+    if "prefill_devices" in said:
+        reads = {name: said[f"prefill_{name}"] for name in ("tp", "cp", "ep", "dp")}
+        pool = " x ".join(
+            [*degrees(reads, ("tp", "cp", "ep")), f"{reads['dp']} replica{'s' if reads['dp'] > 1 else ''}"]
+        )
+        layout = f"prompts on {_devices(said['prefill_devices'])}: {pool}; answers on the others: {layout}"
     return [
         first, Text(f"{layout}; {precisions}, cache {said['kv_precision']}"), Text(f"serve; {load}, {lengths}"),
     ]  # fmt: skip
+
+
+def _devices(number: int) -> str:
+    return "1 device" if number == 1 else f"{number} devices"
 
 
 def _prompt(answer: Answer, result: ServingResult) -> str:
@@ -159,8 +169,9 @@ def _longest(room: float, limit: int | None) -> str:
 def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, str]]:
     load, latency = answer.inputs["load"], result.latency
     looped = load in ("closed", "saturated") and result.load.sequences > 1
-    yield "to the first token", _time(latency.ttft_seconds) + (" when requests come steadily" if looped else "")
-    if looped:
+    apart = looped and latency.burst_ttft_seconds.value != latency.ttft_seconds.value
+    yield "to the first token", _time(latency.ttft_seconds) + (" when requests come steadily" if apart else "")
+    if apart:
         yield "", f"{step_time(latency.burst_ttft_seconds.value)} when all of them come at once"
     if load == "open" and latency.ttft_seconds.p50 is not None:
         yield "", _shares(latency.ttft_seconds)
@@ -193,18 +204,21 @@ def _encoders(result: ServingResult) -> Iterator[tuple[str, str]]:
         yield f"encoder of {what}", f"{step_time(seconds)}: {' and '.join(inputs)}, part of the first token's time"
 
 
-def _load_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
+def _load_rows(result: ServingResult, *, pools: bool) -> Iterator[tuple[str, str]]:
     load, output = result.load, result.throughput.output_tokens_per_second
     if output is not None:
         yield "output", f"{plain(output.value)} tokens/s, {plain(output.low)}-{plain(output.high)}"
     rate, most = result.throughput.requests_per_second.value, load.capacity_requests_per_second
     yield "requests", f"{plain(rate)} a second; at most {plain(most)} with every place taken"
-    share = f"{plain(load.sequences)} in flight, {load.utilization:.0%} of "
+    doing = "being written" if pools else "in flight"  # of two pools, the others are read or wait for that
+    share = f"{plain(load.sequences)} {doing}, {load.utilization:.0%} of "
     used = share + ("the capacity" if load.replicas_needed is not None else "the places")
     yield "in use", used if load.stable else f"{used}: unstable at this rate, the queue grows without end"
     if load.replicas_needed is not None:
         needed = load.replicas_needed or "no number behind one front end reaches the targets"
-        yield "replicas needed", f"{needed} (of {load.replica_devices} devices each; the plan has {load.replicas})"
+        beside = ", and devices that read prompts in proportion" if pools and load.replicas_needed else ""
+        have = f"of {_devices(load.replica_devices)} each{beside}; the plan has {load.replicas}"
+        yield "replicas needed", f"{needed} ({have})"
     yield from _bottleneck_rows(result.bottleneck, writes=result.latency.tpot_seconds is not None)
 
 
