@@ -17,7 +17,7 @@ from llmplan.training.plan import TrainingPlan
 ENGINE = (
     "tp", "pp", "cp", "ep", "dp", "memory_fraction", "max_model_len", "max_num_seqs", "max_num_batched_tokens",
     "block_size", "enforce_eager", "speculation", "draft_tokens", "draft_model", "prefill_devices",
-    "gpu_layers", "kv_offloading_size", "batch_wait_iterations",
+    "gpu_layers", "kv_offloading_size", "dcp", "batch_wait_iterations",
 )  # fmt: skip
 """Words of a deployment that are of its engine; the others are of its requests. Precisions are asked for apart."""
 NAMED = {

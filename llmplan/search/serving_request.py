@@ -35,11 +35,14 @@ def serving_question(
 
     least_rate: output tokens a second, of all devices [1/s].
     """
-    shared = [name for name in ("cp", "prefill_cp") if (getattr(ask.wanted.options, name) or 1) > 1]
-    shared += [name for name in ("cp", "prefill_cp") if str(ask.given.get(name, 1)) != "1"]
+    degrees = ("cp", "prefill_cp", "dcp")
+    shared = [name for name in degrees if (getattr(ask.wanted.options, name) or 1) > 1]
+    shared += [name for name in degrees if str(ask.given.get(name, 1)) != "1"]
     if shared:
         word = shared[0].replace("_", "-")
-        raise InputError(Fault(f"--{word}: layouts whose devices share a prompt are not searched; estimate plans one"))
+        raise InputError(
+            Fault(f"--{word}: layouts whose devices share a prompt or a cache are not searched; estimate plans one")
+        )
     wishes, open_ = ask.wishes, opened(ask, SERVING_DIMENSIONS, "training, and the workload is serve")
     numbers = sizes(open_.get("devices"), wishes.max_devices, 1)
     limits, market, many = _limits(ask), Market(catalog), has_many(ask)

@@ -57,7 +57,7 @@ def load_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -> N
     """
     if not work.prefix_host_hit:
         return 0.0
-    cache = cache_shape(at.model, at.layout, STORED_BYTES[work.kv_precision], policy)
+    cache = cache_shape(at.model, at.layout, STORED_BYTES[work.kv_precision], policy, spread=at.dcp)
     return cache.bytes(work.input_tokens * work.prefix_host_hit) / at.host_link
 
 
@@ -66,7 +66,8 @@ def host_tokens(plan: ServingPlan) -> float | None:
     work, layout = plan.workload, plan.layout
     if work.kv_offloading_size is None:
         return None
-    cache = cache_shape(plan.model, layout, STORED_BYTES[work.kv_precision], plan.engine.policy)
+    element, spread = STORED_BYTES[work.kv_precision], real(work.dcp or 1)
+    cache = cache_shape(plan.model, layout, element, plan.engine.policy, spread=spread)
     each = real(cache.bytes(work.input_tokens)) / work.input_tokens
     return work.kv_offloading_size / (layout.tp * layout.pp * layout.cp) / each * layout.dp
 

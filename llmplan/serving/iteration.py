@@ -23,7 +23,12 @@ from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapter
 from llmplan.serving.prefix import prefix_seconds
 from llmplan.setup.layout import Layout
 from llmplan.software.coefficients import Coefficients
-from llmplan.work.communication import expert_parallel_seconds, gathered_keys_seconds, tensor_parallel_seconds
+from llmplan.work.communication import (
+    expert_parallel_seconds,
+    gathered_keys_seconds,
+    spread_cache_seconds,
+    tensor_parallel_seconds,
+)
 from llmplan.work.elementwise import ATTENTION_OPERATIONS, operations
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
@@ -52,7 +57,7 @@ class Replica:
     captured, captured_prompts: whether decoding is launched as a graph, and prompts in pieces; launch: time of the host
     for an operation that is not [s]; device_layers: share of the layers that is on the device [1]; host: what runs the
     others, if any; host_link: of a device to its host, one direction [bytes/s]; cp: devices that share the tokens of a
-    prompt, of which `layout` is one [1].
+    prompt, of which `layout` is one [1]; dcp: devices of tp over which the cache of a sequence is spread [1].
     """
 
     model: Model
@@ -77,6 +82,7 @@ class Replica:
     host: HostLayers | None = None
     host_link: float = 0.0
     cp: float = 1.0
+    dcp: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         policy.overlapped_host, policy.captured, policy.captured_prompts,
         COMPILED_LAUNCH if policy.compiled else numbers.operation_host_seconds,
         plan.device_layers, _host_layers(plan, numbers),
-        plan.device.host_link.bandwidth if plan.device.host_link else 0.0, cp,
+        plan.device.host_link.bandwidth if plan.device.host_link else 0.0, cp, real(work.dcp or 1),
     )  # fmt: skip
 
 
@@ -200,7 +206,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
     for layer in at.model.layers:
         whole = as_if_read_whole(length, at.prefix) if at.prefix else length
-        flow = layer_flow(at.model, layer, decoding, context, prompt / at.cp, whole, 1.0 + at.drafted, at.seen)
+        flow = layer_flow(at.model, layer, decoding, context, prompt / at.cp, whole, 1.0 + at.drafted, at.seen, at.dcp)
         if at.prefix:
             found = prefix_seconds(layer, at.prefix, prompt / maximum(length, 1.0), layout, at.kernels)
             work = work + Parts(attention=found) * real(layer.count)
@@ -212,7 +218,9 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         work = work + forward(layer, flow, layout, at.kernels) * count
         some = where(flow.rows > 0, count, 0.0)
         tensor = (
-            tensor + some * tensor_parallel_seconds(layer, flow, layout, at.links) + count * _keys(at, layer, prompt)
+            tensor
+            + some * tensor_parallel_seconds(layer, flow, layout, at.links)
+            + count * _shared(at, layer, flow, prompt)
         )
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
         # graphs of decoding are launched as one; prompts, and all without graphs, operation by operation
@@ -261,12 +269,16 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     return own.plus(drafts, times).plus(reads, where(prompt > 0, 1.0, 0.0))
 
 
-def _keys(at: Replica, layer: Layer, prompt: Num) -> Num:
-    """What a layer caches of prompts, gathered by the devices that share them [s]."""
-    if at.cp <= 1.0:
-        return 0.0
-    gathered = [gathered_keys_seconds(core, prompt, at.layout, at.links, at.cp) for core in layer.cores]
-    return where(prompt > 0, sum(gathered), 0.0)
+def _shared(at: Replica, layer: Layer, flow: Flow, prompt: Num) -> Num:
+    """What devices say to each other that share prompts, or the cache of a sequence [s]."""
+    total: Num = 0.0
+    if at.cp > 1.0:
+        gathered = [gathered_keys_seconds(core, prompt, at.layout, at.links, at.cp) for core in layer.cores]
+        total = where(prompt > 0, sum(gathered), 0.0)
+    if at.dcp > 1.0:
+        attended = [spread_cache_seconds(core, flow, at.layout, at.links) for core in layer.cores]
+        total = total + where(flow.decoding > 0, sum(attended), 0.0)
+    return total
 
 
 def _on_host(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num) -> Num:
@@ -313,10 +325,12 @@ def layer_flow(
     length: Num,
     each: Num = 1.0,
     seen: float = 0.0,
+    spread: float = 1.0,
 ) -> Flow:
     """What one iteration brings to a layer: an encoder reads prompts, its decoder writes with the prompt as source.
 
-    seen: tokens of a prompt's images that cross-attention sees [1]; without any, its layers are passed over.
+    seen: tokens of a prompt's images that cross-attention sees [1]; without any, its layers are passed over;
+    spread: devices over which the cache of a sequence is spread [1].
     """
     if model.architecture == "decoder" and any(core.cross for core in layer.cores):
         if not seen:
@@ -324,7 +338,7 @@ def layer_flow(
         length = maximum(length, 1.0)
         return Flow(prompt, length, decoding, context, each, source=seen, source_tokens=seen * prompt / length)
     if model.architecture != "encoder-decoder":
-        return Flow(tokens=prompt, length=maximum(length, 1.0), decoding=decoding, context=context, each=each)
+        return Flow(prompt, maximum(length, 1.0), decoding, context, each, spread=spread)
     if layer.side == "encoder":
         return Flow(tokens=prompt, length=maximum(length, 1.0))
     written = maximum(context - length, 1.0)

@@ -177,14 +177,16 @@ def _offloaded(plan: ServingPlan) -> Num:
 def _with_draft(plan: ServingPlan, policy: ServingPolicy, prompt: Num) -> CacheShape:
     """Cache of a sequence with that of what drafts: of a model, or of one layer more; heads have none."""
     element = STORED_BYTES[plan.workload.kv_precision]
-    cache = cache_shape(plan.model, plan.layout, element, policy, prompt, real(plan.seen_tokens))
+    spread = real(plan.workload.dcp or 1)
+    cache = cache_shape(plan.model, plan.layout, element, policy, prompt, real(plan.seen_tokens), spread)
     if plan.draft is not None:
-        other = cache_shape(plan.draft, drafting_plan(plan).layout, element, policy, prompt)
+        other = cache_shape(plan.draft, drafting_plan(plan).layout, element, policy, prompt, spread=spread)
         windows = _merged([*cache.windows, *other.windows])
         return CacheShape(cache.growing + other.growing, windows, cache.state + other.state)
     if plan.workload.speculation in ("none", MEDUSA):
         return cache
-    more = sum((token_bytes(core, plan.layout, element) for core in plan.model.layers[-1].cores), 0.0 * plan.layout.tp)
+    drafting = (token_bytes(core, plan.layout, element) for core in plan.model.layers[-1].cores)
+    more = sum(drafting, 0.0 * plan.layout.tp) / spread
     return replace(cache, growing=cache.growing + more)
 
 
@@ -267,10 +269,12 @@ def workspace_bytes(plan: ServingPlan, policy: ServingPolicy) -> Num:
 
 
 def cache_shape(
-    model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0, seen: float = 0.0
-) -> CacheShape:
+    model: Model, layout: Any, element: float, policy: ServingPolicy, prompt: Num = 0.0, seen: float = 0.0,
+    spread: float = 1.0,
+) -> CacheShape:  # fmt: skip
     """Cache of a sequence on the fullest device; element: bytes of one element; prompt: tokens read first [1];
-    seen: tokens of images that cross-attention sees, whose keys and values stay as long as the sequence [1].
+    seen: tokens of images that cross-attention sees, whose keys and values stay as long as the sequence [1];
+    spread: devices that hold copies otherwise and share the tokens of one instead [1].
 
     A layer with a window keeps the window, or every token where the engine's policy is `full` or `ignored`.
     Heads are divided over tp; where there are fewer heads, or one latent for all (MLA), they are copied.
@@ -284,7 +288,7 @@ def cache_shape(
     for layer in model.layers:
         for core in layer.cores:
             count = fullest * layer.count * filled[_keeps(core, policy)]
-            each = count * token_bytes(core, layout, element)
+            each = count * token_bytes(core, layout, element) / spread
             state = state + count * core.state_elements * core.state_bytes / split_parts(
                 layout.tp * 1.0, real(core.cache_heads)
             )

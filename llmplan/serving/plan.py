@@ -80,6 +80,8 @@ class ServingWorkload(Spec):
     activation_precision: StoragePrecision = "bf16"
     """Inputs of matrix products: with `fp8` both sides are, with `bf16` weights are widened on the fly."""
     kv_precision: StoragePrecision = "bf16"
+    dcp: Count | None = None
+    """Devices of tp over which the cache of a sequence is spread; None: those that have its heads hold all of it."""
     memory_fraction: Fraction | None = None
     """Share of device memory that the engine may take, as the stack means it; default: the stack's."""
     max_model_len: Count | None = None

@@ -97,6 +97,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
         draft.fault(message, "draft_model", "tp")
     for message, names in layout_problems(plan.model, plan.layout):
         draft.fault(message, *names)
+    _check_dcp(draft, plan)
     if said.prefill_devices is not None and work.output_tokens <= 1.0:
         draft.fault(NOTHING_TO_WRITE, "prefill_devices", "output_tokens")
     elif said.prefill_devices is not None:
@@ -218,7 +219,7 @@ def _workload(
         **adapter_words(draft, model),
         "prefix_hit": hit, "turns": said.turns, **host_cache_words(draft, policy, device, hit),
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
-        "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
+        "dcp": said.dcp, "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
         "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,
         "speculation": said.speculation or "none", "draft_tokens": said.draft_tokens, "acceptance": said.acceptance,
         "batch_wait_iterations": _wait(draft), "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
@@ -298,6 +299,27 @@ def _check_cp(draft: Draft, plan: ServingPlan, word: str, degree: int) -> None:
         draft.fault(f"{word}: {plan.model.name} has recurrent layers, which read a prompt in order", word, "model")
     if (draft.options.pp or 1) > 1:
         draft.fault(f"{word} goes without pp", word, "pp")
+
+
+def _check_dcp(draft: Draft, plan: ServingPlan) -> None:
+    """Faults where devices cannot share the tokens of a cache: there have to be copies of it."""
+    dcp, tp, cores = plan.workload.dcp or 1, plan.layout.tp, [x for layer in plan.model.layers for x in layer.cores]
+    if dcp == 1:
+        return
+    if not plan.engine.policy.decode_context_parallel:
+        draft.fault(f"dcp: {plan.stack.name} does not spread a cache; vllm and sglang do", "dcp", "stack")
+    if (plan.layout.cp, plan.prefill) != (1, None) or draft.options.prefill_devices is not None:
+        draft.fault("dcp goes without cp and without devices that only read prompts", "dcp", "cp", "prefill_devices")
+    if plan.model.architecture != "decoder" or any(x.cross or x.kind == "recurrent" or x.cache_window for x in cores):
+        draft.fault(
+            f"dcp: planned where every layer caches every token, and {plan.model.name} has others", "dcp", "model"
+        )
+    heads = max((core.cache_heads for core in cores), default=1)
+    copies = tp // min(tp, heads)
+    if copies % dcp:
+        draft.fault(
+            f"dcp {dcp} does not divide the {copies} copies of a cache at tp {tp} with {heads} heads", "dcp", "tp"
+        )
 
 
 def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:

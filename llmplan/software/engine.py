@@ -128,6 +128,8 @@ class ServingPolicy(Spec):
     host_rows: Count | None = None
     """Rows of a step from which on the device multiplies with weights that are in host memory; below, the host does.
     None: it leaves no layers to the host."""
+    decode_context_parallel: bool = False
+    """Whether devices that would hold copies of a sequence's cache can share its tokens instead (`dcp`)."""
     context_parallel: bool = False
     """Whether devices can share the tokens of a prompt (`cp`). Each has all weights and, once keys and values are
     gathered, the whole cache; decoding is the same on all of them."""

@@ -116,9 +116,9 @@ def decode_seconds(core: Core, flow: Flow, layout: Any, kernels: Kernels) -> Num
 
     Latent attention (one cached vector for all heads) works on the latents: as wide as what is cached, twice.
     """
-    curve, tp = kernels.decode, layout.tp
+    curve, tp = kernels.decode, layout.tp / flow.spread
     parts = split_parts(tp * 1.0, real(core.cache_heads))
-    seen = flow.source if core.cross else flow.context
+    seen = flow.source if core.cross else flow.context / flow.spread
     window = cache_window(core, kernels)
     attended = seen if window is None else minimum(seen, window)
     growing, index = core.cache_elements - core.index_elements, core.index_elements * core.cache_ratio

@@ -68,6 +68,17 @@ def gathered_keys_seconds(core: Core, tokens: Num, layout: Any, links: Links, cp
     return gather(links, size, cp, layout.tp * 1.0)
 
 
+def spread_cache_seconds(core: Core, flow: Flow, layout: Any, links: Links) -> Num:
+    """Queries to all devices that a sequence's cache is spread over, and what each attends to put together [s].
+
+    An all-gather of the queries and a reduce-scatter of the outputs, in 16 bits, of the heads that those devices have
+    together; of latent attention both are as wide as what is cached. Ignored: the softmax's sums.
+    """
+    width = 2 * core.cache_elements if core.latent else core.qk_dim + core.v_dim
+    size = WIDE_BYTES * flow.decoding * flow.each * core.heads * flow.spread / layout.tp * width
+    return gather(links, size, flow.spread, 1.0)
+
+
 def ring_of_keys_seconds(core: Core, flow: Flow, layout: Any, links: Links) -> Num:
     """Keys and values of a sequence once around the devices that share it, forward [s]."""
     heads = minimum(layout.tp, core.kv_heads)

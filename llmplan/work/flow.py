@@ -19,7 +19,8 @@ class Flow:
     decoding: sequences that get a token more [1]; each: tokens of one of them that pass together, drafts too [1];
     context: tokens that each of those has in the cache [1];
     source: length of the encoder's sequence, which cross-attention sees [1]; source_tokens: of the encoder, of which
-    keys and values of cross-attention are made in this pass [1].
+    keys and values of cross-attention are made in this pass [1]; spread: devices of tp over which the cache of one
+    sequence is spread, each with the queries of all of them [1].
     """
 
     tokens: Num
@@ -29,6 +30,7 @@ class Flow:
     each: Num = 1.0
     source: Num = 0.0
     source_tokens: Num = 0.0
+    spread: Num = 1.0
 
     @property
     def rows(self) -> Num:

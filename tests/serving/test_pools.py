@@ -169,7 +169,7 @@ class TestContextParallel:
         with pytest.raises(InputError, match=said):
             planned(**{**self.LONG, "devices": 8, "tp": 4, "cp": 2, **words})
 
-    @pytest.mark.parametrize("word", ["cp", "prefill_cp"])
+    @pytest.mark.parametrize("word", ["cp", "prefill_cp", "dcp"])
     def test_they_are_not_searched(self, word: str) -> None:
         from llmplan.search.request import Ask, Wishes
         from llmplan.search.serving_request import serving_question
@@ -178,3 +178,39 @@ class TestContextParallel:
         words = request({"model": "llama-3.1-70b", "hardware": "h100", "workload": "serve", "stack": "sglang", word: 2})
         with pytest.raises(InputError, match="are not searched"):
             serving_question(Ask(words, {}, Wishes(max_devices=8)), open_catalog())
+
+
+class TestSharedCache:
+    """DeepSeek-R1 on eight devices: one latent for all heads, of which each has a copy, or an eighth."""
+
+    R1: ClassVar[dict[str, object]] = {"model": "deepseek-r1", "hardware": "h200", "devices": 8, "tp": 8,
+                                       "input_tokens": 20_000, "output_tokens": 1000}  # fmt: skip
+
+    def test_the_cache_holds_eight_times_as_much(self) -> None:
+        copies, shared = answer(**self.R1), answer(**self.R1, dcp=8)
+        assert copies.kv_tokens is not None
+        assert shared.kv_tokens is not None
+        assert shared.kv_tokens.value == pytest.approx(8 * copies.kv_tokens.value)
+        assert shared.needed.value < copies.needed.value
+
+    @pytest.mark.parametrize(
+        ("stack", "line"), [("vllm", "--decode-context-parallel-size 4"), ("sglang", "--dcp-size 4")]
+    )
+    def test_engines_are_started_with_it(self, stack: str, line: str) -> None:
+        plan = planned(**self.R1, stack=stack, dcp=4)
+        assert plan_from(plan.words()).words() == plan.words()
+        assert line in launch(plan, target(stack), open_catalog()).script
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ({"dcp": 3}, "dcp 3 does not divide the 8 copies of a cache at tp 8 with 1 heads"),
+            ({"model": "llama-3.1-70b"}, "dcp 2 does not divide the 1 copies of a cache at tp 8 with 8 heads"),
+            ({"stack": "tensorrt-llm"}, "TensorRT-LLM does not spread a cache; vllm and sglang do"),
+            ({"model": "gemma-3-27b"}, "planned where every layer caches every token"),
+            ({"devices": 16, "prefill_devices": 8}, "dcp goes without cp and without devices that only read prompts"),
+        ],
+    )
+    def test_where_it_cannot(self, words: dict[str, object], said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            planned(**{**self.R1, "dcp": 2, **words})

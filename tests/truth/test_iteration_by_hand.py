@@ -212,6 +212,24 @@ class TestParallel:
         for device in (FLOPS, BYTES, machine(link=1.0)):
             assert step(DECODING, device, cp=2) == step(DECODING, device)
 
+    def test_devices_that_share_a_cache(self) -> None:
+        # of four that have copies of one cached head two and two share its tokens: half of them each, with the queries
+        # of two heads, which is as many products
+        one = {"kv_heads": 1}
+        alone, shared = (step(DECODING, BYTES, spec=one, tp=4, work={"dcp": dcp}) for dcp in (None, 2))
+        assert shared.attention_seconds == pytest.approx(alone.attention_seconds / 2)
+        counts = [step(DECODING, FLOPS, spec=one, tp=4, work={"dcp": dcp}).attention_seconds for dcp in (None, 2)]
+        assert counts[1] == pytest.approx(counts[0])
+        # queries to both and outputs back: two heads of 3 and 3 for eight sequences in 16 bits, but for one's own half
+        sent = [step(DECODING, machine(link=1.0), spec=one, tp=4, work={"dcp": dcp}) for dcp in (None, 2)]
+        more = sent[1].tensor_parallel_seconds - sent[0].tensor_parallel_seconds
+        assert more == pytest.approx(L * 1 / 2 * (2 * 8 * 2 * (3 + 3)))
+        held = [
+            serving_memory(serving(FLOPS, spec=one, tp=4, work={"dcp": dcp}), POLICY).kv_tokens for dcp in (None, 2)
+        ]
+        assert held[1] == pytest.approx(2 * held[0])
+        assert step(READING, FLOPS, spec=one, tp=4, work={"dcp": 2}) == step(READING, FLOPS, spec=one, tp=4)
+
     def test_a_round_of_a_pipeline(self) -> None:
         # both halves of the batch pass both stages: every weight is read twice, every row once; two messages of a half
         found = step(DECODING, BYTES, pp=2)
