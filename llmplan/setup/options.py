@@ -116,9 +116,6 @@ class PlanOptions(Spec):
     pp: Degree | None = _option("Pipeline stages; default: the fewest that fit.", LAYOUT)
     vp: Degree | None = _option("Virtual stages on each device (interleaved schedule); default 1.", LAYOUT)
     cp: Degree | None = _option("Context parallelism; default 1.", LAYOUT)
-    dcp: Degree | None = _option(
-        "Devices of tp that share the tokens of one cache in decoding instead of holding copies; default 1.", SERVING
-    )
     ep: Degree | None = _option("Expert parallelism, inside dp x cp x tp.", LAYOUT)
     dp: Degree | None = _option("Data parallelism = devices / (tp x pp x cp).", LAYOUT)
     zero: Zero | None = _option(
@@ -238,6 +235,9 @@ class PlanOptions(Spec):
         "Devices, out of `devices`, that only prefill (disaggregated serving).", SERVING
     )
     decode_devices: Degree | None = _option("Devices that only decode; default: the rest.", SERVING)
+    dcp: Degree | None = _option(
+        "Devices of tp that share the tokens of one cache in decoding instead of holding copies; default 1.", SERVING
+    )
     prefill_tp: Degree | None = _option(
         "Tensor parallelism of the prefill pool; default: the least that fits.", SERVING
     )
