@@ -32,7 +32,7 @@ UNITS: dict[str, dict[str, float]] = {
     "FLOP/s": _prefixed("FLOP/s") | _prefixed("FLOPS") | _prefixed("OP/s"),
     "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": HOUR, "d": DAY, "days": DAY},
     "W": _prefixed("W"),
-    "J": _prefixed("J") | _prefixed("Wh", scale=HOUR),
+    "J": _prefixed("J") | _prefixed("Wh", scale=HOUR) | {"pJ": 1e-12},
     "Hz": _prefixed("Hz"),
     "USD": {"USD": 1.0, "$": 1.0},
     "USD/h": {"USD/h": 1.0, "$/h": 1.0},

@@ -17,6 +17,8 @@ TrainingPrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvf
 StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
 QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
 GradientPrecision = Literal["fp32", "bf16"]
+Guess = Literal["recompute", "zero", "vp", "flash_attention", "optimizer", "lora_targets"]
+"""Words of a training run that a stack's recipe stands in for, and that runs of one stack differ in."""
 Optimizer = Literal[
     "adam", "adamw", "adam-8bit", "adamw-8bit", "paged-adamw", "paged-adamw-8bit", "sgd", "momentum", "lamb",
     "adafactor", "lion", "muon",

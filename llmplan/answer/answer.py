@@ -13,6 +13,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.unsaid import unsaid_options
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ def answer_of(found: Estimate, catalog: Catalog, waits: Any = None) -> Answer:
     warnings: tuple[PlanWarning, ...] = ()
     if isinstance(found, TrainingEstimate):
         run = run_of(found, catalog)
-        result = training_result(found, run, waits)
+        result, assumptions = training_result(found, run, waits), unsaid_options(found)
         if run is not None:
-            assumptions, warnings = run.assumptions, run.warnings
+            assumptions, warnings = assumptions + run.assumptions, run.warnings
     else:
         from llmplan.answer.economics.serving import serving_economics
         from llmplan.answer.serving import serving_result

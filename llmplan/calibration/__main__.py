@@ -8,6 +8,7 @@ python -m llmplan.calibration accuracy           publications left out of the en
 python -m llmplan.calibration bands              the bands from the predictions that are stored
 python -m llmplan.calibration pages              the pages from what is stored, and the published layouts
 python -m llmplan.calibration devices            what continuous work leaves of devices' rates, beside all stacks
+python -m llmplan.calibration silence            what words cost that a run does not say
 python -m llmplan.calibration few                what three rows of a publication are worth to the rest of it
 """
 
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
         _write_pages()
     elif what == "devices":
         _tell_sustained()
+    elif what == "silence":
+        _tell_silence()
     elif what == "few":
         _tell_few()
     else:
@@ -62,7 +65,7 @@ def _fit_all(*, refit: bool) -> None:
     tell_dropped(found.dropped)
     if refit:
         write_entries(found, catalog)
-    for path in write_left_out(found):
+    for path in write_left_out(found, catalog):
         print(f"wrote {path}")
     _tell_bands(found)
     if not refit:
@@ -76,7 +79,7 @@ def _make_bands() -> None:
     catalog = open_catalog()
     found = from_stored(catalog)
     write_entries(found, catalog)
-    for path in write_left_out(found):
+    for path in write_left_out(found, catalog):
         print(f"wrote {path}")
     _tell_bands(found)
 
@@ -110,11 +113,21 @@ def _fit_some(names: Sequence[str]) -> None:
 
 
 def _tell_sustained() -> None:
-    from llmplan.calibration.sustained import sustained
+    from llmplan.calibration.sustained import PICOJOULE, sustained
     from llmplan.catalog.catalog import open_catalog
 
     for one in sustained(open_catalog()):
-        print(f"{one.device}: sustained_fraction {one.before:.2f} -> {one.after:.3f}, {one.votes:.1f} votes")
+        before, after = one.before / PICOJOULE, one.after / PICOJOULE
+        print(f"{one.device}: product_energy {before:.2f} -> {after:.3f} pJ, {one.votes:.1f} votes")
+
+
+def _tell_silence() -> None:
+    from llmplan.calibration.silence import silences
+    from llmplan.catalog.catalog import open_catalog
+
+    print(f"{'word':<20}{'groups':>8}{'time':>8}{'memory':>8}")
+    for one in silences(open_catalog()):
+        print(f"{one.word:<20}{one.groups:>8}{one.training:>8.3f}{one.memory:>8.3f}")
 
 
 def _tell_bands(found: Study) -> None:

@@ -6,7 +6,8 @@ The logarithm of measured over predicted lies within +- w for 80 % of the votes,
 
 Factors are drawn to 1 with the weight of `OWN` groups, widths to that of their family: training, serving, memory, which
 have factors of their own. Distances are those of `software/distance.py`. All are 0.8 quantiles of what the others
-leave, in turn until none moves.
+leave, in turn until none moves. Words that a run does not say, and its stack's other runs do, add a half width that is
+stated (`hardware_catalog/distances.yaml`), squares to squares: it is taken off the errors that the rest is drawn from.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from llmplan.calibration.scale import weighted_quantile
 from llmplan.records import dataclass
 from llmplan.software.band import Band, family_of
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
+from llmplan.vocabulary import Guess
 
 SHARE = 0.8
 OWN = 6.0
@@ -41,6 +43,8 @@ class Point:
     family: str
     stack: str
     distances: tuple[str, ...]
+    unsaid: float = 0.0
+    """Half width that words add which the run does not say [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +99,19 @@ def told(band: str, distances: Sequence[str]) -> tuple[str, ...]:
     return () if family_of(band) == "memory" else tuple(distances)
 
 
-def points(found: Sequence[Unseen]) -> list[Point]:
-    """Errors of left-out predictions with their votes."""
+def unsaid_width(one: Unseen, band: str, widths: Mapping[Guess, float]) -> float:
+    """Half width that words of a run which were not said add to a band: that of a step's time alone."""
+    return math.hypot(*(widths.get(word, 0.0) for word in one.unsaid)) if band == "step_seconds" else 0.0
+
+
+def points(found: Sequence[Unseen], widths: Mapping[Guess, float]) -> list[Point]:
+    """Errors of left-out predictions with their votes; widths: by word that was not said."""
     weight = votes([one.run for one in found])
     return [
         Point(
             abs(math.log(one.predicted[name] / value)), weight[one.run.id, name],
             band := band_name(name, one.run.row.cells.get("memory_kind", "")), family_of(band), one.run.leaf[0],
-            told(band, one.distances),
+            told(band, one.distances), unsaid_width(one, band, widths),
         )
         for one in found for name, value in one.run.measured.items() if one.predicted.get(name, 0.0) > 0
     ]  # fmt: skip
@@ -120,7 +129,8 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
         model, parts = BandModel(widths, stacks, distances, {}), defaultdict(list)
         for one in some:
             for key in keys(one):
-                parts[key].append((one.error / model.width(one.band, one.stack, one.distances), one.vote))
+                error = math.sqrt(max(0.0, one.error**2 - one.unsaid**2))
+                parts[key].append((error / model.width(one.band, one.stack, one.distances), one.vote))
         return parts
 
     for _ in range(_ROUNDS):
@@ -161,5 +171,6 @@ def _drawn(factor: float, part: Sequence[tuple[float, float]]) -> float:
 
 def coverage(model: BandModel, some: Sequence[Point]) -> float:
     """Share of the votes inside their bands [1]."""
-    inside = sum(one.vote for one in some if one.error <= model.width(one.band, one.stack, one.distances))
+    width = {one: math.hypot(model.width(one.band, one.stack, one.distances), one.unsaid) for one in some}
+    inside = sum(one.vote for one in some if one.error <= width[one])
     return inside / sum(one.vote for one in some)

@@ -75,7 +75,7 @@ class Case:
 
 def alone(device: Device) -> Device:
     """The device as kernels measured alone find it, at its full clock."""
-    return device.model_copy(update={"efficiency": device.efficiency.model_copy(update={"sustained_fraction": 1.0})})
+    return device.model_copy(update={"efficiency": device.efficiency.model_copy(update={"product_energy": None})})
 
 
 def with_numbers(device: Device, numbers: Mapping[Key, float | bool]) -> Device:

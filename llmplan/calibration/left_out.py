@@ -11,6 +11,8 @@ from llmplan.calibration.runs import Run, predict, still
 from llmplan.calibration.scale import Scale
 from llmplan.records import dataclass
 from llmplan.software.distance import Measured
+from llmplan.training.plan import TrainingPlan
+from llmplan.vocabulary import Guess
 
 _STEPS = 4  # from the full fit, which is near
 
@@ -22,6 +24,8 @@ class Unseen:
     run: Run
     predicted: dict[str, float]
     distances: tuple[str, ...]
+    unsaid: tuple[Guess, ...] = ()
+    """Words that it does not say, and the rows of its stack that were seen all do."""
 
 
 def fits_without(
@@ -49,7 +53,18 @@ def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: S
             known = [other for other in near if other.leaf[0] == run.leaf[0]]
             coefficients = scale.coefficients(points.get(run.leaf, points[MEAN]))
             found = {**predict(run, coefficients), **still(run)}
-            yield Unseen(run, {name: float(value) for name, value in found.items()}, distances(run, known))
+            values = {name: float(value) for name, value in found.items()}
+            yield Unseen(run, values, distances(run, known), unsaid(run, known))
+
+
+def unsaid(run: Run, known: Sequence[Run]) -> tuple[Guess, ...]:
+    """Words that a run leaves to the recipe and no known one does; none where nothing is known of the stack."""
+    usual = {word for other in known for word in _guessed(other)}
+    return tuple(word for word in _guessed(run) if word not in usual) if known else ()
+
+
+def _guessed(run: Run) -> tuple[Guess, ...]:
+    return run.plan.guessed if isinstance(run.plan, TrainingPlan) else ()
 
 
 def distances(run: Run, known: Sequence[Run]) -> tuple[str, ...]:

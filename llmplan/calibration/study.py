@@ -7,11 +7,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
-from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told
+from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told, unsaid_width
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, Tree, fit
@@ -22,8 +22,9 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass
 from llmplan.software.coefficients import NAMES, Coefficients
-from llmplan.software.distance import Measured
+from llmplan.software.distance import Measured, StatedDistances
 from llmplan.training.plan import TrainingPlan
+from llmplan.vocabulary import Guess
 
 LEFT_OUT = Path("tests/measurements/left_out")
 _SAME = 0.01  # relative difference below which a version has its stack's number
@@ -53,7 +54,7 @@ def study(catalog: Catalog, *, refit: bool) -> Study:
         start = stored(catalog, tree, scale)
         fitted = fit(problem, tree, start) if refit else fit(problem, tree, start, steps=0)
         unseen = list(left_out(runs, fitted, evaluator, scale))
-    errors = points(unseen)
+    errors = points(unseen, unsaid_widths(catalog))
     return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
 
 
@@ -67,10 +68,16 @@ def from_stored(catalog: Catalog) -> Study:
         for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
     }  # fmt: skip
     unseen = [
-        Unseen(run, rows[run.id]["predicted"], tuple(rows[run.id]["distances"])) for run in runs if run.id in rows
-    ]
-    errors = points(unseen)
+        Unseen(run, (row := rows[run.id])["predicted"], tuple(row["distances"]), tuple(row.get("unsaid", ())))
+        for run in runs if run.id in rows
+    ]  # fmt: skip
+    errors = points(unseen, unsaid_widths(catalog))
     return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
+
+
+def unsaid_widths(catalog: Catalog) -> Mapping[Guess, float]:
+    """Half widths by word that a run does not say."""
+    return catalog.table("distances", StatedDistances).unsaid
 
 
 def stored(catalog: Catalog, tree: Tree, scale: Scale) -> Points:
@@ -89,6 +96,7 @@ def stored(catalog: Catalog, tree: Tree, scale: Scale) -> Points:
 
 def write_entries(found: Study, catalog: Catalog) -> None:
     """Coefficients, bands and their sources into every stack's entry; those without rows have the mean."""
+    widths = unsaid_widths(catalog)
     for name in catalog.ids("stacks"):
         path = catalog.find("stacks", name)
         entry = catalog.stack(name)
@@ -104,12 +112,19 @@ def write_entries(found: Study, catalog: Catalog) -> None:
         made |= {
             "bands": kept | bands,
             "widening": {family: factors for family, factors in widening.items() if factors},
+            "unsaid": {word: width for word, width in widths.items() if mine and word not in silent(mine)},
             "measured": {key: list(value) for key, value in Measured.of(run.plan.traits for run in mine) if value},
             "fitted_on": sources(mine) if mine else ["nothing: the mean over all stacks"],
         }
         if name == "generic":
             made["fitted_on"] = [f"the mean over {len({leaf[0] for leaf in found.fitted.tree.nodes}) - 1} stacks"]
         rewrite(path, made)
+
+
+def silent(runs: Sequence[Run]) -> set[str]:
+    """Words that some of these runs do not say; all of them where none is a training."""
+    plans = [run.plan for run in runs if isinstance(run.plan, TrainingPlan)]
+    return {word for plan in plans for word in plan.guessed} if plans else set(get_args(Guess))
 
 
 def _has(band: str, families: Sequence[str]) -> bool:
@@ -142,17 +157,18 @@ def sources(runs: Iterable[Run]) -> list[str]:
     return [*lines, f"and {len(counts) - _MOST_SOURCES} more"] if len(counts) > _MOST_SOURCES else lines
 
 
-def write_left_out(found: Study, folder: Path = LEFT_OUT) -> list[Path]:
+def write_left_out(found: Study, catalog: Catalog, folder: Path = LEFT_OUT) -> list[Path]:
     """Left-out predictions as `validate --json` has them, one file for each file of measurements."""
     kinds: dict[str, list[Unseen]] = defaultdict(list)
     files = {row_id: path.stem for path in FILES for row_id in _ids(path)}
     for one in found.unseen:
         kinds[files[one.run.id]].append(one)
+    widths = unsaid_widths(catalog)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for kind, part in kinds.items():
         path = folder / f"{kind}.json"
-        rows = ",\n".join(json.dumps(_row(one, found.bands)) for one in part)
+        rows = ",\n".join(json.dumps(_row(one, found.bands, widths)) for one in part)
         path.write_text(f'{{"rows": [\n{rows}\n]}}\n', encoding="utf-8")
         written.append(path)
     return written
@@ -164,7 +180,7 @@ def _ids(path: Path) -> list[str]:
     return [row.id for row in read_rows(path)]
 
 
-def _row(one: Unseen, model: BandModel) -> dict[str, Any]:
+def _row(one: Unseen, model: BandModel, widths: Mapping[Guess, float]) -> dict[str, Any]:
     """One left-out prediction with its band."""
     run, predicted, interval = one.run, {}, {}
     for name in run.measured:
@@ -173,12 +189,14 @@ def _row(one: Unseen, model: BandModel) -> dict[str, Any]:
             continue
         band = band_name(name, run.row.cells.get("memory_kind", ""))
         width = model.width(band, run.leaf[0], told(band, one.distances))
+        width = math.hypot(width, unsaid_width(one, band, widths))
         low, high = value * math.exp(-width), value * math.exp(width)
         if name == STEP and isinstance(run.plan, TrainingPlan):
             tokens = run.plan.workload.global_batch * run.plan.workload.seq_len / run.plan.devices
             predicted[RATE], interval[RATE] = _short(tokens / value), [_short(tokens / high), _short(tokens / low)]
         predicted[name], interval[name] = _short(value), [_short(low), _short(high)]
-    return {"id": run.id, "predicted": predicted, "interval": interval, "distances": list(one.distances)}
+    found = {"id": run.id, "predicted": predicted, "interval": interval, "distances": list(one.distances)}
+    return found | ({"unsaid": list(one.unsaid)} if one.unsaid else {})
 
 
 def _short(value: float) -> float:

@@ -1,8 +1,9 @@
-"""What continuous work leaves of a device's measured rates: `sustained_fraction`, fitted beside all coefficients.
+"""The energy of a FLOP, by which power holds a device's clock down: `product_energy`, fitted beside all coefficients.
 
 A stack that was measured on one device alone tells next to nothing, for its own coefficients say the same; one that was
-measured on several tells how they differ. Steps of Gauss and Newton on the points of all stacks and the logarithms of
-the fractions together; the order of layouts, which no device changes, is left out.
+measured on several tells how they differ. Devices that are like each other share an energy, and differ by their power
+limits. Steps of Gauss and Newton on the points of all stacks and the logarithms of the energies together; the order of
+layouts, which no device changes, is left out.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass
 from llmplan.software.coefficients import NAMES
+from llmplan.units import parse_quantity
 
-PRIOR, SPREAD = 0.85, 0.1
-"""Of the rate of a kernel alone, and the deviation of its logarithm from device to device."""
-LEAST, MOST = 0.4, 1.0
-_STEPS, _NUDGE, _FARTHEST = 4, 0.01, 0.15
+PICOJOULE = 1e-12
+PRIOR, SPREAD = 1e-12, 0.2
+"""Of chips in TSMC's 4N [J], and the deviation of its logarithm from chip to chip."""
+LEAST, MOST = 0.4e-12, 2.5e-12
+"""A chip that would draw half of its limit, and one that would keep two thirds of its clock, at an H100's rates [J]."""
+_STEPS, _NUDGE, _FARTHEST = 4, 0.03, 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Sustained:
-    """A device's fraction as it stands and as it is fitted [1], and the votes of the runs that tell of it [1]."""
+    """Energy of a FLOP of a device, as it stands and as fitted [J], and the votes of the runs that tell of it [1]."""
 
     device: str
     before: float
@@ -42,13 +46,13 @@ class Sustained:
 
 
 def sustained(catalog: Catalog) -> list[Sustained]:
-    """The fractions of all devices that have one of their own, from all measured runs."""
-    return fitted_fractions(load_runs(FILES, catalog)[0], catalog)
+    """The energies of all devices that have one of their own, from all measured runs."""
+    return fitted_energies(load_runs(FILES, catalog)[0], catalog)
 
 
-def fitted_fractions(runs: Sequence[Run], catalog: Catalog) -> list[Sustained]:
+def fitted_energies(runs: Sequence[Run], catalog: Catalog) -> list[Sustained]:
     """The same from some runs."""
-    before = own_fractions(catalog)
+    before = own_energies(catalog)
     owners = {device: _owner(device, catalog, before) for device in {run.plan.device.id for run in runs}}
     owner = {run.id: found for run in runs if (found := owners[run.plan.device.id])}
     scale, tree = Scale.of(numbers()), Tree.of([run.leaf for run in runs])
@@ -59,16 +63,18 @@ def fitted_fractions(runs: Sequence[Run], catalog: Catalog) -> list[Sustained]:
     return [Sustained(name, value, math.exp(logs[name]), votes[name]) for name, value in before.items()]
 
 
-def own_fractions(catalog: Catalog) -> dict[str, float]:
-    """`sustained_fraction` of the devices whose entries have one, rather than that of a like device."""
+def own_energies(catalog: Catalog) -> dict[str, float]:
+    """`product_energy` of the devices whose entries have one, rather than that of a like device."""
     entries = {name: _efficiency(name, catalog) for name in catalog.ids("devices")}
     return {
-        name: float(entry["sustained_fraction"]) for name, entry in entries.items() if "sustained_fraction" in entry
+        name: parse_quantity(entry["product_energy"], "J")
+        for name, entry in entries.items()
+        if "product_energy" in entry
     }
 
 
 def _owner(device: str, catalog: Catalog, known: Mapping[str, float]) -> str | None:
-    """The device whose fraction a device has: its own, or that of the one it is like."""
+    """The device whose energy a device has: its own, or that of the one it is like."""
     name: str | None = device
     while name is not None and name not in known:
         name = _efficiency(name, catalog).get("like")
@@ -80,9 +86,9 @@ def _efficiency(device: str, catalog: Catalog) -> Mapping[str, Any]:
     return yaml.safe_load(catalog.find("devices", device).read_text(encoding="utf-8")).get("efficiency") or {}
 
 
-def at_fraction(run: Run, fraction: float) -> Run:
-    """The run on a device that sustains so much [1]."""
-    efficiency = run.plan.device.efficiency.model_copy(update={"sustained_fraction": fraction})
+def at_energy(run: Run, energy: float) -> Run:
+    """The run on a device that whose FLOPs take so much [J]."""
+    efficiency = run.plan.device.efficiency.model_copy(update={"product_energy": energy})
     device = run.plan.device.model_copy(update={"efficiency": efficiency})
     return replace(run, plan=replace(run.plan, device=device))
 
@@ -90,10 +96,10 @@ def at_fraction(run: Run, fraction: float) -> Run:
 def _step(
     runs: Sequence[Run], owner: Mapping[str, str], scale: Scale, tree: Tree, points: Points, logs: Mapping[str, float]
 ) -> tuple[Points, dict[str, float], dict[str, float]]:
-    """One step: points, logarithms of fractions, and the votes that told of each."""
+    """One step: points, logarithms of energies, and the votes that told of each."""
 
     def moved(nudge: float) -> list[Run]:
-        return [at_fraction(run, math.exp(logs[owner[run.id]] + nudge)) if run.id in owner else run for run in runs]
+        return [at_energy(run, math.exp(logs[owner[run.id]] + nudge)) if run.id in owner else run for run in runs]
 
     with Evaluator(moved(0.0), scale) as evaluator:
         problem = Problem(runs, evaluator, scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import beyond, log2, soft_maximum
+from llmplan.formulas.numeric import beyond, log2, minimum, soft_maximum
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -47,6 +47,22 @@ def exposed_seconds(communication: Num, cover: Num, never_hidden: Num) -> Num:
     (0.2, 0.5)
     """
     return never_hidden * communication + beyond((1.0 - never_hidden) * communication, cover)
+
+
+def exposed_beside_pieces(communication: Num, products: Num, pieces: Num, reached: float) -> Num:
+    """The part of communication that lengthens the step, where products are cut into pieces that it runs between [s].
+
+    c - reached (n - 1) / n min(c, products)
+    The first piece is sent, or the last one computed, beside nothing. communication: c, its time alone [s]; products:
+    those beside which it runs [s]; pieces: n, of each product [1]; reached: share of what could be hidden that is [1].
+    Ignored: pieces of a product take longer than it, where they leave units of the device idle.
+
+    Four pieces hide three quarters at best, and no more than three quarters of the products' time:
+
+    >>> exposed_beside_pieces(1.0, 10.0, 4.0, 1.0), exposed_beside_pieces(1.0, 0.4, 4.0, 1.0)
+    (0.25, 0.7)
+    """
+    return communication - reached * (1.0 - 1.0 / pieces) * minimum(communication, products)
 
 
 def optimizer_seconds(parameters: Num, bytes_per_parameter: Num, bandwidth: Num) -> Num:

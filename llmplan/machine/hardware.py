@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llmplan.schema import Source, Spec
-from llmplan.units import Bytes, BytesPerSecond, FlopPerSecond, Kilogram, Seconds, UsdPerHour, Watts
+from llmplan.units import Bytes, BytesPerSecond, FlopPerSecond, Joules, Kilogram, Seconds, UsdPerHour, Watts
 
 Precision = Literal[
     "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "mxfp8", "int8", "fp6", "mxfp6", "nvfp4", "mxfp4", "int4"
@@ -155,8 +155,9 @@ class Efficiency(Spec):
     decode_attention: dict[str, DecodeEfficiency] = {}
     """By precision of the cache."""
     collectives: dict[Algorithm, CollectiveEfficiency] = {}
-    sustained_fraction: Fraction = 1.0
-    """Of the rates of kernels measured alone that is kept in continuous work, when power limits the clock."""
+    product_energy: Annotated[Joules, Field(gt=0)] | None = None
+    """Of a FLOP in 16-bit products at full clock, which the power limit holds down in continuous work
+    (`formulas.power`); absent = kernels keep the rates that were measured alone."""
     memory_fraction: Fraction | None = None
     """Of the datasheet bandwidth that streaming kernels reach."""
     small_launch: Annotated[Seconds, Field(ge=0)] | None = None

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import minimum
+from llmplan.formulas.power import sustained_clock
 from llmplan.machine.hardware import Device
 from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDER
 from llmplan.records import dataclass
@@ -132,11 +133,24 @@ def product_curve(
     )
 
 
+def sustained(device: Device) -> float:
+    """Share of its rate alone that the best product in 16 bits keeps in continuous work, as power allows [1].
+
+    1 where no limit is known, or no energy was fitted. A FLOP in half as many bits takes half the energy and peaks are
+    twice as high, so that it holds for every precision.
+    """
+    limit, energy = device.power.tdp, device.efficiency.product_energy
+    if limit is None or energy is None:
+        return 1.0
+    best = _nearest(device.efficiency.matmul, "bf16").peak_fraction
+    return sustained_clock(limit, energy * best * wide_peak(device))
+
+
 def throttled(fraction: float, best: float, sustained: float) -> float:
     """Share of its rate that a kernel keeps where power limits the clock: min(1, sustained best / fraction) [1].
 
     fraction: of the peak that the kernel reaches alone, best: that the best kernel does [1]; sustained: share of `best`
-    that a chip keeps under load [1]. A kernel that is slower than what power leaves to the best one draws less and is
+    that the device keeps [1]. A kernel that is slower than what power leaves to the best one draws less and is
     not throttled; nor is a product that leaves units idle, so `tail` shrinks with the rate.
 
     >>> [round(throttled(fraction, 0.76, 0.75), 2) for fraction in (0.76, 0.67, 0.36)]

@@ -44,7 +44,7 @@ NOT_FOR_SERVING = (
     "precision", "seq_len", "target_len", "global_batch", "optimizer", "flash_attention", "zero", "vp", "micro_batch",
     "recompute", "recompute_layers", "sequence_parallel", "offload_optimizer", "offload_parameters",
     "offload_activations", "dp_replicate", "gradient_precision", "tp_comm_overlap",
-    "optimizer_in_backward", "packing", "dora",
+    "optimizer_in_backward", "packing", "dora", "guessed",
     "method", "reference", "generation", "generation_fraction", "generation_tp",
     "memory_reserve",
     "tokens",

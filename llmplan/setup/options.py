@@ -17,6 +17,7 @@ from llmplan.vocabulary import (
     Arrival,
     Generation,
     GradientPrecision,
+    Guess,
     LengthSpread,
     Load,
     Method,
@@ -72,6 +73,7 @@ Zero = Annotated[int, Field(ge=0, le=3)]
 RunTokens = Annotated[float, Field(gt=0, le=1e18)]
 Tokens = Annotated[RunTokens, amount(RunTokens)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
+Guesses = Annotated[tuple[Guess, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
 Prices = Annotated[
     tuple[float, float], BeforeValidator(read_api_price, json_schema_input_type=str | float | list[float])
 ]
@@ -141,6 +143,12 @@ class PlanOptions(Spec):
     )
 
     memory_reserve: Memory | None = _option("Memory of a device to leave free (4 GiB); default: none.", LAYOUT, "BYTES")
+
+    guessed: Guesses | None = _option(
+        "Options that are guesses, so that the band of the step time is wider: recompute, zero, vp, flash_attention, "
+        "optimizer, lora_targets; default: those not given, where tp and pp are.",
+        TRAINING, "NAMES",
+    )  # fmt: skip
 
     workload: Workload | None = _option("Workload; default: pretrain.", TRAINING)
     precision: Computed | None = _option("Precision of matrix products; default: the stack's.", TRAINING)

@@ -58,16 +58,26 @@ def family_of(quantity: str) -> str:
 
 
 def band_of(
-    bands: Mapping[str, Band], quantity: str, widening: Mapping[str, Mapping[str, float]], distances: Iterable[str]
-) -> Interval:
+    bands: Mapping[str, Band], quantity: str, widening: Mapping[str, Mapping[str, float]], distances: Iterable[str],
+    unsaid: float = 0.0,
+) -> Interval:  # fmt: skip
     """The band of that quantity around 1, widened for each distance of the plan from what was measured.
 
-    widening: by family and distance, the factor on the band's ends on a logarithmic scale [1].
+    widening: by family and distance, the factor on the band's ends on a logarithmic scale; unsaid: half width there of
+    what words would change that were not said, an error of its own, so that squares add up [1].
+
+    >>> band = {"step_seconds": Band(low=math.exp(-0.3), high=math.exp(0.3))}
+    >>> found = band_of(band, "step_seconds", {}, (), 0.4)
+    >>> round(math.log(found.low), 3), round(math.log(found.high), 3)
+    (-0.5, 0.5)
     """
     band = bands.get(quantity, NO_BAND)
     factors = widening.get(family_of(quantity), {})
     factor = math.prod(factors.get(name, 1.0) for name in distances)
-    return Interval(1.0, band.low**factor, band.high**factor)
+    if not unsaid:
+        return Interval(1.0, band.low**factor, band.high**factor)
+    down, up = (math.hypot(factor * math.log(end), unsaid) for end in (band.low, band.high))
+    return Interval(1.0, math.exp(-down), math.exp(up))
 
 
 def verdict(peak: Interval, usable: float) -> Verdict:

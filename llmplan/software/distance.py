@@ -9,6 +9,7 @@ from pydantic import Field
 
 from llmplan.records import dataclass
 from llmplan.schema import Spec
+from llmplan.vocabulary import Guess
 
 UNKNOWN_STACK = "unknown_stack"
 """No run of it was measured: the mean over all stacks stands in."""
@@ -31,13 +32,14 @@ _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvf
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What a plan is, as far as bands go; version: as it was asked for; approximate: its model was
-    read by likeness."""
+    read by likeness; guessed: words that the recipe or a guess stands in for."""
 
     device: str
     version: str
     bits: str
     layers: frozenset[str]
     approximate: bool = False
+    guessed: tuple[Guess, ...] = ()
 
 
 class StatedDistance(Spec):
@@ -53,6 +55,8 @@ class StatedDistances(Spec):
     """`hardware_catalog/distances.yaml`."""
 
     approximate: StatedDistance
+    unsaid: dict[Guess, Annotated[float, Field(ge=0, le=1)]]
+    """Half widths by word that was not said (`Stack.unsaid`)."""
     date: str
 
 

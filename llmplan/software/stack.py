@@ -1,5 +1,6 @@
 """Catalogue type of a software stack: its defaults, its versions, its fitted coefficients, its bands."""
 
+import math
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field
@@ -12,7 +13,7 @@ from llmplan.software.distance import Measured, Traits
 from llmplan.software.engine import ServingPolicy
 from llmplan.software.versions import choose, version_key
 from llmplan.units import Bytes
-from llmplan.vocabulary import Dispatch, Recompute, ReduceAlgorithm, WorkloadKind
+from llmplan.vocabulary import Dispatch, Guess, Recompute, ReduceAlgorithm, WorkloadKind
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
@@ -251,6 +252,9 @@ class Stack(Spec):
     widening: dict[str, dict[str, float]] = {}
     """By family (`training`, `serving`, `memory`) and distance of a plan from what was measured
     (`software/distance.py`): factor on the logarithms of a band's ends."""
+    unsaid: dict[Guess, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Half width that a word adds to the band of a training's time where a run does not say it, on a logarithmic scale
+    (`distances.yaml`); of words that every measured run said."""
     measured: Annotated[Measured, Field(default_factory=Measured)]
     """What runs it was measured on."""
     fitted_on: tuple[str, ...] = ()
@@ -279,8 +283,10 @@ class Stack(Spec):
         return self.rules[: self.rules.index(last) + 1] if last is not None else ()
 
     def band(self, quantity: str, plan: Traits) -> Interval:
-        """The 80 % band of a quantity of a plan, around 1."""
-        return band_of(self.bands, quantity, self.widening, self.distances(plan))
+        """The 80 % band of a quantity of a plan, around 1; guessed words widen that of a training's step alone."""
+        words = plan.guessed if quantity == "step_seconds" else ()
+        unsaid = math.hypot(*(self.unsaid.get(word, 0.0) for word in words))
+        return band_of(self.bands, quantity, self.widening, self.distances(plan), unsaid)
 
     def distances(self, plan: Traits) -> tuple[str, ...]:
         """What sets a plan apart from the runs that the stack was measured on."""

@@ -99,7 +99,11 @@ def _kind(plan: TrainingPlan) -> Hashable:
 
 def _machine(plan: TrainingPlan) -> tuple[Hashable, ...]:
     """Tells apart what plans run on."""
-    return *map(id, (plan.device, plan.cluster, plan.stack, plan.coefficients)), plan.options.stack_version
+    return (
+        *map(id, (plan.device, plan.cluster, plan.stack, plan.coefficients)),
+        plan.options.stack_version,
+        plan.guessed,
+    )
 
 
 def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = None) -> TrainingPlan:

@@ -18,6 +18,7 @@ from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published
 from llmplan.training.recompute import SHARDS, chunk_layers
 from llmplan.training.states import CAST
+from llmplan.vocabulary import Guess
 
 FULL = 4096
 """Tokens a micro-batch up to which the default grows: products with as many rows reach within a few per cent of
@@ -214,6 +215,25 @@ def assume_layout(draft: Draft, plan: TrainingPlan, open_: OpenLayouts, *, fits:
         groups = "the one data-parallel group" if layout.dp == 1 else f"each of {layout.dp} data-parallel groups"
         usual = "about 4M tokens, usual in pre-training: " if batch > default_batch(layout) else ""
         draft.assume("global_batch", batch, f"{usual}{each} of {layout.micro_batch} for {groups}")
+
+
+def guesses(draft: Draft, plan: TrainingPlan, open_: OpenLayouts) -> tuple[Guess, ...]:
+    """Words that were said to be guesses, and those that a run with a given layout does not say, so that the recipe
+    stands in for what was run; where the layout is open the plan says what to run, and nothing is guessed."""
+    said, layout = draft.options, plan.layout
+    told = said.guessed or ()
+    if open_.free or told:
+        return told
+    matters: dict[Guess, bool] = {
+        "recompute": said.recompute_layers is None, "zero": layout.dp > 1, "vp": layout.pp > 1,
+        "flash_attention": True, "optimizer": True, "lora_targets": plan.lora,
+    }  # fmt: skip
+    found = tuple(word for word, does in matters.items() if does and getattr(said, word) is None)
+    for word in found:
+        if width := plan.stack.unsaid.get(word):
+            why = f"measured runs of the stack say it; what it may change widens the band of the time ({width:.0%})"
+            draft.assumptions.append(f"{word} is a guess: {why}")
+    return found
 
 
 def _why_recompute(said: PlanOptions, open_: OpenLayouts, free: str, *, fits: bool) -> str:

@@ -18,6 +18,7 @@ from llmplan.vocabulary import (
     Fraction,
     Generation,
     GradientPrecision,
+    Guess,
     Method,
     Optimizer,
     QuantizedBase,
@@ -78,10 +79,15 @@ class TrainingWorkload(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan(Setup):
-    """Everything that an estimate of a training needs; recipe: the stack's, as of the plan's version."""
+    """Everything that an estimate of a training needs.
+
+    recipe: the stack's, as of the plan's version; guessed: words of a run with a given layout that were not said, or
+    were said to be guesses.
+    """
 
     workload: TrainingWorkload
     recipe: TrainingRecipe
+    guessed: tuple[Guess, ...] = ()
 
     @property
     def usable_bytes(self) -> float:
@@ -104,7 +110,7 @@ class TrainingPlan(Setup):
         """What it is, as far as the width of bands goes."""
         layers = self.model.kinds | {"adapters"} if self.lora else self.model.kinds
         version, bits = self.options.stack_version or "", bits_of(self.workload.precision)
-        return Traits(self.device.id, version, bits, layers, self.model.approximate)
+        return Traits(self.device.id, version, bits, layers, self.model.approximate, self.guessed)
 
     def words(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
@@ -122,6 +128,7 @@ class TrainingPlan(Setup):
             found |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
         if not workload.dora:
             found["dora"] = None
+        found["guessed"] = tuple(word for word in self.guessed if word in self.stack.unsaid) or None
         for name, idle in (("offload_activations", False), ("dp_replicate", 1)):
             if found[name] == idle:
                 del found[name]

@@ -84,6 +84,7 @@ def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPla
     if fits and found.open.free and len(found.open.recompute) > 1:
         plan = fewest_layers(plan)
     assume_layout(found.draft, plan, found.open, fits=fits)
+    plan = replace(plan, guessed=guesses(found.draft, plan, found.open))
     return replace(plan, assumptions=tuple(found.draft.assumptions), warnings=remarks(plan))
 
 

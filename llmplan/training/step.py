@@ -12,6 +12,7 @@ from llmplan.formulas.numeric import ceil, maximum, minimum, real, where
 from llmplan.formulas.pipeline import bubble_seconds, stage_layers
 from llmplan.formulas.step import (
     elementwise_bytes,
+    exposed_beside_pieces,
     exposed_seconds,
     host_bound_seconds,
     optimizer_seconds,
@@ -56,9 +57,12 @@ HOST_PASSES = 3.0
 """Launches of forward and backward passes over those of the forward: two products for one, and what goes with them."""
 BACKWARD_PASSES = 1.0
 """Collectives of a layer's backward pass over those of its forward pass."""
-OVERLAPPED = 0.5
-"""Share of tensor-parallel communication that stays exposed where products are cut into pieces (Transformer Engine's
-user buffers) [1]: what is fitted on NeMo, whose recipes overlap (its user guide, "Communication Overlap")."""
+PIECES = 4.0
+"""Pieces that a product is cut into beside tensor-parallel communication: one for each device of the group, but no
+fewer than Transformer Engine's user buffers make of a reduce-scatter (`num_splits`, 4) [1]."""
+REACHED = 0.78
+"""Share of what pieces can hide that is hidden: NeMo, whose recipes overlap (its user guide, "Communication Overlap"),
+leaves 0.42 exposed with 4 pieces (`fitted` of its entry) [1]."""
 RING_PASSES = 3.0
 """Times that keys and values go around: forward, again backward, and their gradients."""
 
@@ -197,13 +201,18 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     return StepTime(**parts, straggler_seconds=busy * slower)
 
 
-def _exposed_tensor(plan: TrainingPlan, numbers: Coefficients) -> Num:
-    """Share of tensor-parallel communication that products do not hide [1]: the stack's, all where nothing overlaps,
-    no more than `OVERLAPPED` where it runs in pieces."""
-    said, share = plan.workload.tp_comm_overlap, numbers.exposed_tensor_parallel
+def _exposed_tensor(plan: TrainingPlan, numbers: Coefficients, sums: Num, cover: Num, products: Num) -> Num:
+    """Tensor-parallel communication that is not hidden [s]: the stack's share, all where nothing overlaps, no more than
+    is left beside products in pieces where those are asked for.
+
+    sums: alone; cover: work beside it; products: those of that work that are cut [s].
+    """
+    said = plan.workload.tp_comm_overlap
+    usual = exposed_seconds(sums, cover, numbers.exposed_tensor_parallel)
     if said is None:
-        return share
-    return minimum(share, OVERLAPPED) if said else 1.0
+        return usual
+    pieces = maximum(plan.layout.tp * 1.0, PIECES)
+    return minimum(usual, exposed_beside_pieces(sums, products, pieces, REACHED)) if said else sums
 
 
 def _layers(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:
@@ -255,7 +264,7 @@ def _exposed(
     does a second of such a wait. moved: their times alone [s].
     """
     sums, exchanged, around = moved
-    tensor = exposed_seconds(sums, work.total, _exposed_tensor(plan, numbers))
+    tensor = _exposed_tensor(plan, numbers, sums, work.total, work.matmul)
     expert = exposed_seconds(exchanged, work.total + tensor, numbers.exposed_expert_parallel)
     context = exposed_seconds(around, work.attention + tensor + expert, numbers.exposed_context_parallel)
     return tensor, expert, context
@@ -277,7 +286,7 @@ def _ends(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficie
     loss = elementwise_bytes(tokens, model.vocab / layout.tp, LOSS_PASSES, LOSS_BYTES) / kernels.stream
     size = WIDE_BYTES * tokens * model.hidden
     sums = (1.0 + BACKWARD_PASSES) * all_reduce(links, size, layout.tp * 1.0)
-    shown = exposed_seconds(sums, products, _exposed_tensor(plan, numbers))
+    shown = _exposed_tensor(plan, numbers, sums, products, products)
     return _Stage(Parts(matmul=products, elementwise=lookup + loss), tensor=shown, scoring=scoring)
 
 

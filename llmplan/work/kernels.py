@@ -14,6 +14,7 @@ from llmplan.machine.kernels import (
     has_precision,
     product_curve,
     stream_bandwidth,
+    sustained,
     wide_peak,
 )
 from llmplan.machine.precision import ELEMENT_BYTES, NARROW, STORED_BYTES, kernel_kind
@@ -94,7 +95,7 @@ def _narrowed(device: Device, wide: str) -> float:
 
 def kernels_of(device: Device, precisions: Precisions, software: Software, numbers: Coefficients) -> Kernels:
     """The kernels of a plan."""
-    sustained = device.efficiency.sustained_fraction
+    kept = sustained(device)
     share, memory = numbers.matmul_efficiency, numbers.memory_efficiency
 
     def narrow(kind: str) -> float:
@@ -106,15 +107,15 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
         grouped = precisions.experts  # unpacked only where the device cannot multiply in it
     wide = precisions.inputs if precisions.inputs in ("fp32", "tf32") else "bf16"
     of_wide = product_curve(
-        device, wide, "fp32" if wide != "bf16" else "bf16", share=share, memory=memory, sustained=sustained
+        device, wide, "fp32" if wide != "bf16" else "bf16", share=share, memory=memory, sustained=kept
     )
     small = of_wide.launch if device.efficiency.small_launch is None else device.efficiency.small_launch
-    attending = numbers.attention_efficiency * sustained
+    attending = numbers.attention_efficiency * kept
 
     def of_kind(*, fused_casts: bool) -> ProductCurve:
         return product_curve(
             device, kind, precisions.weights, share=narrow(kind), memory=memory, engine=software.engine,
-            sustained=sustained, fused_casts=fused_casts,
+            sustained=kept, fused_casts=fused_casts,
         )  # fmt: skip
 
     found = Kernels(
@@ -129,7 +130,7 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
             memory=memory,
             fused=software.fused_experts,
             engine=software.engine,
-            sustained=sustained,
+            sustained=kept,
         ),
         attention=attention_curve(
             device, cache=precisions.cache, share=attending * _narrowed(device, wide), kernel=software.attention

@@ -1,4 +1,4 @@
-"""What continuous work leaves of a device's rates: the fit finds what made its runs, from stacks on several devices."""
+"""What power leaves of a device's rates: the fit finds what made its runs, from stacks on several devices."""
 
 from __future__ import annotations
 
@@ -9,41 +9,55 @@ import pytest
 import yaml
 
 from llmplan.calibration.runs import STEP, Run, load_runs, predict
-from llmplan.calibration.sustained import LEAST, MOST, at_fraction, fitted_fractions, own_fractions
+from llmplan.calibration.sustained import LEAST, MOST, PICOJOULE, at_energy, fitted_energies, own_energies
 from llmplan.catalog.catalog import open_catalog
+from llmplan.machine.kernels import sustained
 
 RUNS = Path(__file__).parents[2] / "hardware_catalog" / "measurements" / "training.csv"
-TRUTH = {"h100-sxm-80gb": 0.9, "b200-sxm-180gb": 0.7}
+TRUTH = {"h100-sxm-80gb": 1.0 * PICOJOULE, "b200-sxm-180gb": 1.6 * PICOJOULE}
 
 
 @pytest.fixture(scope="module")
 def runs() -> list[Run]:
-    """Runs of one stack on two devices, as they would have been measured if B200 sustained less than H100."""
+    """Runs of one stack on two devices, as they would have been measured if a B200 took more energy than an H100."""
     loaded, _ = load_runs([RUNS], open_catalog(), only="nemo")
     version = next(run.leaf for run in loaded if run.plan.device.id == "b200-sxm-180gb")
     same = [run for run in loaded if run.moving and run.leaf == version]
     some = {name: [run for run in same if run.plan.device.id == name][:12] for name in TRUTH}
     return [
-        replace(run, measured={STEP: predict(at_fraction(run, TRUTH[name]), run.plan.coefficients)[STEP]})
+        replace(run, measured={STEP: predict(at_energy(run, TRUTH[name]), run.plan.coefficients)[STEP]})
         for name, part in some.items() for run in part
     ]  # fmt: skip
 
 
 def test_the_fit_finds_which_device_sustains_less(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmplan.calibration.sustained.SPREAD", 1.0)  # a prior that says little
-    found = {one.device: one for one in fitted_fractions(runs, open_catalog())}
+    found = {one.device: one for one in fitted_energies(runs, open_catalog())}
     ratio = found["b200-sxm-180gb"].after / found["h100-sxm-80gb"].after
-    truth = 0.7 / 0.9
-    assert truth - 0.02 < ratio < (1.0 + truth) / 2.0  # the stack's coefficients may say less than half of it
+    truth = TRUTH["b200-sxm-180gb"] / TRUTH["h100-sxm-80gb"]
+    assert (1.0 + truth) / 2.0 < ratio < truth + 0.1  # the stack's coefficients may say less than half of it
     assert found["b200-sxm-180gb"].votes > 0
-    assert found["gb200"].votes == 0
+    assert "gb200" not in found  # like a B200: its limit is what differs
 
 
-def test_fractions_stand_in_entries_and_keep_their_bounds() -> None:
-    fractions = own_fractions(open_catalog())
-    assert fractions["h100-sxm-80gb"] == open_catalog().device("h100-sxm-80gb").efficiency.sustained_fraction
-    assert "h200-sxm-141gb" not in fractions  # that of the H100 that it is like
-    assert all(LEAST <= value <= MOST for value in fractions.values())
-    for name in fractions:
+def test_energies_stand_in_entries_and_keep_their_bounds() -> None:
+    energies = own_energies(open_catalog())
+    assert energies["h100-sxm-80gb"] == open_catalog().device("h200-sxm-141gb").efficiency.product_energy
+    assert "h200-sxm-141gb" not in energies  # that of the H100 that it is like
+    assert all(LEAST <= value <= MOST for value in energies.values())
+    for name in energies:
         entry = yaml.safe_load(open_catalog().find("devices", name).read_text(encoding="utf-8"))
-        assert "sustained_fraction" in entry["efficiency"]["source"]
+        assert "product_energy" in entry["efficiency"]["source"]
+
+
+def test_clocks_follow_the_power_limit() -> None:
+    """By hand: 0.85 of the limit over energy x rate alone, its third root; nothing passes the full clock."""
+    h100 = open_catalog().device("h100-sxm-80gb")
+    energy, best = h100.efficiency.product_energy, h100.efficiency.matmul["bf16"].peak_fraction
+    assert energy is not None
+    drawn = energy * best * h100.peak["bf16"]
+    for limit in (100.0, 300.0, 700.0):
+        device = h100.model_copy(update={"power": h100.power.model_copy(update={"tdp": limit})})
+        assert sustained(device) ** 3 == pytest.approx(0.85 * limit / drawn)
+    for limit in (1.01 * drawn / 0.85, None):
+        assert sustained(h100.model_copy(update={"power": h100.power.model_copy(update={"tdp": limit})})) == 1.0

@@ -1,0 +1,27 @@
+"""Power: the clock that a chip keeps in continuous work."""
+
+from __future__ import annotations
+
+IDLE_SHARE = 0.15
+"""Share of its power limit that a chip draws whatever its clock: memory, links, leakage [1]."""
+CLOCK_POWER = 3.0
+"""Power of the clock by which the rest grows: the clock itself, and twice the voltage, which goes with it [1]."""
+
+
+def sustained_clock(limit: float, drawn: float) -> float:
+    """Share of its full clock that a chip keeps where its power is limited [1].
+
+    min(1, ((1 - IDLE_SHARE) limit / drawn)^(1 / CLOCK_POWER))
+    limit: what the chip may draw (TDP) [W]; drawn: what the work would draw at full clock, beside what is drawn
+    whatever the clock: energy of a FLOP x FLOP/s [W].
+    Ignored: chips of one kind differ by some per cent; phases of a step that draw less lend nothing to the others,
+    which measured runs do not show (docs/matmul.md).
+
+    An H100 draws about 1.02 pJ for a FLOP in 16 bits and reaches 752 TFLOP/s alone; at 700, 500 and 400 W:
+
+    >>> [round(sustained_clock(limit, 1.02e-12 * 752e12), 3) for limit in (700.0, 500.0, 400.0)]
+    [0.919, 0.821, 0.763]
+    """
+    if drawn <= 0.0:
+        return 1.0
+    return min(1.0, float(((1.0 - IDLE_SHARE) * limit / drawn) ** (1.0 / CLOCK_POWER)))
