@@ -17,10 +17,10 @@ def sustained_clock(limit: float, drawn: float) -> float:
     Ignored: chips of one kind differ by some per cent; phases of a step that draw less lend nothing to the others,
     which measured runs do not show (docs/matmul.md).
 
-    An H100 draws about 1.02 pJ for a FLOP in 16 bits and reaches 752 TFLOP/s alone; at 700, 500 and 400 W:
+    An H100 takes about 0.95 pJ for a FLOP in 16 bits and reaches 812 TFLOP/s alone; at 700, 500 and 400 W:
 
-    >>> [round(sustained_clock(limit, 1.02e-12 * 752e12), 3) for limit in (700.0, 500.0, 400.0)]
-    [0.919, 0.821, 0.763]
+    >>> [round(sustained_clock(limit, 0.95e-12 * 812e12), 3) for limit in (700.0, 500.0, 400.0)]
+    [0.917, 0.82, 0.761]
     """
     if drawn <= 0.0:
         return 1.0

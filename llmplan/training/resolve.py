@@ -19,7 +19,7 @@ from llmplan.training.checks import problems_of, remarks
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, fewest_layers, first_that_fits
 from llmplan.training.defaults import workload_of
 from llmplan.training.methods import fitted
-from llmplan.training.open_layouts import OpenLayouts, assume_layout
+from llmplan.training.open_layouts import OpenLayouts, assume_layout, guesses
 from llmplan.training.plan import TrainingPlan
 
 UNDIVIDED = Layout()
