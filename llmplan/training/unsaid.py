@@ -15,7 +15,7 @@ TELLING = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class UnsaidOption:
     """A word, its values with what each is called, what stands in for them, and the part of a step that they move."""
 
     word: str
@@ -25,10 +25,10 @@ class Option:
 
 
 OPTIONS = (
-    Option(
+    UnsaidOption(
         "tp_comm_overlap", ((True, "on"), (False, "off")), "as in the stack's measured runs", "tensor_parallel_seconds"
     ),
-    Option(
+    UnsaidOption(
         "gradient_precision", (("bf16", "bf16"), ("fp32", "fp32")), "the stack's default", "data_parallel_seconds"
     ),
 )  # fmt: skip

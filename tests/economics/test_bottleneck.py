@@ -58,8 +58,11 @@ def test_a_tenth_more_brings_what_the_changed_plan_says_but_for_kinks(answer: Tr
 
 
 def with_peak(plan: TrainingPlan, factor: float) -> TrainingPlan:
+    """Matrix units that do more, and draw no more for it."""
     peak = {name: factor * rate for name, rate in plan.device.peak.items()}
-    return replace(plan, device=plan.device.model_copy(update={"peak": peak}))
+    energy = plan.device.efficiency.product_energy
+    efficiency = plan.device.efficiency.model_copy(update={"product_energy": energy and energy / factor})
+    return replace(plan, device=plan.device.model_copy(update={"peak": peak, "efficiency": efficiency}))
 
 
 def felt(one: Elasticity) -> float:
