@@ -102,7 +102,7 @@ def _machine(plan: TrainingPlan) -> tuple[Hashable, ...]:
     return (
         *map(id, (plan.device, plan.cluster, plan.stack, plan.coefficients)),
         plan.options.stack_version,
-        plan.guessed,
+        plan.widening_guesses,
     )
 
 

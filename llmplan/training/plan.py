@@ -90,6 +90,11 @@ class TrainingPlan(Setup):
     guessed: tuple[Guess, ...] = ()
 
     @property
+    def widening_guesses(self) -> tuple[Guess, ...]:
+        """Guessed words that every measured run of the stack says: the band of the step's time is wider for them."""
+        return tuple(word for word in self.guessed if word in self.stack.unsaid)
+
+    @property
     def usable_bytes(self) -> float:
         """Memory of a device that a framework can have, without the reserve [bytes]."""
         memory = self.device.memory
@@ -128,7 +133,7 @@ class TrainingPlan(Setup):
             found |= dict.fromkeys(("lora_rank", "lora_targets", "quantized_base"))
         if not workload.dora:
             found["dora"] = None
-        found["guessed"] = tuple(word for word in self.guessed if word in self.stack.unsaid) or None
+        found["guessed"] = self.widening_guesses or None
         for name, idle in (("offload_activations", False), ("dp_replicate", 1)):
             if found[name] == idle:
                 del found[name]
