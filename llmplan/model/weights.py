@@ -101,6 +101,8 @@ class Weights:
 def check_parameters(model: Model, weights: Weights, what: str) -> None:
     """An InputError where a description has other parameters than the files; what: the description's name."""
     ours, theirs = model.parameters + model.tower_parameters, weights.parameters
+    if not theirs:
+        raise InputError(Fault("holds no parameters", weights.file))
     if abs(ours - theirs) <= PERMITTED * theirs:
         return
     parts = ", ".join(f"{group} {count:,}" for group, (count, _) in weights.by_group().items() if count)

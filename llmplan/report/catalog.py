@@ -206,8 +206,13 @@ def _stack_row(catalog: Catalog, name: str) -> Row:
 
 def _model_row(catalog: Catalog, name: str) -> Row:
     data = catalog.entry_document("models", name).data
+    said = data if isinstance(data, dict) else {}  # `catalog check` says what is wrong with an entry
+    aliases = said.get("aliases")
     keys = ("name", "architecture", "layers", "hidden", "experts")
-    return {"aliases": data.get("aliases") or [], **{key: data.get(key) for key in keys}}
+    return {
+        "aliases": [str(alias) for alias in aliases] if isinstance(aliases, list) else [],
+        **{key: said[key] for key in keys if isinstance(said.get(key), (str, int))},
+    }
 
 
 def _price_rows(prices: Any) -> list[Row]:

@@ -133,3 +133,10 @@ def test_an_entry_with_a_number_that_has_no_end_is_refused(llmplan: Callable[...
     run = llmplan("catalog", "show", "odd", "--catalog", "own", "--json")
     assert run.code == 2
     assert "odd.yaml:2: __class__: .inf is not a finite number" in run.err
+
+
+@pytest.mark.parametrize("entry", ["[]", "text", '{"aliases": 5}', '{"aliases": [1], "layers": {"a": 1}, "name": [1]}'])
+def test_entries_that_are_no_models_are_listed_and_left_to_check(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "odd.yaml").write_text(entry)
+    assert "odd " in run("list", "models", "--catalog", str(tmp_path))

@@ -89,7 +89,8 @@ def test_an_interrupt_ends_with_one_line(here: Path) -> None:
 
 def test_the_same_input_gives_the_same_bytes(here: Path) -> None:
     """Whatever the hash seed, the locale, the time zone; how long it took goes to stderr."""
-    answered = [["fit", *PLAN, "--json"], ["estimate", *PLAN], ["sweep", *PLAN, "--vary", "tp=1,2"]]
+    answered = [["fit", *PLAN, "--json"], ["estimate", *PLAN], ["sweep", *PLAN, "--vary", "tp=1,2"],
+                ["compare", *PLAN[:-1], "4,8", "--json"], ["explain", *PLAN, "--term", "all"]]  # fmt: skip
     code = f"from llmplan.cli.main import main; raise SystemExit(max(map(main, {answered})))"
     surroundings = ({"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}, {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8"})
     one, two = (

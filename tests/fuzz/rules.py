@@ -14,6 +14,7 @@ from llmplan.answer.resolve import AnyPlan
 from llmplan.serving.estimate import ServingEstimate
 from llmplan.serving.plan import ServingPlan
 from llmplan.training.estimate import TrainingEstimate
+from llmplan.training.states import PAGED
 
 ROUND = 1 + 1e-9
 SAME = 0.03  # of rates of loads that are worked out in different ways: a batch at once, a loop, arrivals
@@ -202,6 +203,8 @@ def slowdown(now: ServingEstimate, then: ServingEstimate) -> float:
     First tokens are one of them within BATCHED alone: prompts that steps have more time to gather are read together.
     """
     found = [now.capacity / then.capacity, now.requests_per_second.value / then.requests_per_second.value]
+    if now.plan.workload.load == "static" and then.resident > now.resident:
+        return 1.0  # the same batch in other waves, the last of which may be a small one
     if not now.stable or then.resident > now.resident:
         return max(found)
     found.append(then.request.value / now.request.value)
@@ -217,7 +220,7 @@ def of_sharding(plan: AnyPlan, now: TrainingEstimate) -> Iterator[str]:
     """More sharding never holds more, but for what stage 3 gathers and a stage that gets a layer more."""
     layout, memory = plan.layout, now.memory
     states = float(memory.weights_bytes + memory.gradients_bytes + memory.optimizer_states_bytes)
-    if layout.zero < 3:
+    if layout.zero < 3 and plan.workload.optimizer not in PAGED:  # which keep what there is room for
         further = estimated(plan.with_layout(layout.model_copy(update={"zero": layout.zero + 1}))).memory
         held = float(further.weights_bytes + further.gradients_bytes + further.optimizer_states_bytes)
         if held > states * ROUND:
@@ -247,7 +250,7 @@ def of_requests(found: ServingEstimate) -> Iterator[str]:
         yield "output tokens are requests x their answers"
     decoder = model.architecture == "decoder" and plan.host is None
     dense = decoder and not any(linear.routed for layer in model.layers for linear in layer.linears)
-    if dense and work.speculation == "none" and found.tpot is not None:
+    if dense and work.output_tokens >= 2 and work.speculation == "none" and found.tpot is not None:
         held, alike = found.memory.weights, model.layer_count % layout.pp == 0
         read = float(held.attention_bytes + held.mlp_bytes) * (layout.pp if alike else 1) / plan.device.memory.bandwidth
         if min(found.tpot.value, found.tpot.low) < 0.98 * read:

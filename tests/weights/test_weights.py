@@ -31,6 +31,17 @@ def serving(path: Path, **words: Any) -> Any:
     return plan_from({"model": str(path), "hardware": "rtx-4090", "workload": "serve", "stack": "llama.cpp", **words})
 
 
+def test_files_that_hold_nothing(tmp_path: Path) -> None:
+    config = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1,
+              "intermediate_size": 64, "vocab_size": 64}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    endless = b'{"a": {"dtype": "F32", "shape": [1e400], "data_offsets": [0, 4]}}'
+    for head, said in ((b"{}", "holds no parameters"), (endless, "has no known type")):
+        (tmp_path / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head)
+        with pytest.raises(InputError, match=said):
+            load_model(str(tmp_path))
+
+
 def test_llama_8b_in_q4_k_m_has_the_bytes_of_the_published_file(tmp_path: Path) -> None:
     """bartowski/Meta-Llama-3.1-8B-Instruct-GGUF's file of 4 920 739 232 bytes is these and 7.8 MB of vocabulary."""
     path, total = llama_8b(tmp_path, q4_k_m(32))
