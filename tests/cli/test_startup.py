@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -43,7 +44,8 @@ def test_json_of_one_plan_imports_neither_numpy_nor_rich(here: Path) -> None:
 def test_json_of_a_search_imports_neither_rich_nor_masked_arrays(here: Path) -> None:
     modules = imported(here, "fit", "--model", "small.yaml", "--hardware", "test-gpu", "--devices", "8", "--json")
     assert "llmplan.search.training" in modules
-    assert modules & {"rich", "numpy.ma", "llmplan.search.serving"} == set()
+    masked = set() if np.__version__.startswith("1.") else {"numpy.ma"}  # numpy 1 loads them itself
+    assert modules & {"rich", "llmplan.search.serving", *masked} == set()
 
 
 def test_version_imports_next_to_nothing(here: Path) -> None:
