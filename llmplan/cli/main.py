@@ -126,6 +126,7 @@ class TimeIsUp(BaseException):
     """Raised when a time limit ends; no answer that is looked for on the way catches it."""
 
 
+_LONGEST = 1e9  # s; a system's timer takes no infinity
 _AGAIN = 1.0  # s until it is raised once more: what is raised in a finaliser or a callback of C code is lost
 
 
@@ -138,7 +139,7 @@ def _limit_time(seconds: float | None) -> float | None:
             raise TimeIsUp(f"no answer in {seconds:g} s (--time-limit)")
 
         signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), _AGAIN)
     return seconds
 
 
