@@ -27,6 +27,8 @@ from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
 from llmplan.vocabulary import Guess
 
 SHARE = 0.8
+AROUND = (0.76, 0.78, 0.8, 0.82, 0.84)
+"""Shares whose quantiles are averaged: a single one moves by a tenth where two groups change places."""
 OWN = 6.0
 """Groups of a stack's own with which its factor counts half."""
 _ROUNDS = 30
@@ -159,7 +161,8 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
 
 def _quantile(part: Sequence[tuple[float, float]]) -> float:
     """The quantile that a band is to reach, of errors over half widths; of few votes never far from 1."""
-    found = weighted_quantile([value for value, _ in part], [vote for _, vote in part], SHARE)
+    values, weights = [value for value, _ in part], [vote for _, vote in part]
+    found = math.fsum(weighted_quantile(values, weights, share) for share in AROUND) / len(AROUND)
     return min(max(found, 0.2), 5.0)
 
 
