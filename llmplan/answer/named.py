@@ -51,9 +51,8 @@ def named_machine(plan: PlanT) -> PlanT:
     if key not in _MACHINES:
         if len(_MACHINES) >= MOST_MACHINES:
             _MACHINES.clear()
-        parts = {
-            name: named(getattr(device, name), f"device.{name}") for name in ("peak", "memory", "scale_up", "host_link")
-        }
+        whole = "peak", "memory", "scale_up", "host_link", "power"
+        parts = {name: named(getattr(device, name), f"device.{name}") for name in whole}
         parts["efficiency"] = named(device.efficiency, "device.efficiency")
         fabric = named(cluster.fabric, "cluster.fabric")
         changed = {

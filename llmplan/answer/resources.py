@@ -28,6 +28,7 @@ MORE = 1.1
 _HOST_LINK = "device.host_link.bandwidth"
 RATES = {
     "device.peak.*": COMPUTE,
+    "device.power.tdp": COMPUTE,  # a rate too: what it leaves of the peak is a matter of joules a second
     "device.memory.bandwidth": MEMORY_BANDWIDTH,
     "device.efficiency.repeated_read_bandwidth": MEMORY_BANDWIDTH,  # of caches on the chip before it
     "device.efficiency.grouped_matmul.*.routed_bandwidth": MEMORY_BANDWIDTH,

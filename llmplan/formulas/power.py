@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from llmplan.formulas.numeric import minimum
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
+
 IDLE_SHARE = 0.15
 """Share of its power limit that a chip draws whatever its clock: memory, links, leakage [1]."""
 CLOCK_POWER = 3.0
 """Power of the clock by which the rest grows: the clock itself, and twice the voltage, which goes with it [1]."""
 
 
-def sustained_clock(limit: float, drawn: float) -> float:
+def sustained_clock(limit: Num, drawn: Num) -> Num:
     """Share of its full clock that a chip keeps where its power is limited [1].
 
     min(1, ((1 - IDLE_SHARE) limit / drawn)^(1 / CLOCK_POWER))
@@ -22,6 +29,4 @@ def sustained_clock(limit: float, drawn: float) -> float:
     >>> [round(sustained_clock(limit, 0.95e-12 * 812e12), 3) for limit in (700.0, 500.0, 400.0)]
     [0.917, 0.82, 0.761]
     """
-    if drawn <= 0.0:
-        return 1.0
-    return min(1.0, float(((1.0 - IDLE_SHARE) * limit / drawn) ** (1.0 / CLOCK_POWER)))
+    return minimum(1.0, ((1.0 - IDLE_SHARE) * limit / drawn) ** (1.0 / CLOCK_POWER))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from llmplan.errors import Fault, InputError
-from llmplan.formulas.numeric import minimum
+from llmplan.formulas.numeric import minimum, real
 from llmplan.formulas.power import sustained_clock
 from llmplan.machine.hardware import Device
 from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDER
@@ -143,7 +143,7 @@ def sustained(device: Device) -> float:
     if limit is None or energy is None:
         return 1.0
     best = _nearest(device.efficiency.matmul, "bf16").peak_fraction
-    return sustained_clock(limit, energy * best * wide_peak(device))
+    return real(sustained_clock(limit, energy * best * wide_peak(device)))
 
 
 def throttled(fraction: float, best: float, sustained: float) -> float:

@@ -137,7 +137,7 @@ class TestContextParallel:
     def test_first_tokens_come_sooner_and_the_rest_as_before(self) -> None:
         alone, shared = answer(**self.LONG, devices=4, tp=4), answer(**self.LONG, devices=8, tp=4, cp=2)
         assert 0.5 < shared.ttft.value / alone.ttft.value < 0.6
-        assert shared.tpot == alone.tpot
+        assert shared.tpot.value == pytest.approx(alone.tpot.value)
         assert shared.kv_tokens == alone.kv_tokens
         assert (shared.replicas, shared.replica_devices) == (1, 8)
 
