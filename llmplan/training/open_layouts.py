@@ -218,21 +218,23 @@ def assume_layout(draft: Draft, plan: TrainingPlan, open_: OpenLayouts, *, fits:
 
 
 def guesses(draft: Draft, plan: TrainingPlan, open_: OpenLayouts) -> tuple[Guess, ...]:
-    """Words that were said to be guesses, and those that a run with a given layout does not say, so that the recipe
-    stands in for what was run; where the layout is open the plan says what to run, and nothing is guessed."""
+    """Options that were said to be guesses, or those that a plan with a given layout leaves to the stack's recipe.
+
+    Where the layout is open the plan says what to run, and nothing is guessed.
+    """
     said, layout = draft.options, plan.layout
-    told = said.guessed or ()
-    if open_.free or told:
-        return told
+    given = said.guessed or ()
+    if open_.free or given:
+        return given
     matters: dict[Guess, bool] = {
         "recompute": said.recompute_layers is None, "zero": layout.dp > 1, "vp": layout.pp > 1,
         "flash_attention": True, "optimizer": True, "lora_targets": plan.lora,
     }  # fmt: skip
     found = tuple(word for word, does in matters.items() if does and getattr(said, word) is None)
-    for word in found:
-        if width := plan.stack.unsaid.get(word):
-            why = f"measured runs of the stack say it; what it may change widens the band of the time ({width:.0%})"
-            draft.assumptions.append(f"{word} is a guess: {why}")
+    widths = [f"{word} ({width:.0%})" for word in found if (width := plan.stack.unsaid.get(word))]
+    if widths:
+        why = "all measured runs of the stack state them, so the band of the step time is wider"
+        draft.assumptions.append(f"not stated: {', '.join(widths)}; {why}")
     return found
 
 

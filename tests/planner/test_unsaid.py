@@ -58,7 +58,7 @@ def test_guesses_come_back_with_the_inputs() -> None:
     )
     first = answer(plan_from(RUN | {"stack": stack.id}), open_catalog())
     assert first.inputs["guessed"]
-    assert any(one.startswith("recompute is a guess") for one in first.assumptions)
+    assert any(one.startswith("not stated: recompute (") for one in first.assumptions)
     again = answer(plan_from(first.inputs), open_catalog())
     assert again.result == first.result
     assert again.inputs == first.inputs
