@@ -84,9 +84,19 @@ def _flow(value: Any, *, quoted: bool = False) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return rounded(value)
-    if isinstance(value, str) and (quoted or yaml.safe_load(value) != value or any(c in value for c in ",[]{}:#\"'")):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and (quoted or not _is_plain(value)):
+        return json.dumps(value, ensure_ascii=not value.isprintable())
     return str(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether YAML reads a text back as it is, without quotes."""
+    if not text.isprintable() or any(sign in text for sign in ",[]{}:#\"'"):
+        return False
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except yaml.YAMLError:
+        return False
 
 
 def rounded(value: float) -> str:

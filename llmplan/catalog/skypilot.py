@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _number(text: str, path: Path, line: int) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise InputError(Fault(f"expected a number, got {text[:40]!r}", str(path), line)) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(Fault(f"expected a number, got {text[:40]!r}", str(path), line))
+    return number

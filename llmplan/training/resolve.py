@@ -84,8 +84,8 @@ def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPla
     if fits and found.open.free and len(found.open.recompute) > 1:
         plan = fewest_layers(plan)
     assume_layout(found.draft, plan, found.open, fits=fits)
-    plan = replace(plan, guessed=guesses(found.draft, plan, found.open))
-    return replace(plan, assumptions=tuple(found.draft.assumptions), warnings=remarks(plan))
+    guessed = guesses(found.draft, plan, found.open)
+    return replace(plan, guessed=guessed, assumptions=tuple(found.draft.assumptions), warnings=remarks(plan))
 
 
 def _taken(found: OpenTraining, by: LayoutEvaluator) -> tuple[TrainingPlan, bool]:
@@ -113,6 +113,7 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
         model=fitted(subject.model, workload.method), device=subject.device, cluster=subject.cluster,
         layout=UNDIVIDED, workload=workload,
         stack=subject.stack, coefficients=subject.release.coefficients, recipe=recipe, options=draft.request.options,
+        guessed=draft.options.guessed or (),
     )  # fmt: skip
 
 

@@ -72,6 +72,7 @@ def test_the_list_stands_in_for_the_built_in_one(capsys: pytest.CaptureFixture[s
     [
         ("a,b\n1,2\n", ":1: has no column InstanceType, AcceleratorName, AcceleratorCount, Region, Price"),
         (HEAD + "x,A100-80GB,many,1,r,1,,\n", ":2: expected a number, got 'many'"),
+        (HEAD + "x,A100-80GB,nan,1,r,1,,\n", ":2: expected a number, got 'nan'"),
         (HEAD + "x" * 200_000 + "\n", ":1: is not a valid CSV: field larger than field limit"),
         (HEAD + "x,Abacus,1,1,r,1,,\n", ": no row has a price of an accelerator that is known"),
     ],

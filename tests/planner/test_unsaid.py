@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import llmplan
 from llmplan.answer.answer import answer
 from llmplan.answer.resolve import plan_from
 from llmplan.catalog.catalog import open_catalog
@@ -87,3 +88,12 @@ def test_options_whose_other_choice_matters_are_told() -> None:
     assert unsaid_options(estimate(planned(said))) == ()
     alone = FULL | {"tp": 1, "devices": 1, "sequence_parallel": None, "zero": 0}
     assert unsaid_options(estimate(planned(alone))) == ()  # nothing is exchanged
+
+
+def test_a_search_keeps_what_is_guessed() -> None:
+    """The inputs of an answer, given to `fit`, bring the same band."""
+    words = {"model": "pythia-2.8b", "hardware": "rtx-a6000", "devices": 2, "stack": "megatron-core", "tp": 1, "pp": 1}
+    answer = llmplan.estimate(words)
+    assert answer.inputs["guessed"]
+    found = llmplan.fit(answer.inputs, top=1).results[0]
+    assert (found.inputs, found.result) == (answer.inputs, answer.result)

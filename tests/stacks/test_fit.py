@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from llmplan.calibration.bands import Point, coverage, fit_bands
 from llmplan.calibration.entries import render
@@ -201,3 +202,6 @@ def test_quantile_lies_between_values() -> None:
 
 def test_numbers_are_written_so_that_yaml_reads_them() -> None:
     assert "1.0e-05" in render({"fitted": {"sequence_seconds": 1e-5}})
+    for text in ("0.5", "NGC 20.0\x006", "@next", "%", "true", "a: b"):
+        written = render({"measured": {"versions": [text]}})
+        assert yaml.safe_load(written) == {"measured": {"versions": [text]}}
