@@ -5,9 +5,10 @@ The logarithm of measured over predicted lies within +- w for 80 % of the votes,
     w = width of the quantity x factor of the stack x product of the factors of the distances, none of these below 1
 
 Factors are drawn to 1 with the weight of `OWN` groups, widths to that of their family: training, serving, memory, which
-have factors of their own. Distances are those of `software/distance.py`. All are 0.8 quantiles of what the others
-leave, in turn until none moves. Words that a run does not say, and its stack's other runs do, add a half width that is
-stated (`hardware_catalog/distances.yaml`), squares to squares: it is taken off the errors that the rest is drawn from.
+have factors of their own. Distances are those of `software/distance.py`. All are 0.8 quantiles (means of those
+around it) of what the others leave, in turn until none moves. Words that a run does not say, and its stack's other runs
+do, add a half width that is stated (`hardware_catalog/distances.yaml`), squares to squares: it is taken off the errors
+that the rest is drawn from.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from llmplan.calibration.left_out import Unseen
 from llmplan.calibration.runs import PEAK, votes
 from llmplan.calibration.scale import weighted_quantile
 from llmplan.records import dataclass
-from llmplan.software.band import Band, family_of
+from llmplan.software.band import Band, family_of, unsaid_width
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
 from llmplan.vocabulary import Guess
 
@@ -101,11 +102,6 @@ def told(band: str, distances: Sequence[str]) -> tuple[str, ...]:
     return () if family_of(band) == "memory" else tuple(distances)
 
 
-def unsaid_width(one: Unseen, band: str, widths: Mapping[Guess, float]) -> float:
-    """Half width that words of a run which were not said add to a band: that of a step's time alone."""
-    return math.hypot(*(widths.get(word, 0.0) for word in one.unsaid)) if band == "step_seconds" else 0.0
-
-
 def points(found: Sequence[Unseen], widths: Mapping[Guess, float]) -> list[Point]:
     """Errors of left-out predictions with their votes; widths: by word that was not said."""
     weight = votes([one.run for one in found])
@@ -113,7 +109,7 @@ def points(found: Sequence[Unseen], widths: Mapping[Guess, float]) -> list[Point
         Point(
             abs(math.log(one.predicted[name] / value)), weight[one.run.id, name],
             band := band_name(name, one.run.row.cells.get("memory_kind", "")), family_of(band), one.run.leaf[0],
-            told(band, one.distances), unsaid_width(one, band, widths),
+            told(band, one.distances), unsaid_width(band, one.unsaid, widths),
         )
         for one in found for name, value in one.run.measured.items() if one.predicted.get(name, 0.0) > 0
     ]  # fmt: skip

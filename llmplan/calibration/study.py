@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import yaml
 
-from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told, unsaid_width
+from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, Tree, fit
@@ -21,6 +21,7 @@ from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass
+from llmplan.software.band import unsaid_width
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import Measured, StatedDistances
 from llmplan.training.plan import TrainingPlan
@@ -189,7 +190,7 @@ def _row(one: Unseen, model: BandModel, widths: Mapping[Guess, float]) -> dict[s
             continue
         band = band_name(name, run.row.cells.get("memory_kind", ""))
         width = model.width(band, run.leaf[0], told(band, one.distances))
-        width = math.hypot(width, unsaid_width(one, band, widths))
+        width = math.hypot(width, unsaid_width(band, one.unsaid, widths))
         low, high = value * math.exp(-width), value * math.exp(width)
         if name == STEP and isinstance(run.plan, TrainingPlan):
             tokens = run.plan.workload.global_batch * run.plan.workload.seq_len / run.plan.devices

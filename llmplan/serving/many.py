@@ -15,7 +15,7 @@ from llmplan.serving.iteration import machine_of
 from llmplan.serving.plan import DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.targets import targets, wants_percentiles
 from llmplan.setup.layout import Layout
-from llmplan.setup.many import Machines, alike, kind_of, stacked, unstacked
+from llmplan.setup.many import Machines, alike, grouped, kind_of, stacked, unstacked
 from llmplan.software.engine import ServingPolicy
 
 FEW = 6
@@ -58,11 +58,12 @@ def sharing(plans: Sequence[ServingPlan]) -> list[list[int]]:
 
 def sharing_machines(plans: Sequence[ServingPlan]) -> list[list[int]]:
     """Places of the plans on one machine that differ in nothing but layouts and lengths, loads at a rate aside."""
-    groups: dict[Hashable, list[int]] = {}
-    for place, plan in enumerate(plans):
-        if plan.workload.request_rate is None and (shared := _shared(plan)) is not None:
-            groups.setdefault((_machine(plan), shared), []).append(place)
-    return list(groups.values())
+
+    def key(plan: ServingPlan) -> Hashable:
+        shared = _shared(plan) if plan.workload.request_rate is None else None
+        return None if shared is None else (_machine(plan), shared)
+
+    return grouped(plans, key)
 
 
 def _shared(plan: ServingPlan) -> Hashable:

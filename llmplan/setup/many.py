@@ -78,6 +78,15 @@ def _parts(thing: Any) -> list[tuple[Any, Any]] | None:
     return list(enumerate(thing)) if isinstance(thing, tuple) else None
 
 
+def grouped(plans: Sequence[PlanT], key: Callable[[PlanT], Hashable]) -> list[list[int]]:
+    """Places of the plans that have a key in common; those whose key is None are in no group."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, plan in enumerate(plans):
+        groups.setdefault(key(plan), []).append(place)
+    groups.pop(None, None)
+    return list(groups.values())
+
+
 def alike(
     plans: Sequence[PlanT], few: int, shared: Callable[[PlanT], Hashable], machine: Callable[[PlanT], Hashable],
     kind: Callable[[PlanT], Hashable],
@@ -87,12 +96,8 @@ def alike(
     shared: what they must have in common, None for what goes alone; machine: what tells apart what they run on;
     kind: what machines must have in common. A plan without kernels goes alone, and says so by itself.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for place, plan in enumerate(plans):
-        groups.setdefault(shared(plan), []).append(place)
-    groups.pop(None, None)
     found: list[list[int]] = []
-    for places in groups.values():
+    for places in grouped(plans, shared):
         kinds: dict[Hashable, Hashable] = {}
         parts: dict[Hashable, list[int]] = {}
         for place in places if len(places) >= few else ():

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from llmplan.records import dataclass
 from llmplan.schema import Spec
-from llmplan.vocabulary import Amount
+from llmplan.vocabulary import Amount, Guess
 
 Verdict = Literal["fits", "marginal", "does-not-fit"]
 
@@ -55,6 +55,16 @@ def family_of(quantity: str) -> str:
     if quantity.endswith("_bytes") or quantity == "kv_tokens":
         return "memory"
     return "training" if quantity == "step_seconds" else "serving"
+
+
+def unsaid_width(quantity: str, words: Iterable[Guess], widths: Mapping[Guess, float]) -> float:
+    """Half width that words which were not said add to a band, on a logarithmic scale: to that of a step's time alone,
+    each an error of its own, so that squares add up [1]. widths: by word [1].
+
+    >>> unsaid_width("step_seconds", ("zero", "vp"), {"zero": 0.03, "vp": 0.04}), unsaid_width("ttft", ("zero",), {})
+    (0.05, 0.0)
+    """
+    return math.hypot(*(widths.get(word, 0.0) for word in words)) if quantity == "step_seconds" else 0.0
 
 
 def band_of(

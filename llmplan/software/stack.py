@@ -1,13 +1,12 @@
 """Catalogue type of a software stack: its defaults, its versions, its fitted coefficients, its bands."""
 
-import math
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
 from llmplan.records import dataclass
 from llmplan.schema import Source, Spec
-from llmplan.software.band import Band, Interval, band_of
+from llmplan.software.band import Band, Interval, band_of, unsaid_width
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.distance import Measured, Traits
 from llmplan.software.engine import ServingPolicy
@@ -284,8 +283,7 @@ class Stack(Spec):
 
     def band(self, quantity: str, plan: Traits) -> Interval:
         """The 80 % band of a quantity of a plan, around 1; guessed words widen that of a training's step alone."""
-        words = plan.guessed if quantity == "step_seconds" else ()
-        unsaid = math.hypot(*(self.unsaid.get(word, 0.0) for word in words))
+        unsaid = unsaid_width(quantity, plan.guessed, self.unsaid)
         return band_of(self.bands, quantity, self.widening, self.distances(plan), unsaid)
 
     def distances(self, plan: Traits) -> tuple[str, ...]:

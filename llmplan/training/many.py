@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.numeric import real
 from llmplan.records import replace
 from llmplan.setup.layout import LayoutArrays
-from llmplan.setup.many import Machines, alike, column, kind_of, unstacked
+from llmplan.setup.many import Machines, alike, column, grouped, kind_of, unstacked
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.memory import training_memory
@@ -81,10 +81,7 @@ def _worked_out(
 
 def sharing(plans: Sequence[TrainingPlan]) -> list[list[int]]:
     """Places of the plans that differ in nothing but their layouts and lengths."""
-    groups: dict[Hashable, list[int]] = {}
-    for place, plan in enumerate(plans):
-        groups.setdefault((_machine(plan), _shared(plan)), []).append(place)
-    return list(groups.values())
+    return grouped(plans, lambda plan: (_machine(plan), _shared(plan)))
 
 
 def _shared(plan: TrainingPlan) -> Hashable:
