@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from llmplan.answer.data import SameAs
@@ -13,7 +14,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.unsaid import unsaid_options
+from llmplan.training.unsaid import Other, unsaid_options
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -96,10 +97,11 @@ def estimated(plan: AnyPlan) -> Estimate:
     return estimate_serving(plan)
 
 
-def answer_of(found: Estimate, catalog: Catalog, waits: Any = None) -> Answer:
+def answer_of(found: Estimate, catalog: Catalog, waits: Any = None, others: Sequence[Other] | None = None) -> Answer:
     """The answer that an estimate gives: with its bottleneck, its run or its load, its money and its limits.
 
-    waits: `Waits` of a training or `ServingWaits` of a deployment, where they are at hand.
+    waits: `Waits` of a training or `ServingWaits` of a deployment, where they are at hand; others: choices
+    of a training that were left open.
     """
     plan = found.plan
     result: TrainingResult | ServingResult
@@ -107,7 +109,7 @@ def answer_of(found: Estimate, catalog: Catalog, waits: Any = None) -> Answer:
     warnings: tuple[PlanWarning, ...] = ()
     if isinstance(found, TrainingEstimate):
         run = run_of(found, catalog)
-        result, assumptions = training_result(found, run, waits), unsaid_options(found)
+        result, assumptions = training_result(found, run, waits), unsaid_options(found, others)
         if run is not None:
             assumptions, warnings = assumptions + run.assumptions, run.warnings
     else:

@@ -18,10 +18,11 @@ from llmplan.serving.plan import ServingPlan
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.estimate import TrainingEstimate
-from llmplan.training.many import estimate_many as trainings
-from llmplan.training.many import evaluator_of
+from llmplan.training.many import estimate_many as estimate_trainings
+from llmplan.training.many import evaluator_of, step_seconds
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import OpenTraining, chosen, open_training
+from llmplan.training.unsaid import Other, other_choices
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -54,13 +55,23 @@ def answers(
     found = estimates(list(_resolved(wanted, catalog)))
     if summary:
         return [*_each(lambda one: summary_of(one, catalog), found)]
-    trained = iter(waits_of_many([one.plan for one in found if isinstance(one, TrainingEstimate)]))
+    trainings = [one for one in found if isinstance(one, TrainingEstimate)]
+    trained = zip(waits_of_many([one.plan for one in trainings]), _others(trainings), strict=True)
     served = iter(serving_waits([one for one in found if isinstance(one, ServingEstimate)]))
 
     def answered(one: Estimate) -> Answer:
-        return answer_of(one, catalog, next(trained) if isinstance(one, TrainingEstimate) else next(served))
+        if isinstance(one, TrainingEstimate):
+            return answer_of(one, catalog, *next(trained))
+        return answer_of(one, catalog, next(served))
 
     return [*_each(answered, found)]
+
+
+def _others(found: Sequence[TrainingEstimate]) -> Iterator[list[Other]]:
+    """Of every estimate the choices that it leaves open, with their steps, which are worked out together."""
+    choices = [other_choices(one) for one in found]
+    seconds = iter(step_seconds([plan for some in choices for _, _, plan in some]))
+    return ([(option, name, next(seconds)) for option, name, _ in some] for some in choices)
 
 
 def _resolved(wanted: Iterable[Request | AnyPlan | InputError], catalog: Catalog) -> Iterator[AnyPlan | InputError]:
@@ -98,7 +109,7 @@ def _serves(one: Request) -> bool:
 
 def estimates(plans: Sequence[AnyPlan | InputError]) -> list[Estimate | InputError]:
     """The estimate of every plan, to the last digit that of the plan alone."""
-    trained = iter(trainings([plan for plan in plans if isinstance(plan, TrainingPlan)]))
+    trained = iter(estimate_trainings([plan for plan in plans if isinstance(plan, TrainingPlan)]))
     served = iter(deployments([plan for plan in plans if isinstance(plan, ServingPlan)]))
 
     def estimated(plan: AnyPlan) -> Estimate:

@@ -55,7 +55,7 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     peaks = _worked_out(
         [(plan, plan.workload.global_batch) for plan, _ in asked], lambda plans: training_memory(plans).peak_bytes
     )
-    seconds = _worked_out(timed, lambda plans: training_time(plans).step_seconds)
+    seconds = _worked_out(timed, _step)
 
     def peak(plan: TrainingPlan) -> float:
         return peaks[id(plan)] if id(plan) in peaks else ONE_BY_ONE.peak(plan)
@@ -77,6 +77,16 @@ def _worked_out(
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
             found |= zip((id(plan) for plan, _ in part), column(real(figure(many)), len(part)), strict=True)
     return found
+
+
+def step_seconds(plans: Sequence[TrainingPlan]) -> list[float]:
+    """The step of every plan [s], in their order."""
+    found = _worked_out([(plan, plan.workload.global_batch) for plan in plans], _step)
+    return [found[id(plan)] if id(plan) in found else real(_step(plan)) for plan in plans]
+
+
+def _step(plan: TrainingPlan) -> Any:
+    return training_time(plan).step_seconds
 
 
 def sharing(plans: Sequence[TrainingPlan]) -> list[list[int]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from llmplan.formulas.numeric import real
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.training.estimate import TrainingEstimate
+from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time
 
+Other = tuple["UnsaidOption", str, float]
+"""A choice of an option, what it is called, and the step with it [s]."""
 TELLING = 0.03
 """Relative change of a step's time from which on an option is told: less is inside every band [1]."""
 
@@ -34,19 +37,29 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def unsaid_options(found: TrainingEstimate) -> tuple[str, ...]:
-    """A sentence for each option that was not said and that would change the step's time by `TELLING` or more."""
-    plan, step, parts = found.plan, found.step.value, found.time.parts()
-    sentences = []
-    for option in OPTIONS:
-        if getattr(plan.workload, option.word) is not None or real(parts[option.part]) < TELLING * step / 2.0:
-            continue
-        changes = []
-        for value, name in option.values:
-            other = replace(plan, workload=plan.workload.model_copy(update={option.word: value}))
-            change = real(training_time(other).step_seconds) / step - 1.0
-            changes += [(name, change)] if abs(change) >= TELLING else []
-        if changes:
-            told = ", ".join(f"{change:+.0%} if {name}" for name, change in changes)
-            sentences.append(f"{option.word}: {option.usual}; the step takes {told}")
-    return tuple(sentences)
+def other_choices(found: TrainingEstimate) -> list[tuple[UnsaidOption, str, TrainingPlan]]:
+    """Every other choice of an option that was not said and may matter: what it is called, and the plan with it."""
+    plan, enough, parts = found.plan, TELLING * found.step.value / 2.0, found.time.parts()
+    return [
+        (option, name, replace(plan, workload=plan.workload.model_copy(update={option.word: value})))
+        for option in OPTIONS
+        if getattr(plan.workload, option.word) is None and real(parts[option.part]) >= enough
+        for value, name in option.values
+    ]
+
+
+def unsaid_options(found: TrainingEstimate, others: Sequence[Other] | None = None) -> tuple[str, ...]:
+    """A sentence for each option that was not said and that would change the step's time by `TELLING` or more.
+
+    others: `other_choices` with their steps, where these are at hand.
+    """
+    if others is None:
+        others = [(option, name, real(training_time(plan).step_seconds)) for option, name, plan in other_choices(found)]
+    told: dict[UnsaidOption, list[str]] = {}
+    for option, name, step in others:
+        change = step / found.step.value - 1.0
+        if abs(change) >= TELLING:
+            told.setdefault(option, []).append(f"{change:+.0%} if {name}")
+    return tuple(
+        f"{option.word}: {option.usual}; the step takes {', '.join(changes)}" for option, changes in told.items()
+    )
