@@ -54,7 +54,7 @@ def answers(
 
     found = estimates(list(_resolved(wanted, catalog)))
     if summary:
-        return [*_each(lambda one: summary_of(one, catalog), found)]
+        return [*each(lambda one: summary_of(one, catalog), found)]
     trainings = [one for one in found if isinstance(one, TrainingEstimate)]
     trained = zip(waits_of_many([one.plan for one in trainings]), _others(trainings), strict=True)
     served = iter(serving_waits([one for one in found if isinstance(one, ServingEstimate)]))
@@ -64,7 +64,7 @@ def answers(
             return answer_of(one, catalog, *next(trained))
         return answer_of(one, catalog, next(served))
 
-    return [*_each(answered, found)]
+    return [*each(answered, found)]
 
 
 def _others(found: Sequence[TrainingEstimate]) -> Iterator[list[Other]]:
@@ -85,7 +85,7 @@ def _resolved(wanted: Iterable[Request | AnyPlan | InputError], catalog: Catalog
     waiting: list[OpenTraining | AnyPlan | InputError] = []
     plans = 0
     for one in wanted:
-        (found,) = _each(opened, [one])
+        (found,) = each(opened, [one])
         waiting.append(found)
         plans += len(found.sound) if isinstance(found, OpenTraining) else 1
         if plans > MOST_OPEN:
@@ -100,7 +100,7 @@ def _chosen(found: list[OpenTraining | AnyPlan | InputError]) -> list[AnyPlan | 
     def taken(one: OpenTraining | AnyPlan) -> AnyPlan:
         return chosen(one, by) if isinstance(one, OpenTraining) else one
 
-    return _each(taken, found)
+    return each(taken, found)
 
 
 def _serves(one: Request) -> bool:
@@ -115,10 +115,10 @@ def estimates(plans: Sequence[AnyPlan | InputError]) -> list[Estimate | InputErr
     def estimated(plan: AnyPlan) -> Estimate:
         return next(trained) if isinstance(plan, TrainingPlan) else next(served) or estimate_serving(plan)
 
-    return _each(estimated, plans)
+    return each(estimated, plans)
 
 
-def _each(make: Callable[[Any], MadeT], things: Iterable[Any]) -> list[MadeT | InputError]:
+def each(make: Callable[[Any], MadeT], things: Iterable[Any]) -> list[MadeT | InputError]:
     """What is made of each thing, or why nothing is."""
     found: list[MadeT | InputError] = []
     for thing in things:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from llmplan.answer.serving import ServingResult
     from llmplan.catalog.catalog import Catalog
     from llmplan.setup.request import Request
+
+    Plans = Callable[[Sequence[Request]], Sequence[Request | AnyPlan | InputError]]
+    """What is answered for requests."""
 
 Words = dict[str, Any]
 
@@ -159,8 +162,8 @@ MEASURES: dict[str, Measure] = {
 everywhere."""
 
 
-BATCH = 1024
-"""Alternatives that are worked out at once; a search for each takes longer than its answer, and goes by itself."""
+BATCH, SEARCHED = 1024, 128
+"""Alternatives that are worked out at once, and that are searched for at once."""
 
 
 def compare(
@@ -171,9 +174,12 @@ def compare(
     by: a key of `MEASURES`; the best first of what does, then of what misses a limit, and what does not fit last and
     without a rank; None = in the order given.
     """
-    fitted = _Fitted(catalog) if fit else None
-    batches = _batches(alternatives, 1 if fit else BATCH)
-    return beside([one for batch in batches for one in _outcomes(batch, catalog, fitted)], by)
+    if fit:
+        from llmplan.search.fitted import Fitted
+
+        best = Fitted(catalog)
+    batches = _batches(alternatives, SEARCHED if fit else BATCH)
+    return beside([one for batch in batches for one in _outcomes(batch, catalog, best.plans if fit else list)], by)
 
 
 def beside(outcomes: Sequence[Outcome], by: str | None = None) -> Comparison:
@@ -196,10 +202,9 @@ def _batches(alternatives: Iterable[Alternative], size: int) -> Iterator[list[Al
         yield batch
 
 
-def _outcomes(batch: list[Alternative], catalog: Catalog, fitted: _Fitted | None) -> Iterator[Outcome]:
-    """Every alternative with its answer; what shares a model and a machine is worked out together."""
-    wanted = [fitted.plan(one.request) if fitted else one.request for one in batch]
-    for one, found in zip(batch, answers(wanted, catalog), strict=True):
+def _outcomes(batch: list[Alternative], catalog: Catalog, plans: Plans) -> Iterator[Outcome]:
+    """Every alternative with its answer; what shares a model is worked out together."""
+    for one, found in zip(batch, answers(plans([one.request for one in batch]), catalog), strict=True):
         if isinstance(found, InputError):
             yield one, tuple(dict.fromkeys(fault.message for fault in found.faults))
         else:
@@ -233,44 +238,6 @@ def does(one: Answer) -> bool:
     kept = all(limit.kept for limit in (result.limits or {}).values())
     steady = isinstance(result, TrainingResult) or (result.load.stable and not result.load.missed)
     return result.fits and steady and kept
-
-
-class _Fitted:
-    """Finds the best layout of one alternative after the other; what is legal for a model is worked out once."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        from llmplan.search.winner import Spaces
-
-        self.catalog, self.spaces = catalog, Spaces({})
-
-    def plan(self, request: Request) -> AnyPlan | InputError:
-        """The plan with the best layout, or why there is none."""
-        try:
-            return self._best(request)
-        except InputError as error:
-            return error
-
-    def _best(self, request: Request) -> AnyPlan:
-        """The fastest that fits, else what misses by least; devices are given, so it is the cheapest too."""
-        from llmplan.search.ask import Ask, Wishes
-
-        # The best is wanted, whether or not it keeps the limits that the plan has for `--check`.
-        ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
-        plan: AnyPlan | None
-        if request.options.workload == "serve":
-            from llmplan.search.serving import search_serving
-            from llmplan.search.serving_request import serving_question
-
-            deployments = search_serving(serving_question(ask, self.catalog)[0])
-            plan = next((one.plan for one in deployments.best or deployments.misses), None)
-        else:
-            from llmplan.search.request import question
-            from llmplan.search.winner import winner
-
-            plan = winner(question(ask, self.catalog)[0], self.spaces)
-        if plan is None:
-            raise InputError("no layout is legal")
-        return replace(plan, options=plan.options.model_copy(update={"limits": request.options.limits}))
 
 
 def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:

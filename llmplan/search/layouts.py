@@ -45,6 +45,19 @@ class Layouts(LayoutArrays):
         return Layouts(**flat | changes)
 
 
+def joined(layouts: Sequence[Layouts]) -> tuple[Layouts, list[int]]:
+    """Rows of several as rows of one, and how many each has; what does not run along them is that of the first."""
+    sizes = [one.tp.shape[-1] for one in layouts]
+
+    def whole(values: list[Any]) -> Any:
+        along = all(one.shape[-1] == size for one, size in zip(values, sizes, strict=True))
+        return np.concatenate(values, axis=-1) if along else values[0]
+
+    if len(layouts) == 1:
+        return layouts[0], sizes
+    return Layouts(*(whole([getattr(one, field.name) for one in layouts]) for field in fields(Layouts))), sizes
+
+
 def _scalar(value: Any) -> Any:
     """A field of `Layout` out of an array: whole numbers, and None for what has no end."""
     if not isinstance(value, float):

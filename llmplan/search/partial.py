@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.search.layouts import Layouts
+from llmplan.records import replace
+from llmplan.search.layouts import Layouts, joined
 from llmplan.setup.layout import RECOMPUTE
+from llmplan.training.many import on_machines
 from llmplan.training.memory import training_memory
 from llmplan.training.recompute import chunk_layers
 
@@ -23,11 +25,10 @@ AT_ONCE = 2_048
 
 
 def between(scores: Scores, goal: Goal, devices: int, limit: float) -> Layouts | None:
-    """Layouts that fit with some layers computed again where `full` surely fits and `none` does not; None without any.
+    """Layouts that fit with all layers computed again and not with none, whose memory may fit with some of them.
 
     limit: what the objective has to better [1]. A layout's objective with some layers lies between those with none and
-    with all, so that pairs of which neither reaches the limit are left out. Others are given the fewest layers with
-    which the whole band fits.
+    with all, so that pairs of which neither reaches the limit are left out.
     """
     plan, layouts = scores.plan, scores.layouts
     words = layouts.recompute.reshape(-1).tolist()
@@ -35,21 +36,29 @@ def between(scores: Scores, goal: Goal, devices: int, limit: float) -> Layouts |
         return None
     pairs = np.arange(scores.peak.size).reshape(-1, len(words), layouts.shape[-1])
     least, most = (pairs[:, words.index(word), :].reshape(-1) for word in (LEAST, MOST))
-    room = _room(scores, goal)
+    room = _room(plan, goal)
     open_ = np.flatnonzero((scores.peak[most] <= room) & (scores.peak[least] > room))
     least, most = least[open_], most[open_]
     bound = np.minimum(*(goal.keys(scores, devices, index)[0] for index in (least, most)))
     most = most[bound <= limit]
-    if not len(most):
-        return None
-    rows = layouts.rows(most)
-    layers: Any = np.broadcast_to(chunk_layers(plan.with_layout(rows)), most.shape)
-    fewest = _fewest(plan, rows, layers, room)
-    some = fewest < layers
-    return layouts.rows(most[some], recompute_layers=fewest[some]) if np.any(some) else None
+    return layouts.rows(most) if len(most) else None
 
 
-def _fewest(plan: TrainingPlan, rows: Layouts, layers: Any, room: float) -> Any:
+def with_fewest(asked: Sequence[tuple[TrainingPlan, Layouts, Goal]]) -> list[Layouts]:
+    """Rows of `between` of several plans of one kind with the fewest layers with which the whole band fits.
+
+    Those that need all of their layers are left out.
+    """
+    rows, sizes = joined([layouts for _, layouts, _ in asked])
+    plan = on_machines([plan for plan, _, _ in asked], np.repeat(np.arange(len(asked)), sizes))
+    layers: Any = np.broadcast_to(chunk_layers(plan.with_layout(rows)), rows.shape)
+    fewest = _fewest(plan, rows, layers, np.repeat([_room(plan, goal) for plan, _, goal in asked], sizes))
+    ends, some = np.cumsum(sizes)[:-1], fewest < layers
+    parts = zip(asked, np.split(fewest, ends), np.split(some, ends), strict=True)
+    return [own.rows(np.flatnonzero(less), recompute_layers=few[less]) for (_, own, _), few, less in parts]
+
+
+def _fewest(plan: TrainingPlan, rows: Layouts, layers: Any, room: Any) -> Any:
     """Fewest layers of a virtual stage that run again where memory fits [1], of layouts that fit with all of them.
 
     All rows at once, and of few rows several numbers between the ends: every layer more takes no more memory.
@@ -65,7 +74,7 @@ def _fewest(plan: TrainingPlan, rows: Layouts, layers: Any, room: float) -> Any:
     return high
 
 
-def _room(scores: Scores, goal: Goal) -> float:
+def _room(plan: TrainingPlan, goal: Goal) -> float:
     """The largest predicted peak with which a layout surely fits, and keeps a limit on memory [bytes]."""
-    room = scores.plan.usable_bytes / scores.plan.interval("peak_bytes", 1.0).high
+    room = plan.usable_bytes / plan.interval("peak_bytes", 1.0).high
     return room if goal.limits.max_memory is None else min(room, goal.limits.max_memory)

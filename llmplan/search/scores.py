@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from llmplan.records import dataclass
-from llmplan.search.layouts import Layouts
+from llmplan.search.layouts import Layouts, joined
 from llmplan.setup.layout import Layout
-from llmplan.training.memory import Memory, training_memory
+from llmplan.training.many import on_machines
+from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.step import StepTime, training_time
+from llmplan.training.step import training_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,6 @@ class Scores:
 
     plan: TrainingPlan
     layouts: Layouts
-    memory: Memory
-    time: StepTime
     peak: Any
     host: Any
     step: Any
@@ -36,13 +36,22 @@ class Scores:
 
 
 def evaluate(plan: TrainingPlan, layouts: Layouts) -> Scores:
-    """Memory with its parts, step time with its parts and the verdict of every layout."""
-    many, shape = plan.with_layout(layouts), layouts.shape
-    memory, time = training_memory(many), training_time(many)
+    """Memory, step time and the verdict of every layout."""
+    return evaluate_each([(plan, layouts)])[0]
 
-    def flat(values: Any) -> Any:
-        return np.broadcast_to(values, shape).reshape(-1)
 
-    peak = flat(memory.peak_bytes)
-    usable = plan.usable_bytes
-    return Scores(plan, layouts, memory, time, peak, memory.host_bytes, flat(time.step_seconds), peak <= usable)
+def evaluate_each(asked: Sequence[tuple[TrainingPlan, Layouts]]) -> list[Scores]:
+    """The same of layouts of several plans that differ in what they run on, of one kind, all at once.
+
+    What goes with the degrees is the same for all of them, or runs along the rows.
+    """
+    whole, sizes = joined([layouts for _, layouts in asked])
+    many = on_machines([plan for plan, _ in asked], np.repeat(np.arange(len(asked)), sizes)).with_layout(whole)
+    memory = training_memory(many)
+    figures = memory.peak_bytes, memory.host_bytes, training_time(many).step_seconds
+    ends = np.cumsum(sizes)[:-1]
+    parts = zip(*(np.split(np.broadcast_to(one, whole.shape), ends, axis=-1) for one in figures), strict=True)
+    return [
+        Scores(plan, layouts, peak := own[0].reshape(-1), own[1], own[2].reshape(-1), peak <= plan.usable_bytes)
+        for (plan, layouts), own in zip(asked, parts, strict=True)
+    ]

@@ -12,9 +12,10 @@ import numpy as np
 from llmplan.records import dataclass
 from llmplan.search.choices import Choices
 from llmplan.search.goal import Goal
-from llmplan.search.partial import between
+from llmplan.search.layouts import Layouts
+from llmplan.search.partial import between, with_fewest
 from llmplan.search.rank import Best, Candidate, EachBest, Front, Simplest, subject
-from llmplan.search.scores import Scores, evaluate
+from llmplan.search.scores import Scores, evaluate, evaluate_each
 from llmplan.search.space import Space
 from llmplan.software.band import Verdict
 from llmplan.training.checks import remarks
@@ -174,25 +175,26 @@ class Running:
         for base in self.question.bases:
             space = Space(base, devices, self.question.choices)
             for layouts in space.chunks():
-                self.chunk(evaluate(base, layouts), devices)
+                take_in([(self, evaluate(base, layouts), devices)])
             self.counts.considered += space.considered
             self.counts.legal += space.legal
             self.counts.removed.update(space.removed)
 
-    def chunk(self, scores: Scores, devices: int) -> None:
-        """Offers layouts, and those between no recomputation and all of it that fit where only the latter does."""
-        self._offer(scores, devices)
+    def open_rows(self, scores: Scores, devices: int) -> Layouts | None:
+        """Layouts that were offered and may fit with fewer of their layers computed again."""
         if {"recompute", "recompute_layers"} & set(self.question.choices):
-            return  # exactly what was asked
+            return None  # exactly what was asked
         found = self.sure.found
         limit = found[min(self.question.top, len(found)) - 1].key[0] if found else np.inf
-        partial = between(scores, self.question.goal, devices, limit)
-        if partial is not None:
-            self.counts.considered += partial.shape[0]
-            self.counts.legal += partial.shape[0]
-            self._offer(evaluate(scores.plan, partial), devices)
+        return between(scores, self.question.goal, devices, limit)
 
-    def _offer(self, scores: Scores, devices: int) -> None:
+    def add(self, scores: Scores, devices: int) -> None:
+        """Counts layouts beside those of the space, and offers them."""
+        self.counts.considered += len(scores.fits)
+        self.counts.legal += len(scores.fits)
+        self.offer(scores, devices)
+
+    def offer(self, scores: Scores, devices: int) -> None:
         """Counts, and offers what is kept; while nothing is, what misses by least."""
         question, goal = self.question, self.question.goal
         kept = scores.fits
@@ -229,7 +231,7 @@ class Running:
     def _verdicts(self, scores: Scores, devices: int) -> Iterator[tuple[str, Any]]:
         have = scores.plan.cluster.host_memory
         if have is not None and np.any(scores.host > have):
-            yield HOST, np.broadcast_to(scores.host <= have, scores.layouts.shape).reshape(-1)
+            yield HOST, (scores.host <= have).reshape(-1)
         yield from self.question.goal.masks(scores, devices)
 
     def _miss(self, scores: Scores, devices: int) -> None:
@@ -245,6 +247,24 @@ class Running:
             self.misses.offer(scores.make, index, keys)
         if self.question.several:
             self.each.miss(scores.plan, scores.make, index, keys)
+
+
+def take_in(asked: Sequence[tuple[Running, Scores, int]]) -> None:
+    """Offers layouts of searches on so many devices, and those between no recomputation and all of it that fit where
+    only the latter does. Several searches are on machines of one kind and the same otherwise."""
+    for run, scores, devices in asked:
+        run.offer(scores, devices)
+    rows = [(run, scores.plan, run.open_rows(scores, devices), devices) for run, scores, devices in asked]
+    open_ = [(run, plan, layouts, devices) for run, plan, layouts, devices in rows if layouts is not None]
+    fewer = with_fewest([(plan, layouts, run.question.goal) for run, plan, layouts, _ in open_]) if open_ else []
+    some = [
+        (run, plan, layouts, devices)
+        for (run, plan, _, devices), layouts in zip(open_, fewer, strict=True)
+        if layouts.tp.size
+    ]
+    found = evaluate_each([(plan, layouts) for _, plan, layouts, _ in some]) if some else []
+    for (run, _, _, devices), scores in zip(some, found, strict=True):
+        run.add(scores, devices)
 
 
 def _usable(plan: TrainingPlan) -> float:

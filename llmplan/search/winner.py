@@ -7,20 +7,22 @@ is found is quicker than the next could be.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from llmplan.records import dataclass
+from llmplan.errors import InputError
+from llmplan.records import dataclass, replace
 from llmplan.search.choices import Choices
 from llmplan.search.layouts import ROWS, Layouts
 from llmplan.search.rank import DIGITS
-from llmplan.search.scores import evaluate
+from llmplan.search.scores import evaluate_each
 from llmplan.search.space import Space
-from llmplan.search.training import Running, Search, plan_of
+from llmplan.search.training import Running, Search, plan_of, take_in
 from llmplan.setup.layout import RECOMPUTE
+from llmplan.training.many import kind, on_machines
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.states import PAGED
@@ -31,6 +33,8 @@ FIRST_ROWS = 128
 EQUAL = 1.0 + 10.0**-DIGITS
 """Ratio up to which two values are equal to a ranking."""
 MOST_KEPT = 32
+TOGETHER = 16
+"""Plans whose layouts are worked out at a time [1]: their arrays stay in a core's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,6 @@ class Rows:
         peak = np.broadcast_to(training_memory(plan.with_layout(most)).peak_bytes, most.shape)
         return cls(groups, whole, np.repeat(np.arange(len(groups)), sizes), place, peak)
 
-    def some(self, index: Any) -> Iterator[Layouts]:
-        """The layouts of some rows."""
-        group = self.group[index]
-        for number in np.unique(group):
-            yield _some(self.groups[number], np.sort(self.place[index][group == number]))
-
 
 @dataclass(frozen=True, slots=True)
 class Spaces:
@@ -84,34 +82,99 @@ class Spaces:
         return self.kept[key][1]
 
 
-def winner(question: Search, spaces: Spaces) -> TrainingPlan | None:
-    """The plan that `search` puts first where the step alone counts and nothing is limited, else the one that misses by
-    least; None where no layout is legal."""
-    run = Running.of(question)
-    for devices in question.devices:
-        for base in question.bases:
-            rows = spaces.rows(base, devices, question.choices)
-            for layouts in () if rows is None else _promising(run, base, rows):
-                run.chunk(evaluate(base, layouts), devices)
+@dataclass(slots=True)
+class _Race:
+    """The layouts of one plan on so many devices, on their way to the question that asks for the first of them.
+
+    order: rows that fit anywhere by `seconds`, the least that their layouts may take [s]; done: how many were offered.
+    """
+
+    run: Running
+    plan: TrainingPlan
+    devices: int
+    rows: Rows
+    order: Any = ()
+    seconds: Any = ()
+    done: int = 0
+
+    def start(self, index: Any, seconds: Any) -> None:
+        """With so many seconds of the rows at `index`, infinite where nothing of them fits."""
+        order = np.argsort(seconds, kind="stable")
+        order = order[np.isfinite(seconds[order])]
+        self.order, self.seconds = index[order], seconds[order]
+
+    def further(self, count: int) -> Any:
+        """The next rows that may come first, or that miss by least where none fits."""
+        found = self.run.sure.found
+        limit = found[0].key[0] * EQUAL if found else np.inf  # the step that is to be bettered, or equalled [s]
+        block = slice(self.done, self.done + count)
+        self.done += count
+        return self.order[block][self.seconds[block] <= limit]
+
+
+def winners(questions: Sequence[Search], spaces: Spaces) -> list[TrainingPlan | InputError | None]:
+    """Of every question the plan that `search` puts first where the step alone counts and nothing is limited, else the
+    one that misses by least; None where no layout is legal.
+
+    Plans that differ in what they run on alone are worked out together.
+    """
+    runs = [Running.of(question) for question in questions]
+    turns = [[(plan, devices) for devices in one.devices for plan in one.bases] for one in questions]
+    failed: dict[int, InputError] = {}
+    for pairs in zip_longest(*turns):
+        races: dict[Hashable, list[_Race]] = {}
+        for place, pair in enumerate(pairs):
+            if pair is None or place in failed:
+                continue
+            plan, devices = pair
+            try:
+                rows = spaces.rows(plan, devices, questions[place].choices)
+                alike = id(rows), kind(plan)
+            except InputError as error:
+                failed[place] = error
+                continue
+            if rows is not None:
+                races.setdefault(alike, []).append(_Race(runs[place], plan, devices, rows))
+        for together in races.values():
+            _run(together)
+    return [failed.get(place) or _first(run) for place, run in enumerate(runs)]
+
+
+def _first(run: Running) -> TrainingPlan | None:
     found = run.sure.winners() or run.best.winners() or run.misses.winners()
     return plan_of(found[0]) if found else None
 
 
-def _promising(run: Running, base: TrainingPlan, rows: Rows) -> Iterator[Layouts]:
-    """Layouts that may come first after those that were handed out before, or that miss by least where none fits."""
-    fits = rows.peak <= max(base.usable_bytes, float(rows.peak.min()) * EQUAL)
+def _run(races: list[_Race]) -> None:
+    """Offers layouts of one model on machines of one kind, from the quickest on, until no other can be quicker."""
+    rows = races[0].rows
+    for start in range(0, len(races), TOGETHER):
+        _start(races[start : start + TOGETHER], rows)
+    count = FIRST_ROWS
+    while races:
+        blocks = [(race, race.further(count)) for race in races]
+        for number, group in enumerate(rows.groups):
+            asked = [(race, block[rows.group[block] == number]) for race, block in blocks]
+            own = [(race, _some(group, np.sort(rows.place[block]))) for race, block in asked if len(block)]
+            for start in range(0, len(own), TOGETHER):
+                some = own[start : start + TOGETHER]
+                scores = evaluate_each([(race.plan, layouts) for race, layouts in some])
+                take_in([(race.run, one, race.devices) for (race, _), one in zip(some, scores, strict=True)])
+        races, count = [race for race, block in blocks if len(block)], 2 * count
+
+
+def _start(races: list[_Race], rows: Rows) -> None:
+    """Works out what the rows take at least."""
+    plans = [race.plan for race in races]
+    room = np.maximum([plan.usable_bytes for plan in plans], float(rows.peak.min()) * EQUAL)
+    fits = rows.peak <= room.reshape(-1, *[1] * rows.peak.ndim)
     index = np.flatnonzero(fits.reshape(-1, fits.shape[-1]).any(axis=0))
-    least = training_time(base.with_layout(_some(_recomputing(rows.whole, min), index))).step_seconds
-    seconds = np.where(fits[..., index], least, np.inf).reshape(-1, len(index)).min(axis=0)
-    order, start, count = np.argsort(seconds, kind="stable"), 0, FIRST_ROWS
-    while len(block := order[start : start + count]) and seconds[block[0]] <= _limit(run):
-        yield from rows.some(index[block[seconds[block] <= _limit(run)]])
-        start, count = start + count, 2 * count
-
-
-def _limit(run: Running) -> float:
-    """The step that is to be bettered, or equalled [s]."""
-    return run.sure.found[0].key[0] * EQUAL if run.sure.found else float("inf")
+    layouts = _some(_recomputing(rows.whole, min), index)
+    many = on_machines(plans, np.arange(len(plans)).reshape(-1, *[1] * rows.peak.ndim))
+    least = training_time(many.with_layout(layouts)).step_seconds
+    seconds = np.where(fits[..., index], least, np.inf).reshape(len(races), -1, len(index)).min(axis=1)
+    for race, own in zip(races, seconds, strict=True):
+        race.start(index, own)
 
 
 def _recomputing(layouts: Layouts, end: Any) -> Layouts:

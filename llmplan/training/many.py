@@ -39,7 +39,7 @@ _shared_words = attrgetter(*(name for name in TrainingWorkload.model_fields if n
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     """The estimate of every plan, in their order: what `estimate` gives of each."""
     found: dict[int, TrainingEstimate] = {}
-    for places in alike(plans, FEW, _shared, _machine, _kind):
+    for places in alike(plans, FEW, _shared, _machine, kind):
         for start in range(0, len(places), ROWS):
             part = places[start : start + ROWS]
             some = [plans[place] for place in part]
@@ -71,7 +71,7 @@ def _worked_out(
 ) -> dict[int, float]:
     """A figure of every plan with so many sequences a step, by the plan's `id`; where few are alike, of none."""
     found: dict[int, float] = {}
-    for places in alike([plan for plan, _ in wanted], SEVERAL, _shared, _machine, _kind):
+    for places in alike([plan for plan, _ in wanted], SEVERAL, _shared, _machine, kind):
         for start in range(0, len(places), ROWS):
             part = [wanted[place] for place in places[start : start + ROWS]]
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
@@ -99,8 +99,8 @@ def _shared(plan: TrainingPlan) -> Hashable:
     return id(plan.model), id(plan.recipe), _shared_words(plan.workload)
 
 
-def _kind(plan: TrainingPlan) -> Hashable:
-    """What machines must have in common to be."""
+def kind(plan: TrainingPlan) -> Hashable:
+    """What machines must have in common to be; raises InputError where there are no kernels."""
     return kind_of(machine_of(plan, plan.coefficients)), kind_of(plan.stack.memory)
 
 
@@ -131,6 +131,14 @@ def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = Non
     first, machines = plans[0], Machines.of(plans, _machine)
     whole = replace(first.with_layout(rows), workload=first.workload.model_copy(update=lengths))
     return whole if machines is None else replace(whole, machines=machines, **dict(_on(first, machines)))
+
+
+def on_machines(plans: Sequence[TrainingPlan], index: Any) -> TrainingPlan:
+    """One plan of several that differ in nothing but what they run on, which runs along `index`: numbers of plans."""
+    if len(plans) == 1:
+        return plans[0]
+    machines = Machines(tuple(plans), index)
+    return replace(plans[0], machines=machines, **dict(_on(plans[0], machines)))
 
 
 def _on(first: TrainingPlan, machines: Machines[TrainingPlan]) -> Iterator[tuple[str, Any]]:

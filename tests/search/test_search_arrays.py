@@ -50,14 +50,15 @@ def test_array_path_equals_scalar_path(words: dict[str, Any], seed: int) -> None
     space = Space(base, search.devices[0], search.choices)
     random = np.random.default_rng(seed)
     for layouts in islice(space.chunks(), 3):
-        scores = evaluate(base, layouts)
+        scores, many = evaluate(base, layouts), base.with_layout(layouts)
+        memory, time = training_memory(many), training_time(many)
         size = scores.step.size
         for index in random.integers(0, size, min(size, 12)).tolist():
             layout = layouts.at(index)
             assert not problems_of(base.with_layout(layout))
             plan = base.with_layout(layout)
-            _same(scores.memory, training_memory(plan), layouts.shape, index)
-            _same(scores.time, training_time(plan), layouts.shape, index)
+            _same(memory, training_memory(plan), layouts.shape, index)
+            _same(time, training_time(plan), layouts.shape, index)
             alone = estimate(plan)
             assert scores.peak[index] == pytest.approx(alone.peak.value, rel=CLOSE, abs=0)
             assert scores.step[index] == pytest.approx(alone.step.value, rel=CLOSE, abs=0)

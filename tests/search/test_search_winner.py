@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmplan.answer.resolve import AnyPlan
+from llmplan.errors import InputError
+from llmplan.machine.hardware import Device
 from llmplan.search.ask import Wishes
 from llmplan.search.training import Search, search
-from llmplan.search.winner import Spaces, winner
+from llmplan.search.winner import Spaces, winners
 from llmplan.setup.layout import Layout
 from llmplan.training.checks import problems_of
 from llmplan.training.estimate import TrainingEstimate, estimate
@@ -173,11 +175,30 @@ def test_no_simplest_of_the_fewest_devices(monkeypatch: pytest.MonkeyPatch) -> N
     {"model": "llama-3.1-8b", "workload": "lora"}, {"model": "llama-3.1-405b"},
 ], ids=str)  # fmt: skip
 def test_the_winner_alone_is_what_the_whole_search_puts_first(words: dict[str, Any]) -> None:
-    """Where it fits surely, marginally and not at all, with what is legal worked out once for all devices."""
-    spaces = Spaces({})
-    for hardware in ("h100", "l4", "a100-sxm-80gb"):
-        wishes = Wishes(objective="throughput", top=1)
-        question = asked(wishes, hardware=hardware, devices=16, global_batch=64, **words)
-        found = search(question)
-        assert winner(question, spaces) == (found.best or found.misses)[0].plan
+    """Where it fits surely, marginally and not at all, on several devices of several kinds at once."""
+    wishes, spaces = Wishes(objective="throughput", top=1), Spaces({})
+    questions = [
+        asked(wishes, hardware=hardware, devices=16, global_batch=64, **words)
+        for hardware in ("h100", "l4", "a100-sxm-80gb", "b200", "tpu-v5p")
+        if hardware != "tpu-v5p" or "stack" not in words
+    ]
+    found = [search(question) for question in questions]
+    first = [(one.best or one.misses)[0].plan for one in found]
+    assert winners(questions, spaces) == first
+    assert winners(questions[1:2], spaces) == first[1:2]
     assert len(spaces.kept) == 1
+
+
+def test_what_cannot_be_searched_for_leaves_the_others() -> None:
+    wishes, words = Wishes(objective="throughput", top=1), {"model": "llama-3.1-8b", "devices": 8, "global_batch": 64}
+    whole, none = (asked(wishes, hardware="h100", **words, **more) for more in ({}, {"tp": "16"}))
+    cut = replace(whole, bases=tuple(replace(one, device=_unmeasured(one)) for one in whole.bases))
+    one, nothing, error = winners([whole, none, cut], Spaces({}))
+    assert one == search(whole).best[0].plan
+    assert nothing is None
+    assert isinstance(error, InputError)
+
+
+def _unmeasured(plan: AnyPlan) -> Device:
+    efficiency = plan.device.efficiency.model_copy(update={"attention": {}})
+    return plan.device.model_copy(update={"efficiency": efficiency})

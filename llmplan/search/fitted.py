@@ -1,0 +1,61 @@
+"""The best layouts of many requests, as `compare --fit` sets them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from llmplan.answer.many import each
+from llmplan.errors import InputError
+from llmplan.records import dataclass, replace
+from llmplan.search.ask import Ask, Wishes
+from llmplan.search.request import question
+from llmplan.search.training import Search
+from llmplan.search.winner import Spaces, winners
+
+if TYPE_CHECKING:
+    from llmplan.answer.resolve import AnyPlan
+    from llmplan.catalog.catalog import Catalog
+    from llmplan.serving.plan import ServingPlan
+    from llmplan.setup.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Finds the best layouts of requests; what is legal for a model is worked out once."""
+
+    catalog: Catalog
+    spaces: Spaces = field(default_factory=lambda: Spaces({}))
+
+    def plans(self, requests: Sequence[Request]) -> list[AnyPlan | InputError]:
+        """Every plan with the best layout, or why there is none: the fastest that fits, else what misses by least.
+
+        Devices are given, so it is the cheapest too.
+        """
+        found = each(self._asked, requests)
+        won = iter(winners([one for one in found if isinstance(one, Search)], self.spaces))
+        plans = [next(won) if isinstance(one, Search) else one for one in found]
+        return each(_taken, zip(requests, plans, strict=True))
+
+    def _asked(self, request: Request) -> Search | ServingPlan | None:
+        """The search for a training, the best plan of a deployment. It is wanted whether or not it keeps the limits
+        that the request has for `--check`."""
+        ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
+        if request.options.workload != "serve":
+            return question(ask, self.catalog)[0]
+        from llmplan.search.serving import search_serving
+        from llmplan.search.serving_request import serving_question
+
+        deployments = search_serving(serving_question(ask, self.catalog)[0])
+        return next((one.plan for one in deployments.best or deployments.misses), None)
+
+
+def _taken(found: tuple[Request, AnyPlan | InputError | None]) -> AnyPlan:
+    """The plan with the limits of its request."""
+    request, plan = found
+    if isinstance(plan, InputError):
+        raise plan
+    if plan is None:
+        raise InputError("no layout is legal")
+    return replace(plan, options=plan.options.model_copy(update={"limits": request.options.limits}))
