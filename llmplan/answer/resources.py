@@ -8,14 +8,15 @@ computation counts nowhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.traced import Tape
 from llmplan.software.coefficients import HOST_TIMES
 
 if TYPE_CHECKING:
+    from llmplan.formulas.traced import Root, Tape
     from llmplan.formulas.traced_arrays import ArrayTape
     from llmplan.setup.plan import Setup
 
@@ -56,26 +57,24 @@ TIMES = {
 """Fields of the catalogue that are fixed times, and whose."""
 
 
-def shares(time: Any, plan: Setup, *, tape: Tape | None = None) -> dict[str, float]:
-    """Seconds of a time by resource [s], of those that have a part in it; tape: of this time and others, where several
-    are asked about."""
-    found = by_resource(tape or Tape(time), time, plan)
-    return {name: value for name, value in found.items() if value > 0.0}
+def by_resource(tape: Tape | ArrayTape, asked: Sequence[Root], plan: Setup) -> list[dict[str, Any]]:
+    """Seconds of times by every resource [s]; they sum to a time where nothing else has a part in it.
 
-
-def by_resource(tape: Tape | ArrayTape, time: Any, plan: Setup, *, at_work: bool = False) -> dict[str, Any]:
-    """Seconds of a time by every resource [s]; they sum to it where nothing else has a part in it.
-
-    time: worked out of a plan of `named_machine`, a number or an array. at_work: what each resource works, hidden or
-    not: where times overlap, each counts in full.
+    asked: worked out of a plan of `named_machine`, numbers or arrays, each with whether what a resource works counts,
+    hidden or not: where times overlap, each in full.
     """
-    found: dict[str, Any] = dict.fromkeys(RESOURCES, 0.0)
-    linked = _linked(plan)
-    for leaf, slope in tape.by_leaf(time, at_work=at_work):
-        of, sign = _resource(leaf.note, linked=linked)
-        if of is not None:
-            found[of] = found[of] + sign * slope
-    return found
+    machines = (plan,) if plan.machines is None else plan.machines.plans
+
+    def seconds(machine: int, leaves: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = dict.fromkeys(RESOURCES, 0.0)
+        linked = _linked(machines[machine])
+        for leaf, slope in leaves:
+            of, sign = _resource(leaf.note, linked=linked)
+            if of is not None:
+                found[of] = found[of] + sign * slope
+        return found
+
+    return tape.of_roots(asked, seconds)
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""What steps and load of deployments wait for, by resource: of one from numbers, of many on one machine from arrays.
+"""What steps and load of deployments wait for, by resource: of one from numbers, of many that are alike from arrays.
 
 Both come from one evaluation with numbers that remember how they were made; the figures of a plan are the same to the
 last digit.
@@ -6,7 +6,7 @@ last digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import named_machine
@@ -17,7 +17,7 @@ from llmplan.records import dataclass, replace
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import capacity, decode_step, prefill_step, prefill_tokens, read_together, respond
-from llmplan.serving.many import as_arrays, estimate_many, sharing_machines
+from llmplan.serving.many import as_arrays, estimate_many, sharing_but_rates
 from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.serving.targets import without_simulation
 from llmplan.setup.many import column, stacked
@@ -53,47 +53,47 @@ def waits_of(answer: ServingEstimate) -> ServingWaits:
     """What one deployment waits for."""
     quiet = answer.plan if answer.percentiles is None else without_simulation(answer.plan)
     now = answer if quiet is answer.plan else estimate_serving(quiet)
-    parts = _parts(answer.plan, float(answer.memory.resident), answer.together, Tape, float)
+    parts = _parts(named_machine(answer.plan), float(answer.memory.resident), answer.together, Tape, float)
     roomier = estimate_serving(replace(quiet, device=_roomier(quiet.device)))
     return ServingWaits(now=now, roomier=roomier, **{name: _there(one) for name, one in parts.items()})
 
 
 def waits_of_many(found: Sequence[ServingEstimate]) -> list[ServingWaits]:
     """The same of every deployment, in their order."""
+    waits: dict[int, ServingWaits] = {}
+    for places in sharing_but_rates([one.plan for one in found], FEW):
+        for start in range(0, len(places), ROWS):
+            part = places[start : start + ROWS]
+            waits |= zip(part, _of_arrays([found[place] for place in part]), strict=True)
+    return [waits[place] if place in waits else waits_of(one) for place, one in enumerate(found)]
+
+
+def _of_arrays(found: list[ServingEstimate]) -> Iterator[ServingWaits]:
     from llmplan.formulas.traced_arrays import ArrayTape, bare
 
-    waits: dict[int, ServingWaits] = {}
-    larger: dict[int, Device] = {}
-    for places in sharing_machines([one.plan for one in found]):
-        for start in range(0, len(places) if len(places) >= FEW else 0, ROWS):
-            part = [found[place] for place in places[start : start + ROWS]]
-            plans, every = [one.plan for one in part], slice(None)
-            resident, here = (stacked(values, every) for values in zip(*((float(one.memory.resident), one.together)
-                                                                         for one in part), strict=True))  # fmt: skip
-            parts = _parts(as_arrays(plans), resident, here, ArrayTape, bare)
-            columns = {
-                figure: {name: column(values, len(part)) for name, values in one.items()}
-                for figure, one in parts.items()
-            }
-            device = larger.setdefault(id(plans[0].device), _roomier(plans[0].device))
-            more = [replace(plan, device=device) for plan in plans]
-            roomier = zip(more, estimate_many(more), strict=True)
-            for row, (place, now, (plan, after)) in enumerate(zip(places[start:], part, roomier, strict=False)):
-                of_row = {
-                    figure: _there({name: values[row] for name, values in one.items()})
-                    for figure, one in columns.items()
-                }
-                waits[place] = ServingWaits(now=now, roomier=after or estimate_serving(plan), **of_row)
-    return [waits[place] if place in waits else waits_of(one) for place, one in enumerate(found)]
+    plans, every = [one.plan for one in found], slice(None)
+    resident = stacked([float(one.memory.resident) for one in found], every)
+    here = stacked([one.together for one in found], every)
+    parts = _parts(as_arrays(list(map(named_machine, plans))), resident, here, ArrayTape, bare)
+    columns = {
+        figure: {name: column(values, len(found)) for name, values in one.items()} for figure, one in parts.items()
+    }
+    larger = {id(device): _roomier(device) for device in {id(plan.device): plan.device for plan in plans}.values()}
+    more = [replace(plan, device=larger[id(plan.device)]) for plan in plans]
+    for row, (now, plan, after) in enumerate(zip(found, more, estimate_many(more), strict=True)):
+        of_row = {
+            figure: _there({name: values[row] for name, values in one.items()}) for figure, one in columns.items()
+        }
+        yield ServingWaits(now=now, roomier=after or estimate_serving(plan), **of_row)
 
 
 def _parts(
     plan: ServingPlan, resident: Any, here: Any, tape_of: type[Tape] | type[ArrayTape], bare: Callable[[Any], Any]
 ) -> dict[str, dict[str, Any]]:
-    """What `ServingWaits` has by resource, in numbers or in arrays. resident: places of a replica, here: taken [1]."""
-    named = named_machine(plan)
-    at, copies, places = replica(named), plan.layout.dp * 1.0, maximum(resident, 1.0)
-    pools, work, policy = pools_of(named, at), plan.workload, plan.engine.policy
+    """What `ServingWaits` has by resource of a plan of `named_machine`, in numbers or in arrays. resident: places of a
+    replica, here: taken [1]."""
+    at, copies, places = replica(plan), plan.layout.dp * 1.0, maximum(resident, 1.0)
+    pools, work, policy = pools_of(plan, at), plan.workload, plan.engine.policy
     reads = at if pools is None else pools.prefill
     prompt = prefill_tokens(work, policy, read_together(work, here))
     steps = [decode_step(at, work, here).total, prefill_step(reads, work, prompt).total]
@@ -102,15 +102,16 @@ def _parts(
     else:
         load, most = split(pools, work, policy, places), split_capacity(pools, work, policy, places)
     times, lost = [load.ttft, load.tpot], [-load.requests_per_second, -most]
-    tape = tape_of(*times, *lost)
-    found = {
-        name: by_resource(tape_of(step), step, plan) for name, step in zip(("decode", "prefill"), steps, strict=True)
+    roots = [*steps, *times, *lost]
+    names, over = (
+        ("decode", "prefill", "ttft", "tpot", "requests", "capacity"),
+        [1.0, 1.0, *times, *(-one for one in lost)],
+    )
+    found = by_resource(tape_of(*roots), [(root, False) for root in roots], plan)
+    return {
+        name: {of: value / bare(whole) for of, value in one.items()}
+        for name, one, whole in zip(names, found, over, strict=True)
     }
-    felt = {"ttft": (times[0], times[0]), "tpot": (times[1], times[1]),
-            "requests": (lost[0], -lost[0]), "capacity": (lost[1], -lost[1])}  # fmt: skip
-    for name, (root, over) in felt.items():
-        found[name] = {of: value / bare(over) for of, value in by_resource(tape, root, plan).items()}
-    return found
 
 
 def _there(parts: dict[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What training steps wait for, by resource: of one plan from numbers, of many that share a machine from arrays.
+"""What training steps wait for, by resource: of one plan from numbers, of many that are alike from arrays.
 
 Both come from one evaluation of the step with numbers that remember how they were made; the figures of a plan are the
 same to the last digit.
@@ -7,13 +7,12 @@ same to the last digit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import by_resource
 from llmplan.formulas.traced import Tape
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.many import column
 from llmplan.training.many import as_arrays, sharing
 from llmplan.training.memory import training_memory
@@ -53,37 +52,34 @@ def waits_of(plan: TrainingPlan) -> Waits:
         less = plan.with_layout(plan.layout.model_copy(update={"recompute": recompute, "recompute_layers": None}))
         return float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
 
-    idle, waited, worked, felt = _seconds(plan, Tape, float)
+    idle, waited, worked, felt = _seconds(named_machine(plan), Tape, float)
     return Waits(idle, waited, worked, felt, eased)
 
 
 def waits_of_many(plans: Sequence[TrainingPlan]) -> list[Waits]:
     """The same of every plan, in their order."""
     found: dict[int, Waits] = {}
-    for places in sharing(plans):
-        if len(places) < FEW:
-            found |= {place: waits_of(plans[place]) for place in places}
-            continue
+    for places in sharing(plans, FEW):
         for start in range(0, len(places), ROWS):
             part = places[start : start + ROWS]
             found |= zip(part, _of_arrays([plans[place] for place in part]), strict=True)
-    return [found[place] for place in range(len(plans))]
+    return [found[place] if place in found else waits_of(plan) for place, plan in enumerate(plans)]
 
 
 def _of_arrays(plans: list[TrainingPlan]) -> list[Waits]:
     from llmplan.formulas.traced_arrays import ArrayTape, bare
 
-    many = as_arrays(plans)
-    layouts: Any = many.layout  # arrays
     columns = [
         {name: column(bare(values), len(plans)) for name, values in one.items()}
-        for one in _seconds(many, ArrayTape, bare)
+        for one in _seconds(as_arrays(list(map(named_machine, plans))), ArrayTape, bare)
     ]
     eased: dict[str, tuple[list[float], list[float]]] = {}
 
     def of(row: int) -> Eased:
         def one(recompute: str) -> tuple[float, float]:
             if recompute not in eased:
+                many = as_arrays(plans)
+                layouts: Any = many.layout  # arrays
                 less = many.with_layout(replace(layouts, recompute=recompute))
                 figures = training_memory(less).peak_bytes, training_time(less).step_seconds
                 eased[recompute] = column(figures[0], len(plans)), column(figures[1], len(plans))
@@ -102,12 +98,11 @@ def _of_arrays(plans: list[TrainingPlan]) -> list[Waits]:
 def _seconds(
     plan: TrainingPlan, tape_of: type[Tape] | type[ArrayTape], bare: Callable[[Any], Any]
 ) -> tuple[dict[str, Any], ...]:
-    """Idle, waited, worked and felt seconds, in numbers or in arrays."""
-    time = training_time(named_machine(plan))
+    """Idle, waited, worked and felt seconds of a plan of `named_machine`, in numbers or in arrays."""
+    time = training_time(plan)
     parts = time.parts()
     idle = {name: bare(parts[part]) for part, name in IDLE.items()}
     work: Any = sum(value for part, value in parts.items() if part not in IDLE)
     whole = time.step_seconds
     tape = tape_of(work, whole)
-    waited = by_resource(tape, work, plan)
-    return idle, waited, by_resource(tape, work, plan, at_work=True), by_resource(tape, whole, plan)
+    return idle, *by_resource(tape, [(work, False), (work, True), (whole, False)], plan)

@@ -14,7 +14,7 @@ Ignored: kinks, where the derivative of one side is given; whole numbers beyond 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -22,6 +22,9 @@ from typing import Any
 from llmplan.formulas import numeric
 
 Gradient = Callable[..., tuple[float, ...]]
+Root = tuple[Any, bool]
+"""A number that is asked about, and whether what works at once counts in full (`AT_WORK`)."""
+OfLeaves = Callable[[int, list[tuple[Any, Any]]], dict[str, Any]]
 
 
 class Remembering:
@@ -289,23 +292,36 @@ class Tape:
 
     def slopes(self, root: Any, *, at_work: bool = False) -> list[float]:
         """The derivative of a root by every number; at_work: what works at once counts in full (`AT_WORK`)."""
-        found = [0.0] * len(self.nodes)
-        if id(root) not in self._places:  # a plain number hangs on none
-            return found
-        found[self._places[id(root)]] = 1.0
+        return self.passed_back([(root, 1.0)], at_work=at_work)
+
+    def passed_back(self, seeds: Iterable[tuple[Any, Any]], *, at_work: bool = False) -> list[Any]:
+        """The derivative by every number of what has these derivatives by some of them, numbers or arrays."""
+        found: list[Any] = [0.0] * len(self.nodes)
+        for root, slope in seeds:
+            if id(root) in self._places:  # a plain number hangs on none
+                found[self._places[id(root)]] = found[self._places[id(root)]] + slope
         for place in range(len(found) - 1, -1, -1):
-            if slope := found[place]:
+            slope = found[place]
+            if slope.__class__ is not float or slope:
                 operands, node = self._operands[place], self.nodes[place]
                 if at_work and node.op in AT_WORK:
                     operands = self._of(node, AT_WORK[node.op](*map(float, node.of)))
                 for operand, grad in operands:
-                    found[operand] += slope * grad
+                    found[operand] = found[operand] + slope * grad
         return found
+
+    def leaves(self, slopes: list[Any]) -> list[tuple[Any, Any]]:
+        """Every leaf, each with a derivative by it times its value."""
+        pairs = zip(self.nodes, slopes, strict=True)
+        return [(node, slope * float(node)) for node, slope in pairs if node.op == "leaf"]
 
     def by_leaf(self, root: Any, *, at_work: bool = False) -> list[tuple[Any, float]]:
         """Every leaf with d(root) / d(ln leaf) [unit of the root]."""
-        pairs = zip(self.nodes, self.slopes(root, at_work=at_work), strict=True)
-        return [(node, slope * float(node)) for node, slope in pairs if node.op == "leaf"]
+        return self.leaves(self.slopes(root, at_work=at_work))
+
+    def of_roots(self, asked: Sequence[Root], figures: OfLeaves) -> list[dict[str, Any]]:
+        """Of every root figures of its leaves as `by_leaf` has them, of the machine of that number."""
+        return [figures(0, self.by_leaf(root, at_work=at_work)) for root, at_work in asked]
 
 
 def slopes(root: Any) -> list[tuple[Any, float]]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmplan.formulas import numeric
-from llmplan.formulas.traced import AT_WORK, OF_ARRAYS, Remembering, Traced, in_order, next_serial, plain
+from llmplan.formulas.traced import AT_WORK, OF_ARRAYS, Remembering, Tape, Traced, in_order, next_serial, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from llmplan.formulas.traced import OfLeaves, Root
 
     Gradient = Callable[..., tuple[Any, ...]]
 
@@ -37,6 +39,16 @@ class TracedArray(Remembering):
     def ndim(self) -> int:
         """Axes of the array."""
         return self.value.ndim
+
+
+class Gathered(TracedArray):
+    """An array of numbers that remember, one of each machine: numbers, and index: whose each element is."""
+
+    __slots__ = ("index", "numbers")
+
+    def __init__(self, numbers: tuple[Any, ...], index: Any) -> None:
+        super().__init__(np.array(list(map(float, numbers)))[index], "gathered", ())
+        self.numbers, self.index = numbers, index
 
 
 def bare(value: Any) -> Any:
@@ -136,42 +148,86 @@ OF_ARRAYS.append(worked_out)
 
 
 class ArrayTape:
-    """The numbers and arrays that some results are made of, in order, for passes backwards from any of them."""
+    """The numbers and arrays that some results are made of, in order, for passes backwards from any of them.
+
+    Through the arrays first, then through the numbers of each machine by themselves, of which arrays were `Gathered`.
+    """
 
     def __init__(self, *roots: Any) -> None:
         self.nodes = in_order(*roots)
         self._places = {id(node): place for place, node in enumerate(self.nodes)}
+        gathered = [node for node in self.nodes if isinstance(node, Gathered)]
+        each = zip(*(node.numbers for node in gathered), strict=True)
+        self._machines = [
+            (np.flatnonzero(gathered[0].index == place), Tape(*numbers)) for place, numbers in enumerate(each)
+        ]
 
     def by_leaf(self, root: Any, *, at_work: bool = False) -> list[tuple[Any, Any]]:
         """Every leaf with d(root) / d(ln leaf), an element a plan [unit of the root]; as `traced.Tape`."""
-        with np.errstate(all="ignore"):  # of branches that are not taken
-            pairs = zip(self.nodes, self._slopes(root, at_work=at_work), strict=True)
-            return [(node, slope * float(node)) for node, slope in pairs if slope is not None and node.op == "leaf"]
+        slopes, _ = self._slopes([(root, at_work)])
+        return self._leaves([None if slope is None else slope[0] for slope in slopes])
 
-    def _slopes(self, root: Any, *, at_work: bool) -> list[Any]:
-        """The derivatives by every number and array; None where the root does not hang on it."""
-        found: list[Any] = [None] * len(self.nodes)
-        if id(root) in self._places:
-            found[self._places[id(root)]] = 1.0
-        for place in range(len(found) - 1, -1, -1):
-            slope, node = found[place], self.nodes[place]
-            if slope is None or node.op == "leaf":
-                continue
-            for operand, grad in zip(node.of, _grads(node, at_work=at_work), strict=True):
-                if (at := self._places.get(id(operand))) is not None:
-                    part = _passed_on(slope, grad)
-                    found[at] = part if found[at] is None else found[at] + part
+    def of_roots(self, asked: Sequence[Root], figures: OfLeaves) -> list[dict[str, Any]]:
+        """Of every root figures of its leaves, an element a plan; as `traced.Tape`, all of them in one pass."""
+        slopes, passed = self._slopes(asked)
+        if not self._machines:
+            return [figures(0, self._leaves([None if slope is None else slope[place] for slope in slopes]))
+                    for place in range(len(asked))]  # fmt: skip
+        shape = len(asked), len(passed[0][0].value)
+        parts = [(node.numbers, np.broadcast_to(part, shape)) for node, part in passed]
+        found: list[dict[str, Any]] = [{} for _ in asked]
+        for place, (rows, tape) in enumerate(self._machines):
+            own = [(numbers[place], part[:, rows[0]].tolist() if len(rows) == 1 else part[:, rows])
+                   for numbers, part in parts]  # fmt: skip
+            for number, (_, at_work) in enumerate(asked):
+                seeds = [(one, part[number]) for one, part in own]
+                leaves = tape.leaves(tape.passed_back(seeds, at_work=at_work))
+                for name, value in figures(place, leaves).items():
+                    found[number].setdefault(name, np.zeros(shape[1]))[rows] = value
         return found
 
+    def _leaves(self, slopes: list[Any]) -> list[tuple[Any, Any]]:
+        pairs = zip(self.nodes, slopes, strict=True)
+        return [(node, slope * float(node)) for node, slope in pairs if slope is not None and node.op == "leaf"]
 
-def _grads(node: Any, *, at_work: bool) -> tuple[Any, ...]:
-    if at_work and node.op in AT_WORK:
-        return tuple(_WORK_OF_ARRAYS[node.op](*map(bare, node.of)))
+    def _slopes(self, asked: Sequence[Root]) -> tuple[list[Any], list[tuple[Gathered, Any]]]:
+        """The derivatives of every root by every number and array, None where none hangs on it; and what is passed on
+        to numbers of machines, in the order in which it would be added up of one plan alone."""
+        found: list[Any] = [None] * len(self.nodes)
+        passed: list[tuple[Gathered, Any]] = []
+        for number, (root, _) in enumerate(asked):
+            if (at := self._places.get(id(root))) is not None:
+                found[at] = np.zeros((len(asked), 1)) if found[at] is None else found[at]
+                found[at][number] = 1.0
+        work = np.array([[at_work] for _, at_work in asked])
+        with np.errstate(all="ignore"):  # of branches that are not taken
+            for place in range(len(found) - 1, -1, -1):
+                slope, node = found[place], self.nodes[place]
+                if slope is None or node.op == "leaf":
+                    continue
+                if isinstance(node, Gathered):
+                    passed.append((node, slope))
+                for operand, grad in zip(node.of, _grads(node, work), strict=True):
+                    if isinstance(operand, Gathered):
+                        passed.append((operand, _passed_on(slope, grad)))
+                    elif (at := self._places.get(id(operand))) is not None:
+                        part = _passed_on(slope, grad)
+                        found[at] = part if found[at] is None else found[at] + part
+        return found, passed
+
+
+def _grads(node: Any, work: Any) -> tuple[Any, ...]:
+    """Derivatives by the operands; work: of which roots what works at once counts in full."""
+    grads: tuple[Any, ...]
     if isinstance(node, TracedArray):
-        gradient = _OPERATIONS[node.op][1]
-        return () if gradient is None else gradient(*map(bare, node.of))
-    grads: tuple[float, ...] = node.grads
-    return grads
+        gradient = _OPERATIONS[node.op][1] if node.of else None
+        grads = () if gradient is None else gradient(*map(bare, node.of))
+    else:
+        grads = node.grads
+    if node.op not in AT_WORK or not work.any():
+        return grads
+    full = _WORK_OF_ARRAYS[node.op](*map(bare, node.of))
+    return tuple(np.where(work, one, two) for one, two in zip(full, grads, strict=True))
 
 
 def _passed_on(slope: Any, grad: Any) -> Any:

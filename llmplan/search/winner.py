@@ -33,6 +33,7 @@ FIRST_ROWS = 128
 EQUAL = 1.0 + 10.0**-DIGITS
 """Ratio up to which two values are equal to a ranking."""
 MOST_KEPT = 32
+STARTED = 4
 TOGETHER = 16
 """Plans whose layouts are worked out at a time [1]: their arrays stay in a core's cache."""
 
@@ -148,8 +149,9 @@ def _first(run: Running) -> TrainingPlan | None:
 def _run(races: list[_Race]) -> None:
     """Offers layouts of one model on machines of one kind, from the quickest on, until no other can be quicker."""
     rows = races[0].rows
-    for start in range(0, len(races), TOGETHER):
-        _start(races[start : start + TOGETHER], rows)
+    races = sorted(races, key=lambda race: race.plan.usable_bytes)  # where much the same rows fit
+    for start in range(0, len(races), STARTED):
+        _start(races[start : start + STARTED], rows)
     count = FIRST_ROWS
     while races:
         blocks = [(race, race.further(count)) for race in races]

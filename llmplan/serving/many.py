@@ -15,7 +15,7 @@ from llmplan.serving.iteration import machine_of
 from llmplan.serving.plan import DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.targets import targets, wants_percentiles
 from llmplan.setup.layout import Layout
-from llmplan.setup.many import Machines, alike, grouped, kind_of, stacked, unstacked
+from llmplan.setup.many import Machines, alike, kind_of, stacked, unstacked
 from llmplan.software.engine import ServingPolicy
 
 FEW = 6
@@ -56,14 +56,13 @@ def sharing(plans: Sequence[ServingPlan]) -> list[list[int]]:
     return alike(plans, FEW, _shared, _machine, _kind)
 
 
-def sharing_machines(plans: Sequence[ServingPlan]) -> list[list[int]]:
-    """Places of the plans on one machine that differ in nothing but layouts and lengths, loads at a rate aside."""
+def sharing_but_rates(plans: Sequence[ServingPlan], few: int) -> list[list[int]]:
+    """The same of so many plans or more, without loads at a rate."""
 
-    def key(plan: ServingPlan) -> Hashable:
-        shared = _shared(plan) if plan.workload.request_rate is None else None
-        return None if shared is None else (_machine(plan), shared)
+    def shared(plan: ServingPlan) -> Hashable:
+        return _shared(plan) if plan.workload.request_rate is None else None
 
-    return grouped(plans, key)
+    return alike(plans, few, shared, _machine, _kind)
 
 
 def _shared(plan: ServingPlan) -> Hashable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel
@@ -21,6 +21,8 @@ class Machines(Generic[PlanT]):
 
     plans: tuple[PlanT, ...]
     index: Any
+    gathered: dict[Hashable, Any] = field(default_factory=dict)
+    """Numbers that remember how they were made, as arrays, by those that they are of: each has one."""
 
     @classmethod
     def of(cls, plans: Sequence[PlanT], machine: Callable[[PlanT], Hashable]) -> Machines[PlanT] | None:
@@ -36,7 +38,7 @@ class Machines(Generic[PlanT]):
 
     def each(self, figure: Callable[[PlanT], T]) -> T:
         """A figure that hangs on what a plan runs on: of every plan, in arrays."""
-        return stacked([figure(one) for one in self.plans], self.index)
+        return stacked([figure(one) for one in self.plans], self.index, self.gathered)
 
 
 def kind_of(thing: Any) -> Hashable:
@@ -47,17 +49,25 @@ def kind_of(thing: Any) -> Hashable:
     return thing if parts is None else (type(thing), *((name, kind_of(part)) for name, part in parts))
 
 
-def stacked(things: Sequence[T], index: Any) -> T:
-    """One record of several of the same kind; its numbers are arrays along `index`, or plain where all are equal."""
+def stacked(things: Sequence[T], index: Any, gathered: dict[Hashable, Any] | None = None) -> T:
+    """One record of several of the same kind; its numbers are arrays along `index`, or plain where all are equal.
+
+    gathered: arrays that were made of numbers that remember, where there are such.
+    """
     import numpy as np
 
     first, found = things[0], cast(Any, things[0])
-    parts = None if all(thing is first for thing in things) else _parts(first)
+    parts = _parts(first) if gathered is not None or any(thing is not first for thing in things) else None
     if isinstance(first, (int, float)) and not isinstance(first, bool):
-        found = first if all(thing == first for thing in things) else np.array(things, dtype=float)[index]
+        if gathered is not None and any(hasattr(thing, "made") for thing in things):
+            found = _gathered(things, index, gathered)
+        else:
+            found = first if all(thing == first for thing in things) else np.array(things, dtype=float)[index]
     elif parts is not None:
         every = [_parts(thing) or [] for thing in things]
-        made: Any = {name: stacked([one[place][1] for one in every], index) for place, (name, _) in enumerate(parts)}
+        made: Any = {
+            name: stacked([one[place][1] for one in every], index, gathered) for place, (name, _) in enumerate(parts)
+        }
         if isinstance(first, tuple):
             found = tuple(made.values())
         elif isinstance(first, Mapping):
@@ -65,6 +75,16 @@ def stacked(things: Sequence[T], index: Any) -> T:
         else:
             found = first.model_copy(update=made) if isinstance(first, BaseModel) else replace(found, **made)
     return cast(T, found)
+
+
+def _gathered(numbers: Sequence[Any], index: Any, known: dict[Hashable, Any]) -> Any:
+    """Numbers that remember how they were made, one of each machine, as an array that does."""
+    from llmplan.formulas.traced_arrays import Gathered
+
+    key = tuple(map(id, numbers))
+    if key not in known:
+        known[key] = Gathered(tuple(numbers), index)
+    return known[key]
 
 
 def _parts(thing: Any) -> list[tuple[Any, Any]] | None:

@@ -81,7 +81,7 @@ def _read(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     draft.check()
     if model.approximate:
         stack = _widened(stack, catalog)
-    return Subject(model, device, cluster, stack, _release(draft, stack))
+    return Subject(model, device, cluster, stack, _release(draft, stack, catalog))
 
 
 def _widened(stack: Stack, catalog: Catalog) -> Stack:
@@ -182,10 +182,15 @@ def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
     return stack
 
 
-def _release(draft: Draft, stack: Stack) -> Release:
-    """The stack as of the version that was asked for."""
+def _release(draft: Draft, stack: Stack, catalog: Catalog) -> Release:
+    """The stack as of the version that was asked for, the same object for all plans."""
     asked = draft.options.stack_version
-    found = stack.at(asked)
+    kept: dict[tuple[str, str | None], Release] = catalog.once("releases", dict)
+    if (stack.id, asked) not in kept:
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
+        kept[stack.id, asked] = stack.at(asked)
+    found = kept[stack.id, asked]
     if why := found.differs_from(asked):
         numbers = f"{stack.id} {found.version}".strip()
         taken = f"the numbers of {numbers} ({found.date}) are taken, {why}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.numeric import real
 from llmplan.records import replace
 from llmplan.setup.layout import LayoutArrays
-from llmplan.setup.many import Machines, alike, column, grouped, kind_of, unstacked
+from llmplan.setup.many import Machines, alike, column, kind_of, unstacked
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.memory import training_memory
@@ -25,7 +25,7 @@ from llmplan.training.step import machine_of, training_time
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FEW = 10
+FEW = 6
 """Plans of a kind below which arrays take longer than one after the other."""
 SEVERAL = 16
 """The same of open plans, of which not all would be worked out."""
@@ -39,7 +39,7 @@ _shared_words = attrgetter(*(name for name in TrainingWorkload.model_fields if n
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     """The estimate of every plan, in their order: what `estimate` gives of each."""
     found: dict[int, TrainingEstimate] = {}
-    for places in alike(plans, FEW, _shared, _machine, kind):
+    for places in sharing(plans):
         for start in range(0, len(places), ROWS):
             part = places[start : start + ROWS]
             some = [plans[place] for place in part]
@@ -67,11 +67,11 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
 
 
 def _worked_out(
-    wanted: Sequence[tuple[TrainingPlan, float]], figure: Callable[[TrainingPlan], Any]
+    wanted: Sequence[tuple[TrainingPlan, float]], figure: Callable[[TrainingPlan], Any], few: int = SEVERAL
 ) -> dict[int, float]:
     """A figure of every plan with so many sequences a step, by the plan's `id`; where few are alike, of none."""
     found: dict[int, float] = {}
-    for places in alike([plan for plan, _ in wanted], SEVERAL, _shared, _machine, kind):
+    for places in sharing([plan for plan, _ in wanted], few):
         for start in range(0, len(places), ROWS):
             part = [wanted[place] for place in places[start : start + ROWS]]
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
@@ -81,7 +81,7 @@ def _worked_out(
 
 def step_seconds(plans: Sequence[TrainingPlan]) -> list[float]:
     """The step of every plan [s], in their order."""
-    found = _worked_out([(plan, plan.workload.global_batch) for plan in plans], _step)
+    found = _worked_out([(plan, plan.workload.global_batch) for plan in plans], _step, FEW)
     return [found[id(plan)] if id(plan) in found else real(_step(plan)) for plan in plans]
 
 
@@ -89,9 +89,9 @@ def _step(plan: TrainingPlan) -> Any:
     return training_time(plan).step_seconds
 
 
-def sharing(plans: Sequence[TrainingPlan]) -> list[list[int]]:
-    """Places of the plans that differ in nothing but their layouts and lengths."""
-    return grouped(plans, lambda plan: (_machine(plan), _shared(plan)))
+def sharing(plans: Sequence[TrainingPlan], few: int = FEW) -> list[list[int]]:
+    """Places of the plans that may be stacked, so many or more; what is in none of them is worked out alone."""
+    return alike(plans, few, _shared, _machine, kind)
 
 
 def _shared(plan: TrainingPlan) -> Hashable:

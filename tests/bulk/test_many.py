@@ -13,6 +13,7 @@ from llmplan import InputError
 from llmplan.answer.answer import estimated
 from llmplan.answer.many import estimates
 from llmplan.answer.resolve import plan_from
+from llmplan.catalog.catalog import open_catalog
 from llmplan.serving.many import as_arrays as as_array_plan
 from llmplan.serving.many import estimate_many as many_deployments
 from llmplan.serving.many import sharing
@@ -77,6 +78,18 @@ def test_whole_answers_of_many_plans_are_those_of_each(monkeypatch: pytest.Monke
     found = list(llmplan.estimate_many(plans))
     assert sum(shapes) > 140
     assert found == [llmplan.estimate(plan) for plan in plans]
+
+
+@pytest.mark.parametrize("words", [
+    {"global_batch": 64}, {"model": "mixtral-8x7b-v0.1", "tp": 4, "pp": 2, "global_batch": 64, "recompute": "full"},
+    {"workload": "serve", "batch": 16}, {"workload": "serve", "tp": 4, "model": "mixtral-8x7b-v0.1", "load": "static"},
+], ids=str)  # fmt: skip
+def test_bottlenecks_on_many_devices_are_those_of_each(words: dict[str, Any]) -> None:
+    """In one pass backwards, though each device has measured kernels, links and losses of its own."""
+    devices = open_catalog().ids("devices")[::5]
+    plans = resolved({"model": "llama-3.1-8b", "devices": 8, "hardware": one, **words} for one in devices)
+    assert len(plans) > 25
+    assert list(llmplan.estimate_many(plans)) == [llmplan.estimate(plan) for plan in plans]
 
 
 def test_plans_do_go_through_as_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
