@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from llmplan.calibration.evaluate import Evaluator
-from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, Tree, fit
+from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, fit
 from llmplan.calibration.left_out import fits_without
 from llmplan.calibration.own import fit_own
 from llmplan.calibration.runs import FILES, STEP, Run, load_runs, predict, votes
 from llmplan.calibration.scale import Scale, weighted_quantile
-from llmplan.calibration.study import stored
+from llmplan.calibration.study import stored, tree_of
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass
@@ -38,7 +38,7 @@ class Rest:
 def few(catalog: Catalog) -> list[Rest]:
     """Every publication and stack that has more runs of training than are given; entries are taken as they are."""
     runs = [run for run in load_runs(FILES[:1], catalog)[0] if STEP in run.measured]
-    scale, tree = Scale.of(numbers()), Tree.of([run.leaf for run in runs])
+    scale, tree = Scale.of(numbers()), tree_of(catalog, [run.leaf for run in runs])
     with Evaluator(runs, scale) as evaluator:
         fitted = fit(Problem(runs, evaluator, scale), tree, stored(catalog, tree, scale), steps=0)
         return list(_few(runs, fitted, evaluator, scale))

@@ -11,6 +11,7 @@ Marquardt); derivatives are differences, all of a run in one evaluation of array
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -32,9 +33,12 @@ RANKING = 2.0
 """Weight of a job's vote on the order of its layouts against that of a group."""
 _MARGIN = 0.1  # log ratio of two layouts up to which a pair that was told apart should be told apart
 _OF_A_VERSION = 0.5  # spread from version to version of a stack, of that from stack to stack
+_OF_A_FAMILY = math.sqrt(0.5)  # of a family from the mean, and of a stack from its family: 1 in all
 _STEPS, _ENOUGH, _LONGEST, _STIFFEST = 12, 1e-3, 1.5, 1e4
 MEAN = ("", "")
 """The node above all stacks."""
+FAMILY = "*"
+"""In place of a version: the node above stacks that share their kernels."""
 
 Leaf = tuple[str, str]
 
@@ -45,31 +49,45 @@ class Tree:
 
     parents: Mapping[Leaf, Leaf | None]
     """None: the prior, or a parent that is held fixed."""
+    related: frozenset[Leaf] = frozenset()
+    """Families, and stacks of one."""
     nodes: tuple[Leaf, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.parents))
 
     @classmethod
-    def of(cls, leaves: Sequence[Leaf]) -> Tree:
-        """The tree above some leaves: a version is drawn to the one before it of its series, the first to its stack."""
+    def of(cls, leaves: Sequence[Leaf], families: Mapping[str, str] | None = None) -> Tree:
+        """The tree above some leaves: a version is drawn to the one before it of its series, the first to its stack, a
+        stack to its family.
+
+        families: by stack; without one it is drawn to the mean.
+        """
         parents: dict[Leaf, Leaf | None] = {MEAN: None}
         last: dict[Leaf, Leaf] = {}
+        related: set[Leaf] = set()
         for stack, version in sorted(set(leaves), key=lambda leaf: (leaf[0], version_key(leaf[1]))):
-            parents.setdefault((stack, ""), MEAN)
+            above = MEAN
+            if family := (families or {}).get(stack):
+                above = family, FAMILY
+                parents.setdefault(above, MEAN)
+                related |= {above, (stack, "")}
+            parents.setdefault((stack, ""), above)
             if version:
                 series = stack, version_key(version)[0]
                 parents[stack, version] = last.get(series, (stack, ""))
                 last[series] = stack, version
-        return cls(parents)
+        return cls(parents, frozenset(related))
 
     def below(self, stack: str) -> Tree:
         """The part of one stack, whose own node is on top."""
         mine = {node: parent for node, parent in self.parents.items() if node[0] == stack}
-        return Tree({node: None if parent == MEAN else parent for node, parent in mine.items()})
+        return Tree({node: parent if parent in mine else None for node, parent in mine.items()}, self.related)
 
     def spread(self, node: Leaf) -> float:
         """Deviation from the parent, of that from stack to stack."""
+        if node in self.related:
+            return _OF_A_FAMILY
         return _OF_A_VERSION if node[1] else 1.0
 
 

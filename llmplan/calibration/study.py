@@ -14,7 +14,7 @@ import yaml
 from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
-from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, Tree, fit
+from llmplan.calibration.fit import FAMILY, MEAN, Fitted, Leaf, Points, Problem, Tree, fit
 from llmplan.calibration.left_out import Unseen, left_out
 from llmplan.calibration.runs import FILES, RATE, STEP, Dropped, Run, load_runs
 from llmplan.calibration.scale import Scale
@@ -49,7 +49,7 @@ def study(catalog: Catalog, *, refit: bool) -> Study:
     """Everything from the measured rows; refit: fit anew, or take the entries' coefficients as they stand."""
     runs, dropped = load_runs(FILES, catalog)
     scale = Scale.of(numbers())
-    tree = Tree.of([run.leaf for run in runs])
+    tree = tree_of(catalog, [run.leaf for run in runs])
     with Evaluator(runs, scale) as evaluator:
         problem = Problem(runs, evaluator, scale)
         start = stored(catalog, tree, scale)
@@ -62,7 +62,7 @@ def study(catalog: Catalog, *, refit: bool) -> Study:
 def from_stored(catalog: Catalog) -> Study:
     """The entries as they stand and the left-out predictions that are stored, for bands made anew."""
     runs, dropped = load_runs(FILES, catalog)
-    scale, tree = Scale.of(numbers()), Tree.of([run.leaf for run in runs])
+    scale, tree = Scale.of(numbers()), tree_of(catalog, [run.leaf for run in runs])
     fitted = Fitted(tree, stored(catalog, tree, scale), {}, 0.0)
     rows = {
         row["id"]: row for path in sorted(LEFT_OUT.glob("*.json"))
@@ -81,6 +81,12 @@ def unsaid_widths(catalog: Catalog) -> Mapping[Guess, float]:
     return catalog.table("distances", StatedDistances).unsaid
 
 
+def tree_of(catalog: Catalog, leaves: Sequence[Leaf]) -> Tree:
+    """The tree above some leaves, with the families of their stacks."""
+    families = {stack: family for stack, _ in leaves if (family := catalog.stack(stack).family)}
+    return Tree.of(leaves, families)
+
+
 def stored(catalog: Catalog, tree: Tree, scale: Scale) -> Points:
     """The coefficients of the entries as points of a tree."""
     mean = scale.point(Coefficients.of(catalog.stack("generic").fitted))
@@ -88,11 +94,18 @@ def stored(catalog: Catalog, tree: Tree, scale: Scale) -> Points:
     for stack, version in tree.nodes:
         if not stack:
             found[stack, version] = mean
-        else:
+        elif version != FAMILY:
             entry = catalog.stack(stack)
             fitted = Coefficients.of(entry.fitted) if not version else entry.at(version).coefficients
             found[stack, version] = scale.point(fitted)
-    return found
+    return found | {node: above_of(node[0], catalog, scale) for node in tree.nodes if node[1] == FAMILY}
+
+
+def above_of(family: str | None, catalog: Catalog, scale: Scale) -> Any:
+    """The point that stacks of a family are drawn to: where its own draws, to the mean and to them, are in balance."""
+    entries = [entry for name in catalog.ids("stacks") if (entry := catalog.stack(name)).family == family]
+    around = [scale.point(Coefficients.of(entry.fitted)) for entry in entries] if family else []
+    return (scale.point(Coefficients.of(catalog.stack("generic").fitted)) + sum(around)) / (1 + len(around))
 
 
 def write_entries(found: Study, catalog: Catalog) -> None:
@@ -136,7 +149,8 @@ def _has(band: str, families: Sequence[str]) -> bool:
 
 def coefficients_of(name: str, fitted: Fitted, scale: Scale, old: Mapping[str, Any]) -> dict[str, Any]:
     """`fitted` and `versions` of an entry: the stack's coefficients complete, of versions those that differ."""
-    mine = scale.coefficients(fitted.points[(name, "") if (name, "") in fitted.points else MEAN])
+    nearest = next(node for node in ((name, ""), (old.get("family"), FAMILY), MEAN) if node in fitted.points)
+    mine = scale.coefficients(fitted.points[nearest])
     versions = []
     for one in old.get("versions") or []:
         kept = {key: value for key, value in one.items() if key != "fitted"}
@@ -205,14 +219,13 @@ def _short(value: float) -> float:
 
 
 def fit_stack(name: str, catalog: Catalog) -> tuple[dict[str, Any], list[Run], list[Dropped]]:
-    """Fits one stack alone, drawn to the mean as it stands; what its entry then has, its runs, and what was dropped."""
+    """Fits one stack alone, drawn to the mean, or its family's; what its entry then has, its runs, what was dropped."""
     entry = catalog.stack(name)
     runs, dropped = load_runs(FILES, catalog, only=entry.id)
     scale = Scale.of(numbers())
-    tree = Tree.of([(entry.id, ""), *(run.leaf for run in runs)]).below(entry.id)
+    tree = tree_of(catalog, [(entry.id, ""), *(run.leaf for run in runs)]).below(entry.id)
     with Evaluator(runs, scale) as evaluator:
         problem = Problem(runs, evaluator, scale)
-        above = scale.point(Coefficients.of(catalog.stack("generic").fitted))
-        fitted = fit(problem, tree, stored(catalog, tree, scale), above=above)
+        fitted = fit(problem, tree, stored(catalog, tree, scale), above=above_of(entry.family, catalog, scale))
     old = yaml.safe_load(catalog.find("stacks", name).read_text(encoding="utf-8"))
     return coefficients_of(entry.id, fitted, scale, old), runs, dropped

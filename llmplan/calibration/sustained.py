@@ -20,7 +20,7 @@ from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import Points, Problem, Terms, Tree, stiffness, system
 from llmplan.calibration.runs import FILES, Run, load_runs
 from llmplan.calibration.scale import Scale
-from llmplan.calibration.study import stored
+from llmplan.calibration.study import stored, tree_of
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass
@@ -55,7 +55,7 @@ def fitted_energies(runs: Sequence[Run], catalog: Catalog) -> list[Sustained]:
     before = own_energies(catalog)
     owners = {device: _owner(device, catalog, before) for device in {run.plan.device.id for run in runs}}
     owner = {run.id: found for run in runs if (found := owners[run.plan.device.id])}
-    scale, tree = Scale.of(numbers()), Tree.of([run.leaf for run in runs])
+    scale, tree = Scale.of(numbers()), tree_of(catalog, [run.leaf for run in runs])
     points, logs = stored(catalog, tree, scale), {name: math.log(value) for name, value in before.items()}
     votes = dict.fromkeys(before, 0.0)
     for _ in range(_STEPS):

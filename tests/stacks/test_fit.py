@@ -15,7 +15,7 @@ import yaml
 from llmplan.calibration.bands import Point, coverage, fit_bands
 from llmplan.calibration.entries import render
 from llmplan.calibration.evaluate import Evaluator
-from llmplan.calibration.fit import MEAN, Fitted, Problem, Tree, fit
+from llmplan.calibration.fit import FAMILY, MEAN, Fitted, Problem, Tree, fit
 from llmplan.calibration.left_out import left_out
 from llmplan.calibration.runs import Dropped, Run, load_runs, pairs, predict, votes
 from llmplan.calibration.scale import Scale, weighted_quantile
@@ -99,6 +99,27 @@ def test_where_rows_say_nothing_the_parent_stands() -> None:
     leaf = SCALE.coefficients(fitted(runs).points[runs[0].leaf])
     for name in ("exposed_expert_parallel", "prompt_token_seconds", "low_precision_efficiency"):
         assert getattr(leaf, name) == pytest.approx(getattr(PRIOR, name))
+
+
+def test_a_family_stands_between_its_stacks_and_the_mean() -> None:
+    tree = Tree.of([("one", ""), ("two", "2.0"), ("three", "")], {"one": "kin", "two": "kin"})
+    family = "kin", FAMILY
+    assert tree.parents == {
+        MEAN: None, family: MEAN, ("one", ""): family, ("two", ""): family, ("two", "2.0"): ("two", ""),
+        ("three", ""): MEAN,
+    }  # fmt: skip
+    through = tree.spread(family) ** 2 + tree.spread(("one", "")) ** 2
+    assert through == pytest.approx(tree.spread(("three", "")) ** 2)  # related stacks differ from the mean as any does
+    alone = tree.below("two")
+    assert alone.parents == {("two", ""): None, ("two", "2.0"): ("two", "")}
+    assert alone.spread(("two", "")) == tree.spread(("two", ""))
+
+
+def test_a_stack_without_runs_is_what_its_family_is() -> None:
+    family, near = ("kin", FAMILY), SCALE.prior + 0.1
+    found = Fitted(Tree({MEAN: None, family: MEAN}), {MEAN: SCALE.prior, family: near}, {}, 0.0)
+    assert coefficients_of("new", found, SCALE, {"family": "kin"})["fitted"] == vars_of(SCALE.coefficients(near))
+    assert coefficients_of("new", found, SCALE, {})["fitted"] == vars_of(PRIOR)
 
 
 def test_groups_share_a_vote() -> None:
