@@ -55,6 +55,12 @@ LOOKUP_PASSES = 4.0
 """Embedding look-up: a row read and written forward, its gradient read and added backward."""
 HOST_PASSES = 3.0
 """Launches of forward and backward passes over those of the forward: two products for one, and what goes with them."""
+WAITED = 9.6e-6 - 3.8e-6
+"""What a launch takes longer where the host waits for its kernel: short ones take 9.6 us each where it synchronizes behind
+every one, 3.8 where it does not (NVIDIA, Getting Started with CUDA Graphs, 2019) [s]."""
+KERNELS = 2.0
+"""Kernels of an operation: a layer of Megatron-LM without flash attention launches about 20 for the 10 that are counted,
+biases, transpositions and dropout among them [1]."""
 BACKWARD_PASSES = 1.0
 """Collectives of a layer's backward pass over those of its forward pass."""
 PIECES = 4.0
@@ -251,7 +257,9 @@ def _layer(plan: TrainingPlan, layer: Layer, kernels: Kernels, links: Links, num
     share = passes_without_gradients(plan) / trained_models(plan)
     waits = _exposed(plan, numbers, ahead, (sums / passes, exchanged / passes, around / RING_PASSES))
     once = (ahead.total + waits[0] + waits[1] + waits[2]) * share
-    host = launches if recipe.blocking_launches else host_bound_seconds(busy, launches) - busy
+    host = host_bound_seconds(busy, launches) - busy
+    if recipe.blocking_launches:
+        host = launches + launched * KERNELS * WAITED
     return _Stage(ahead + back, again, host, tensor, context, expert, once)
 
 
@@ -264,6 +272,8 @@ def _exposed(
     does a second of such a wait. moved: their times alone [s].
     """
     sums, exchanged, around = moved
+    if plan.recipe.blocking_launches:  # the host waits for an exchange like for any kernel
+        return moved
     tensor = _exposed_tensor(plan, numbers, sums, work.total, work.matmul)
     expert = exposed_seconds(exchanged, work.total + tensor, numbers.exposed_expert_parallel)
     context = exposed_seconds(around, work.attention + tensor + expert, numbers.exposed_context_parallel)
