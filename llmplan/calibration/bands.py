@@ -23,9 +23,8 @@ from llmplan.calibration.left_out import Unseen
 from llmplan.calibration.runs import PEAK, votes
 from llmplan.calibration.scale import weighted_quantile
 from llmplan.records import dataclass
-from llmplan.software.band import Band, family_of, unsaid_width
+from llmplan.software.band import Band, UnsaidWidths, family_of, unsaid_width
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
-from llmplan.vocabulary import Guess
 
 SHARE = 0.8
 AROUND = (0.76, 0.78, 0.8, 0.82, 0.84)
@@ -102,8 +101,8 @@ def told(band: str, distances: Sequence[str]) -> tuple[str, ...]:
     return () if family_of(band) == "memory" else tuple(distances)
 
 
-def points(found: Sequence[Unseen], widths: Mapping[Guess, float]) -> list[Point]:
-    """Errors of left-out predictions with their votes; widths: by word that was not said."""
+def points(found: Sequence[Unseen], widths: UnsaidWidths) -> list[Point]:
+    """Errors of left-out predictions with their votes; widths: by family and word that was not said."""
     weight = votes([one.run for one in found])
     return [
         Point(

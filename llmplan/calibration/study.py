@@ -7,7 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
@@ -16,12 +16,12 @@ from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import FAMILY, MEAN, Fitted, Leaf, Points, Problem, Tree, fit
 from llmplan.calibration.left_out import Unseen, left_out
-from llmplan.calibration.runs import FILES, RATE, STEP, Dropped, Run, load_runs
+from llmplan.calibration.runs import FILES, PEAK, RATE, STEP, Dropped, Run, load_runs
 from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.records import dataclass
-from llmplan.software.band import unsaid_width
+from llmplan.software.band import UnsaidWidths, unsaid_width
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import Measured, StatedDistances
 from llmplan.training.plan import TrainingPlan
@@ -76,8 +76,8 @@ def from_stored(catalog: Catalog) -> Study:
     return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
 
 
-def unsaid_widths(catalog: Catalog) -> Mapping[Guess, float]:
-    """Half widths by word that a run does not say."""
+def unsaid_widths(catalog: Catalog) -> UnsaidWidths:
+    """Half widths by family and word that a run does not say."""
     return catalog.table("distances", StatedDistances).unsaid
 
 
@@ -126,7 +126,7 @@ def write_entries(found: Study, catalog: Catalog) -> None:
         made |= {
             "bands": kept | bands,
             "widening": {family: factors for family, factors in widening.items() if factors},
-            "unsaid": {word: width for word, width in widths.items() if mine and word not in silent(mine)},
+            "unsaid": said_by_all(mine, found.runs, widths),
             "measured": {key: list(value) for key, value in Measured.of(run.plan.traits for run in mine) if value},
             "fitted_on": sources(mine) if mine else ["nothing: the mean over all stacks"],
         }
@@ -135,10 +135,19 @@ def write_entries(found: Study, catalog: Catalog) -> None:
         rewrite(path, made)
 
 
-def silent(runs: Sequence[Run]) -> set[str]:
-    """Words that some of these runs do not say; all of them where none is a training."""
-    plans = [run.plan for run in runs if isinstance(run.plan, TrainingPlan)]
-    return {word for plan in plans for word in plan.guessed} if plans else set(get_args(Guess))
+def said_by_all(mine: Sequence[Run], every: Sequence[Run], widths: UnsaidWidths) -> dict[str, dict[Guess, float]]:
+    """Half widths of words that all runs of a stack say, by family: of memory those whose memory was measured, of all
+    stacks where the stack has none, for its band is theirs. None where no run is a training."""
+    measured = {"training": [run for run in mine if STEP in run.measured]}
+    measured["memory"] = [run for run in mine if PEAK in run.measured] or [run for run in every if PEAK in run.measured]
+    found = {}
+    for family, own in widths.items():
+        plans = [run.plan for run in measured[family] if isinstance(run.plan, TrainingPlan)]
+        left = {word for plan in plans for word in plan.guessed}
+        said = {word: width for word, width in own.items() if word not in left}
+        if said and plans and any(isinstance(run.plan, TrainingPlan) for run in mine):
+            found[family] = said
+    return found
 
 
 def _has(band: str, families: Sequence[str]) -> bool:
@@ -195,7 +204,7 @@ def _ids(path: Path) -> list[str]:
     return [row.id for row in read_rows(path)]
 
 
-def _row(one: Unseen, model: BandModel, widths: Mapping[Guess, float]) -> dict[str, Any]:
+def _row(one: Unseen, model: BandModel, widths: UnsaidWidths) -> dict[str, Any]:
     """One left-out prediction with its band."""
     run, predicted, interval = one.run, {}, {}
     for name in run.measured:

@@ -145,8 +145,8 @@ class PlanOptions(Spec):
     memory_reserve: Memory | None = _option("Memory of a device to leave free (4 GiB); default: none.", LAYOUT, "BYTES")
 
     guessed: Guesses | None = _option(
-        "Options that are guesses, so that the band of the step time is wider: recompute, zero, vp, flash_attention, "
-        "optimizer, lora_targets; default: those not given, where tp and pp are.",
+        "Options that are guesses, so that the bands of step time and memory are wider: recompute, zero, vp, "
+        "flash_attention, optimizer, lora_targets; default: those not given, where tp and pp are.",
         TRAINING, "NAMES",
     )  # fmt: skip
 

@@ -57,14 +57,20 @@ def family_of(quantity: str) -> str:
     return "training" if quantity == "step_seconds" else "serving"
 
 
-def unsaid_width(quantity: str, words: Iterable[Guess], widths: Mapping[Guess, float]) -> float:
-    """Half width that words which were not said add to a band, on a logarithmic scale: to that of a step's time alone,
-    each an error of its own, so that squares add up [1]. widths: by word [1].
+UnsaidWidths = Mapping[str, Mapping[Guess, float]]
+"""Half widths by family of quantities and word that was not said [1]."""
 
-    >>> unsaid_width("step_seconds", ("zero", "vp"), {"zero": 0.03, "vp": 0.04}), unsaid_width("ttft", ("zero",), {})
+
+def unsaid_width(quantity: str, words: Iterable[Guess], widths: UnsaidWidths) -> float:
+    """Half width that words which were not said add to a band, on a logarithmic scale: each is an error of its own, so
+    squares add up [1].
+
+    >>> widths = {"training": {"zero": 0.03, "vp": 0.04}}
+    >>> unsaid_width("step_seconds", ("zero", "vp"), widths), unsaid_width("peak_bytes", ("zero",), widths)
     (0.05, 0.0)
     """
-    return math.hypot(*(widths.get(word, 0.0) for word in words)) if quantity == "step_seconds" else 0.0
+    own = widths.get(family_of(quantity), {})
+    return math.hypot(*(own.get(word, 0.0) for word in words))
 
 
 def band_of(

@@ -55,8 +55,8 @@ class StatedDistances(Spec):
     """`hardware_catalog/distances.yaml`."""
 
     approximate: StatedDistance
-    unsaid: dict[Guess, Annotated[float, Field(ge=0, le=1)]]
-    """Half widths by word that was not said (`Stack.unsaid`)."""
+    unsaid: dict[str, dict[Guess, Annotated[float, Field(ge=0, le=1)]]]
+    """Half widths by family and word that was not said (`Stack.unsaid`)."""
     date: str
 
 

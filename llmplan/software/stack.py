@@ -254,9 +254,9 @@ class Stack(Spec):
     widening: dict[str, dict[str, float]] = {}
     """By family (`training`, `serving`, `memory`) and distance of a plan from what was measured
     (`software/distance.py`): factor on the logarithms of a band's ends."""
-    unsaid: dict[Guess, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Half width that a word adds to the band of a training's time where a run does not say it, on a logarithmic scale
-    (`distances.yaml`); of words that every measured run said."""
+    unsaid: dict[str, dict[Guess, Annotated[float, Field(ge=0, le=1)]]] = {}
+    """Half width that a word adds to a band where a run does not say it, on a logarithmic scale, by family (`training`,
+    `memory`): of `distances.yaml`, the words that every run said of which that was measured."""
     measured: Annotated[Measured, Field(default_factory=Measured)]
     """What runs it was measured on."""
     fitted_on: tuple[str, ...] = ()
@@ -285,7 +285,7 @@ class Stack(Spec):
         return self.rules[: self.rules.index(last) + 1] if last is not None else ()
 
     def band(self, quantity: str, plan: Traits) -> Interval:
-        """The 80 % band of a quantity of a plan, around 1; guessed words widen that of a training's step alone."""
+        """The 80 % band of a quantity of a plan, around 1, wider for guessed words."""
         unsaid = unsaid_width(quantity, plan.guessed, self.unsaid)
         return band_of(self.bands, quantity, self.widening, self.distances(plan), unsaid)
 

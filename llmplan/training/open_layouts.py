@@ -231,10 +231,11 @@ def guesses(draft: Draft, plan: TrainingPlan, open_: OpenLayouts) -> tuple[Guess
         "flash_attention": True, "optimizer": True, "lora_targets": plan.lora,
     }  # fmt: skip
     found = tuple(word for word, does in matters.items() if does and getattr(said, word) is None)
-    widths = [f"{word} ({width:.0%})" for word in found if (width := plan.stack.unsaid.get(word))]
-    if widths:
-        why = "all measured runs of the stack state them, so the band of the step time is wider"
-        draft.assumptions.append(f"not stated: {', '.join(widths)}; {why}")
+    for family, band in (("training", "the step time"), ("memory", "peak memory")):
+        own = plan.stack.unsaid.get(family, {})
+        if widths := [f"{word} ({own[word]:.0%})" for word in found if word in own]:
+            why = f"all measured runs of the stack state them, so the band of {band} is wider"
+            draft.assumptions.append(f"not stated: {', '.join(widths)}; {why}")
     return found
 
 

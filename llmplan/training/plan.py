@@ -91,8 +91,8 @@ class TrainingPlan(Setup):
 
     @property
     def widening_guesses(self) -> tuple[Guess, ...]:
-        """Guessed words that every measured run of the stack says: the band of the step's time is wider for them."""
-        return tuple(word for word in self.guessed if word in self.stack.unsaid)
+        """Guessed words that every measured run of the stack says: the bands of time and memory are wider for them."""
+        return tuple(word for word in self.guessed if any(word in own for own in self.stack.unsaid.values()))
 
     @property
     def usable_bytes(self) -> float:

@@ -56,11 +56,11 @@ LOOKUP_PASSES = 4.0
 HOST_PASSES = 3.0
 """Launches of forward and backward passes over those of the forward: two products for one, and what goes with them."""
 WAITED = 9.6e-6 - 3.8e-6
-"""What a launch takes longer where the host waits for its kernel: short ones take 9.6 us each where it synchronizes behind
-every one, 3.8 where it does not (NVIDIA, Getting Started with CUDA Graphs, 2019) [s]."""
+"""What a launch takes longer where the host waits for its kernel: short ones take 9.6 us each where it synchronizes
+behind every one, 3.8 where it does not (NVIDIA, Getting Started with CUDA Graphs, 2019) [s]."""
 KERNELS = 2.0
-"""Kernels of an operation: a layer of Megatron-LM without flash attention launches about 20 for the 10 that are counted,
-biases, transpositions and dropout among them [1]."""
+"""Kernels of an operation: a layer of Megatron-LM without flash attention launches about 20 for the 10 that are
+counted, biases, transpositions and dropout among them [1]."""
 BACKWARD_PASSES = 1.0
 """Collectives of a layer's backward pass over those of its forward pass."""
 PIECES = 4.0

@@ -26,7 +26,7 @@ RUN: dict[str, Any] = {
 FULL: dict[str, Any] = RUN | {"recompute": "full"}
 
 
-def planned(words: dict[str, Any], unsaid: dict[str, float] | None = None) -> TrainingPlan:
+def planned(words: dict[str, Any], unsaid: dict[str, dict[str, float]] | None = None) -> TrainingPlan:
     """The plan, under a stack whose measured runs all said these words."""
     plan = plan_from(words)
     assert isinstance(plan, TrainingPlan)
@@ -41,11 +41,20 @@ def half_widths(found: TrainingEstimate) -> tuple[float, float]:
 def test_squares_of_what_is_guessed_add_up() -> None:
     assert planned(FULL).guessed == ()
     silent = {name: value for name, value in FULL.items() if name not in ("recompute", "optimizer")}
-    plan = planned(silent, {"recompute": 0.3, "optimizer": 0.4, "zero": 0.9})
+    plan = planned(silent, {"training": {"recompute": 0.3, "optimizer": 0.4, "zero": 0.9}})
     assert set(plan.guessed) == {"recompute", "optimizer"}
     known, wide = half_widths(estimate(planned(silent))), half_widths(estimate(plan))
     assert wide == pytest.approx([math.sqrt(one**2 + 0.5**2) for one in known])
-    assert estimate(plan).peak == estimate(planned(silent)).peak  # memory is what the plan says
+    assert estimate(plan).peak == estimate(planned(silent)).peak  # memory has words of its own
+
+
+def test_what_is_guessed_widens_memory_until_it_may_not_fit() -> None:
+    silent = {name: value for name, value in FULL.items() if name != "zero"}
+    known, wide = (estimate(planned(silent, {"memory": {"zero": width}})) for width in (0.0, 2.0))
+    up, more = (math.log(found.peak.high / found.peak.value) for found in (known, wide))
+    assert more == pytest.approx(math.hypot(up, 2.0))
+    assert wide.step == known.step
+    assert (known.verdict, wide.verdict) == ("fits", "marginal")
 
 
 def test_nothing_is_guessed_where_the_plan_is_advice() -> None:
@@ -55,7 +64,9 @@ def test_nothing_is_guessed_where_the_plan_is_advice() -> None:
 
 def test_guesses_come_back_with_the_inputs() -> None:
     stack = next(
-        one for name in open_catalog().ids("stacks") if "recompute" in (one := open_catalog().stack(name)).unsaid
+        one
+        for name in open_catalog().ids("stacks")
+        if "recompute" in (one := open_catalog().stack(name)).unsaid.get("training", {})
     )
     first = answer(plan_from(RUN | {"stack": stack.id}), open_catalog())
     assert first.inputs["guessed"]
