@@ -40,6 +40,7 @@ TOO_DEEP = "is nested too deeply"
 _SURPRISING = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
 
 _RESOLVER = yaml.resolver.Resolver()
+_FLOW_STYLE = re.compile(r"[\s\[{]*[A-Za-z_][\w-]*\s*:")
 
 
 @lru_cache(maxsize=8192)
@@ -240,10 +241,19 @@ def parse_documents(text: str, file: str) -> Iterator[Document]:
     try:
         yield parse_json(text, file)
     except InputError as fault:
-        if file.endswith((".yaml", ".yml")):  # flow-style YAML starts with a brace too
+        if file.endswith((".yaml", ".yml")) or (is_flow_style(text) and not file.endswith(".json")):
             yield from parse_yaml(text, file)
         else:
             raise fault
+
+
+def is_flow_style(text: str) -> bool:
+    """Whether a text is meant as YAML in braces rather than JSON: its first key has no quotes.
+
+    >>> is_flow_style("{model: llama-3.1-8b}"), is_flow_style('{"model": "llama-3.1-8b"}'), is_flow_style("{torn")
+    (True, False, False)
+    """
+    return _FLOW_STYLE.match(text) is not None
 
 
 def to_yaml(data: Any) -> str:

@@ -1,33 +1,62 @@
 """The program `llmplan`, from its first line: an interrupt by the keyboard ends it with one line, at any moment.
 
-Little is imported here before that holds.
+Nothing that takes time is imported before that holds: `signal` would make enums first of what `_signal` has.
 """
 
 import os
-import signal
+import sys
+from _signal import SIG_IGN, SIGINT, default_int_handler, getsignal, signal  # type: ignore[import-not-found]
 
 INTERRUPTED = 130
+_raised: list[BaseException] = []
 
 
 class InterruptedByUser(BaseException):
     """Raised by Ctrl-C; not a KeyboardInterrupt, to which libraries have answers of their own."""
 
 
+def stop(error: BaseException) -> None:
+    """Raises what ends a command from outside, and keeps it."""
+    _raised[:] = [error]
+    raise error
+
+
+def stopped() -> BaseException | None:
+    """What was raised to end the command that runs, which a library may have made an error of its own of."""
+    return _raised.pop() if _raised else None
+
+
 def _interrupt(number: int, frame: object) -> None:
-    raise InterruptedByUser
+    stop(InterruptedByUser())
+
+
+def _leave(number: int = SIGINT, frame: object = None) -> None:
+    """Ends the program; what waits in buffers would be half an answer."""
+    signal(SIGINT, SIG_IGN)
+    try:
+        os.write(2, b"interrupted\n")
+    finally:
+        os._exit(INTERRUPTED)
+
+
+def _dropped(error: "sys.UnraisableHookArgs") -> None:
+    """An interrupt that was raised where Python drops errors, as in a callback of an import, ends the program too."""
+    if issubclass(error.exc_type, InterruptedByUser):
+        _leave()
+    sys.__unraisablehook__(error)
 
 
 def run() -> None:
     """Entry point of the installed program."""
-    try:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started it wants none
-            signal.signal(signal.SIGINT, _interrupt)
-        from llmplan.cli.main import run as begin
+    ours = getsignal(SIGINT) is default_int_handler  # else whoever started it wants none
+    if ours:
+        signal(SIGINT, _leave)  # nothing is to be put back yet
+        sys.unraisablehook = _dropped
+    from llmplan.cli.main import run as begin
 
+    try:
+        if ours:
+            signal(SIGINT, _interrupt)
         begin()
     except (InterruptedByUser, KeyboardInterrupt):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            os.write(2, b"interrupted\n")
-        finally:
-            os._exit(INTERRUPTED)  # what waits in buffers would be half an answer
+        _leave()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from llmplan import program
 from llmplan.errors import InputError
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _limit_time(seconds: float | None) -> float | None:
             raise InputError("--time-limit: this system has no timer for it")
 
         def stop(number: int, frame: Any) -> None:
-            raise TimeIsUp(f"no answer in {seconds:g} s (--time-limit)")
+            program.stop(TimeIsUp(f"no answer in {seconds:g} s (--time-limit)"))
 
         signal.signal(signal.SIGALRM, stop)
         signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), _AGAIN)
@@ -172,6 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one command line; the exit code. stdout carries the answer and nothing else."""
     flags = {DEBUG, TIMINGS} & set(arguments)
     start, worked = time.perf_counter(), time.process_time()
+    program.stopped()
     try:
         return _run([argument for argument in arguments if argument not in flags], debug=DEBUG in flags)
     finally:
@@ -187,7 +189,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return _complain("standard output is closed: the answer cannot be written")
     code = INTERNAL
     try:
-        said = _app(arguments)(args=arguments, prog_name="llmplan", standalone_mode=False)
+        said = _called(arguments)
         sys.stdout.flush()
         code = said if isinstance(said, int) else ANSWERED
     except InputError as error:
@@ -214,6 +216,16 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         else:
             _complain(f"internal: {type(error).__name__}: {error} ({DEBUG} shows the traceback)")
     return code
+
+
+def _called(arguments: list[str]) -> Any:
+    """What the command returns. Libraries make errors of their own of what ends it from outside (pydantic, of all)."""
+    try:
+        return _app(arguments)(args=arguments, prog_name="llmplan", standalone_mode=False)
+    except Exception:
+        if (error := program.stopped()) is not None:
+            raise error from None
+        raise
 
 
 def _app(arguments: list[str]) -> typer.Typer:

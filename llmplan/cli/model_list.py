@@ -13,6 +13,7 @@ from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, width, write
 from llmplan.cli.plan_options import PlanCommand, plan_options
+from llmplan.cli.progress import progress
 from llmplan.setup.request import request
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def _list(
     if wanted.options.workload == "serve":
         given_load = {"batch", "load", "request_rate"} & wanted.options.said().keys()
         wanted = wanted if given_load else wanted.changed(batch=1)
-    found = list_models(wanted, open_catalog(catalog or ()), sort, every=every)
+    with progress("planning models"):
+        found = list_models(wanted, open_catalog(catalog or ()), sort, every=every)
     write(
         found, found.models, lambda: report.sheet(found), form, chosen, picture=lambda: report.picture(found),
         table=_print,

@@ -22,7 +22,7 @@ from llmplan.answer.many import Refusal, answers
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.progress import progress
 from llmplan.errors import Fault, InputError
-from llmplan.files import MAX_BYTES, decode, parse_json
+from llmplan.files import MAX_BYTES, decode, is_flow_style, parse_json
 from llmplan.records import dataclass
 from llmplan.setup.request import RequestReader
 
@@ -71,7 +71,9 @@ def is_json_lines(head: bytes, file: str) -> bool:
         with suppress(InputError):
             return isinstance(parse_json(decode(first, file), file).data, dict)
         return False
-    return not newline or first.rstrip().endswith(b"}") or rest.lstrip().startswith(b"{")
+    if rest.lstrip().startswith(b"{"):
+        return True
+    return (not newline or first.rstrip().endswith(b"}")) and not is_flow_style(first.decode(errors="replace"))
 
 
 def stream(source: IO[bytes], head: bytes, ask: StreamAsk, workers: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from llmplan.formatting import binary, plain, step_time
 from llmplan.report.limits import written
 from llmplan.report.verdict import degrees, part_name, recomputed
 from llmplan.search.answers import Miss
-from llmplan.search.serving import BEHIND, LOAD, PLACES
+from llmplan.search.serving import BEHIND, FEWER, LOAD, PLACES
 from llmplan.search.space import REASONS
 from llmplan.search.training import HOST, MEMORY
 from llmplan.si import GIB
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ESTIMATED = {
     MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory",
+    FEWER: "more of the same replicas miss a limit clearly",
     BEHIND: "they come behind by the objective, and their requests were not timed",
     LOAD: "they do not keep up with the request rate", PLACES: "they have fewer places than requests in flight",
 }  # fmt: skip

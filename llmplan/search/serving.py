@@ -15,21 +15,22 @@ from llmplan.records import dataclass
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
 from llmplan.search.goal import SURELY
+from llmplan.search.ladders import Ladders
 from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
 from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
 from llmplan.search.training import HOST, MEMORY, MISSES, Counts, SearchFound, in_order
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
-from llmplan.serving.percentiles import by_formula, judged
+from llmplan.serving.percentiles import by_formula, judged, least_percentiles
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.serving.resolve import serving_remarks
 from llmplan.serving.targets import TARGETS, figures, targets, wants_percentiles
 
-LOAD, PLACES, BEHIND = "load", "places", "behind"
+LOAD, PLACES, BEHIND, FEWER = "load", "places", "behind", "fewer_replicas"
 BLOCK = 1024
 """Deployments that are judged at a time, the best first [1]."""
-TOGETHER = 16
-"""Deployments whose requests are simulated at a time [1]."""
+TOGETHER, MOST_TOGETHER = 16, 128
+"""Deployments whose requests are simulated at a time, and at most while none of them keeps the limits [1]."""
 AT_ONCE = 64
 """Numbers of requests in flight that are tried at a time between one that does and one that does not, at most [1]."""
 
@@ -163,14 +164,20 @@ class _ServingRun:
         value = value_of(self.asked, self.asked.objective, many, by_formula=True)
         request = many.answer.request + 0.0 * value
         order = np.lexsort((request, value))
-        for start in range(0, len(order), TOGETHER):
-            block = order[start : start + TOGETHER]
-            if (value[block[0]], request[block[0]]) > self._last(many.plan):
-                self.counts.removed[BEHIND] += len(order) - start
+        ladders, together = Ladders.of(many.rows, hopeful(many)), TOGETHER
+        while len(order):
+            if (value[order[0]], request[order[0]]) > self._last(many.plan):
+                self.counts.removed[BEHIND] += len(order)
                 return
-            part = many.take(block)
+            tried = ladders.next_of(order[:together])
+            part = many.take(tried)
             sieved = self._sieve(one_by_one, part, len(STAGES))
             self._rank(part, np.flatnonzero(sieved.does))
+            ladders.found(tried, sieved.does, sieved.worst)
+            together = TOGETHER if sieved.does.any() else min(2 * together, MOST_TOGETHER)
+            left = order[~np.isin(order, tried)]
+            order = left[ladders.may(left)]
+            self.counts.removed[FEWER] += len(left) - len(order)
 
     def _last(self, plan: ServingPlan) -> tuple[float, ...]:
         """Keys of the last that is shown: what is beyond them comes in nowhere; infinite while there is room."""
@@ -304,6 +311,8 @@ def in_time(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
     if work.load != "open" or by_formula(work):
         for name, value in figures(many.answer, work).items():
             yield name, value + zero, getattr(work, name)
+        for name, value in least_percentiles(many.answer, work).items():
+            yield name, value + zero, getattr(work, name)
     if asked.least_rate is not None:
         yield "min_output_tokens_per_second", zero + asked.least_rate, many.output_tokens_per_second
     if asked.most_cost is not None:
@@ -315,6 +324,16 @@ def one_by_one(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
     work = many.plan.workload
     for name, value in judged(many.sample, many.answer, work).items():
         yield name, value + 0.0 * many.devices, getattr(work, name)
+
+
+def hopeful(many: Deployments) -> Any:
+    """Which keep all limits on percentiles as far as formulas tell."""
+    work, zero = many.plan.workload, 0.0 * many.devices
+    found = [
+        (many.answer.p95_ttft if figure == "ttft" else getattr(many.answer, figure)) + zero <= targets(work)[name]
+        for name, (figure, share) in TARGETS.items() if share and name in targets(work)
+    ]  # fmt: skip
+    return np.all(found, axis=0) if found else zero == 0.0
 
 
 BEFORE = (in_memory, under_load)

@@ -261,7 +261,14 @@ def _first_step(
     if not policy.mixed_steps:
         return now.prefill, found, 0.0 * here
     context, prompt = work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0)
-    own = iteration(at, here, context, prompt, work.computed_tokens).total * maximum(1.0, work.computed_tokens / prompt)
+    once = iteration(at, here, context, prompt, work.computed_tokens).total
+    if at.drafted:  # which is done for whole sequences, and for none in a step that nothing else is in
+        alone, beside = (
+            iteration(at, some, context, prompt, work.computed_tokens).total
+            for some in (0.0 * here, maximum(here, 1.0))
+        )
+        once = alone + minimum(here, 1.0) * (beside - alone)
+    own = once * maximum(1.0, work.computed_tokens / prompt)
     # a prompt fills so much of a step: what the steps' limit makes it wait beside the time that prompts take
     share = work.computed_tokens / real(policy.max_batch_tokens)
     limited = single_server_wait(rate, now.prefill + share * now.decode) - single_server_wait(rate, now.prefill)

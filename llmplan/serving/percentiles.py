@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmplan.serving.simulation import Arriving, Sample, simulate
-from llmplan.serving.targets import FIGURES, targets
+from llmplan.serving.targets import FIGURES, TARGETS, targets
 
 if TYPE_CHECKING:
     from llmplan.serving.iteration import Replica
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 12
 """Numbers of copies that are simulated together."""
+LEAST_SHARE = 0.4
+"""Of the mean by formula, that 95 of 100 requests are taken to need at least: where that misses a limit, nothing is
+simulated [1]. The least of 3,500 simulated deployments was 0.46, near the capacity, with answers of two tokens."""
 
 
 def one_by_one(
@@ -54,6 +57,12 @@ def judged(sample: Sample, answer: Response, work: ServingWorkload) -> dict[str,
     means = {name: getattr(answer, name) for name in FIGURES} if by_formula(work) else sample.means()
     found = {**means, **sample.percentiles()}
     return {name: found[name.removeprefix("max_")] for name in targets(work)}
+
+
+def least_percentiles(answer: Response, work: ServingWorkload) -> dict[str, Any]:
+    """What the given targets on percentiles are about, no less than which they are taken to be [s]."""
+    limited = {name: TARGETS[name] for name in targets(work)}
+    return {name: LEAST_SHARE * getattr(answer, figure) for name, (figure, share) in limited.items() if share}
 
 
 def keep_targets(

@@ -55,10 +55,29 @@ def test_inputs_given_back_are_the_same_plan(llmplan: Llmplan, here: Path) -> No
     assert again["result"] == first["result"]
 
 
-@pytest.mark.parametrize("text", [PLAN, json.dumps({"model": "small.yaml", "hardware": "test-gpu", "devices": 8})])
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAN, '{"model": "small.yaml", "hardware": "test-gpu", "devices": 8}',
+        "{model: small.yaml, hardware: test-gpu, devices: 8}\n",
+        " {model: small.yaml,\n hardware: test-gpu, devices: 8}\n",
+    ],
+)  # fmt: skip
 def test_standard_input(llmplan: Llmplan, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    assert result(llmplan("estimate", "--plan", "-", "--json"))["inputs"]["devices"] == 8
+    for output in (["--json"], ["--format", "jsonl"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert json.loads(llmplan("estimate", "--plan", "-", *output).out)["inputs"]["devices"] == 8
+
+
+def test_faults_of_yaml_in_braces(llmplan: Llmplan, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, says in (
+        ("{model: small.yaml,\n hardwar: test-gpu}", "standard input:2: unknown key 'hardwar'; did you mean hardware?"),
+        ("{model: small.yaml", "standard input:2: is not valid YAML: did not find expected ',' or '}'"),
+        ('{"model": small.yaml}', "standard input:1: is not valid JSON: Expecting value (column 11)"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{text}\n".encode())))
+        run = llmplan("estimate", "--plan", "-")
+        assert (run.code, run.err) == (2, f"error: {says}\n")
 
 
 FLOW = (

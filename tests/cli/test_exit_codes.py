@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from llmplan import program
+from llmplan.cli import main as cli
+
 SMALL = ("--model", "small.yaml", "--hardware", "test-gpu", "--devices", "1")
 TOO_LARGE = (*SMALL, "--micro-batch", "4096", "--global-batch", "4096")
 
@@ -85,6 +88,21 @@ def test_an_interrupt_ends_with_one_line(here: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+def test_an_interrupt_that_a_library_made_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pydantic does, of one that comes while it builds a class: it was told as an internal error."""
+
+    def called(**_: Any) -> None:
+        try:
+            program.stop(program.InterruptedByUser())
+        except program.InterruptedByUser as error:
+            raise ValueError("cannot be built") from error
+
+    monkeypatch.setattr(cli, "_app", lambda _: called)
+    with pytest.raises(program.InterruptedByUser):
+        cli.main(["estimate"])
+    assert program.stopped() is None
 
 
 def test_the_same_input_gives_the_same_bytes(here: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_line_is_answered_before_the_next_is_written(here: Path) -> None:
 def test_what_json_lines_are() -> None:
     for text in (b'{"a": 1}', b'{"a": 1}\n{"b', b'{torn\n{"a": 1}', b'\xef\xbb\xbf\n {"a": 1}\n', b"{torn"):
         assert is_json_lines(text, "standard input"), text
-    for text in (b'{\n "a": 1\n}', b"model: x\n", b"[1]", b"", b"- {a: 1}\n"):
+    for text in (b'{\n "a": 1\n}', b"model: x\n", b"[1]", b"", b"- {a: 1}\n", b"{a: 1}", b"{a: 1,\n b: 2}\n"):
         assert not is_json_lines(text, "standard input"), text
     assert is_json_lines(b'{"a": 1}\n', "plans.yaml")
     assert not is_json_lines(b"{a: 1}\n---\n{a: 2}\n", "plans.yaml")
