@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import groupby
 from typing import Any
 
 
@@ -43,7 +44,36 @@ def _fields_of(kind: Any) -> tuple[str, ...] | None:
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:
     """An answer as JSON text in ASCII; ValueError for a number that is not finite, which would be a fault of ours."""
-    return (_ON_A_LINE if indent is None else json.JSONEncoder(indent=indent, **_STRICT)).encode(value)
+    return line(value) if indent is None else json.JSONEncoder(indent=indent, **_STRICT).encode(value)
+
+
+class Shared(tuple[Any, ...]):
+    """Records that many answers hold: their line is written once."""
+
+    @cached_property
+    def line(self) -> str:
+        """As JSON."""
+        return _ON_A_LINE.encode(self)
+
+
+_TO_SHARED = frozenset(("result", "cost", "offers"))
+"""Fields under which there may be something that answers share."""
+
+
+def line(value: Any) -> str:
+    """The value as JSON on one line."""
+    kind: Any = type(value)
+    names: tuple[str, ...] = _fields_of(kind) or ()
+    if _TO_SHARED.isdisjoint(names):
+        return value.line if isinstance(value, Shared) else _ON_A_LINE.encode(value)
+    texts: list[str] = []
+    for leads, some in groupby(names, _TO_SHARED.__contains__):
+        parts = {name: part for name in some if (part := getattr(value, name)) is not None}
+        if leads:
+            texts += [f'"{name}": {line(part)}' for name, part in parts.items()]
+        elif parts:
+            texts.append(_ON_A_LINE.encode(parts)[1:-1])
+    return f"{{{', '.join(texts)}}}"
 
 
 def _part(value: Any) -> dict[str, Any]:

@@ -232,5 +232,7 @@ def _grads(node: Any, work: Any) -> tuple[Any, ...]:
 
 def _passed_on(slope: Any, grad: Any) -> Any:
     """Their product; nothing where there is nothing to pass on, be the derivative no number there."""
+    if grad.__class__ is float:
+        return slope if grad == 1.0 else slope * grad
     part = slope * grad
-    return part if np.isfinite(part).all() else np.where(slope == 0.0, 0.0, part)
+    return part if math.isfinite(np.add.reduce(part, axis=None)) else np.where(slope == 0.0, 0.0, part)

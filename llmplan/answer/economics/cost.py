@@ -6,6 +6,7 @@ import math
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from llmplan.answer.data import Shared
 from llmplan.formulas.cost import instances, run_cost
 from llmplan.formulas.numeric import real
 from llmplan.records import dataclass, replace
@@ -98,7 +99,7 @@ def offers_of(plan: Setup, catalog: Catalog, wall: Interval | None = None) -> tu
 def _of_catalog(plan: Setup, wall: Interval | None, catalog: Catalog) -> tuple[Offer | None, tuple[Offer, ...]]:
     offers = chain(_listed(plan, wall, catalog), _mixed(plan, wall, catalog))
     found = sorted(offers, key=lambda offer: offer.usd_per_hour)
-    return next((offer for offer in found if offer.kind == "on-demand"), None), tuple(found)
+    return next((offer for offer in found if offer.kind == "on-demand"), None), Shared(found)
 
 
 def _listed(plan: Setup, wall: Interval | None, catalog: Catalog) -> Iterator[Offer]:
