@@ -8,9 +8,10 @@ is held by the type checker alone, which makes records cheap to fill as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["dataclass", "replace"]
+__all__ = ["dataclass", "names", "replace"]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass, replace
@@ -90,6 +91,12 @@ else:
         if changes:
             raise TypeError(f"{record.__class__.__name__} has no {', '.join(changes)}")
         return new
+
+
+def names(record: Any) -> Iterable[str]:
+    """The names of the fields of a record, or of a class of them."""
+    found: dict[str, Any] = record.__dataclass_fields__
+    return found
 
 
 def _values(record: Any) -> tuple[Any, ...]:

@@ -7,7 +7,6 @@ itself: no figure, branch or origin is told that the planner did not take.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import named
@@ -15,7 +14,7 @@ from llmplan.answer.origins import Origins, shown
 from llmplan.answer.recording import Constant, defined_in, recorded
 from llmplan.answer.terms import Figures, Term, terms_of
 from llmplan.errors import InputError
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _with_encoded(
     """The workload with its prompt put together from text, images and sound."""
     prompt = named(plan.workload.input_tokens - plan.encoded_tokens, "workload.input_tokens")
     prompt = prompt + (0 if image is None else (work.images or 0) * image.tokens)
-    return work.model_copy(update={"input_tokens": prompt + (0 if sound is None else sound.tokens)})
+    return replace(work, input_tokens=prompt + (0 if sound is None else sound.tokens))
 
 
 def _named_model(plan: AnyPlan, catalog: Catalog) -> tuple[Any, str]:

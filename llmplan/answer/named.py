@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -12,6 +12,7 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import EntryT
 from llmplan.formulas.traced import leaf, remembers
 from llmplan.machine.hardware import PriceList
+from llmplan.records import replace
 from llmplan.setup.plan import Setup
 
 T = TypeVar("T")

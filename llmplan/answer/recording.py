@@ -12,14 +12,14 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field, fields, is_dataclass, replace
+from dataclasses import field, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from llmplan.formulas.traced import leaf, remembers, renamed
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 
 ROOMS = ("formulas", "machine", "work", "training", "serving", "answer.economics")
 """Where the functions stand whose names are marked."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from llmplan.answer.data import PartsOf, present
@@ -10,7 +9,7 @@ from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures
 from llmplan.answer.serving_bottleneck import ServingBottleneck, serving_bottleneck
 from llmplan.answer.training import ModelAnswer
 from llmplan.formatting import count, step_time
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.host_cache import host_tokens, load_seconds
 from llmplan.serving.iteration import Step, replica
 from llmplan.serving.weights import WeightParts

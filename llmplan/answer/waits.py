@@ -21,8 +21,9 @@ from llmplan.training.step import training_time
 
 if TYPE_CHECKING:
     from llmplan.formulas.traced_arrays import ArrayTape
+    from llmplan.vocabulary import Recompute
 
-    Eased = Callable[[str], tuple[float, float]]
+    Eased = Callable[[Recompute], tuple[float, float]]
     """Peak [bytes] and step [s] with so much recomputation."""
 
 BUBBLE, STRAGGLERS = "pipeline_bubble", "stragglers"
@@ -48,8 +49,8 @@ class Waits:
 def waits_of(plan: TrainingPlan) -> Waits:
     """What the step of one plan waits for."""
 
-    def eased(recompute: str) -> tuple[float, float]:
-        less = plan.with_layout(plan.layout.model_copy(update={"recompute": recompute, "recompute_layers": None}))
+    def eased(recompute: Recompute) -> tuple[float, float]:
+        less = plan.with_layout(replace(plan.layout, recompute=recompute, recompute_layers=None))
         return float(training_memory(less).peak_bytes), float(training_time(less).step_seconds)
 
     idle, waited, worked, felt = _seconds(named_machine(plan), Tape, float)
@@ -76,7 +77,7 @@ def _of_arrays(plans: list[TrainingPlan]) -> list[Waits]:
     eased: dict[str, tuple[list[float], list[float]]] = {}
 
     def of(row: int) -> Eased:
-        def one(recompute: str) -> tuple[float, float]:
+        def one(recompute: Recompute) -> tuple[float, float]:
             if recompute not in eased:
                 many = as_arrays(plans)
                 layouts: Any = many.layout  # arrays

@@ -6,7 +6,6 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from llmplan.calibration.scoring import choosing, ranking
 from llmplan.calibration.study import LEFT_OUT
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.inheritance import numbers
+from llmplan.records import replace
 from llmplan.software.band import Interval
 from llmplan.software.distance import DISTANCES, bits_of
 

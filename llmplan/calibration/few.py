@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from llmplan.calibration.evaluate import Evaluator
@@ -20,7 +19,7 @@ from llmplan.calibration.scale import Scale, weighted_quantile
 from llmplan.calibration.study import stored, tree_of
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 
 GIVEN = 3
 """Rows of a publication and stack that are given."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from llmplan.calibration.runs import Run, places, predict
 from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
+from llmplan.records import replace
 from llmplan.serving.plan import ServingPlan
 from llmplan.software.coefficients import NAMES
 

@@ -7,7 +7,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import ALIASES, ID, normal
 from llmplan.catalog.inheritance import GENERIC, numbers
 from llmplan.errors import Fault, InputError
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.software.band import NO_BAND, Band
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import Measured

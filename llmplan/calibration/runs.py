@@ -6,7 +6,6 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from llmplan.answer.rows import Group, Row, read_rows, row_plan
 from llmplan.answer.validate import MEMORY_BANDS
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import BUSIEST, busy_replicas, respond

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple, get_args
 
 from llmplan.answer.rows import Row, read_rows, row_plan
 from llmplan.calibration.runs import FILES
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
+from llmplan.records import replace
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time

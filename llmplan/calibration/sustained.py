@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from llmplan.calibration.scale import Scale
 from llmplan.calibration.study import stored, tree_of
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.software.coefficients import NAMES
 from llmplan.units import parse_quantity
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 
 if TYPE_CHECKING:
     from llmplan.model.weights import Weights

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from llmplan.files import Document, read_documents, read_text
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec, model_spec
+from llmplan.records import replace
 
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog

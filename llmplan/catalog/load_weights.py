@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from llmplan.catalog.found import CONFIG, Found
@@ -15,6 +14,7 @@ from llmplan.model.huggingface_families import known
 from llmplan.model.safetensors import is_narrow, is_plain, read_safetensors
 from llmplan.model.unknown_weights import spec_by_weights
 from llmplan.model.weights import check_parameters, without_extras
+from llmplan.records import replace
 
 _PART = re.compile(r"-\d{5}-of-\d{5}$")  # of a file that is split
 

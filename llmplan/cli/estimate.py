@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,7 @@ from llmplan.cli.plan_input import From, Given, documents_of, name_of, open_plan
 from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_bytes
+from llmplan.records import replace
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan

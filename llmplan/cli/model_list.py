@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,6 +13,7 @@ from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, width, write
 from llmplan.cli.plan_options import PlanCommand, plan_options
 from llmplan.cli.progress import progress
+from llmplan.records import replace
 from llmplan.setup.request import request
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from llmplan.cli.help import HelpedCommand
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.progress import counted, progress
 from llmplan.errors import Fault, InputError
+from llmplan.records import replace
 
 if TYPE_CHECKING:
     from llmplan.answer.validate import Validation

@@ -10,6 +10,7 @@ from llmplan.launch import pairs
 from llmplan.launch.facts import words_of
 from llmplan.launch.target import Setting, Target
 from llmplan.launch.training_relations import ALL
+from llmplan.records import names
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.layout import Layout
 from llmplan.training.plan import TrainingPlan
@@ -83,8 +84,8 @@ def _decided(plan: AnyPlan) -> tuple[str, ...]:
     if isinstance(plan, ServingPlan):
         return ENGINE
     assert isinstance(plan, TrainingPlan)
-    own = tuple(name for name in type(plan.workload).model_fields if name != "tokens")
-    return (*Layout.model_fields, *own)
+    own = tuple(name for name in names(plan.workload) if name != "tokens")
+    return (*names(Layout), *own)
 
 
 def _derivable(target: Target) -> frozenset[str]:

@@ -52,7 +52,7 @@ def _worker(
 ) -> tuple[int, Launch]:
     """The number of replicas and the command of one: replicas that share experts are one engine."""
     replicas = layout.dp if layout.ep <= layout.tp else 1
-    own = layout.model_copy(update={"dp": layout.dp // replicas})
+    own = replace(layout, dp=layout.dp // replicas)
     settings = tuple(
         one.model_copy(update={"key": engine.model, "also": ()}) if one.word == "checkpoint" else one
         for one in target.settings

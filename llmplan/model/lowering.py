@@ -7,8 +7,6 @@ what a norm, a bias or a token table holds. What stands inside a layer is put to
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from llmplan.model.lowering_attention import attention, compressed, image_attention, latent_attention
 from llmplan.model.lowering_encoders import lower_sound, lower_vision
 from llmplan.model.lowering_mlp import dense, moe
@@ -17,6 +15,7 @@ from llmplan.model.lowering_recurrent import conv, delta, kda, lightning, mamba,
 from llmplan.model.model import Layer, Linear, Model, Side, Vision
 from llmplan.model.patterns import numbers_of
 from llmplan.model.spec import ModelSpec
+from llmplan.records import replace
 
 
 def _parallel(spec: ModelSpec) -> Part:

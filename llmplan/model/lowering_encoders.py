@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from llmplan.model.model import Core, Layer, Linear, Sound, Vision
 from llmplan.model.sound_spec import SoundSpec
 from llmplan.model.vision_spec import VisionSpec
+from llmplan.records import replace
 
 CHANNELS = 3
 """Colours of a pixel."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from math import prod
 
 from llmplan.errors import Fault, InputError
 from llmplan.model.model import Group, Layer, Model, Stored, group_of
 from llmplan.model.quantization import INT4_BITS
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 
 PERMITTED = 1e-3
 """Share by which the parameters of files and of a description may differ."""

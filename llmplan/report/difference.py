@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.data import to_data
 from llmplan.formatting import binary, count, days, duration
+from llmplan.records import replace
 from llmplan.report.economics import electricity, mass, usd
 from llmplan.report.limits import missed_lines
 from llmplan.report.sheet import Annotation, Sheet, SheetRow

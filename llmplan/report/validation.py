@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -12,6 +11,7 @@ from llmplan.answer.data import to_data
 from llmplan.answer.validation_limits import wrong_verdicts
 from llmplan.errors import InputError
 from llmplan.formatting import plain
+from llmplan.records import replace
 from llmplan.report.sheet import Annotation, Sheet, SheetRow
 from llmplan.report.svg import Scatter, ScatterPoint, svg
 from llmplan.report.verdict import part_name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formatting import binary, count
@@ -77,5 +78,6 @@ def advice_lines(found: Iterable[Advice]) -> Iterator[str]:
 
 def _layout(advice: Advice) -> str:
     layout = advice.plan.layout
-    parallel = " ".join(degrees(layout.model_dump(), ("tp", "pp", "cp", "ep", "dp")))
-    return f"{parallel or 'one device'}, zero {layout.zero}, {recomputed(layout.model_dump())}"
+    words = asdict(layout)
+    parallel = " ".join(degrees(words, ("tp", "pp", "cp", "ep", "dp")))
+    return f"{parallel or 'one device'}, zero {layout.zero}, {recomputed(words)}"

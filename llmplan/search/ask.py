@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.search.choices import DIMENSIONS, SERVING_DIMENSIONS, SUBJECTS
 from llmplan.setup.limits import Limits
 from llmplan.setup.options import PlanOptions

@@ -175,9 +175,9 @@ def compare(
     without a rank; None = in the order given.
     """
     if fit:
-        from llmplan.search.fitted import Fitted
+        from llmplan.search.best_layouts import BestLayouts
 
-        best = Fitted(catalog)
+        best = BestLayouts(catalog)
     batches = _batches(alternatives, SEARCHED if fit else BATCH)
     return beside([one for batch in batches for one in _outcomes(batch, catalog, best.plans if fit else list)], by)
 

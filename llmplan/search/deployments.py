@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import field, fields, replace
+from dataclasses import field, fields
 from functools import cached_property, reduce
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
@@ -71,7 +71,7 @@ class DeploymentSpace:
                 if not len(copies):
                     self.removed["devices"] += times * len(experts)
                     continue
-                deep = "layers" if any(stage_problems(model, Layout.model_construct(pp=pp, vp=1))) else None
+                deep = "layers" if any(stage_problems(model, Layout(pp=pp, vp=1))) else None
                 reasons = [reason or deep for reason in refused]
                 legal = np.array([reason is None for reason in reasons])
                 sound = legal[:, None] & (copies * tp % experts[:, None] == 0)
@@ -109,7 +109,7 @@ class DeploymentSpace:
         model, drafts = self.plan.model, self.plan.draft
         if any(tensor_problems(model, tp, ep)) or (drafts is not None and any(tensor_problems(drafts, tp, 1))):
             return "heads"
-        layout = Layout.model_construct(tp=tp, ep=ep, dp=ep)  # so many replicas that experts can be spread
+        layout = Layout(tp=tp, ep=ep, dp=ep)  # so many replicas that experts can be spread
         return "experts" if any(expert_problems(model, layout)) else None
 
     @property
@@ -250,14 +250,14 @@ class Deployments:
     def _work(self) -> ServingWorkload:
         batch = self.rows[:, -1]
         work = self.plan.workload
-        return work.model_copy(update={"batch": batch.astype(float)}) if batch.any() else work
+        return replace(work, batch=batch.astype(float)) if batch.any() else work
 
 
 def with_batch(plan: ServingPlan, batch: int) -> ServingPlan:
     """The plan with so many requests in flight; 0 leaves it as it is."""
     if not batch:
         return plan
-    return replace(plan, workload=plan.workload.model_copy(update={"batch": batch}))
+    return replace(plan, workload=replace(plan.workload, batch=batch))
 
 
 def chunks(space: DeploymentSpace) -> Iterator[Deployments]:

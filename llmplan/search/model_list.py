@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from llmplan.answer.data import SameAs
@@ -16,7 +15,7 @@ from llmplan.errors import InputError
 from llmplan.formulas.numeric import real
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.model.model import Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.defaults import STORED, wide_precision
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan

@@ -6,12 +6,11 @@ Micro-batch or sequence length of a training; requests at once, context or share
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.search.ask import Ask
 from llmplan.search.choices import choices
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
@@ -70,7 +69,7 @@ def least(ask: Ask, catalog: Catalog) -> Least:
     plan = resolve_serving(draft_of(_fixed(ask, "memory_fraction"), catalog), catalog)
 
     def at(step: int) -> ServingPlan:
-        work = plan.workload.model_copy(update={"memory_fraction": step / _STEPS})
+        work = replace(plan.workload, memory_fraction=step / _STEPS)
         return replace(plan, workload=work)
 
     # what does with a share does with more: the share that is left out is counted from all of it
@@ -112,15 +111,15 @@ def _ladder(plan: TrainingPlan, word: str, *, batch_given: bool) -> tuple[Callab
     layout, work = plan.layout, plan.workload
     if word == "seq_len":
         step = 2 * layout.cp if layout.cp > 1 else 1
-        base = work if batch_given else work.model_copy(update={"global_batch": default_batch(layout)})
-        return lambda value: replace(plan, workload=base.model_copy(update={"seq_len": value})), step, LARGEST // step
+        base = work if batch_given else replace(work, global_batch=default_batch(layout))
+        return lambda value: replace(plan, workload=replace(base, seq_len=value)), step, LARGEST // step
     rounds = work.global_batch // (layout.dp * layout.micro_batch)
 
     def with_micro_batch(value: int) -> TrainingPlan:
         batch = work.global_batch if batch_given else layout.dp * value * rounds
         return replace(
-            plan, layout=layout.model_copy(update={"micro_batch": value}),
-            workload=work.model_copy(update={"global_batch": batch}),
+            plan, layout=replace(layout, micro_batch=value),
+            workload=replace(work, global_batch=batch),
         )  # fmt: skip
 
     return with_micro_batch, 1, work.global_batch // layout.dp if batch_given else LARGEST // (layout.dp * rounds)
@@ -162,7 +161,8 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
     encoded = plan.encoded_tokens if word == "input_tokens" else 0
 
     def at(value: int) -> ServingPlan:
-        return replace(plan, workload=plan.workload.model_copy(update={word: value + encoded}))
+        changed: dict[str, Any] = {word: value + encoded}
+        return replace(plan, workload=replace(plan.workload, **changed))
 
     value = _largest(lambda number: _answers(at(number)), LARGEST)
     return Most(word, value or None, estimate_serving(at(max(value, 1))), value + 1 if value < LARGEST else None, None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
+from llmplan.records import replace
 from llmplan.search.ask import Ask, Wishes
 from llmplan.search.choices import DIMENSIONS, OPEN, SUBJECTS, Choice, Choices, choices
 from llmplan.search.goal import Goal
@@ -94,7 +94,7 @@ def _with_batch(plan: TrainingPlan, ask: Ask, devices: int) -> TrainingPlan:
     options = ask.wanted.options
     usual = accumulated(options, plan)
     batch = options.global_batch or (whole(usual, devices) if usual else ROUNDS * devices)
-    return replace(plan, workload=plan.workload.model_copy(update={"global_batch": batch}))
+    return replace(plan, workload=replace(plan.workload, global_batch=batch))
 
 
 def _filled_in(ask: Ask, open_: Choices, base: TrainingPlan, devices: tuple[int, ...]) -> Iterator[str]:

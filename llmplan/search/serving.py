@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from llmplan.formulas.cost import cost_per_million
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
 from llmplan.search.goal import SURELY

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
+from llmplan.records import replace
 from llmplan.search.ask import Ask
 from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
 from llmplan.search.deployments import BATCHES
@@ -98,5 +98,5 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
         wanted = ask.wanted.changed(**single, **dict(zip(PRECISIONS, precisions, strict=True)))
         plan = resolve_serving(draft_of(wanted, catalog), catalog)
         said = {name: value for name, value in plan.options.said().items() if name not in single}
-        work = plan.workload.model_copy(update=targets)
+        work = replace(plan.workload, **targets)
         yield replace(plan, options=PlanOptions.model_validate(said), workload=work)

@@ -217,22 +217,22 @@ class Space:
         return not any(tensor_problems(self.plan.model, tp, ep))
 
     def _ep_fits(self, ep: int, group: int) -> bool:
-        return not any(expert_problems(self.plan.model, Layout.model_construct(ep=ep, dp=group)))
+        return not any(expert_problems(self.plan.model, Layout(ep=ep, dp=group)))
 
     def _stages_fit(self, pp: int, vp: int) -> bool:
-        return not any(stage_problems(self.plan.model, Layout.model_construct(pp=pp, vp=vp)))
+        return not any(stage_problems(self.plan.model, Layout(pp=pp, vp=vp)))
 
     def _batch_fits(self, dp: int, micro_batch: int) -> bool:
         work = self.plan.workload
         if work.optimizer_in_backward and work.global_batch != dp * micro_batch:
             return False  # no gradients are kept to add up
-        return not any(batch_problems(Layout.model_construct(dp=dp, micro_batch=micro_batch), *self._batch()))
+        return not any(batch_problems(Layout(dp=dp, micro_batch=micro_batch), *self._batch()))
 
     def _batch(self) -> tuple[int, int]:
         return self.plan.workload.global_batch, self.plan.workload.seq_len
 
     def _cp_fits(self, cp: int) -> bool:
-        problems = batch_problems(Layout.model_construct(cp=cp), *self._batch())
+        problems = batch_problems(Layout(cp=cp), *self._batch())
         return not any("cp" in names for _, names in problems)
 
     def _rounds_fit(self, pp: int, vp: int, dp: int, micro_batch: int) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llmplan.errors import Fault, InputError
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.search.choices import SUBJECTS, names_of
 from llmplan.setup.named import device_file
 

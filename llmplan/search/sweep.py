@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.many import answers
 from llmplan.answer.summary import PlanSummary
 from llmplan.errors import InputError, did_you_mean
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.request import Request, request
 from llmplan.setup.written import LENGTHS, read_amount, read_length

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.search.choices import Choices
 from llmplan.search.goal import Goal
 from llmplan.search.layouts import Layouts

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
+from llmplan.records import replace
 from llmplan.search.choices import SUBJECTS, choice, is_open, names_of
 from llmplan.setup.request import Request, request, requests
 

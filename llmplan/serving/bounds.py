@@ -68,7 +68,7 @@ def _each(layout: Layout) -> Num:
 
 def _read_bytes(plan: ServingPlan) -> Num:
     """Weights that one device reads for one token in all stages of a pipeline, routed experts spread evenly [bytes]."""
-    whole = plan.with_layout(plan.layout.model_copy(update={"pp": 1}))
+    whole = plan.with_layout(replace(plan.layout, pp=1))
     parts = weight_parts(whole, plan.workload)
     routed = [linear for layer in plan.model.layers for linear in layer.linears if linear.routed]
     share = min((linear.active / linear.experts for linear in routed), default=0.0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import replicas
+from llmplan.records import replace
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import respond
 from llmplan.serving.pools import pools_of, split
@@ -36,7 +36,7 @@ def copies_needed(plan: ServingPlan, places: float, most: float, enough_are: int
     least = int(replicas(work.request_rate, most * LOADED))
     if not targets(work):
         return least
-    at, opened = replica(plan), work.model_copy(update={"load": "open"})
+    at, opened = replica(plan), replace(work, load="open")
     pools = pools_of(plan, at)
 
     def answer(copies: Any) -> Any:

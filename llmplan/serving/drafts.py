@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.load_model import find_model
 from llmplan.formulas.numeric import real
 from llmplan.formulas.speculation import accepted_tokens
 from llmplan.machine.precision import WIDE_BYTES
+from llmplan.records import replace
 from llmplan.setup.checks import tensor_problems
 from llmplan.setup.layout import Layout
 from llmplan.software.band import Interval
@@ -50,7 +50,7 @@ def draft_words(
         if kind not in table:
             draft.fault("acceptance is missing: that of a draft model hangs on both models, measure it", "speculation")
             return work, None
-        work = work.model_copy(update={"acceptance": table[kind]})
+        work = replace(work, acceptance=table[kind])
         draft.assume("acceptance", table[kind], f"{kind}'s as published; it hangs on the text, measure yours")
     if kind != DRAFT_MODEL:
         return work, None
@@ -96,12 +96,9 @@ def draft_problems(plan: ServingPlan) -> list[str]:
 def drafting_plan(plan: ServingPlan) -> ServingPlan:
     """The plan of the model that drafts, beside the other one on the same devices, without experts spread."""
     assert plan.draft is not None
-    alone = plan.workload.model_copy(update={"speculation": "none", "images": None, "lora_adapters": None})
+    alone = replace(plan.workload, speculation="none", images=None, lora_adapters=None)
     layout: Any = plan.layout
-    if isinstance(layout, Layout):
-        layout = layout.model_copy(update={"ep": 1})
-    else:  # arrays of layouts
-        layout = replace(layout, ep=layout.ep * 0.0 + 1.0)
+    layout = replace(layout, ep=1 if isinstance(layout, Layout) else layout.ep * 0.0 + 1.0)  # arrays of layouts
     return replace(plan, model=plan.draft, draft=None, workload=alone, layout=layout, image=None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import maximum, real
@@ -11,7 +10,7 @@ from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.images import cut_image, read_size
 from llmplan.model.model import Layer, Model
 from llmplan.model.sound import cut_sound
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.layout import Layout
 from llmplan.work.elementwise import operations
 from llmplan.work.flow import Flow

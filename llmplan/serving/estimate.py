@@ -257,7 +257,7 @@ def _most_layers(found: ServingEstimate) -> int | None:
         return None
 
     def fits(layers: int) -> bool:
-        fewer = replace(plan, host=host, workload=plan.workload.model_copy(update={"gpu_layers": layers}))
+        fewer = replace(plan, host=host, workload=replace(plan.workload, gpu_layers=layers))
         memory = serving_memory(fewer, policy)
         return real(memory.needed_bytes) <= real(memory.budget_bytes) and host_has_room(fewer, memory)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import crossing
+from llmplan.records import replace
 from llmplan.setup.layout import LayoutArrays
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Batch, context and lengths may be numbers or arrays, and so may the degrees of t
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, real, where
@@ -15,7 +15,7 @@ from llmplan.formulas.step import host_bound_seconds
 from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Layer, Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.drafts import drafting_plan
 from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
 from llmplan.serving.host_layers import HostLayers, host_layer_seconds
@@ -169,7 +169,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         drafter = replica(drafting_plan(plan), replace(numbers, iteration_seconds=0.0, sequence_seconds=0.0))
     layout, cp = plan.layout, 1.0
     if isinstance(layout, Layout) and layout.cp > 1:
-        layout, cp = layout.model_copy(update={"cp": 1}), real(layout.cp)
+        layout, cp = replace(layout, cp=1), real(layout.cp)
     return Replica(
         plan.model, layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-from llmplan.records import replace
+from llmplan.records import names, replace
 from llmplan.serving.estimate import ServingEstimate, estimate_of, figures_of
 from llmplan.serving.iteration import machine_of
 from llmplan.serving.plan import DEGREES, ServingPlan, ServingWorkload
@@ -35,7 +35,7 @@ KINETICS = (
 )  # fmt: skip
 """Words of it that make kernels and links what they are, which are compared themselves."""
 _POLICY = [name for name in ServingPolicy.model_fields if name not in (*READ_BEFORE, *KINETICS)]
-_words = attrgetter("writes", *(name for name in ServingWorkload.model_fields if name not in LENGTHS))
+_words = attrgetter("writes", *(name for name in names(ServingWorkload) if name not in LENGTHS))
 
 
 def estimate_many(plans: Sequence[ServingPlan]) -> list[ServingEstimate | None]:
@@ -107,7 +107,7 @@ def as_arrays(plans: Sequence[ServingPlan]) -> ServingPlan:
     layouts, works = [plan.layout for plan in plans], [plan.workload for plan in plans]
     layout: Any = {name: stacked([getattr(one, name) for one in layouts], every) for name in DEGREES}
     lengths = {name: stacked([getattr(one, name) for one in works], every) for name in LENGTHS}
-    whole = replace(first, layout=Layout.model_construct(**layout), workload=first.workload.model_copy(update=lengths))
+    whole = replace(first, layout=Layout(**layout), workload=replace(first.workload, **lengths))
     machines = Machines.of(plans, _machine)
     return whole if machines is None else replace(whole, machines=machines, **dict(_on(first, machines)))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmplan.records import replace
 from llmplan.serving.simulation import Arriving, Sample, simulate
 from llmplan.serving.targets import FIGURES, TARGETS, targets
 

@@ -9,8 +9,7 @@ from llmplan.formulas.prefix import computed_tokens
 from llmplan.machine.hardware import Device
 from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.model import Model
-from llmplan.records import dataclass, replace
-from llmplan.schema import Spec
+from llmplan.records import dataclass, names, replace
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import MONEY_WORDS
@@ -36,7 +35,8 @@ PREFILL_DEGREES = ("tp", "cp", "ep", "dp")
 """Those of a pool that reads prompts; with `prefill_` before them."""
 
 
-class ServingWorkload(Spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingWorkload:
     """Requests, how they come, and in which precision they are served."""
 
     load: Load = "closed"
@@ -204,7 +204,7 @@ class ServingPlan(Setup):
             **self.common_words(MONEY_WORDS), "workload": "serve",
             **{name: getattr(layout, name) for name in DEGREES},
             **self._pool_words(),
-            **{name: getattr(work, name) for name in type(work).model_fields},
+            **{name: getattr(work, name) for name in names(work)},
             "draft_model": self.options.draft_model,
             "acceptance": self.options.acceptance,  # one that nobody said has a wider band than one that is known
             "input_tokens": (work.input_tokens - self.encoded_tokens) or None,  # of the text, as it was said

@@ -5,14 +5,13 @@ Figures are of one replica of the decoding pool, as in `llmplan.serving.loads`; 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import crossing, maximum, minimum, real
 from llmplan.formulas.queueing import percentile_95, shared_step_wait, single_server_wait, step_found
 from llmplan.machine.links import send
 from llmplan.machine.precision import STORED_BYTES
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.flight import FEWEST, TRIES
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import (

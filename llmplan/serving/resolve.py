@@ -81,9 +81,9 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
     work = _workload(draft, subject.model, subject.device, engine.policy, load, batch, encoded)
-    work = work.model_copy(update={"images": said.images, "image_size": size, "audio_seconds": said.audio_seconds})
+    work = replace(work, images=said.images, image_size=size, audio_seconds=said.audio_seconds)
     layers, host = host_words(draft, subject.model, subject.device, subject.cluster, policy, devices)
-    work = work.model_copy(update={"gpu_layers": layers})
+    work = replace(work, gpu_layers=layers)
     work, drafter = draft_words(draft, work, policy, catalog)
     draft.check()
     plan = ServingPlan(
@@ -279,7 +279,7 @@ def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     usable = plan.usable_bytes
     held = [float(weight_bytes(plan.with_layout(one), plan.workload)) for one in tried]
     index = first_with_room(held, usable)
-    found = tried[index].model_copy(update=given)
+    found = replace(tried[index], **given)
     if devices > 1:
         why = "the least" if has_room(held[index], usable) else "no layout of these devices is one"
         draft.assume("tp", found.tp, f"{why} at which weights leave room for a cache; the rest are replicas (dp)")
@@ -345,7 +345,7 @@ def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
         return Layout(**({missing: rest} | given))
     heads = [core.heads for layer in plan.model.layers for core in layer.cores]
     tried = [one for one in layouts(devices // shared, heads, plan.model.layer_count) if one.pp == 1]
-    tried = [one.model_copy(update=given) for one in tried]
+    tried = [replace(one, **given) for one in tried]
     held = [float(weight_bytes(plan.with_layout(one), plan.workload)) for one in tried]
     found = tried[first_with_room(held, plan.usable_bytes)]
     draft.assume("prefill_tp", found.tp, "the least at which weights leave room; the rest are replicas")

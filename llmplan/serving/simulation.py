@@ -7,13 +7,12 @@ are seeded and the same for all, so that answers repeat to the last digit and de
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmplan.formulas.numeric import real
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.iteration import Replica, iteration
 from llmplan.serving.loads import BUSIEST, decoding_steps, outside_seconds, prefill_tokens
 from llmplan.serving.pools import Pools, read_alone, read_wait, transfer_seconds

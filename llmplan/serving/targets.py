@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from llmplan.records import replace
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -37,8 +38,8 @@ def wants_percentiles(work: ServingWorkload) -> bool:
 def without_simulation(plan: ServingPlan) -> ServingPlan:
     """The plan without what asks for a simulation: what a resource brings, and why a figure is what it is, is read off
     the formulas."""
-    said = dict.fromkeys((*TARGETS, "arrival", "arrival_cv"))
-    return replace(plan, workload=plan.workload.model_copy(update=said))
+    said: dict[str, Any] = dict.fromkeys((*TARGETS, "arrival", "arrival_cv"))
+    return replace(plan, workload=replace(plan.workload, **said))
 
 
 def figures(answer: Response, work: ServingWorkload, percentiles: Mapping[str, Num] | None = None) -> dict[str, Num]:

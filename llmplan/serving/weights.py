@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.engine_memory import filled_width
@@ -11,7 +11,7 @@ from llmplan.formulas.numeric import maximum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
 from llmplan.model.model import Group, Linear, Model, group_of
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.serving.drafts import MEDUSA, drafting_plan, head_parameters, module_bytes
 from llmplan.serving.iteration import precisions
 from llmplan.serving.lora import adapter_bytes, served_adapters
@@ -107,7 +107,7 @@ def host_weight_bytes(plan: ServingPlan) -> Num:
     """Weights in host memory [bytes]: what the device does not hold, and a tied table twice."""
     if plan.host is None:
         return 0.0
-    whole = replace(plan, host=None, workload=plan.workload.model_copy(update={"gpu_layers": None}))
+    whole = replace(plan, host=None, workload=replace(plan.workload, gpu_layers=None))
     device = weight_parts(plan, plan.workload)
     return weight_parts(whole, whole.workload).total - device.total + device.embedding_bytes
 

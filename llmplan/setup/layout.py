@@ -9,7 +9,6 @@ from typing import Annotated, Any, get_args
 from pydantic import Field
 
 from llmplan.records import dataclass
-from llmplan.schema import Spec
 from llmplan.vocabulary import Count, Degree, Recompute
 
 SHARD_ALL = 3
@@ -18,7 +17,8 @@ RECOMPUTE = get_args(Recompute)
 """The least first."""
 
 
-class Layout(Spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
     """Degrees of parallelism and what goes with them; every field a scalar here, an array in `fit`."""
 
     tp: Degree = 1

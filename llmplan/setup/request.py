@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from llmplan.errors import Fault, InputError
 from llmplan.files import Document
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.schema import check
 from llmplan.setup.options import FLAGS, PlanOptions
 from llmplan.setup.written import notes

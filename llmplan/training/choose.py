@@ -61,7 +61,7 @@ def _peak(plan: TrainingPlan) -> float:
 
 
 def _seconds(plan: TrainingPlan, batch: int) -> float:
-    work = plan.workload.model_copy(update={"global_batch": batch})
+    work = replace(plan.workload, global_batch=batch)
     return real(training_time(replace(plan, workload=work)).step_seconds)
 
 
@@ -128,7 +128,7 @@ def fewest_layers(plan: TrainingPlan) -> TrainingPlan:
     best = plan
     while low < high:
         middle = (low + high) // 2
-        some = plan.with_layout(plan.layout.model_copy(update={"recompute_layers": middle}))
+        some = plan.with_layout(replace(plan.layout, recompute_layers=middle))
         if verdict(some.interval("peak_bytes", _peak(some)), some.usable_bytes) == "fits":
             best, high = some, middle
         else:

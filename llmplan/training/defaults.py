@@ -12,6 +12,7 @@ from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import has_precision
 from llmplan.model.adapters import adapters_of, has_target, target_names
 from llmplan.model.model import Model
+from llmplan.records import names
 from llmplan.setup.draft import Draft
 from llmplan.software.stack import TrainingRecipe
 from llmplan.training.methods import METHODS
@@ -20,7 +21,7 @@ from llmplan.training.plan import TrainingWorkload
 DEFAULT_SEQ_LEN = 4096
 """Tokens: what most open models of 2023 and 2024 were pretrained with (Llama 2, DeepSeek V3, OLMo 2); shorter
 where the model's context is."""
-_WORDS = frozenset(TrainingWorkload.model_fields)
+_WORDS = frozenset(names(TrainingWorkload))
 PRECISIONS = ("bf16", "fp16", "fp32")
 """Tried in this order where a device lacks the stack's default."""
 

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import real
-from llmplan.records import replace
+from llmplan.records import names, replace
 from llmplan.setup.layout import LayoutArrays
 from llmplan.setup.many import Machines, alike, column, kind_of, unstacked
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
@@ -33,7 +33,7 @@ ROWS = 8192
 """Plans that are evaluated at a time: their arrays stay in a core's cache."""
 LENGTHS = ("seq_len", "global_batch")
 """Words of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
-_shared_words = attrgetter(*(name for name in TrainingWorkload.model_fields if name not in (*LENGTHS, "tokens")))
+_shared_words = attrgetter(*(name for name in names(TrainingWorkload) if name not in (*LENGTHS, "tokens")))
 
 
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
@@ -129,7 +129,7 @@ def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = Non
     if batches is not None:
         lengths["global_batch"] = np.array(batches, dtype=float)
     first, machines = plans[0], Machines.of(plans, _machine)
-    whole = replace(first.with_layout(rows), workload=first.workload.model_copy(update=lengths))
+    whole = replace(first.with_layout(rows), workload=replace(first.workload, **lengths))
     return whole if machines is None else replace(whole, machines=machines, **dict(_on(first, machines)))
 
 

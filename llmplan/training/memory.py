@@ -5,7 +5,7 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.activations import logits_bytes
@@ -13,7 +13,7 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import sharded_bytes
 from llmplan.machine.precision import ELEMENT_BYTES
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.training.activations import Kept, kept_activations
 from llmplan.training.flow import micro_tokens
 from llmplan.training.methods import frozen_models, trained_models

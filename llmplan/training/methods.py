@@ -6,11 +6,10 @@ gradients every sequence makes. Names and defaults are those of TRL; what differ
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.model.model import Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.vocabulary import Method
 
 if TYPE_CHECKING:

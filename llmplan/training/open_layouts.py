@@ -73,7 +73,7 @@ class OpenLayouts:
                 largest = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
                 for micro_batch in self._micro_batches(options, largest):
                     for again in self._again(base, largest):
-                        layout = largest.model_copy(update={"micro_batch": micro_batch, **again})
+                        layout = replace(largest, micro_batch=micro_batch, **again)
                         yield self._filled(options, base, layout)
 
     def _filled(self, options: PlanOptions, base: TrainingPlan, layout: Layout) -> TrainingPlan:
@@ -81,7 +81,7 @@ class OpenLayouts:
         if options.global_batch == base.workload.global_batch:
             return replace(base, layout=layout)
         batch = options.global_batch or default_batch(layout, accumulated(options, base))
-        return replace(base, layout=layout, workload=base.workload.model_copy(update={"global_batch": batch}))
+        return replace(base, layout=layout, workload=replace(base.workload, global_batch=batch))
 
     def _again(self, base: TrainingPlan, layout: Layout) -> Iterator[dict[str, Any]]:
         """Recomputation to try, the least first: beyond the stack's own, and with the degrees given, by eighths."""

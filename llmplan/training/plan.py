@@ -5,8 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from llmplan.formulas.numeric import maximum, real
-from llmplan.records import dataclass
-from llmplan.schema import Spec
+from llmplan.records import dataclass, names
 from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of
@@ -27,7 +26,8 @@ from llmplan.vocabulary import (
 )
 
 
-class TrainingWorkload(Spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingWorkload:
     """What is run, apart from where and how it is spread."""
 
     workload: WorkloadKind
@@ -122,8 +122,8 @@ class TrainingPlan(Setup):
         layout, workload = self.layout, self.workload
         found = {
             **self.common_words(RUN_WORDS),
-            **{name: getattr(layout, name) for name in type(layout).model_fields},
-            **{name: getattr(workload, name) for name in type(workload).model_fields},
+            **{name: getattr(layout, name) for name in names(layout)},
+            **{name: getattr(workload, name) for name in names(workload)},
         }
         if workload.generation != "colocated":
             found |= dict.fromkeys(("generation_fraction", "generation_tp"))

@@ -41,7 +41,7 @@ def other_choices(found: TrainingEstimate) -> list[tuple[UnsaidOption, str, Trai
     """Every other choice of an option that was not said and may matter: what it is called, and the plan with it."""
     plan, enough, parts = found.plan, TELLING * found.step.value / 2.0, found.time.parts()
     return [
-        (option, name, replace(plan, workload=plan.workload.model_copy(update={option.word: value})))
+        (option, name, replace(plan, workload=replace(plan.workload, **{option.word: value})))
         for option in OPTIONS
         if getattr(plan.workload, option.word) is None and real(parts[option.part]) >= enough
         for value, name in option.values

@@ -26,6 +26,7 @@ from llmplan.answer.terms import Figures, terms_named, terms_of
 from llmplan.catalog.catalog import open_catalog
 from llmplan.catalog.entries import read_entry
 from llmplan.formulas import numeric
+from llmplan.records import names
 from llmplan.serving.resolve import POLICY_OPTIONS
 from llmplan.setup.codes import CODES
 from llmplan.training.memory import Memory
@@ -113,10 +114,11 @@ def read(origin: str, plan: Any) -> list[float]:
         return numbers(at(value, keys))
     if where == f"model {plan.model.name}":
         return numbers(at(plan.model, path.split(".")))
-    known = {**vars(plan.layout), **vars(plan.workload)}
+    known = {name: getattr(part, name) for part in (plan.layout, plan.workload) for name in names(part)}
     if plan.kind == "serve":
         known |= {word: getattr(plan.engine.policy, name) for name, word in POLICY_OPTIONS.items()}
-        known |= {f"prefill_{name}": value for name, value in vars(plan.prefill or plan.layout).items()}
+        reads = plan.prefill or plan.layout
+        known |= {f"prefill_{name}": getattr(reads, name) for name in names(reads)}
     return numbers(known[where])
 
 

@@ -221,13 +221,11 @@ def of_sharding(plan: AnyPlan, now: TrainingEstimate) -> Iterator[str]:
     layout, memory = plan.layout, now.memory
     states = float(memory.weights_bytes + memory.gradients_bytes + memory.optimizer_states_bytes)
     if layout.zero < 3 and plan.workload.optimizer not in PAGED:  # which keep what there is room for
-        further = estimated(plan.with_layout(layout.model_copy(update={"zero": layout.zero + 1}))).memory
+        further = estimated(plan.with_layout(replace(layout, zero=layout.zero + 1))).memory
         held = float(further.weights_bytes + further.gradients_bytes + further.optimizer_states_bytes)
         if held > states * ROUND:
             yield "a further stage of sharding holds no more"
-    wider = layout.model_copy(
-        update={"tp": layout.tp * 2, "sequence_parallel": layout.sequence_parallel or layout.tp == 1}
-    )
+    wider = replace(layout, tp=layout.tp * 2, sequence_parallel=layout.sequence_parallel or layout.tp == 1)
     if estimated(plan.with_layout(wider)).peak.value > now.peak.value * ROUND:
         yield "twice the tensor parallelism holds no more"
 

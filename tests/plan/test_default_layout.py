@@ -8,6 +8,7 @@ import pytest
 
 from llmplan import fit
 from llmplan.answer.resolve import plan_from
+from llmplan.records import replace
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, degrees, fastest_that_fits
 from llmplan.training.estimate import estimate
 from llmplan.training.published import nearest_published
@@ -43,7 +44,7 @@ def test_no_more_layers_are_computed_again_than_memory_asks_for() -> None:
     assert found.plan.layout.recompute == "full"
     assert layers is not None
     assert (found.verdict, 1 <= layers < 40) == ("fits", True)
-    fewer = found.plan.layout.model_copy(update={"recompute_layers": layers - 1})
+    fewer = replace(found.plan.layout, recompute_layers=layers - 1)
     assert estimate(found.plan.with_layout(fewer)).verdict == "marginal"
     # neither where a stack computes all or nothing again, nor where it was said
     assert plan_from({**words, "stack": "deepspeed"}).layout.recompute_layers is None

@@ -11,6 +11,7 @@ from llmplan import InputError, plan_from
 from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.machine.hardware import Device
+from llmplan.records import names, replace
 from llmplan.setup.layout import Layout
 
 MODELS = (
@@ -82,7 +83,7 @@ def legal() -> st.SearchStrategy[dict[str, Any]]:
 
 def changed(plan: AnyPlan, **layout: Any) -> AnyPlan:
     """The plan with some words of its layout changed."""
-    return plan.with_layout(plan.layout.model_copy(update=layout))
+    return plan.with_layout(replace(plan.layout, **layout))
 
 
 def arrays(layouts: list[Layout]) -> Any:
@@ -91,7 +92,7 @@ def arrays(layouts: list[Layout]) -> Any:
 
     import numpy as np
 
-    columns = {name: [getattr(layout, name) for layout in layouts] for name in Layout.model_fields}
+    columns = {name: [getattr(layout, name) for layout in layouts] for name in names(Layout)}
     return SimpleNamespace(**{
         name: np.array([np.inf if value is None else value for value in values],
                        dtype=float if isinstance(values[0], int) and not isinstance(values[0], bool) else None)

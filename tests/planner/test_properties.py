@@ -161,7 +161,7 @@ def test_data_parallelism_never_holds_more_under_zero(words: dict[str, Any], sta
     for dp in (1, 2, 4, 32):
         batch = dp * plan.layout.micro_batch * rounds
         wider = changed(plan, dp=dp, zero=stage)
-        found.append(peak(replace(wider, workload=plan.workload.model_copy(update={"global_batch": batch}))))
+        found.append(peak(replace(wider, workload=replace(plan.workload, global_batch=batch))))
     assert found == sorted(found, reverse=True)
 
 
@@ -191,9 +191,9 @@ def test_recomputation_is_never_faster(words: dict[str, Any]) -> None:
 @given(legal(), st.sampled_from((2, 4)))
 def test_longer_sequences_hold_more_and_take_longer(words: dict[str, Any], factor: int) -> None:
     plan = plan_of(words)
-    workload = plan.workload.model_copy(update={"seq_len": plan.workload.seq_len * factor, "target_len": None})
+    workload = replace(plan.workload, seq_len=plan.workload.seq_len * factor, target_len=None)
     longer = replace(plan, workload=workload)
-    shorter = replace(plan, workload=plan.workload.model_copy(update={"target_len": None}))
+    shorter = replace(plan, workload=replace(plan.workload, target_len=None))
     assert peak(longer) >= peak(shorter)
     assert training_time(longer).step_seconds >= training_time(shorter).step_seconds
 
@@ -212,8 +212,8 @@ WORDS: dict[str, Any] = {
 )
 def test_arrays_of_layouts_give_the_numbers_of_single_ones(words: dict[str, Any], drawn: list[dict[str, Any]]) -> None:
     plan = plan_of(words)
-    workload = plan.workload.model_copy(update={"global_batch": 1024})
-    layouts = [plan.layout.model_copy(update=words) for words in drawn]
+    workload = replace(plan.workload, global_batch=1024)
+    layouts = [replace(plan.layout, **words) for words in drawn]
     together = replace(plan, workload=workload, layout=arrays(layouts))
     for compute in (training_memory, training_time):
         parts = compute(together).parts()

@@ -77,7 +77,7 @@ def test_a_limit_inside_the_band_is_a_warning(plan: AnyPlan, room: float, warned
 
 @pytest.mark.parametrize(("room", "warned"), [(1.01, False), (0.99, True)])
 def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: AnyPlan, room: float, warned: bool) -> None:
-    moved = plan.with_layout(plan.layout.model_copy(update={"offload_optimizer": True}))
+    moved = plan.with_layout(replace(plan.layout, offload_optimizer=True))
     needed = estimate(moved).memory.host_bytes
     assert needed > 0
     host = replace(moved, cluster=plan.cluster.model_copy(update={"host_memory": room * float(needed)}))
@@ -129,7 +129,7 @@ def test_mfu_is_model_flops_over_peak(plan: AnyPlan) -> None:
     answer = estimate(plan)
     assert answer.mfu == pytest.approx(answer.model_flops / (answer.step.value * 8 * 989.4e12), rel=1e-12)
     assert answer.hfu == answer.mfu  # nothing is computed again
-    again = estimate(plan.with_layout(plan.layout.model_copy(update={"recompute": "full"})))
+    again = estimate(plan.with_layout(replace(plan.layout, recompute="full")))
     # one forward pass more: 4 thirds of the work where forward is a third of it, a little less as attention's
     # backward pass is 2.5 times its forward
     assert 1.28 < again.hfu / again.mfu < 4 / 3

@@ -8,6 +8,7 @@ import pytest
 from asking import asked
 
 from llmplan.errors import InputError
+from llmplan.records import replace
 from llmplan.search.ask import Wishes
 from llmplan.search.training import Search, search
 from llmplan.training.estimate import TrainingEstimate, estimate
@@ -25,7 +26,7 @@ def question(wishes: Wishes | None = None, **changes: Any) -> Search:
 
 def with_layers(one: TrainingEstimate, layers: int | None) -> TrainingEstimate:
     plan = one.plan
-    return estimate(plan.with_layout(plan.layout.model_copy(update={"recompute_layers": layers})))
+    return estimate(plan.with_layout(replace(plan.layout, recompute_layers=layers)))
 
 
 def test_the_fewest_layers_that_surely_fit() -> None:
@@ -60,8 +61,8 @@ def test_a_limit_on_memory_asks_for_more_layers() -> None:
     free = search(question()).best[0]
     limits = Limits(max_memory=free.peak.value - 2**30)
     tight = search(question(Wishes(top=20, limits=limits))).best
-    same = [one for one in tight if one.plan.layout.model_copy(update={"recompute_layers": None})
-            == free.plan.layout.model_copy(update={"recompute_layers": None})]  # fmt: skip
+    same = [one for one in tight if replace(one.plan.layout, recompute_layers=None)
+            == replace(free.plan.layout, recompute_layers=None)]  # fmt: skip
     assert all((one.plan.layout.recompute_layers or 99) > (free.plan.layout.recompute_layers or 0) for one in same)
     assert all(one.peak.value <= limits.max_memory for one in tight)  # type: ignore[operator]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.formulas.numeric import real
 from llmplan.formulas.reliability import checkpoint_interval, device_interval, goodput, job_interval
 from llmplan.machine.facilities import ReliabilityTable
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.units import parse_quantity
 from llmplan.vocabulary import Amount
 

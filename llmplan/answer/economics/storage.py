@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.checkpoint import checkpoint_bytes, data_bandwidth, storage_bandwidth, transfer_seconds
 from llmplan.formulas.numeric import real
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.training.states import optimizer_bytes, state_bytes, trained_parameters
 from llmplan.vocabulary import Amount
 

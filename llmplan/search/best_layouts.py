@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class BestLayouts:
     """Finds the best layouts of requests; what is legal for a model is worked out once."""
 
     catalog: Catalog
