@@ -1,10 +1,12 @@
 """Checks parsed data against a pydantic model, and turns every fault into one with a line."""
 
 from collections import Counter
+from functools import cache
 from itertools import compress
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import Document
@@ -52,7 +54,7 @@ _documents: Counter[type[BaseModel]] = Counter()
 
 
 def _by_what_is_said(data: dict[Any, Any], spec: type[SpecT]) -> SpecT | None:
-    """`data` as a `spec`, checked by the schema of its own keys alone; None where that is not all that is to be said.
+    """`data` as a `spec`, each key checked by itself; None where that is not all that is to be said.
 
     The schema of a hundred fields takes longer to make than a plan to be estimated, so the first documents of a process
     are checked so. What is at fault, the whole schema says.
@@ -63,21 +65,28 @@ def _by_what_is_said(data: dict[Any, Any], spec: type[SpecT]) -> SpecT | None:
         return None
     if any(field.is_required() for name, field in fields.items() if name not in data):
         return None
-    parts: dict[str, Any] = {}
-    said: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items() if name in data}
-    for name, (kind, _) in said.items():
-        if isinstance(kind, type) and issubclass(kind, Spec) and isinstance(data[name], dict):
-            parts[name], said[name] = _by_what_is_said(data[name], kind), (Any, ...)
-            if parts[name] is None:
-                return None
     try:
-        checked = create_model(spec.__name__, __base__=Spec, **said).model_validate(data | parts)
-        found = spec.model_construct(set(said), **{name: getattr(checked, name) for name in said})
+        said = {name: _part(data[name], fields[name]) for name in data}
+        found = spec.model_construct(set(said), **said)
         for validator in validators.model_validators.values():
             validator.func(found)
     except ValueError:
         return None
     return found
+
+
+def _part(value: Any, field: FieldInfo) -> Any:
+    """The value of one key; a ValueError where it is not what the field says."""
+    kind: Any = field.annotation
+    if isinstance(kind, type) and issubclass(kind, Spec):
+        found = _by_what_is_said(value, kind) if isinstance(value, dict) else None
+        return found or kind.model_validate(value)
+    return _adapter(Annotated[kind, *field.metadata] if field.metadata else kind).validate_python(value)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
 
 
 def _is_other_branch(item: Any) -> bool:
