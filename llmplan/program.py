@@ -57,6 +57,19 @@ def run() -> None:
     try:
         if ours:
             signal(SIGINT, _interrupt)
-        begin()
+        _end(begin())
     except (InterruptedByUser, KeyboardInterrupt):
         _leave()
+
+
+def _end(code: int) -> None:
+    """Ends the process as it stands: to take apart all that was imported is a twentieth of a cold start."""
+    from contextlib import suppress
+    from threading import active_count
+
+    if active_count() > 1 or sys.getprofile() is not None:  # somebody has something left to do
+        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # closed by whoever started the program
+            stream.flush()
+    os._exit(code)

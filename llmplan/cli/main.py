@@ -72,7 +72,7 @@ COMMANDS = {
 }
 ANSWERED, INTERNAL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 DEBUG, TIMINGS = "--debug", "--timings"
-MANY_OBJECTS = 20_000  # made before garbage is looked for: an answer leaves few circles, and looking takes long
+MANY_OBJECTS = 100_000  # made before garbage is looked for: an answer leaves few circles, and looking takes long
 MAX_MESSAGES = 200  # on stderr; nobody reads more
 
 # Typer brings its own copy of Click since 0.26 and the real one before; what both raise is told by its name.
@@ -163,10 +163,10 @@ def llmplan(
     """Plans language models on accelerators: does it fit, how fast will it run, what holds it back."""
 
 
-def run() -> None:
-    """What `llmplan.program` runs."""
+def run() -> int:
+    """What `llmplan.program` runs; the exit code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
-    sys.exit(main(sys.argv[1:]))
+    return main(sys.argv[1:])
 
 
 def main(arguments: Sequence[str]) -> int:
