@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError, did_you_mean
-from llmplan.files import Document
 
 
 class Spec(BaseModel):

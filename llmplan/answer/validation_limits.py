@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from llmplan.answer.limits import LimitAnswer
-from llmplan.files import Document
+from llmplan.documents import Document
 from llmplan.schema import Spec, check
 from llmplan.setup.limits import read_limits
 

@@ -124,7 +124,7 @@ def fit(
 
 
 def _limits(given: Limits | Mapping[str, Any] | str | None) -> Limits:
-    from llmplan.files import Document
+    from llmplan.documents import Document
     from llmplan.schema import check
 
     return given if isinstance(given, Limits) else check(Document(dict(read_limits(given or {})), ""), Limits)

@@ -11,8 +11,9 @@ from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from llmplan.answer.resolve import AnyPlan, resolve
 from llmplan.catalog.catalog import Catalog
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, read_documents
+from llmplan.files import read_documents
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import Setup
 from llmplan.setup.request import Request, request, requests

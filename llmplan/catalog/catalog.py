@@ -32,8 +32,9 @@ from llmplan.catalog.entries import (
     read_index,
 )
 from llmplan.catalog.inheritance import filled_efficiency, stack_document
+from llmplan.documents import Document
 from llmplan.errors import InputError, did_you_mean
-from llmplan.files import Document, builtin
+from llmplan.files import builtin
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.records import dataclass
 from llmplan.schema import check

@@ -28,8 +28,9 @@ from llmplan.catalog.lint import (
 )
 from llmplan.catalog.names import clashes
 from llmplan.catalog.stack_lint import stack_problems
+from llmplan.documents import Document, Path_
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, Path_, builtin
+from llmplan.files import builtin
 from llmplan.machine.facilities import EnergyTable, ReliabilityTable
 from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
 from llmplan.records import dataclass

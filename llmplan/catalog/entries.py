@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, read_documents
+from llmplan.files import read_documents
 from llmplan.schema import check
 
 # kind (a folder) -> what a person calls one of it

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import get_origin
 
 from llmplan.catalog.entries import read_entry
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, builtin
+from llmplan.files import builtin
 from llmplan.machine.hardware import Device, Efficiency
 from llmplan.schema import check
 from llmplan.software.coefficients import NAMES, Number

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from llmplan.files import Document, Path_
+from llmplan.documents import Document, Path_
 from llmplan.machine.hardware import Cluster, Device, DeviceMemory, HostLink, Power, Price, PriceList, ScaleUp
 from llmplan.schema import Source, Spec
 from llmplan.units import BytesPerSecond

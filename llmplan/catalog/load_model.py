@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.found import CONFIG, GGUF, REPOSITORY, SUFFIXES, Found
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, read_documents, read_text
+from llmplan.files import read_documents, read_text
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec, model_spec

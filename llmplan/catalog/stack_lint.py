@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from llmplan.catalog.inheritance import numbers
-from llmplan.files import Path_
+from llmplan.documents import Path_
 from llmplan.software.stack import Stack
 
 Problem = tuple[Path_, str]

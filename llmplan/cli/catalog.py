@@ -129,7 +129,8 @@ def import_prices(
     from llmplan.catalog.catalog import user_folder
     from llmplan.catalog.entries import ID
     from llmplan.catalog.skypilot import SkyNames, read_prices
-    from llmplan.files import to_yaml, write_text
+    from llmplan.documents import to_yaml
+    from llmplan.files import write_text
 
     name = normal(provider)
     if not ID.match(name):

@@ -14,12 +14,13 @@ from llmplan.cli.gate import Check, check_answer, place
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import PlanCommand, plan_options
+from llmplan.documents import parse_documents
 from llmplan.errors import Fault, InputError
-from llmplan.files import decode, parse_documents
+from llmplan.files import decode
 from llmplan.setup.request import requests
 
 if TYPE_CHECKING:
-    from llmplan.files import Document
+    from llmplan.documents import Document
     from llmplan.setup.request import Request
 
 app = typer.Typer(add_completion=False)

@@ -25,7 +25,7 @@ from llmplan.records import replace
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
-    from llmplan.files import Document
+    from llmplan.documents import Document
     from llmplan.report.sheet import Sheet
     from llmplan.setup.request import Request
 

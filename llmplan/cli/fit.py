@@ -16,8 +16,8 @@ from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, writ
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.cli.progress import progress
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document
 from llmplan.schema import check
 from llmplan.search.choices import is_open
 from llmplan.setup.limits import Limits
@@ -299,7 +299,8 @@ def _say_why(found: FitAnswer) -> None:
 
 
 def _write_plan(path: Path, inputs: Mapping[str, Any]) -> None:
-    from llmplan.files import to_yaml, write_text
+    from llmplan.documents import to_yaml
+    from llmplan.files import write_text
 
     said = dict(inputs)
     model = said["model"]

@@ -9,8 +9,9 @@ from typing import IO, Annotated, Any
 import typer
 
 from llmplan.cli.completion import frameworks
+from llmplan.documents import Document, parse_documents
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, decode, open_bytes, parse_documents, read_bytes
+from llmplan.files import decode, open_bytes, read_bytes
 from llmplan.setup.request import Request, holds_many, request, requests
 
 STDIN = "standard input"

@@ -21,8 +21,9 @@ from llmplan.answer.data import dumps
 from llmplan.answer.many import Refusal, answers
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.progress import progress
+from llmplan.documents import is_flow_style, parse_json
 from llmplan.errors import Fault, InputError
-from llmplan.files import MAX_BYTES, decode, is_flow_style, parse_json
+from llmplan.files import MAX_BYTES, decode
 from llmplan.records import dataclass
 from llmplan.setup.request import RequestReader
 

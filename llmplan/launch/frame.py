@@ -7,8 +7,9 @@ from typing import Any
 
 from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog
+from llmplan.documents import to_yaml
 from llmplan.errors import Fault, InputError
-from llmplan.files import to_yaml, write_text
+from llmplan.files import write_text
 from llmplan.launch.dynamo import DYNAMO, graph
 from llmplan.launch.target import Target, frames
 from llmplan.launch.write import Launch, launch

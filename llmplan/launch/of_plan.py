@@ -44,7 +44,7 @@ def facts_of(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str,
 def _spec(plan: AnyPlan, catalog: Catalog) -> Any:
     """The spec of the model, which the plan names or contains."""
     from llmplan.catalog.load_model import find_model
-    from llmplan.files import Document
+    from llmplan.documents import Document
     from llmplan.model.spec import model_spec
 
     model = plan.words()["model"]

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, read_text
+from llmplan.files import read_text
 from llmplan.launch import text
 from llmplan.launch.dynamo import PREFILL, pool_words, pools_of
 from llmplan.launch.facts import words_of

@@ -9,8 +9,8 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from llmplan.documents import Document, parse_json, parse_yaml, to_yaml
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, parse_json, parse_yaml, to_yaml
 from llmplan.launch.pairs import Item, spelled
 
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?([eE][+-]?\d+)?\Z")

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from llmplan.files import parse_yaml, read_text
+from llmplan.documents import parse_yaml
+from llmplan.files import read_text
 from llmplan.model.huggingface_families import FOLDER, parent
 from llmplan.model.model import Layer, Linear, Model, Role
 from llmplan.records import dataclass

@@ -14,8 +14,9 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from llmplan.documents import Document, parse_yaml
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, builtin, parse_yaml, read_text
+from llmplan.files import builtin, read_text
 from llmplan.model.weights import Tensor, Weights
 from llmplan.records import dataclass
 

@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document, read_text
+from llmplan.files import read_text
 from llmplan.model.huggingface_config import MAX_INTEGER, Config, parse_config
 from llmplan.model.huggingface_experts import mlps
 from llmplan.model.huggingface_families import family, keys_of, known, names, unsupported, value_of

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document
 from llmplan.records import dataclass
 
 # where multimodal models keep their language model

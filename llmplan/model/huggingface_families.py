@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from llmplan.files import parse_yaml, read_text
+from llmplan.documents import parse_yaml
+from llmplan.files import read_text
 
 FOLDER = Path(__file__).with_name("families")
 TABLES = ("decoders", "experts", "recurrent", "encoders")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from llmplan.files import parse_yaml, read_text
+from llmplan.documents import parse_yaml
+from llmplan.files import read_text
 from llmplan.model.huggingface_config import MAX_INTEGER, Config
 from llmplan.model.huggingface_families import CAUSAL, FOLDER, value_of
 

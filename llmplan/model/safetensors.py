@@ -8,8 +8,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from llmplan.documents import parse_json
 from llmplan.errors import Fault, InputError
-from llmplan.files import parse_json, read_text
+from llmplan.files import read_text
 from llmplan.model.weights import Tensor, Weights
 
 PATTERN, INDEX = "*.safetensors", "model.safetensors.index.json"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from llmplan.files import Document
+from llmplan.documents import Document
 from llmplan.model.model import Group
 from llmplan.model.patterns import expand
 from llmplan.model.sound_spec import SoundSpec

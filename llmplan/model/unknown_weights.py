@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document
 from llmplan.model.huggingface import spec_of_config
 from llmplan.model.lowering import lower
 from llmplan.model.spec import ModelSpec

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import numbers
-from llmplan.files import Document
+from llmplan.documents import Document
 from llmplan.formatting import binary, decimal, duration
 from llmplan.records import dataclass
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmplan.documents import Document
 from llmplan.errors import InputError
-from llmplan.files import Document
 from llmplan.search.choices import COMPARED
 from llmplan.search.comparison import Alternative
 from llmplan.search.subjects import check_names

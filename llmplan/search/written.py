@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document
 from llmplan.records import replace
 from llmplan.search.choices import SUBJECTS, choice, is_open, names_of
 from llmplan.setup.request import Request, request, requests

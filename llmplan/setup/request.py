@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import Document
 from llmplan.records import dataclass, replace
 from llmplan.schema import check
 from llmplan.setup.options import FLAGS, PlanOptions

@@ -9,8 +9,8 @@ from typing import Any, get_args
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import GENERIC
 from llmplan.catalog.load_model import find_model
+from llmplan.documents import Document
 from llmplan.errors import InputError
-from llmplan.files import Document
 from llmplan.machine.hardware import Cluster, Device, resized
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model

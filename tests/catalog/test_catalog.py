@@ -13,8 +13,9 @@ import pytest
 
 from llmplan.catalog import entries
 from llmplan.catalog.catalog import Catalog, open_catalog
+from llmplan.documents import Document
 from llmplan.errors import InputError
-from llmplan.files import Document, builtin, read_documents
+from llmplan.files import builtin, read_documents
 
 H100 = builtin("devices") / "h100-sxm-80gb.yaml"
 

@@ -8,8 +8,8 @@ import pytest
 
 from llmplan import schema
 from llmplan.catalog.catalog import Catalog
+from llmplan.documents import Document
 from llmplan.errors import InputError
-from llmplan.files import Document
 from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.spec import ModelSpec
 from llmplan.setup.options import PlanOptions

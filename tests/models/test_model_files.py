@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmplan.catalog.load_model import load_model, model_from_columns
+from llmplan.documents import parse_yaml
 from llmplan.errors import InputError
-from llmplan.files import parse_yaml
 from llmplan.model.spec import model_spec
 
 MINIMAL = """\

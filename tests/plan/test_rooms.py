@@ -10,7 +10,7 @@ from pathlib import Path
 import llmplan
 
 PACKAGE = Path(llmplan.__file__).parent
-BEFORE = ("version", "records", "vocabulary", "errors", "si", "units", "formatting", "files", "schema")
+BEFORE = ("version", "records", "vocabulary", "errors", "si", "units", "formatting", "documents", "files", "schema")
 """Modules that stand before all rooms."""
 ROOMS = (
     ("formulas",), ("model",), ("machine",), ("software",), ("catalog",), ("setup",), ("work",),
