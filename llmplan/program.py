@@ -7,23 +7,9 @@ import os
 import sys
 from _signal import SIG_IGN, SIGINT, default_int_handler, getsignal, signal  # type: ignore[import-not-found]
 
+from llmplan.interrupts import InterruptedByUser, stop
+
 INTERRUPTED = 130
-_raised: list[BaseException] = []
-
-
-class InterruptedByUser(BaseException):
-    """Raised by Ctrl-C; not a KeyboardInterrupt, to which libraries have answers of their own."""
-
-
-def stop(error: BaseException) -> None:
-    """Raises what ends a command from outside, and keeps it."""
-    _raised[:] = [error]
-    raise error
-
-
-def stopped() -> BaseException | None:
-    """What was raised to end the command that runs, which a library may have made an error of its own of."""
-    return _raised.pop() if _raised else None
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from llmplan import program
 from llmplan.errors import InputError
+from llmplan.interrupts import stop, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,10 +136,10 @@ def _limit_time(seconds: float | None) -> float | None:
         if not hasattr(signal, "setitimer"):
             raise InputError("--time-limit: this system has no timer for it")
 
-        def stop(number: int, frame: Any) -> None:
-            program.stop(TimeIsUp(f"no answer in {seconds:g} s (--time-limit)"))
+        def end(number: int, frame: Any) -> None:
+            stop(TimeIsUp(f"no answer in {seconds:g} s (--time-limit)"))
 
-        signal.signal(signal.SIGALRM, stop)
+        signal.signal(signal.SIGALRM, end)
         signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), _AGAIN)
     return seconds
 
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one command line; the exit code. stdout carries the answer and nothing else."""
     flags = {DEBUG, TIMINGS} & set(arguments)
     start, worked = time.perf_counter(), time.process_time()
-    program.stopped()
+    stopped()
     try:
         return _run([argument for argument in arguments if argument not in flags], debug=DEBUG in flags)
     finally:
@@ -223,7 +223,7 @@ def _called(arguments: list[str]) -> Any:
     try:
         return _app(arguments)(args=arguments, prog_name="llmplan", standalone_mode=False)
     except Exception:
-        if (error := program.stopped()) is not None:
+        if (error := stopped()) is not None:
             raise error from None
         raise
 

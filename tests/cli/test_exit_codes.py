@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmplan import program
+from llmplan import interrupts
 from llmplan.cli import main as cli
 
 SMALL = ("--model", "small.yaml", "--hardware", "test-gpu", "--devices", "1")
@@ -95,14 +95,14 @@ def test_an_interrupt_that_a_library_made_an_error_of_its_own(monkeypatch: pytes
 
     def called(**_: Any) -> None:
         try:
-            program.stop(program.InterruptedByUser())
-        except program.InterruptedByUser as error:
+            interrupts.stop(interrupts.InterruptedByUser())
+        except interrupts.InterruptedByUser as error:
             raise ValueError("cannot be built") from error
 
     monkeypatch.setattr(cli, "_app", lambda _: called)
-    with pytest.raises(program.InterruptedByUser):
+    with pytest.raises(interrupts.InterruptedByUser):
         cli.main(["estimate"])
-    assert program.stopped() is None
+    assert interrupts.stopped() is None
 
 
 def test_the_same_input_gives_the_same_bytes(here: Path) -> None:

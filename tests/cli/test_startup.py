@@ -56,7 +56,7 @@ def test_version_imports_next_to_nothing(here: Path) -> None:
 def test_the_list_of_commands_imports_none_of_them(here: Path) -> None:
     modules = imported(here, "--help")
     ours = {name.removeprefix("llmplan.") for name in modules if name.startswith("llmplan.")}
-    assert ours == {"cli", "cli.main", "errors", "program", "records", "version"}
+    assert ours == {"cli", "cli.main", "errors", "interrupts", "program", "records", "version"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

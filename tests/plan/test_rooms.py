@@ -10,7 +10,10 @@ from pathlib import Path
 import llmplan
 
 PACKAGE = Path(llmplan.__file__).parent
-BEFORE = ("version", "records", "vocabulary", "errors", "si", "units", "formatting", "documents", "files", "schema")
+BEFORE = (
+    "version", "interrupts", "records", "vocabulary", "errors", "si", "units", "formatting", "documents", "files",
+    "schema",
+)  # fmt: skip
 """Modules that stand before all rooms."""
 ROOMS = (
     ("formulas",), ("model",), ("machine",), ("software",), ("catalog",), ("setup",), ("work",),
