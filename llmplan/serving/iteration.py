@@ -29,7 +29,7 @@ from llmplan.work.communication import (
     spread_cache_seconds,
     tensor_parallel_seconds,
 )
-from llmplan.work.elementwise import ATTENTION_OPERATIONS, operations
+from llmplan.work.elementwise import ATTENTION_OPERATIONS, operations, operations_apart
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of
 from llmplan.work.layer import Parts, forward
@@ -203,7 +203,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     layout, numbers, pp = at.layout, at.numbers, at.layout.pp * 1.0
     requests = prompt / maximum(length, 1.0)
     decoding, prompt = decoding / pp, prompt / pp
-    work, tensor, expert, launches = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp
+    work, tensor, expert, launches, apart = Parts(), 0.0 * pp, 0.0 * pp, 0.0 * pp, 0.0 * pp
     for layer in at.model.layers:
         whole = as_if_read_whole(length, at.prefix) if at.prefix else length
         flow = layer_flow(at.model, layer, decoding, context, prompt / at.cp, whole, 1.0 + at.drafted, at.seen, at.dcp)
@@ -225,6 +225,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
         # graphs of decoding are launched as one; prompts, and all without graphs, operation by operation
         each = ATTENTION_OPERATIONS * len(layer.cores) if at.captured_prompts else operations(layer)
+        apart = apart + some * operations_apart(layer)
         launches = launches + where((flow.tokens if at.captured else flow.rows) > 0, count * each, 0.0)
     on_host = at.host is not None and at.host.head
     head = 0.0 if on_host else _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))
@@ -242,8 +243,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     device = work.total + head + factor * (tensor + expert)
     # of what is launched one by one, the longer of device and host counts
     eager = host_bound_seconds(device, launches * at.launch) - device
-    layers = _passed(at.model, decoding, prompt)
-    gaps = numbers.decode_layer_seconds * layers + where(launches > 0, eager, 0.0)
+    gaps = numbers.operation_gap_seconds * apart + where(launches > 0, eager, 0.0)
     host = numbers.iteration_seconds + numbers.sequence_seconds * decoding * pp
     if at.overlapped:  # the longer of the two counts
         host = host_bound_seconds(device + gaps, host) - device - gaps
@@ -345,15 +345,6 @@ def layer_flow(
     return Flow(
         tokens=0.0, length=1.0, decoding=decoding, context=written, each=each, source=length, source_tokens=prompt
     )
-
-
-def _passed(model: Model, decoding: Num, prompt: Num) -> Num:
-    """Layers that the iteration passes [1]: of an encoder and its decoder, the more of those that have any token."""
-    if model.architecture != "encoder-decoder":
-        return real(model.layer_count)
-    encoder = real(sum(layer.count for layer in model.layers if layer.side == "encoder"))
-    decoder = real(model.layer_count) - encoder
-    return maximum(where(prompt > 0, encoder, 0.0), where(decoding > 0, decoder, 0.0))
 
 
 def _head_seconds(at: Replica, rows: Num) -> Num:

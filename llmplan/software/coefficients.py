@@ -30,7 +30,7 @@ class Coefficients:
     scale_out_efficiency: float
     straggler_loss: float
     step_seconds: float
-    decode_layer_seconds: float
+    operation_gap_seconds: float
     iteration_seconds: float
     sequence_seconds: float
     communication_factor: float
@@ -45,7 +45,7 @@ class Coefficients:
 
 NAMES = tuple(field.name for field in fields(Coefficients))
 HOST_TIMES = (
-    "operation_host_seconds", "micro_batch_seconds", "step_seconds", "decode_layer_seconds",
+    "operation_host_seconds", "micro_batch_seconds", "step_seconds", "operation_gap_seconds",
     "iteration_seconds", "sequence_seconds", "request_seconds", "prompt_token_seconds",
 )  # fmt: skip
 """Times that the host takes: a faster one shortens them."""

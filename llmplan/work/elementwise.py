@@ -90,8 +90,13 @@ def operations(layer: Layer, cp: Num = 1.0) -> Num:
     cp: devices that share a sequence, and pieces of its keys that are mixed one after the other [1].
     """
     routing = ROUTING_OPERATIONS if first_bank(layer) is not None else 0.0
-    ring = (cp - 1.0) * RING_OPERATIONS * len(layer.cores)
-    return len(layer.linears) + ATTENTION_OPERATIONS * len(layer.cores) + ring + layer.norms + layer.residuals + routing
+    return operations_apart(layer) + (cp - 1.0) * RING_OPERATIONS * len(layer.cores) + routing
+
+
+def operations_apart(layer: Layer) -> float:
+    """Operations of one layer, forward, that were each measured alone, without the gap to the next [1]: all but those of
+    routing, which are measured together."""
+    return real(len(layer.linears) + ATTENTION_OPERATIONS * len(layer.cores) + layer.norms + layer.residuals)
 
 
 def _halves(layer: Layer) -> float:

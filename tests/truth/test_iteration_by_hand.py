@@ -241,7 +241,7 @@ class TestParallel:
 
 
 class TestHost:
-    NUMBERS = {"decode_layer_seconds": 1.0, "iteration_seconds": 10.0, "sequence_seconds": 100.0}
+    NUMBERS = {"operation_gap_seconds": 1 / 12, "iteration_seconds": 10.0, "sequence_seconds": 100.0}
 
     def test_captured_steps(self) -> None:
         found = step(DECODING, machine(), numbers={**self.NUMBERS, "operation_host_seconds": 1e6})
