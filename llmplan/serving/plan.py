@@ -191,7 +191,8 @@ class ServingPlan(Setup):
     def traits(self) -> Traits:
         """What it is, as far as the width of bands goes."""
         version, bits = self.options.stack_version or "", bits_of(self.workload.activation_precision)
-        return Traits(self.device.id, version, bits, self.model.kinds, self.model.approximate)
+        rate = self.workload.request_rate is not None
+        return Traits(self.device.id, version, bits, self.model.kinds, self.model.approximate, open_load=rate)
 
     def on_devices(self, count: int) -> Self:
         """The same plan on so many devices in all, however they are used."""

@@ -21,10 +21,13 @@ NEW_PRECISION = "new_precision"
 """Matrix products of so many bits were never measured with it."""
 NEW_LAYERS = "new_layers"
 """Layers of experts, with a recurrent state, or adapters were never measured with it."""
+OPEN_LOAD = "open_load"
+"""Requests come at a rate: how long they wait hangs on how near the capacity is, which no prediction has to a few
+percent."""
 APPROXIMATE = "approximate"
 """A model that was read by likeness to other families; stated in `hardware_catalog/distances.yaml`, for it hangs on no
 stack and nothing of the kind was measured."""
-DISTANCES = (UNKNOWN_STACK, UNKNOWN_VERSION, NEW_DEVICE, NEW_PRECISION, NEW_LAYERS)
+DISTANCES = (UNKNOWN_STACK, UNKNOWN_VERSION, NEW_DEVICE, NEW_PRECISION, NEW_LAYERS, OPEN_LOAD)
 
 _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvfp4": "4", "mxfp4": "4", "int4": "4"}
 
@@ -32,7 +35,7 @@ _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvf
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What a plan is, as far as bands go; version: as it was asked for; approximate: its model was
-    read by likeness; guessed: words that the recipe or a guess stands in for."""
+    read by likeness; guessed: words that the recipe or a guess stands in for; open_load: requests come at a rate."""
 
     device: str
     version: str
@@ -40,6 +43,7 @@ class Traits:
     layers: frozenset[str]
     approximate: bool = False
     guessed: tuple[Guess, ...] = ()
+    open_load: bool = False
 
 
 class StatedDistance(Spec):
@@ -94,6 +98,8 @@ class Measured(Spec):
                 yield NEW_PRECISION
             if not plan.layers <= set(self.layers):
                 yield NEW_LAYERS
+        if plan.open_load:
+            yield OPEN_LOAD
         if plan.approximate:
             yield APPROXIMATE
 
