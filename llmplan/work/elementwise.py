@@ -94,8 +94,10 @@ def operations(layer: Layer, cp: Num = 1.0) -> Num:
 
 
 def operations_apart(layer: Layer) -> float:
-    """Operations of one layer, forward, that were each measured alone, without the gap to the next [1]: all but those of
-    routing, which are measured together."""
+    """Operations of one layer, forward, that were each measured alone, without the gap to the next [1].
+
+    All but those of routing, which were measured together.
+    """
     return real(len(layer.linears) + ATTENTION_OPERATIONS * len(layer.cores) + layer.norms + layer.residuals)
 
 

@@ -107,6 +107,7 @@ def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: AnyPlan) -> Non
         ({"bits": "8"}, {"new_precision"}),
         ({"layers": frozenset({"dense", "experts"})}, {"new_layers"}),
         ({"bits": "8", "device": "other"}, {"new_precision", "new_device"}),
+        ({"open_load": True}, {"open_load"}),
     ],
 )
 def test_distances(plan: AnyPlan, changes: dict[str, object], found: set[str]) -> None:

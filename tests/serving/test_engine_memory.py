@@ -41,6 +41,12 @@ def test_activation_peak(model: str, version: str, tp: int, length: int, logged:
     assert workspace_bytes(plan, plan.engine.policy) / GIB == pytest.approx(logged, rel=0.03)
 
 
+def test_sampler_of_compiled_tensorrt_llm() -> None:
+    """Six vectors of 128,256 fp32 logits for each of 2,048 sequences, on each device whole, beside the layers' last."""
+    plan = served(stack="tensorrt-llm", stack_version="0.14.0", model="llama-3.1-70b", devices=2, tp=2)
+    assert workspace_bytes(plan, plan.engine.policy) == pytest.approx(6 * 4 * 2048 * 128256 + 2 * 8192 * 8192)
+
+
 def test_small_devices_have_smaller_steps() -> None:
     big, small = served(model="llama-3.1-8b").engine.policy, served(model="llama-3.1-8b", hardware="l4").engine.policy
     assert (big.max_sequences, big.max_batch_tokens) == (1024, 8192)

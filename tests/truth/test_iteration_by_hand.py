@@ -248,6 +248,11 @@ class TestHost:
         assert found.host_seconds == pytest.approx(L + 10 + 8 * 100)
         assert step(DECODING, machine(), numbers=self.NUMBERS, pp=2).host_seconds == pytest.approx(L + 10 + 8 * 100)
 
+    def test_routing_is_measured_with_its_gaps(self) -> None:
+        # queries, keys with values, what comes out, a router, three banks; attention and rotation, norms, additions
+        found = step(DECODING, machine(), spec=EXPERTS, numbers={"operation_gap_seconds": 1.0})
+        assert found.host_seconds == pytest.approx(13 * L)
+
     def test_steps_without_graphs_are_launched_operation_by_operation(self) -> None:
         eager = POLICY.model_copy(update={"captured": False})
         found = step(DECODING, machine(), policy=eager, numbers={**self.NUMBERS, "operation_host_seconds": 1e6})
