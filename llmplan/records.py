@@ -9,6 +9,7 @@ is held by the type checker alone, which makes records cheap to fill as well.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["dataclass", "names", "replace"]
@@ -85,11 +86,12 @@ else:
 
     def replace(record, /, **changes):
         """The record with other values, copied field by field: a third of the time that `__init__` takes."""
-        new = object.__new__(record.__class__)
-        for name in record.__dataclass_fields__:
-            setattr(new, name, changes.pop(name) if name in changes else getattr(record, name))
-        if changes:
-            raise TypeError(f"{record.__class__.__name__} has no {', '.join(changes)}")
+        new, fields = object.__new__(record.__class__), record.__dataclass_fields__
+        any(map(setattr, repeat(new), fields, map(getattr, repeat(record), fields)))  # setattr gives None
+        for name, value in changes.items():
+            if name not in fields:
+                raise TypeError(f"{record.__class__.__name__} has no {name}")
+            setattr(new, name, value)
         return new
 
 

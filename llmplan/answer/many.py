@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
+    from llmplan.model.model import Model
 
 MadeT = TypeVar("MadeT")
 MOST_OPEN = 16_384
@@ -52,7 +53,10 @@ def answers(
 ) -> list[Answer | PlanSummary | InputError]:
     """An answer for every request, in order; an InputError for a request that has none."""
 
-    found = estimates(list(_resolved(wanted, catalog)))
+    def plan(one: Request | AnyPlan) -> OpenTraining | AnyPlan:
+        return opened(one, catalog) if isinstance(one, Request) else one
+
+    found = estimates(list(decided(made for one in wanted for made in each(plan, [one]))))
     if summary:
         return [*each(lambda one: summary_of(one, catalog), found)]
     trainings = [one for one in found if isinstance(one, TrainingEstimate)]
@@ -74,18 +78,18 @@ def _others(found: Sequence[TrainingEstimate]) -> Iterator[list[Other]]:
     return ([(option, name, next(seconds)) for option, name, _ in some] for some in choices)
 
 
-def _resolved(wanted: Iterable[Request | AnyPlan | InputError], catalog: Catalog) -> Iterator[AnyPlan | InputError]:
-    """Every request as a plan; the layouts that several leave open are worked out together, so many at a time."""
+def opened(one: Request, catalog: Catalog, model: Model | None = None) -> OpenTraining | AnyPlan:
+    """A request as a plan, or as what it leaves open; model: one at hand, not the named one."""
+    if one.options.workload == "serve":
+        return resolve(one, catalog, model)
+    return open_training(draft_of(one, catalog), catalog, model)
 
-    def opened(one: Request | AnyPlan) -> OpenTraining | AnyPlan:
-        if not isinstance(one, Request):
-            return one
-        return resolve(one, catalog) if _serves(one) else open_training(draft_of(one, catalog), catalog)
 
+def decided(wanted: Iterable[OpenTraining | AnyPlan | InputError]) -> Iterator[AnyPlan | InputError]:
+    """Every plan; the layouts that several leave open are worked out together, so many at a time."""
     waiting: list[OpenTraining | AnyPlan | InputError] = []
     plans = 0
-    for one in wanted:
-        (found,) = each(opened, [one])
+    for found in wanted:
         waiting.append(found)
         plans += len(found.sound) if isinstance(found, OpenTraining) else 1
         if plans > MOST_OPEN:
@@ -101,10 +105,6 @@ def _chosen(found: list[OpenTraining | AnyPlan | InputError]) -> list[AnyPlan | 
         return chosen(one, by) if isinstance(one, OpenTraining) else one
 
     return each(taken, found)
-
-
-def _serves(one: Request) -> bool:
-    return one.options.workload == "serve"
 
 
 def estimates(plans: Sequence[AnyPlan | InputError]) -> list[Estimate | InputError]:

@@ -20,6 +20,7 @@ from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import read_text
 from llmplan.records import dataclass
 from llmplan.setup.options import FLAGS, PlanOptions
+from llmplan.setup.request import request
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
@@ -182,6 +183,6 @@ def _pools(row: Row) -> dict[str, Any]:
 
 def row_plan(row: Row, catalog: Catalog, stack: str) -> AnyPlan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
-    from llmplan.answer.resolve import plan_from
+    from llmplan.answer.resolve import resolve
 
-    return plan_from(row_options(row, stack), catalog=catalog, model=model_from_columns(row.cells, catalog))
+    return resolve(request(row_options(row, stack)), catalog, model_from_columns(row.cells, catalog))

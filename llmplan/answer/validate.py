@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from llmplan.answer.impossible import impossible
 from llmplan.answer.limits import LimitAnswer
-from llmplan.answer.many import estimates
-from llmplan.answer.rows import Row, row_plan
+from llmplan.answer.many import decided, estimates, opened
+from llmplan.answer.rows import Row, row_options
 from llmplan.answer.shown import Shown
 from llmplan.catalog.inheritance import GENERIC
+from llmplan.catalog.load_model import model_from_columns
 from llmplan.errors import InputError
 from llmplan.records import dataclass
+from llmplan.setup.request import request
 from llmplan.si import GIB
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
     from llmplan.serving.estimate import ServingEstimate
+    from llmplan.training.resolve import OpenTraining
 
 IMPOSSIBLE = "no run can be as measured"
 MEMORY_BANDS = {"allocated": "allocated_bytes", "nvidia-smi": "peak_bytes", "unknown": "peak_bytes"}
@@ -148,45 +151,47 @@ def validate(rows: Iterable[Row], catalog: Catalog, stack: str = "") -> list[Res
 
     stack: what all rows are planned with, instead of the stack that each names.
     """
-    opened = [_opened(row, catalog, stack) for row in rows]
-    found = iter(estimates([one.plan for one in opened if not isinstance(one, Result)]))
-    return [one if isinstance(one, Result) else _result(one, next(found)) for one in opened]
+    read = [_opened(row, catalog, stack) for row in rows]
+    plans = list(decided(one.asked for one in read))
+    return list(map(_result, read, plans, estimates(plans)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A row with its plan, and remarks on it."""
+    """A row with what it asks for, or why that is nothing, and remarks on it."""
 
     row: Row
-    plan: AnyPlan
-    remarks: tuple[str, ...]
+    asked: OpenTraining | AnyPlan | InputError
+    remarks: tuple[str, ...] = ()
 
 
-def _opened(row: Row, catalog: Catalog, under: str) -> _Planned | Result:
-    """The plan of a row, or the reason why there is none."""
+def _opened(row: Row, catalog: Catalog, under: str) -> _Planned:
+    """What a row asks for, or the reason why there is no plan."""
     try:
         stack, remarks = (catalog.stack(under).id, ()) if under else _stack(row, catalog)
-        plan = row_plan(row, catalog, stack)
+        asked = request(row_options(row, stack))
+        return _Planned(row, opened(asked, catalog, model_from_columns(row.cells, catalog)), remarks)
+    except InputError as error:
+        return _Planned(row, error)
+    except ValueError as error:
+        return _Planned(row, InputError(f"line {row.line}: {error}"))
+
+
+def _result(one: _Planned, plan: AnyPlan | InputError, found: Estimate | InputError) -> Result:
+    row, remarks = one.row, one.remarks
+    if isinstance(plan, InputError) or isinstance(found, InputError):
+        error = plan if isinstance(plan, InputError) else found
+        assert isinstance(error, InputError)
+        return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
+    try:
         if why := impossible(plan, row.measured()):
             remarks = (*remarks, f"{IMPOSSIBLE}: {why}")
-        return _Planned(row, plan, remarks)
-    except InputError as error:
-        return _skipped(row, error)
     except ValueError as error:
         return Result(row, skipped=f"line {row.line}: {error}")
-
-
-def _skipped(row: Row, error: InputError) -> Result:
-    return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
-
-
-def _result(one: _Planned, found: Estimate | InputError) -> Result:
-    if isinstance(found, InputError):
-        return _skipped(one.row, found)
     if not isinstance(found, TrainingEstimate):
-        return Result(one.row, serving_quantities(found), found.fits, None, one.remarks, found.verdict)
-    quantities = training_quantities(found, one.row.cells.get("memory_kind", ""))
-    return Result(one.row, quantities, found.fits, None, one.remarks, found.verdict)
+        return Result(row, serving_quantities(found), found.fits, None, remarks, found.verdict)
+    quantities = training_quantities(found, row.cells.get("memory_kind", ""))
+    return Result(row, quantities, found.fits, None, remarks, found.verdict)
 
 
 def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llmplan.model.model import Layer, Model
     from llmplan.serving.plan import ServingPlan, ServingWorkload
     from llmplan.setup.draft import Draft
+    from llmplan.setup.options import PlanOptions
     from llmplan.software.engine import ServingPolicy
 
 DRAFT_MODEL, MEDUSA = "draft-model", "medusa"
@@ -62,9 +63,9 @@ def draft_words(
     return work, None if found is None else found.model
 
 
-def spread_of(plan: ServingPlan, catalog: Catalog) -> float:
+def spread_of(work: ServingWorkload, said: PlanOptions, catalog: Catalog) -> float:
     """How far the acceptance may be off, where it was not said [1]."""
-    if plan.workload.speculation == "none" or plan.options.acceptance is not None:
+    if work.speculation == "none" or said.acceptance is not None:
         return 0.0
     return catalog.table("drafts", DraftTable).spread
 

@@ -234,7 +234,8 @@ def estimate_of(plan: ServingPlan, found: ServingFigures) -> ServingEstimate:
         queued=answer.queued * busy, resident=memory.resident * copies, decode=found.decode, prefill=found.prefill,
         encoder=found.encoder, missed=limits, warnings=(),
     )  # fmt: skip
-    return replace(made, warnings=(*plan.warnings, *_remarks(made)))
+    warnings = *plan.warnings, *_remarks(made)
+    return replace(made, warnings=warnings) if warnings else made
 
 
 def _keeps_up(plan: ServingPlan, most: float) -> bool:

@@ -36,7 +36,7 @@ from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
-from llmplan.setup.subject import subject_of
+from llmplan.setup.subject import MOST_KEPT, subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.software.engine import Engine, ServingPolicy
 
@@ -80,18 +80,18 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
-    work = _workload(draft, subject.model, subject.device, engine.policy, load, batch, encoded)
-    work = replace(work, images=said.images, image_size=size, audio_seconds=said.audio_seconds)
+    words = _words(draft, subject.model, subject.device, engine.policy, load, batch, encoded)
     layers, host = host_words(draft, subject.model, subject.device, subject.cluster, policy, devices)
-    work = replace(work, gpu_layers=layers)
+    work = ServingWorkload(
+        **words, images=said.images, image_size=size, audio_seconds=said.audio_seconds, gpu_layers=layers
+    )
     work, drafter = draft_words(draft, work, policy, catalog)
     draft.check()
     plan = ServingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
         coefficients=subject.release.coefficients, workload=work, engine=engine, options=said, image=image,
-        sound=sound, draft=drafter, host=host,
+        sound=sound, draft=drafter, host=host, acceptance_spread=spread_of(work, said, catalog),
     )  # fmt: skip
-    plan = replace(plan, acceptance_spread=spread_of(plan, catalog))
     plan = plan.with_layout(_layout(draft, plan, devices))
     for message in draft_problems(plan):
         draft.fault(message, "draft_model", "tp")
@@ -124,7 +124,21 @@ def started(policy: ServingPolicy, said: PlanOptions, device: Device, model: Mod
     if said.enforce_eager:
         changed |= {"graph_bytes": 0.0, "captured": False, "captured_prompts": False}
     changed |= _missing_on(policy, device, model)
-    return policy.model_copy(update=changed) if changed else policy
+    return _changed(policy, changed) if changed else policy
+
+
+def _changed(policy: ServingPolicy, words: dict[str, Any]) -> ServingPolicy:
+    """The policy with other words; the same object where it was made before, so that plans share it."""
+    key = id(policy), tuple(sorted(words.items()))
+    if key not in _CHANGED:
+        if len(_CHANGED) >= MOST_KEPT:
+            _CHANGED.clear()
+        _CHANGED[key] = policy, policy.model_copy(update=words)
+    return _CHANGED[key][1]
+
+
+_CHANGED: dict[Any, tuple[ServingPolicy, ServingPolicy]] = {}
+"""Policies with others that were made of them, by the first one's `id`: it is held so that it stays its own."""
 
 
 def _missing_on(policy: ServingPolicy, device: Device, model: Model) -> dict[str, Any]:
@@ -172,10 +186,10 @@ def _load(draft: Draft, usual: int) -> tuple[str, int | None]:
     return load, said.batch
 
 
-def _workload(
+def _words(
     draft: Draft, model: Model, device: Device, policy: ServingPolicy, load: str, batch: int | None, encoded: int
-) -> ServingWorkload:
-    """encoded: tokens of a prompt's images and sound, which are part of its input [1]."""
+) -> dict[str, Any]:
+    """Words of the workload; encoded: tokens of a prompt's images and sound, which are part of its input [1]."""
     said = draft.options
     inputs, outputs = lengths(said.input_tokens, said.output_tokens)
     if model.architecture == "encoder":
@@ -212,7 +226,7 @@ def _workload(
             f"{device.id} has no {activations} matrix products; it has {have}", "activation_precision", "hardware"
         )
     hit = hit_of(draft, model, inputs, outputs)
-    words: dict[str, Any] = {
+    return {
         "load": load, "batch": batch, "request_rate": said.request_rate,
         "input_tokens": inputs, "output_tokens": outputs, "length_spread": said.length_spread or "dataset",
         "arrival": _arrival(draft, load), "arrival_cv": said.arrival_cv,
@@ -226,7 +240,6 @@ def _workload(
         "batch_wait_iterations": _wait(draft), "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
         **{name: getattr(said, name) for name in TARGETS},
     }  # fmt: skip
-    return ServingWorkload(**words)
 
 
 def _wait(draft: Draft) -> int | None:
