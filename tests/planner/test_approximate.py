@@ -53,11 +53,11 @@ def test_the_answer_says_so(tmp_path: Path) -> None:
 
 
 def test_the_stated_factors_are_above_every_fitted_one() -> None:
-    """As their reason says."""
+    """As their reason says, of what was not measured; open loads were, and err by more whatever the model."""
     fitted = [
         factor
         for path in (builtin() / "stacks").glob("*.yaml")
         for family in (yaml.safe_load(path.read_text(encoding="utf-8")).get("widening") or {}).values()
-        for factor in family.values()
+        for name, factor in family.items() if name != "open_load"
     ]
     assert max(fitted) <= min(STATED[family] for family in ("training", "serving", "memory"))
