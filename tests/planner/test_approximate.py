@@ -58,6 +58,7 @@ def test_the_stated_factors_are_above_every_fitted_one() -> None:
         factor
         for path in (builtin() / "stacks").glob("*.yaml")
         for family in (yaml.safe_load(path.read_text(encoding="utf-8")).get("widening") or {}).values()
-        for name, factor in family.items() if name != "open_load"
+        for name, factor in family.items()
+        if name != "open_load"
     ]
     assert max(fitted) <= min(STATED[family] for family in ("training", "serving", "memory"))
