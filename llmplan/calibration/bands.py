@@ -26,13 +26,12 @@ from llmplan.records import dataclass
 from llmplan.software.band import Band, UnsaidWidths, family_of, unsaid_width
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
 
-SHARE = 0.8
 AROUND = (0.76, 0.78, 0.8, 0.82, 0.84)
 """Shares whose quantiles are averaged: a single one moves by a tenth where two groups change places."""
 OWN = 6.0
 """Groups of a stack's own with which its factor counts half."""
 _ROUNDS = 30
-_NARROWEST, _WIDEST = 0.02, 3.0  # of a band's half width [1]: no measurement repeats better, no prediction says more
+NARROWEST, _WIDEST = 0.02, 3.0  # of a band's half width [1]: no measurement repeats better, no prediction says more
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
 
     for _ in range(_ROUNDS):
         for key, part in over(lambda one: [one.band]).items():
-            groups, own = sum(vote for _, vote in part), max(widths[key] * _quantile(part), _NARROWEST)
+            groups, own = sum(vote for _, vote in part), max(widths[key] * _quantile(part), NARROWEST)
             widths[key] = shared[family_of(key)] * (own / shared[family_of(key)]) ** (groups / (groups + OWN))
         for key, part in over(lambda one: [one.family]).items():
             shared[key] *= _quantile(part)
@@ -156,9 +155,12 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
 
 def _quantile(part: Sequence[tuple[float, float]]) -> float:
     """The quantile that a band is to reach, of errors over half widths; of few votes never far from 1."""
-    values, weights = [value for value, _ in part], [vote for _, vote in part]
-    found = math.fsum(weighted_quantile(values, weights, share) for share in AROUND) / len(AROUND)
-    return min(max(found, 0.2), 5.0)
+    return min(max(reached([value for value, _ in part], [vote for _, vote in part]), 0.2), 5.0)
+
+
+def reached(errors: Sequence[float], votes: Sequence[float]) -> float:
+    """The error below which 80 % of the votes lie, the mean of the quantiles around it."""
+    return math.fsum(weighted_quantile(errors, votes, share) for share in AROUND) / len(AROUND)
 
 
 def _drawn(factor: float, part: Sequence[tuple[float, float]]) -> float:

@@ -15,13 +15,13 @@ import numpy as np
 from llmplan.answer.data import to_data
 from llmplan.answer.rows import read_rows
 from llmplan.answer.shown import Shown
-from llmplan.calibration.bands import SHARE, band_name
+from llmplan.calibration.bands import NARROWEST, band_name, reached
 from llmplan.calibration.entries import render, replace_text
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import Fitted, Leaf, Problem, Tree, fit
 from llmplan.calibration.further import further_run
 from llmplan.calibration.runs import Dropped, Run, load_runs, predict, still
-from llmplan.calibration.scale import Scale, weighted_quantile
+from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import ALIASES, ID, normal
 from llmplan.catalog.inheritance import GENERIC, numbers
@@ -174,7 +174,7 @@ def _bands(above: Stack, runs: Sequence[Run], unseen: dict[str, dict[str, float]
             errors.setdefault(band_name(name, run.row.cells.get("memory_kind", "")), []).append(abs(value))
     for name, some in errors.items():
         theirs = math.log(found.get(name, NO_BAND).high)
-        own = max(weighted_quantile(some, np.ones(len(some)), SHARE), 0.02)
+        own = max(reached(some, [1.0] * len(some)), NARROWEST)
         share = len(some) / (len(some) + _EARNED)
         width = theirs ** (1.0 - share) * own**share
         low, high = round(math.exp(-width), 3), round(math.exp(width), 3)
