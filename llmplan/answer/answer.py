@@ -114,7 +114,7 @@ def answer_of(found: Estimate, catalog: Catalog, waits: Any = None, others: Sequ
             assumptions, warnings = assumptions + run.assumptions, run.warnings
     else:
         from llmplan.answer.economics.serving import serving_economics
-        from llmplan.answer.serving import serving_result
+        from llmplan.answer.serving_result import serving_result
 
         served = serving_economics(found, catalog)
         result, assumptions, warnings = serving_result(found, served, waits), served.assumptions, served.warnings

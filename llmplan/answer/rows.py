@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmplan.catalog.load_model import COLUMNS, model_from_columns
+from llmplan.catalog.model_columns import COLUMNS, model_from_columns
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import read_text
 from llmplan.records import dataclass

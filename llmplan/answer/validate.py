@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from llmplan.answer.impossible import impossible
 from llmplan.answer.limits import LimitAnswer
 from llmplan.answer.many import decided, estimates, opened
 from llmplan.answer.rows import Row, row_options
+from llmplan.answer.scores import Result, Score, score
 from llmplan.answer.shown import Shown
 from llmplan.catalog.inheritance import GENERIC
-from llmplan.catalog.load_model import model_from_columns
+from llmplan.catalog.model_columns import model_from_columns
 from llmplan.errors import InputError
 from llmplan.records import dataclass
 from llmplan.setup.request import request
@@ -21,7 +20,6 @@ from llmplan.si import GIB
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.version import __version__
-from llmplan.vocabulary import Amount
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Estimate
@@ -33,36 +31,6 @@ if TYPE_CHECKING:
 IMPOSSIBLE = "no run can be as measured"
 MEMORY_BANDS = {"allocated": "allocated_bytes", "nvidia-smi": "peak_bytes", "unknown": "peak_bytes"}
 """How a source measured memory -> what that is called here; what the framework reserved otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One row with what was predicted for it; units are in the names.
-
-    skipped: why it could not be planned, else None; remarks: what was assumed that the row does not say.
-    """
-
-    row: Row
-    predicted: dict[str, Interval] = field(default_factory=dict)
-    fits: bool | None = None
-    skipped: str | None = None
-    remarks: tuple[str, ...] = ()
-    verdict: Verdict | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """How far predictions of one quantity are off; rows of one publication, stack, model and hardware share a vote."""
-
-    rows: int
-    median: Amount
-    """Of |predicted / measured - 1|."""
-    p90: Amount
-    """Its 90th percentile."""
-    bias: float
-    """Median of predicted / measured - 1."""
-    inside_band: Amount
-    """Share of the measurements inside the 80 % band."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,40 +202,3 @@ def training_quantities(answer: TrainingEstimate, memory_kind: str) -> dict[str,
         "tokens_per_second_per_device": Interval(rate.value / devices, rate.low / devices, rate.high / devices),
         "peak_memory_gib": memory,
     }
-
-
-def score(results: Sequence[Result], quantity: str) -> Score | None:
-    """The score of one quantity over the rows that measured and predicted it; None where there is none."""
-    compared = []
-    for result in results:
-        measured = result.row.measured().get(quantity) if result.predicted else None
-        if measured and quantity in result.predicted:
-            compared.append((result, float(measured), result.predicted[quantity]))
-    if not compared:
-        return None
-    sizes = Counter(result.row.group for result, _, _ in compared)
-    weights = [1.0 / sizes[result.row.group] for result, _, _ in compared]
-    errors = [predicted.value / measured - 1.0 for _, measured, predicted in compared]
-    inside = sum(w for w, (_, m, p) in zip(weights, compared, strict=True) if p.low <= m <= p.high)
-    return Score(
-        rows=len(compared),
-        median=weighted_quantile([abs(error) for error in errors], weights, 0.5),
-        p90=weighted_quantile([abs(error) for error in errors], weights, 0.9),
-        bias=weighted_quantile(errors, weights, 0.5),
-        inside_band=inside / sum(weights),
-    )
-
-
-def weighted_quantile(values: Sequence[float], weights: Sequence[float], share: float) -> float:
-    """The smallest value with at least `share` of the weight at or below it [as values].
-
-    >>> weighted_quantile([3.0, 1.0, 2.0], [1.0, 1.0, 1.0], 0.5)
-    2.0
-    """
-    pairs = sorted(zip(values, weights, strict=True))
-    wanted, total = share * sum(weights), 0.0
-    for value, weight in pairs:
-        total += weight
-        if total >= wanted:
-            return value
-    return pairs[-1][0]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from llmplan.answer.validate import Result
+from llmplan.answer.scores import Result
 from llmplan.calibration.runs import JOB, LAYOUT, OUTPUT, RATE
 from llmplan.records import dataclass
 

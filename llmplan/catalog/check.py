@@ -31,8 +31,9 @@ from llmplan.catalog.stack_lint import stack_problems
 from llmplan.documents import Document, Path_
 from llmplan.errors import Fault, InputError
 from llmplan.files import builtin
+from llmplan.machine.efficiency import Efficiency
 from llmplan.machine.facilities import EnergyTable, ReliabilityTable
-from llmplan.machine.hardware import Cluster, Device, Efficiency, PriceList
+from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.records import dataclass
 from llmplan.schema import check
 from llmplan.software.drafts import DraftTable

@@ -11,7 +11,8 @@ from llmplan.catalog.entries import read_entry
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
 from llmplan.files import builtin
-from llmplan.machine.hardware import Device, Efficiency
+from llmplan.machine.efficiency import Efficiency
+from llmplan.machine.hardware import Device
 from llmplan.schema import check
 from llmplan.software.coefficients import NAMES, Number
 

@@ -1,17 +1,14 @@
-"""Loads a model by its catalogue id, from a file or folder, or from the columns of a CSV row."""
+"""Loads a model by its catalogue id, or from a file or folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmplan.catalog.found import CONFIG, GGUF, REPOSITORY, SUFFIXES, Found
-from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_documents, read_text
-from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec, model_spec
 from llmplan.records import replace
@@ -37,7 +34,7 @@ def find_model(text: str, catalog: Catalog | None = None, *, download: bool = Fa
     path_like = _is_path(text)
     if path_like and (_exists(text) or not REPOSITORY.match(text) or text.lower().endswith(SUFFIXES)):
         return _from_path(Path(text))
-    opened = _open(catalog)
+    opened = catalog_or_default(catalog)
     if opened.plain("models", text) is not None:
         return _from_entry(text, opened)
     if _exists(text):
@@ -147,118 +144,20 @@ def _named(spec: ModelSpec, name: str) -> ModelSpec:
     return spec if spec.name else spec.model_copy(update={"name": name})
 
 
-def _open(catalog: Catalog | None) -> Catalog:
+def catalog_or_default(catalog: Catalog | None) -> Catalog:
+    """The catalogue, or that of this process."""
     from llmplan.catalog.catalog import open_catalog
 
     return catalog if catalog is not None else open_catalog()
 
 
-def _known(name: str, catalog: Catalog | None) -> bool:
-    return _open(catalog).named("models", name) is not None
-
-
 def _from_entry(name: str, catalog: Catalog) -> Found:
     path = catalog.find("models", name)
-    return catalog.once(("found", path), lambda: Found(_entry(name, catalog), path))
+    return catalog.once(("found", path), lambda: Found(entry_spec(name, catalog), path))
 
 
-def _entry(name: str, catalog: Catalog | None) -> ModelSpec:
-    document = _open(catalog).entry_document("models", name)
+def entry_spec(name: str, catalog: Catalog) -> ModelSpec:
+    """The entry of a model as it is written, with its id."""
+    document = catalog.entry_document("models", name)
     spec = model_spec(document)
     return _named(spec.model_copy(update={"id": Path(document.file).stem}), Path(document.file).stem)
-
-
-INTEGERS = (
-    "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "experts", "experts_per_token",
-    "expert_ffn_hidden", "shared_experts", "dense_layers", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim",
-    "qk_rope_head_dim", "v_head_dim",
-)  # fmt: skip
-FLAGS = ("gated_mlp", "tied_embeddings")
-COLUMNS = ("model", "architecture", *INTEGERS, *FLAGS)
-"""Columns of a measurement row that describe the model."""
-
-# What a row that names no catalogued model leaves unsaid: the usual companions of its MLP.
-GATED_LIKE = {"norm": "rmsnorm"}
-PLAIN_LIKE = {"norm": "layernorm", "qkv_bias": True, "attention_out_bias": True, "mlp_bias": True}
-ENCODER_LIKE = PLAIN_LIKE | {"final_norm": False, "embedding_norm": True, "head": False}
-
-
-def model_from_columns(row: Mapping[str, str], catalog: Catalog | None = None) -> Model:
-    """The model of one CSV row: shape columns win over the catalogue entry of `model`; empty cells come from it.
-
-    Where the model is not in the catalogue: empty kv_heads = heads, head_dim = hidden / heads, ffn_hidden = 4 x
-    hidden without a gate; an MLP with a
-    gate has RMSNorm, no biases and untied tables, one without has LayerNorm, biases and tied tables.
-    """
-    cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
-    return _open(catalog).once(("columns", *cells.values()), lambda: _of_cells(cells, catalog))
-
-
-def _of_cells(cells: Mapping[str, str], catalog: Catalog | None) -> Model:
-    given, name = _parsed(cells), cells["model"]
-    warnings: tuple[str, ...] = ()
-    if name and _known(name, catalog):
-        fields = _entry(name, catalog).model_dump(exclude_unset=True) | given
-        if given.get("dense_layers") or {"layers", "experts"} & given.keys():
-            fields = _without_stale_patterns(fields, given)
-    else:
-        fields = _assumed(given) | {"name": name}
-        warnings = (f"model {name or '(unnamed)'!r} is not in the catalogue: norms and biases follow from gated_mlp",)
-    return lower(model_spec(Document(fields, name or "model columns")), warnings)
-
-
-def _parsed(cells: Mapping[str, str]) -> dict[str, Any]:
-    """The cells that are filled, as numbers and truth values; an InputError names every bad one."""
-    faults: list[Fault] = []
-    given: dict[str, Any] = {}
-    for name in INTEGERS:
-        text = cells[name]
-        if text:
-            try:
-                given[name] = int(float(text)) if float(text).is_integer() else int(text)
-            except (ValueError, OverflowError):
-                faults.append(Fault(f"{name}: {text[:40]!r} is not a whole number"))
-    for name in FLAGS:
-        text = cells[name].lower()
-        if text in ("true", "false"):
-            given[name] = text == "true"
-        elif text:
-            faults.append(Fault(f"{name}: {text[:40]!r} is neither true nor false"))
-    if cells["architecture"]:
-        given["architecture"] = cells["architecture"]
-    if faults:
-        raise InputError(faults)
-    return given
-
-
-MOST_LAYERS = 10_000
-"""More are refused when the model is checked."""
-
-
-def _without_stale_patterns(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """A row of fewer layers or other experts drops an entry's pattern that no longer fits."""
-    from llmplan.model.patterns import expand
-
-    for key in ("mixers", "mlps", "blocks"):
-        try:
-            expand(fields.get(key) or "full", min(int(fields["layers"]), MOST_LAYERS))
-        except ValueError:
-            fields.pop(key, None)
-    if given.get("dense_layers"):
-        fields.pop("mlps", None)
-    return fields
-
-
-def _assumed(given: dict[str, Any]) -> dict[str, Any]:
-    """Defaults for what a row of an unknown model leaves out."""
-    gated = given.get("gated_mlp")
-    encoder = given.get("architecture") == "encoder"
-    like = ENCODER_LIKE if encoder else GATED_LIKE if gated else PLAIN_LIKE
-    fields: dict[str, Any] = {**like, "tied_embeddings": not gated, **given}
-    if fields.get("heads"):
-        fields.setdefault("kv_heads", fields["heads"])
-        if fields.get("hidden") and fields["hidden"] % fields["heads"] == 0:
-            fields.setdefault("head_dim", fields["hidden"] // fields["heads"])
-    if fields.get("hidden") and not gated and not fields.get("experts"):
-        fields.setdefault("ffn_hidden", 4 * fields["hidden"])
-    return fields

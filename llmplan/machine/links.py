@@ -19,7 +19,8 @@ from llmplan.formulas.collectives import (
     two_shot_seconds,
 )
 from llmplan.formulas.numeric import minimum, real, where
-from llmplan.machine.hardware import Cluster, CollectiveEfficiency, Device
+from llmplan.machine.efficiency import CollectiveEfficiency
+from llmplan.machine.hardware import Cluster, Device
 from llmplan.records import dataclass, replace
 
 if TYPE_CHECKING:

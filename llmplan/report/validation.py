@@ -20,7 +20,8 @@ from llmplan.software.band import Interval
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from llmplan.answer.validate import Score, Validation
+    from llmplan.answer.scores import Score
+    from llmplan.answer.validate import Validation
 
 _NAMED = 6  # rows of a wrong verdict
 _HEADINGS = ("rows", "median error", "90th percentile", "bias", "inside 80 % band")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from llmplan.catalog.inheritance import GENERIC, filled_efficiency
 from llmplan.formulas.experts import touched_experts
 from llmplan.formulas.numeric import minimum, real, where
-from llmplan.machine.hardware import Cluster, Device, DeviceMemory, Efficiency, Power, ScaleUp
+from llmplan.machine.efficiency import Efficiency
+from llmplan.machine.hardware import Cluster, Device, DeviceMemory, Power, ScaleUp
 from llmplan.model.model import Layer, Model
 from llmplan.records import dataclass
 from llmplan.work.flow import Flow

@@ -16,7 +16,7 @@ from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.model.adapters import ALL_LINEAR, Adapter, adapters_of
 from llmplan.model.model import Layer
 from llmplan.records import dataclass
-from llmplan.software.stack import TrainingRecipe
+from llmplan.software.recipe import TrainingRecipe
 from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.recompute import recomputed_share

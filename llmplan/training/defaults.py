@@ -14,7 +14,7 @@ from llmplan.model.adapters import adapters_of, has_target, target_names
 from llmplan.model.model import Model
 from llmplan.records import names
 from llmplan.setup.draft import Draft
-from llmplan.software.stack import TrainingRecipe
+from llmplan.software.recipe import TrainingRecipe
 from llmplan.training.methods import METHODS
 from llmplan.training.plan import TrainingWorkload
 

@@ -12,7 +12,7 @@ from llmplan.records import dataclass, replace
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
-from llmplan.software.stack import TrainingRecipe
+from llmplan.software.recipe import TrainingRecipe
 from llmplan.training.choose import degrees
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published

@@ -9,7 +9,7 @@ from llmplan.records import dataclass, names
 from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of
-from llmplan.software.stack import TrainingRecipe
+from llmplan.software.recipe import TrainingRecipe
 from llmplan.units import Bytes
 from llmplan.vocabulary import (
     Count,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmplan.answer.rows import Row
-from llmplan.answer.validate import Result, score
+from llmplan.answer.scores import Result, score
 from llmplan.calibration.accuracy import fitted_results
 from llmplan.calibration.scoring import Choosing, choosing
 from llmplan.software.band import Interval

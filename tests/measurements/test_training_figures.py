@@ -17,7 +17,7 @@ import pytest
 
 from llmplan.answer.resolve import AnyPlan
 from llmplan.answer.rows import Row, read_rows, row_plan
-from llmplan.answer.validate import Result
+from llmplan.answer.scores import Result
 from llmplan.calibration.accuracy import fitted_results
 from llmplan.calibration.scoring import Ranking, ranking
 from llmplan.catalog.catalog import open_catalog

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llmplan.catalog.load_model import load_model, model_from_columns
+from llmplan.catalog.load_model import load_model
+from llmplan.catalog.model_columns import model_from_columns
 from llmplan.documents import parse_yaml
 from llmplan.errors import InputError
 from llmplan.model.spec import model_spec

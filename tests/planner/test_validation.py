@@ -13,7 +13,8 @@ import pytest
 
 from llmplan.answer.data import to_data
 from llmplan.answer.rows import Row, read_rows, unread_columns
-from llmplan.answer.validate import Result, score, validate, validation, weighted_quantile
+from llmplan.answer.scores import Result, score, weighted_quantile
+from llmplan.answer.validate import validate, validation
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
 from llmplan.report.validation import verdicts

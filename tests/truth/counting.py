@@ -10,20 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from llmplan.machine.hardware import (
+from llmplan.machine.efficiency import (
     AttentionEfficiency,
-    Cluster,
     CollectiveEfficiency,
     DecodeEfficiency,
-    Device,
-    DeviceMemory,
     Efficiency,
-    Fabric,
     GroupedEfficiency,
-    HostLink,
     MatmulEfficiency,
-    ScaleUp,
 )
+from llmplan.machine.hardware import Cluster, Device, DeviceMemory, Fabric, HostLink, ScaleUp
 from llmplan.machine.links import Links, links_of, with_algorithms
 from llmplan.model.lowering import lower
 from llmplan.model.model import Layer, Model
@@ -33,7 +28,8 @@ from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.setup.layout import Layout
 from llmplan.software.coefficients import NEUTRAL, Coefficients
 from llmplan.software.engine import Engine, ServingPolicy
-from llmplan.software.stack import MemoryModel, Stack, TrainingRecipe
+from llmplan.software.recipe import TrainingRecipe
+from llmplan.software.stack import MemoryModel, Stack
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels, Precisions, Software, kernels_of

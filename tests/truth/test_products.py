@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from llmplan.machine.hardware import MatmulEfficiency
+from llmplan.machine.efficiency import MatmulEfficiency
 from llmplan.machine.kernels import product_curve
 from llmplan.model.model import Linear
 from llmplan.work.products import joined, local_shape, products_seconds, rank_rows
@@ -98,7 +98,7 @@ def test_inputs_that_are_cast_where_they_are_made() -> None:
         found = products_seconds(layer(), micro_batch(TOKENS), layout(), at, "forward")
         assert found == pytest.approx(product + 3 * TOKENS * apart)
     # a product then starts as soon as one in 16 bits does; scales of blocks have a kernel of their own all the same
-    from llmplan.machine.hardware import MatmulEfficiency
+    from llmplan.machine.efficiency import MatmulEfficiency
 
     slow = MatmulEfficiency(peak_fraction=1.0, memory_fraction=1.0, launch=3.0, cast_fraction=1.0)
     plain = MatmulEfficiency(peak_fraction=1.0, memory_fraction=1.0, launch=1.0)

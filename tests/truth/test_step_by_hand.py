@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmplan.machine.hardware import CollectiveEfficiency
+from llmplan.machine.efficiency import CollectiveEfficiency
 from llmplan.training.activations import kept_activations
 from llmplan.training.flops import model_flops, recomputed_flops, training_flops
 from llmplan.training.step import StepTime, training_time

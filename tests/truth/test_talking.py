@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmplan.machine.hardware import CollectiveEfficiency
+from llmplan.machine.efficiency import CollectiveEfficiency
 from llmplan.machine.links import all_reduce, gather, send
 from llmplan.work.communication import (
     expert_parallel_seconds,
