@@ -17,7 +17,7 @@ from llmplan.records import dataclass, replace
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import capacity, decode_step, prefill_step, prefill_tokens, read_together, respond
-from llmplan.serving.many import as_arrays, estimate_many, sharing_but_rates
+from llmplan.serving.many import as_arrays, estimates_of_alike, sharing_but_rates
 from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.serving.targets import without_simulation
 from llmplan.setup.many import column, stacked
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FEW = 4
 """Deployments of a kind below which arrays take longer than one after the other."""
-ROWS = 512
+ROWS = 1024
 """Deployments whose arrays are traced at a time: every array is kept until the passes backwards."""
 
 
@@ -80,11 +80,11 @@ def _of_arrays(found: list[ServingEstimate]) -> Iterator[ServingWaits]:
     }
     larger = {id(device): _roomier(device) for device in {id(plan.device): plan.device for plan in plans}.values()}
     more = [replace(plan, device=larger[id(plan.device)]) for plan in plans]
-    for row, (now, plan, after) in enumerate(zip(found, more, estimate_many(more), strict=True)):
+    for row, (now, after) in enumerate(zip(found, estimates_of_alike(more), strict=True)):
         of_row = {
             figure: _there({name: values[row] for name, values in one.items()}) for figure, one in columns.items()
         }
-        yield ServingWaits(now=now, roomier=after or estimate_serving(plan), **of_row)
+        yield ServingWaits(now=now, roomier=after, **of_row)
 
 
 def _parts(
