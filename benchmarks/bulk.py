@@ -1,7 +1,8 @@
 """How many plans a second: `python benchmarks/bulk.py`, each against one `estimate` after another in the same run.
 
-Plans are distinct, over three devices and two models. Rates are of processor time, on one core; JSON in, JSON out. A
-sweep, as a command, stands against a process for each of its combinations.
+Plans are distinct, over three devices and two models. Rates are of processor time, on one core; JSON in, JSON out.
+`compare --fit` stands against one alternative after another; a sweep, as a command, against a process for each of its
+combinations.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.main import MANY_OBJECTS
 from llmplan.cli.stream import Line, StreamAsk, answer_batch
 from llmplan.files import builtin
+from llmplan.search.alternatives import alternatives
+from llmplan.search.comparison import compare
 
 MODELS, DEVICES = ("llama-3.1-70b", "llama-3.1-8b"), ("h100", "h200", "a100-sxm-80gb")
 LOOP = 100  # plans of the loop that a rate is compared with
@@ -85,6 +88,7 @@ def bulk(lines: list[Line], *, summary: bool) -> float:
 SWEPT = ["sweep", "--model", "llama-3.1-70b", "--tp", "4", "--pp", "4", "--vary", "devices=64..4096",
          "--vary", "hardware=h100,h200,b200", "--vary", "seq-len=1k..8k+1k", "--format", "csv"]  # fmt: skip
 ALONE = ["estimate", *SWEPT[1:7], "--devices", "64", "--hardware", "h100", "--json"]
+FITTED_DEVICES, FITTED_ALONE = 3, 8  # every third device of the catalogue; every eighth alternative alone
 PROCESSES = 5  # that the mean of one is taken of
 
 
@@ -104,6 +108,19 @@ def swept() -> None:
           f"{alone * (lines - 1) / whole:.0f} times as long")  # fmt: skip
 
 
+def fitted() -> None:
+    """The best layouts of many alternatives at once, against one `compare --fit` after another."""
+    catalog = open_catalog()
+    devices = [one for one in catalog.ids("devices") if catalog.device(one).plannable][::FITTED_DEVICES]
+    given = {"model": ",".join(MODELS), "hardware": ",".join(devices), "devices": 64, "global_batch": 512}
+    wanted = list(alternatives([(None, None)], given, catalog))
+    some = wanted[::FITTED_ALONE]
+    together = 1e3 / rate(lambda: compare(wanted, catalog, fit=True), len(wanted))
+    alone = 1e3 / rate(lambda: [compare([one], catalog, fit=True) for one in some], len(some))
+    print(f"compare --fit of {len(wanted)} alternatives: {together:.0f} ms each; alone {alone:.0f} ms, "
+          f"{alone / together:.1f} times as long")  # fmt: skip
+
+
 def main() -> None:
     gc.set_threshold(MANY_OBJECTS)  # as the command does
     print(f"{'plans':18}{'loop/s':>10}{'full/s':>10}{'ratio':>8}{'summary/s':>12}{'ratio':>8}")
@@ -112,13 +129,14 @@ def main() -> None:
         lines = [Line(number, json.dumps(one).encode()) for number, one in enumerate(wanted, 1)]
         bulk(lines[:LOOP], summary=False)
         alone = rate(lambda: [dumps(llmplan.estimate(one)) for one in wanted[:LOOP]], LOOP)  # noqa: B023
-        full, short = bulk(lines[: max(LOOP, count // 8)], summary=False), bulk(lines, summary=True)
+        full, short = bulk(lines[: max(LOOP, count // 4)], summary=False), bulk(lines, summary=True)
         print(f"{name:18}{alone:10.0f}{full:10.0f}{full / alone:8.1f}{short:12.0f}{short / alone:8.1f}")
     for file in ("training.csv", "serving.csv"):
         rows = read_rows(Path(builtin("measurements")) / file)
         catalog = open_catalog()
         validate(rows[:10], catalog)
         print(f"validate {file}: {rate(lambda: validate(rows, catalog), len(rows)):.0f} rows/s")  # noqa: B023
+    fitted()
     swept()
 
 
