@@ -161,11 +161,11 @@ def throttled(fraction: float, best: float, sustained: float) -> float:
 
 def grouped_curve(
     device: Device, kind: str, weights: str, *, share: float = 1.0, memory: float = 1.0, fused: bool = True,
-    engine: bool = False, sustained: float = 1.0,
+    engine: bool = False, sustained: float = 1.0, streamed: bool = False,
 ) -> GroupedCurve:  # fmt: skip
     """Curve of products grouped by expert; fused: by the fused kernels that were measured, else at the rate of plain
-    products, as CUTLASS and DeepGEMM reach it (hardware_catalog/microbenchmarks/deepseek.csv); engine, sustained: as in
-    `product_curve`."""
+    products, as CUTLASS and DeepGEMM reach it (hardware_catalog/microbenchmarks/deepseek.csv); streamed: whether what
+    is routed passes at the rate of memory; engine, sustained: as in `product_curve`."""
     inputs = kind if kind in ELEMENT_BYTES else "bf16"
     efficiency, peak = device.efficiency, peak_flops(device, inputs)
     plain = product_curve(device, kind, weights, share=share, memory=memory, sustained=sustained)
@@ -186,7 +186,7 @@ def grouped_curve(
         bandwidth=_reached(device.memory.bandwidth, read, memory),
         launch=found.launch,
         padding=found.padding,
-        routed_bandwidth=min(found.routed_bandwidth or stream, stream),
+        routed_bandwidth=stream if streamed else min(found.routed_bandwidth or stream, stream),
         cast_bandwidth=0.0 if fused else plain.cast_bandwidth,
         input_bytes=plain.input_bytes,
         weight_bytes=plain.weight_bytes,

@@ -131,5 +131,8 @@ class TrainingRecipe(Spec):
     parallelism."""
     fused_experts: bool = False
     """Experts run in fused kernels, whose rate was measured, not in grouped products of a library."""
+    permute_fusion: bool = False
+    """One kernel sorts tokens by expert and one puts them back (`--moe-permute-fusion`): both stream memory, which the
+    measured layers of experts, with sorts and gathers of their own, do not."""
     routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.0
     """How unevenly tokens go to experts: standard deviation over mean of their rows [1]; 0 = balanced by the loss."""

@@ -144,7 +144,7 @@ def training_kernels(plan: TrainingPlan, numbers: Coefficients) -> Kernels:
     kinds = Precisions(weights, weights, precision, stored, block_scaled=recipe.block_scaled)
     software = Software(
         attention=recipe.attention_kernel, flash=plan.workload.flash_attention, fused_experts=recipe.fused_experts,
-        routing_spread=recipe.routing_spread,
+        permute_fusion=recipe.permute_fusion, routing_spread=recipe.routing_spread,
     )  # fmt: skip
     return kernels_of(plan.device, kinds, software, numbers)
 

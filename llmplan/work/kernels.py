@@ -44,7 +44,8 @@ class Precisions:
 class Software:
     """What a stack decides about kernels: its attention, whose products, how experts are grouped and routed.
 
-    routing_spread: how unevenly tokens go to experts, coefficient of variation between experts [1];
+    permute_fusion: whether tokens are sorted by expert and put back at the rate of memory; routing_spread: how unevenly
+    they go to experts, coefficient of variation between experts [1];
     shares_cache: whether all query heads of a group share one reading of the cache; shared_groups: if not, sizes of
     groups that do [1]; windows: whether layers with a sliding window attend to no more than it; fused_norms: whether a
     norm behind an all-reduce is part of its kernel; fused_casts: what casts the inputs of products that it makes;
@@ -55,6 +56,7 @@ class Software:
     flash: bool = True
     engine: bool = False
     fused_experts: bool = True
+    permute_fusion: bool = False
     routing_spread: float = 0.0
     shares_cache: bool = True
     shared_groups: tuple[float, ...] = ()
@@ -129,6 +131,7 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
             share=narrow(grouped),
             memory=memory,
             fused=software.fused_experts,
+            streamed=software.permute_fusion,
             engine=software.engine,
             sustained=kept,
         ),

@@ -93,6 +93,14 @@ def test_small_kernels_of_gpus_are_not_free(name: str) -> None:
         assert device.compute_units, "products smaller than a wave need to know how wide the chip is"
 
 
+def test_routed_tokens_pass_at_the_rate_of_memory_where_permutations_are_fused() -> None:
+    device = open_catalog().device("b200-sxm-180gb")
+    plain, streamed = (grouped_curve(device, "bf16", "bf16", fused=False, streamed=one) for one in (False, True))
+    assert plain.routed_bandwidth == 1.5e12
+    assert streamed.routed_bandwidth == pytest.approx(0.93 * 7.67e12)
+    assert dataclasses.replace(streamed, routed_bandwidth=1.5e12) == plain
+
+
 def test_unpacked_weights_are_read_packed() -> None:
     """Four bits a weight are moved, at the rate of the kernels that unpack them."""
     device = open_catalog().device("h100-sxm-80gb")
