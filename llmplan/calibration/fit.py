@@ -11,7 +11,6 @@ Marquardt); derivatives are differences, all of a run in one evaluation of array
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -33,7 +32,7 @@ RANKING = 2.0
 """Weight of a job's vote on the order of its layouts against that of a group."""
 _MARGIN = 0.1  # log ratio of two layouts up to which a pair that was told apart should be told apart
 _OF_A_VERSION = 0.5  # spread from version to version of a stack, of that from stack to stack
-_OF_A_FAMILY = math.sqrt(0.5)  # of a family from the mean, and of a stack from its family: 1 in all
+OF_A_FAMILY, IN_A_FAMILY = 0.6, 0.8  # of a family from the mean, and of a stack from its family: 1 in all
 _STEPS, _ENOUGH, _LONGEST, _STIFFEST = 12, 1e-3, 1.5, 1e4
 MEAN = ("", "")
 """The node above all stacks."""
@@ -87,7 +86,7 @@ class Tree:
     def spread(self, node: Leaf) -> float:
         """Deviation from the parent, of that from stack to stack."""
         if node in self.related:
-            return _OF_A_FAMILY
+            return OF_A_FAMILY if node[1] == FAMILY else IN_A_FAMILY
         return _OF_A_VERSION if node[1] else 1.0
 
 

@@ -14,7 +14,7 @@ import yaml
 from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
-from llmplan.calibration.fit import FAMILY, MEAN, Fitted, Leaf, Points, Problem, Tree, fit
+from llmplan.calibration.fit import FAMILY, IN_A_FAMILY, MEAN, OF_A_FAMILY, Fitted, Leaf, Points, Problem, Tree, fit
 from llmplan.calibration.left_out import Unseen, left_out
 from llmplan.calibration.runs import FILES, PEAK, RATE, STEP, Dropped, Run, load_runs
 from llmplan.calibration.scale import Scale
@@ -105,7 +105,8 @@ def above_of(family: str | None, catalog: Catalog, scale: Scale) -> Any:
     """The point that stacks of a family are drawn to: where its own draws, to the mean and to them, are in balance."""
     entries = [entry for name in catalog.ids("stacks") if (entry := catalog.stack(name)).family == family]
     around = [scale.point(Coefficients.of(entry.fitted)) for entry in entries] if family else []
-    return (scale.point(Coefficients.of(catalog.stack("generic").fitted)) + sum(around)) / (1 + len(around))
+    mean, each = scale.point(Coefficients.of(catalog.stack("generic").fitted)), (OF_A_FAMILY / IN_A_FAMILY) ** 2
+    return (mean + each * sum(around)) / (1.0 + each * len(around))
 
 
 def write_entries(found: Study, catalog: Catalog) -> None:
