@@ -69,22 +69,33 @@ class Document:
         return None
 
 
+class _RefusedError(Exception):
+    """What JSON allows and a plan does not."""
+
+
+def _refuse(token: str) -> Any:
+    raise _RefusedError(f"{token} is not a finite number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+        raise _RefusedError(f"key {twice[0]!r} stands twice")
+    return result
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_unique)
+
+
 def parse_json(text: str, file: str, first_line: int = 1) -> Document:
     """JSON, refusing NaN, infinity and repeated keys; lines only for the document as a whole."""
 
-    def refuse(token: str) -> Any:
-        raise InputError(Fault(f"{token} is not a finite number", file, first_line))
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            seen: set[str] = set()
-            twice = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-            raise InputError(Fault(f"key {twice[0]!r} stands twice", file, first_line))
-        return result
-
     try:
-        data = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+        data = _DECODER.decode(text)
+    except _RefusedError as error:
+        raise InputError(Fault(str(error), file, first_line)) from None
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise InputError(Fault(f"is not valid JSON: {error.msg} (column {error.colno})", file, line)) from None

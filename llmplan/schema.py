@@ -59,9 +59,11 @@ def _by_what_is_said(data: dict[Any, Any], spec: type[SpecT]) -> SpecT | None:
     The schema of a hundred fields takes longer to make than a plan to be estimated, so the first documents of a process
     are checked so. What is at fault, the whole schema says.
     """
-    fields, validators = spec.model_fields, spec.__pydantic_decorators__
     _documents[spec] += 1
-    if _documents[spec] > FEW or not data.keys() <= fields.keys() or validators.field_validators:
+    if _documents[spec] > FEW:
+        return None
+    fields, validators = spec.model_fields, spec.__pydantic_decorators__
+    if not data.keys() <= fields.keys() or validators.field_validators:
         return None
     if any(field.is_required() for name, field in fields.items() if name not in data):
         return None

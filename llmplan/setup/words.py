@@ -17,15 +17,15 @@ def count_devices(draft: Draft) -> int:
     product = 1
     for value in named.values():
         product *= value or 1
+    decided = None not in (said.tp, said.pp, said.dp)
+    if whole is not None and (product == whole if decided else whole % product == 0):
+        return whole
     shown = " x ".join(f"{name} {value or 1}" for name, value in named.items() if value or name != "dp")
     if whole is None:
-        why = f"{shown}" if product > 1 else "none were given"
-        draft.assume("devices", product, why)
+        draft.assume("devices", product, shown if product > 1 else "none were given")
         return product
-    if None not in (said.tp, said.pp, said.dp) and product != whole:
-        draft.fault(f"{shown} = {product}, but devices is {whole}", "devices", "tp", "pp", "cp", "dp")
-    elif whole % product:
-        draft.fault(f"{shown} = {product} does not divide devices {whole}", "devices", "tp", "pp", "cp", "dp")
+    what = "but devices is" if decided else "does not divide devices"
+    draft.fault(f"{shown} = {product}{',' * decided} {what} {whole}", "devices", "tp", "pp", "cp", "dp")
     return whole
 
 
