@@ -40,7 +40,10 @@ LISTS = {
     "tp": "Tensor parallelism: 8, or 4,8, or 1..8; default: all that divide devices and heads.",
     "pp": "Pipeline stages; default: all that divide the devices, up to the layers.",
     "vp": "Virtual stages on each device; default: all that divide a stage's layers.",
-    "cp": "Context parallelism; default: all that leave a device 512 tokens of a sequence.",
+    "cp": "Context parallelism; default: all that leave a device 512 tokens of a sequence; serving: 1, 2, 4, 8 for "
+    "prompts of 8192 tokens or more, where the engine shares them.",
+    "dcp": "Devices that share the tokens of a cache; default: 1, 2, 4, 8 for prompts of 8192 tokens or more.",
+    "prefill_cp": "Context parallelism of the prefill pool; default: as --cp.",
     "ep": "Expert parallelism; default: all that divide the experts.",
     "dp": "Data parallelism; default: what the other degrees leave.",
     "zero": "ZeRO stage; default: 0 to 3.",

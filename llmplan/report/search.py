@@ -15,6 +15,7 @@ from llmplan.report.search_text import (
     most_line,
     nothing_lines,
     plan_text,
+    read_by,
     searched,
     serves,
     sizes,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 SAME = "= as good within the error: its band overlaps the first's"
 MARGINAL = "? marginal: the limit lies inside the memory's band"
 SHOWN_OF_FRONT = 20
-_ONES = ("vp", "cp", "ep")  # degrees whose column is left out where all are 1
+_ONES = ("vp", "cp", "ep", "dcp")  # degrees whose column is left out where all are 1
 _TEXTS = ("hardware", "stack", "", "prec", "redo", "sp", "host", "weights", "cache", " ")
 WIDE = 120  # columns where nobody's terminal limits them
 ABOUT = ("hardware", "stack")
@@ -192,8 +193,8 @@ def _columns(found: FitAnswer, one: Summary) -> dict[str, str]:
 def _serving_columns(found: FitAnswer, one: Summary) -> dict[str, str]:
     said, rate = one.inputs, one.output_tokens_per_second
     return {
-        **{name: str(said[name]) for name in ("tp", "pp", "ep", "dp")},
-        "read by": f"tp {said['prefill_tp']} dp {said['prefill_dp']}" if "prefill_devices" in said else "",
+        **{name: str(said.get(name, 1)) for name in ("tp", "pp", "cp", "ep", "dp", "dcp")},
+        "read by": read_by(said),
         "batch": str(said.get("batch", "")),
         "weights": said["weight_precision"] if _open(found, "weight_precision") else "",
         "cache": said["kv_precision"] if _open(found, "kv_precision") else "",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from llmplan.formatting import binary, plain, step_time
 from llmplan.report.limits import written
@@ -87,13 +87,21 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def read_by(said: Mapping[str, Any]) -> str:
+    """Degrees of the devices that only read prompts, of a plan's words; empty where there are none."""
+    if "prefill_devices" not in said:
+        return ""
+    names = ("tp", "cp", "dp") if said["prefill_cp"] > 1 else ("tp", "dp")
+    return " ".join(f"{name} {said[f'prefill_{name}']}" for name in names)
+
+
 def plan_text(one: Summary) -> str:
     """`16 devices, tp 4 dp 4, mb 2 zero 1, 2.1 s a step`, or with the times and the capacity of a deployment."""
     said = one.inputs
     layout = " ".join([*degrees(said), f"dp {said['dp']}"])
     if one.step_seconds is None:
         if "prefill_devices" in said:
-            layout += f", prompts on tp {said['prefill_tp']} dp {said['prefill_dp']}"
+            layout += f", prompts on {read_by(said)}"
         tpot = f", TPOT {time_text(one.tpot_seconds)}" if one.tpot_seconds else ""
         most = f"at most {plain(one.capacity_requests_per_second or 0.0)} requests/s"
         return f"{said['devices']} devices, {layout}, TTFT {time_text(one.ttft_seconds)}{tpot}, {most}"

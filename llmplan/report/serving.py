@@ -88,7 +88,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     if result.latency.tpot_seconds is not None:
         lengths += f", {plain(said['output_tokens'], _EXACT)} out"
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
-    layout = " x ".join([*degrees(said, ("tp", "pp", "cp", "ep")), copies])
+    layout = " x ".join([*degrees(said, ("tp", "pp", "cp", "ep", "dcp")), copies])
     if "prefill_devices" in said:
         reads = {name: said[f"prefill_{name}"] for name in ("tp", "cp", "ep", "dp")}
         pool = " x ".join(

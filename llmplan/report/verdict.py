@@ -44,7 +44,7 @@ def recomputed(words: Mapping[str, Any]) -> str:
     return f"recompute {words['recompute']}" + (f" in {layers} layer{'s' * (layers > 1)}" if layers else "")
 
 
-def degrees(words: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep")) -> list[str]:
+def degrees(words: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep", "dcp")) -> list[str]:
     """Degrees of parallelism that are more than one, of a plan's words."""
     return [f"{name} {words[name]}" for name in names if words.get(name, 1) > 1]
 
@@ -79,5 +79,5 @@ def advice_lines(found: Iterable[Advice]) -> Iterator[str]:
 def _layout(advice: Advice) -> str:
     layout = advice.plan.layout
     words = asdict(layout)
-    parallel = " ".join(degrees(words, ("tp", "pp", "cp", "ep", "dp")))
+    parallel = " ".join(degrees(words, ("tp", "pp", "cp", "ep", "dp", "dcp")))
     return f"{parallel or 'one device'}, zero {layout.zero}, {recomputed(words)}"

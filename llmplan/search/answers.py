@@ -181,6 +181,8 @@ class FitAnswer(Shown):
             return f"nothing fits {model} on {self.inputs['hardware']}; see .changes and .nearest_misses"
         best = self.results[0]
         said = best.inputs
-        layout = " ".join(f"{name} {said[name]}" for name in ("tp", "pp", "cp", "ep", "dp") if said.get(name, 1) > 1)
+        layout = " ".join(
+            f"{name} {said[name]}" for name in ("tp", "pp", "cp", "ep", "dp", "dcp") if said.get(name, 1) > 1
+        )
         where = f"{said['devices']} x {said['hardware']}"
         return f"{best.result.model.name} on {where}, best {layout or 'one device'}: {best.result.speed()}"

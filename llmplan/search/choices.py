@@ -25,8 +25,8 @@ DIMENSIONS = (
 )  # fmt: skip
 """Words of a training plan that a search may leave open."""
 SERVING_DIMENSIONS = (
-    "devices", "tp", "pp", "ep", "dp", "batch", "weight_precision", "activation_precision", "kv_precision",
-    "prefill_devices", "prefill_tp", "prefill_ep", "prefill_dp",
+    "devices", "tp", "pp", "cp", "ep", "dp", "dcp", "batch", "weight_precision", "activation_precision",
+    "kv_precision", "prefill_devices", "prefill_tp", "prefill_cp", "prefill_ep", "prefill_dp",
 )  # fmt: skip
 """The same of a serving plan."""
 COMPARED = (

@@ -20,6 +20,7 @@ from llmplan.serving.loads import Response, busy_replicas, capacity, respond
 from llmplan.serving.memory import ServingMemory, serving_memory
 from llmplan.serving.percentiles import by_formula
 from llmplan.serving.pools import Pools, pools_of, split, split_capacity
+from llmplan.serving.resolve import cache_copies
 from llmplan.serving.simulation import Arriving, Sample, simulate
 from llmplan.setup.checks import expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
@@ -60,13 +61,14 @@ class DeploymentSpace:
         inside = (
             divisors(heads) if self.most else sorted({n for size in self.sizes for n in divisors(size) if n <= heads})
         )
+        shared = self.plan.layout.cp
         stages = [1 << bit for bit in range(most.bit_length()) if 1 << bit <= model.layer_count]
         banks = {x.experts for layer in model.layers for x in layer.linears if x.routed}
         experts = np.array(self._of("ep").among(divisors(reduce(gcd, banks)) if banks else (1,)), dtype=int)
         for tp in self._of("tp").among(n for n in inside if n <= most):
             refused = [self._refused(tp, int(ep)) for ep in experts]
-            for pp in self._of("pp").among(stages):
-                copies = self._copies(tp * pp)
+            for pp in (n for n in self._of("pp").among(stages) if n == 1 or shared == 1):
+                copies = self._copies(tp * pp * shared)
                 self.considered += times * len(experts) * max(len(copies), 1)
                 if not len(copies):
                     self.removed["devices"] += times * len(experts)
@@ -74,7 +76,7 @@ class DeploymentSpace:
                 deep = "layers" if any(stage_problems(model, Layout(pp=pp, vp=1))) else None
                 reasons = [reason or deep for reason in refused]
                 legal = np.array([reason is None for reason in reasons])
-                sound = legal[:, None] & (copies * tp % experts[:, None] == 0)
+                sound = legal[:, None] & (copies * tp * shared % experts[:, None] == 0)
                 for reason, some in zip(reasons, sound, strict=True):
                     self.removed[reason or "experts"] += times * int(np.count_nonzero(~some))
                 which, many = np.nonzero(sound)
@@ -109,6 +111,8 @@ class DeploymentSpace:
         model, drafts = self.plan.model, self.plan.draft
         if any(tensor_problems(model, tp, ep)) or (drafts is not None and any(tensor_problems(drafts, tp, 1))):
             return "heads"
+        if cache_copies(model, tp) % (self.plan.workload.dcp or 1):
+            return "copies"
         layout = Layout(tp=tp, ep=ep, dp=ep)  # so many replicas that experts can be spread
         return "experts" if any(expert_problems(model, layout)) else None
 
@@ -146,8 +150,9 @@ class Deployments:
     @property
     def devices(self) -> Any:
         """Devices of each [1]."""
-        rows = self.rows
-        return (rows[:, 0] * rows[:, 1] * rows[:, 3] + rows[:, 4] * rows[:, 6]).astype(float)
+        rows, shared = self.rows, self.plan.layout.cp
+        writes, reads = rows[:, 0] * rows[:, 1] * rows[:, 3], rows[:, 4] * rows[:, 6]
+        return np.where(reads > 0, writes + shared * reads, shared * writes).astype(float)
 
     @property
     def fits(self) -> Any:
@@ -228,10 +233,11 @@ class Deployments:
     def make(self, index: int) -> tuple[ServingPlan, Layout]:
         """ServingPlan and layout at an index."""
         tp, pp, ep, dp, read_tp, read_ep, read_dp, batch = (int(value) for value in self.rows[index])
-        plan = with_batch(self.plan, batch)
-        if read_tp:
-            plan = replace(plan, prefill=Layout(tp=read_tp, ep=read_ep, dp=read_dp))
-        return plan, Layout(tp=tp, pp=pp, ep=ep, dp=dp)
+        plan, shared = with_batch(self.plan, batch), self.plan.layout.cp
+        if not read_tp:
+            return plan, Layout(tp=tp, pp=pp, cp=shared, ep=ep, dp=dp)
+        reads = Layout(tp=read_tp, cp=shared, ep=read_ep, dp=read_dp)
+        return replace(plan, prefill=reads), Layout(tp=tp, pp=pp, ep=ep, dp=dp)
 
     @property
     def split(self) -> bool:
@@ -269,7 +275,7 @@ def chunks(space: DeploymentSpace) -> Iterator[Deployments]:
 
 def deploy(plan: ServingPlan, rows: Any) -> Deployments:
     """Figures of the rows by the formulas of `estimate_serving`, on arrays."""
-    memory = serving_memory(plan.with_layout(_layouts(rows)), plan.engine.policy)
+    memory = serving_memory(plan.with_layout(_writing(plan, rows)), plan.engine.policy)
     if rows[:, 4].any():
         reads = serving_memory(plan.with_layout(both(plan, rows).prefill), plan.engine.policy)
         memory = replace(memory, needed_bytes=np.maximum(memory.needed_bytes, reads.needed_bytes))
@@ -279,7 +285,7 @@ def deploy(plan: ServingPlan, rows: Any) -> Deployments:
 
 def _served(plan: ServingPlan, rows: Any) -> Replica | Pools:
     """The replicas of rows, or both of their pools."""
-    at = replica(plan.with_layout(_layouts(rows)))
+    at = replica(plan.with_layout(_writing(plan, rows)))
     return (pools_of(both(plan, rows), at) if rows[..., 4].any() else None) or at
 
 
@@ -287,15 +293,21 @@ def both(plan: ServingPlan, rows: Any) -> ServingPlan:
     """The plan with the layouts of both pools."""
     one = np.ones_like(rows[..., :1])
     reads = np.concatenate([rows[..., 4:5], one, rows[..., 5:7]], axis=-1)
-    arrays: Any = _layouts(reads)
-    return replace(plan.with_layout(_layouts(rows)), prefill=arrays)
+    arrays: Any = _layouts(reads, plan.layout.cp)
+    return replace(plan.with_layout(_writing(plan, rows)), prefill=arrays)
 
 
-def _layouts(rows: Any) -> Layouts:
+def _writing(plan: ServingPlan, rows: Any) -> Layouts:
+    """Layouts of the devices that write: prompts are shared by those that read them."""
+    return _layouts(rows, 1 if rows[..., 4].any() else plan.layout.cp)
+
+
+def _layouts(rows: Any, shared: int) -> Layouts:
     tp, pp, ep, dp = np.moveaxis(rows[..., :4].astype(float), -1, 0)
     one = np.ones(1)
     return Layouts(
-        tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=one, micro_batch=one, zero=one * 0.0, sequence_parallel=one * 0.0,
+        tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=shared * 1.0, micro_batch=one, zero=one * 0.0,
+        sequence_parallel=one * 0.0,
         recompute=np.array(["none"]), recompute_layers=one, offload_optimizer=one * 0.0,
     )  # fmt: skip
 

@@ -67,9 +67,7 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
 def opened(ask: Ask, dimensions: tuple[str, ...], foreign: str) -> dict[str, Choice]:
     """A choice for each dimension that was given; raises InputError for one that goes with something `foreign`."""
     said = {name: value for name, value in ask.wanted.options.said().items() if name in dimensions}
-    # what an answer of serving says for completeness
-    idle = {name for name in ("cp", "prefill_cp") if str(ask.given.get(name)) == "1"}
-    given = {name: value for name, value in ask.given.items() if name not in SUBJECTS and name not in idle}
+    given = {name: value for name, value in ask.given.items() if name not in SUBJECTS}
     wrong = [name for name in given if name not in dimensions]
     if wrong:
         raise InputError([Fault(f"--{name.replace('_', '-')} goes with {foreign}") for name in wrong])

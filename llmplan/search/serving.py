@@ -17,6 +17,7 @@ from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chun
 from llmplan.search.goal import SURELY
 from llmplan.search.ladders import Ladders
 from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
+from llmplan.search.shared import goes_with
 from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
 from llmplan.search.training import HOST, MEMORY, MISSES, Counts, SearchFound, in_order
@@ -82,6 +83,8 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     run = _ServingRun(asked, Best(asked.top), Best(asked.top))
     for base, kind in product(asked.bases, asked.spaces):
+        if not goes_with(base, asked.choices, split=kind is SplitSpace):
+            continue
         space = kind(base, asked.devices, asked.most, asked.choices)
         ends = [edges(many.rows, run.offer(many), len(space.batches)) for many in chunks(space)]
         if asked.opens_batch and ends:

@@ -14,6 +14,7 @@ from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
 from llmplan.search.deployments import BATCHES
 from llmplan.search.request import objective_of, opened, sizes
 from llmplan.search.serving import ServingSearch
+from llmplan.search.shared import each_shared
 from llmplan.search.split import WORDS, asks_for_split
 from llmplan.search.subjects import each_subject, has_many, made_for, told_together
 from llmplan.search.terms import Market
@@ -35,14 +36,6 @@ def serving_question(
 
     least_rate: output tokens a second, of all devices [1/s].
     """
-    degrees = ("cp", "prefill_cp", "dcp")
-    shared = [name for name in degrees if (getattr(ask.wanted.options, name) or 1) > 1]
-    shared += [name for name in degrees if str(ask.given.get(name, 1)) != "1"]
-    if shared:
-        word = shared[0].replace("_", "-")
-        raise InputError(
-            Fault(f"--{word}: layouts whose devices share a prompt or a cache are not searched; estimate plans one")
-        )
     wishes, open_ = ask.wishes, opened(ask, SERVING_DIMENSIONS, "training, and the workload is serve")
     numbers = sizes(open_.get("devices"), wishes.max_devices, 1)
     limits, market, many = _limits(ask), Market(catalog), has_many(ask)
@@ -51,7 +44,7 @@ def serving_question(
     money = "cost" in (objective, *(wishes.pareto or ())) or "max_cost_per_million" in limits
 
     def made(one: Ask) -> tuple[ServingPlan, ...]:
-        plans = tuple(_bases(one, open_, targets, catalog))
+        plans = tuple(plan for base in _bases(one, open_, targets, catalog) for plan in each_shared(base, open_))
         if many:
             made_for(plans[0])
         if money:
@@ -73,6 +66,8 @@ def serving_question(
         (words, [line for line in plans[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))])
         for words, plans in subjects.found
     )
+    if len({(base.layout.cp, base.workload.dcp) for base in asked.bases}) > 1:
+        assumed.append("cp, dcp: devices may share prompts or caches, behind which no measured run stands")
     if asked.opens_batch:
         assumed.append(f"batch: powers of two up to {BATCHES[-1]}, and the most that keep the limits")
     return asked, (*assumed, *named)
@@ -90,7 +85,15 @@ def _limits(ask: Ask) -> dict[str, Any]:
 
 def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) -> Iterator[ServingPlan]:
     """The plan on one device for each choice of precisions; its own layout is not used."""
-    single: dict[str, Any] = {"devices": 1, "tp": 1, "pp": 1, "dp": 1, "cp": None, "ep": None} | dict.fromkeys(WORDS)
+    single: dict[str, Any] = {
+        "devices": 1,
+        "tp": 1,
+        "pp": 1,
+        "dp": 1,
+        "cp": None,
+        "ep": None,
+        "dcp": None,
+    } | dict.fromkeys(WORDS)
     batch = open_.get("batch", OPEN).values
     if batch:
         single["batch"] = batch[0]

@@ -29,6 +29,7 @@ REASONS = {
     "devices": "tp x pp x cp does not divide the devices",
     "sequence": "cp does not cut the sequence into equal pieces",
     "heads": "tp does not divide the attention heads or a matrix",
+    "copies": "dcp does not divide the copies of a cache",
     "experts": "ep does not divide the experts, or the devices of a stage",
     "layers": "there are more stages than layers",
     "batch": "the global batch does not divide into micro-batches",

@@ -34,7 +34,7 @@ class SplitSpace(DeploymentSpace):
         for start in range(0, len(writes), AT_ONCE):
             part = writes[start : start + AT_ONCE]
             first, second = np.repeat(part, len(reads), axis=0), np.tile(reads, (len(part), 1))
-            reading = second[:, 0] * second[:, 2]
+            reading = second[:, 0] * second[:, 2] * self.plan.layout.cp
             devices = first[:, 0] * first[:, 2] + reading
             fitting = devices <= self.most if self.most is not None else np.isin(devices, self.sizes)
             fitting &= np.isin(reading, self._of("prefill_devices").among(range(1, int(reading.max(initial=1)) + 1)))
@@ -46,16 +46,17 @@ class SplitSpace(DeploymentSpace):
     def _pool(self, prefix: str) -> Any:
         """Legal layouts of one pool, rows tp, ep, dp."""
         model, most = self.plan.model, (self.most or max(self.sizes)) - 1
+        shared = self.plan.layout.cp if prefix else 1
         heads = max((core.heads for layer in model.layers for core in layer.cores), default=1)
         banks = {x.experts for layer in model.layers for x in layer.linears if x.routed}
         experts = self._of(f"{prefix}ep").among(divisors(reduce(gcd, banks)) if banks else (1,))
         rows = [
             (tp, ep, dp)
-            for tp in self._of(f"{prefix}tp").among(n for n in divisors(heads) if n <= most)
+            for tp in self._of(f"{prefix}tp").among(n for n in divisors(heads) if n * shared <= most)
             for ep in experts
             if self._refused(tp, ep) is None
-            for dp in self._of(f"{prefix}dp").among(n for n in _numbers(most) if n * tp <= most)
-            if tp * dp % ep == 0
+            for dp in self._of(f"{prefix}dp").among(n for n in _numbers(most) if n * tp * shared <= most)
+            if tp * dp * shared % ep == 0
         ]
         return np.array(rows, dtype=int).reshape(-1, 3)
 

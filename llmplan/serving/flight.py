@@ -70,7 +70,9 @@ def _kinds(at: Replica, resident: Any) -> tuple[Any, Any]:
 
 def _some(at: Replica, index: Any) -> Replica:
     """Some of the replicas that arrays of degrees stand for."""
+    import numpy as np
+
     layout = at.layout
     taken = {field.name: getattr(layout, field.name) for field in fields(layout)}
-    some = replace(layout, **{name: value[index] if len(value) > 1 else value for name, value in taken.items()})
+    some = replace(layout, **{name: value[index] if np.size(value) > 1 else value for name, value in taken.items()})
     return replace(at, layout=some, drafter=None if at.drafter is None else _some(at.drafter, index))

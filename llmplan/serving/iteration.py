@@ -21,7 +21,6 @@ from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
 from llmplan.serving.host_layers import HostLayers, host_layer_seconds
 from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters
 from llmplan.serving.prefix import prefix_seconds
-from llmplan.setup.layout import Layout
 from llmplan.software.coefficients import Coefficients
 from llmplan.work.communication import (
     expert_parallel_seconds,
@@ -167,9 +166,9 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     drafter = None
     if plan.draft is not None:  # it runs in the target's iterations: their cost is there already
         drafter = replica(drafting_plan(plan), replace(numbers, iteration_seconds=0.0, sequence_seconds=0.0))
-    layout, cp = plan.layout, 1.0
-    if isinstance(layout, Layout) and layout.cp > 1:
-        layout, cp = replace(layout, cp=1), real(layout.cp)
+    layout, cp = plan.layout, real(plan.layout.cp)
+    if cp > 1.0:
+        layout = replace(layout, cp=1)
     return Replica(
         plan.model, layout, kernels, links, kernels.experts.input_bytes if narrow else WIDE_BYTES, numbers,
         drafted, written, work.input_tokens - work.computed_tokens if work.prefix_hit else 0.0, work.speculation,

@@ -305,35 +305,51 @@ def _check_cp(draft: Draft, plan: ServingPlan, word: str, degree: int) -> None:
     """Faults where devices cannot share the tokens of a prompt."""
     if degree == 1:
         return
-    if not plan.engine.policy.context_parallel:
-        draft.fault(f"{word}: {plan.stack.name} does not share a prompt between devices; sglang does", word, "stack")
-    if plan.model.architecture != "decoder" or any(x.cross for layer in plan.model.layers for x in layer.cores):
-        draft.fault(f"{word}: planned for decoders, and {plan.model.name} is not one", word, "model")
-    if any(core.kind == "recurrent" for layer in plan.model.layers for core in layer.cores):
-        draft.fault(f"{word}: {plan.model.name} has recurrent layers, which read a prompt in order", word, "model")
+    for message, name in cp_problems(plan):
+        draft.fault(f"{word}: {message}", word, name)
     if (draft.options.pp or 1) > 1:
         draft.fault(f"{word} goes without pp", word, "pp")
 
 
 def _check_dcp(draft: Draft, plan: ServingPlan) -> None:
     """Faults where devices cannot share the tokens of a cache: there have to be copies of it."""
-    dcp, tp, cores = plan.workload.dcp or 1, plan.layout.tp, [x for layer in plan.model.layers for x in layer.cores]
+    dcp, tp = plan.workload.dcp or 1, plan.layout.tp
     if dcp == 1:
         return
-    if not plan.engine.policy.decode_context_parallel:
-        draft.fault(f"dcp: {plan.stack.name} does not spread a cache; vllm and sglang do", "dcp", "stack")
+    for message, name in dcp_problems(plan):
+        draft.fault(f"dcp: {message}", "dcp", name)
     if (plan.layout.cp, plan.prefill) != (1, None) or draft.options.prefill_devices is not None:
         draft.fault("dcp goes without cp and without devices that only read prompts", "dcp", "cp", "prefill_devices")
-    if plan.model.architecture != "decoder" or any(x.cross or x.kind == "recurrent" or x.cache_window for x in cores):
-        draft.fault(
-            f"dcp: planned where every layer caches every token, and {plan.model.name} has others", "dcp", "model"
-        )
-    heads = max((core.cache_heads for core in cores), default=1)
-    copies = tp // min(tp, heads)
-    if copies % dcp:
+    if (copies := cache_copies(plan.model, tp)) % dcp:
+        heads = max((core.cache_heads for layer in plan.model.layers for core in layer.cores), default=1)
         draft.fault(
             f"dcp {dcp} does not divide the {copies} copies of a cache at tp {tp} with {heads} heads", "dcp", "tp"
         )
+
+
+def cp_problems(plan: ServingPlan) -> Iterator[tuple[str, str]]:
+    """Why devices cannot share the tokens of a prompt, and the word that each is about."""
+    if not plan.engine.policy.context_parallel:
+        yield f"{plan.stack.name} does not share a prompt between devices; sglang does", "stack"
+    if plan.model.architecture != "decoder" or any(x.cross for layer in plan.model.layers for x in layer.cores):
+        yield f"planned for decoders, and {plan.model.name} is not one", "model"
+    if any(core.kind == "recurrent" for layer in plan.model.layers for core in layer.cores):
+        yield f"{plan.model.name} has recurrent layers, which read a prompt in order", "model"
+
+
+def dcp_problems(plan: ServingPlan) -> Iterator[tuple[str, str]]:
+    """The same of the tokens of a cache."""
+    cores = [core for layer in plan.model.layers for core in layer.cores]
+    if not plan.engine.policy.decode_context_parallel:
+        yield f"{plan.stack.name} does not spread a cache; vllm and sglang do", "stack"
+    if plan.model.architecture != "decoder" or any(x.cross or x.kind == "recurrent" or x.cache_window for x in cores):
+        yield f"planned where every layer caches every token, and {plan.model.name} has others", "model"
+
+
+def cache_copies(model: Model, tp: int) -> int:
+    """Devices of tp that would hold the same part of a cache [1]."""
+    heads = max((core.cache_heads for layer in model.layers for core in layer.cores), default=1)
+    return tp // min(tp, heads)
 
 
 def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
