@@ -169,16 +169,6 @@ class TestContextParallel:
         with pytest.raises(InputError, match=said):
             planned(**{**self.LONG, "devices": 8, "tp": 4, "cp": 2, **words})
 
-    @pytest.mark.parametrize("word", ["cp", "prefill_cp", "dcp"])
-    def test_they_are_not_searched(self, word: str) -> None:
-        from llmplan.search.request import Ask, Wishes
-        from llmplan.search.serving_request import serving_question
-        from llmplan.setup.request import request
-
-        words = request({"model": "llama-3.1-70b", "hardware": "h100", "workload": "serve", "stack": "sglang", word: 2})
-        with pytest.raises(InputError, match="are not searched"):
-            serving_question(Ask(words, {}, Wishes(max_devices=8)), open_catalog())
-
 
 class TestSharedCache:
     """DeepSeek-R1 on eight devices: one latent for all heads, of which each has a copy, or an eighth."""
