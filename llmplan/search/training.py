@@ -148,7 +148,7 @@ def estimates(found: Sequence[Candidate[TrainingPlan]]) -> tuple[TrainingEstimat
 def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
     """The plan of a candidate, with the warnings that its layout earns."""
     plan = one.plan.with_layout(one.layout)
-    return replace(plan, warnings=remarks(plan))
+    return replace(plan, warnings=remarks(plan), machine=None)
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from llmplan.training.many import kind, on_machines
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.states import PAGED
-from llmplan.training.step import training_time
+from llmplan.training.step import machine_of, training_time
 
 FIRST_ROWS = 128
 """Rows of degrees that are estimated whole at first; then twice as many each time [1]."""
@@ -130,6 +130,7 @@ def winners(questions: Sequence[Search], spaces: Spaces) -> list[TrainingPlan | 
             plan, devices = pair
             try:
                 rows = spaces.rows(plan, devices, questions[place].choices)
+                plan = replace(plan, machine=machine_of(plan, plan.coefficients))
                 alike = id(rows), kind(plan)
             except InputError as error:
                 failed[place] = error
