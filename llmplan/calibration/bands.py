@@ -25,6 +25,7 @@ from llmplan.calibration.scale import weighted_quantile
 from llmplan.records import dataclass
 from llmplan.software.band import Band, UnsaidWidths, family_of, unsaid_width
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
+from llmplan.vocabulary import Guess
 
 AROUND = (0.76, 0.78, 0.8, 0.82, 0.84)
 """Shares whose quantiles are averaged: a single one moves by a tenth where two groups change places."""
@@ -100,6 +101,16 @@ def told(band: str, distances: Sequence[str]) -> tuple[str, ...]:
     return () if family_of(band) == "memory" else tuple(distances)
 
 
+def unsaid(band: str, words: Sequence[Guess]) -> tuple[Guess, ...]:
+    """Words whose silence the error of a left-out prediction tells of: none of memory, whose runs say what the stack's
+    entry takes for said.
+
+    >>> unsaid("peak_bytes", ("vp",)), unsaid("step_seconds", ("vp",))
+    ((), ('vp',))
+    """
+    return () if family_of(band) == "memory" else tuple(words)
+
+
 def points(found: Sequence[Unseen], widths: UnsaidWidths) -> list[Point]:
     """Errors of left-out predictions with their votes; widths: by family and word that was not said."""
     weight = votes([one.run for one in found])
@@ -107,7 +118,7 @@ def points(found: Sequence[Unseen], widths: UnsaidWidths) -> list[Point]:
         Point(
             abs(math.log(one.predicted[name] / value)), weight[one.run.id, name],
             band := band_name(name, one.run.row.cells.get("memory_kind", "")), family_of(band), one.run.leaf[0],
-            told(band, one.distances), unsaid_width(band, one.unsaid, widths),
+            told(band, one.distances), unsaid_width(band, unsaid(band, one.unsaid), widths),
         )
         for one in found for name, value in one.run.measured.items() if one.predicted.get(name, 0.0) > 0
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told
+from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told, unsaid
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import FAMILY, IN_A_FAMILY, MEAN, OF_A_FAMILY, Fitted, Leaf, Points, Problem, Tree, fit
@@ -214,7 +214,7 @@ def _row(one: Unseen, model: BandModel, widths: UnsaidWidths) -> dict[str, Any]:
             continue
         band = band_name(name, run.row.cells.get("memory_kind", ""))
         width = model.width(band, run.leaf[0], told(band, one.distances))
-        width = math.hypot(width, unsaid_width(band, one.unsaid, widths))
+        width = math.hypot(width, unsaid_width(band, unsaid(band, one.unsaid), widths))
         low, high = value * math.exp(-width), value * math.exp(width)
         if name == STEP and isinstance(run.plan, TrainingPlan):
             tokens = run.plan.workload.global_batch * run.plan.workload.seq_len / run.plan.devices
