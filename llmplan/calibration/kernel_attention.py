@@ -15,7 +15,7 @@ from llmplan.formulas.attention import attention_flops
 from llmplan.machine.hardware import Device
 from llmplan.machine.kernels import wide_peak
 from llmplan.machine.precision import ELEMENT_BYTES
-from llmplan.model.model import Core
+from llmplan.model.layer import Core
 from llmplan.records import dataclass
 from llmplan.software.coefficients import NEUTRAL
 from llmplan.work.attention import mixing_forward

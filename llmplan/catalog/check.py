@@ -15,17 +15,9 @@ from typing import TypeVar, get_args
 from pydantic import BaseModel
 
 from llmplan.catalog.catalog import Catalog
+from llmplan.catalog.device_lint import LinkRate, LinkTable, device_problems
 from llmplan.catalog.entries import ALIASES, ID, KINDS, collect_aliases, entry_files, normal, read_entry, read_index
-from llmplan.catalog.lint import (
-    LinkRate,
-    LinkTable,
-    Problem,
-    cluster_problems,
-    date_problems,
-    device_problems,
-    price_problems,
-    source_problems,
-)
+from llmplan.catalog.lint import Problem, cluster_problems, date_problems, price_problems, source_problems
 from llmplan.catalog.names import clashes
 from llmplan.catalog.stack_lint import stack_problems
 from llmplan.documents import Document, Path_

@@ -40,7 +40,8 @@ def list_entries(
 
     llmplan catalog list prices --json
     """
-    from llmplan.report.catalog import print_table, rows
+    from llmplan.report.catalog import print_table
+    from llmplan.report.catalog_rows import rows
 
     kind = _kind(kind)
     found = rows(open_catalog(catalog or ()), kind)

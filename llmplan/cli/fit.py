@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.cli.fit_output import say_why, start_best, write_found, write_plan_file
 from llmplan.cli.folders import CatalogFolders
 from llmplan.cli.gate import THE_ANSWER_IS_NO, Check
-from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of, write
+from llmplan.cli.output import OUTPUT, AsJson, Columns, Format, columns_of
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import PlanCommand, PlanFile, plan_options
 from llmplan.cli.progress import progress
@@ -24,9 +24,7 @@ from llmplan.setup.limits import Limits
 from llmplan.si import DAY, HOUR
 
 if TYPE_CHECKING:
-    from llmplan.catalog.catalog import Catalog
-    from llmplan.report.sheet import Sheet
-    from llmplan.search.answers import FitAnswer
+    pass
 
 SEARCH, LIMITS = "Search", "Limits"
 MOST_SHOWN = 1000
@@ -189,9 +187,9 @@ def _fit(
     ask = Ask(wanted, {**{name: value for name, value in listed.items() if name not in given}, **opens}, wishes)
     with progress("searching layouts"):
         found = answered(ask, opened, least_rate=min_output_tokens_per_second, maximize=maximize, minimize=minimize)
-    _write(found, form, chosen)
+    write_found(found, form, chosen)
     if not found.results:
-        _say_why(found)
+        say_why(found)
         raise typer.Exit(THE_ANSWER_IS_NO)
     if check_limits and not found.results[0].is_yes:
         from llmplan.report.limits import missed_lines
@@ -200,32 +198,9 @@ def _fit(
             typer.echo(line, err=True)
         raise typer.Exit(THE_ANSWER_IS_NO)
     if write_plan is not None:
-        _write_plan(write_plan, found.results[0].inputs)
+        write_plan_file(write_plan, found.results[0].inputs)
     if launch is not None:
-        _start(found, launch, opened)
-
-
-def _start(found: FitAnswer, framework: str, catalog: Catalog) -> None:
-    """What starts the best layout that the framework can run."""
-    from llmplan.answer.resolve import plan_from
-    from llmplan.launch.frame import framed
-    from llmplan.launch.target import target
-
-    problems: InputError | None = None
-    for rank, one in enumerate(found.results, 1):
-        try:
-            started = framed(plan_from(one.inputs, catalog=catalog), target(framework), catalog, None)
-        except InputError as error:
-            problems = problems or error
-            continue
-        if rank > 1:
-            typer.echo(f"note: layout {rank} is the first that {target(framework).name} can run", err=True)
-        for note in started.notes:
-            typer.echo(f"note: {note}", err=True)
-        typer.echo(f"\n{started.text}", nl=False)
-        return
-    assert problems is not None  # there is a result, and none could be started
-    raise problems
+        start_best(found, launch, opened)
 
 
 def _days(days: str | None, hours: float | None) -> str | float | None:
@@ -255,62 +230,6 @@ def _two(text: str | None) -> tuple[str, str] | None:
     if wrong or len(names) != 2 or names[0] == names[1]:
         raise InputError(f"--pareto: expected two of {', '.join(OBJECTIVES)}, got {text[:60]!r}")
     return names[0], names[1]
-
-
-def _write(found: FitAnswer, form: str, columns: list[str] | None) -> None:
-    """The answer on stdout; a table or picture of nothing is not written, the reasons go to stderr."""
-    if not found.results and form in ("table", "svg", "markdown"):
-        return
-    one_answer = found.maximize is not None or found.minimize is not None
-    write(
-        found, [found] if one_answer and form == "jsonl" else found.results, lambda: _sheet(found), form, columns,
-        table=lambda _: _print(found), picture=lambda: _picture(found),
-    )  # fmt: skip
-
-
-def _sheet(found: FitAnswer) -> Sheet:
-    from llmplan.report.search import sheet
-
-    return sheet(found)
-
-
-def _picture(found: FitAnswer) -> str:
-    from llmplan.report.pictures import fit_svg
-    from llmplan.report.search import names
-
-    return fit_svg(found, names(found))
-
-
-def _print(found: FitAnswer) -> None:
-    from llmplan.report.search import print_found
-    from llmplan.report.search_text import most_line
-
-    if found.maximize or found.minimize:
-        from llmplan.report.table import print_answers
-
-        typer.echo(most_line(found) + "\n")
-        print_answers(found.results)
-    else:
-        print_found(found)
-
-
-def _say_why(found: FitAnswer) -> None:
-    from llmplan.report.search_text import most_line, nothing_lines
-
-    for line in [most_line(found)] if found.maximize or found.minimize else nothing_lines(found):
-        typer.echo(line, err=True)
-
-
-def _write_plan(path: Path, inputs: Mapping[str, Any]) -> None:
-    from llmplan.documents import to_yaml
-    from llmplan.files import write_text
-
-    said = dict(inputs)
-    model = said["model"]
-    if isinstance(model, str) and os.path.exists(model):
-        said["model"] = str(Path(model).resolve())  # the plan file may be read from another folder
-    write_text(path, to_yaml(said))
-    typer.echo(f"wrote {path}", err=True)
 
 
 app = typer.Typer(add_completion=False)

@@ -13,7 +13,8 @@ from typing import Any
 from llmplan.documents import parse_yaml
 from llmplan.files import read_text
 from llmplan.model.huggingface_families import FOLDER, parent
-from llmplan.model.model import Layer, Linear, Model, Role
+from llmplan.model.layer import Layer, Linear, Role
+from llmplan.model.model import Model
 from llmplan.records import dataclass
 
 MEGATRON = "megatron"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmplan.model.huggingface_config import Config
-from llmplan.model.model import Group
+from llmplan.model.layer import Group
 from llmplan.model.quantization import (
     ALGORITHMS,
     FULL,

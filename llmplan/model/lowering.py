@@ -7,12 +7,13 @@ what a norm, a bias or a token table holds. What stands inside a layer is put to
 
 from __future__ import annotations
 
+from llmplan.model.layer import Layer, Linear, Side
 from llmplan.model.lowering_attention import attention, compressed, image_attention, latent_attention
 from llmplan.model.lowering_encoders import lower_sound, lower_vision
 from llmplan.model.lowering_mlp import dense, moe
 from llmplan.model.lowering_parts import Part, norm_parameters, side_by_side
 from llmplan.model.lowering_recurrent import conv, delta, kda, lightning, mamba, mamba2, rglru
-from llmplan.model.model import Layer, Linear, Model, Side, Vision
+from llmplan.model.model import Model, Vision
 from llmplan.model.patterns import numbers_of
 from llmplan.model.spec import ModelSpec
 from llmplan.records import replace

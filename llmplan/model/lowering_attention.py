@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from llmplan.formulas.kv_cache import cache_elements_gqa, cache_elements_mla
 from llmplan.formulas.numeric import real
+from llmplan.model.layer import Core, Linear
 from llmplan.model.lowering_parts import Part, needed
-from llmplan.model.model import Core, Linear
 from llmplan.model.spec import ModelSpec
 
 

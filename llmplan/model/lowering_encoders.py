@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmplan.model.model import Core, Layer, Linear, Sound, Vision
+from llmplan.model.layer import Core, Layer, Linear
+from llmplan.model.model import Sound, Vision
 from llmplan.model.sound_spec import SoundSpec
 from llmplan.model.vision_spec import VisionSpec
 from llmplan.records import replace

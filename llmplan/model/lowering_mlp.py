@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from llmplan.model.layer import Linear, Role
 from llmplan.model.lowering_parts import Part
-from llmplan.model.model import Linear, Role
 from llmplan.model.spec import ModelSpec
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmplan.model.model import Core, Linear
+from llmplan.model.layer import Core, Linear
 from llmplan.model.spec import ModelSpec
 from llmplan.records import dataclass
 

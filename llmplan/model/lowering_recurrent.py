@@ -8,8 +8,8 @@ the work that cannot be avoided, and all of it is small beside the projections.
 from __future__ import annotations
 
 from llmplan.formulas.numeric import real
+from llmplan.model.layer import Core, Linear
 from llmplan.model.lowering_parts import Part, needed
-from llmplan.model.model import Core, Linear
 from llmplan.model.spec import ModelSpec
 
 # FLOPs for each element of a head's state and token: decay 1, write 2 (outer product, addition), read 2

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from llmplan.documents import Document
-from llmplan.model.model import Group
+from llmplan.model.layer import Group
 from llmplan.model.patterns import expand
 from llmplan.model.sound_spec import SoundSpec
 from llmplan.model.vision_spec import VisionSpec

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from math import prod
 
 from llmplan.errors import Fault, InputError
-from llmplan.model.model import Group, Layer, Model, Stored, group_of
+from llmplan.model.layer import Group, Layer, group_of
+from llmplan.model.model import Model, Stored
 from llmplan.model.quantization import INT4_BITS
 from llmplan.records import dataclass, replace
 

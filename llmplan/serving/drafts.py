@@ -20,7 +20,8 @@ from llmplan.work.states import local_parameters
 if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.formulas.numeric import Num
-    from llmplan.model.model import Layer, Model
+    from llmplan.model.layer import Layer
+    from llmplan.model.model import Model
     from llmplan.serving.plan import ServingPlan, ServingWorkload
     from llmplan.setup.draft import Draft
     from llmplan.setup.options import PlanOptions

@@ -8,7 +8,8 @@ from llmplan.formulas.numeric import maximum, real
 from llmplan.formulas.step import host_bound_seconds
 from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.images import cut_image, read_size
-from llmplan.model.model import Layer, Model
+from llmplan.model.layer import Layer
+from llmplan.model.model import Model
 from llmplan.model.sound import cut_sound
 from llmplan.records import dataclass, replace
 from llmplan.setup.layout import Layout

@@ -15,7 +15,8 @@ from llmplan.formulas.experts import touched_experts
 from llmplan.formulas.numeric import minimum, real, where
 from llmplan.machine.efficiency import Efficiency
 from llmplan.machine.hardware import Cluster, Device, DeviceMemory, Power, ScaleUp
-from llmplan.model.model import Layer, Model
+from llmplan.model.layer import Layer
+from llmplan.model.model import Model
 from llmplan.records import dataclass
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels

@@ -14,7 +14,8 @@ from llmplan.formulas.speculation import accepted_tokens
 from llmplan.formulas.step import host_bound_seconds
 from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
-from llmplan.model.model import Layer, Model
+from llmplan.model.layer import Layer
+from llmplan.model.model import Model
 from llmplan.records import dataclass, replace
 from llmplan.serving.drafts import drafting_plan
 from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds

@@ -15,7 +15,8 @@ from llmplan.work.products import plain_product
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
-    from llmplan.model.model import Layer, Model
+    from llmplan.model.layer import Layer
+    from llmplan.model.model import Model
     from llmplan.serving.plan import ServingWorkload
     from llmplan.setup.draft import Draft
     from llmplan.work.kernels import Kernels

@@ -23,7 +23,8 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.machine.precision import STORED_BYTES
-from llmplan.model.model import MLP_OUT, Core, Model
+from llmplan.model.layer import Core
+from llmplan.model.model import MLP_OUT, Model
 from llmplan.records import dataclass, replace
 from llmplan.serving.drafts import MEDUSA, drafting_plan
 from llmplan.serving.iteration import precisions

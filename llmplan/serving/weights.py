@@ -10,7 +10,8 @@ from llmplan.formulas.engine_memory import filled_width
 from llmplan.formulas.numeric import maximum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
-from llmplan.model.model import Group, Linear, Model, group_of
+from llmplan.model.layer import Group, Linear, group_of
+from llmplan.model.model import Model
 from llmplan.records import dataclass, replace
 from llmplan.serving.drafts import MEDUSA, drafting_plan, head_parameters, module_bytes
 from llmplan.serving.iteration import precisions

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llmplan.formatting import binary
-from llmplan.model.model import Linear, Model
+from llmplan.model.layer import Linear
+from llmplan.model.model import Model
 from llmplan.setup.codes import warning
 from llmplan.setup.layout import Layout
 from llmplan.setup.plan import PlanWarning, Setup

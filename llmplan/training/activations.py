@@ -14,7 +14,7 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts
 from llmplan.machine.precision import ELEMENT_BYTES
 from llmplan.model.adapters import ALL_LINEAR, Adapter, adapters_of
-from llmplan.model.model import Layer
+from llmplan.model.layer import Layer
 from llmplan.records import dataclass
 from llmplan.software.recipe import TrainingRecipe
 from llmplan.training.flow import micro_tokens, saved_elements, sequence, source_share

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.model.adapters import Adapter
-from llmplan.model.model import Layer
+from llmplan.model.layer import Layer
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.states import adapters, rank
 from llmplan.work.flow import Flow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import real
-from llmplan.model.model import Core, Layer, Linear
+from llmplan.model.layer import Core, Layer, Linear
 from llmplan.training.methods import sequences
 from llmplan.training.plan import TrainingPlan
 from llmplan.work.flow import Flow

@@ -11,7 +11,7 @@ from llmplan.formulas.numeric import maximum, real
 from llmplan.formulas.states import expert_parts
 from llmplan.machine.precision import ELEMENT_BYTES, STORED_BYTES
 from llmplan.model.adapters import Adapter, adapters_of
-from llmplan.model.model import Layer
+from llmplan.model.layer import Layer
 from llmplan.records import dataclass
 from llmplan.training.methods import trained_models
 from llmplan.training.plan import TrainingPlan

@@ -20,7 +20,7 @@ from llmplan.formulas.step import (
 )
 from llmplan.machine.links import Links, all_reduce, links_of, with_algorithms
 from llmplan.machine.precision import WIDE_BYTES
-from llmplan.model.model import Layer
+from llmplan.model.layer import Layer
 from llmplan.records import dataclass
 from llmplan.software.coefficients import Coefficients
 from llmplan.training.activations import kept_activations

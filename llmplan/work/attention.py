@@ -17,7 +17,7 @@ from llmplan.formulas.numeric import is_zero, maximum, minimum, real, where
 from llmplan.formulas.states import split_parts
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.machine.precision import WIDE_BYTES
-from llmplan.model.model import Core
+from llmplan.model.layer import Core
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels
 

@@ -8,7 +8,7 @@ from llmplan.formulas.numeric import minimum, real, where
 from llmplan.formulas.states import split_parts
 from llmplan.machine.links import Links, all_reduce, exchange, gather
 from llmplan.machine.precision import WIDE_BYTES
-from llmplan.model.model import Core, Layer
+from llmplan.model.layer import Core, Layer
 from llmplan.work.flow import Flow
 from llmplan.work.products import first_bank
 

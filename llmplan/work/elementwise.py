@@ -10,7 +10,8 @@ from llmplan.formulas.numeric import minimum, real, where
 from llmplan.formulas.step import elementwise_bytes
 from llmplan.machine.kernels import GroupedCurve
 from llmplan.machine.precision import WIDE_BYTES
-from llmplan.model.model import MLP_OUT, Layer
+from llmplan.model.layer import Layer
+from llmplan.model.model import MLP_OUT
 from llmplan.work.communication import reductions
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.model.model import Linear
+from llmplan.model.layer import Linear
 from llmplan.records import dataclass
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import where
-from llmplan.model.model import Layer
+from llmplan.model.layer import Layer
 from llmplan.records import dataclass
 from llmplan.work.attention import mixing_backward, mixing_forward
 from llmplan.work.elementwise import ELEMENTWISE_BACKWARD, elementwise_seconds

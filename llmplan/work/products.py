@@ -10,7 +10,8 @@ from llmplan.formulas.matmul import cast_bytes, gradient_traffic, matmul_seconds
 from llmplan.formulas.numeric import is_zero, maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts, split_parts
 from llmplan.machine.kernels import GroupedCurve, ProductCurve
-from llmplan.model.model import MLP_OUT, Layer, Linear
+from llmplan.model.layer import Layer, Linear
+from llmplan.model.model import MLP_OUT
 from llmplan.records import replace
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels

@@ -8,7 +8,8 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import expert_parts, lora_parameters, split_parts
 from llmplan.model.adapters import Adapter
-from llmplan.model.model import Layer, Linear, Model
+from llmplan.model.layer import Layer, Linear
+from llmplan.model.model import Model
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from llmplan.catalog.load_model import load_model
+from llmplan.model.layer import Layer, Linear
 from llmplan.model.lowering import lower
 from llmplan.model.lowering_encoders import lower_vision
-from llmplan.model.model import Layer, Linear, Model
+from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec
 from llmplan.model.vision_spec import VisionSpec
 

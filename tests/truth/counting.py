@@ -20,8 +20,9 @@ from llmplan.machine.efficiency import (
 )
 from llmplan.machine.hardware import Cluster, Device, DeviceMemory, Fabric, HostLink, ScaleUp
 from llmplan.machine.links import Links, links_of, with_algorithms
+from llmplan.model.layer import Layer
 from llmplan.model.lowering import lower
-from llmplan.model.model import Layer, Model
+from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec
 from llmplan.schema import Source
 from llmplan.serving.plan import ServingPlan, ServingWorkload

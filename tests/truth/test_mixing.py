@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmplan.machine.efficiency import AttentionEfficiency
-from llmplan.model.model import Core
+from llmplan.model.layer import Core
 from llmplan.work.attention import mixing_backward, mixing_forward
 from llmplan.work.flow import Flow
 from tests.truth.counting import kernels, layout, machine

@@ -8,7 +8,7 @@ import pytest
 
 from llmplan.machine.efficiency import MatmulEfficiency
 from llmplan.machine.kernels import product_curve
-from llmplan.model.model import Linear
+from llmplan.model.layer import Linear
 from llmplan.work.products import joined, local_shape, products_seconds, rank_rows
 from tests.truth.counting import EXPERTS, kernels, layer, layout, machine, micro_batch
 
