@@ -95,3 +95,12 @@ def step_time(value: float, low: float | None = None, high: float | None = None)
     factor, unit = (1.0, "s") if value >= 1 else (1e-3, "ms")
     text = f"{plain(value / factor)} {unit}"
     return text if low is None or high is None else f"{text}, {plain(low / factor)}-{plain(high / factor)}"
+
+
+def percent(share: float) -> str:
+    """A share of a whole.
+
+    >>> percent(0.123), percent(0.001)
+    ('12%', '<1%')
+    """
+    return f"{share:.0%}" if share >= 0.005 else "<1%"  # noqa: PLR2004  (what rounds to nothing)

@@ -32,6 +32,7 @@ _SHOWN = ("step", "first token", "per token", "tokens/s", "MFU", "days", "cost",
 _STYLES = {WORDS[verdict]: color for verdict, color in COLORS.items()}
 Places = Mapping[str, tuple[str, int | None]]
 """Alternative -> the file and line that it was written at."""
+DEFAULTS = "layouts are the least tp with room for a cache, not the fastest; --fit compares each at its best"
 LEGEND = f"{SAME} no difference to the first that is larger than the error bands"
 
 
@@ -62,13 +63,24 @@ def sheet(found: Comparison, places: Places | None = None) -> Sheet:
             lines.append(
                 SheetRow(name=one.name, cells={}, data=one, why=why, annotations=annotations, file=file, line=line)
             )
-    return Sheet(lines=lines, notes=_legend(lines))
+    return Sheet(lines=lines, notes=[*_legend(lines), *_defaults(answers)])
 
 
 def _legend(lines: Sequence[SheetRow]) -> list[str]:
     """The legend of the mark, if some cell has it."""
     marked = any(cell.endswith(f" {SAME}") for line in lines for cell in line.cells.values())
     return [LEGEND] if marked else []
+
+
+def _defaults(answers: Sequence[Compared]) -> list[str]:
+    """That deployments differ in layouts which nobody asked for."""
+    taken = [one for one in answers if not isinstance(one.result, TrainingResult) and _takes_default(one)]
+    layouts = {tuple(degrees(one.inputs, ("tp", "pp"))) for one in taken}
+    return [DEFAULTS] if len(layouts) > 1 else []
+
+
+def _takes_default(one: Compared) -> bool:
+    return any(line.startswith("tp ") for line in one.assumptions)
 
 
 def _annotations_of(cells: Mapping[str, str], one: Compared) -> Iterator[tuple[str, str]]:

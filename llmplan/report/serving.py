@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.formatting import binary, count, plain, step_time
+from llmplan.formatting import binary, count, percent, plain, step_time
 from llmplan.report.economics import serving_lines
 from llmplan.report.verdict import COLORS, FELT, WORDS, degrees, model_size, part_name
 from llmplan.serving.targets import SHARES
@@ -44,7 +44,7 @@ def print_serving(console: Console, answer: Answer, result: ServingResult) -> No
         f": {plain(memory.needed_bytes.value / GIB)} GiB with one request, {plain(memory.usable_bytes / GIB)} GiB for "
         f"the engine of {plain(memory.capacity_bytes / GIB)}",
     ))  # fmt: skip
-    _print_rows(console, _memory_rows(result))
+    _print_rows(console, _memory_rows(answer, result))
     if result.fits:
         for title, rows in (
             ("Latency", _latency_rows(answer, result)),
@@ -123,7 +123,7 @@ def _images(answer: Answer, result: ServingResult) -> str:
     return f"an image of {size} ({each})" if images == 1 else f"{images} images of {size} ({each} each)"
 
 
-def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
+def _memory_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, str]]:
     for name, word in _MEMORY.items():
         text = f"{plain(getattr(result.memory.parts, name) / GIB)} GiB"
         yield word, text + (f": {_groups(result)}" if name == "weights_bytes" else "")
@@ -140,7 +140,7 @@ def _memory_rows(result: ServingResult) -> Iterator[tuple[str, str]]:
             yield "cache has room for", f"{plain(result.kv_cache.requests)} {longest}"
         yield "cache holds", f"{count(tokens.value)} tokens, {count(tokens.low)}-{count(tokens.high)}, all devices"
         yield "resident at once", f"{plain(result.load.resident_sequences, 6)} requests of these lengths"
-        yield "longest sequence", _longest(result.kv_cache.longest_tokens, result.model.max_context)
+        yield "longest sequence", _longest(answer, result)
     if result.prefix_cache is not None and result.fits:
         found = result.prefix_cache
         hits = f"{count(found.hit_tokens)} tokens of a prompt hit, {count(found.computed_tokens)} are computed"
@@ -159,11 +159,13 @@ def _groups(result: ServingResult) -> str:
     return ", ".join(f"{_WEIGHTS[name]} {plain(held / GIB)}" for name, held in shown)
 
 
-def _longest(room: float, limit: int | None) -> str:
-    """The longest sequence that has room, or the model's limit if that is less."""
-    if limit is not None and room > limit:
-        return f"{count(limit)} tokens, the model's limit"
-    return f"{count(room)} tokens"
+def _longest(answer: Answer, result: ServingResult) -> str:
+    """The longest sequence that has room, or the engine's limit or the model's if that is less."""
+    assert result.kv_cache is not None
+    room, said, most = result.kv_cache.longest_tokens, answer.inputs.get("max_model_len"), result.model.max_context
+    limits = [(float(limit), of) for limit, of in ((said, "max_model_len"), (most, "the model's limit")) if limit]
+    limit, of = min(limits, default=(room, ""), key=lambda one: one[0])
+    return f"{count(limit)} tokens, {of}" if limit < room else f"{count(room)} tokens"
 
 
 def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, str]]:
@@ -211,7 +213,7 @@ def _load_rows(result: ServingResult, *, pools: bool) -> Iterator[tuple[str, str
     rate, most = result.throughput.requests_per_second.value, load.capacity_requests_per_second
     yield "requests", f"{plain(rate)} a second; at most {plain(most)} with every place taken"
     doing = "being written" if pools else "in flight"  # of two pools, the others are read or wait for that
-    share = f"{plain(load.sequences)} {doing}, {load.utilization:.0%} of "
+    share = f"{plain(load.sequences)} {doing}, {percent(load.utilization)} of "
     used = share + ("the capacity" if load.replicas_needed is not None else "the places")
     yield "in use", used if load.stable else f"{used}: unstable at this rate, the queue grows without end"
     if load.replicas_needed is not None:

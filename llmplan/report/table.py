@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmplan.answer.training import TrainingResult
-from llmplan.formatting import binary, decimal, plain, step_time
+from llmplan.formatting import binary, decimal, percent, plain, step_time
 from llmplan.report.console import on_stdout
 from llmplan.report.economics import run_lines
 from llmplan.report.verdict import COLORS, FELT, WORDS, degrees, largest_part, model_size, part_name, recomputed
@@ -160,7 +160,7 @@ def _print_parts(console: Console, parts: Mapping[str, tuple[float, str]], whole
     for name, (value, text) in parts.items():
         share = value / whole
         bar = [Text(_bar(console, share, bar_width), style="cyan")] if room else []
-        grid.add_row(f"  {part_name(name)}", text, _percent(share), *bar)
+        grid.add_row(f"  {part_name(name)}", text, percent(share), *bar)
     console.print(grid)
 
 
@@ -168,11 +168,6 @@ def _bar(console: Console, share: float, width: int) -> str:
     """A bar of that share of the width, in ASCII if the terminal has nothing else."""
     mark = "#" if console.options.ascii_only else "█"
     return mark * min(width, round(share * width))
-
-
-def _percent(share: float) -> str:
-    """`12%`, or `<1%`."""
-    return f"{share:.0%}" if share >= 0.005 else "<1%"  # noqa: PLR2004  (what rounds to nothing)
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:

@@ -315,3 +315,10 @@ def test_a_training_that_does_not_fit_has_no_rank_and_no_speed_beside_others(com
     unordered = results(compare(*words[:-2], "--json"))
     assert [one.get("rank") for one in unordered] == [None, 1]
     assert unordered[1]["ratios"]["throughput"] == 1.0
+
+
+def test_layouts_that_nobody_asked_for_are_told(compare: Llmplan) -> None:
+    """The least tp with room on each device is none to choose a device by."""
+    words = ("--model", "llama-3.1-70b", "--hardware", "h100-sxm-80gb,h200-sxm-141gb", "--devices", "8")
+    assert "not the fastest; --fit" in compare(*words, "--workload", "serve").out
+    assert "not the fastest; --fit" not in compare(*words, "--workload", "serve", "--tp", "8").out

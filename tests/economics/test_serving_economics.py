@@ -110,6 +110,17 @@ def test_output_tokens_cost_more_than_input_tokens() -> None:
     assert written > read
 
 
+def test_a_prompt_that_many_steps_read_costs_all_of_them() -> None:
+    """Four steps of 8192 tokens: input was charged for one of them."""
+    one, four = (of(serve(input_tokens=tokens, batch=8).cost.usd_per_million)[1] for tokens in (8192, 4 * 8192))
+    assert one < four < 2 * one  # attention grows with the prompt
+
+
+def test_input_is_charged_for_the_devices_that_read() -> None:
+    words = {"devices": 6, "tp": 1, "prefill_devices": 2, "prefill_tp": 1}
+    assert serve(**words).cost.input_share == pytest.approx(1 / 3)
+
+
 def test_a_fuller_deployment_is_cheaper_by_the_token() -> None:
     few, many = (of(serve(batch=batch).cost.usd_per_million)[2] for batch in (8, 128))
     assert many < few

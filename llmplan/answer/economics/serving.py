@@ -21,6 +21,7 @@ from llmplan.formulas.energy import energy_per_million, facility_energy
 from llmplan.formulas.numeric import real
 from llmplan.machine.facilities import EnergyTable
 from llmplan.records import dataclass
+from llmplan.serving.loads import prefill_tokens
 from llmplan.setup.codes import warning
 from llmplan.si import HOUR
 from llmplan.software.band import Interval
@@ -114,10 +115,14 @@ def usd_per_million_requests(found: ServingEstimate, catalog: Catalog) -> Interv
 
 
 def input_share(found: ServingEstimate) -> float:
-    """Share of a request's device time that its prompt takes [1]: a prefill against its part of decoding steps."""
-    work = found.plan.workload
+    """Share of a request's device time that its prompt takes [1]: its prefill against its part of decoding steps; the
+    devices that read, where others do."""
+    plan, work = found.plan, found.plan.workload
+    if plan.prefill is not None:
+        return plan.prefill.devices / plan.devices
     together = max(found.together, 1.0)
-    prefill = real(found.prefill.total)
+    steps = work.computed_tokens / real(prefill_tokens(work, plan.engine.policy, 1.0))  # that its prompt is read in
+    prefill = real(found.prefill.total) * max(steps, 1.0)
     decode = real(found.decode.total) * max(work.output_tokens - 1.0, 0.0) / together
     return prefill / (prefill + decode) if prefill + decode > 0 else 1.0
 
