@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from llmplan.answer.data import SameAs
@@ -14,7 +14,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.unsaid import Other, unsaid_options
+from llmplan.training.unsaid import unsaid_options
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -97,11 +97,13 @@ def estimated(plan: AnyPlan) -> Estimate:
     return estimate_serving(plan)
 
 
-def answer_of(found: Estimate, catalog: Catalog, waits: Any = None, others: Sequence[Other] | None = None) -> Answer:
+def answer_of(
+    found: Estimate, catalog: Catalog, waits: Any = None, steps: Mapping[str, Sequence[float]] | None = None
+) -> Answer:
     """The answer that an estimate gives: with its bottleneck, its run or its load, its money and its limits.
 
-    waits: `Waits` of a training or `ServingWaits` of a deployment, where they are at hand; others: choices
-    of a training that were left open.
+    waits: `Waits` of a training or `ServingWaits` of a deployment, where they are at hand; steps: with
+    options that a training leaves open [s].
     """
     plan = found.plan
     result: TrainingResult | ServingResult
@@ -109,7 +111,7 @@ def answer_of(found: Estimate, catalog: Catalog, waits: Any = None, others: Sequ
     warnings: tuple[PlanWarning, ...] = ()
     if isinstance(found, TrainingEstimate):
         run = run_of(found, catalog)
-        result, assumptions = training_result(found, run, waits), unsaid_options(found, others)
+        result, assumptions = training_result(found, run, waits), unsaid_options(found, steps)
         if run is not None:
             assumptions, warnings = assumptions + run.assumptions, run.warnings
     else:

@@ -19,10 +19,9 @@ from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.training.many import estimate_many as estimate_trainings
-from llmplan.training.many import evaluator_of, step_seconds
+from llmplan.training.many import evaluator_of, steps_with_options
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.resolve import OpenTraining, chosen, open_training
-from llmplan.training.unsaid import Other, other_choices
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def answers(
     if summary:
         return [*each(lambda one: summary_of(one, catalog), found)]
     trainings = [one for one in found if isinstance(one, TrainingEstimate)]
-    trained = zip(waits_of_many([one.plan for one in trainings]), _others(trainings), strict=True)
+    trained = zip(waits_of_many([one.plan for one in trainings]), steps_with_options(trainings), strict=True)
     served = iter(serving_waits([one for one in found if isinstance(one, ServingEstimate)]))
 
     def answered(one: Estimate) -> Answer:
@@ -69,13 +68,6 @@ def answers(
         return answer_of(one, catalog, next(served))
 
     return [*each(answered, found)]
-
-
-def _others(found: Sequence[TrainingEstimate]) -> Iterator[list[Other]]:
-    """Of every estimate the choices that it leaves open, with their steps, which are worked out together."""
-    choices = [other_choices(one) for one in found]
-    seconds = iter(step_seconds([plan for some in choices for _, _, plan in some]))
-    return ([(option, name, next(seconds)) for option, name, _ in some] for some in choices)
 
 
 def opened(one: Request, catalog: Catalog, model: Model | None = None) -> OpenTraining | AnyPlan:

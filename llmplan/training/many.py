@@ -21,6 +21,7 @@ from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.resolve import OpenTraining
 from llmplan.training.step import machine_of, training_time
+from llmplan.training.unsaid import OPTIONS, may_matter, steps_with
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     peaks = _worked_out(
         [(plan, plan.workload.global_batch) for plan, _ in asked], lambda plans: training_memory(plans).peak_bytes
     )
-    seconds = _worked_out(timed, _step)
+    seconds = _worked_out(timed, lambda plans: training_time(plans).step_seconds)
 
     def peak(plan: TrainingPlan) -> float:
         return peaks[id(plan)] if id(plan) in peaks else ONE_BY_ONE.peak(plan)
@@ -67,11 +68,11 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
 
 
 def _worked_out(
-    wanted: Sequence[tuple[TrainingPlan, float]], figure: Callable[[TrainingPlan], Any], few: int = SEVERAL
+    wanted: Sequence[tuple[TrainingPlan, float]], figure: Callable[[TrainingPlan], Any]
 ) -> dict[int, float]:
     """A figure of every plan with so many sequences a step, by the plan's `id`; where few are alike, of none."""
     found: dict[int, float] = {}
-    for places in sharing([plan for plan, _ in wanted], few):
+    for places in sharing([plan for plan, _ in wanted], SEVERAL):
         for start in range(0, len(places), ROWS):
             part = [wanted[place] for place in places[start : start + ROWS]]
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
@@ -79,14 +80,21 @@ def _worked_out(
     return found
 
 
-def step_seconds(plans: Sequence[TrainingPlan]) -> list[float]:
-    """The step of every plan [s], in their order."""
-    found = _worked_out([(plan, plan.workload.global_batch) for plan in plans], _step, FEW)
-    return [found[id(plan)] if id(plan) in found else real(_step(plan)) for plan in plans]
-
-
-def _step(plan: TrainingPlan) -> Any:
-    return training_time(plan).step_seconds
+def steps_with_options(found: Sequence[TrainingEstimate]) -> list[dict[str, Sequence[float]]]:
+    """Of every estimate `steps_with` each option that may matter to it, by its word [s]."""
+    steps: list[dict[str, Sequence[float]]] = [{} for _ in found]
+    for option in OPTIONS:
+        wanted = [place for place, one in enumerate(found) if may_matter(one, option)]
+        plans = [found[place].plan for place in wanted]
+        together = sharing(plans)
+        for places in together:
+            whole = as_arrays([plans[place] for place in places])
+            columns = [column(step, len(places)) for step in steps_with(whole, option)]
+            for place, own in zip(places, zip(*columns, strict=True), strict=True):
+                steps[wanted[place]][option.word] = own
+        for place in set(range(len(plans))).difference(*together):
+            steps[wanted[place]][option.word] = steps_with(plans[place], option)
+    return steps
 
 
 def sharing(plans: Sequence[TrainingPlan], few: int = FEW) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmplan.formulas.numeric import real
@@ -11,8 +11,6 @@ from llmplan.training.estimate import TrainingEstimate
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time
 
-Other = tuple["UnsaidOption", str, float]
-"""A choice of an option, what it is called, and the step with it [s]."""
 TELLING = 0.03
 """Relative change of a step's time from which on an option is told: less is inside every band [1]."""
 
@@ -37,29 +35,30 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def other_choices(found: TrainingEstimate) -> list[tuple[UnsaidOption, str, TrainingPlan]]:
-    """Every other choice of an option that was not said and may matter: what it is called, and the plan with it."""
-    plan, enough, parts = found.plan, TELLING * found.step.value / 2.0, found.time.parts()
-    return [
-        (option, name, replace(plan, workload=replace(plan.workload, **{option.word: value})))
-        for option in OPTIONS
-        if getattr(plan.workload, option.word) is None and real(parts[option.part]) >= enough
-        for value, name in option.values
-    ]
+def may_matter(found: TrainingEstimate, option: UnsaidOption) -> bool:
+    """Whether an option was not said and moves a part of the step that is large enough."""
+    part = real(found.time.parts()[option.part])
+    return getattr(found.plan.workload, option.word) is None and part >= TELLING * found.step.value / 2.0
 
 
-def unsaid_options(found: TrainingEstimate, others: Sequence[Other] | None = None) -> tuple[str, ...]:
+def steps_with(plan: TrainingPlan, option: UnsaidOption) -> list[Any]:
+    """Steps with each value of an option, of one plan or of many in arrays [s]."""
+    works = [replace(plan.workload, **{option.word: value}) for value, _ in option.values]
+    return [real(training_time(replace(plan, workload=work)).step_seconds) for work in works]
+
+
+def unsaid_options(found: TrainingEstimate, steps: Mapping[str, Sequence[float]] | None = None) -> tuple[str, ...]:
     """A sentence for each option that was not said and that would change the step's time by `TELLING` or more.
 
-    others: `other_choices` with their steps, where these are at hand.
+    steps: `steps_with` each option that `may_matter`, by its word, where these are at hand.
     """
-    if others is None:
-        others = [(option, name, real(training_time(plan).step_seconds)) for option, name, plan in other_choices(found)]
     told: dict[UnsaidOption, list[str]] = {}
-    for option, name, step in others:
-        change = step / found.step.value - 1.0
-        if abs(change) >= TELLING:
-            told.setdefault(option, []).append(f"{change:+.0%} if {name}")
+    for option in (one for one in OPTIONS if may_matter(found, one)):
+        others = steps_with(found.plan, option) if steps is None else steps[option.word]
+        for (_, name), step in zip(option.values, others, strict=True):
+            change = step / found.step.value - 1.0
+            if abs(change) >= TELLING:
+                told.setdefault(option, []).append(f"{change:+.0%} if {name}")
     return tuple(
         f"{option.word}: {option.usual}; the step takes {', '.join(changes)}" for option, changes in told.items()
     )
