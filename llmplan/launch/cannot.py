@@ -9,7 +9,7 @@ from llmplan.answer.resolve import AnyPlan
 from llmplan.launch import pairs
 from llmplan.launch.facts import words_of
 from llmplan.launch.target import Setting, Target
-from llmplan.launch.training_relations import ALL
+from llmplan.launch.tuning_relations import ALL
 from llmplan.records import names
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.layout import Layout

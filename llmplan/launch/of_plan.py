@@ -11,7 +11,7 @@ from llmplan.launch.checkpoints import checkpoint
 from llmplan.launch.relations import RELATIONS
 from llmplan.launch.shape import shape_facts
 from llmplan.launch.target import Target
-from llmplan.launch.training_relations import ALL
+from llmplan.launch.tuning_relations import ALL
 from llmplan.model.adapters import adapters_of
 from llmplan.serving.plan import ServingPlan
 from llmplan.training.plan import TrainingPlan

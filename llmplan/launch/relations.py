@@ -12,6 +12,7 @@ from typing import Any
 
 from llmplan.launch import serving_relations as serving
 from llmplan.launch import training_relations as training
+from llmplan.launch import tuning_relations as tuning
 from llmplan.launch.quantities import Facts
 from llmplan.records import dataclass
 
@@ -56,12 +57,12 @@ RELATIONS = {
     "expert_tensor": Relation(training.expert_tensor, _nothing),
     "pipeline_batch": Relation(training.stage_batch, training.of_stage_batch),
     "looped": Relation(training.looped, training.of_looped),
-    "adapters": Relation(training.adapters, training.of_adapters),
-    "stage_file": Relation(training.stage_file, training.of_stage_file),
-    "component": Relation(training.component, training.of_component),
-    "recipe": Relation(training.recipe, training.of_recipe),
-    "swift_command": Relation(training.subcommand, training.of_swift_command),
-    "nemo_command": Relation(training.subcommand, training.of_nemo_command),
+    "adapters": Relation(tuning.adapters, tuning.of_adapters),
+    "stage_file": Relation(tuning.stage_file, tuning.of_stage_file),
+    "component": Relation(tuning.component, tuning.of_component),
+    "recipe": Relation(tuning.recipe, tuning.of_recipe),
+    "swift_command": Relation(tuning.subcommand, tuning.of_swift_command),
+    "nemo_command": Relation(tuning.subcommand, tuning.of_nemo_command),
     "model_id": _renamed("model", "model_id"),
     "checkpoint": _renamed("model", "checkpoint"),
 }
