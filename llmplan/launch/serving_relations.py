@@ -35,7 +35,11 @@ def attention_groups(facts: Facts) -> dict[str, Any]:
 
 
 def of_attention_groups(facts: Facts) -> dict[str, Any]:
-    """tp and dp, as tp of all devices and its groups say; before --attn-dp-size they were --dp-size and a switch."""
+    """tp and dp, as tp of all devices and its groups say; before --attn-dp-size they were --dp-size and a switch.
+
+    Experts are divided over all devices of the groups: where no ep is said each is cut, which is planned as whole ones
+    that are spread.
+    """
     tp, groups, dp, cp = (whole(facts, name) for name in ("engine_tp", "attention_dp", "engine_dp", "attention_cp"))
     if tp is None or groups is None or dp is None or cp is None or tp % cp:
         return {}
@@ -43,7 +47,8 @@ def of_attention_groups(facts: Facts) -> dict[str, Any]:
     if str(facts.get("dp_attention", "")).lower() == "true":  # before --attn-dp-size: --dp-size, and a switch
         groups, dp = dp, 1
     if groups > 1 and tp % groups == 0:
-        return {"tp": tp // groups, "dp": groups * dp, "cp": cp}
+        spread = {} if (whole(facts, "ep") or 1) > 1 else {"ep": tp * cp}
+        return {"tp": tp // groups, "dp": groups * dp, "cp": cp, **spread}
     return {"tp": tp, "dp": dp, "cp": cp}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.formatting import count, decimal, duration, money, plain
+from llmplan.formatting import EXACT, count, decimal, duration, money, plain
 from llmplan.si import DAY, HOUR, KILOWATT_HOUR, MEGAWATT_HOUR, TONNE
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _where(offer: Offer) -> str:
         return f"{plain(offer.usd_per_device_hour)} USD/h a device, as given"
     words = [*part_used(offer), offer.provider, offer.region or "", offer.kind, offer.date]
     price = f"{plain(offer.instance_usd_per_hour, 5)} USD/h"
-    return f"{plain(offer.instances)} x {offer.instance} at {price} ({', '.join(filter(None, words))})"
+    return f"{plain(offer.instances, EXACT)} x {offer.instance} at {price} ({', '.join(filter(None, words))})"
 
 
 def part_used(offer: Offer) -> list[str]:
@@ -140,7 +140,7 @@ def serving_lines(result: ServingResult) -> Lines:
     if offer is None:
         yield "cost", "not known"
     else:
-        instances = f"{plain(offer.instances)} x {offer.instance}"
+        instances = f"{plain(offer.instances, EXACT)} x {offer.instance}"
         words = [instances, *part_used(offer), offer.provider, offer.region or "", offer.date or ""]
         yield (
             "cost",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from llmplan.formatting import count, duration, plain, step_time
+from llmplan.formatting import EXACT, count, duration, plain, step_time
 from llmplan.report.search_text import (
     read_by,
     serves,
@@ -96,6 +96,8 @@ def value_text(values: Mapping[str, float]) -> str:
     ((key, value),) = values.items()
     if key == "headroom_bytes":
         return f"{plain(value / GIB)} GiB free"
+    if key == "devices":
+        return f"{plain(value, EXACT)} devices"
     return duration(value) if key.endswith("_seconds") else f"{plain(value)} {_UNITS.get(key, key)}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from llmplan.formatting import binary, count, percent, plain, step_time
+from llmplan.formatting import EXACT, binary, count, percent, plain, step_time
 from llmplan.report.economics import serving_lines
 from llmplan.report.verdict import COLORS, FELT, WORDS, degrees, model_size, part_name
 from llmplan.serving.targets import SHARES
@@ -28,7 +28,6 @@ _WEIGHTS = {"attention_bytes": "attention", "mlp_bytes": "dense MLP", "shared_ex
             "routed_experts_bytes": "routed experts", "embedding_bytes": "embedding", "head_bytes": "head",
             "encoders_bytes": "encoders", "rest_bytes": "rest", "draft_bytes": "draft",
             "adapters_bytes": "adapters"}  # fmt: skip
-_EXACT = 12  # digits of lengths, which are whole numbers or means of them
 _LEAST_SHARE = 0.005
 """Share of the weights below which a module group is not shown."""
 
@@ -86,7 +85,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     load = f"{said['load']} load of {amount.get(said['load'], str(said.get('batch')) + ' requests')}"
     lengths = f"{_prompt(answer, result)} in"
     if result.latency.tpot_seconds is not None:
-        lengths += f", {plain(said['output_tokens'], _EXACT)} out"
+        lengths += f", {plain(said['output_tokens'], EXACT)} out"
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
     layout = " x ".join([*degrees(said, ("tp", "pp", "cp", "ep", "dcp")), copies])
     if "prefill_devices" in said:
@@ -107,7 +106,7 @@ def _devices(number: int) -> str:
 def _prompt(answer: Answer, result: ServingResult) -> str:
     """Text, images and sound of a prompt."""
     text, sound = answer.inputs.get("input_tokens"), result.sound
-    parts = [f"{plain(text, _EXACT)} tokens"] if text else []
+    parts = [f"{plain(text, EXACT)} tokens"] if text else []
     parts += [_images(answer, result)] if result.images is not None else []
     if sound is not None:
         parts.append(f"{sound.seconds:g} s of sound ({sound.tokens} tokens)")

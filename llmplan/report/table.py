@@ -64,7 +64,7 @@ def _header(answer: Answer, result: TrainingResult) -> list[Text]:
     )  # fmt: skip
     words = [
         " x ".join([*degrees(said), f"dp {said['dp']}"]), f"zero {said['zero']}", recomputed(said),
-        *(["sequence parallel"] if said["sequence_parallel"] else []),
+        *(["sequence parallel"] if said["sequence_parallel"] and said["tp"] > 1 else []),
         *(["optimizer on the host"] if said["offload_optimizer"] else []),
         *(["parameters on the host"] if said["offload_parameters"] else []),
         *(["activations on the host"] if said.get("offload_activations") else []),

@@ -287,3 +287,9 @@ def test_the_catalogue_check_reads_the_tables(tmp_path: Path, table: str, old: s
     report = check_catalog(open_catalog([tmp_path]), kinds=())
     assert said in " ".join(str(fault) for fault in report.faults)
     assert not check_catalog(open_catalog(), kinds=()).faults
+
+
+def test_instances_are_counted_to_the_last_one() -> None:
+    """2,048 nodes were told as 2,050."""
+    found = trained(devices=16_376, tp=1, pp=1, global_batch=None, micro_batch=1)
+    assert ": 2047 x " in dict(run_lines(found))["Cost"]

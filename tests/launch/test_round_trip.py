@@ -272,3 +272,17 @@ def test_requests_keep_the_line_of_each_option() -> None:
     with pytest.raises(InputError) as error:
         resolve(wanted, catalog())
     assert [(fault.file, fault.line) for fault in error.value.faults] == [("standard input", 2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "degrees"),
+    [
+        ("--tp 8 --enable-dp-attention --dp 8", (1, 8, 8)), ("--tp 8 --attn-dp-size 2", (4, 8, 2)),
+        ("--tp 16 --attn-dp-size 4 --ep-size 16", (4, 16, 4)), ("--tp 4 --dp 2", (4, 1, 2)),
+    ],
+)  # fmt: skip
+def test_experts_are_divided_over_devices_that_attend_on_their_own(options: str, degrees: tuple[int, int, int]) -> None:
+    """SGLang without --ep-size: they were planned whole on every device."""
+    command = f"python -m sglang.launch_server --model-path deepseek-ai/DeepSeek-V3 {options}"
+    found = read_launch(target("sglang"), ["-"], {"hardware": "h200"}, command).document.data
+    assert tuple(found.get(name, 1) for name in ("tp", "ep", "dp")) == degrees
