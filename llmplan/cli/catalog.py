@@ -165,6 +165,8 @@ def _rate(text: str | None) -> tuple[str, float] | None:
 def _kind(word: str) -> str:
     """A kind as written, singular or plural, in any case."""
     wanted = normal(word)
+    if wanted == "hardware":  # as the option is called
+        return "devices"
     for kind in KINDS:
         if wanted in (kind, kind.removesuffix("s")):
             return kind

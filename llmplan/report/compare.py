@@ -157,7 +157,7 @@ def _training_cells(answer: Answer, result: TrainingResult) -> dict[str, str]:
 def _serving_cells(answer: Answer, result: ServingResult) -> dict[str, str]:
     said, memory, verdict = answer.inputs, result.memory, WORDS[result.verdict]
     head = {
-        "layout": " ".join([*degrees(said), f"{result.load.replicas} replicas"]),
+        "layout": " ".join([*degrees(said), f"{result.load.replicas} replica{'s' * (result.load.replicas > 1)}"]),
         "stack": f"{said['stack']} {result.engine_version}".strip(),
         "memory": f"{plain(memory.needed_bytes.value / GIB)} of {plain(memory.usable_bytes / GIB)} GiB",
         "fits": verdict if result.load.stable else f"{verdict}, falls behind",

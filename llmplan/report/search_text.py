@@ -102,6 +102,7 @@ def plan_text(one: Summary) -> str:
     if one.step_seconds is None:
         if "prefill_devices" in said:
             layout += f", prompts on {read_by(said)}"
+        layout += f", batch {said['batch']}" if "batch" in said else ""
         tpot = f", TPOT {time_text(one.tpot_seconds)}" if one.tpot_seconds else ""
         most = f"at most {plain(one.capacity_requests_per_second or 0.0)} requests/s"
         return f"{said['devices']} devices, {layout}, TTFT {time_text(one.ttft_seconds)}{tpot}, {most}"

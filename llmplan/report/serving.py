@@ -171,13 +171,8 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
     load, latency = answer.inputs["load"], result.latency
     looped = load in ("closed", "saturated") and result.load.sequences > 1
     apart = looped and latency.burst_ttft_seconds.value != latency.ttft_seconds.value
-    yield "to the first token", _time(latency.ttft_seconds) + (" when requests come steadily" if apart else "")
-    if apart:
-        yield "", f"{step_time(latency.burst_ttft_seconds.value)} when all of them come at once"
-    if load == "open" and latency.ttft_seconds.p50 is not None:
-        yield "", _shares(latency.ttft_seconds)
-    elif load == "open" and latency.ttft_seconds.p95 is not None:
-        yield "", f"{step_time(latency.ttft_seconds.p95)} for 95 % of them"
+    if latency.tpot_seconds is not None:  # else the first token is the answer
+        yield from _first_token_rows(answer, result, apart=apart)
     yield from _encoders(result)
     if latency.tpot_seconds is not None:
         yield "per output token", _time(latency.tpot_seconds)
@@ -186,6 +181,19 @@ def _latency_rows(answer: Answer, result: ServingResult) -> Iterator[tuple[str, 
     yield "whole batch" if load == "static" else "whole request", _time(latency.request_seconds)
     if latency.request_seconds.p50 is not None:
         yield "", _shares(latency.request_seconds)
+    elif latency.tpot_seconds is None and load == "open" and latency.ttft_seconds.p95 is not None:
+        yield "", f"{step_time(latency.ttft_seconds.p95)} for 95 % of them"
+
+
+def _first_token_rows(answer: Answer, result: ServingResult, *, apart: bool) -> Iterator[tuple[str, str]]:
+    load, latency = answer.inputs["load"], result.latency
+    yield "to the first token", _time(latency.ttft_seconds) + (" when requests come steadily" if apart else "")
+    if apart:
+        yield "", f"{step_time(latency.burst_ttft_seconds.value)} when all of them come at once"
+    if load == "open" and latency.ttft_seconds.p50 is not None:
+        yield "", _shares(latency.ttft_seconds)
+    elif load == "open" and latency.ttft_seconds.p95 is not None:
+        yield "", f"{step_time(latency.ttft_seconds.p95)} for 95 % of them"
 
 
 def _encoders(result: ServingResult) -> Iterator[tuple[str, str]]:

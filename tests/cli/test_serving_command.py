@@ -131,3 +131,16 @@ def test_the_table_names_every_group_of_weights(
     run = llmplan("estimate", *plan, *words)
     assert run.code == 0, run.err
     assert said in next(line for line in run.out.splitlines() if line.strip().startswith("weights"))
+
+
+def test_where_nothing_is_written_the_request_is_the_answer(llmplan: Llmplan) -> None:
+    """The first token stood beside it, with a band of its own."""
+    writes = llmplan(*BASE, "--request-rate", "5").out
+    reads = llmplan(*BASE, "--request-rate", "5", "--output-tokens", "1").out
+    assert "to the first token" in writes
+    assert "to the first token" not in reads
+    assert "for 95 % of them" in reads
+
+
+def test_the_longest_sequence_ends_where_the_engine_does(llmplan: Llmplan) -> None:
+    assert "longest sequence    2k tokens, max_model_len" in llmplan(*CLOSED, "--max-model-len", "2000").out
