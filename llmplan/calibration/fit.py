@@ -33,7 +33,7 @@ RANKING = 2.0
 _MARGIN = 0.1  # log ratio of two layouts up to which a pair that was told apart should be told apart
 _OF_A_VERSION = 0.5  # spread from version to version of a stack, of that from stack to stack
 OF_A_FAMILY, IN_A_FAMILY = 0.5, 0.75**0.5  # of a family from the mean, and of a stack from its family: 1 in all
-_STEPS, _ENOUGH, _LONGEST, _STIFFEST = 12, 1e-3, 1.5, 1e4
+_STEPS, _ENOUGH, _LONGEST, _STIFFEST = 60, 1e-5, 1.5, 1e4
 MEAN = ("", "")
 """The node above all stacks."""
 FAMILY = "*"
