@@ -37,7 +37,8 @@ SEARCHES = (
     "--maximize seq-len", "--maximize batch", "--maximize micro-batch", "--maximize concurrency", "--maximize context",
     "--minimize memory-fraction", "--minimize devices", "--pareto throughput,memory", "--try-split", "--try-offload",
     "--max-devices 16", "--launch TARGET", "--min-mfu 0.3 --max-memory 70GiB", "--write-plan best.yaml",
-    "--max-cost-per-million 2", "--max-step 10", "--min-tokens-per-second 10",
+    "--dcp 1,2,4 --load closed --batch 4", "--cp 1,2", "--prefill-cp 1..4 --try-split", "--max-cost-per-million 2",
+    "--max-step 10", "--min-tokens-per-second 10",
 )  # fmt: skip
 COMMANDS = (
     "estimate FORMAT", "estimate --json", "estimate --check", "estimate --columns tp,mfu,peak_bytes",
