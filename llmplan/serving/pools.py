@@ -81,7 +81,7 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     here = minimum(here, crossing(written, rate, FEWEST, places, TRIES))
     # time of a request that is neither writing, reading nor the way (Little's law)
     wait = maximum(flight / rate - here / rate - own - moved - outside, 0.0)
-    found = _answer(pools, work, here, rate, outside, wait, own + moved, here)
+    found = _answer(pools, work, here, rate, outside, wait, own + moved, maximum(here, 1.0))
     rate = flight / found.request  # to the last digit, where `crossing` stops earlier
     return replace(found, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens)
 
