@@ -27,7 +27,7 @@ from llmplan.training.activations import kept_activations
 from llmplan.training.adapters import adapter_operations, adapters_forward, magnitude_seconds, unpacking_seconds
 from llmplan.training.communication import FORWARD_SHARE, data_parallel, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
-from llmplan.training.memory import training_memory
+from llmplan.training.memory import devices_on_host, training_memory
 from llmplan.training.methods import passes_without_gradients, trained_models
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.recompute import recomputed_share
@@ -347,6 +347,6 @@ def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
         return optimizer_seconds(parameters, moved, host) + crossing / host
     seconds = optimizer_seconds(parameters, moved, bandwidth)
     if workload.optimizer in PAGED:
-        away = training_memory(plan).host_bytes / plan.cluster.devices_per_node
+        away = training_memory(plan).host_bytes / devices_on_host(plan)
         return seconds + where(layout.offload_optimizer, 0.0, 2.0 * away / host)
     return seconds
