@@ -171,8 +171,7 @@ def _offloaded(plan: ServingPlan) -> Num:
     size, layout = plan.workload.kv_offloading_size, plan.layout
     if size is None:
         return 0.0
-    each = layout.tp * layout.pp * layout.cp * 1.0
-    return size / each * minimum(each * layout.dp, real(plan.cluster.devices_per_node))
+    return size / (layout.tp * layout.pp * layout.cp * 1.0) * plan.devices_on_host
 
 
 def _with_draft(plan: ServingPlan, policy: ServingPolicy, prompt: Num) -> CacheShape:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from llmplan.formulas.numeric import minimum
 from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
 from llmplan.records import dataclass, replace
@@ -18,6 +19,7 @@ from llmplan.software.stack import Stack
 from llmplan.vocabulary import WorkloadKind
 
 if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
     from llmplan.setup.many import Machines
 
 T = TypeVar("T")
@@ -76,6 +78,11 @@ class Setup:
     def devices(self) -> int:
         """Devices that the layout takes [1]."""
         return self.layout.devices
+
+    @property
+    def devices_on_host(self) -> Num:
+        """Devices of the plan that share the memory of one host [1]: a node's, or all if they are fewer."""
+        return minimum(self.layout.devices * 1.0, self.cluster.devices_per_node * 1.0)
 
     @property
     def usable_bytes(self) -> float:

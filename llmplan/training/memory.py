@@ -224,12 +224,6 @@ def _generation(plan: TrainingPlan) -> Num:
     return maximum(work.generation_fraction * plan.device.memory.capacity, weights)
 
 
-def devices_on_host(plan: TrainingPlan) -> Num:
-    """Devices of the plan that share the memory of one host [1]: a node's, or all if they are fewer."""
-    layout = plan.layout
-    return minimum(layout.tp * layout.pp * layout.cp * layout.dp * 1.0, plan.cluster.devices_per_node * 1.0)
-
-
 def _paged(plan: TrainingPlan, stage: Memory) -> Memory:
     """The stage with states in managed memory: they take what the rest leaves of the device, the host has the others.
 
@@ -239,7 +233,7 @@ def _paged(plan: TrainingPlan, stage: Memory) -> Memory:
     rest = replace(stage, optimizer_states_bytes=0.0)
     rest = replace(rest, overhead_bytes=rest.allocated_bytes * plan.stack.memory.fragmentation)
     kept = minimum(states, maximum(plan.usable_bytes - rest.peak_bytes, 0.0))
-    moved = (states - kept) * devices_on_host(plan)
+    moved = (states - kept) * plan.devices_on_host
     return replace(rest, optimizer_states_bytes=kept, host_bytes=stage.host_bytes + moved)
 
 
@@ -301,7 +295,7 @@ def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Nu
         ),
         overhead_bytes=0.0,
         context_bytes=0.0,
-        host_bytes=moved * devices_on_host(plan),
+        host_bytes=moved * plan.devices_on_host,
     )
 
 

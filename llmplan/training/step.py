@@ -27,7 +27,7 @@ from llmplan.training.activations import kept_activations
 from llmplan.training.adapters import adapter_operations, adapters_forward, magnitude_seconds, unpacking_seconds
 from llmplan.training.communication import FORWARD_SHARE, data_parallel, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
-from llmplan.training.memory import devices_on_host, training_memory
+from llmplan.training.memory import training_memory
 from llmplan.training.methods import passes_without_gradients, trained_models
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.recompute import recomputed_share
@@ -204,7 +204,7 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
     busy: Num = 0.0
     for seconds in parts.values():
         busy = busy + seconds
-    nodes = ceil(layout.tp * layout.pp * layout.cp * layout.dp / links.devices_per_node)
+    nodes = ceil(layout.devices / links.devices_per_node)
     slower = straggler_factor(nodes, numbers.straggler_loss) - 1.0
     return StepTime(**parts, straggler_seconds=busy * slower)
 
@@ -347,6 +347,6 @@ def _optimizer(plan: TrainingPlan, kernels: Kernels) -> Num:
         return optimizer_seconds(parameters, moved, host) + crossing / host
     seconds = optimizer_seconds(parameters, moved, bandwidth)
     if workload.optimizer in PAGED:
-        away = training_memory(plan).host_bytes / devices_on_host(plan)
+        away = training_memory(plan).host_bytes / plan.devices_on_host
         return seconds + where(layout.offload_optimizer, 0.0, 2.0 * away / host)
     return seconds

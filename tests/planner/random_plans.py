@@ -87,13 +87,13 @@ def changed(plan: AnyPlan, **layout: Any) -> AnyPlan:
 
 
 def arrays(layouts: list[Layout]) -> Any:
-    """The layouts as one namespace of arrays, as a search hands them to the planner."""
-    from types import SimpleNamespace
-
+    """The layouts as one of arrays, as a search hands them to the planner."""
     import numpy as np
 
+    from llmplan.setup.layout import LayoutArrays
+
     columns = {name: [getattr(layout, name) for layout in layouts] for name in names(Layout)}
-    return SimpleNamespace(**{
+    return LayoutArrays(**{
         name: np.array([np.inf if value is None else value for value in values],
                        dtype=float if isinstance(values[0], int) and not isinstance(values[0], bool) else None)
         for name, values in columns.items()
