@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from llmplan.search import deployments
 from llmplan.search.ask import Wishes
 from llmplan.search.ladders import CLEARLY, Ladders
 from llmplan.search.serving import FEWER, search_serving
-from llmplan.serving.percentiles import least_percentiles
 from tests.search.test_search_serving import asked
 
 
@@ -50,12 +48,3 @@ def test_a_limit_that_nothing_keeps_is_given_up_soon(monkeypatch: pytest.MonkeyP
     assert not found.best
     assert found.counts.removed[FEWER] > 0
     assert sum(counted) < found.counts.fitting / 2
-
-
-@pytest.mark.parametrize(("limit", "simulated"), [(0.41, True), (0.39, False)])
-def test_a_mean_of_two_and_a_half_times_a_limit_is_a_miss(limit: float, simulated: bool) -> None:
-    words = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "vllm", "load": "open", "request_rate": 1.0}
-    work = asked(Wishes(max_devices=8, top=1, objective="devices"), {}, **words, max_ttft_p95=limit).bases[0].workload
-    mean: Any = SimpleNamespace(ttft=1.0, tpot=0.01, request=5.0)
-    assert all((value <= limit) == simulated for value in least_percentiles(mean, work).values())
-    assert list(least_percentiles(mean, work)) == ["max_ttft_p95"]

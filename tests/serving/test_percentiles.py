@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp, factorial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from llmplan.search.serving import search_serving
 from llmplan.serving.estimate import ServingEstimate
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import outside_seconds, prefill_step
+from llmplan.serving.percentiles import least_percentiles
 from llmplan.serving.pools import pools_of, read_alone, transfer_seconds
 from llmplan.serving.simulation import MEASURED, Arriving, simulate
 from tests.search.test_search_serving import asked, everything
@@ -191,3 +193,12 @@ def test_fit_keeps_targets_on_shares_and_finds_the_best(objective: str) -> None:
     else:
         least = min(question.market.hourly(one.plan, one.plan.devices) or 0.0 for one in does)
         assert question.market.hourly(found[0].plan, found[0].plan.devices) == least
+
+
+@pytest.mark.parametrize(("limit", "simulated"), [(0.41, True), (0.39, False)])
+def test_a_mean_of_two_and_a_half_times_a_limit_is_a_miss(limit: float, simulated: bool) -> None:
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "vllm", "load": "open", "request_rate": 1.0}
+    work = asked(Wishes(max_devices=8, top=1, objective="devices"), {}, **words, max_ttft_p95=limit).bases[0].workload
+    mean: Any = SimpleNamespace(ttft=1.0, tpot=0.01, request=5.0)
+    assert all((value <= limit) == simulated for value in least_percentiles(mean, work).values())
+    assert list(least_percentiles(mean, work)) == ["max_ttft_p95"]
