@@ -1,18 +1,19 @@
-"""`dataclass` as the standard library has it, for classes that cost nothing before they are used.
+"""`dataclass` as the standard library has it, for classes that cost little.
 
-What the standard library writes for a class is source text that is compiled, and a cold start imports a hundred classes
-to fill the half of them. So a class here gets its slots at once, and its fields and `__init__` with the first record;
-what compares, hashes and shows a record is the same function for all of them. That a record is frozen
-is held by the type checker alone, which makes records cheap to fill as well.
+What the standard library makes of a class takes half a millisecond, and a cold start imports a hundred classes to fill
+the half of them. So a class here gets its slots at once, its `__init__` with the first record, and the fields of the
+standard library when somebody asks for them; what compares, hashes and shows a record is the same function for all.
+That a record is frozen is held by the type checker alone, which makes records cheap to fill as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import MISSING, Field
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["dataclass", "names", "replace"]
+__all__ = ["dataclass", "fields_of", "names", "replace"]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass, replace
@@ -37,32 +38,42 @@ else:
         return made if cls is None else made(cls)
 
     def _made_when_used(cls, slots, kw_only):
-        """The class, with slots where it shall have some; its fields and `__init__` are those of a twin made later."""
+        """The class, with slots where it shall have some; `__parts__`: what is given for each field, and how it is."""
         hints = get_annotations(cls)
-        given = {name: cls.__dict__[name] for name in (*hints, "__post_init__") if name in cls.__dict__}
+        given = {name: cls.__dict__[name] for name in hints if name in cls.__dict__}
         if slots:
             cls = _slotted(cls, hints)
-
-        def make():
-            bases = tuple(base for base in cls.__bases__ if hasattr(base, FIELDS))
-            named = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__annotations__": hints}
-            twin = dataclasses.dataclass(eq=False, repr=False, kw_only=kw_only)(
-                type(cls.__name__, bases, given | named)
-            )
-            for name in () if slots else hints.keys() & given.keys():  # what stands for `field(...)` is its default
-                if name in twin.__dict__:
-                    setattr(cls, name, twin.__dict__[name])
-                else:
-                    delattr(cls, name)
-            cls.__init__, cls.__match_args__ = twin.__init__, twin.__match_args__
-            cls.__dataclass_params__, cls.__dataclass_fields__ = twin.__dataclass_params__, twin.__dataclass_fields__
+        for name, value in () if slots else given.items():  # what stands for `field(...)` is its default
+            if isinstance(value, Field) and value.default is MISSING:
+                delattr(cls, name)
+            elif isinstance(value, Field):
+                setattr(cls, name, value.default)
+        parts = {name: part for base in cls.__mro__[:0:-1] for name, part in base.__dict__.get("__parts__", {}).items()}
+        cls.__parts__ = parts | {name: (given.get(name, MISSING), kw_only) for name in hints}
+        cls.__compared__ = _said(cls.__parts__, "compare")
+        cls.__match_args__ = tuple(name for name, (_, by_name) in cls.__parts__.items() if not by_name)
 
         def init(self, *values, **named):
-            make()
-            self.__init__(*values, **named)
+            cls.__init__ = _init_of(cls)
+            cls.__init__(self, *values, **named)
 
-        cls.__init__, cls.__dataclass_fields__ = init, _FieldsWhenUsed(make)
+        cls.__init__, cls.__dataclass_fields__ = init, _FieldsWhenUsed(hints, given, kw_only)
         return cls
+
+    def _init_of(cls):
+        """The `__init__` that the standard library would write."""
+        heads, body, known = {False: ["self"], True: []}, [], {"MISSING": MISSING}
+        for name, (given, by_name) in cls.__parts__.items():
+            factory = given.default_factory if isinstance(given, Field) else MISSING
+            default = given.default if isinstance(given, Field) else given
+            optional = default is not MISSING or factory is not MISSING
+            heads[by_name].append(f"{name}=_default_{name}" if optional else name)
+            known |= {f"_default_{name}": default, f"_make_{name}": factory}
+            value = name if factory is MISSING else f"_make_{name}() if {name} is MISSING else {name}"
+            body.append(f"self.{name} = {value}")
+        head = ", ".join([*heads[False], *(["*", *heads[True]] if heads[True] else [])])
+        exec(f"def __init__({head}):\n " + "\n ".join(body or ["pass"]), known)
+        return known["__init__"]
 
     def _slotted(cls, hints):
         """The class anew with its annotated fields as slots."""
@@ -75,35 +86,49 @@ else:
         return new
 
     class _FieldsWhenUsed:
-        """In the place of a class's `__dataclass_fields__` until somebody asks for them."""
+        """In the place of a class's `__dataclass_fields__` until somebody asks for them: those of a twin are taken."""
 
-        def __init__(self, make):
-            self.make = make
+        def __init__(self, hints, given, kw_only):
+            self.hints, self.given, self.kw_only = hints, given, kw_only
 
-        def __get__(self, record, cls):
-            self.make()
-            return getattr(cls, FIELDS)
+        def __get__(self, record, asking):
+            cls = next(one for one in asking.__mro__ if one.__dict__.get(FIELDS) is self)
+            bases = tuple(base for base in cls.__bases__ if hasattr(base, FIELDS))
+            named = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__annotations__": self.hints}
+            twin = type(cls.__name__, bases, self.given | named)
+            twin = dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=self.kw_only)(twin)
+            cls.__dataclass_params__, cls.__dataclass_fields__ = twin.__dataclass_params__, twin.__dataclass_fields__
+            return cls.__dataclass_fields__
 
     def replace(record, /, **changes):
         """The record with other values, copied field by field: a third of the time that `__init__` takes."""
-        new, fields = object.__new__(record.__class__), record.__dataclass_fields__
-        any(map(setattr, repeat(new), fields, map(getattr, repeat(record), fields)))  # setattr gives None
+        new, parts = object.__new__(record.__class__), record.__parts__
+        any(map(setattr, repeat(new), parts, map(getattr, repeat(record), parts)))  # setattr gives None
         for name, value in changes.items():
-            if name not in fields:
+            if name not in parts:
                 raise TypeError(f"{record.__class__.__name__} has no {name}")
             setattr(new, name, value)
         return new
 
 
 def names(record: Any) -> Iterable[str]:
-    """The names of the fields of a record, or of a class of them."""
-    found: dict[str, Any] = record.__dataclass_fields__
+    """The names of the fields of a record, or of a class of them; none of anything else."""
+    found: Iterable[str] = getattr(record, "__parts__", ())
     return found
 
 
+def fields_of(record: Any) -> dict[str, Any]:
+    """The fields of a record by name."""
+    return {name: getattr(record, name) for name in names(record)}
+
+
+def _said(parts: Any, what: str) -> tuple[str, ...]:
+    """The fields that `field(...)` does not except from what is compared, or shown."""
+    return tuple(name for name, (given, _) in parts.items() if not isinstance(given, Field) or getattr(given, what))
+
+
 def _values(record: Any) -> tuple[Any, ...]:
-    fields = record.__dataclass_fields__.values()
-    return tuple([getattr(record, field.name) for field in fields if field.compare])
+    return tuple([getattr(record, name) for name in record.__compared__])
 
 
 def _eq(self: Any, other: object) -> bool:
@@ -116,5 +141,5 @@ def _hash(self: Any) -> int:
 
 
 def _repr(self: Any) -> str:
-    shown = [field.name for field in self.__dataclass_fields__.values() if field.repr]
-    return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+    shown = (f"{name}={getattr(self, name)!r}" for name in _said(self.__parts__, "repr"))
+    return f"{type(self).__qualname__}({', '.join(shown)})"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
+
+from llmplan.records import names
 
 
 def to_data(value: Any) -> Any:
@@ -23,8 +24,8 @@ def to_data(value: Any) -> Any:
     kind: Any = type(value)
     if kind in _PLAIN:
         return value
-    if (names := _fields_of(kind)) is not None:
-        parts = ((name, getattr(value, name)) for name in names)
+    if (known := _fields_of(kind)) is not None:
+        parts = ((name, getattr(value, name)) for name in known)
         return {name: part if type(part) in _PLAIN else to_data(part) for name, part in parts if part is not None}
     if isinstance(value, Mapping):
         return {name: to_data(part) for name, part in value.items()}
@@ -38,8 +39,8 @@ _PLAIN = frozenset((str, int, float, bool))
 
 @cache
 def _fields_of(kind: Any) -> tuple[str, ...] | None:
-    """The names of a dataclass's fields; None of another class."""
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
+    """The names of a record's fields; None of another class."""
+    return tuple(names(kind)) or None
 
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:
@@ -79,8 +80,8 @@ def line(value: Any) -> str:
 def _part(value: Any) -> dict[str, Any]:
     """One level of what JSON has no word for."""
     kind: Any = type(value)
-    if (names := _fields_of(kind)) is not None:
-        return {name: part for name in names if (part := getattr(value, name)) is not None}
+    if (known := _fields_of(kind)) is not None:
+        return {name: part for name in known if (part := getattr(value, name)) is not None}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is no part of an answer")
@@ -114,6 +115,6 @@ class PartsOf:
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         """What pydantic asks for."""
-        names = [field.name for field in fields(self.described) if field.name not in self.left_out]
-        properties = {name: {"type": "number", "minimum": 0} for name in names}
+        number = {"type": "number", "minimum": 0}
+        properties = {name: number for name in names(self.described) if name not in self.left_out}
         return {"type": "object", "properties": properties, "additionalProperties": False}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -12,7 +11,7 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import EntryT
 from llmplan.formulas.traced import leaf, remembers
 from llmplan.machine.hardware import PriceList
-from llmplan.records import replace
+from llmplan.records import fields_of, names, replace
 from llmplan.setup.plan import Setup
 
 T = TypeVar("T")
@@ -30,8 +29,8 @@ def named(thing: T, path: str) -> T:
         found = thing.model_copy(
             update=_changed(((name, getattr(thing, name)) for name in type(thing).model_fields), path)
         )
-    elif is_dataclass(thing) and not isinstance(thing, type):
-        found = replace(thing, **_changed(((one.name, getattr(thing, one.name)) for one in fields(thing)), path))
+    elif names(thing) and not isinstance(thing, type):
+        found = replace(found, **_changed(fields_of(thing).items(), path))
     elif isinstance(thing, Mapping):
         found = {**thing, **_changed(thing.items(), path)}
     elif isinstance(thing, tuple):

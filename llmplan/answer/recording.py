@@ -12,14 +12,14 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field, fields, is_dataclass
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from llmplan.formulas.traced import leaf, remembers, renamed
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, fields_of, replace
 
 ROOMS = ("formulas", "machine", "work", "training", "serving", "answer.economics")
 """Where the functions stand whose names are marked."""
@@ -159,9 +159,10 @@ def _results(value: Any, call: Call, path: str, first: int) -> Any:
         return tuple(_results(part, call, f"{dot}{index}", first) for index, part in enumerate(value))
     if type(value) is dict:
         return {key: _results(part, call, f"{dot}{key}", first) for key, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type) and type(value).__module__.startswith("llmplan."):
-        parts = [(one.name, getattr(value, one.name)) for one in fields(value)]
-        new = {name: made for name, part in parts if (made := _results(part, call, dot + name, first)) is not part}
+    if not isinstance(value, type) and (parts := fields_of(value)):
+        new = {
+            name: made for name, part in parts.items() if (made := _results(part, call, dot + name, first)) is not part
+        }
         return replace(value, **new) if new else value
     return value
 

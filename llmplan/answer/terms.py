@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import NamedCatalog
 from llmplan.errors import Fault, InputError, did_you_mean
-from llmplan.records import dataclass
+from llmplan.records import dataclass, names
 from llmplan.training.memory import Memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import StepTime
@@ -91,7 +90,7 @@ def _of(unit: str, path: str) -> Term:
 
 
 def _parts(kind: type, of: str, unit: str) -> dict[str, Term]:
-    return {one.name: _of(unit, f"{of}.{one.name}") for one in fields(kind) if one.name != "host_bytes"}
+    return {name: _of(unit, f"{of}.{name}") for name in names(kind) if name != "host_bytes"}
 
 
 TRAINING: dict[str, Term] = {

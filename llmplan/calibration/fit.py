@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -50,10 +49,11 @@ class Tree:
     """None: the prior, or a parent that is held fixed."""
     related: frozenset[Leaf] = frozenset()
     """Families, and stacks of one."""
-    nodes: tuple[Leaf, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "nodes", tuple(self.parents))
+    @property
+    def nodes(self) -> tuple[Leaf, ...]:
+        """In the order in which they were found."""
+        return tuple(self.parents)
 
     @classmethod
     def of(cls, leaves: Sequence[Leaf], families: Mapping[str, str] | None = None) -> Tree:

@@ -166,6 +166,8 @@ def llmplan(
 def run() -> int:
     """What `llmplan.program` runs; the exit code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
+    # numpy starts a thread for each processor, for products of matrices; our arrays are worked on element by element
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return main(sys.argv[1:])
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated
 
 from pydantic import Field
 
-from llmplan.records import dataclass
+from llmplan.records import dataclass, names
 from llmplan.schema import Spec
 
 
@@ -43,7 +42,7 @@ class Coefficients:
         return cls(**{name: fitted[name] for name in NAMES})
 
 
-NAMES = tuple(field.name for field in fields(Coefficients))
+NAMES = tuple(names(Coefficients))
 HOST_TIMES = (
     "operation_host_seconds", "micro_batch_seconds", "step_seconds", "operation_gap_seconds",
     "iteration_seconds", "sequence_seconds", "request_seconds", "prompt_token_seconds",

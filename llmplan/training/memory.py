@@ -5,7 +5,6 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.activations import logits_bytes
@@ -13,7 +12,7 @@ from llmplan.formulas.numeric import maximum, minimum, real, where
 from llmplan.formulas.pipeline import end_stage_layers, micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import sharded_bytes
 from llmplan.machine.precision import ELEMENT_BYTES
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, fields_of, replace
 from llmplan.training.activations import Kept, kept_activations
 from llmplan.training.flow import micro_tokens
 from llmplan.training.methods import frozen_models, trained_models
@@ -79,7 +78,7 @@ class Memory:
 
     def parts(self) -> dict[str, Num]:
         """Parts that sum to `peak_bytes`."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "host_bytes"}
+        return {name: part for name, part in fields_of(self).items() if name != "host_bytes"}
 
 
 def _gathered(plan: TrainingPlan, held: Held) -> Num:
@@ -246,13 +245,12 @@ def _at_loading(plan: TrainingPlan, held: Held, ends: Num, stage: Memory) -> Num
 
 
 def _pick(choose: Any, a: Memory, b: Memory) -> Memory:
-    names = [field.name for field in fields(Memory)]
-    return Memory(**{name: where(choose, getattr(a, name), getattr(b, name)) for name in names})
+    return Memory(**{name: where(choose, part, getattr(b, name)) for name, part in fields_of(a).items()})
 
 
 def _stage(plan: TrainingPlan, made: _Base, share: Num, ends: Num, in_flight: Num, logits: Num) -> Memory:
     """Model states and activations of a stage with `ends` parameters beside its share of the fullest one's layers."""
-    held = Held(*(getattr(made.held, field.name) * share for field in fields(Held)))
+    held = Held(*(held * share for held in fields_of(made.held).values()))
     layout, workload = plan.layout, plan.workload
     frozen = workload.workload == "lora"
     weight, gradient, master = state_bytes(plan)

@@ -5,7 +5,6 @@ All functions take a plan whose layout holds numbers, or arrays that broadcast a
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import ceil, maximum, minimum, real, where
@@ -21,7 +20,7 @@ from llmplan.formulas.step import (
 from llmplan.machine.links import Links, all_reduce, links_of, with_algorithms
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.layer import Layer
-from llmplan.records import dataclass
+from llmplan.records import dataclass, fields_of, names
 from llmplan.software.coefficients import Coefficients
 from llmplan.training.activations import kept_activations
 from llmplan.training.adapters import adapter_operations, adapters_forward, magnitude_seconds, unpacking_seconds
@@ -97,13 +96,13 @@ class StepTime:
     def step_seconds(self) -> Num:
         """Wall time of the step."""
         total: Num = 0.0
-        for field in fields(self):
-            total = total + getattr(self, field.name)
+        for seconds in self.parts().values():
+            total = total + seconds
         return total
 
     def parts(self) -> dict[str, Num]:
         """Every part by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return fields_of(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +122,16 @@ class _Stage:
         return self.work.total + self.recompute + self.host + self.tensor + self.context + self.expert + self.scoring
 
     def __add__(self, other: _Stage) -> _Stage:
-        return _Stage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(_Stage)))
+        return _Stage(*(getattr(self, name) + getattr(other, name) for name in names(_Stage)))
 
     def __mul__(self, factor: Num) -> _Stage:
-        return _Stage(*(getattr(self, f.name) * factor for f in fields(_Stage)))
+        return _Stage(*(getattr(self, name) * factor for name in names(_Stage)))
 
 
 def _choose(condition: Any, a: _Stage, b: _Stage) -> _Stage:
-    rest = (where(condition, getattr(a, f.name), getattr(b, f.name)) for f in fields(_Stage)[1:])
-    return _Stage(choose(condition, a.work, b.work), *rest)
+    rest = [name for name in names(_Stage) if name != "work"]
+    chosen = {name: where(condition, getattr(a, name), getattr(b, name)) for name in rest}
+    return _Stage(choose(condition, a.work, b.work), **chosen)
 
 
 def training_kernels(plan: TrainingPlan, numbers: Coefficients) -> Kernels:
