@@ -298,13 +298,13 @@ class Tape:
         """The derivative by every number of what has these derivatives by some of them, numbers or arrays."""
         found: list[Any] = [0.0] * len(self.nodes)
         for root, slope in seeds:
-            if id(root) in self._places:  # a plain number hangs on none
-                found[self._places[id(root)]] = found[self._places[id(root)]] + slope
+            if (at := self._places.get(id(root))) is not None:  # a plain number hangs on none
+                found[at] = found[at] + slope
         for place in range(len(found) - 1, -1, -1):
             slope = found[place]
             if slope.__class__ is not float or slope:
-                operands, node = self._operands[place], self.nodes[place]
-                if at_work and node.op in AT_WORK:
+                operands = self._operands[place]
+                if at_work and (node := self.nodes[place]).op in AT_WORK:
                     operands = self._of(node, AT_WORK[node.op](*map(float, node.of)))
                 for operand, grad in operands:
                     found[operand] = found[operand] + slope * grad

@@ -174,10 +174,13 @@ class ArrayTape:
             return [figures(0, self._leaves([None if slope is None else slope[place] for slope in slopes]))
                     for place in range(len(asked))]  # fmt: skip
         shape = len(asked), len(passed[0][0].value)
-        parts = [(node.numbers, np.broadcast_to(part, shape)) for node, part in passed]
+        alone = len(self._machines) == shape[1]  # a plan on each machine: its numbers are plain, taken out at once
+        whole = [(node.numbers, np.broadcast_to(part, shape)) for node, part in passed]
+        parts = [(numbers, part.T.tolist() if alone else part) for numbers, part in whole]
         found: list[dict[str, Any]] = [{} for _ in asked]
         for place, (rows, tape) in enumerate(self._machines):
-            own = [(numbers[place], part[:, rows[0]].tolist() if len(rows) == 1 else part[:, rows])
+            own = [(numbers[place], part[rows[0]] if alone else
+                    part[:, rows[0]].tolist() if len(rows) == 1 else part[:, rows])
                    for numbers, part in parts]  # fmt: skip
             for number, (_, at_work) in enumerate(asked):
                 seeds = [(one, part[number]) for one, part in own]

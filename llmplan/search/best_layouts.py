@@ -44,11 +44,10 @@ class BestLayouts:
         ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
         if request.options.workload != "serve":
             return question(ask, self.catalog)[0]
-        from llmplan.search.serving import search_serving
+        from llmplan.search.serving import best_of
         from llmplan.search.serving_request import serving_question
 
-        deployments = search_serving(serving_question(ask, self.catalog)[0])
-        return next((one.plan for one in deployments.best or deployments.misses), None)
+        return best_of(serving_question(ask, self.catalog)[0])
 
 
 def _taken(found: tuple[Request, AnyPlan | InputError | None]) -> AnyPlan:

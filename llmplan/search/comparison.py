@@ -162,7 +162,7 @@ MEASURES: dict[str, Measure] = {
 everywhere."""
 
 
-BATCH, SEARCHED = 1024, 128
+BATCH, SEARCHED = 1024, 512
 """Alternatives that are worked out at once, and that are searched for at once."""
 
 

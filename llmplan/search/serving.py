@@ -22,6 +22,7 @@ from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
 from llmplan.search.training import HOST, MEMORY, MISSES, Counts, SearchFound, in_order
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.serving.iteration import machine_of
 from llmplan.serving.percentiles import by_formula, judged, least_percentiles
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.serving.resolve import serving_remarks
@@ -81,10 +82,22 @@ class ServingSearch:
 
 def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
+    return _searched(asked).found()
+
+
+def best_of(asked: ServingSearch) -> ServingPlan | None:
+    """The plan that `search_serving` puts first, else the one that misses by least; None where none is legal."""
+    run = _searched(asked)
+    found = run.sure.winners() or run.best.winners() or run.misses.winners()
+    return _plan(found[0]) if found else None
+
+
+def _searched(asked: ServingSearch) -> _ServingRun:
     run = _ServingRun(asked, Best(asked.top), Best(asked.top))
-    for base, kind in product(asked.bases, asked.spaces):
-        if not goes_with(base, asked.choices, split=kind is SplitSpace):
+    for one, kind in product(asked.bases, asked.spaces):
+        if not goes_with(one, asked.choices, split=kind is SplitSpace):
             continue
+        base = replace(one, machine=machine_of(one, one.coefficients))
         space = kind(base, asked.devices, asked.most, asked.choices)
         ends = [edges(many.rows, run.offer(many), len(space.batches)) for many in chunks(space)]
         if asked.opens_batch and ends:
@@ -92,7 +105,7 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
         run.counts.considered += space.considered
         run.counts.legal += space.legal
         run.counts.removed.update(space.removed)
-    return run.found()
+    return run
 
 
 @dataclass(slots=True)
@@ -108,20 +121,21 @@ class _ServingRun:
     counts: Counts = field(default_factory=Counts)
 
     def offer(self, many: Deployments) -> Any:
-        """Counts, ranks what does, and keeps the nearest misses while nothing does; returns which do."""
-        does, index = np.zeros(len(many.rows), dtype=bool), np.arange(len(many.rows))
+        """Counts, ranks what does, and keeps the nearest misses while nothing does; returns the value of what does by
+        the objective where that is not ranked first, nan for the others."""
+        value, index = np.full(len(many.rows), np.nan), np.arange(len(many.rows))
         for passed, stage in enumerate(BEFORE):
             sieved = self._sieve(stage, many, passed)
             if stage is in_memory:
                 self.counts.fitting += len(index) - sieved.removed[MEMORY]
             index, many = index[sieved.does], many.take(sieved.does)
             if not len(index):
-                return does
+                return value
         if self._goes_by_value(many.plan.workload):
             self._best_first(many)
         else:
-            does[index[self._judge(many)]] = True
-        return does
+            value[index] = self._judge(many)
+        return value
 
     def _sieve(self, stage: Callable[..., Iterator[Demand]], many: Deployments, passed: int) -> _Sieved:
         """What a stage lets through, with what it does not counted and kept as a miss."""
@@ -131,13 +145,12 @@ class _ServingRun:
         return sieved
 
     def _judge(self, many: Deployments) -> Any:
-        """Ranks those that are in time; returns which are."""
+        """Ranks those that are in time; returns their value, nan for the others."""
         does = self._sieve(in_time, many, len(BEFORE)).does
         if self._simulates(many.plan.workload):
             self._one_by_one(many.take(does))
-        else:
-            self._rank(many, np.flatnonzero(does))
-        return does
+            return np.nan
+        return np.where(does, self._rank(many, np.flatnonzero(does)), np.nan)
 
     def _goes_by_value(self, work: ServingWorkload) -> bool:
         """Whether what is ranked by is known before any time of a request, which takes longest to work out."""
@@ -191,10 +204,12 @@ class _ServingRun:
             return (float("inf"),)
         return max(*(some.found[asked.top - 1].key for some in (self.best, self.sure)), kept.found[0].key[1:])
 
-    def _rank(self, many: Deployments, index: Any) -> None:
+    def _rank(self, many: Deployments, index: Any) -> Any:
+        """Offers those at an index; returns the value of all of them by the objective."""
         asked = self.asked
         self.counts.kept += len(index)
-        keys = [value[index] for value in (value_of(asked, asked.objective, many), many.request)]
+        value = value_of(asked, asked.objective, many)
+        keys = [value[index], many.request[index]]
         self.best.offer(many.make, index, keys)
         certain = many.surely[index]
         self.each.keep(many.plan, many.make, index, [~certain, *keys])
@@ -202,6 +217,7 @@ class _ServingRun:
         if asked.pareto is not None:
             a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
             self.front.offer(many.make, index, a, b)
+        return value
 
     def _miss(self, many: Deployments, sieved: _Sieved, passed: int) -> None:
         """Offers what a stage held back, by memory, stages passed, the worst ratio to a demand and the devices."""
@@ -214,9 +230,10 @@ class _ServingRun:
         if self.asked.several:
             self.each.miss(many.plan, many.make, index, keys)
 
-    def refine(self, base: ServingPlan, rows: Any, high: Any) -> None:
-        """Offers the most requests in flight that do, between a batch that does and its double that does not."""
-        hope = self._hope(deploy(base, rows))
+    def refine(self, base: ServingPlan, rows: Any, high: Any, value: Any) -> None:
+        """Offers the most requests in flight that do, between a batch that does and its double that does not; value:
+        of the former by the objective."""
+        hope = self._hope(base, value)
         rows, high = rows[hope], high[hope]
         at_once = max(1, min(AT_ONCE, CHUNK // max(len(rows), 1)))
         rows, index, first, low, high = rows.copy(), np.arange(len(rows)), rows[:, -1], rows[:, -1].copy(), high.copy()
@@ -238,14 +255,13 @@ class _ServingRun:
             self.counts.legal += len(found)
             self.offer(deploy(base, found))
 
-    def _hope(self, many: Deployments) -> Any:
+    def _hope(self, base: ServingPlan, value: Any) -> Any:
         """Which may come in with up to twice the requests in flight: their rate at most doubles."""
-        asked, last = self.asked, self._last(many.plan)
+        last = self._last(base)
         if last[0] == float("inf"):
-            return np.ones(len(many.rows), dtype=bool)
-        if asked.objective not in ("throughput", "cost"):  # which are no better with more of them
-            return np.zeros(len(many.rows), dtype=bool)
-        value = value_of(asked, asked.objective, many)
+            return np.ones(len(value), dtype=bool)
+        if self.asked.objective not in ("throughput", "cost"):  # which are no better with more of them
+            return np.zeros(len(value), dtype=bool)
         return np.minimum(value * 2.0, value / 2.0) <= last[0]
 
     def found(self) -> SearchFound[ServingEstimate]:
@@ -264,21 +280,27 @@ class _ServingRun:
         return SearchFound(found, marginal, front, missed, self.counts, each=ahead, behind=behind)
 
 
-def edges(rows: Any, does: Any, batches: int) -> tuple[Any, Any]:
-    """Rows that do while the next larger batch of the same layout does not, and those batches [1]."""
-    table = does.reshape(-1, batches)
-    layout, place = np.nonzero(table[:, :-1] & ~table[:, 1:])
+def edges(rows: Any, value: Any, batches: int) -> tuple[Any, Any, Any]:
+    """Rows that do while the next larger batch of the same layout does not, those batches [1], and what the former are
+    worth; value: nan for what does not."""
+    does = ~np.isnan(value).reshape(-1, batches)
+    layout, place = np.nonzero(does[:, :-1] & ~does[:, 1:])
     at = layout * batches + place
-    return rows[at], rows[at + 1, -1]
+    return rows[at], rows[at + 1, -1], value[at]
 
 
 def _estimate(one: Candidate[ServingPlan], known: dict[str, ServingEstimate]) -> ServingEstimate:
-    """A candidate alone and to the last digit, with the warnings that its layout earns; known: those at hand."""
-    plan = one.plan.with_layout(one.layout)
-    key = repr(plan.words())
+    """A candidate alone and to the last digit; known: those at hand."""
+    key = repr(one.plan.with_layout(one.layout).words())
     if key not in known:
-        known[key] = estimate_serving(replace(plan, warnings=tuple(serving_remarks(plan))))
+        known[key] = estimate_serving(_plan(one))
     return known[key]
+
+
+def _plan(one: Candidate[ServingPlan]) -> ServingPlan:
+    """The plan of a candidate, with the warnings that its layout earns."""
+    plan = one.plan.with_layout(one.layout)
+    return replace(plan, warnings=tuple(serving_remarks(plan)), machine=None)
 
 
 Demand = tuple[str, Any, Any]
@@ -311,7 +333,7 @@ def under_load(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
 def in_time(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
     """Targets of latency, output and cost."""
     work, zero = many.plan.workload, 0.0 * many.devices
-    if work.load != "open" or by_formula(work):
+    if targets(work) and (work.load != "open" or by_formula(work)):  # times of requests take longest to work out
         for name, value in figures(many.answer, work).items():
             yield name, value + zero, getattr(work, name)
         for name, value in least_percentiles(many.answer, work).items():

@@ -147,6 +147,9 @@ def software(policy: ServingPolicy, cache: str) -> Software:
 
 def machine_of(plan: ServingPlan, numbers: Coefficients) -> tuple[Kernels, Links]:
     """What device, cluster and engine make of the plan's precisions."""
+    if plan.machine is not None and numbers is plan.coefficients:
+        at_hand: tuple[Kernels, Links] = plan.machine
+        return at_hand
     work, policy = plan.workload, plan.engine.policy
     return (
         kernels_of(plan.device, precisions(plan.model, work), software(policy, work.kv_precision), numbers),

@@ -38,7 +38,8 @@ class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 
     coefficients: of the stack in the plan's version; options: what the user said; assumptions: what was filled in;
-    warnings: what is allowed and should be known; machines: of many plans in one, what each runs on.
+    warnings: what is allowed and should be known; machine: kernels and links of the plan, at hand where only its layout
+    and batch change; machines: of many plans in one, what each runs on.
     """
 
     model: Model
@@ -50,6 +51,7 @@ class Setup:
     options: PlanOptions = field(default_factory=PlanOptions)
     assumptions: tuple[str, ...] = ()
     warnings: tuple[PlanWarning, ...] = ()
+    machine: Any = None
     machines: Machines[Self] | None = None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -26,10 +26,6 @@ from llmplan.vocabulary import (
     TrainingPrecision,
     WorkloadKind,
 )
-
-if TYPE_CHECKING:
-    from llmplan.machine.links import Links
-    from llmplan.work.kernels import Kernels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +84,12 @@ class TrainingPlan(Setup):
     """Everything that an estimate of a training needs.
 
     recipe: the stack's, as of the plan's version; guessed: words of a run with a given layout that were not said, or
-    were said to be guesses; machine: `machine_of` the plan, at hand where only its layout and batch change.
+    were said to be guesses.
     """
 
     workload: TrainingWorkload
     recipe: TrainingRecipe
     guessed: tuple[Guess, ...] = ()
-    machine: tuple[Kernels, Links] | None = None
 
     @property
     def widening_guesses(self) -> tuple[Guess, ...]:

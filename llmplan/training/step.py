@@ -158,7 +158,8 @@ def training_links(plan: TrainingPlan, numbers: Coefficients) -> Links:
 def machine_of(plan: TrainingPlan, numbers: Coefficients) -> tuple[Kernels, Links]:
     """What device, cluster and stack make of the plan's precision."""
     if plan.machine is not None and numbers is plan.coefficients:
-        return plan.machine
+        at_hand: tuple[Kernels, Links] = plan.machine
+        return at_hand
     return training_kernels(plan, numbers), training_links(plan, numbers)
 
 
