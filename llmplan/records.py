@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["dataclass", "fields_of", "names", "replace"]
+__all__ = ["dataclass", "defaults", "fields_of", "names", "replace"]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass, replace
@@ -71,6 +71,8 @@ else:
             known |= {f"_default_{name}": default, f"_make_{name}": factory}
             value = name if factory is MISSING else f"_make_{name}() if {name} is MISSING else {name}"
             body.append(f"self.{name} = {value}")
+        if hasattr(cls, "__post_init__"):
+            body.append("self.__post_init__()")
         head = ", ".join([*heads[False], *(["*", *heads[True]] if heads[True] else [])])
         exec(f"def __init__({head}):\n " + "\n ".join(body or ["pass"]), known)
         return known["__init__"]
@@ -120,6 +122,17 @@ def names(record: Any) -> Iterable[str]:
 def fields_of(record: Any) -> dict[str, Any]:
     """The fields of a record by name."""
     return {name: getattr(record, name) for name in names(record)}
+
+
+def defaults(kind: Any) -> dict[str, Any]:
+    """What the fields of a class of records have where nothing is given; without those that must be given."""
+    said = {name: given for name, (given, _) in kind.__parts__.items()}
+    made = {
+        name: given.default if given.default_factory is MISSING else given.default_factory()
+        for name, given in said.items()
+        if isinstance(given, Field)
+    }
+    return {name: given for name, given in (said | made).items() if given is not MISSING}
 
 
 def _said(parts: Any, what: str) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """Checks parsed data against a pydantic model, and turns every fault into one with a line."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
+from inspect import get_annotations
 from itertools import compress
 from math import isfinite
 from types import NoneType, UnionType
@@ -14,12 +15,23 @@ from pydantic.fields import FieldInfo
 
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError, did_you_mean
+from llmplan.records import defaults
 
 
 class Spec(BaseModel):
     """Base of everything that is read from a file: frozen, no unknown keys, finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+class SpecRecord:
+    """The same for classes of many fields, as records: pydantic takes 0.1 ms to make a field of a model.
+
+    What contradicts itself in it is a ValueError of `__post_init__`.
+    """
+
+    __slots__ = ()
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Source(Spec):
@@ -32,9 +44,10 @@ class Source(Spec):
 
 
 MAX_FAULTS = 100  # of one document in one message; nobody reads more
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # how it calls a key that there is not
 _BRANCHES = {"constrained-str", "str", "int", "float", "bool"}  # how pydantic calls the branches of a union
 
-SpecT = TypeVar("SpecT", bound=BaseModel)
+SpecT = TypeVar("SpecT", bound=BaseModel | SpecRecord)
 
 
 def check(document: Document, spec: type[SpecT]) -> SpecT:
@@ -44,7 +57,8 @@ def check(document: Document, spec: type[SpecT]) -> SpecT:
             Fault(f"expected a mapping of keys, got {_kind(document.data)}", document.file, document.line(()))
         )
     try:
-        return _by_what_is_said(document.data, spec) or spec.model_validate(document.data)
+        found: SpecT = _by_what_is_said(document.data, spec) or validated(document.data, spec)
+        return found
     except ValidationError as error:
         items = [item for item in error.errors(include_url=False) if not _is_other_branch(item)]
         faults = [_fault(item, document, spec) for item in items[:MAX_FAULTS]]
@@ -53,38 +67,50 @@ def check(document: Document, spec: type[SpecT]) -> SpecT:
         raise InputError(faults) from None
 
 
+def validated(data: Any, spec: type[SpecT]) -> SpecT:
+    """`data` as a `spec`; pydantic's ValidationError otherwise."""
+    kind: Any = spec
+    found: SpecT = kind.model_validate(data) if issubclass(kind, BaseModel) else _adapter(kind).validate_python(data)
+    return found
+
+
 FEW = 2
-_documents: Counter[type[BaseModel]] = Counter()
+_documents: Counter[type] = Counter()
 
 
-def _by_what_is_said(data: dict[Any, Any], spec: type[SpecT]) -> SpecT | None:
+def _by_what_is_said(data: dict[Any, Any], spec: Any) -> Any:
     """`data` as a `spec`, each key checked by itself; None where that is not all that is to be said.
 
     The schema of a hundred fields takes longer to make than a plan to be estimated, so the first documents of a process
     are checked so. What is at fault, the whole schema says.
     """
     _documents[spec] += 1
-    if _documents[spec] > FEW:
+    if _documents[spec] > FEW or (issubclass(spec, BaseModel) and spec.__pydantic_decorators__.model_validators):
         return None
-    fields, validators = spec.model_fields, spec.__pydantic_decorators__
-    if not data.keys() <= fields.keys() or validators.field_validators:
-        return None
-    if any(field.is_required() for name, field in fields.items() if name not in data):
+    kinds, optional = _kinds(spec), _optional(spec)
+    if not data.keys() <= kinds.keys() or not kinds.keys() <= data.keys() | optional:
         return None
     try:
-        said = {name: _part(data[name], fields[name]) for name in data}
-        found = spec.model_construct(set(said), **said)
-        for validator in validators.model_validators.values():
-            validator.func(found)
+        said = {name: _read(data[name], kinds[name]) for name in data}
+        return spec.model_construct(set(said), **said) if issubclass(spec, BaseModel) else spec(**said)
     except ValueError:
         return None
-    return found
 
 
-def _part(value: Any, field: FieldInfo) -> Any:
-    """The value of one key; a ValueError where it is not what the field says."""
-    kind: Any = field.annotation
-    return _read(value, Annotated[kind, *field.metadata] if field.metadata else kind)
+def _kinds(spec: type[Any]) -> dict[str, Any]:
+    """The types of the fields."""
+    if not issubclass(spec, BaseModel):
+        return get_annotations(spec)
+    found: dict[str, Any] = {name: field.annotation for name, field in spec.model_fields.items()}
+    rules = {name: field.metadata for name, field in spec.model_fields.items() if field.metadata}
+    return found | {name: Annotated[found[name], *said] for name, said in rules.items()}
+
+
+def _optional(spec: type[Any]) -> Iterable[str]:
+    """The names of fields that need not be given."""
+    if not issubclass(spec, BaseModel):
+        return defaults(spec).keys()
+    return [name for name, field in spec.model_fields.items() if not field.is_required()]
 
 
 def _read(value: Any, kind: Any) -> Any:
@@ -92,9 +118,9 @@ def _read(value: Any, kind: Any) -> Any:
 
     A validator of pydantic's takes about 0.3 ms to make, and the entries of a plan hold eighty kinds of values.
     """
-    if isinstance(kind, type) and issubclass(kind, Spec):
+    if isinstance(kind, type) and issubclass(kind, (Spec, SpecRecord)):
         found = _by_what_is_said(value, kind) if isinstance(value, dict) else None
-        return found or kind.model_validate(value)
+        return found or validated(value, kind)
     origin, parts = get_origin(kind), get_args(kind)
     if origin in _UNIONS and len(parts) == 1 + (NoneType in parts):
         return None if value is None else _read(value, next(part for part in parts if part is not NoneType))
@@ -146,7 +172,8 @@ def _plain(value: Any, kind: Any) -> Any:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
+    own = isinstance(kind, type) and issubclass(kind, SpecRecord)
+    return TypeAdapter(kind, config=None if own else ConfigDict(allow_inf_nan=False))
 
 
 def _is_other_branch(item: Any) -> bool:
@@ -159,13 +186,13 @@ def _is_step(step: Any) -> bool:
     return "[" not in str(step) and step not in _BRANCHES
 
 
-def _fault(item: Any, document: Document, spec: type[BaseModel]) -> Fault:
+def _fault(item: Any, document: Document, spec: type[Any]) -> Fault:
     steps = item["loc"]
-    named = item["type"] in ("extra_forbidden", "missing")  # by its last step, be it called like a branch
+    named = item["type"] in (*_UNKNOWN, "missing")  # by its last step, be it called like a branch
     kept = [_is_step(step) for step in steps[:-1]] + [named or _is_step(step) for step in steps[-1:]]
     path = tuple(compress(steps, kept))
     name = ".".join(str(step) for step in path)
-    if item["type"] == "extra_forbidden":
+    if item["type"] in _UNKNOWN:
         known = _keys_at(spec, path[:-1])
         message = f"unknown key {name!r}{did_you_mean(str(path[-1]), known)}"
     elif item["type"] == "missing":
@@ -178,17 +205,17 @@ def _fault(item: Any, document: Document, spec: type[BaseModel]) -> Fault:
     return Fault(message, document.file, document.line(path))
 
 
-def _keys_at(spec: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+def _keys_at(spec: type[Any], path: tuple[Any, ...]) -> list[str]:
     """The keys that a nested model knows, for 'did you mean'; the top level's where it is unclear."""
     current: Any = spec
     for step in path:
-        annotation = current.model_fields[step].annotation if step in getattr(current, "model_fields", {}) else None
+        annotation = _kinds(current).get(step)
         candidates = [annotation, *getattr(annotation, "__args__", ())]
-        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, (Spec, SpecRecord))]
         if not nested:
             return []
         current = nested[0]
-    return list(current.model_fields)
+    return list(_kinds(current))
 
 
 def _kind(data: Any) -> str:

@@ -141,7 +141,7 @@ def _from_yaml(path: Path) -> ModelSpec:
 
 
 def _named(spec: ModelSpec, name: str) -> ModelSpec:
-    return spec if spec.name else spec.model_copy(update={"name": name})
+    return spec if spec.name else replace(spec, name=name)
 
 
 def catalog_or_default(catalog: Catalog | None) -> Catalog:
@@ -160,4 +160,4 @@ def entry_spec(name: str, catalog: Catalog) -> ModelSpec:
     """The entry of a model as it is written, with its id."""
     document = catalog.entry_document("models", name)
     spec = model_spec(document)
-    return _named(spec.model_copy(update={"id": Path(document.file).stem}), Path(document.file).stem)
+    return _named(replace(spec, id=Path(document.file).stem), Path(document.file).stem)

@@ -45,7 +45,8 @@ def _of_cells(cells: Mapping[str, str], catalog: Catalog) -> Model:
     given, name = _parsed(cells), cells["model"]
     warnings: tuple[str, ...] = ()
     if name and catalog.named("models", name) is not None:
-        fields = entry_spec(name, catalog).model_dump(exclude_unset=True) | given
+        spec = entry_spec(name, catalog)
+        fields = {**catalog.entry_document("models", name).data, "id": spec.id, "name": spec.name} | given
         if given.get("dense_layers") or {"layers", "experts"} & given.keys():
             fields = _without_stale_patterns(fields, given)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 from llmplan.errors import Fault, InputError
 from llmplan.launch.quantities import whole
 from llmplan.model.spec import ModelSpec
+from llmplan.records import defaults, fields_of
 
 TOLD_ELSEWHERE = frozenset({
     "id", "name", "family", "aliases", "weight_precision", "block_scaled", "expert_precision", "kv_precision",
@@ -20,8 +21,9 @@ LEARNED, ROPE = "learned_absolute", "rope"
 
 def shape_facts(spec: ModelSpec, known: frozenset[str]) -> dict[str, Any]:
     """The shape in the settings of a target; a fault for what they cannot express."""
-    given = spec.model_dump(exclude_defaults=True)
-    beyond = sorted(given.keys() - TOLD_ELSEWHERE - known - {"position_rows", "dense_layers"})
+    usual = defaults(ModelSpec)
+    given = {name for name, value in fields_of(spec).items() if name not in usual or value != usual[name]}
+    beyond = sorted(given - TOLD_ELSEWHERE - known - {"position_rows", "dense_layers"})
     if beyond or spec.architecture != "decoder":
         what = ", ".join(beyond) or f"architecture {spec.architecture}"
         raise InputError(Fault(f"its options have no words for the shape of {spec.name or 'the model'}: {what}"))
@@ -30,7 +32,7 @@ def shape_facts(spec: ModelSpec, known: frozenset[str]) -> dict[str, Any]:
     shared = spec.shared_experts * (spec.shared_expert_ffn_hidden or spec.expert_ffn_hidden or 0)
     sparse = spec.layers - spec.dense_layers
     return {
-        **{name: getattr(spec, name) for name in known if name in ModelSpec.model_fields},
+        **{name: getattr(spec, name) for name in known if name in fields_of(spec)},
         "experts": spec.experts or None, "experts_per_token": spec.experts_per_token or None,
         "head_dim": spec.head_dim if spec.head_dim != plain and not spec.is_mla else None,
         "grouped": spec.kv_heads != spec.heads and not spec.is_mla,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -27,6 +28,9 @@ from llmplan.model.huggingface_sound import sound_of
 from llmplan.model.huggingface_towers import tower_parameters
 from llmplan.model.huggingface_unknown import nearest, refuse_unread
 from llmplan.model.spec import ModelSpec
+from llmplan.records import defaults
+from llmplan.records import names as names_of
+from llmplan.schema import validated
 
 Fields = dict[str, Any]
 Family = dict[str, Any]
@@ -85,11 +89,12 @@ def _family(config: Config) -> tuple[Family, Fields]:
 def _read(config: Config, entry: Family) -> Fields:
     """Every field that the table knows, then patterns of layers, then what only code can say."""
     fields: Fields = {"family": config.model_type}
+    unsaid = {field for field, value in defaults(ModelSpec).items() if value is None}
     for field, keys in keys_of(entry).items():
         value = config.value(keys, _type_of(field), field)
         if value == 0 and field in NEEDED:
             config.fault(f"{config.key_of(field)} must be at least 1", config.key_of(field))
-        elif value is not None and (value != 0 or ModelSpec.model_fields[field].default is not None):
+        elif value is not None and (value != 0 or field not in unsaid):
             fields[field] = value  # a 0 stands for "none" in widths and ranks that may be left out
     listed = config.data.get(entry.get("counted", ""))
     if "layers" not in fields and isinstance(listed, list) and listed:
@@ -103,7 +108,7 @@ def _read(config: Config, entry: Family) -> Fields:
     if entry.get("fix"):
         fields = FIXES[entry["fix"]](config, fields)
     fields |= _computed(config, entry, fields)
-    return {key: value for key, value in fields.items() if value is not None and key in ModelSpec.model_fields}
+    return {key: value for key, value in fields.items() if value is not None and key in names_of(ModelSpec)}
 
 
 def _flags(config: Config, entry: Family, fields: Fields) -> None:
@@ -167,8 +172,8 @@ def _nested_defaults(fields: Fields, entry: Family, config: Config) -> None:
 @lru_cache(maxsize=1)
 def _types() -> dict[str, type]:
     types: dict[str, type] = {}
-    for field, info in ModelSpec.model_fields.items():
-        words = {info.annotation, *get_args(info.annotation)}
+    for field, kind in get_annotations(ModelSpec).items():
+        words = {kind, *get_args(kind)}
         text = str in words or any(get_origin(word) is Literal for word in words)
         types[field] = bool if bool in words else str if text and int not in words else int
     return types
@@ -180,7 +185,7 @@ def _type_of(field: str) -> type:
 
 def _checked(fields: dict[str, Any], config: Config) -> ModelSpec:
     try:
-        return ModelSpec.model_validate(fields)
+        return validated(fields, ModelSpec)
     except ValidationError as error:
         faults = []
         for item in error.errors(include_url=False):

@@ -11,6 +11,7 @@ from llmplan.model.huggingface_config import Config
 from llmplan.model.huggingface_families import value_of
 from llmplan.model.huggingface_towers import is_text_alone, table_of, tower_names
 from llmplan.model.vision_spec import VisionSpec
+from llmplan.records import defaults
 
 VISION = "vision_config"
 _HEADINGS = ("like", "default", "source")
@@ -36,7 +37,7 @@ def vision_of(config: Config, text_hidden: int | None) -> dict[str, Any] | None:
     fields = {key: text if key == "rule" else value_of(text, names) for key, text in written.items() if key != "grids"}
     if "grids" in written:
         fields["grids"] = names[written["grids"]]
-    optional = {key for key, field in VisionSpec.model_fields.items() if not field.is_required()}
+    optional = defaults(VisionSpec)
     if any(value is None and key not in optional for key, value in fields.items()):
         return None
     return {key: value for key, value in fields.items() if value is not None}

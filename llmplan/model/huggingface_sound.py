@@ -11,6 +11,7 @@ from llmplan.model.huggingface_config import Config
 from llmplan.model.huggingface_families import value_of
 from llmplan.model.huggingface_towers import is_text_alone, table_of, tower_count, tower_names
 from llmplan.model.sound_spec import SoundSpec
+from llmplan.records import names as names_of
 
 SOUND = "audio_config"
 _HEADINGS = ("like", "default", "source")
@@ -43,7 +44,8 @@ def _rule(family: dict[str, Any], names: dict[str, int]) -> dict[str, Any]:
     names = family.get("default", {}) | names
     written = {key: text for key, text in family.items() if key not in _HEADINGS}
     fields = {key: value_of(text, names) for key, text in written.items()}
-    return {key: value for key, value in fields.items() if value is not None and key in SoundSpec.model_fields}
+    known = names_of(SoundSpec)
+    return {key: value for key, value in fields.items() if value is not None and key in known}
 
 
 def _entry(families: dict[str, Any], family: dict[str, Any]) -> dict[str, Any]:

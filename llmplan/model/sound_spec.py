@@ -1,19 +1,19 @@
 """Schema of an encoder of sound: its shape, and the rule by which seconds become positions and tokens."""
 
-from __future__ import annotations
+from typing import Annotated
 
-from typing import Annotated, Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from llmplan.schema import Spec
+from llmplan.records import dataclass
+from llmplan.schema import SpecRecord
 
 Count = Annotated[int, Field(ge=1, le=10**6)]
 Layers = Annotated[int, Field(ge=0, le=10_000)]
 Seconds = Annotated[float, Field(gt=0, le=1e6)]
 
 
-class SoundSpec(Spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundSpec(SpecRecord):
     """An encoder of sound, a stack of layers over positions; what is left out has the stated default."""
 
     layers: Layers = 0
@@ -47,11 +47,9 @@ class SoundSpec(Spec):
     max_seconds: Seconds | None = None
     """A longer sound is cut off."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def __post_init__(self) -> None:
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
-        return self
 
     @property
     def inside(self) -> bool:

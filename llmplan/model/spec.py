@@ -5,16 +5,18 @@ written as a pattern (`llmplan.model.patterns`): `mixers: 5 x sliding, full`. `l
 turns it into matrices; this module only says what may be written and refuses what cannot be.
 """
 
-from typing import Annotated, Literal, Self
+from dataclasses import field
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from llmplan.documents import Document
 from llmplan.model.layer import Group
 from llmplan.model.patterns import expand
 from llmplan.model.sound_spec import SoundSpec
 from llmplan.model.vision_spec import VisionSpec
-from llmplan.schema import Source, Spec, check
+from llmplan.records import dataclass
+from llmplan.schema import Source, SpecRecord, check
 
 # Limits catch a slip (a width in bytes, a vocabulary in characters) and keep counts exact:
 # each is at least ten times what any published model has.
@@ -29,14 +31,16 @@ StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "int8", "int4
 MAX_PARAMETERS = 1e15  # a thousand times the largest published model: above it a number was mistyped
 
 
-class Published(Spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published(SpecRecord):
     """A parameter count that somebody else printed, to check ours against."""
 
     value: Annotated[float, Field(gt=0)]
     source: str
 
 
-class ModelSpec(Spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec(SpecRecord):
     """A model in the words of the CSV columns; what is left out has the stated default."""
 
     id: str = ""
@@ -206,7 +210,7 @@ class ModelSpec(Spec):
     block_scaled: bool = False
     """Released 8-bit weights have a scale for each block, not one a tensor or row."""
     expert_precision: StoragePrecision | None = None
-    released: dict[Group, Annotated[float, Field(gt=0, le=4)]] = {}
+    released: dict[Group, Annotated[float, Field(gt=0, le=4)]] = field(default_factory=dict)
     """Bytes of a parameter by module group with its share of scales, where the precisions above do not say them."""
     kv_precision: StoragePrecision | None = None
     exact_parameters: Published | None = None
@@ -217,12 +221,10 @@ class ModelSpec(Spec):
     sources: tuple[Source, ...] = ()
     date: str = ""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def __post_init__(self) -> None:
         problems = [*_shape_problems(self), *_missing(self)]
         if problems:
             raise ValueError("; ".join(problems))
-        return self
 
     @property
     def is_mla(self) -> bool:
@@ -300,9 +302,9 @@ def _missing(spec: ModelSpec) -> list[str]:
         needed |= dict.fromkeys(("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"), "latent-attention")
     if spec.index_heads is not None:
         needed |= dict.fromkeys(("q_lora_rank", "index_head_dim", "index_topk"), "sparse-attention")
-    for field, kind in needed.items():
-        if not getattr(spec, field):
-            problems.append(f"{field} is missing: {kind} layers need it")
+    for name, kind in needed.items():
+        if not getattr(spec, name):
+            problems.append(f"{name} is missing: {kind} layers need it")
     return problems
 
 

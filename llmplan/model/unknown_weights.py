@@ -15,6 +15,7 @@ from llmplan.model.huggingface import spec_of_config
 from llmplan.model.lowering import lower
 from llmplan.model.spec import ModelSpec
 from llmplan.model.weights import Weights
+from llmplan.records import replace
 
 PLAIN = (
     "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim",
@@ -38,10 +39,10 @@ def spec_by_weights(
         plain |= {"num_local_experts": experts, "intermediate_size": next(data[key] for key in WIDTHS if data.get(key))}
     spec, _ = spec_of_config(Document({**plain, "model_type": kind}, weights.file, {(): 1}), None, name)
     gated = any("gate" in tensor.name for tensor in weights.tensors if tensor.group in ("mlp", "experts", "shared"))
-    spec = spec.model_copy(update={"gated_mlp": gated, "approximate": True, "family": family})
+    spec = replace(spec, gated_mlp=gated, approximate=True, family=family)
     missing = weights.parameters - lower(spec).parameters
     if missing < -TOO_MUCH * weights.parameters:
         text = f"{family!r} is not known, and its tensors are not those of an ordinary decoder of its shapes"
         raise InputError(Fault(text, weights.file))
     warning = f"family {family!r} is not known: read as an ordinary decoder with the parameters of its tensors"
-    return spec.model_copy(update={"extra_parameters": max(0, missing)}), (warning,)
+    return replace(spec, extra_parameters=max(0, missing)), (warning,)

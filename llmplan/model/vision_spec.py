@@ -1,12 +1,11 @@
 """Schema of an encoder of images: its shape, and the rule by which an image becomes patches and tokens."""
 
-from __future__ import annotations
+from typing import Annotated, Literal
 
-from typing import Annotated, Literal, Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from llmplan.schema import Spec
+from llmplan.records import dataclass
+from llmplan.schema import SpecRecord
 
 Rule = Literal["whole", "native", "longest", "limited", "budget", "ratio", "canvas", "cover", "listed"]
 """How an image is cut: `whole`: resized to one square; `native`: its own size within limits on pixels; `longest`: its
@@ -26,7 +25,8 @@ _NEEDS: dict[Rule, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class VisionSpec(Spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisionSpec(SpecRecord):
     """An encoder of images, a stack of layers over patches; what is left out has the stated default."""
 
     rule: Rule
@@ -81,14 +81,12 @@ class VisionSpec(Spec):
     image_tokens: Few = 0
     """Around an image."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def __post_init__(self) -> None:
         missing = [name for name in _NEEDS[self.rule] if not getattr(self, name)]
         if missing:
             raise ValueError(f"rule {self.rule} needs {', '.join(missing)}")
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
-        return self
 
     @property
     def cell(self) -> int:

@@ -1,6 +1,6 @@
 """JSON Schemas of what llmplan reads and writes: `llmplan schema`, and `docs/schemas/*.json`.
 
-They are made from the classes themselves: pydantic models of what is read, dataclasses of what is written. Field
+They are made from the classes themselves: specs of what is read, answers of what is written. Field
 documentation is the text under each field.
 """
 
@@ -22,6 +22,7 @@ from llmplan.answer.economics import cost, energy, run, storage
 from llmplan.answer.economics import serving as serving_economics
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.model.spec import ModelSpec
+from llmplan.schema import SpecRecord
 from llmplan.search import answers, comparison, difference, model_list, sweep
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
@@ -59,7 +60,7 @@ def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of one of `SCHEMAS`, with the documentation of every field."""
     top = SCHEMAS[name]
     known = _classes(top)
-    schema = TypeAdapter(top).json_schema(mode="serialization" if is_dataclass(top) else "validation")
+    schema = TypeAdapter(top).json_schema(mode="serialization" if _is_answer(top) else "validation")
     for each, part in {top.__name__: schema, **schema.get("$defs", {})}.items():
         _document(part, known[each])
     for field in schema["properties"].values():  # what the command line's help needs is no part of the contract
@@ -74,11 +75,16 @@ def _document(part: dict[str, Any], described: type[Any]) -> None:
     for field, text in field_texts(described).items():
         if field in properties:
             properties[field].setdefault("description", text)
-    if is_dataclass(described):
+    if _is_answer(described):
         part["description"] = inspect.cleandoc(described.__doc__ or "")
         part["additionalProperties"] = False
         for field in properties.values():
             _never_null(field)
+
+
+def _is_answer(described: type[Any]) -> bool:
+    """Whether it is written; what is read is checked."""
+    return not issubclass(described, (BaseModel, SpecRecord))
 
 
 def _never_null(field: dict[str, Any]) -> None:

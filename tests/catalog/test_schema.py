@@ -34,10 +34,11 @@ def test_entries_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> Non
         found: Any = schema._by_what_is_said(data, spec)
         if found is not None:
             by_keys += 1
-            whole: Any = spec.model_validate(data)
+            whole: Any = schema.validated(data, spec)
             assert found == whole
-            assert found.model_fields_set == whole.model_fields_set
-            assert found.model_dump() == whole.model_dump()
+            if spec is not ModelSpec:
+                assert found.model_fields_set == whole.model_fields_set
+                assert found.model_dump() == whole.model_dump()
     assert by_keys > 2
 
 
@@ -62,7 +63,7 @@ DOCUMENTS: dict[str, tuple[type[Any], dict[Any, Any], str | None]] = {
 def test_faults_are_the_same(name: str) -> None:
     spec, data, fault = DOCUMENTS[name]
     if fault is None:
-        assert schema.check(Document(data, ""), spec) == spec.model_validate(data)
+        assert schema.check(Document(data, ""), spec) == schema.validated(data, spec)
         return
     with pytest.raises(InputError) as error:
         schema.check(Document(data, ""), spec)

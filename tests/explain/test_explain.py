@@ -26,7 +26,7 @@ from llmplan.answer.terms import Figures, terms_named, terms_of
 from llmplan.catalog.catalog import open_catalog
 from llmplan.catalog.entries import read_entry
 from llmplan.formulas import numeric
-from llmplan.records import names
+from llmplan.records import defaults, names
 from llmplan.serving.resolve import POLICY_OPTIONS
 from llmplan.setup.codes import CODES
 from llmplan.training.memory import Memory
@@ -111,6 +111,8 @@ def read(origin: str, plan: Any) -> list[float]:
         value = getattr(importlib.import_module(where[:-3].replace("/", ".")), name)
         if hasattr(value, "model_fields"):
             value = value.model_fields[keys.pop(0)].default
+        elif names(value):
+            value = defaults(value)[keys.pop(0)]
         return numbers(at(value, keys))
     if where == f"model {plan.model.name}":
         return numbers(at(plan.model, path.split(".")))

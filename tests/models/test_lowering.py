@@ -11,6 +11,7 @@ from llmplan.model.lowering_encoders import lower_vision
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec
 from llmplan.model.vision_spec import VisionSpec
+from llmplan.schema import validated
 
 
 def linears(layer: Layer) -> dict[str, Linear]:
@@ -174,7 +175,7 @@ SMALL = {"layers": 4, "hidden": 64, "vocab": 100, "heads": 4, "kv_heads": 2, "he
 
 
 def small(**fields: object) -> Model:
-    return lower(ModelSpec.model_validate(SMALL | {"gated_mlp": True} | fields))
+    return lower(validated(SMALL | {"gated_mlp": True} | fields, ModelSpec))
 
 
 @pytest.mark.parametrize(
@@ -239,6 +240,6 @@ def test_a_shared_index_caches_no_keys_of_its_own() -> None:
 
 def test_a_patch_is_a_vector_of_its_pixels_in_three_colours() -> None:
     words = {"rule": "native", "layers": 2, "hidden": 32, "heads": 4, "ffn_hidden": 64, "patch": 14}
-    spec = VisionSpec.model_validate(words | {"min_pixels": 56**2, "max_pixels": 1024**2})
+    spec = validated(words | {"min_pixels": 56**2, "max_pixels": 1024**2}, VisionSpec)
     (matrix,) = lower_vision(spec, 10**6, 64).layers[0].linears
     assert (matrix.inputs, matrix.outputs) == (3 * 14 * 14, 32)
