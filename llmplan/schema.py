@@ -172,7 +172,7 @@ def _plain(value: Any, kind: Any) -> Any:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    own = isinstance(kind, type) and issubclass(kind, SpecRecord)
+    own = isinstance(kind, type) and kind.__module__ != "builtins"  # classes have a configuration of their own
     return TypeAdapter(kind, config=None if own else ConfigDict(allow_inf_nan=False))
 
 
