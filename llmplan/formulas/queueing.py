@@ -48,31 +48,37 @@ def gathered(arrivals: Num) -> Num:
     return half + sqrt(1.0 + half * half)
 
 
-def step_found(busy: Num, decode: Num, prompt: Num, *, mixed: bool) -> Num:
+def step_found(rate: Num, decode: Num, fixed: Num, each: Num, together: Num, *, mixed: bool) -> Num:
     """Mean length of the step that a new request finds running [s].
 
-    mixed: d / (1 - b) + p b / (1 - b^2); apart: d / (1 + b) + p b / (1 - b^2)
+    mixed: (d (1 - b) + r (a (a + 2 d) / k + 2 p (a + d) + p^2)) / (1 - (r p)^2), where b = r (a / k + p)
+    apart: (d (1 - b) + r (a^2 / k + 2 p a + p^2)) / (1 - (r p)^2)
 
-    A step reads all prompts that came during the step before it: S' = d + p n with n of Poisson's law and mean
-    S b / p, so that E[S] = d / (1 - b); a step is found in proportion to its length, E[S^2] / E[S]. Where steps that
-    read do not write (mixed: false), they follow each other until none waits: S' = p n, else d.
-    busy: b < 1, rate of requests x p, the share of the time that prompts take [1]; decode: d, what a step takes without
-    prompts [s]; prompt: p, what one adds to it [s].
+    A step reads all prompts that came during the step before it: S' = d + a [n > 0] + p n with n of Poisson's law and
+    mean r S; a step is found in proportion to its length, E[S^2] / E[S]. Where steps that read do not write (mixed:
+    false), they follow each other until none waits: S' = a + p n, else d.
+    rate: r, of requests [1/s]; decode: d, what a step takes without prompts [s]; fixed: a, what prompts add to it
+    however many they are, as the reading of weights [s]; each: p, what every one of them adds [s]; together: k, prompts
+    of the steps that read any [1]; b, the share of the time that prompts take, is below 1.
     Ignored: a limit on the tokens of a step.
 
-    >>> step_found(0.5, 0.04, 0.05, mixed=True), step_found(0.5, 0.06, 0.05, mixed=False)
+    >>> step_found(10.0, 0.04, 0.0, 0.05, 1.5, mixed=True), step_found(10.0, 0.06, 0.0, 0.05, 1.5, mixed=False)
     (0.11333333333333334, 0.07333333333333333)
+    >>> step_found(10.0, 0.04, 0.05, 0.0, 1.5, mixed=True)  # the same prompts, which cost no more for being two
+    0.11333333333333333
     """
-    own = decode / (1.0 - busy) if mixed else decode / (1.0 + busy)
-    return own + prompt * busy / (1.0 - busy * busy)
+    busy = rate * (fixed / together + each)
+    beside = decode if mixed else 0.0 * decode
+    read = fixed * (fixed + 2.0 * beside) / together + each * (2.0 * (fixed + beside) + each)
+    return (decode * (1.0 - busy) + rate * read) / (1.0 - rate * each * rate * each)
 
 
 def shared_step_wait(found: Num, busy: Num) -> Num:
     """Mean wait of a request for prompts that are read in the steps up to its first token, its own aside [s].
 
     found (1/2 + busy): what is left of the step that it finds, and in the next one the prompts that came during the
-    same step as it did. found: mean length of that step (`step_found`) [s]; busy: share of the time that prompts
-    take [1].
+    same step as it did. found: mean length of that step (`step_found`) [s]; busy: share of the time that prompts take
+    beside what they cost together: rate x each [1].
 
     >>> shared_step_wait(0.1, 0.0), shared_step_wait(0.1, 0.5)
     (0.05, 0.1)

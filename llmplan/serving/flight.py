@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
     from llmplan.serving.iteration import Replica
 
-TRIES = 24  # at the number in flight, of which a handful is needed
+TRIES = 48  # at the number in flight, of which a handful is needed, or all where a step jumps
 FEWEST = 1e-3  # sequences in flight at which an idle replica is looked at
 _POINTS = 24  # of a table, from one sequence to all places
 _SAVED = 4  # times that a table saves each deployment to work out its rate

@@ -17,8 +17,8 @@ from llmplan.formulas.queueing import (
     single_server_wait,
     step_found,
 )
-from llmplan.records import dataclass
-from llmplan.serving.flight import in_flight, when_full
+from llmplan.records import dataclass, replace
+from llmplan.serving.flight import FEWEST, in_flight, when_full
 from llmplan.serving.host_cache import load_seconds
 from llmplan.serving.iteration import Replica, Step, iteration
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BUSIEST = 0.93
 """Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
 the median, of what the same machines wrote offline (hardware_catalog/measurements/serving.csv)."""
+_CONVERGED = 1e-6  # of a time at which it is one that was looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,28 @@ class _Pace:
     """Times with so many sequences in flight [s].
 
     decode: a step that only decodes; prefill: what reading one request's prompt adds; own: from the start of a
-    request's prefill to its first token; together: requests that are read in one step [1].
+    request's prefill to its first token; together: requests that are read in one step [1]; beside: decoding steps in
+    `own` [1].
     """
 
     decode: Num
     prefill: Num
     own: Num
     together: Num
+    beside: Num
 
     def resident(self, steps: Num, sequences: Num) -> Num:
         """Time that a request has its place [s]: its own steps, and what reading the others adds to them."""
         return steps * self.decode + self.own + maximum(sequences - self.together, 0.0) * self.prefill
+
+    def lasting(self, seconds: Num, steps: Num, sequences: Num) -> _Pace:
+        """The pace at which a request has its place for so many seconds (Little's law), where steps that only decode
+        jump with the sequences in them: a replica that is between the two has steps of both kinds."""
+        took, counted = self.resident(steps, sequences), steps + self.beside
+        off = seconds / took - 1.0
+        jumps = (maximum(off, -off) > _CONVERGED) & (counted > 0.0)
+        longer = where(jumps, (seconds - took) / where(counted > 0.0, counted, 1.0), 0.0)
+        return replace(self, decode=self.decode + longer, own=self.own + self.beside * longer)
 
 
 def decode_step(at: Replica, work: ServingWorkload, sequences: Num) -> Step:
@@ -107,28 +119,30 @@ def read_together(work: ServingWorkload, sequences: Num) -> Num:
 def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
     """Times in continuous batching: requests that end in one step are replaced in the next.
 
-    A prefill that shares a step costs what it adds to it. There are no more decoding steps to share than tokens
-    of an answer: with long prompts and short answers the rest of the prefill has steps of its own, and so has the
-    prefill of a request that is alone.
+    A prefill that shares a step costs what it adds to it. Where prompts need more steps than an answer has tokens, as
+    long prompts with short answers do, every step reads, and only so many write at a time as are read in the steps of
+    an answer; the others wait for their prefill. The prefill of a request that is alone has steps of its own.
     """
-    decode = decode_step(at, work, sequences).total
+    context, apart = work.input_tokens + work.output_tokens / 2.0, minimum(1.0, maximum(sequences - 1.0, 0.0))
     arriving = sequences  # requests of one length stay in step
     if work.length_spread != "constant" or policy.mixed_steps:
         waits = 1.0 + (work.batch_wait_iterations or 0)
         arriving = gathered(waits * sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
-    once, shared = 0.0 * decode, 0.0 * decode
-    if policy.mixed_steps and work.writes:
-        context = work.input_tokens + work.output_tokens / 2.0
-        chunks = sequences * work.computed_tokens / prompt
-        shared = minimum(1.0, (work.output_tokens - 1.0) / at.written / chunks) * minimum(1.0, sequences - 1.0)
-        added = iteration(at, sequences, context, prompt, work.computed_tokens).total - decode
-        once = shared * added
-    if not everywhere(shared >= 1.0):
-        once = once + (1.0 - shared) * prefill_step(at, work, prompt).total
-    steps = work.computed_tokens / prompt
-    own = (once + shared * decode) * maximum(1.0, steps)
-    return _Pace(decode, once * steps, own, maximum(1.0, 1.0 / steps))
+    chunks, share, mixed = work.computed_tokens / prompt, 1.0, policy.mixed_steps and work.writes
+    if mixed:
+        share = minimum(1.0, decoding_steps(at, work) / (sequences * chunks))
+        share = 1.0 - apart * (1.0 - share)
+    decode = decode_step(at, work, share * sequences).total
+    once, beside = 0.0 * decode, 0.0 * decode
+    if mixed:
+        both = iteration(at, share * sequences, context, prompt, work.computed_tokens).total
+        beside = apart * share
+        once = apart * both - beside * decode
+    if not (mixed and everywhere(apart >= 1.0)):
+        once = once + (1.0 - (apart if mixed else 0.0)) * prefill_step(at, work, prompt).total
+    own = (once + beside * decode) * maximum(1.0, chunks)
+    return _Pace(decode, once * chunks, own, maximum(1.0, 1.0 / chunks), beside * maximum(1.0, chunks))
 
 
 def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Response:
@@ -185,7 +199,7 @@ def closed_loop(
     least: Num = 0.0  # the same for one that waits for a place, which it gets between two steps
     if work.length_spread != "constant" or policy.mixed_steps:
         alone, busy = now.own - (now.together - 1.0) * now.prefill, others / cycle
-        found = step_found(busy, now.decode, now.prefill, mixed=policy.mixed_steps)
+        found = step_found(busy / now.prefill, now.decode, 0.0, now.prefill, 1.0, mixed=policy.mixed_steps)
         shared = minimum(shared_step_wait(found, busy) + alone, now.decode / 2.0 + now.own + others / 2.0)
         shared = where(here > 1, shared, now.own)
         steady = 0.0 * here if full else where(batch <= resident, 1.0, 0.0)
@@ -231,13 +245,14 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
         most = minimum(most, 1.0 / load)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
     here = in_flight(rate_of, at, rate, resident)
-    now = pace(at, work, policy, seen(here, resident))
+    steps, together = decoding_steps(at, work), seen(here, resident)
+    now = pace(at, work, policy, together)
+    now = now.lasting(where(here > FEWEST, here / rate, now.resident(steps, together)), steps, together)
     more = maximum(work.output_tokens - 1.0, 0.0)
     busy = minimum(rate * now.prefill, 0.98)
     tpot = now.decode / at.written / (1.0 - busy)
-    own, found, full = _first_step(at, work, policy, here, now, rate, busy)
+    own, shared, full = _first_step(at, work, policy, here, now, busy / now.prefill, rate)
     wait = full + many_server_wait(more * tpot + own, resident, here / resident)
-    shared = shared_step_wait(found, busy)
     # where nothing is written, all that waits is read in the next batch: no queue of single prefills
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
     shared = where(more > 0, shared, minimum(here, 1.0) * own / 2.0)
@@ -253,26 +268,38 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
 
 
 def _first_step(
-    at: Replica, work: ServingWorkload, policy: ServingPolicy, here: Num, now: _Pace, rate: Num, busy: Num
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, here: Num, now: _Pace, coming: Num, rate: Num
 ) -> tuple[Num, Num, Num]:
-    """Of a request that arrives: steps that read it, the step that it finds, and the wait for room in a step [s]."""
+    """Of a request that arrives: steps that read it, the wait for them and for others in them, and for room in a step
+    [s].
+
+    coming: requests a second of which prompts leave the steps some time; rate: of all [1/s].
+    What a step pays once for all prompts in it is told from what each of them adds by a second prompt beside the first;
+    a request that is alone is read in steps that write nothing.
+    """
+    context, mixed = work.input_tokens + work.output_tokens / 2.0, policy.mixed_steps
+    beside = maximum(here, 1.0) if mixed else 0.0 * here
+
+    def read(requests: float, decoding: Num) -> Num:
+        prompt = prefill_tokens(work, policy, requests)
+        steps = maximum(1.0, requests * work.computed_tokens / prompt)
+        return iteration(at, decoding, context, prompt, work.computed_tokens).total * steps
+
+    own = read(1.0, beside)
+    each = minimum(now.prefill, read(2.0, beside) - own)
+    if mixed and not everywhere(here >= 1.0):
+        alone = read(1.0, 0.0 * here)
+        own = alone + minimum(here, 1.0) * (own - alone)
+    fixed = (now.prefill - each) * now.together
     running = here / sqrt(1.0 + here * here)  # whether any request is there: 1 - exp(-here) within 0.08
-    found = step_found(busy, running * now.decode, now.prefill, mixed=policy.mixed_steps)
-    if not policy.mixed_steps:
-        return now.prefill, found, 0.0 * here
-    context, prompt = work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, 1.0)
-    once = iteration(at, here, context, prompt, work.computed_tokens).total
-    if at.drafted:  # which is done for whole sequences, and for none in a step that nothing else is in
-        alone, beside = (
-            iteration(at, some, context, prompt, work.computed_tokens).total
-            for some in (0.0 * here, maximum(here, 1.0))
-        )
-        once = alone + minimum(here, 1.0) * (beside - alone)
-    own = once * maximum(1.0, work.computed_tokens / prompt)
+    found = step_found(coming, running * now.decode, fixed, each, now.together, mixed=mixed)
+    shared = shared_step_wait(found, coming * each)
+    if not mixed:
+        return own, shared, 0.0 * here
     # a prompt fills so much of a step: what the steps' limit makes it wait beside the time that prompts take
     share = work.computed_tokens / real(policy.max_batch_tokens)
     limited = single_server_wait(rate, now.prefill + share * now.decode) - single_server_wait(rate, now.prefill)
-    return own, found, limited
+    return own, shared, limited
 
 
 def outside_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -> Num:

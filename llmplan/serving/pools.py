@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from llmplan.serving.plan import ServingPlan, ServingWorkload
     from llmplan.software.engine import ServingPolicy
 
+_SHARE_95 = 0.95
+
 
 @dataclass(frozen=True, slots=True)
 class Pools:
@@ -68,6 +70,8 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
         here = crossing(lambda n: n / _writing(pools, work, seen(n, places)), rate, FEWEST, places, TRIES)
         wait = read_wait(pools, work, policy, rate * pools.copies / pools.prefill_copies)
         return _answer(pools, work, here, minimum(offered, most), outside, wait, own + moved, seen(here, places))
+    if work.load == "static" and work.batch is not None:
+        return _static(pools, work, policy, work.batch / pools.copies, places, outside + moved)
     flight = work.batch / pools.copies if work.batch is not None and work.load != "saturated" else 2.0 * places
 
     def written(n: Num) -> Num:
@@ -84,6 +88,31 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     found = _answer(pools, work, here, rate, outside, wait, own + moved, maximum(here, 1.0))
     rate = flight / found.request  # to the last digit, where `crossing` stops earlier
     return replace(found, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens)
+
+
+def _static(
+    pools: Pools, work: ServingWorkload, policy: ServingPolicy, batch: Num, places: Num, before: Num
+) -> Response:
+    """Requests that start together: they are read one after another, and written while others are read.
+
+    All are there when the slower of the two pools has done its work and the other one its part of one request.
+    batch: requests of one decoding replica [1]; before: what comes to the prefill of each [s].
+    Ignored: that prompts wait in the first pool when the second is full.
+    """
+    at, alone = pools.decode, read_alone(pools, work, policy)
+    read = maximum(alone, batch * read_seconds(pools, work, policy) * pools.copies / pools.prefill_copies)
+    most = minimum(batch, places)
+    last, full = _writing(pools, work, 1.0), batch / most * _writing(pools, work, most)
+    request = before + maximum(read + last, alone + full)
+    here = crossing(lambda n: n / _writing(pools, work, n), batch / maximum(read, full), FEWEST, most, TRIES)
+    decode = decode_step(at, work, maximum(here, 1.0)).total
+    ttft = before + (alone + read) / 2.0
+    return Response(
+        ttft=ttft, burst_ttft=ttft, p95_ttft=before + alone + _SHARE_95 * (read - alone), tpot=decode / at.written,
+        request=request, requests_per_second=batch / request,
+        output_tokens_per_second=batch * work.output_tokens / request,
+        sequences=here, queued=0.0 * here, decode=decode, prefill=alone,
+    )  # fmt: skip
 
 
 def _answer(
@@ -115,7 +144,7 @@ def read_wait(pools: Pools, work: ServingWorkload, policy: ServingPolicy, rate: 
     if real(policy.max_batch_tokens) < 2.0 * work.computed_tokens:
         return single_server_wait(rate, each)
     busy = minimum(rate * each, 0.98)
-    return shared_step_wait(step_found(busy, 0.0, each, mixed=False), busy)
+    return shared_step_wait(step_found(busy / each, 0.0, 0.0, each, 1.0, mixed=False), busy)
 
 
 def read_seconds(pools: Pools, work: ServingWorkload, policy: ServingPolicy) -> Num:

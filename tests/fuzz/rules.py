@@ -20,7 +20,7 @@ ROUND = 1 + 1e-9
 SAME = 0.03  # of rates of loads that are worked out in different ways: a batch at once, a loop, arrivals
 SCALED = 1.5
 TRADED = 1e-2  # of the rate of a deployment whose memory holds more at once, in steps that are longer
-BATCHED = 1.02
+SAMPLED = 1.02  # of times of requests that were simulated, of which other ones are looked at when fewer are in flight
 SUMS = (
     ("memory", "peak_bytes", "parts"), ("time", "step_seconds", "parts"),
     ("time", "decode_step_seconds", "decode_parts"), ("time", "prefill_seconds", "prefill_parts"),
@@ -90,6 +90,8 @@ def of_bottleneck(found: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
         traded = "traded_tpot" in felt or (name == "memory_capacity" and said.get("load") == "saturated")
         faster = min(felt.get("speedup", 1.0), felt.get("capacity", 1.0), felt.get("requests", 1.0))
         faster += TRADED if name == "memory_capacity" else 0.0
+        if traded and said.get("load") == "static":  # in waves: larger ones are slower, and the last one is left smaller
+            faster *= felt.get("traded_tpot", 1.0)
         slower = max(1.0 if traded else felt.get("ttft", 1.0), felt.get("tpot", 1.0))
         if faster < 1 - 1e-6 or slower > 1 + 1e-6:
             yield f"more {name} is no slower"
@@ -198,22 +200,17 @@ def of_machine(plan: AnyPlan, now: TrainingEstimate | ServingEstimate) -> Iterat
 
 
 def slowdown(now: ServingEstimate, then: ServingEstimate) -> float:
-    """The worst of rates and times of a deployment over those before, where no more requests share its steps.
-
-    First tokens are one of them within BATCHED alone: prompts that steps have more time to gather are read together.
-    """
+    """The worst of rates and times of a deployment over those before, where no more requests share its steps."""
     found = [now.capacity / then.capacity, now.requests_per_second.value / then.requests_per_second.value]
-    if now.plan.workload.load == "static" and then.resident > now.resident:
-        return 1.0  # the same batch in other waves, the last of which may be a small one
+    if now.plan.workload.load == "static" and then.resident > now.resident and now.tpot and then.tpot:
+        # the same batch in larger waves, each of which is slower, and the last of which may be a small one
+        return then.request.value / now.request.value / max(then.tpot.value / now.tpot.value, 1.0)
     if not now.stable or then.resident > now.resident:
         return max(found)
     found.append(then.request.value / now.request.value)
-    if now.plan.workload.load in (
-        "static",
-        "open",
-    ):  # in a loop more prompts come before each
-        found.append(then.ttft.value / now.ttft.value / BATCHED)
-    return max(found) / (BATCHED if now.percentiles else 1.0)
+    if now.plan.workload.load in ("static", "open"):  # in a loop more prompts come before each
+        found.append(then.ttft.value / now.ttft.value)
+    return max(found) / (SAMPLED if now.percentiles else 1.0)
 
 
 def of_sharding(plan: AnyPlan, now: TrainingEstimate) -> Iterator[str]:
