@@ -62,7 +62,7 @@ class _Pace:
     """Times with so many sequences in flight [s].
 
     decode: a step that only decodes; prefill: what reading one request's prompt adds; own: from the start of a
-    request's prefill to its first token; together: requests that are read in one step [1]; beside: decoding steps in
+    request's prefill to its first token; together: requests that are read in one step [1]; shared: decoding steps in
     `own` [1].
     """
 
@@ -70,7 +70,7 @@ class _Pace:
     prefill: Num
     own: Num
     together: Num
-    beside: Num
+    shared: Num
 
     def resident(self, steps: Num, sequences: Num) -> Num:
         """Time that a request has its place [s]: its own steps, and what reading the others adds to them."""
@@ -79,11 +79,11 @@ class _Pace:
     def lasting(self, seconds: Num, steps: Num, sequences: Num) -> _Pace:
         """The pace at which a request has its place for so many seconds (Little's law), where steps that only decode
         jump with the sequences in them: a replica that is between the two has steps of both kinds."""
-        took, counted = self.resident(steps, sequences), steps + self.beside
+        took, counted = self.resident(steps, sequences), steps + self.shared
         off = seconds / took - 1.0
         jumps = (maximum(off, -off) > _CONVERGED) & (counted > 0.0)
         longer = where(jumps, (seconds - took) / where(counted > 0.0, counted, 1.0), 0.0)
-        return replace(self, decode=self.decode + longer, own=self.own + self.beside * longer)
+        return replace(self, decode=self.decode + longer, own=self.own + self.shared * longer)
 
 
 def decode_step(at: Replica, work: ServingWorkload, sequences: Num) -> Step:
@@ -123,26 +123,26 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     long prompts with short answers do, every step reads, and only so many write at a time as are read in the steps of
     an answer; the others wait for their prefill. The prefill of a request that is alone has steps of its own.
     """
-    context, apart = work.input_tokens + work.output_tokens / 2.0, minimum(1.0, maximum(sequences - 1.0, 0.0))
     arriving = sequences  # requests of one length stay in step
     if work.length_spread != "constant" or policy.mixed_steps:
         waits = 1.0 + (work.batch_wait_iterations or 0)
         arriving = gathered(waits * sequences * at.written / maximum(work.output_tokens, 1.0))
     prompt = prefill_tokens(work, policy, arriving)
-    chunks, share, mixed = work.computed_tokens / prompt, 1.0, policy.mixed_steps and work.writes
-    if mixed:
-        share = minimum(1.0, decoding_steps(at, work) / (sequences * chunks))
-        share = 1.0 - apart * (1.0 - share)
+    chunks, share, beside = work.computed_tokens / prompt, 1.0 + 0.0 * sequences, 0.0 * sequences
+    if policy.mixed_steps and work.writes:
+        beside = minimum(1.0, maximum(sequences - 1.0, 0.0))  # whether any other writes
+        share = 1.0 - beside * (1.0 - minimum(1.0, decoding_steps(at, work) / (sequences * chunks)))
     decode = decode_step(at, work, share * sequences).total
-    once, beside = 0.0 * decode, 0.0 * decode
-    if mixed:
+    once = 0.0 * decode
+    if not everywhere(beside >= 1.0):
+        once = (1.0 - beside) * prefill_step(at, work, prompt).total
+    if policy.mixed_steps and work.writes:
+        context = work.input_tokens + work.output_tokens / 2.0
         both = iteration(at, share * sequences, context, prompt, work.computed_tokens).total
-        beside = apart * share
-        once = apart * both - beside * decode
-    if not (mixed and everywhere(apart >= 1.0)):
-        once = once + (1.0 - (apart if mixed else 0.0)) * prefill_step(at, work, prompt).total
-    own = (once + beside * decode) * maximum(1.0, chunks)
-    return _Pace(decode, once * chunks, own, maximum(1.0, 1.0 / chunks), beside * maximum(1.0, chunks))
+        once = once + beside * (both - share * decode)
+    shared = beside * share * maximum(1.0, chunks)
+    own = once * maximum(1.0, chunks) + shared * decode
+    return _Pace(decode, once * chunks, own, maximum(1.0, 1.0 / chunks), shared)
 
 
 def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Response:
@@ -296,9 +296,9 @@ def _first_step(
     shared = shared_step_wait(found, coming * each)
     if not mixed:
         return own, shared, 0.0 * here
-    # a prompt fills so much of a step: what the steps' limit makes it wait beside the time that prompts take
-    share = work.computed_tokens / real(policy.max_batch_tokens)
-    limited = single_server_wait(rate, now.prefill + share * now.decode) - single_server_wait(rate, now.prefill)
+    # a prompt fills so much of a step, and what steps take besides is shared by as many as fill one
+    share = minimum(work.computed_tokens / real(policy.max_batch_tokens), 1.0)
+    limited = single_server_wait(rate, each + share * (own - each)) - single_server_wait(rate, each)
     return own, shared, limited
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from llmplan.serving.estimate import estimate_serving
-from llmplan.serving.loads import BUSIEST
+from llmplan.formulas.queueing import step_found
+from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.serving.iteration import iteration, replica
+from llmplan.serving.loads import BUSIEST, capacity
 from llmplan.setup.codes import CODES
-from tests.serving.plans import answer
+from tests.serving.plans import answer, plan
 
 
 def test_a_closed_loop_keeps_littles_law() -> None:
@@ -67,12 +70,52 @@ def test_a_static_batch_that_does_not_fit_runs_in_waves() -> None:
 def test_more_bandwidth_is_no_slower_with_short_answers() -> None:
     """Prefill has more steps than there are tokens to write: what it shares with decoding is bounded."""
     slow = answer(model="gpt-oss-120b", load="saturated", batch=None, input_tokens=1000, output_tokens=2)
-    memory = slow.plan.device.memory
-    wider = slow.plan.device.model_copy(
-        update={"memory": memory.model_copy(update={"bandwidth": 1.1 * memory.bandwidth})}
-    )
-    fast = estimate_serving(replace(slow.plan, device=wider))
+    fast = with_memory(slow, bandwidth=1.1)
     assert fast.requests_per_second.value >= slow.requests_per_second.value
+
+
+def test_a_step_that_a_request_finds_is_that_of_a_queue_simulated_step_by_step() -> None:
+    """Each step reads the prompts that came during the one before it; what is found is E[S^2] / E[S]."""
+    chance = np.random.default_rng(1)
+    for rate, decode, fixed, each, mixed in (
+        (10.0, 0.04, 0.03, 0.01, True), (10.0, 0.04, 0.03, 0.01, False), (30.0, 0.02, 0.05, 0.001, True),
+    ):  # fmt: skip
+        steps, read = [0.1], []
+        for _ in range(20_000):
+            read.append(chance.poisson(rate * steps[-1]))
+            prompts = fixed * (read[-1] > 0) + each * read[-1]
+            steps.append(prompts + (decode if mixed or not read[-1] else 0.0))
+        lengths, some = np.array(steps), np.array(read)
+        together = float(some[some > 0].mean())
+        found = step_found(rate, decode, fixed, each, together, mixed=mixed)
+        assert found == pytest.approx((lengths**2).sum() / lengths.sum(), rel=0.02)
+
+
+def test_more_bandwidth_brings_first_tokens_no_later_with_many_experts() -> None:
+    """Fewer requests are in flight then, so that fewer prompts share a step, and what it pays once."""
+    words = {"model": "qwen3-235b-a22b-2507", "hardware": "mi300x", "devices": 4, "stack": "generic", "tp": None}
+    slow = answer(**open_load(7.0, input_tokens=290, output_tokens=48, **words))
+    fast = with_memory(slow, bandwidth=1.5)
+    assert fast.sequences < slow.sequences
+    assert fast.ttft.value < slow.ttft.value
+
+
+def test_places_beyond_those_that_prompts_leave_to_write_bring_nothing() -> None:
+    """Every step reads 8,192 tokens of prompts of 16,384: a request in two steps, so that an answer of 101 tokens sees
+    50 others come, and no more than 50 write at a time, however many places there are."""
+    words = {"load": "saturated", "batch": None, "input_tokens": 16_384, "output_tokens": 101}
+    at, policy = replica(plan(**words)), plan(**words).engine.policy.model_copy(update={"max_batch_tokens": 8192})
+    few, many = (capacity(at, plan(**words).workload, policy, places) for places in (60.0, 600.0))
+    assert few <= many <= 1.003 * few
+    both = iteration(at, 50.0, 16_384 + 50.5, 8192.0, 16_384.0).total
+    assert many == pytest.approx(1.0 / (2.0 * both), rel=1e-3)
+
+
+def with_memory(found: ServingEstimate, **times: float) -> ServingEstimate:
+    """The same on a device with so many times of what its memory has."""
+    memory = found.plan.device.memory
+    more = memory.model_copy(update={name: getattr(memory, name) * by for name, by in times.items()})
+    return estimate_serving(replace(found.plan, device=found.plan.device.model_copy(update={"memory": more})))
 
 
 def test_what_only_reads_answers_later_under_more_load() -> None:

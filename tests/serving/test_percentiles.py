@@ -66,6 +66,24 @@ def test_poisson_means_are_those_of_the_formulas(stack: str, rate: float) -> Non
     assert float(means["request"][0]) == pytest.approx(here.request.value, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        # most of what a prompt costs is the reading of experts, once for all prompts of a step
+        {"model": "qwen3-235b-a22b-2507", "hardware": "mi300x", "devices": 4, "tp": 4, "request_rate": 7.0},
+        # nearly always alone, so that its prompt is read in a step in which the decoder has no work
+        {"model": "t5-v1-1-xl", "hardware": "a100", "request_rate": 0.02},
+    ],
+)
+def test_first_tokens_are_those_of_the_formulas(words: dict[str, Any]) -> None:
+    said = OPEN | {"stack": "generic", "input_tokens": 290, "output_tokens": 48} | words
+    found, here, one = plan(**said), answer(**said), np.ones(1)
+    at, rate = replica(found), said["request_rate"]
+    arriving = Arriving(rate * one, float(here.memory.resident) * one, here.sequences * one)
+    sample = simulate(at, found.workload, found.engine.policy, arriving, at)
+    assert here.ttft.value == pytest.approx(float(sample.means()["ttft"][0]), rel=0.015)
+
+
 @pytest.mark.parametrize(("stack", "rate"), [("vllm", 2.0), ("vllm", 14.0), ("sglang", 8.0), ("sglang", 14.0)])
 def test_two_pools_have_the_means_of_the_formulas(stack: str, rate: float) -> None:
     """One replica reads for two that write; below full load, a prompt waits for those that are read with it."""

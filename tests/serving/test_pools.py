@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -14,8 +15,9 @@ from llmplan.launch.target import target
 from llmplan.launch.write import launch
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import replica
+from llmplan.serving.loads import decode_step, outside_seconds
 from llmplan.serving.plan import ServingPlan
-from llmplan.serving.pools import pools_of, read_seconds, transfer_seconds
+from llmplan.serving.pools import pools_of, read_alone, read_seconds, transfer_seconds
 
 
 def planned(**words: object) -> ServingPlan:
@@ -94,6 +96,34 @@ def test_requests_are_where_the_time_is_spent() -> None:
     """Little's law in a closed loop: requests in flight = rate x time of a request."""
     found = answer(devices=8, prefill_devices=4, prefill_tp=4, tp=4, batch=64)
     assert found.requests_per_second.value * found.request.value == pytest.approx(64, rel=0.02)
+
+
+@pytest.mark.parametrize(("batch", "output_tokens"), [(100, 20), (100, 2000)])
+def test_a_batch_at_once_is_done_with_the_slower_pool(batch: int, output_tokens: int) -> None:
+    """One reads all prompts, one writes all answers: the longer of the two, and of the other one request."""
+    plan = planned(load="static", devices=8, prefill_devices=4, prefill_tp=4, tp=4, batch=batch,
+                   output_tokens=output_tokens)  # fmt: skip
+    pools, found = pools_of(plan, replica(plan)), estimate_serving(plan)
+    assert pools is not None
+    assert found.resident >= batch
+    one = read_seconds(pools, plan.workload, plan.engine.policy)
+    first, steps = read_alone(pools, plan.workload, plan.engine.policy), output_tokens - 1.0
+    alone, full = (steps * decode_step(pools.decode, plan.workload, n).total for n in (1.0, float(batch)))
+    before = transfer_seconds(pools, plan.workload, plan.engine.policy) + outside_seconds(
+        pools.prefill, plan.workload, plan.engine.policy
+    )
+    assert (batch * one > full) == (output_tokens == 20)
+    assert found.request.value == pytest.approx(before + max(batch * one + alone, first + full))
+    # prompts come out one after another, from the first to the last
+    assert found.ttft.value == pytest.approx(before + (first + batch * one) / 2.0)
+
+
+def test_faster_writing_brings_no_first_token_of_a_batch_later() -> None:
+    words = {"load": "static", "devices": 8, "prefill_devices": 2, "prefill_tp": 1, "tp": 1, "model": "qwen3-14b"}
+    slow = planned(**words, batch=2000, hardware="h200")
+    memory = slow.device.memory.model_copy(update={"bandwidth": 1.5 * slow.device.memory.bandwidth})
+    fast = replace(slow, device=slow.device.model_copy(update={"memory": memory}))
+    assert estimate_serving(fast).ttft.value <= estimate_serving(slow).ttft.value
 
 
 def test_fewer_requests_than_devices_that_write_leave_some_idle() -> None:
