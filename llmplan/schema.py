@@ -172,7 +172,8 @@ def _plain(value: Any, kind: Any) -> Any:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    own = isinstance(kind, type) and kind.__module__ != "builtins"  # classes have a configuration of their own
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    own = isinstance(bare, type) and issubclass(bare, (BaseModel, SpecRecord))  # of their own
     return TypeAdapter(kind, config=None if own else ConfigDict(allow_inf_nan=False))
 
 
