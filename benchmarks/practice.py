@@ -105,7 +105,7 @@ def plans(catalog: Catalog) -> Iterator[tuple[Row, AnyPlan]]:
         if float(row.cells["devices"] or 1) < LEAST_DEVICES or not {
             "step_seconds",
             "tokens_per_second_per_device",
-        } & set(row.measured()):
+        } & set(row.measured):
             continue
         stack = row.cells.get("stack") or "generic"
         try:
@@ -116,7 +116,7 @@ def plans(catalog: Catalog) -> Iterator[tuple[Row, AnyPlan]]:
 
 def speed(row: Row, plan: AnyPlan) -> float:
     """Measured tokens a second and device [1/s]."""
-    measured = row.measured()
+    measured = row.measured
     if "tokens_per_second_per_device" in measured:
         return float(measured["tokens_per_second_per_device"])
     return plan.workload.global_batch * plan.workload.seq_len / float(measured["step_seconds"]) / plan.devices

@@ -12,6 +12,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,7 @@ POOL_COLUMNS = tuple(
     f"{pool}_{name}" for pool in ("prefill", "decode") for name in ("devices", "tp", "ep", "workers", "dp_attention")
 )
 """Columns of deployments whose prompts are read apart: a worker is a group of devices that shares one model."""
+_WORDS = frozenset(PlanOptions.model_fields)
 _PLACE = re.compile(r"( lines? \d[\d, -]*| id=\S+|#L\d+(-L?\d+)?)$")
 """The place within a document at the end of a source: line numbers, a row's id."""
 _MISSPELT = 0.8
@@ -49,7 +51,7 @@ class Group(NamedTuple):
     hardware: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """One measured run: its cells as text, and its line in the file."""
 
@@ -66,14 +68,15 @@ class Row:
         """The document of the measuring effort; where the row names none, its source without the place in it."""
         return self.cells.get("publication", "") or _PLACE.sub("", self.cells.get("source", ""))
 
-    @property
+    @cached_property
     def group(self) -> Group:
         """The rows that it shares a vote with."""
         cells = self.cells
         return Group(self.publication, cells.get("stack", ""), cells["model"], cells["hardware"])
 
+    @cached_property
     def measured(self) -> dict[str, float | bool]:
-        """What was measured, without the prefix; only cells that are filled."""
+        """What was measured, without the prefix; only cells that are filled. ValueError for one that is no number."""
         found: dict[str, float | bool] = {}
         for name, text in self.cells.items():
             if name.startswith(MEASURED) and text:
@@ -89,6 +92,7 @@ def read_rows(path: Path | str) -> list[Row]:
     rows: list[Row] = []
     try:
         header = next(reader, [])
+        again, judged = len(set(header)) < len(header), [name for name in header if name.startswith(MEASURED)]
         faults += [Fault(f"column {word!r} is missing", name, 1) for word in NEEDED if word not in header]
         seen: set[str] = set()
         for cells in reader if not faults else ():
@@ -103,10 +107,10 @@ def read_rows(path: Path | str) -> list[Row]:
                 )
                 continue
             row = Row(dict(zip(header, (cell.strip() for cell in cells), strict=True)), line)
-            faults += _contradictions(header, cells, name, line)
+            faults += _contradictions(header, cells, name, line) if again else ()
             if not row.id or row.id in seen:
                 faults.append(Fault(f"id {row.id!r} {'stands twice' if row.id else 'is empty'}", name, line))
-            faults += _measured_faults(row, name)
+            faults += _measured_faults(row, judged, name)
             seen.add(row.id)
             rows.append(row)
     except csv.Error as error:
@@ -133,11 +137,11 @@ def _contradictions(header: Sequence[str], cells: Sequence[str], file: str, line
     return [Fault(f"column {name!r} stands twice, with different cells", file, line) for name in twice]
 
 
-def _measured_faults(row: Row, file: str) -> list[Fault]:
+def _measured_faults(row: Row, measured: Sequence[str], file: str) -> list[Fault]:
     """Measured cells that are no numbers: they would make errors of nothing."""
     faults = []
-    for name, text in row.cells.items():
-        if not name.startswith(MEASURED) or text in ("", "true", "false"):
+    for name in measured:
+        if (text := row.cells[name]) in ("", "true", "false"):
             continue
         try:
             sound = math.isfinite(float(text)) and float(text) >= 0
@@ -153,7 +157,7 @@ def row_options(row: Row, stack: str) -> dict[str, Any]:
     """The words of the row that the options know, as values; `stack` instead of the row's own."""
     said: dict[str, Any] = {}
     for name, text in row.cells.items():
-        if text and name in PlanOptions.model_fields:
+        if text and name in _WORDS:
             said[name] = {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
     return said | _pools(row) | {"stack": stack}
 

@@ -46,7 +46,7 @@ def score(results: Sequence[Result], quantity: str) -> Score | None:
     """The score of one quantity over the rows that measured and predicted it; None where there is none."""
     compared = []
     for result in results:
-        measured = result.row.measured().get(quantity) if result.predicted else None
+        measured = result.row.measured.get(quantity) if result.predicted else None
         if measured and quantity in result.predicted:
             compared.append((result, float(measured), result.predicted[quantity]))
     if not compared:

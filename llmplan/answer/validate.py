@@ -92,7 +92,7 @@ def validation(results: Sequence[Result]) -> Validation:
 def _row(result: Result) -> RowAnswer:
     fits: dict[str, Interval | bool] = {} if result.fits is None else {"fits": result.fits}
     try:
-        measured = result.row.measured()
+        measured = result.row.measured
     except ValueError:
         measured = {}
     return RowAnswer(
@@ -151,8 +151,9 @@ def _result(one: _Planned, plan: AnyPlan | InputError, found: Estimate | InputEr
         error = plan if isinstance(plan, InputError) else found
         assert isinstance(error, InputError)
         return Result(row, skipped="; ".join(str(fault) for fault in error.faults))
+    flops = found.model_flops * found.hfu / found.mfu if isinstance(found, TrainingEstimate) else None
     try:
-        if why := impossible(plan, row.measured()):
+        if why := impossible(plan, row.measured, flops):
             remarks = (*remarks, f"{IMPOSSIBLE}: {why}")
     except ValueError as error:
         return Result(row, skipped=f"line {row.line}: {error}")

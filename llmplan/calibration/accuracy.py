@@ -164,6 +164,6 @@ def _width(results: Iterable[Result], quantity: str) -> float:
     """Median width of the bands of rows that measured the quantity, of the prediction [1]."""
     widths = sorted(
         (value.high - value.low) / value.value for one in results
-        if one.row.measured().get(quantity) and (value := one.predicted.get(quantity)) is not None
+        if one.row.measured.get(quantity) and (value := one.predicted.get(quantity)) is not None
     )  # fmt: skip
     return widths[len(widths) // 2] if widths else math.nan

@@ -64,7 +64,7 @@ def choices(unseen: Sequence[Result], fitted: Sequence[Result]) -> str:
 def verdicts(results: Sequence[Result]) -> str:
     """How often the verdict agrees with what happened."""
     said = Counter(
-        (one.row.measured().get("fits"), one.fits) for one in results if one.fits is not None and not one.skipped
+        (one.row.measured.get("fits"), one.fits) for one in results if one.fits is not None and not one.skipped
     )
     ran, failed = said[True, True] + said[True, False], said[False, True] + said[False, False]
     return (
@@ -90,7 +90,7 @@ def worst(unseen: Sequence[Result], quantity: str) -> str:
     """The groups furthest off when left out."""
     groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for one in unseen:
-        if one.row.measured().get(quantity) and quantity in one.predicted:
+        if one.row.measured.get(quantity) and quantity in one.predicted:
             groups[tuple(one.row.group)].append(one)
     found = [(score(some, quantity), key) for key, some in groups.items()]
     known = [(one, key) for one, key in found if one is not None]

@@ -45,7 +45,7 @@ def _planned(row: Row, catalog: Catalog) -> TrainingPlan | None:
 
 def _seconds_a_token(row: Row) -> float | None:
     """Of all devices together, up to a factor that is the same for the rows that are compared [s]."""
-    measured, cells = row.measured(), row.cells
+    measured, cells = row.measured, row.cells
     if rate := measured.get("tokens_per_second_per_device"):
         return 1.0 / float(rate)
     step, batch, length = (measured.get("step_seconds"), cells["global_batch"], cells["seq_len"])

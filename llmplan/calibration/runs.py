@@ -129,7 +129,7 @@ def run_of(row: Row, catalog: Catalog, stack: str) -> Run | Dropped:
     except InputError as error:
         return Dropped(row, "; ".join(str(fault) for fault in error.faults))
     if not measured:
-        fits = row.measured().get("fits")
+        fits = row.measured.get("fits")
         return Dropped(row, "it ran out of memory: nothing was measured" if fits is False else "nothing was measured")
     if why := impossible(plan, measured):
         return Dropped(row, why)
@@ -149,7 +149,7 @@ def run_of(row: Row, catalog: Catalog, stack: str) -> Run | Dropped:
 
 def _measured(row: Row, plan: AnyPlan) -> dict[str, float]:
     """What was measured, under the names of `MEASURED`; raises InputError where two cells contradict each other."""
-    cells = {name: float(value) for name, value in row.measured().items() if name != "fits" and value}
+    cells = {name: float(value) for name, value in row.measured.items() if name != "fits" and value}
     found = {name: value for name, value in cells.items() if name in MEASURED}
     if isinstance(plan, ServingPlan):
         if plan.workload.load == "open":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.load_model import catalog_or_default, entry_spec
@@ -36,12 +36,12 @@ def model_from_columns(row: Mapping[str, str], catalog: Catalog | None = None) -
     without a gate; an MLP with a gate has RMSNorm, no biases and untied tables, one without has LayerNorm, biases and
     tied tables.
     """
-    cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
-    opened = catalog_or_default(catalog)
-    return opened.once(("columns", *cells.values()), lambda: _of_cells(cells, opened))
+    opened, found = catalog_or_default(catalog), tuple(map(row.get, COLUMNS))
+    return opened.once(("columns", found), lambda: _of_cells(found, opened))
 
 
-def _of_cells(cells: Mapping[str, str], catalog: Catalog) -> Model:
+def _of_cells(found: Iterable[str | None], catalog: Catalog) -> Model:
+    cells = {name: str(cell or "").strip() for name, cell in zip(COLUMNS, found, strict=True)}
     given, name = _parsed(cells), cells["model"]
     warnings: tuple[str, ...] = ()
     if name and catalog.named("models", name) is not None:

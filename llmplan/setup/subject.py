@@ -17,6 +17,7 @@ from llmplan.model.model import Model
 from llmplan.model.spec import model_spec
 from llmplan.records import dataclass
 from llmplan.setup.draft import Draft
+from llmplan.setup.options import PlanOptions
 from llmplan.software.band import FAMILIES
 from llmplan.software.distance import APPROXIMATE, StatedDistances
 from llmplan.software.stack import Release, Stack
@@ -51,7 +52,7 @@ def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     objects.
     """
     said = draft.options
-    if model is None and (not isinstance(said.model, str) or catalog.plain("models", said.model) is None):
+    if not is_lasting(said, catalog, model):
         return _read(draft, catalog, model)
     words = (id(model), *(getattr(said, name) for name in _WORDS if name != "model" or model is None))
     kept: dict[Any, tuple[Subject, list[str], dict[str, Any]]] = catalog.once("subjects", dict)
@@ -68,6 +69,11 @@ def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     if changes:
         draft.request = draft.request.changed(**changes)
     return subject
+
+
+def is_lasting(said: PlanOptions, catalog: Catalog, model: Model | None) -> bool:
+    """Whether the words mean the same model as long as the catalogue is open: an entry of it, or one at hand."""
+    return model is not None or (isinstance(said.model, str) and catalog.plain("models", said.model) is not None)
 
 
 def _read(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:

@@ -40,8 +40,10 @@ def read_amount(value: Any, thousand: float = THOUSAND) -> Any:
     >>> read_amount("1.5B"), read_amount("8k", BINARY_THOUSAND), read_amount("2e12"), read_amount("many")
     (1500000000, 8192, 2000000000000, 'many')
     """
-    match = _SCALED.match(value) if isinstance(value, str) else None
-    if match is None or value.strip().isdigit():  # digits alone are read to the last one
+    if not isinstance(value, str) or value.strip().isdigit():  # digits alone are read to the last one
+        return value
+    match = _SCALED.match(value)
+    if match is None:
         return value
     number = float(match[1].replace("_", "")) * thousand ** _STEPS.get(match[2].lower(), 0)
     return int(number) if number.is_integer() and abs(number) < _EXACT else number

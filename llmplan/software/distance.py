@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from llmplan.records import dataclass
 from llmplan.schema import Spec
 from llmplan.vocabulary import Guess
 
@@ -32,8 +31,7 @@ DISTANCES = (UNKNOWN_STACK, UNKNOWN_VERSION, NEW_DEVICE, NEW_PRECISION, NEW_LAYE
 _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvfp4": "4", "mxfp4": "4", "int4": "4"}
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """What a plan is, as far as bands go; version: as it was asked for; approximate: its model was
     read by likeness; guessed: words that the recipe or a guess stands in for; open_load: requests come at a rate."""
 

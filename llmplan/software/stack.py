@@ -159,15 +159,26 @@ class Stack(Spec):
         return self.rules[: self.rules.index(last) + 1] if last is not None else ()
 
     def band(self, quantity: str, plan: Traits) -> Interval:
-        """The 80 % band of a quantity of a plan, around 1, wider for guessed words."""
-        unsaid = unsaid_width(quantity, plan.guessed, self.unsaid)
-        return band_of(self.bands, quantity, self.widening, self.distances(plan), unsaid)
+        """The 80 % band of a quantity of a plan, around 1, wider for guessed words; many plans are alike."""
+        key = id(self), quantity, plan
+        if key not in _BANDS:
+            if len(_BANDS) >= MOST_KEPT:
+                _BANDS.clear()
+            unsaid = unsaid_width(quantity, plan.guessed, self.unsaid)
+            _BANDS[key] = self, band_of(self.bands, quantity, self.widening, self.distances(plan), unsaid)
+        return _BANDS[key][1]
 
     def distances(self, plan: Traits) -> tuple[str, ...]:
         """What sets a plan apart from the runs that the stack was measured on."""
         names = (*self.measured.versions, *(word for one in self.versions for word in (one.version, *one.also)))
         known = not plan.version or plan.version.lower() in (name.lower() for name in names)
         return tuple(self.measured.distances(plan, version_known=known))
+
+
+MOST_KEPT = 4096
+"""Bands that are kept."""
+_BANDS: dict[tuple[int, str, Traits], tuple[Stack, Interval]] = {}
+"""With the stack that each is of: it is held so that its `id` stays its own."""
 
 
 def merged(whole: SpecT | None, part: SpecT | None) -> SpecT | None:

@@ -94,7 +94,8 @@ class TrainingPlan(Setup):
     @property
     def widening_guesses(self) -> tuple[Guess, ...]:
         """Guessed words that every measured run of the stack says: the bands of time and memory are wider for them."""
-        return tuple(word for word in self.guessed if any(word in own for own in self.stack.unsaid.values()))
+        widths = self.stack.unsaid.values() if self.guessed else ()
+        return tuple(word for word in self.guessed if any(word in own for own in widths)) if widths else ()
 
     @property
     def usable_bytes(self) -> float:

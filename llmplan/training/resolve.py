@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.formatting import binary
 from llmplan.model.model import Model
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, names, replace
 from llmplan.setup.checks import Problem
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
-from llmplan.setup.subject import subject_of
+from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of, remarks
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, fewest_layers, first_that_fits
@@ -98,8 +99,39 @@ def _taken(found: OpenTraining, by: LayoutEvaluator) -> tuple[TrainingPlan, bool
     return first_that_fits(found.sound, by, surely=found.open.default is None)
 
 
+_VARIED = frozenset(("devices", "seq_len", "global_batch", *names(Layout)))
+"""Words that what `base_plan` assumes does not hang on."""
+
+
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:
-    """All of a plan but its layout, which is left at one device; raises the faults of the draft."""
+    """All of a plan but its layout, which is left at one device; raises the faults of the draft.
+
+    What differs in layout and lengths alone is worked out once.
+    """
+    said = draft.options
+    if not is_lasting(said, catalog, model):
+        return _base_plan(draft, catalog, model)
+    words = ((name, getattr(said, name)) for name in said.model_fields_set - _VARIED)
+    key = id(model), said.seq_len is None, *words
+    kept: dict[Any, tuple[TrainingPlan, list[str], Model | None]] = catalog.once("trainings", dict)
+    if key not in kept:
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
+        first = Draft(draft.request, list(draft.faults))
+        plan = _base_plan(first, catalog, model)
+        if first.request is not draft.request or plan.workload.target_len is not None:
+            draft.request, draft.assumptions = first.request, draft.assumptions + first.assumptions
+            return plan
+        kept[key] = plan, first.assumptions, model  # which is held, so that its `id` stays its own
+    plan, assumptions, _ = kept[key]
+    draft.check()
+    draft.assumptions += assumptions
+    work = plan.workload
+    work = replace(work, seq_len=said.seq_len or work.seq_len, global_batch=said.global_batch or 1)
+    return replace(plan, workload=work, options=said)
+
+
+def _base_plan(draft: Draft, catalog: Catalog, model: Model | None) -> TrainingPlan:
     subject = subject_of(draft, catalog, model)
     recipe = subject.release.recipe
     if recipe is None:

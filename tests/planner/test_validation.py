@@ -47,7 +47,7 @@ class TestFile:
         rows = read_rows(written(tmp_path, HEADER, ROW, ROW.replace("a,", "b,", 1)))
         assert [(row.id, row.line) for row in rows] == [("a", 2), ("b", 3)]
         assert rows[0].group == ("paper", "nemo", "llama-3.1-8b", "h100")
-        assert rows[0].measured() == {"tokens_per_second_per_device": 11000.0}
+        assert rows[0].measured == {"tokens_per_second_per_device": 11000.0}
 
     def test_a_column_that_nothing_reads_is_kept_and_named(self, tmp_path: Path) -> None:
         rows = read_rows(written(tmp_path, HEADER.replace("seq_len", "seqlen") + ",cluster_owner", ROW + ",us"))

@@ -113,7 +113,7 @@ def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: AnyPlan) -> Non
 def test_distances(plan: AnyPlan, changes: dict[str, object], found: set[str]) -> None:
     seen = Measured(devices=(plan.device.id,), versions=("1.0",), bits=("16",), layers=("dense",))
     stack = plan.stack.model_copy(update={"measured": seen})
-    traits = replace(Traits(plan.device.id, "1.0", "16", frozenset({"dense"})), **changes)
+    traits = Traits(plan.device.id, "1.0", "16", frozenset({"dense"}))._replace(**changes)
     assert set(stack.distances(traits)) == found
     assert stack.model_copy(update={"measured": Measured()}).distances(traits)[0] == "unknown_stack"
 
