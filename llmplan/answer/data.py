@@ -86,11 +86,13 @@ def _on_a_line(value: Any) -> str:
     from pydantic_core import to_json  # which a cold start does without
 
     text = to_json(value, exclude_none=True).decode()
-    if "NaN" in text or "Infinity" in text:  # a number, or a word
+    if any(word in text for word in _NOT_FINITE):  # or in a sentence
         json.JSONEncoder(**_STRICT).encode(value)
     return text if text.isascii() else _BEYOND_ASCII.sub(lambda part: json.dumps(part[0])[1:-1], text)
 
 
+_NOT_FINITE = ("null", "NaN", "Infinity")
+"""What numbers that are not finite become."""
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 

@@ -13,9 +13,7 @@ from llmplan.training.flops import recomputed_flops, training_flops
 _TOKENS = 2.0  # FLOPs of a parameter and token, forward
 
 
-def impossible(
-    plan: AnyPlan, measured: Mapping[str, float | bool], step_flops: float | None = None
-) -> str | None:
+def impossible(plan: AnyPlan, measured: Mapping[str, float | bool], step_flops: float | None = None) -> str | None:
     """Why no run of this plan can be as measured, by the names of the measured columns; None where it can.
 
     Training: FLOPs of a step over the peak. Serving: FLOPs of the tokens written over the peak, and parameters that one

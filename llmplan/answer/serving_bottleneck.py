@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.answer.bottleneck import CAPACITY
 from llmplan.answer.resources import RESOURCES, saved
-from llmplan.answer.serving_waits import ServingWaits, waits_of
+from llmplan.answer.serving_waits import Load, ServingWaits, waits_of
 from llmplan.formulas.numeric import real
 from llmplan.records import dataclass
 from llmplan.serving.iteration import replica
@@ -87,16 +87,13 @@ def _memory_bound(answer: ServingEstimate) -> bool:
     return answer.resident / answer.replicas < answer.plan.engine.policy.max_sequences
 
 
-def _roomier(now: ServingEstimate, after: ServingEstimate) -> ServingElasticity:
-    tpot = after.tpot.value / now.tpot.value if now.tpot and after.tpot else None
+def _roomier(now: Load, after: Load) -> ServingElasticity:
+    tpot = after.tpot / now.tpot if now.tpot and after.tpot else None
     traded = tpot is not None and tpot > 1.0 and after.together > now.together
     return ServingElasticity(
-        requests=after.requests_per_second.value / now.requests_per_second.value,
-        capacity=after.capacity / now.capacity,
-        ttft=after.ttft.value / now.ttft.value,
-        tpot=None if traded else tpot,
-        traded_tpot=tpot if traded else None,
-    )
+        requests=after.requests / now.requests, capacity=after.capacity / now.capacity, ttft=after.ttft / now.ttft,
+        tpot=None if traded else tpot, traded_tpot=tpot if traded else None,
+    )  # fmt: skip
 
 
 def _advice(answer: ServingEstimate, resource: str, own: dict[str, float], readers: str) -> PlanWarning:

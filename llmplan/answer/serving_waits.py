@@ -11,16 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import named_machine
 from llmplan.answer.resources import MORE, by_resource
-from llmplan.formulas.numeric import maximum
+from llmplan.formulas.numeric import maximum, real
 from llmplan.formulas.traced import Tape
 from llmplan.records import dataclass, replace
-from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.serving.estimate import ServingEstimate, estimate_serving, figures_of
 from llmplan.serving.iteration import replica
-from llmplan.serving.loads import capacity, decode_step, prefill_step, prefill_tokens, read_together, respond
-from llmplan.serving.many import as_arrays, estimates_of_alike, sharing_but_rates
+from llmplan.serving.loads import (
+    busy_replicas,
+    capacity,
+    decode_step,
+    prefill_step,
+    prefill_tokens,
+    read_together,
+    respond,
+)
+from llmplan.serving.many import as_arrays, sharing_but_rates
 from llmplan.serving.pools import pools_of, split, split_capacity
 from llmplan.serving.targets import without_simulation
-from llmplan.setup.many import column, stacked
+from llmplan.setup.many import column, stacked, unstacked
 
 if TYPE_CHECKING:
     from llmplan.formulas.traced_arrays import ArrayTape
@@ -31,6 +39,18 @@ FEW = 4
 """Deployments of a kind below which arrays take longer than one after the other."""
 ROWS = 1024
 """Deployments whose arrays are traced at a time: every array is kept until the passes backwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How a deployment does under its load, by formula: requests, capacity of all devices [1/s]; ttft, tpot [s], it is
+    None where nothing is written; together: sequences in flight in a busy replica [1]."""
+
+    requests: float
+    capacity: float
+    ttft: float
+    tpot: float | None
+    together: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +65,8 @@ class ServingWaits:
     tpot: dict[str, float]
     requests: dict[str, float]
     capacity: dict[str, float]
-    now: ServingEstimate
-    roomier: ServingEstimate
+    now: Load
+    roomier: Load
 
 
 def waits_of(answer: ServingEstimate) -> ServingWaits:
@@ -55,7 +75,13 @@ def waits_of(answer: ServingEstimate) -> ServingWaits:
     now = answer if quiet is answer.plan else estimate_serving(quiet)
     parts = _parts(named_machine(answer.plan), float(answer.memory.resident), answer.together, Tape, float)
     roomier = estimate_serving(replace(quiet, device=_roomier(quiet.device)))
-    return ServingWaits(now=now, roomier=roomier, **{name: _there(one) for name, one in parts.items()})
+    waits = {name: _there(one) for name, one in parts.items()}
+    return ServingWaits(now=_load(now), roomier=_load(roomier), **waits)
+
+
+def _load(found: ServingEstimate) -> Load:
+    tpot = None if found.tpot is None else found.tpot.value
+    return Load(found.requests_per_second.value, found.capacity, found.ttft.value, tpot, found.together)
 
 
 def waits_of_many(found: Sequence[ServingEstimate]) -> list[ServingWaits]:
@@ -80,11 +106,23 @@ def _of_arrays(found: list[ServingEstimate]) -> Iterator[ServingWaits]:
     }
     larger = {id(device): _roomier(device) for device in {id(plan.device): plan.device for plan in plans}.values()}
     more = [replace(plan, device=larger[id(plan.device)]) for plan in plans]
-    for row, (now, after) in enumerate(zip(found, estimates_of_alike(more), strict=True)):
+    for row, (now, after) in enumerate(zip(map(_load, found), _loads(more), strict=True)):
         of_row = {
             figure: _there({name: values[row] for name, values in one.items()}) for figure, one in columns.items()
         }
         yield ServingWaits(now=now, roomier=after, **of_row)
+
+
+def _loads(plans: list[ServingPlan]) -> Iterator[Load]:
+    """Of every plan, of those that differ in numbers alone, what `_load` says of its estimate."""
+    whole = as_arrays(plans)
+    figures, work, copies = figures_of(whole), whole.workload, real(whole.layout.dp)
+    busy = real(busy_replicas(work, copies))
+    together = real(figures.answer.sequences) * busy / busy
+    tpot = figures.tpot.value if work.writes else None
+    return unstacked(
+        Load(figures.requests_per_second.value, figures.most * copies, figures.ttft.value, tpot, together), len(plans)
+    )
 
 
 def _parts(

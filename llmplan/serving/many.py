@@ -44,14 +44,11 @@ def estimate_many(plans: Sequence[ServingPlan]) -> list[ServingEstimate | None]:
     for places in sharing(plans):
         for start in range(0, len(places), ROWS):
             part = places[start : start + ROWS]
-            for place, one in zip(part, estimates_of_alike([plans[place] for place in part]), strict=True):
+            some = [plans[place] for place in part]
+            figures = unstacked(figures_of(as_arrays(some)), len(part))
+            for place, one in zip(part, map(estimate_of, some, figures), strict=True):
                 found[place] = one
     return found
-
-
-def estimates_of_alike(plans: Sequence[ServingPlan]) -> Iterator[ServingEstimate]:
-    """The estimate of every plan, of those that differ in numbers alone."""
-    return map(estimate_of, plans, unstacked(figures_of(as_arrays(plans)), len(plans)))
 
 
 def sharing(plans: Sequence[ServingPlan]) -> list[list[int]]:

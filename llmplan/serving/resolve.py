@@ -67,7 +67,7 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     said, stack = draft.options, subject.stack
     if subject.release.policy is None:
         raise InputError(Fault(f"stack {stack.id} does not serve"))
-    for name in NOT_FOR_SERVING:
+    for name in () if said.model_fields_set.isdisjoint(NOT_FOR_SERVING) else NOT_FOR_SERVING:
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft, subject.release.policy.usual_requests)
@@ -245,9 +245,11 @@ def _words(
 def _wait(draft: Draft) -> int | None:
     """Steps that prompts wait for each other; a fault where times of requests do not know of it."""
     said = draft.options
-    simulated = [name for name, (_, share) in TARGETS.items() if share is not None and getattr(said, name) is not None]
+    if not said.batch_wait_iterations:
+        return said.batch_wait_iterations
+    simulated = [name for name, (_, share) in TARGETS.items() if share is not None]
     beside = [name for name in ("prefill_devices", "arrival", *simulated) if getattr(said, name) is not None]
-    if said.batch_wait_iterations and beside:
+    if beside:
         draft.fault(f"batch_wait_iterations does not go with {beside[0]}", "batch_wait_iterations", beside[0])
     return said.batch_wait_iterations
 

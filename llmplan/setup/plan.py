@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llmplan.setup.many import Machines
 
 T = TypeVar("T")
+_VOCABULARY = tuple(PlanOptions.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +115,5 @@ class Setup:
     @staticmethod
     def in_order(words: Mapping[str, Any]) -> dict[str, Any]:
         """Words that have a value, in the order of the vocabulary; JSON has lists where Python has tuples."""
-        found = {name: words[name] for name in PlanOptions.model_fields if words.get(name) is not None}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+        found = [(name, value) for name in _VOCABULARY if (value := words.get(name)) is not None]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found}

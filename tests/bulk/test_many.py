@@ -232,5 +232,29 @@ def test_whole_answers_of_deployments_are_those_of_each(monkeypatch: pytest.Monk
         "llmplan.answer.serving_waits.as_arrays", lambda part: shapes.append(len(part)) or as_array_plan(part)
     )
     found = list(llmplan.estimate_many(plans))
-    assert sum(shapes) == len(plans)
+    assert sum(shapes) == 2 * len(plans)  # as they are, and with more memory
     assert found == [llmplan.estimate(plan) for plan in plans]
+
+
+def test_what_trainings_share_is_none_of_their_own_words() -> None:
+    """A plan is the same whatever was resolved before it."""
+    catalog = open_catalog()
+    words: dict[str, Any] = {"hardware": "h100", "devices": 16}
+    ways: tuple[dict[str, Any], ...] = (
+        {}, {"seq_len": 1024}, {"seq_len": 512, "tp": 2}, {"global_batch": 96}, {"recompute": "full", "zero": 1},
+        {"target_len": 128}, {"global_batch": 64, "micro_batch": 2}, {"seq_len": 1 << 20}, {"precision": "fp8"},
+    )  # fmt: skip
+    asked = [{**words, "model": model, **way} for model in ("llama-2-7b", "t5-11b") for way in ways]
+    together = [_or_fault(one) for one in asked + asked[::-1]]
+    alone = []
+    for one in asked:
+        catalog.once("trainings", dict).clear()
+        alone.append(_or_fault(one))
+    assert together == alone + alone[::-1]
+
+
+def _or_fault(words: dict[str, Any]) -> object:
+    try:
+        return plan_from(words)
+    except InputError as error:
+        return str(error)

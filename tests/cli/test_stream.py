@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from llmplan.answer.data import dumps
 from llmplan.cli.stream import BATCH_LINES, batches, is_json_lines
+from llmplan.software.band import Interval
 from tests.cli.answers import holds
 
 GOOD = {"model": "small.yaml", "hardware": "test-gpu", "devices": 8}
@@ -140,3 +142,13 @@ def test_lines_that_are_the_same_are_refused_each_by_its_number(here: Path, llmp
     found = lines_of(llmplan("estimate", "--plan", "plans.jsonl", "--format", "jsonl", "--summary").out)
     assert [one.get("line") for one in found] == [1, None, None, 4]
     assert found[1] == found[2]
+
+
+def test_a_record_on_a_line_is_ascii_leaves_out_what_does_not_apply_and_has_finite_numbers() -> None:
+    value = {"é": Interval(1.0, 2e-9, 3e30), "said": "NaN, or null\u2028", "none": (None, True)}
+    assert dumps(value, indent=None).isascii()
+    assert json.loads(dumps(value, indent=None)) == json.loads(dumps(value))
+    for number in (float("nan"), float("-inf")):
+        for odd in (Interval(1.0, 1.0, number), {"it": number}):
+            with pytest.raises(ValueError, match="not JSON compliant"):
+                dumps(odd, indent=None)

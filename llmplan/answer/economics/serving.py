@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from llmplan.setup.plan import PlanWarning
 
 _MILLION = 1e6
+_LEAST = 1e-30  # requests a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +171,8 @@ def _per_million(found: ServingEstimate, share: float, price: Callable[[float, f
 def _million(found: ServingEstimate, price: Callable[[float], Num], each: float = 1.0) -> Interval:
     """Of a million of what a request has so many of [1]; price: at a rate [1/s]."""
     requests = found.requests_per_second
-    rates = [max(rate, 1e-30) * each for rate in (requests.value, requests.high, requests.low)]
-    return Interval(*(real(price(rate)) for rate in rates))
+    value, high, low = max(requests.value, _LEAST), max(requests.high, _LEAST), max(requests.low, _LEAST)
+    return Interval(real(price(value * each)), real(price(high * each)), real(price(low * each)))
 
 
 def _api(found: ServingEstimate, usd: float | None) -> Api | None:
