@@ -11,7 +11,7 @@ from llmplan.answer.many import decided, estimates, opened
 from llmplan.answer.rows import Row, row_options
 from llmplan.answer.scores import Result, Score, score
 from llmplan.answer.shown import Shown
-from llmplan.catalog.inheritance import GENERIC
+from llmplan.catalog.inheritance import generic_of
 from llmplan.catalog.model_columns import model_from_columns
 from llmplan.errors import InputError
 from llmplan.records import dataclass
@@ -165,17 +165,17 @@ def _result(one: _Planned, plan: AnyPlan | InputError, found: Estimate | InputEr
 
 def _stack(row: Row, catalog: Catalog) -> tuple[str, tuple[str, ...]]:
     """The catalogue's id of the row's stack, or the generic one with a remark."""
-    named = row.cells.get("stack", "")
+    named, in_place = row.cells.get("stack", ""), generic_of(row.cells["workload"])
     if not named:
-        return GENERIC, ("no stack is named: planned as generic",)
+        return in_place, ("no stack is named: planned as generic",)
     try:
         stack = catalog.stack(named)
     except InputError:
-        return GENERIC, (f"stack {named!r} is not in the catalogue: planned as generic",)
+        return in_place, (f"stack {named!r} is not in the catalogue: planned as generic",)
     serves = row.cells["workload"] == "serve"
     if (stack.policy if serves else stack.training) is None:
         verb = "serve" if serves else "train"
-        return GENERIC, (f"stack {named!r} does not {verb}: planned as generic",)
+        return in_place, (f"stack {named!r} does not {verb}: planned as generic",)
     return stack.id, ()
 
 

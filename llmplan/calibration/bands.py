@@ -9,6 +9,9 @@ have factors of their own. Distances are those of `software/distance.py`. All ar
 around it) of what the others leave, in turn until none moves. Words that a run does not say, and its stack's other runs
 do, add a half width that is stated (`hardware_catalog/distances.yaml`), squares to squares: it is taken off the errors
 that the rest is drawn from.
+
+A stack without an entry is planned as `generic`, whose recipe is another one too. Its bands are those of all runs
+planned so (`foreign_bands`).
 """
 
 from __future__ import annotations
@@ -83,9 +86,10 @@ class BandModel:
             found[name] = Band(low=low, high=high, rows=self.rows.get((name, stack), 0))
         return found
 
-    def widening(self, family: str) -> dict[str, float]:
-        """Factors by distance of one family."""
-        return {name: round(self.distances[family, name], 2) for name in DISTANCES if (family, name) in self.distances}
+    def widening(self, family: str, but: Sequence[str] = ()) -> dict[str, float]:
+        """Factors by distance of one family; but: distances that are in the bands already."""
+        found = {name: self.distances.get((family, name)) for name in DISTANCES if name not in but}
+        return {name: round(factor, 2) for name, factor in found.items() if factor is not None}
 
 
 def band_name(quantity: str, memory_kind: str) -> str:
@@ -162,6 +166,25 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
     for one in some:
         rows[one.band, one.stack] += 1
     return BandModel(widths, stacks, distances, rows)
+
+
+def foreign_bands(model: BandModel, foreign: Sequence[Point]) -> dict[str, Band]:
+    """Bands of `generic`, from the errors of every run planned under it: what a stack without an entry has.
+
+    The stacks of those runs are in its coefficients, one of all that it is the mean of.
+    """
+    parts: dict[str, list[tuple[float, float]]] = defaultdict(list)  # of bands, and of families
+    for one in foreign:
+        factor = math.prod(model.distances.get((one.family, name), 1.0) for name in one.distances)
+        for key in (one.band, one.family):
+            parts[key].append((one.error / (model.widths[one.band] * factor), one.vote))
+    bands = {}
+    for name in sorted(model.widths.keys() & parts.keys()):
+        shared, part = _quantile(parts[family_of(name)]), parts[name]
+        factor = max(1.0, shared * _drawn(_quantile(part) / shared, part))  # nothing is better known of it
+        half = min(model.widths[name] * factor, _WIDEST)
+        bands[name] = Band(low=round(math.exp(-half), 3), high=round(math.exp(half), 3), rows=len(part))
+    return bands
 
 
 def _quantile(part: Sequence[tuple[float, float]]) -> float:

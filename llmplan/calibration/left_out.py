@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, fit
 from llmplan.calibration.runs import Run, predict, still
 from llmplan.calibration.scale import Scale
 from llmplan.records import dataclass
-from llmplan.software.distance import Measured
+from llmplan.software.coefficients import Coefficients
+from llmplan.software.distance import OPEN_LOAD, Measured
 from llmplan.training.plan import TrainingPlan
 from llmplan.vocabulary import Guess
 
@@ -55,6 +56,14 @@ def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: S
             found = {**predict(run, coefficients), **still(run)}
             values = {name: float(value) for name, value in found.items()}
             yield Unseen(run, values, distances(run, known), unsaid(run, known))
+
+
+def foreign(runs: Iterable[Run], coefficients: Coefficients) -> Iterator[Unseen]:
+    """Every run, planned under `generic`, as of a stack that has no entry; coefficients: the mean over all stacks."""
+    for run in runs:
+        found = {**predict(run, coefficients), **still(run)}
+        values = {name: float(value) for name, value in found.items()}
+        yield Unseen(run, values, (OPEN_LOAD,) if run.plan.traits.open_load else ())
 
 
 def unsaid(run: Run, known: Sequence[Run]) -> tuple[Guess, ...]:

@@ -24,7 +24,7 @@ from llmplan.calibration.runs import Dropped, Run, load_runs, predict, still
 from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import ALIASES, ID, normal
-from llmplan.catalog.inheritance import GENERIC, numbers
+from llmplan.catalog.inheritance import generic_of, numbers
 from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass, replace
 from llmplan.software.band import NO_BAND, Band
@@ -112,11 +112,12 @@ def calibrate(file: Path, stack: str, parent: str | None, catalog: Catalog, fold
 
 def _common_stack(file: Path, catalog: Catalog) -> str:
     """The stack that most rows name, if the catalogue knows it."""
-    counts = Counter(row.cells.get("stack", "") for row in read_rows(file))
+    rows = list(read_rows(file))
+    counts = Counter(row.cells.get("stack", "") for row in rows)
     for name, _ in counts.most_common():
         if name and normal(name) in catalog.names("stacks"):
             return name
-    return GENERIC
+    return generic_of(Counter(row.cells.get("workload") for row in rows).most_common(1)[0][0])
 
 
 def own_votes(runs: Sequence[Run]) -> dict[tuple[str, str], float]:

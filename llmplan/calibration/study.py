@@ -11,19 +11,19 @@ from typing import Any
 
 import yaml
 
-from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, points, told, unsaid
+from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, foreign_bands, points, told, unsaid
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import FAMILY, IN_A_FAMILY, MEAN, OF_A_FAMILY, Fitted, Leaf, Points, Problem, Tree, fit
-from llmplan.calibration.left_out import Unseen, left_out
+from llmplan.calibration.left_out import Unseen, foreign, left_out
 from llmplan.calibration.runs import FILES, PEAK, RATE, STEP, Dropped, Run, load_runs
 from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
-from llmplan.catalog.inheritance import numbers
+from llmplan.catalog.inheritance import GENERIC, GENERICS, generic_of, numbers
 from llmplan.records import dataclass
-from llmplan.software.band import UnsaidWidths, unsaid_width
+from llmplan.software.band import Band, UnsaidWidths, unsaid_width
 from llmplan.software.coefficients import NAMES, Coefficients
-from llmplan.software.distance import Measured, StatedDistances
+from llmplan.software.distance import UNKNOWN_STACK, Measured, StatedDistances
 from llmplan.training.plan import TrainingPlan
 from llmplan.vocabulary import Guess
 
@@ -43,6 +43,8 @@ class Study:
     unseen: list[Unseen]
     errors: list[Point]
     bands: BandModel
+    generic: dict[str, dict[str, Band]]
+    """Bands of what stands in for a stack without an entry, by its id."""
 
 
 def study(catalog: Catalog, *, refit: bool) -> Study:
@@ -55,8 +57,7 @@ def study(catalog: Catalog, *, refit: bool) -> Study:
         start = stored(catalog, tree, scale)
         fitted = fit(problem, tree, start) if refit else fit(problem, tree, start, steps=0)
         unseen = list(left_out(runs, fitted, evaluator, scale))
-    errors = points(unseen, unsaid_widths(catalog))
-    return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
+    return _with_bands(catalog, runs, dropped, scale, fitted, unseen)
 
 
 def from_stored(catalog: Catalog) -> Study:
@@ -72,8 +73,22 @@ def from_stored(catalog: Catalog) -> Study:
         Unseen(run, (row := rows[run.id])["predicted"], tuple(row["distances"]), tuple(row.get("unsaid", ())))
         for run in runs if run.id in rows
     ]  # fmt: skip
-    errors = points(unseen, unsaid_widths(catalog))
-    return Study(runs, dropped, scale, fitted, unseen, errors, fit_bands(errors))
+    return _with_bands(catalog, runs, dropped, scale, fitted, unseen)
+
+
+def _with_bands(
+    catalog: Catalog, runs: list[Run], dropped: list[Dropped], scale: Scale, fitted: Fitted, unseen: list[Unseen]
+) -> Study:
+    widths = unsaid_widths(catalog)
+    errors = points(unseen, widths)
+    bands = fit_bands(errors)
+    generic = {}
+    for name in GENERICS:
+        under, _ = load_runs(FILES, catalog, under=name)
+        its = [run for run in under if generic_of(run.row.cells["workload"]) == name]
+        found = list(foreign(its, scale.coefficients(fitted.points[MEAN])))
+        generic[name] = foreign_bands(bands, points(found, widths))
+    return Study(runs, dropped, scale, fitted, unseen, errors, bands, generic)
 
 
 def unsaid_widths(catalog: Catalog) -> UnsaidWidths:
@@ -89,7 +104,7 @@ def tree_of(catalog: Catalog, leaves: Sequence[Leaf]) -> Tree:
 
 def stored(catalog: Catalog, tree: Tree, scale: Scale) -> Points:
     """The coefficients of the entries as points of a tree."""
-    mean = scale.point(Coefficients.of(catalog.stack("generic").fitted))
+    mean = scale.point(Coefficients.of(catalog.stack(GENERIC).fitted))
     found: Points = {}
     for stack, version in tree.nodes:
         if not stack:
@@ -105,7 +120,7 @@ def above_of(family: str | None, catalog: Catalog, scale: Scale) -> Any:
     """The point that stacks of a family are drawn to: where its own draws, to the mean and to them, are in balance."""
     entries = [entry for name in catalog.ids("stacks") if (entry := catalog.stack(name)).family == family]
     around = [scale.point(Coefficients.of(entry.fitted)) for entry in entries] if family else []
-    mean, each = scale.point(Coefficients.of(catalog.stack("generic").fitted)), (OF_A_FAMILY / IN_A_FAMILY) ** 2
+    mean, each = scale.point(Coefficients.of(catalog.stack(GENERIC).fitted)), (OF_A_FAMILY / IN_A_FAMILY) ** 2
     return (mean + each * sum(around)) / (1.0 + each * len(around))
 
 
@@ -117,11 +132,12 @@ def write_entries(found: Study, catalog: Catalog) -> None:
         entry = catalog.stack(name)
         made = coefficients_of(name, found.fitted, found.scale, yaml.safe_load(path.read_text(encoding="utf-8")))
         families = ["training"] * (entry.training is not None) + ["serving"] * (entry.policy is not None)
-        widening = {family: found.bands.widening(family) for family in (*families, "memory")}
+        in_bands = (UNKNOWN_STACK,) if name in GENERICS else ()
+        widening = {family: found.bands.widening(family, but=in_bands) for family in (*families, "memory")}
+        made_for = found.generic.get(name) or found.bands.bands(name)
         bands = {
-            band: value.model_dump(exclude_defaults=True)
-            for band, value in found.bands.bands(name).items() if _has(band, families)
-        }  # fmt: skip
+            band: value.model_dump(exclude_defaults=True) for band, value in made_for.items() if _has(band, families)
+        }
         kept = {band: value.model_dump(exclude_defaults=True) for band, value in entry.bands.items() if value.note}
         mine = [run for run in found.runs if run.leaf[0] == name]
         made |= {
@@ -131,7 +147,7 @@ def write_entries(found: Study, catalog: Catalog) -> None:
             "measured": {key: list(value) for key, value in Measured.of(run.plan.traits for run in mine) if value},
             "fitted_on": sources(mine) if mine else ["nothing: the mean over all stacks"],
         }
-        if name == "generic":
+        if name == GENERIC:
             made["fitted_on"] = [f"the mean over {len({leaf[0] for leaf in found.fitted.tree.nodes}) - 1} stacks"]
         rewrite(path, made)
 

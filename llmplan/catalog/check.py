@@ -9,6 +9,7 @@ import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.device_lint import LinkRate, LinkTable, device_problems
 from llmplan.catalog.entries import ALIASES, ID, KINDS, collect_aliases, entry_files, normal, read_entry, read_index
+from llmplan.catalog.inheritance import stack_document
 from llmplan.catalog.lint import Problem, cluster_problems, date_problems, price_problems, source_problems
 from llmplan.catalog.names import clashes
 from llmplan.catalog.stack_lint import stack_problems
@@ -96,7 +98,9 @@ def _rules(catalog: Catalog, report: Report) -> dict[str, Callable[[Path], None]
         report.add(document, cluster_problems(entry))
 
     def stack(path: Path) -> None:
-        document, entry = _load(path, Stack)
+        _read(path)
+        document = stack_document(path, partial(catalog.find, "stacks"))  # with what its parent says
+        entry = check(document, Stack)
         report.add(document, [*date_problems(entry.date), *source_problems(entry.sources), *stack_problems(entry)])
 
     def price(path: Path) -> None:

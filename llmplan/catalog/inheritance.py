@@ -17,6 +17,7 @@ from llmplan.schema import check
 from llmplan.software.coefficients import NAMES, Number
 
 GENERIC = "generic"
+_IN_PLACE = {"finetune": "generic-fine-tuning", "lora": "generic-fine-tuning"}
 """Id of the stack that serves when none is named: the mean over all."""
 BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin(field.annotation) is dict}
 """Tables of an efficiency whose rows are taken from a like device one by one."""
@@ -70,6 +71,18 @@ def stack_document(path: Path, find: Callable[[str], Path], below: tuple[str, ..
     kept = {name: value for name, value in above.items() if name not in _OWN}
     filled = {**kept, **document.data, "fitted": {**above["fitted"], **fitted}}
     return Document(filled, document.file, document.lines)
+
+
+def generic_of(workload: str | None) -> str:
+    """Id of the stack that stands in for one without an entry, by the kind of work.
+
+    >>> generic_of("pretrain"), generic_of("lora")
+    ('generic', 'generic-fine-tuning')
+    """
+    return _IN_PLACE.get(workload or "", GENERIC)
+
+
+GENERICS = (GENERIC, *dict.fromkeys(_IN_PLACE.values()))
 
 
 def _parent_numbers(path: Path, find: Callable[[str], Path]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llmplan.catalog.catalog import Catalog
-from llmplan.catalog.inheritance import GENERIC
+from llmplan.catalog.inheritance import generic_of
 from llmplan.catalog.load_model import find_model
 from llmplan.documents import Document
 from llmplan.errors import InputError
@@ -175,11 +175,11 @@ def _cluster(draft: Draft, catalog: Catalog, device: Device) -> Cluster | None:
 
 def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
     said = draft.options.stack
-    stack = draft.read("stack", lambda: catalog.stack(said or GENERIC))
+    stack = draft.read("stack", lambda: catalog.stack(said or generic_of(draft.options.workload)))
     if stack is None:
         return None
     if said is None:
-        draft.assume("stack", stack.id, "none was named")
+        draft.assume("stack", stack.id, "none was named; naming one narrows the bands")
     serves = draft.options.workload == "serve"
     if (stack.policy if serves else stack.training) is None:
         verb = "serve" if serves else "train"

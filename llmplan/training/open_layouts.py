@@ -23,6 +23,8 @@ from llmplan.vocabulary import Guess
 FULL = 4096
 """Tokens a micro-batch up to which the default grows: products with as many rows reach within a few per cent of
 the rate of larger ones on the devices that were measured (`efficiency.matmul` of the catalogue)."""
+GROWN = 8
+"""Times the default micro-batch that are tried where fewer micro-batches exchange less."""
 EIGHTHS = 8
 """Steps in which a stage's layers are computed again where a default does not fit: coarse, but of any model few."""
 ROUNDS = 4
@@ -70,10 +72,10 @@ class OpenLayouts:
             if options.dp is not None and tp * pp * options.dp != room:
                 continue
             for zero in self._zeros(options, base, room // (tp * pp), pp):
-                largest = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
-                for micro_batch in self._micro_batches(options, largest):
-                    for again in self._again(base, largest):
-                        layout = replace(largest, micro_batch=micro_batch, **again)
+                usual = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
+                for micro_batch in self._micro_batches(options, base, usual):
+                    for again in self._again(base, usual):
+                        layout = replace(usual, micro_batch=micro_batch, **again)
                         yield self._filled(options, base, layout)
 
     def _filled(self, options: PlanOptions, base: TrainingPlan, layout: Layout) -> TrainingPlan:
@@ -102,12 +104,20 @@ class OpenLayouts:
         known = piped or layouts.zero or tuple(range(SHARD_ALL + 1))
         return (first, *(zero for zero in known if zero > first))
 
-    def _micro_batches(self, options: PlanOptions, largest: Layout) -> list[int]:
-        """The default, then what halves it."""
-        sizes = [largest.micro_batch]
-        while self.free and options.micro_batch is None and sizes[-1] % 2 == 0:
-            sizes.append(sizes[-1] // 2)
-        return sizes
+    def _micro_batches(self, options: PlanOptions, base: TrainingPlan, usual: Layout) -> list[int]:
+        """The default, then what halves it; before it, where each gathers all parameters anew, what doubles it, the
+        most first: fewer of them gather less often."""
+        if not self.free or options.micro_batch is not None:
+            return [usual.micro_batch]
+        batch = options.global_batch or accumulated(options, base)
+        least, most = usual.micro_batch, usual.micro_batch
+        while least % 2 == 0:
+            least //= 2
+        while (
+            usual.zero == SHARD_ALL and most < GROWN * usual.micro_batch and batch % (2 * most * usual.dp) == 0 < batch
+        ):
+            most *= 2
+        return [least << bit for bit in reversed(range((most // least).bit_length()))]
 
     def compared(self, options: PlanOptions, base: TrainingPlan) -> int:
         """Sequences a step that open plans are timed with [1]: what was asked, or enough for each device."""

@@ -14,7 +14,14 @@ from llmplan.training.estimate import estimate
 from llmplan.training.published import nearest_published
 
 ASKED: list[dict[str, Any]] = [
-    {"model": "llama-2-7b", "hardware": "rtx-4090", "devices": 8, "workload": "finetune", "global_batch": 32},
+    {
+        "model": "llama-2-7b",
+        "hardware": "rtx-4090",
+        "devices": 8,
+        "workload": "finetune",
+        "global_batch": 32,
+        "stack": "litgpt",
+    },
     {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "global_batch": 128},
     {"model": "llama-3.1-70b", "hardware": "h100", "devices": 128, "global_batch": 512},
     {"model": "mixtral-8x22b-v0.1", "hardware": "h100", "devices": 128, "global_batch": 512},
@@ -38,7 +45,8 @@ def test_room_for_all_activations_is_used() -> None:
 
 
 def test_no_more_layers_are_computed_again_than_memory_asks_for() -> None:
-    words = {"model": "llama-2-13b", "hardware": "a100-sxm-40gb", "devices": 8, "seq_len": 8192, "global_batch": 512}
+    words = {"model": "llama-2-13b", "hardware": "a100-sxm-40gb", "devices": 8, "seq_len": 8192, "global_batch": 512,
+             "stack": "megatron-core"}  # fmt: skip
     found = estimate(plan_from(words))
     layers = found.plan.layout.recompute_layers
     assert found.plan.layout.recompute == "full"

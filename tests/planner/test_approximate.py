@@ -18,6 +18,7 @@ CONFIG = {
     "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
     "hidden_act": "silu", "rms_norm_eps": 1e-5,
 }  # fmt: skip
+PRETRAIN = {"workload": "pretrain", "tp": 1, "pp": 1, "zero": 3, "micro_batch": 1, "recompute": "none"}
 STATED = yaml.safe_load((builtin() / "distances.yaml").read_text(encoding="utf-8"))["approximate"]
 
 
@@ -36,8 +37,8 @@ def logs(value: Any) -> tuple[float, float]:
     [
         ({"workload": "serve", "stack": "vllm"}, "serving", lambda one: one.latency.ttft_seconds),
         ({"workload": "serve", "stack": "vllm"}, "memory", lambda one: one.memory.needed_bytes),
-        ({"workload": "pretrain", "zero": 3}, "training", lambda one: one.time.step_seconds),
-        ({"workload": "pretrain", "zero": 3}, "memory", lambda one: one.memory.peak_bytes),
+        (PRETRAIN, "training", lambda one: one.time.step_seconds),
+        (PRETRAIN, "memory", lambda one: one.memory.peak_bytes),
     ],
 )
 def test_its_bands_are_wider_by_the_stated_factor(tmp_path: Path, words: Any, family: str, figure: Any) -> None:

@@ -16,7 +16,7 @@ from llmplan.training.recompute import chunk_layers
 
 WORDS: dict[str, Any] = {
     "model": "llama-2-13b", "hardware": "a100-sxm-40gb", "devices": "8", "workload": "pretrain", "seq_len": 8192,
-    "global_batch": 512,
+    "global_batch": 512, "stack": "megatron-core",
 }  # fmt: skip
 
 

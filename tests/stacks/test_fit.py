@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from llmplan.calibration.bands import Point, coverage, fit_bands
+from llmplan.calibration.bands import Point, coverage, fit_bands, foreign_bands
 from llmplan.calibration.entries import render
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import FAMILY, MEAN, Fitted, Problem, Tree, fit
@@ -21,7 +22,7 @@ from llmplan.calibration.runs import Dropped, Run, load_runs, pairs, predict, vo
 from llmplan.calibration.scale import Scale, weighted_quantile
 from llmplan.calibration.study import coefficients_of
 from llmplan.catalog.catalog import open_catalog
-from llmplan.catalog.inheritance import numbers
+from llmplan.catalog.inheritance import generic_of, numbers
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import NEW_DEVICE, UNKNOWN_STACK
 
@@ -205,6 +206,27 @@ def test_what_was_never_measured_of_a_stack_is_as_wide_as_for_an_unknown_one() -
     assert unmeasured == pytest.approx(0.225, rel=0.05)
     assert unmeasured == pytest.approx(unknown * factor, rel=0.02)
     assert known == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_stack_without_an_entry_has_the_band_of_all_that_is_planned_in_its_place() -> None:
+    model = fit_bands([*errors(200, 0.1), *errors(100, 0.3, distances=(NEW_DEVICE,))])
+    band = foreign_bands(model, list(errors(200, 0.5)))["step_seconds"]
+    assert math.log(band.high) == pytest.approx(0.5, rel=0.05)
+    assert band.rows == 200
+    known = model.width("step_seconds", "c", ())
+    near = foreign_bands(model, list(errors(200, 0.01)))["step_seconds"]
+    assert math.log(near.high) == pytest.approx(known, abs=1e-3)
+
+
+@pytest.mark.parametrize("workload", ["pretrain", "finetune", "lora", "serve"])
+def test_what_stands_in_for_a_stack_is_surer_of_nothing_than_a_stack_is(workload: str) -> None:
+    catalog = open_catalog()
+    stack = catalog.stack(generic_of(workload))
+    assert workload in stack.workloads
+    for name in ("step_seconds", "peak_bytes", "tpot_seconds", "kv_tokens"):
+        every = [catalog.stack(one).bands for one in catalog.ids("stacks")]
+        if name in stack.bands:
+            assert stack.bands[name].high >= statistics.median(bands[name].high for bands in every if name in bands)
 
 
 def test_a_stack_of_few_rows_has_nearly_the_width_of_all() -> None:
