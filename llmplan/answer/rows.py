@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmplan.catalog.model_columns import COLUMNS, model_from_columns
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import read_text
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.options import FLAGS, PlanOptions
-from llmplan.setup.request import request
+from llmplan.setup.request import Request, request
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
@@ -189,4 +189,9 @@ def row_plan(row: Row, catalog: Catalog, stack: str) -> AnyPlan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
     from llmplan.answer.resolve import resolve
 
-    return resolve(request(row_options(row, stack)), catalog, model_from_columns(row.cells, catalog))
+    return resolve(row_request(row, stack), catalog, model_from_columns(row.cells, catalog))
+
+
+def row_request(row: Row, stack: str) -> Request:
+    """What a row asks for under a stack of the catalogue."""
+    return replace(request(row_options(row, stack)), ran=True)

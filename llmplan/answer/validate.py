@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from llmplan.answer.impossible import impossible
 from llmplan.answer.limits import LimitAnswer
 from llmplan.answer.many import decided, estimates, opened
-from llmplan.answer.rows import Row, row_options
+from llmplan.answer.rows import Row, row_request
 from llmplan.answer.scores import Result, Score, score
 from llmplan.answer.shown import Shown
 from llmplan.catalog.inheritance import generic_of
 from llmplan.catalog.model_columns import model_from_columns
 from llmplan.errors import InputError
 from llmplan.records import dataclass
-from llmplan.setup.request import request
 from llmplan.si import GIB
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate
@@ -137,7 +136,7 @@ def _opened(row: Row, catalog: Catalog, under: str) -> _Planned:
     """What a row asks for, or the reason why there is no plan."""
     try:
         stack, remarks = (catalog.stack(under).id, ()) if under else _stack(row, catalog)
-        asked = request(row_options(row, stack))
+        asked = row_request(row, stack)
         return _Planned(row, opened(asked, catalog, model_from_columns(row.cells, catalog)), remarks)
     except InputError as error:
         return _Planned(row, error)

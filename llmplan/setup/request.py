@@ -21,13 +21,14 @@ class Request:
     """What one plan was asked for with.
 
     document: the plan file's part, if there was one; overridden: names that the command line gave; notes: how words
-    that could be read in two ways were understood.
+    that could be read in two ways were understood; ran: it is a run that was measured, so that it did fit.
     """
 
     options: PlanOptions
     document: Document | None = None
     overridden: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    ran: bool = False
 
     def fault(self, message: str, *names: str) -> Fault:
         """A fault at the line of the first of `names` that the plan file contains."""

@@ -96,7 +96,8 @@ def _taken(found: OpenTraining, by: LayoutEvaluator) -> tuple[TrainingPlan, bool
         return found.sound[0], True
     if batch is not None:
         return fastest_that_fits(found.sound, batch, by)
-    return first_that_fits(found.sound, by, surely=found.open.default is None)
+    certain = found.open.default is None and not found.draft.request.ran
+    return first_that_fits(found.sound, by, surely=certain)
 
 
 _VARIED = frozenset(("devices", "seq_len", "global_batch", *names(Layout)))
