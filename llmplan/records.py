@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["dataclass", "defaults", "fields_of", "names", "replace"]
+__all__ = ["dataclass", "defaults", "fields_of", "given", "names", "replace"]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass, replace
@@ -146,6 +146,12 @@ def defaults(kind: Any) -> dict[str, Any]:
         if isinstance(given, Field)
     }
     return {name: given for name, given in (said | made).items() if given is not MISSING}
+
+
+def given(record: Any) -> dict[str, Any]:
+    """The fields of a record that are not as where nothing is given."""
+    usual = defaults(type(record))
+    return {name: value for name, value in fields_of(record).items() if name not in usual or value != usual[name]}
 
 
 def _said(parts: Any, what: str) -> tuple[str, ...]:

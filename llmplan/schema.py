@@ -100,7 +100,7 @@ def _by_what_is_said(data: dict[Any, Any], spec: Any) -> Any:
 def _kinds(spec: type[Any]) -> dict[str, Any]:
     """The types of the fields."""
     if not issubclass(spec, BaseModel):
-        return get_annotations(spec)
+        return get_annotations(spec, eval_str=True)
     found: dict[str, Any] = {name: field.annotation for name, field in spec.model_fields.items()}
     rules = {name: field.metadata for name, field in spec.model_fields.items() if field.metadata}
     return found | {name: Annotated[found[name], *said] for name, said in rules.items()}

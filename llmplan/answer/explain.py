@@ -52,12 +52,11 @@ class Explained:
 def explain(plan: AnyPlan, catalog: Catalog, names: Sequence[str]) -> Explained:
     """Terms of a plan; those that are nothing are left out unless asked for alone. InputError where none is known."""
     known, (remembering, file) = terms_of(plan), _named_plan(plan, catalog)
-    figures = Figures(remembering, catalog)
-    Figures(plan, catalog).work_out()  # loads all that is to be recorded
-    with recorded():
-        figures.work_out()
+    figures, plain = Figures(remembering, catalog), Figures(plan, catalog)
     asked = [name for name in names if not figures.simulates(name)]
-    found = {name: value for name in asked if (value := known[name].read(figures)) is not None}
+    asked = [name for name in asked if known[name].read(plain) is not None]  # loads all that is to be recorded
+    with recorded():
+        found = {name: known[name].read(figures) for name in asked}
     kept = {name: value for name, value in found.items() if value != 0 or len(names) == 1}
     if not kept:
         raise InputError(figures.why_nothing(names[0]))
@@ -67,20 +66,8 @@ def explain(plan: AnyPlan, catalog: Catalog, names: Sequence[str]) -> Explained:
 def _named_plan(plan: AnyPlan, catalog: Catalog) -> tuple[AnyPlan, str]:
     """The plan with every number named, and the file of its model where that was read again."""
     model, file = _named_model(plan, catalog)
-    parts = (
-        "device",
-        "cluster",
-        "coefficients",
-        "layout",
-        "workload",
-        "stack",
-        "options",
-        "recipe",
-        "engine",
-        "prefill",
-        "image",
-        "sound",
-    )
+    parts = ("device", "cluster", "coefficients", "layout", "workload", "stack", "options", "recipe", "engine",
+             "prefill", "image", "sound")  # fmt: skip
     new = {part: named(getattr(plan, part), part) for part in parts if hasattr(plan, part)}
     if not isinstance(plan, TrainingPlan) and plan.encoded_tokens:
         new["workload"] = _with_encoded(plan, new["workload"], new["image"], new["sound"])

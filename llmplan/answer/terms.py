@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.named import NamedCatalog
@@ -19,31 +20,36 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-@dataclass(slots=True)
+@dataclass
 class Figures:
-    """What a plan's figures are read from, once it is worked out."""
+    """What a plan's figures are read from, worked out when one is."""
 
     plan: AnyPlan
     catalog: Catalog
-    estimate: Any = None
-    economics: Any = None
 
-    def work_out(self) -> None:
-        """Estimates the plan and what its run or its tokens take."""
+    @cached_property
+    def estimate(self) -> Any:
+        """Of the plan."""
+        if isinstance(self.plan, TrainingPlan):
+            from llmplan.training.estimate import estimate
+
+            return estimate(self.plan)
+        from llmplan.serving.estimate import estimate_serving
+        from llmplan.serving.targets import without_simulation
+
+        return estimate_serving(without_simulation(self.plan))
+
+    @cached_property
+    def economics(self) -> Any:
+        """What the run or its tokens take."""
         catalog = NamedCatalog.of(self.catalog)
         if isinstance(self.plan, TrainingPlan):
             from llmplan.answer.economics.summary import economics
-            from llmplan.training.estimate import estimate
 
-            self.estimate = estimate(self.plan)
-            self.economics = economics(self.estimate, catalog)
-        else:
-            from llmplan.answer.economics.serving import serving_economics
-            from llmplan.serving.estimate import estimate_serving
-            from llmplan.serving.targets import without_simulation
+            return economics(self.estimate, catalog)
+        from llmplan.answer.economics.serving import serving_economics
 
-            self.estimate = estimate_serving(without_simulation(self.plan))
-            self.economics = serving_economics(self.estimate, catalog)
+        return serving_economics(self.estimate, catalog)
 
     def simulates(self, name: str) -> bool:
         """Whether no formula gives a term: times of requests that come in bursts, or evenly, are simulated."""

@@ -8,7 +8,7 @@ from typing import Any
 from llmplan.errors import Fault, InputError
 from llmplan.launch.quantities import whole
 from llmplan.model.spec import ModelSpec
-from llmplan.records import defaults, fields_of
+from llmplan.records import fields_of, given
 
 TOLD_ELSEWHERE = frozenset({
     "id", "name", "family", "aliases", "weight_precision", "block_scaled", "expert_precision", "kv_precision",
@@ -21,9 +21,7 @@ LEARNED, ROPE = "learned_absolute", "rope"
 
 def shape_facts(spec: ModelSpec, known: frozenset[str]) -> dict[str, Any]:
     """The shape in the settings of a target; a fault for what they cannot express."""
-    usual = defaults(ModelSpec)
-    given = {name for name, value in fields_of(spec).items() if name not in usual or value != usual[name]}
-    beyond = sorted(given - TOLD_ELSEWHERE - known - {"position_rows", "dense_layers"})
+    beyond = sorted(given(spec).keys() - TOLD_ELSEWHERE - known - {"position_rows", "dense_layers"})
     if beyond or spec.architecture != "decoder":
         what = ", ".join(beyond) or f"architecture {spec.architecture}"
         raise InputError(Fault(f"its options have no words for the shape of {spec.name or 'the model'}: {what}"))

@@ -1,5 +1,7 @@
 """Schema of an encoder of sound: its shape, and the rule by which seconds become positions and tokens."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 from pydantic import Field

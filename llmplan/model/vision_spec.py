@@ -1,5 +1,7 @@
 """Schema of an encoder of images: its shape, and the rule by which an image becomes patches and tokens."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
 from pydantic import Field

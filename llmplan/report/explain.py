@@ -13,14 +13,13 @@ from llmplan.errors import InputError
 from llmplan.formatting import binary, duration, plain
 from llmplan.formulas.traced import remembers
 from llmplan.records import dataclass
-from llmplan.report.sheet import Annotation, Sheet, SheetRow
-from llmplan.report.svg import Bar, Chart, svg
 from llmplan.report.verdict import part_name
 
 if TYPE_CHECKING:
     from llmplan.answer.explain import Explained
     from llmplan.answer.explanation import Explanation, TermAnswer
     from llmplan.answer.recording import Call
+    from llmplan.report.sheet import Sheet
     from llmplan.setup.codes import Code
 
 _LEVELS, _LEVELS_OF_MANY = 3, 1  # of calls that are shown of one figure, and of each of many
@@ -146,6 +145,8 @@ def code_text(name: str, code: Code) -> str:
 
 def sheet(found: Explanation) -> Sheet:
     """Terms, or codes, as rows, each with an annotation."""
+    from llmplan.report.sheet import Annotation, Sheet, SheetRow
+
     lines = [
         SheetRow(
             name=part_name(one.term), cells={"value": _figure(one), "expression": one.expression}, data=one,
@@ -171,6 +172,8 @@ def _figure(one: TermAnswer) -> str:
 
 def picture(found: Explanation) -> str:
     """Terms as bars, those of one unit on one scale."""
+    from llmplan.report.svg import Bar, Chart, svg
+
     units = dict.fromkeys(one.unit for one in found.terms or ())
     if not units:
         raise InputError("--format svg draws figures of a plan; a code has none")
