@@ -24,6 +24,20 @@ def bubble_seconds(stage_seconds: Num, pp: Num, vp: Num) -> Num:
     return (pp - 1.0) / vp * stage_seconds
 
 
+def waited_share(pp: Num, vp: Num, micro_batches: Num) -> Num:
+    """Share of a stage's sends that it waits for where the others run beside its next chunk of work [1].
+
+    (vp pp - 1) / (vp m): the interleaved schedule alternates forward and backward passes, so that what one of them
+    receives is on its way during the other, but for those passes that fill and drain the pipeline: (vp - 1) pp + 2 (pp
+    - 1 - rank) of vp m each way, the mean over the ranks (Megatron-LM `core/pipeline_parallel/schedules.py`,
+    `get_pp_rank_microbatches`). pp, vp, micro_batches: m [1].
+
+    >>> waited_share(4.0, 5.0, 38.0), waited_share(8.0, 12.0, 4.0)
+    (0.1, 1.0)
+    """
+    return minimum((vp * pp - 1.0) / (vp * micro_batches), 1.0)
+
+
 def micro_batches_in_flight(pp: Num, vp: Num, micro_batches: Num) -> Num:
     """Micro-batches whose activations the first stage holds at its peak, in units of its layers [1].
 

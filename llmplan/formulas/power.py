@@ -14,6 +14,10 @@ IDLE_SHARE = 0.15
 CLOCK_POWER = 3.0
 """Power of the clock by which the rest grows: the clock itself, and twice the voltage, which goes with it [1]."""
 
+HALF_ENERGY = 1.5 / 4.6
+"""Energy of a multiplication and an addition over that of those in twice the bits: 1.1 + 0.4 pJ in 16 bits, 3.7 + 0.9
+in 32 (Horowitz 2014, "Computing's energy problem", ISSCC, figure 1.1.9) [1]."""
+
 
 def sustained_clock(limit: Num, drawn: Num) -> Num:
     """Share of its full clock that a chip keeps where its power is limited [1].
@@ -24,9 +28,9 @@ def sustained_clock(limit: Num, drawn: Num) -> Num:
     Ignored: chips of one kind differ by some per cent; phases of a step that draw less lend nothing to the others,
     which measured runs do not show (docs/matmul.md).
 
-    An H100 takes about 0.95 pJ for a FLOP in 16 bits and reaches 812 TFLOP/s alone; at 700, 500 and 400 W:
+    An H100 takes about 1.04 pJ for a FLOP in 16 bits and reaches 812 TFLOP/s alone; at 700, 500 and 400 W:
 
-    >>> [round(sustained_clock(limit, 0.95e-12 * 812e12), 3) for limit in (700.0, 500.0, 400.0)]
-    [0.917, 0.82, 0.761]
+    >>> [round(sustained_clock(limit, 1.04e-12 * 812e12), 3) for limit in (700.0, 500.0, 400.0)]
+    [0.89, 0.795, 0.738]
     """
     return minimum(1.0, ((1.0 - IDLE_SHARE) * limit / drawn) ** (1.0 / CLOCK_POWER))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log2
 from typing import Any, TypeVar
 
 from llmplan.errors import Fault, InputError
 from llmplan.formulas.numeric import minimum, real
-from llmplan.formulas.power import sustained_clock
+from llmplan.formulas.power import HALF_ENERGY, sustained_clock
 from llmplan.machine.hardware import Device
-from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDER
+from llmplan.machine.precision import ELEMENT_BYTES, MEASURED_AS, NARROW, STORED_BYTES, WIDE_BYTES, WIDER
 from llmplan.records import dataclass
 
 TILE_AREA = 128.0 * 128.0
@@ -133,17 +134,19 @@ def product_curve(
     )
 
 
-def sustained(device: Device) -> float:
-    """Share of its rate alone that the best product in 16 bits keeps in continuous work, as power allows [1].
+def sustained(device: Device, kind: str = "bf16") -> float:
+    """Share of its rate alone that the best product with inputs in `kind` keeps in continuous work, by its power [1].
 
-    1 where no limit is known, or no energy was fitted. A FLOP in half as many bits takes half the energy and peaks are
-    twice as high, so that it holds for every precision.
+    1 where no limit is known, or no energy was fitted. Products in more than 16 bits are taken to draw what those do.
     """
     limit, energy = device.power.tdp, device.efficiency.product_energy
     if limit is None or energy is None:
         return 1.0
-    best = _nearest(device.efficiency.matmul, "bf16").peak_fraction
-    return real(sustained_clock(limit, energy * best * wide_peak(device)))
+    narrow = kind in NARROW and has_precision(device, kind)
+    halvings = round(log2(WIDE_BYTES / ELEMENT_BYTES[kind])) if narrow else 0
+    best = _nearest(device.efficiency.matmul, kind if narrow else "bf16").peak_fraction
+    drawn = energy * HALF_ENERGY**halvings * best * (peak_flops(device, kind) if narrow else wide_peak(device))
+    return real(sustained_clock(limit, drawn))
 
 
 def throttled(fraction: float, best: float, sustained: float) -> float:

@@ -51,6 +51,9 @@ class TrainingRecipe(Spec):
     (DeepSpeed)."""
     reduce_bytes: float = 4.0
     """Bytes of a gradient element in the data-parallel reduction."""
+    gather_bytes: dict[str, float] = {}
+    """Bytes of a parameter of a layer as it is gathered, by the precision of its products: 1 where those in 8
+    bits gather what was cast (`--fp8-param-gather`). Absent: 2."""
     bucket_parameters: Annotated[float, Field(gt=0)] = 40e6
     """Parameters from which on their gradients are reduced, and the updated ones gathered, in a message of their own:
     `--ddp-bucket-size` of Megatron-LM, whose default is 40 million or more. Under ZeRO-3 each layer has its own."""
@@ -75,6 +78,9 @@ class TrainingRecipe(Spec):
     """Vectors kept at the non-linearity for each one that a fused kernel keeps."""
     attention_kernel: Literal["flash-2", "best"] = "best"
     """`flash-2`, or the fastest that was measured on the device."""
+    whole_inputs: bool = False
+    """Under sequence parallelism the input of column-split matrices is kept as it was gathered, not the piece that a
+    device had of it (PyTorch's `DTensor`, whose products save what they multiply)."""
     narrow_inputs: bool = False
     """Inputs of 8-bit matrix products are kept in 8 bits (Transformer Engine), not in 16."""
     selective_share: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -129,6 +135,8 @@ class TrainingRecipe(Spec):
     divided_transfers: bool = False
     """What a pipeline stage sends is divided over tensor parallelism and gathered behind, also without sequence
     parallelism."""
+    overlapped_transfers: bool = False
+    """With virtual stages, what stages send moves beside the next chunk of work (`overlap_p2p_comm`)."""
     fused_experts: bool = False
     """Experts run in fused kernels, whose rate was measured, not in grouped products of a library."""
     permute_fusion: bool = False

@@ -78,10 +78,12 @@ def _score(recipe: TrainingRecipe) -> float:
     return 2.0 if recipe.score_bytes is None else recipe.score_bytes
 
 
-def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool = True) -> Num:
-    """Activations that one layer keeps for one micro-batch [bytes]; scores: keep those of unfused attention."""
+def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool = True, fused: bool = False) -> Num:
+    """Activations that one layer keeps for one micro-batch [bytes]; scores: keep those of unfused attention; fused: as
+    fused kernels do, whatever the stack's own keep."""
     layout, workload = plan.layout, plan.workload
     defaults = plan.recipe
+    norm_saves, activation_saves = (1.0, 1.0) if fused else (defaults.norm_saves, defaults.activation_saves)
     # A frozen matrix needs its input for an adapter's gradient only; quantized ones keep it all the same
     # (bitsandbytes' MatMul4Bit saves both operands) or a copy of their own, but those of 8-bit floats do not
     # (Transformer Engine's linear saves the input where the weight trains).
@@ -90,10 +92,11 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
     read = inputs_read(layer, adapters(plan, layer)) if defaults.adapter_input_bytes == 0.0 else set()
     own = _own_inputs(plan, layer)
     tokens = micro_tokens(plan, layer)
-    copied: Num = real(layer.norms * layer.hidden) * defaults.norm_saves + own.copied
-    divided: Num = layer.activation_elements * defaults.activation_saves + own.divided
+    copied: Num = real(layer.norms * layer.hidden) * norm_saves + own.copied
+    divided: Num = layer.activation_elements * activation_saves + own.divided
     routed_tokens = tokens / minimum(layout.tp, layout.ep)
     routed: Num = 0.0
+    gathered: Num = 0.0
     narrow = min(ELEMENT_BYTES[workload.precision] / 2.0, 1.0) if defaults.narrow_inputs else 1.0
     for linear in layer.linears:
         if not linear.saves_input or (frozen and linear.name not in read and not linear.routed):
@@ -104,6 +107,8 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
             )
         elif linear.split == "row":
             divided = divided + linear.inputs * narrow
+        elif defaults.whole_inputs and linear.split == "column":
+            gathered = gathered + linear.inputs * narrow
         else:
             copied = copied + linear.inputs * narrow
     kept_scores: Num = 0.0
@@ -117,7 +122,7 @@ def activation_bytes_per_layer(plan: TrainingPlan, layer: Layer, *, scores: bool
     element = ELEMENT_BYTES["fp32"] if workload.precision in ("fp32", "tf32") else ELEMENT_BYTES["bf16"]
     sequence_parallel = 1.0 * layout.sequence_parallel
     dense = layer_activation_bytes(tokens, copied, divided, masks, kept_scores, layout.tp, sequence_parallel, element)
-    return dense + routed_tokens * routed * element
+    return dense + (routed_tokens * routed + tokens * gathered) * element
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,9 @@ def kept_activations(plan: TrainingPlan, stage: Stage = "any") -> Kept:
         whole, selective = whole + count * full, selective + count * kept
         inputs = micro_tokens(plan, layer) * layer.hidden * element / copies
         border, narrow = border + count * inputs, maximum(narrow, inputs)
-        largest, dropped = maximum(largest, full), maximum(dropped, full - kept)
+        # what a compiler computes again it does not hand from one pass to the other, and fuses
+        alone = activation_bytes_per_layer(plan, layer, fused=True) if defaults.plans_buffers else full
+        largest, dropped = maximum(largest, alone), maximum(dropped, full - kept)
     embeddings = micro_tokens(plan, model.layers[0]) * model.hidden * element / copies
     share, is_selective = recomputed_share(plan), layout.recompute == "selective"
     again = defaults.recompute_copies * where(share > 0.0, largest, where(is_selective, dropped, 0.0))

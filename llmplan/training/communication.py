@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.formulas.numeric import ceil, maximum, minimum, real, where
-from llmplan.formulas.pipeline import stage_layers
+from llmplan.formulas.pipeline import stage_layers, waited_share
 from llmplan.formulas.states import expert_parts
 from llmplan.formulas.step import exposed_seconds
 from llmplan.machine.links import Links, all_reduce, gather, send
@@ -29,17 +29,27 @@ TRANSFERS = 2.0
 
 
 def pipeline_transfer(plan: TrainingPlan, links: Links) -> Num:
-    """Activations and their gradients between stages, for one micro-batch [s]; vp times as often when interleaved.
+    """Activations and their gradients between stages, for one micro-batch, alone [s]; vp times when interleaved.
 
     One message each way, and they wait for each other (1F1B: send forward, receive backward; then the reverse).
-    Ignored: sends that run beside the next chunk's work (they are short beside the bubble that they lengthen), and the
-    all-gather inside a domain where a message was divided.
+    Ignored: the all-gather inside a domain where a message was divided.
     """
     layout = plan.layout
     copies = layout.tp if plan.recipe.divided_transfers else 1.0 + 1.0 * layout.sequence_parallel * (layout.tp - 1.0)
     size = WIDE_BYTES * micro_tokens(plan) * plan.model.hidden / copies
     near = layout.tp * layout.cp * layout.dp * 2.0 <= links.domain
     return where(layout.pp > 1, TRANSFERS * layout.vp * send(links, size, near), 0.0)
+
+
+def exposed_transfer(plan: TrainingPlan, transfer: Num, cover: Num, micro_batches: Num) -> Num:
+    """What a stage waits for of it, for one micro-batch [s]: all, or what the stack cannot hide between virtual stages.
+
+    transfer: alone; cover: work of one micro-batch [s].
+    """
+    if not plan.recipe.overlapped_transfers:
+        return transfer
+    pp, vp = plan.layout.pp * 1.0, plan.layout.vp * 1.0
+    return where(vp > 1, exposed_seconds(transfer, cover, waited_share(pp, vp, micro_batches)), transfer)
 
 
 def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, micro_batches: Num) -> Num:
@@ -65,9 +75,10 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
         buckets = maximum(1.0, parameters / plan.recipe.bucket_parameters)
         return where(layout.zero >= 3, layers, minimum(layers, buckets))
 
-    def over_shards(dense: Num, expert: Num, each: Num) -> Num:
+    def over_shards(dense: Num, expert: Num, each: Num, of_ends: Num = 0.0) -> Num:
+        """of_ends: bytes that the ends' parameters, which `dense` counts, have more than `each`."""
         apart = where(expert > 0, gather(links, expert * each, expert_shards, spread, messages(expert)), 0.0)
-        return gather(links, dense * each, shards, inner, messages(dense)) + apart
+        return gather(links, dense * each + of_ends, shards, inner, messages(dense)) + apart
 
     def summed(parameters: Num, group: Num, inner: Num) -> Num:
         count = messages(parameters)
@@ -82,8 +93,11 @@ def data_parallel(plan: TrainingPlan, links: Links, exposed: float, cover: Num, 
         over_copies = over_copies + summed(held.expert_trained / expert_shards, apart, inner_shards)
     grads = over_shards(trained, held.expert_trained, gradient) + over_copies
     sums = summed(trained, dp, inner) + summed(held.expert_trained, expert_dp, spread)
-    params = over_shards(dense, held.expert, WIDE_BYTES)
-    changed = over_shards(trained, held.expert_trained, WIDE_BYTES)  # of a frozen base nothing comes back
+    narrow = plan.recipe.gather_bytes.get(plan.workload.precision, WIDE_BYTES)
+    wider = ends * (WIDE_BYTES - narrow)
+    params = over_shards(dense, held.expert, narrow, wider)
+    # of a frozen base nothing comes back
+    changed = over_shards(trained, held.expert_trained, narrow, 0.0 if plan.lora else wider)
     forward, backward = cover * FORWARD_SHARE, cover * (1.0 - FORWARD_SHARE)
     beside = 0.0 if plan.recipe.reduces_after_backward else 1.0
     replicated = exposed_seconds(sums, beside * backward, exposed)

@@ -24,7 +24,7 @@ from llmplan.records import dataclass, fields_of, names
 from llmplan.software.coefficients import Coefficients
 from llmplan.training.activations import kept_activations
 from llmplan.training.adapters import adapter_operations, adapters_forward, magnitude_seconds, unpacking_seconds
-from llmplan.training.communication import FORWARD_SHARE, data_parallel, pipeline_transfer
+from llmplan.training.communication import FORWARD_SHARE, data_parallel, exposed_transfer, pipeline_transfer
 from llmplan.training.flow import layer_flow, micro_tokens
 from llmplan.training.memory import training_memory
 from llmplan.training.methods import passes_without_gradients, trained_models
@@ -195,7 +195,7 @@ def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> St
         "tensor_parallel_seconds": stage.tensor * micro_batches,
         "context_parallel_seconds": stage.context * micro_batches,
         "expert_parallel_seconds": stage.expert * micro_batches,
-        "pipeline_transfer_seconds": transfer * micro_batches,
+        "pipeline_transfer_seconds": exposed_transfer(plan, transfer, stage.total, micro_batches) * micro_batches,
         "pipeline_bubble_seconds": bubble,
         "data_parallel_seconds": sharing * trained,
         "optimizer_seconds": _optimizer(plan, kernels) * trained,

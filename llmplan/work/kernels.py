@@ -117,7 +117,7 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
     def of_kind(*, fused_casts: bool) -> ProductCurve:
         return product_curve(
             device, kind, precisions.weights, share=narrow(kind), memory=memory, engine=software.engine,
-            sustained=kept, fused_casts=fused_casts,
+            sustained=sustained(device, kind), fused_casts=fused_casts,
         )  # fmt: skip
 
     found = Kernels(
@@ -133,7 +133,7 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
             fused=software.fused_experts,
             streamed=software.permute_fusion,
             engine=software.engine,
-            sustained=kept,
+            sustained=sustained(device, grouped),
         ),
         attention=attention_curve(
             device, cache=precisions.cache, share=attending * _narrowed(device, wide), kernel=software.attention

@@ -298,7 +298,10 @@ class TestPlannedBuffers:
     def test_a_layer_that_runs_stays(self) -> None:
         memory = training_memory(plan(**self.WORDS | {"recompute": "selective", "micro_batch": 16}))
         whole = training_memory(plan(**self.WORDS | {"recompute": "none", "micro_batch": 16}))
-        assert memory.activations_bytes == pytest.approx(whole.activations_bytes / 32, rel=0.02)  # of 32 layers
+        # one of 32 layers, without what JAX hands on beside a fused kernel's: two of three of each of two norms, and
+        # three vectors of the inner width for the two of gate and up
+        handed = 2 * 16 * 8192 * (2 * 2 * 4096 + 3 * 14336)
+        assert memory.activations_bytes == pytest.approx(whole.activations_bytes / 32 - handed, rel=0.02)
 
 
 class TestRecomputationWhereTheDefaultDoesNotFit:

@@ -256,6 +256,16 @@ class TestPipeline:
         chunks = step(machine(domain=1), at=far, spec={"layers": 4}, pp=2, vp=2, work={"global_batch": 4})
         assert chunks.pipeline_transfer_seconds == pytest.approx(2 * 4 * once)
 
+    def test_virtual_stages_hide_what_they_send_but_for_filling_and_draining(self) -> None:
+        # eight micro-batches, two chunks on two stages: 2 x 2 - 1 of 16 passes each way fill and drain; no work hides
+        far, recipe = cluster(network=1.0), RECIPE.model_copy(update={"overlapped_transfers": True})
+        words = {"at": far, "spec": {"layers": 4}, "pp": 2, "work": {"global_batch": 8}, "recipe": recipe}
+        whole = 2 * 2 * S * H
+        assert step(machine(domain=1), vp=2, **words).pipeline_transfer_seconds == pytest.approx(8 * 2 * whole)
+        hidden = step(machine(domain=1, flops=1.0), vp=2, **words).pipeline_transfer_seconds
+        assert hidden == pytest.approx(3 / 16 * 8 * 2 * whole)
+        assert step(machine(domain=1, flops=1.0), **words).pipeline_transfer_seconds == pytest.approx(8 * whole)
+
     def test_neighbours_of_one_domain_use_its_links(self) -> None:
         found = step(machine(link=1.0, domain=4), pp=2, dp=2)
         assert found.pipeline_transfer_seconds == pytest.approx(2 * 2 * S * H)
@@ -286,6 +296,15 @@ class TestReplicas:
     def test_bytes_of_a_parameter(self, zero: int, each: float) -> None:
         found = step(self.LINK, dp=2, zero=zero)
         assert found.data_parallel_seconds == pytest.approx(1 / 2 * each * self.PARAMETERS)
+
+    @pytest.mark.parametrize(("zero", "of_layers", "of_ends"), [(0, 8, 8), (1, 4 + 1, 4 + 2), (3, 1 + 1 + 4, 8)])
+    def test_parameters_of_products_in_8_bits_gathered_in_8_bits(
+        self, zero: int, of_layers: float, of_ends: float
+    ) -> None:
+        recipe = RECIPE.model_copy(update={"gather_bytes": {"bf16": 1.0}})
+        found = step(self.LINK, dp=2, zero=zero, recipe=recipe).data_parallel_seconds
+        layers = L * LAYER
+        assert found == pytest.approx(1 / 2 * (of_layers * layers + of_ends * (self.PARAMETERS - layers)))
 
     @pytest.mark.parametrize(("zero", "each"), [(0, 8), (1, 6), (2, 4 * 4 + 2), (3, 4 * 8)])
     def test_how_often_with_four_micro_batches(self, zero: int, each: float) -> None:
