@@ -11,6 +11,7 @@ from llmplan.formulas.pipeline import micro_batches_in_flight, stage_layers
 from llmplan.formulas.states import expert_parts, lora_parameters, sharded_bytes, split_parts
 from llmplan.model.lowering import lower
 from llmplan.model.spec import model_spec
+from llmplan.records import replace
 
 # Korthikanti et al. 2022 (arXiv 2205.05198), table 3: heads, hidden, layers; s = 2048, b = 1, t = 8.
 SHAPES = {"22B": (64, 6144, 48), "175B": (96, 12288, 96), "530B": (128, 20480, 105), "1T": (160, 25600, 128)}
@@ -100,7 +101,7 @@ def test_parameters_of_gpts(layers: int, hidden: int, published: float) -> None:
     heads = hidden // 128
     shape = {"hidden": hidden, "heads": heads, "kv_heads": heads, "head_dim": 128, "ffn_hidden": 4 * hidden}
     gpt = model_spec(read_entry(builtin("models") / "gpt3-175b.yaml"))
-    model = lower(gpt.model_copy(update={"layers": layers, "vocab": 51200, **shape}))
+    model = lower(replace(gpt, layers=layers, vocab=51200, **shape))
     assert round(model.parameters / 1e9, 1) == published
     # equation 2: 12 l h^2 (1 + 13 / (12 h) + (V + s) / (12 l h))
     squares, vectors = 12 * layers * hidden + 13 * layers, 51200 + 2048
