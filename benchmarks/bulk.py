@@ -27,7 +27,7 @@ from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.main import MANY_OBJECTS
 from llmplan.cli.stream import Line, StreamAsk, answer_batch
 from llmplan.files import builtin
-from llmplan.search.alternatives import alternatives
+from llmplan.search.alternatives import EveryAlternative
 from llmplan.search.comparison import compare
 
 MODELS, DEVICES = ("llama-3.1-70b", "llama-3.1-8b"), ("h100", "h200", "a100-sxm-80gb")
@@ -113,7 +113,7 @@ def fitted() -> None:
     catalog = open_catalog()
     devices = [one for one in catalog.ids("devices") if catalog.device(one).plannable][::FITTED_DEVICES]
     given = {"model": ",".join(MODELS), "hardware": ",".join(devices), "devices": 64, "global_batch": 512}
-    wanted = list(alternatives([(None, None)], given, catalog))
+    wanted = list(EveryAlternative([(None, None)], given, catalog))
     some = wanted[::FITTED_ALONE]
     together = 1e3 / rate(lambda: compare(wanted, catalog, fit=True), len(wanted))
     alone = 1e3 / rate(lambda: [compare([one], catalog, fit=True) for one in some], len(some))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from llmplan.answer.bottleneck import bottleneck
 from llmplan.answer.data import SameAs
 from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult, training_result
@@ -111,19 +112,37 @@ def answer_of(
     warnings: tuple[PlanWarning, ...] = ()
     if isinstance(found, TrainingEstimate):
         run = run_of(found, catalog)
-        result, assumptions = training_result(found, run, waits), unsaid_options(found, steps)
+        held = bottleneck(found, run.storage.load if run else None, waits)
+        result, assumptions = training_result(found, run, held), unsaid_options(found, steps)
         if run is not None:
             assumptions, warnings = assumptions + run.assumptions, run.warnings
     else:
         from llmplan.answer.economics.serving import serving_economics
+        from llmplan.answer.serving_bottleneck import serving_bottleneck
         from llmplan.answer.serving_result import serving_result
 
         served = serving_economics(found, catalog)
-        result, assumptions, warnings = serving_result(found, served, waits), served.assumptions, served.warnings
+        result = serving_result(found, served, serving_bottleneck(found, waits))
+        assumptions, warnings = served.assumptions, served.warnings
     return Answer(
         inputs=plan.words(), assumptions=plan.assumptions + assumptions, result=result,
         warnings=found.warnings + warnings,
     )  # fmt: skip
+
+
+def outline_of(found: Estimate, catalog: Catalog) -> Answer:
+    """The figures of an answer, as they are ranked by: without bottleneck, assumptions and warnings, which take longest
+    to work out."""
+    unasked: Any = None
+    result: TrainingResult | ServingResult
+    if isinstance(found, TrainingEstimate):
+        result = training_result(found, run_of(found, catalog), unasked)
+    else:
+        from llmplan.answer.economics.serving import serving_economics
+        from llmplan.answer.serving_result import serving_result
+
+        result = serving_result(found, serving_economics(found, catalog), unasked)
+    return Answer(inputs=found.plan.words(), assumptions=(), result=result, warnings=())
 
 
 def run_of(found: TrainingEstimate, catalog: Catalog) -> Economics | None:

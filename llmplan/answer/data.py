@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
@@ -50,6 +50,16 @@ def dumps(value: Any, *, indent: int | None = 2) -> str:
     Raises ValueError for a number that is not finite, which would be a fault of ours.
     """
     return line(value) if indent is None else json.JSONEncoder(indent=indent, **_STRICT).encode(value)
+
+
+def streamed(envelope: Any, results: Iterable[Any]) -> Iterator[str]:
+    """The JSON text of an envelope whose results come one after another, piece by piece: as `dumps` has it of all."""
+    head, _, end = dumps(envelope).rpartition("[]")
+    before = f"{head}[\n    "
+    for one in results:
+        yield before + dumps(one).replace("\n", "\n    ")
+        before = ",\n    "
+    yield f"\n  ]{end}\n"
 
 
 class Shared(tuple[Any, ...]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from llmplan.answer.answer import Answer, answer_of
+from llmplan.answer.answer import Answer, answer_of, outline_of
 from llmplan.answer.resolve import resolve
 from llmplan.answer.serving_waits import waits_of_many as serving_waits
 from llmplan.answer.summary import PlanSummary, summary_of
@@ -51,11 +51,7 @@ def answers(
     wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog, *, summary: bool = False
 ) -> list[Answer | PlanSummary | InputError]:
     """An answer for every request, in order; an InputError for a request that has none."""
-
-    def plan(one: Request | AnyPlan) -> OpenTraining | AnyPlan:
-        return opened(one, catalog) if isinstance(one, Request) else one
-
-    found = estimates(list(decided(made for one in wanted for made in each(plan, [one]))))
+    found = _estimated(wanted, catalog)
     if summary:
         return [*each(lambda one: summary_of(one, catalog), found)]
     trainings = [one for one in found if isinstance(one, TrainingEstimate)]
@@ -68,6 +64,18 @@ def answers(
         return answer_of(one, catalog, next(served))
 
     return [*each(answered, found)]
+
+
+def outlines(wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog) -> list[Answer | InputError]:
+    """The same with the figures alone, as `outline_of` has them."""
+    return each(lambda one: outline_of(one, catalog), _estimated(wanted, catalog))
+
+
+def _estimated(wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog) -> list[Estimate | InputError]:
+    def plan(one: Request | AnyPlan) -> OpenTraining | AnyPlan:
+        return opened(one, catalog) if isinstance(one, Request) else one
+
+    return estimates(list(decided(made for one in wanted for made in each(plan, [one]))))
 
 
 def opened(one: Request, catalog: Catalog, model: Model | None = None) -> OpenTraining | AnyPlan:

@@ -20,7 +20,6 @@ from llmplan.answer.serving import (
     ServingTimeAnswer,
     SoundAnswer,
 )
-from llmplan.answer.serving_bottleneck import serving_bottleneck
 from llmplan.answer.training import ModelAnswer
 from llmplan.records import replace
 from llmplan.serving.host_cache import host_tokens, load_seconds
@@ -29,14 +28,12 @@ from llmplan.software.band import Interval
 
 if TYPE_CHECKING:
     from llmplan.answer.economics.serving import ServingEconomics
-    from llmplan.answer.serving_waits import ServingWaits
+    from llmplan.answer.serving_bottleneck import ServingBottleneck
     from llmplan.serving.estimate import ServingEstimate
 
 
-def serving_result(
-    found: ServingEstimate, economics: ServingEconomics, waits: ServingWaits | None = None
-) -> ServingResult:
-    """The result of an estimate and what its tokens cost; waits: what it waits for, where that is at hand."""
+def serving_result(found: ServingEstimate, economics: ServingEconomics, held: ServingBottleneck) -> ServingResult:
+    """The result of an estimate, what its tokens cost, and what holds it back."""
     model, limits = found.plan.model, found.plan.options.limits
     return ServingResult(
         model=ModelAnswer(
@@ -63,7 +60,7 @@ def serving_result(
             decode_step_seconds=float(found.decode.total), decode_parts=present(found.decode.parts()),
             prefill_seconds=float(found.prefill.total), prefill_parts=present(found.prefill.parts()),
         ),
-        bottleneck=serving_bottleneck(found, waits), cost=economics.cost, energy=economics.energy,
+        bottleneck=held, cost=economics.cost, energy=economics.energy,
         limits=limits_kept(limits, serving_figures(found, economics)) if limits else None,
     )  # fmt: skip
 

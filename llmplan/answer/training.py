@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from llmplan.answer.bottleneck import Bottleneck, bottleneck
+from llmplan.answer.bottleneck import Bottleneck
 from llmplan.answer.data import PartsOf, present
 from llmplan.formatting import count, step_time
 from llmplan.records import dataclass
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from llmplan.answer.economics.storage import RunStorage
     from llmplan.answer.economics.summary import Economics
     from llmplan.answer.limits import LimitAnswer
-    from llmplan.answer.waits import Waits
     from llmplan.training.estimate import TrainingEstimate
 
 
@@ -113,8 +112,8 @@ class TrainingResult:
         return f"{step_time(self.time.step_seconds.value)} a step, {count(rate)} tokens/s, MFU {self.mfu:.1%}"
 
 
-def training_result(found: TrainingEstimate, run: Economics | None, waits: Waits | None = None) -> TrainingResult:
-    """The result of an estimate and its run; waits: of the plan, where they are at hand."""
+def training_result(found: TrainingEstimate, run: Economics | None, held: Bottleneck) -> TrainingResult:
+    """The result of an estimate, its run, and what holds it back."""
     plan, rate, devices = found.plan, found.tokens_per_second, float(found.plan.devices)
     model, host = plan.model, float(found.memory.host_bytes)
     return TrainingResult(
@@ -134,7 +133,7 @@ def training_result(found: TrainingEstimate, run: Economics | None, waits: Waits
             flops_per_second_per_device=found.model_flops / found.step.value / devices,
         ),
         time=TimeAnswer(step_seconds=found.step, parts=present(found.time.parts())),
-        mfu=found.mfu, hfu=found.hfu, bottleneck=bottleneck(found, run.storage.load if run else None, waits),
+        mfu=found.mfu, hfu=found.hfu, bottleneck=held,
         run=run.run if run else None, cost=run.cost if run else None, energy=run.energy if run else None,
         storage=run.storage if run else None, limits=_limits(found, run),
     )  # fmt: skip

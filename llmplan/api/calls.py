@@ -142,18 +142,18 @@ def compare(
     """
     from dataclasses import replace
 
-    from llmplan.search.alternatives import alternatives
+    from llmplan.search.alternatives import EveryAlternative
     from llmplan.search.comparison import compare as side_by_side
 
     opened, found, seen = catalog or open_catalog(), [], Counter[str]()
     for name, plan in [*zip(_names(plans), plans, strict=True), *named.items()]:
         a_file = isinstance(plan, (str, os.PathLike))
         source = (str(plan), documents(plan)) if isinstance(plan, (str, os.PathLike)) else (None, None)
-        for one in alternatives([source], {} if a_file else words(plan), opened):
+        for one in EveryAlternative([source], {} if a_file else words(plan), opened):
             called = one.name if not name else f"{name}, {one.name}" if one.words else name
             seen[called] += 1
             found.append(replace(one, name=called if seen[called] == 1 else f"{called} ({seen[called]})"))
-    return side_by_side(found, opened, fit=fit, by=by)
+    return side_by_side(found, opened, fit=fit, by=by).whole()
 
 
 def _names(plans: Sequence[AsPlan]) -> list[str]:

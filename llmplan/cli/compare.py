@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from llmplan.answer.data import streamed
 from llmplan.catalog.catalog import open_catalog
 from llmplan.cli.folders import CatalogFolders
-from llmplan.cli.gate import Check, check_comparison, place
+from llmplan.cli.gate import Check, Checked, place
 from llmplan.cli.output import AsJson, Columns, Format, columns_of, write
 from llmplan.cli.plan_input import plan_documents
 from llmplan.cli.plan_options import PlanCommand, plan_options
@@ -20,6 +21,8 @@ from llmplan.search.choices import COMPARED
 LISTS = dict.fromkeys(COMPARED, "One value, or several to compare, separated by commas.")
 OF_FIT = {"time": "latency", "memory-headroom": "memory"}
 """Objectives of `fit` that are measures under another name here."""
+STREAMED = ("json", "jsonl", "csv")
+"""Formats that are written while the answers are worked out."""
 
 app = typer.Typer(add_completion=False)
 
@@ -70,26 +73,35 @@ def _compare(
     """
     from llmplan.report import compare as report
     from llmplan.report.pictures import results_svg
-    from llmplan.search.alternatives import alternatives
-    from llmplan.search.comparison import Compared, NotPlanned, compare
+    from llmplan.search.alternatives import EveryAlternative
+    from llmplan.search.comparison import HELD, Compared, Comparison, NotPlanned, compare
 
-    opened = open_catalog(catalog or ())
-    sources = [(path, plan_documents(path)) for path in plan or []]
-    wanted = list(alternatives(sources or [(None, None)], given, opened))
-    with progress("alternatives", len(wanted)) as shown:
-        found = compare(counted(wanted, shown), opened, fit=fit, by=None if by is None else OF_FIT.get(by, by))
-    failed = [one for one in found.results if isinstance(one, NotPlanned)]
-    if len(failed) == len(found.results):
-        raise InputError([Fault(f"{one.name}: {problem}") for one in failed for problem in one.problems])
-    form = "json" if as_json else output
+    opened, form = open_catalog(catalog or ()), "json" if as_json else output
     chosen = columns_of(columns, form)
-    places = {one.name: place(one.request) for one in wanted}
-    write(
-        found, found.results, lambda: report.sheet(found, places), form, chosen, table=report.print_compare,
-        picture=lambda: results_svg([(one.name, one.result) for one in found.results if isinstance(one, Compared)]),
-    )  # fmt: skip
+    wanted = EveryAlternative([(path, plan_documents(path)) for path in plan or []] or [(None, None)], given, opened)
+    if len(wanted) > HELD and form not in STREAMED:
+        raise InputError(f"more than {HELD} alternatives are held by no {form}: --format {', '.join(STREAMED)}")
+    ranked_by = None if by is None else OF_FIT.get(by, by)
+    with progress("alternatives", len(wanted)) as shown:
+        found = compare(wanted, opened, fit=fit, by=ranked_by, watched=lambda some: counted(some, shown))
+    if found.first is None:
+        failed = (one for one in found if isinstance(one, NotPlanned))
+        raise InputError([Fault(f"{one.name}: {problem}") for one in failed for problem in one.problems])
+    results = Checked(found)
+    if form == "json":
+        for text in streamed(Comparison(by=ranked_by, results=()), results):
+            typer.echo(text, nl=False)
+    else:
+        write(
+            found, results,
+            lambda: report.sheet(
+                Comparison(by=ranked_by, results=tuple(results)), {one.name: place(one.request) for one in wanted}
+            ),
+            form, chosen, table=report.print_compare,
+            picture=lambda: results_svg([(one.name, one.result) for one in results if isinstance(one, Compared)]),
+        )  # fmt: skip
     if check:
-        check_comparison(found)
+        results.check()
 
 
 app.command("compare", cls=PlanCommand)(plan_options(_compare, lists=LISTS))

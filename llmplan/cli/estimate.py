@@ -141,7 +141,7 @@ def _sheet(answers: list[Answer], wanted: list[Request], *, many: bool) -> Sheet
 
     names = [f"plan {number}" if many else "plan" for number in range(1, len(answers) + 1)]
     outcomes = [(Alternative(name, {}, one), found) for name, one, found in zip(names, wanted, answers, strict=True)]
-    found = report.sheet(beside(outcomes), dict(zip(names, map(place, wanted), strict=True)))
+    found = report.sheet(beside(outcomes).whole(), dict(zip(names, map(place, wanted), strict=True)))
     lines = [replace(line, data=one) for line, one in zip(found.lines, answers, strict=True)]
     return replace(found, lines=lines)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmplan.errors import InputError
+from llmplan.records import dataclass
 
 if TYPE_CHECKING:
     from llmplan.answer.answer import Answer
-    from llmplan.search.comparison import Comparison
+    from llmplan.search.comparison import Compared, NotPlanned
     from llmplan.setup.request import Request
 
 THE_ANSWER_IS_NO = 3
@@ -44,27 +47,41 @@ def append_summary(text: str) -> None:
         raise InputError(f"{SUMMARY}: {path} cannot be written: {error.strerror}") from None
 
 
-def check_comparison(found: Comparison) -> None:
-    """Exits with 3 where an alternative cannot be planned, does not fit, or misses a limit or target."""
-    from llmplan.answer.answer import Answer as Planned
+@dataclass(slots=True)
+class Checked:
+    """Results of a comparison that are being gone through; `check` says which of them do not do."""
+
+    found: Iterable[Compared | NotPlanned]
+    passes: bool = True
+    lines: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Compared | NotPlanned]:
+        from llmplan.search.comparison import NotPlanned
+
+        self.passes, self.lines = True, []
+        for one in self.found:
+            self.passes = self.passes and not isinstance(one, NotPlanned) and one.is_yes
+            self.lines += [f"{one.name}: {line}" for line in _why_not(one)]
+            yield one
+
+    def check(self) -> None:
+        """Exits with 3 where an alternative cannot be planned, does not fit, or misses a limit or target."""
+        for line in self.lines:
+            typer.echo(line, err=True)
+        if not self.passes:
+            raise typer.Exit(THE_ANSWER_IS_NO)
+
+
+def _why_not(one: Compared | NotPlanned) -> Sequence[str]:
     from llmplan.report.compare import missed_text
     from llmplan.report.limits import missed_lines
+    from llmplan.search.comparison import NotPlanned
 
-    passes = True
-    for one in found.results:
-        if not isinstance(one, Planned):
-            lines = list(one.problems)
-        elif not one.fits:
-            lines = [f"does not fit: verdict {one.result.verdict}"]
-        else:
-            lines = list(missed_lines(one)) or (
-                [] if one.does else [missed_text(one) or "does not keep up with its load"]
-            )
-        passes = passes and isinstance(one, Planned) and one.does
-        for line in lines:
-            typer.echo(f"{one.name}: {line}", err=True)
-    if not passes:
-        raise typer.Exit(THE_ANSWER_IS_NO)
+    if isinstance(one, NotPlanned):
+        return one.problems
+    if not one.fits:
+        return [f"does not fit: verdict {one.result.verdict}"]
+    return list(missed_lines(one)) or ([] if one.is_yes else [missed_text(one) or "does not keep up with its load"])
 
 
 def check_answer(found: Answer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -52,7 +52,7 @@ def columns_of(text: str | None, form: str) -> list[str] | None:
 
 
 def write(
-    answer: Any, items: Sequence[Any], sheet: Callable[[], Sheet], form: str, columns: Sequence[str] | None, *,
+    answer: Any, items: Iterable[Any], sheet: Callable[[], Sheet], form: str, columns: Sequence[str] | None, *,
     picture: Callable[[], str], table: Callable[[Sheet], None] | None = None,
 ) -> None:  # fmt: skip
     """An answer on stdout. items: what each line of JSON lines and CSV is; table: what people get without columns."""
@@ -62,9 +62,10 @@ def write(
         for one in items:
             typer.echo(dumps(one, indent=None))
     elif form == "csv":
-        from llmplan.report.sheet import csv_text
+        from llmplan.report.sheet import csv_lines
 
-        typer.echo(csv_text(items, columns), nl=False)
+        for line in csv_lines(items, columns):
+            typer.echo(line, nl=False)
     elif form == "svg":
         typer.echo(picture(), nl=False)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llmplan.answer.data import to_data
@@ -85,18 +85,24 @@ def rows_of(sheet: Sheet) -> list[dict[str, Any]]:
     return [flat(to_data(line.data)) for line in sheet.lines]
 
 
-def csv_text(items: Sequence[Any], columns: Sequence[str] | None) -> str:
+def csv_lines(items: Iterable[Any], columns: Sequence[str] | None) -> Iterator[str]:
     """A header and a line an item, numbers in SI base units as in JSON, under the same keys joined by dots.
 
-    columns: those that are asked for, under the names that they are asked by.
+    items: gone through twice, for their keys and for their lines; columns: those that are asked for, under the names
+    that they are asked by.
     """
-    rows = [flat(to_data(one)) for one in items]
-    keys = list(dict.fromkeys(name for row in rows for name in row))
+    keys = list(dict.fromkeys(name for one in items for name in flat(to_data(one))))
     heads = {key: key for key in keys} if columns is None else dict(heads_of(columns, keys))
+    yield csv_line(heads)
+    for one in items:
+        row = flat(to_data(one))
+        yield csv_line(row.get(key, "") for key in heads.values())
+
+
+def csv_line(cells: Iterable[Any]) -> str:
+    """Cells as a line of CSV."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows([row.get(key, "") for key in heads.values()] for row in rows)
+    csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from llmplan.answer.summary import PlanSummary
 from llmplan.errors import InputError
 from llmplan.formatting import binary, count, plain, step_time
-from llmplan.report.sheet import Annotation, Sheet, SheetRow, heads_of
+from llmplan.report.sheet import Annotation, Sheet, SheetRow, csv_line, heads_of
 from llmplan.report.svg import Bar, Chart, Scatter, ScatterPoint, svg
 from llmplan.search.sweep import Axis, SweepRow
 from llmplan.software.band import Interval
@@ -40,12 +38,6 @@ def figures(summary: PlanSummary) -> dict[str, Any]:
 
 def _text(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _line(cells: Sequence[Any]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue()
 
 
 def sheet(rows: Sequence[SweepRow]) -> Sheet:
@@ -84,11 +76,11 @@ def chosen_csv(rows: Iterable[SweepRow], axes: Sequence[Axis], columns: Sequence
     own = [one.name for one in axes]
     keys = [*own, *(name for name in FIGURES if name not in own), "errors"]
     heads = {key: key for key in keys} if columns is None else dict(heads_of(columns, keys))
-    yield _line([*heads])
+    yield csv_line(heads)
     for row in rows:
         found = {} if row.summary is None else figures(row.summary)
         found |= {**row.vary, "errors": "; ".join(row.errors or ())}
-        yield _line([found.get(key) for key in heads.values()])
+        yield csv_line(found.get(key) for key in heads.values())
 
 
 def _cells(row: SweepRow) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from llmplan.answer.answer import Answer
-from llmplan.answer.many import answers
+from llmplan.answer.many import answers, outlines
 from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
@@ -37,6 +37,14 @@ class Alternative:
     name: str
     words: Words
     request: Request
+
+
+class Alternatives(Protocol):
+    """Things to compare, by their number: a list of them, or what makes each when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> Alternative: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,104 +172,142 @@ everywhere."""
 
 BATCH, SEARCHED = 1024, 512
 """Alternatives that are worked out at once, and that are searched for at once."""
-
-
-def compare(
-    alternatives: Iterable[Alternative], catalog: Catalog, *, fit: bool = False, by: str | None = None
-) -> Comparison:
-    """Each alternative as `estimate` gives it (fit: at the best layout that `fit` finds), or why there is none.
-
-    by: a key of `MEASURES`; the best first of what does, then of what misses a limit, and what does not fit last and
-    without a rank; None = in the order given.
-    """
-    if fit:
-        from llmplan.search.best_layouts import BestLayouts
-
-        best = BestLayouts(catalog)
-    batches = _batches(alternatives, SEARCHED if fit else BATCH)
-    return beside([one for batch in batches for one in _outcomes(batch, catalog, best.plans if fit else list)], by)
-
-
-def beside(outcomes: Sequence[Outcome], by: str | None = None) -> Comparison:
-    """Alternatives that were planned, or were not, side by side."""
-    found = ranked(outcomes, by)
-    planned = [one for _, one in found if isinstance(one, Answer)]
-    first = next((one for one in planned if one.fits), planned[0] if planned else None)
-    numbers = count(1)
-    ranks = [next(numbers) if isinstance(one, Answer) and one.fits else None for _, one in found]
-    return Comparison(by=by, results=tuple(_place(rank, *one, first) for rank, one in zip(ranks, found, strict=True)))
-
+HELD = 20_000
+"""Alternatives up to which whole answers are held; of more, only what they are ranked by."""
 
 Outcome = tuple[Alternative, "Answer | tuple[str, ...]"]
 """An alternative with its answer, or with the reasons why there is none."""
 
 
-def _batches(alternatives: Iterable[Alternative], size: int) -> Iterator[list[Alternative]]:
-    waiting = iter(alternatives)
-    while batch := list(islice(waiting, size)):
-        yield batch
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Alternatives in their order, each worked out whole when its turn comes.
+
+    order: their numbers, the best first of what does, then of what misses a limit, and what does not fit last; as given
+    without `by`, a key of `MEASURES`; first: what the others stand beside, the first that fits, or else that could be
+    planned at all; outcomes: whole, of so many numbers.
+    """
+
+    by: str | None
+    order: Sequence[int]
+    first: Answer | None
+    outcomes: Callable[[Sequence[int]], Iterable[Outcome]]
+
+    def whole(self) -> Comparison:
+        """All of them in one answer."""
+        return Comparison(by=self.by, results=tuple(self))
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Compared | NotPlanned]:
+        numbers, first = count(1), self.first
+        figures = {} if first is None else {name: measure.figure(first) for name, measure in MEASURES.items()}
+        for start in range(0, len(self.order), BATCH):
+            for one, found in self.outcomes(self.order[start : start + BATCH]):
+                if not isinstance(found, Answer):
+                    yield NotPlanned(name=one.name, words=one.words, problems=found)
+                elif first is not None:
+                    yield _compared(next(numbers) if found.fits else None, one, found, figures, fit=first.fits)
 
 
-def _outcomes(batch: list[Alternative], catalog: Catalog, plans: Plans) -> Iterator[Outcome]:
-    """Every alternative with its answer; what shares a model is worked out together."""
-    for one, found in zip(batch, answers(plans([one.request for one in batch]), catalog), strict=True):
-        if isinstance(found, InputError):
-            yield one, tuple(dict.fromkeys(fault.message for fault in found.faults))
-        else:
-            assert isinstance(found, Answer)
-            yield one, found
+def compare(
+    wanted: Alternatives, catalog: Catalog, *, fit: bool = False, by: str | None = None,
+    watched: Callable[[Iterable[Outcome]], Iterable[Outcome]] = iter,
+) -> Standings:  # fmt: skip
+    """Each alternative as `estimate` gives it (fit: at the best layout that `fit` finds), or why there is none.
+
+    by: a key of `MEASURES`, or in the order given; watched: sees every one pass. What shares a model is worked out
+    together. Of more than `HELD` only figures are, before the whole answers are asked for one after another.
+    """
+    plans: Plans = list
+    if fit:
+        from llmplan.search.best_layouts import BestLayouts
+
+        plans = BestLayouts(catalog).plans
+    size = SEARCHED if fit else BATCH
+
+    def some(places: Sequence[int], made: Callable[..., Sequence[Any]]) -> Iterator[Outcome]:
+        for start in range(0, len(places), size):
+            batch = [wanted[place] for place in places[start : start + size]]
+            for one, found in zip(batch, made(plans([each.request for each in batch]), catalog), strict=True):
+                yield one, _reasons(found) if isinstance(found, InputError) else found
+
+    every = range(len(wanted))
+    if len(wanted) > HELD:
+        return standings(watched(some(every, outlines)), len(wanted), lambda places: some(places, answers), by)
+    return beside(list(watched(some(every, answers))), by)
 
 
-def _place(
-    rank: int | None, one: Alternative, outcome: Answer | tuple[str, ...], first: Answer | None
-) -> Compared | NotPlanned:
-    if not isinstance(outcome, Answer) or first is None:
-        problems = () if isinstance(outcome, Answer) else outcome
-        return NotPlanned(name=one.name, rank=rank, words=one.words, problems=problems)
-    pairs = {name: (measure.figure(first), measure.figure(outcome)) for name, measure in MEASURES.items()}
-    fit = first.fits and outcome.fits
-    known = {
-        name: (a, b) for name, (a, b) in pairs.items()
-        if a is not None and b is not None and (fit or MEASURES[name].unfit)
-    }  # fmt: skip
-    return Compared(
-        name=one.name, rank=rank, words=one.words, does=does(outcome),
-        ratios={name: b.value / a.value for name, (a, b) in known.items() if a.value},
-        beyond_error={name: b.low > a.high or b.high < a.low for name, (a, b) in known.items()},
-        **{field.name: getattr(outcome, field.name) for field in fields(outcome)},
-    )  # fmt: skip
+def _reasons(error: InputError) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fault.message for fault in error.faults))
 
 
-def does(one: Answer) -> bool:
-    """Whether an alternative fits, keeps up with its load, and keeps its targets and limits."""
-    result = one.result
-    kept = all(limit.kept for limit in (result.limits or {}).values())
-    steady = isinstance(result, TrainingResult) or (result.load.stable and not result.load.missed)
-    return result.fits and steady and kept
+def beside(outcomes: Sequence[Outcome], by: str | None = None) -> Standings:
+    """Alternatives that were planned, or were not, side by side."""
+    return standings(outcomes, len(outcomes), lambda places: [outcomes[place] for place in places], by)
 
 
-def ranked(outcomes: Sequence[Outcome], by: str | None) -> list[Outcome]:
-    """What does first, then what misses a limit, then what does not fit, the best first; without `by` as given.
+def standings(
+    figures: Iterable[Outcome], total: int, outcomes: Callable[[Sequence[int]], Iterable[Outcome]], by: str | None
+) -> Standings:
+    """So many alternatives ranked by their figures; outcomes: whole, of their numbers.
 
     Raises InputError where `by` says nothing here, or is about the whole run and none says how long it is.
     """
-    if by is None:
-        return list(outcomes)
-    measure = MEASURES[by]
-    answers = [one for _, one in outcomes if isinstance(one, Answer)]
-    if answers and not any(measure.applies(one) for one in answers):
-        kind = "training" if isinstance(answers[0].result, TrainingResult) else "serving"
+    measure = None if by is None else MEASURES[by]
+    keys: list[tuple[int, float]] = []
+    kinds: dict[type, Answer] = {}
+    for _, one in figures:
+        keys.append(_key(one, measure))
+        if isinstance(one, Answer):
+            if type(one.result) not in kinds or (isinstance(one.result, TrainingResult) and one.result.run):
+                kinds[type(one.result)] = one
+            if measure is None and one.fits:
+                break  # what the others stand beside; they are not ranked
+    if measure is not None:
+        _check(measure, str(by), [*kinds.values()])
+    order = range(total) if measure is None else sorted(range(total), key=keys.__getitem__)
+    first = min(range(len(keys)), key=lambda place: keys[place][0] // UNFIT) if measure is None else order[0]
+    answer = next(iter(outcomes([first])))[1] if kinds else None
+    return Standings(by, order, answer if isinstance(answer, Answer) else None, outcomes)
+
+
+def _check(measure: Measure, by: str, ones: Sequence[Answer]) -> None:
+    """ones: an answer of every kind that there is, with a run where some of its kind has one."""
+    if ones and not any(measure.applies(one) for one in ones):
+        kind = "training" if isinstance(ones[0].result, TrainingResult) else "serving"
         raise InputError(f"--by {by} says nothing about {kind}")
-    trainings = [one.result for one in answers if isinstance(one.result, TrainingResult)]
+    trainings = [one.result for one in ones if isinstance(one.result, TrainingResult)]
     if measure.whole_run and trainings and not any(one.run for one in trainings):
         raise InputError(f"--by {by} is about the whole run: say how long it is (--tokens)")
 
-    def key(pair: Outcome) -> tuple[bool, bool, bool, bool, float]:
-        _, one = pair
-        if not isinstance(one, Answer):
-            return True, True, True, True, 0.0
-        value = measure.figure(one)
-        number = 0.0 if value is None else value.value
-        return False, not one.fits, not does(one), value is None, number if measure.less else -number
 
-    return sorted(outcomes, key=key)
+UNKNOWN, MISSED, UNFIT, UNPLANNED = 1, 2, 4, 8
+"""What puts an alternative behind others, the least first."""
+
+
+def _key(one: Answer | tuple[str, ...], measure: Measure | None) -> tuple[int, float]:
+    """What an alternative is ranked by: what puts it behind, and its figure, of which less is better."""
+    if not isinstance(one, Answer):
+        return UNPLANNED, 0.0
+    value = None if measure is None else measure.figure(one)
+    number = 0.0 if value is None or measure is None else value.value if measure.less else -value.value
+    return UNFIT * (not one.fits) + MISSED * (not one.is_yes) + UNKNOWN * (value is None), number
+
+
+def _compared(
+    rank: int | None, one: Alternative, found: Answer, first: Mapping[str, Interval | None], *, fit: bool
+) -> Compared:
+    """first: figures of what the others stand beside; fit: whether that fits."""
+    pairs = ((name, first[name], measure.figure(found)) for name, measure in MEASURES.items())
+    known = {
+        name: (a, b) for name, a, b in pairs
+        if a is not None and b is not None and ((fit and found.fits) or MEASURES[name].unfit)
+    }  # fmt: skip
+    return Compared(
+        name=one.name, rank=rank, words=one.words, does=found.is_yes,
+        ratios={name: b.value / a.value for name, (a, b) in known.items() if a.value},
+        beyond_error={name: b.low > a.high or b.high < a.low for name, (a, b) in known.items()},
+        **{field.name: getattr(found, field.name) for field in fields(found)},
+    )  # fmt: skip

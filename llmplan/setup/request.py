@@ -58,7 +58,7 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
     faults: list[Fault] = []
     over, found = _checked_options(given, faults), []
     for document in documents:
-        for part in _parts(document):
+        for part in parts_of(document):
             try:
                 found.append((part, _checked(part)))
             except InputError as error:
@@ -139,7 +139,7 @@ def _merged(options: PlanOptions, said: Mapping[str, Any]) -> PlanOptions:
     return options.model_copy(update={**replaced, **said})
 
 
-def _parts(document: Document) -> list[Document]:
+def parts_of(document: Document) -> list[Document]:
     """The plans of a document: itself, or each item of a list with its own lines."""
     if not isinstance(document.data, list):
         return [document]

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from llmplan.catalog.catalog import open_catalog
+from llmplan.documents import Document
+from llmplan.search.alternatives import EveryAlternative
 from llmplan.search.comparison import MEASURES
 from tests.cli.answers import holds
 
@@ -199,9 +202,43 @@ def test_lists_multiply(compare: Llmplan) -> None:
     assert len({one["name"] for one in found}) == 8
 
 
-def test_too_many_alternatives_are_refused(compare: Llmplan) -> None:
-    many = ",".join(str(number) for number in range(1, 321))
-    assert compare(*BASE[:2], "--hardware", "h100", "--devices", many, "--global-batch", many).code == 2
+TWICE = ("--model", "llama-3.1-8b", "--hardware", "h100,a100,h100,xeon-8480,hanguang-800,l4", "--devices", "1,8")
+SERVED = ("--workload", "serve", "--max-ttft", "30ms", "--check")
+TRAINED = ("--tokens", "1e11", "--limits", "max_days=30", "--check")
+
+
+@pytest.mark.parametrize("by", [(), ("--by", "cost"), ("--by", "memory")])
+@pytest.mark.parametrize("words", [SERVED, TRAINED, ("--fit", "--tokens", "1e11")])
+def test_what_is_not_held_is_ranked_by_its_figures(
+    compare: Llmplan, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], by: tuple[str, ...]
+) -> None:
+    """Many are worked out whole in the order of the ranking: the same bytes as of few."""
+    forms = ("json", "csv") if by == ("--by", "cost") else ("jsonl",)
+    held = [compare(*TWICE, *words, *by, "--format", form) for form in forms]
+    monkeypatch.setattr("llmplan.search.comparison.HELD", 3)
+    monkeypatch.setattr("llmplan.search.comparison.BATCH", 5)
+    streamed = [compare(*TWICE, *words, *by, "--format", form) for form in forms]
+    assert [(one.code, one.out, one.err) for one in streamed] == [(one.code, one.out, one.err) for one in held]
+    assert all(one.out.count("\n") >= 12 for one in held)
+
+
+def test_a_table_does_not_hold_more_than_it_can(compare: Llmplan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmplan.search.comparison.HELD", 3)
+    run = compare(*TWICE)
+    assert run.code == 2
+    assert "more than 3 alternatives are held by no table: --format json, jsonl, csv" in run.err
+
+
+def test_every_combination_has_its_place_and_a_name_of_its_own() -> None:
+    plans = [{"model": "gpt2", "seq_len": 512}, {"model": "gpt2", "seq_len": 1024}]
+    files = [("a.yaml", [Document(plans, "a.yaml")]), ("b/a.yaml", [Document(plans[0], "b/a.yaml")])]
+    found = EveryAlternative(files, {"hardware": "h100,a100", "devices": "8,8"}, open_catalog())
+    names = [f"a {number}, {device}, devices 8" for device in ("h100", "a100") for number in (1, 2)]
+    assert len(found) == 3 * 4
+    assert [one.name for one in found][:6] == [*names[:2], *(f"{name} (2)" for name in names[:2]), *names[2:]]
+    assert found[9].name == "a, h100, devices 8 (2)"
+    assert [one.request.options.seq_len for one in found] == [512, 1024] * 4 + [512] * 4
+    assert found[5].words == {"hardware": "a100", "devices": "8"}
 
 
 def test_plan_files_keep_their_names(llmplan: Llmplan, here: Path) -> None:
