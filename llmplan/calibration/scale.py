@@ -8,12 +8,11 @@ prior.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from llmplan.records import dataclass
+from llmplan.records import dataclass, fields_of
 from llmplan.software.coefficients import NAMES, Coefficients, Number
 
 _MARGIN = 1e-3  # of the range, from its ends, at which a given value is taken up
@@ -52,7 +51,7 @@ class Scale:
 
     def point(self, coefficients: Coefficients) -> Any:
         """The point of coefficients; those at or past an end a little inside it."""
-        values = np.array([getattr(coefficients, field.name) for field in fields(coefficients)])
+        values = np.array(list(fields_of(coefficients).values()))
         share = np.clip((values - self.floor) / (self.ceiling - self.floor), _MARGIN**2, 1.0 - _MARGIN)
         return np.log(share / (1.0 - share))
 

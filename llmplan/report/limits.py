@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from llmplan.formatting import binary, days, duration, money, plain
+from llmplan.formatting import binary, days, duration, plain
+from llmplan.report.economics import usd
 from llmplan.serving.targets import TARGETS
 from llmplan.si import MEGAWATT_HOUR, TONNE
 
@@ -48,17 +49,13 @@ def written(name: str, value: float) -> str:
     return write(value)
 
 
-def _usd(value: float) -> str:
-    return f"{money(value)} USD"
-
-
 def _share(value: float) -> str:
     return f"{value:.1%}"
 
 
 _WRITERS: dict[str, Callable[[float], str]] = {
-    "cost": _usd,
-    "cost_per_million": _usd,
+    "cost": usd,
+    "cost_per_million": usd,
     "days": days,
     "step": duration,
     "mfu": _share,

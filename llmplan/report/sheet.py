@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from llmplan.answer.data import to_data
 from llmplan.errors import InputError, did_you_mean
-from llmplan.formatting import binary, count, duration, money, plain
+from llmplan.formatting import binary, count, duration, plain
 from llmplan.records import dataclass
-from llmplan.report.economics import electricity, mass
+from llmplan.report.economics import electricity, mass, usd
 
 BAND = ("value", "low", "high")
 """Keys of an interval; others that it has (percentiles) are columns of their own."""
@@ -190,7 +190,7 @@ _UNITS: tuple[tuple[tuple[str, ...], Callable[[float], str]], ...] = (
     (("_bytes",), lambda value: binary(value, 3)),
     (("_seconds",), duration),
     (("mfu", "hfu", "goodput", "utilization"), _share),
-    (("usd", "usd_per_hour", "usd_per_million"), lambda value: f"{money(value)} USD"),
+    (("usd", "usd_per_hour", "usd_per_million"), usd),
     (("joules",), electricity),
     (("kilograms",), mass),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.answer.answer import Answer, answer_of
@@ -11,6 +10,7 @@ from llmplan.answer.limits import LimitAnswer, limits_kept, serving_figures, tra
 from llmplan.answer.summary import chief_figures
 from llmplan.answer.training import TrainingResult
 from llmplan.answer.waits import waits_of_many
+from llmplan.records import fields_of
 from llmplan.search.answers import (
     ChangeAnswer,
     FitAnswer,
@@ -146,8 +146,7 @@ def _ranked(
     rank: int, one: Estimate, good: bool, value: dict[str, float], catalog: Catalog, waits: Waits | None = None
 ) -> Ranked:  # fmt: skip
     found = answer_of(one, catalog, waits)
-    known = {field.name: getattr(found, field.name) for field in fields(found)}
-    return Ranked(rank=rank, as_good_within_error=good, objective=value, **known)
+    return Ranked(rank=rank, as_good_within_error=good, objective=value, **fields_of(found))
 
 
 def _each(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -12,7 +11,7 @@ from llmplan.answer.many import answers, outlines
 from llmplan.answer.shown import Shown
 from llmplan.answer.training import TrainingResult
 from llmplan.errors import InputError
-from llmplan.records import dataclass
+from llmplan.records import dataclass, fields_of
 from llmplan.software.band import Interval
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount
@@ -309,5 +308,5 @@ def _compared(
         name=one.name, rank=rank, words=one.words, does=found.is_yes,
         ratios={name: b.value / a.value for name, (a, b) in known.items() if a.value},
         beyond_error={name: b.low > a.high or b.high < a.low for name, (a, b) in known.items()},
-        **{field.name: getattr(found, field.name) for field in fields(found)},
+        **fields_of(found),
     )  # fmt: skip

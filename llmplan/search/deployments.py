@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import field, fields
+from dataclasses import field
 from functools import cached_property, reduce
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, fields_of, replace
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
@@ -314,4 +314,4 @@ def _layouts(rows: Any, shared: int) -> Layouts:
 
 def _each(record: Any, change: Any) -> Any:
     """A record with every figure changed."""
-    return type(record)(**{one.name: change(getattr(record, one.name)) for one in fields(record)})
+    return type(record)(**{name: change(value) for name, value in fields_of(record).items()})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from llmplan.records import dataclass
+from llmplan.records import dataclass, fields_of, names
 from llmplan.setup.layout import RECOMPUTE, Layout, LayoutArrays
 
 ROWS = ("tp", "pp", "vp", "cp", "ep", "dp", "micro_batch")
@@ -26,22 +25,21 @@ class Layouts(LayoutArrays):
     @property
     def shape(self) -> tuple[int, ...]:
         """The broadcast shape."""
-        return np.broadcast_shapes(*(np.shape(getattr(self, field.name)) for field in fields(self)))
+        return np.broadcast_shapes(*map(np.shape, fields_of(self).values()))
 
     def at(self, index: int) -> Layout:
         """The layout at a flat index of the broadcast shape, as a plan takes it."""
         place = np.unravel_index(index, self.shape)
         found: dict[str, Any] = {}
-        for field in fields(self):
-            values = getattr(self, field.name)
+        for name, values in fields_of(self).items():
             own = place[len(place) - values.ndim :]
-            found[field.name] = values[tuple(min(i, n - 1) for i, n in zip(own, values.shape, strict=True))].item()
+            found[name] = values[tuple(min(i, n - 1) for i, n in zip(own, values.shape, strict=True))].item()
         return Layout(**{name: _scalar(value) for name, value in found.items()})
 
     def rows(self, index: Any, **changes: Any) -> Layouts:
         """The layouts at flat indices as rows of one axis; changes: arrays as long as it."""
-        names = (field.name for field in fields(self))
-        flat = {name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1)[index] for name in names}
+        shape = self.shape
+        flat = {name: np.broadcast_to(one, shape).reshape(-1)[index] for name, one in fields_of(self).items()}
         return Layouts(**flat | changes)
 
 
@@ -55,7 +53,7 @@ def joined(layouts: Sequence[Layouts]) -> tuple[Layouts, list[int]]:
 
     if len(layouts) == 1:
         return layouts[0], sizes
-    return Layouts(*(whole([getattr(one, field.name) for one in layouts]) for field in fields(Layouts))), sizes
+    return Layouts(*(whole([getattr(one, name) for one in layouts]) for name in names(Layouts))), sizes
 
 
 def _scalar(value: Any) -> Any:

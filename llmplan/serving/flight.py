@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import crossing
-from llmplan.records import replace
+from llmplan.records import fields_of, replace
 from llmplan.setup.layout import LayoutArrays
 
 if TYPE_CHECKING:
@@ -73,6 +72,6 @@ def _some(at: Replica, index: Any) -> Replica:
     import numpy as np
 
     layout = at.layout
-    taken = {field.name: getattr(layout, field.name) for field in fields(layout)}
-    some = replace(layout, **{name: value[index] if np.size(value) > 1 else value for name, value in taken.items()})
+    taken = fields_of(layout).items()
+    some = replace(layout, **{name: value[index] if np.size(value) > 1 else value for name, value in taken})
     return replace(at, layout=some, drafter=None if at.drafter is None else _some(at.drafter, index))

@@ -5,7 +5,6 @@ Batch, context and lengths may be numbers or arrays, and so may the degrees of t
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import maximum, real, where
@@ -16,7 +15,7 @@ from llmplan.machine.links import Links, links_of, send, with_algorithms
 from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.layer import Layer
 from llmplan.model.model import Model
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, fields_of, replace
 from llmplan.serving.drafts import drafting_plan
 from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
 from llmplan.serving.host_layers import HostLayers, host_layer_seconds
@@ -114,7 +113,7 @@ class Step:
 
     def parts(self) -> dict[str, Num]:
         """Every part by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return fields_of(self)
 
 
 def precisions(model: Model, work: ServingWorkload) -> Precisions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.engine_memory import filled_width
@@ -12,7 +11,7 @@ from llmplan.formulas.pipeline import stage_layers
 from llmplan.machine.precision import STORED_BYTES, WIDE_BYTES
 from llmplan.model.layer import Group, Linear, group_of
 from llmplan.model.model import Model
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, fields_of, replace
 from llmplan.serving.drafts import MEDUSA, drafting_plan, head_parameters, module_bytes
 from llmplan.serving.iteration import precisions
 from llmplan.serving.lora import adapter_bytes, served_adapters
@@ -51,7 +50,7 @@ class WeightParts:
 
     def parts(self) -> dict[str, Num]:
         """Every group by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return fields_of(self)
 
     @property
     def total(self) -> Num:

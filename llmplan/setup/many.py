@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import field
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 
 from llmplan.errors import InputError
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, fields_of, names, replace
 
 T = TypeVar("T")
 PlanT = TypeVar("PlanT")
@@ -91,8 +91,8 @@ def _parts(thing: Any) -> list[tuple[Any, Any]] | None:
     """The parts of a record by name; None where it has none."""
     if isinstance(thing, BaseModel):
         return [(name, getattr(thing, name)) for name in type(thing).model_fields]
-    if is_dataclass(thing):
-        return [(field.name, getattr(thing, field.name)) for field in fields(thing)]
+    if names(thing):
+        return list(fields_of(thing).items())
     if isinstance(thing, Mapping):
         return sorted(thing.items())
     return list(enumerate(thing)) if isinstance(thing, tuple) else None
@@ -134,10 +134,7 @@ def alike(
 
 def unstacked(whole: T, count: int) -> Iterator[T]:
     """A record of arrays as one of plain numbers for each place; what is None or one for all stays so."""
-    columns = [
-        unstacked(part, count) if is_dataclass(part) else column(part, count)
-        for part in (getattr(whole, field.name) for field in fields(whole))  # type: ignore[arg-type]
-    ]
+    columns = [unstacked(part, count) if names(part) else column(part, count) for part in fields_of(whole).values()]
     return map(type(whole), *columns)
 
 
