@@ -35,7 +35,7 @@ PREFILL_DEGREES = ("tp", "cp", "ep", "dp")
 """Those of a pool that reads prompts; with `prefill_` before them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ServingWorkload:
     """Requests, how they come, and in which precision they are served."""
 
@@ -136,7 +136,7 @@ class ServingWorkload:
         return real(computed_tokens(self.input_tokens, self.prefix_hit or 0.0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ServingPlan(Setup):
     """Everything that an estimate of a deployment needs.
 

@@ -17,7 +17,7 @@ RECOMPUTE = get_args(Recompute)
 """The least first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Degrees of parallelism and what goes with them; every field a scalar here, an array in `fit`."""
 

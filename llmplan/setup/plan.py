@@ -34,7 +34,7 @@ class PlanWarning:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 

@@ -28,7 +28,7 @@ from llmplan.vocabulary import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingWorkload:
     """What is run, apart from where and how it is spread."""
 
@@ -79,7 +79,7 @@ class TrainingWorkload:
     """Memory of a device that is to stay free."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingPlan(Setup):
     """Everything that an estimate of a training needs.
 
