@@ -12,7 +12,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,7 @@ from llmplan.files import read_text
 from llmplan.records import dataclass, replace
 from llmplan.setup.options import FLAGS, PlanOptions
 from llmplan.setup.request import Request, request
+from llmplan.setup.written import notes
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
@@ -193,5 +194,20 @@ def row_plan(row: Row, catalog: Catalog, stack: str) -> AnyPlan:
 
 
 def row_request(row: Row, stack: str) -> Request:
-    """What a row asks for under a stack of the catalogue."""
-    return replace(request(row_options(row, stack)), ran=True)
+    """What a row asks for under a stack of the catalogue; cells that are alike are read once."""
+    given = row_options(row, stack)
+    try:
+        said = {name: _value(name, cell) for name, cell in given.items()}
+    except InputError:
+        return replace(request(given), ran=True)  # which says all faults
+    options = _NOTHING.model_copy(update=said)
+    return Request(options, None, frozenset(options.said()), notes(given), ran=True)
+
+
+_NOTHING = PlanOptions.model_construct()
+
+
+@lru_cache(maxsize=8192)
+def _value(name: str, cell: Any) -> Any:
+    """One word as the options have it; an InputError where it is none."""
+    return getattr(request({name: cell}).options, name)

@@ -36,7 +36,7 @@ from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
-from llmplan.setup.subject import MOST_KEPT, subject_of
+from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.software.engine import Engine, ServingPolicy
 
@@ -59,8 +59,55 @@ POLICY_OPTIONS = {
 """Fields of an engine's policy, and the options that set them."""
 
 
+VARIED = ("input_tokens", "output_tokens", "batch", "request_rate")
+"""Words that deployments of one kind differ in."""
+_PLAIN = frozenset((
+    *VARIED, "model", "hardware", "device_memory", "cluster", "devices_per_node", "devices", "stack", "stack_version",
+    "workload", "load", "length_spread", "tp", "pp", "cp", "dp", "ep", "weight_precision", "activation_precision",
+    "kv_precision", "memory_fraction", "max_num_seqs", "max_num_batched_tokens", "block_size", "enforce_eager", "price",
+    "grid", "pue", "device_power", "api_price",
+))  # fmt: skip
+"""Words beside which those come into nothing but the workload, while requests are within the model's context."""
+
+
 def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) -> ServingPlan:
-    """The plan of a serving request; raises InputError with every fault."""
+    """The plan of a serving request; raises InputError with every fault.
+
+    Of requests in plain words that differ in lengths and load alone, what is assumed is worked out once.
+    """
+    said, before = draft.options, len(draft.assumptions)
+    words = said.said()
+    if not (words.keys() <= _PLAIN and is_lasting(said, catalog, model)):
+        return _resolved(draft, catalog, model)
+    key = id(model), *((name, None if name in VARIED else value) for name, value in words.items())
+    kept: dict[Any, tuple[ServingPlan, Model | None]] = catalog.once("deployments", dict)
+    inputs, outputs = lengths(said.input_tokens, said.output_tokens)
+    if key not in kept:
+        plan = _resolved(draft, catalog, model)
+        if _is_plain(plan, inputs + outputs, outputs):
+            if len(kept) >= MOST_KEPT:
+                kept.clear()
+            assumed = plan.assumptions[before:]
+            kept[key] = replace(plan, assumptions=assumed), model  # which is held, so that its `id` stays its own
+        return plan
+    plan, _ = kept[key]
+    if not _is_plain(plan, inputs + outputs, outputs):
+        return _resolved(draft, catalog, model)
+    work = replace(
+        plan.workload, input_tokens=inputs, output_tokens=outputs, batch=said.batch or plan.workload.batch,
+        request_rate=said.request_rate,
+    )  # fmt: skip
+    return replace(plan, options=said, workload=work, assumptions=(*draft.assumptions, *plan.assumptions))
+
+
+def _is_plain(plan: ServingPlan, tokens: float, outputs: float) -> bool:
+    """Whether nothing else hangs on lengths; tokens: of a whole request, outputs: of its answer [1]."""
+    model, policy = plan.model, plan.engine.policy
+    within = model.max_context is None or tokens <= model.max_context
+    return within and outputs > 1.0 and model.architecture == "decoder" and not policy.whole_prompts
+
+
+def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPlan:
     check_words(draft)
     devices = count_devices(draft)
     subject = subject_of(draft, catalog, model)

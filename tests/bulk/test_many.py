@@ -253,6 +253,26 @@ def test_what_trainings_share_is_none_of_their_own_words() -> None:
     assert together == alone + alone[::-1]
 
 
+def test_what_deployments_share_is_none_of_their_own_words() -> None:
+    catalog = open_catalog()
+    words: dict[str, Any] = {"workload": "serve", "hardware": "h100", "devices": 8, "model": "llama-2-7b"}
+    ways: tuple[dict[str, Any], ...] = (
+        {}, {"input_tokens": 9000}, {"input_tokens": 100, "output_tokens": 1}, {"input_tokens": "1k"}, {"batch": 3},
+        {"batch": 9, "request_rate": 1}, {"request_rate": 2.0}, {"request_rate": 4.0, "output_tokens": 9}, {"batch": 7},
+        {"input_tokens": 300, "load": "saturated"}, {"input_tokens": 70, "load": "saturated"}, {"tp": 3},
+        {"stack": "vllm", "stack_version": "0.4.0"}, {"stack": "vllm", "stack_version": "0.4.0", "input_tokens": 9},
+        {"batch": 5, "stack": "vllm"}, {"batch": 6, "stack": "vllm"}, {"turns": 3, "input_tokens": 2000}, {"turns": 3},
+        {"model": "bert-large-uncased", "input_tokens": 100}, {"model": "bert-large-uncased", "input_tokens": 200},
+    )  # fmt: skip
+    asked = [{**words, **way} for way in ways]
+    together = [_or_fault(one) for one in asked + asked[::-1]]
+    alone = []
+    for one in asked:
+        catalog.once("deployments", dict).clear()
+        alone.append(_or_fault(one))
+    assert together == alone + alone[::-1]
+
+
 def _or_fault(words: dict[str, Any]) -> object:
     try:
         return plan_from(words)

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from llmplan.answer.data import to_data
-from llmplan.answer.rows import Row, read_rows, unread_columns
+from llmplan.answer.rows import Row, read_rows, row_options, row_request, unread_columns
 from llmplan.answer.scores import Result, score, weighted_quantile
 from llmplan.answer.validate import validate, validation
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.errors import InputError
+from llmplan.files import builtin
 from llmplan.report.validation import verdicts
+from llmplan.setup.request import request
 from llmplan.software.band import Interval
 from tests.cli.answers import holds
 
@@ -40,6 +42,14 @@ def faults(path: Path) -> list[str]:
     with pytest.raises(InputError) as caught:
         read_rows(path)
     return [str(fault).removeprefix(f"{path}:") for fault in caught.value.faults]
+
+
+def test_cells_that_are_read_once_make_the_request_of_the_whole_row() -> None:
+    for file in ("training.csv", "serving.csv", "serving_split.csv"):
+        for row in read_rows(builtin("measurements") / file)[::7]:
+            found, whole = row_request(row, "generic"), request(row_options(row, "generic"))
+            assert found == replace(whole, ran=True)
+            assert found.options.model_fields_set == whole.options.model_fields_set
 
 
 class TestFile:
