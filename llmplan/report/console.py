@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,3 +26,15 @@ def on_stdout(width_of_pipe: int = 0) -> Iterator[Console]:
         yield console
     for line in captured.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
+
+
+def print_rows(console: Console, rows: Iterable[tuple[str, str]], *, gap: int = 2, style: str | None = None) -> None:
+    """A line for each name and its text; what is too long is wrapped beside the name."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, gap, 0, 0))
+    grid.add_column(no_wrap=True, style=style)
+    grid.add_column()
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)

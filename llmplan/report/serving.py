@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from llmplan.formatting import EXACT, binary, count, percent, plain, step_time
+from llmplan.report.console import print_rows
 from llmplan.report.economics import serving_lines
 from llmplan.report.verdict import COLORS, FELT, WORDS, degrees, model_size, part_name
 from llmplan.serving.targets import SHARES
@@ -43,7 +43,7 @@ def print_serving(console: Console, answer: Answer, result: ServingResult) -> No
         f": {plain(memory.needed_bytes.value / GIB)} GiB with one request, {plain(memory.usable_bytes / GIB)} GiB for "
         f"the engine of {plain(memory.capacity_bytes / GIB)}",
     ))  # fmt: skip
-    _print_rows(console, _memory_rows(answer, result))
+    print_rows(console, _indented(_memory_rows(answer, result)))
     if result.fits:
         for title, rows in (
             ("Latency", _latency_rows(answer, result)),
@@ -52,7 +52,11 @@ def print_serving(console: Console, answer: Answer, result: ServingResult) -> No
         ):
             console.print()
             console.print(Text(title, style="bold"))
-            _print_rows(console, rows)
+            print_rows(console, _indented(rows))
+
+
+def _indented(rows: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    return ((f"  {name}", text) for name, text in rows)
 
 
 def serving_no(answer: Answer, result: ServingResult) -> Iterator[str]:
@@ -252,12 +256,3 @@ def _shares(value: Interval) -> str:
 
 def _time(value: Interval) -> str:
     return step_time(value.value, value.low, value.high)
-
-
-def _print_rows(console: Console, rows: Iterator[tuple[str, str]]) -> None:
-    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-    grid.add_column(no_wrap=True)
-    grid.add_column()
-    for name, text in rows:
-        grid.add_row(f"  {name}", text)
-    console.print(grid)

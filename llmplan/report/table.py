@@ -10,7 +10,7 @@ from rich.text import Text
 
 from llmplan.answer.training import TrainingResult
 from llmplan.formatting import binary, decimal, percent, plain, step_time
-from llmplan.report.console import on_stdout
+from llmplan.report.console import on_stdout, print_rows
 from llmplan.report.economics import run_lines
 from llmplan.report.verdict import COLORS, FELT, WORDS, degrees, largest_part, model_size, part_name, recomputed
 from llmplan.si import GIB
@@ -135,12 +135,7 @@ def bottleneck_lines(found: Bottleneck) -> Iterator[str]:
 def _print_run(console: Console, result: TrainingResult) -> None:
     """The whole run: time, interruptions, cost, energy, carbon, storage."""
     console.print()
-    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-    grid.add_column(no_wrap=True, style="bold")
-    grid.add_column()
-    for head, text in run_lines(result):
-        grid.add_row(head, text)
-    console.print(grid)
+    print_rows(console, run_lines(result), style="bold")
 
 
 def _largest_first(parts: Mapping[str, float]) -> dict[str, float]:
@@ -175,10 +170,5 @@ def _print_list(console: Console, title: str, lines: list[str]) -> None:
         return
     console.print()
     console.print(Text(title, style="bold"))
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column()
-    for line in lines:
-        mark, _, text = line.partition(" ")
-        grid.add_row(f"  {mark}", text)
-    console.print(grid)
+    marked = (line.partition(" ") for line in lines)
+    print_rows(console, ((f"  {mark}", text) for mark, _, text in marked), gap=1)
