@@ -84,10 +84,10 @@ class Catalog:
     def plain(self, kind: str, name: str) -> Path | None:
         """The file of the entry with exactly this id or alias; None if there is none."""
         key = ("plain", kind, name)
-        if key not in self._read and (path := self._plain(kind, name)) is not None:
+        path: Path | None = self._read.get(key) or self._plain(kind, name)
+        if path is not None:  # what is not there may come
             self._read[key] = path
-        found: Path | None = self._read.get(key)
-        return found
+        return path
 
     def _plain(self, kind: str, name: str) -> Path | None:
         wanted = normal(name)
@@ -121,22 +121,20 @@ class Catalog:
 
     def entries(self, kind: str) -> dict[str, str]:
         """Every id and alias of a kind, with its id; the strongest folder wins."""
-        key = ("entries", kind)
-        if key not in self._read:
-            found: dict[str, str] = {}
+
+        def found() -> dict[str, str]:
+            known: dict[str, str] = {}
             for directory in reversed(self.directories(kind)):
-                found |= {path.stem: path.stem for path in entry_files(directory)} | self.aliases(directory)
-            self._read[key] = found
-        result: dict[str, str] = self._read[key]
-        return result
+                known |= {path.stem: path.stem for path in entry_files(directory)} | self.aliases(directory)
+            return known
+
+        return self.once(("entries", kind), found)
 
     def name_rules(self, kind: str) -> NameRules:
         """The rules for names of a kind that are not ids."""
         from llmplan.catalog.names import NameRules
 
-        if NAME_RULES not in self._read:
-            self._read[NAME_RULES] = read_entry(builtin() / f"{NAME_RULES}.yaml")
-        document: Document = self._read[NAME_RULES]
+        document = self.once(NAME_RULES, lambda: read_entry(builtin() / f"{NAME_RULES}.yaml"))
         return check(Document(document.data.get(kind, {}), document.file, {}), NameRules)
 
     def instance(self, name: str) -> Rented | None:
@@ -153,12 +151,12 @@ class Catalog:
 
     def aliases(self, directory: Path) -> dict[str, str]:
         """Alias to id of one directory: from its index, or from the entries where it has none."""
-        key = ("aliases", directory)
-        if key not in self._read:
+
+        def found() -> dict[str, str]:
             index = directory / f"{ALIASES}.yaml"
-            self._read[key] = read_index(index) if os.path.isfile(index) else collect_aliases(directory)
-        result: dict[str, str] = self._read[key]
-        return result
+            return read_index(index) if os.path.isfile(index) else collect_aliases(directory)
+
+        return self.once(("aliases", directory), found)
 
     def ids(self, kind: str) -> list[str]:
         """Ids of all entries of a kind, sorted."""

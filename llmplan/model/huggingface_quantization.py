@@ -129,9 +129,8 @@ def _torchao(settings: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
     if isinstance(kind, dict) and "_type" not in kind:
         kind = kind.get("default", kind)
     inner = kind.get("_data") if isinstance(kind, dict) else None
-    by_name = next((inner[key] for key in ("fqn_to_config", "module_fqn_to_config") if key in inner), None) if (
-        isinstance(inner, dict)
-    ) else None  # fmt: skip
+    known = inner if isinstance(inner, dict) else {}
+    by_name = next((known[key] for key in ("fqn_to_config", "module_fqn_to_config") if key in known), None)
     ends: list[Named] = []
     if not isinstance(by_name, dict):
         default = torchao(kind, words)
