@@ -51,11 +51,9 @@ def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
 
 def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     """What works out the open plans of many requests, all of them at once where there are several of a request."""
-    asked = [(plan, one.compared) for one in opened if not one.decided for plan in one.sound]
-    timed = [(plan, batch) for plan, batch in asked if batch is not None]
-    peaks = _worked_out(
-        [(plan, plan.workload.global_batch) for plan, _ in asked], lambda plans: training_memory(plans).peak_bytes
-    )
+    asked = [(one.sound, one.compared) for one in opened if not one.decided]
+    timed = [(plans, batch) for plans, batch in asked if batch is not None]
+    peaks = _worked_out([(plans, None) for plans, _ in asked], lambda plans: training_memory(plans).peak_bytes)
     seconds = _worked_out(timed, lambda plans: training_time(plans).step_seconds)
 
     def peak(plan: TrainingPlan) -> float:
@@ -68,13 +66,18 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
 
 
 def _worked_out(
-    wanted: Sequence[tuple[TrainingPlan, float]], figure: Callable[[TrainingPlan], Any]
+    wanted: Sequence[tuple[Sequence[TrainingPlan], float | None]], figure: Callable[[TrainingPlan], Any]
 ) -> dict[int, float]:
-    """A figure of every plan with so many sequences a step, by the plan's `id`; where few are alike, of none."""
+    """A figure of every plan, by its `id`; where few are alike, of none.
+
+    wanted: what each request leaves open, all of one kind, and sequences a step [1]; None = those of each plan.
+    """
     found: dict[int, float] = {}
-    for places in sharing([plan for plan, _ in wanted], SEVERAL):
-        for start in range(0, len(places), ROWS):
-            part = [wanted[place] for place in places[start : start + ROWS]]
+    for places in sharing([plans[0] for plans, _ in wanted], 1):
+        requests = [wanted[place] for place in places]
+        every = [(plan, batch or plan.workload.global_batch) for plans, batch in requests for plan in plans]
+        for start in range(0, len(every), ROWS) if len(every) >= SEVERAL else ():
+            part = every[start : start + ROWS]
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
             found |= zip((id(plan) for plan, _ in part), column(real(figure(many)), len(part)), strict=True)
     return found
