@@ -171,13 +171,18 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
 def foreign_bands(model: BandModel, foreign: Sequence[Point]) -> dict[str, Band]:
     """Bands of `generic`, from the errors of every run planned under it: what a stack without an entry has.
 
-    The stacks of those runs are in its coefficients, one of all that it is the mean of.
+    Another stack is another draw, so that each has one vote. Those stacks are in its coefficients, each one of all that
+    it is the mean of.
     """
+    votes: dict[tuple[str, str], float] = defaultdict(float)
+    for one in foreign:
+        votes[one.band, one.stack] += one.vote
     parts: dict[str, list[tuple[float, float]]] = defaultdict(list)  # of bands, and of families
     for one in foreign:
         factor = math.prod(model.distances.get((one.family, name), 1.0) for name in one.distances)
         for key in (one.band, one.family):
-            parts[key].append((one.error / (model.widths[one.band] * factor), one.vote))
+            vote = one.vote / votes[one.band, one.stack]
+            parts[key].append((one.error / (model.widths[one.band] * factor), vote))
     bands = {}
     for name in sorted(model.widths.keys() & parts.keys()):
         shared, part = _quantile(parts[family_of(name)]), parts[name]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import MEAN, Fitted, Points, Problem, fit
 from llmplan.calibration.runs import Run, predict, still
 from llmplan.calibration.scale import Scale
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.distance import OPEN_LOAD, Measured
 from llmplan.training.plan import TrainingPlan
@@ -58,12 +58,17 @@ def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: S
             yield Unseen(run, values, distances(run, known), unsaid(run, known))
 
 
-def foreign(runs: Iterable[Run], coefficients: Coefficients) -> Iterator[Unseen]:
-    """Every run, planned under `generic`, as of a stack that has no entry; coefficients: the mean over all stacks."""
+def foreign(runs: Iterable[Run], stacks: Mapping[str, tuple[str, str]], coefficients: Coefficients) -> Iterator[Unseen]:
+    """Every run, planned under `generic`, as of a stack that has no entry.
+
+    stacks: the leaf of each by its id, which its vote goes to; coefficients: the mean over all stacks.
+    """
     for run in runs:
         found = {**predict(run, coefficients), **still(run)}
         values = {name: float(value) for name, value in found.items()}
-        yield Unseen(run, values, (OPEN_LOAD,) if run.plan.traits.open_load else ())
+        yield Unseen(
+            replace(run, leaf=stacks.get(run.id, run.leaf)), values, (OPEN_LOAD,) if run.plan.traits.open_load else ()
+        )
 
 
 def unsaid(run: Run, known: Sequence[Run]) -> tuple[Guess, ...]:

@@ -82,11 +82,11 @@ def _with_bands(
     widths = unsaid_widths(catalog)
     errors = points(unseen, widths)
     bands = fit_bands(errors)
-    generic = {}
+    generic, named = {}, {run.id: run.leaf for run in runs}
     for name in GENERICS:
         under, _ = load_runs(FILES, catalog, under=name)
         its = [run for run in under if generic_of(run.row.cells["workload"]) == name]
-        found = list(foreign(its, scale.coefficients(fitted.points[MEAN])))
+        found = list(foreign(its, named, scale.coefficients(fitted.points[MEAN])))
         generic[name] = foreign_bands(bands, points(found, widths))
     return Study(runs, dropped, scale, fitted, unseen, errors, bands, generic)
 

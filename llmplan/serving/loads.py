@@ -199,7 +199,8 @@ def closed_loop(
     least: Num = 0.0  # the same for one that waits for a place, which it gets between two steps
     if work.length_spread != "constant" or policy.mixed_steps:
         alone, busy = now.own - (now.together - 1.0) * now.prefill, others / cycle
-        found = step_found(busy / now.prefill, now.decode, 0.0, now.prefill, 1.0, mixed=policy.mixed_steps)
+        coming = maximum(here - now.together, 0.0) / cycle
+        found = step_found(coming, now.decode, 0.0, now.prefill, 1.0, mixed=policy.mixed_steps)
         shared = minimum(shared_step_wait(found, busy) + alone, now.decode / 2.0 + now.own + others / 2.0)
         shared = where(here > 1, shared, now.own)
         steady = 0.0 * here if full else where(batch <= resident, 1.0, 0.0)
@@ -249,9 +250,10 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     now = pace(at, work, policy, together)
     now = now.lasting(where(here > FEWEST, here / rate, now.resident(steps, together)), steps, together)
     more = maximum(work.output_tokens - 1.0, 0.0)
-    busy = minimum(rate * now.prefill, 0.98)
+    coming = rate * (0.98 / maximum(rate * now.prefill, 0.98))
+    busy = coming * now.prefill
     tpot = now.decode / at.written / (1.0 - busy)
-    own, shared, full = _first_step(at, work, policy, here, now, busy / now.prefill, rate)
+    own, shared, full = _first_step(at, work, policy, here, now, coming, rate)
     wait = full + many_server_wait(more * tpot + own, resident, here / resident)
     # where nothing is written, all that waits is read in the next batch: no queue of single prefills
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)

@@ -82,7 +82,7 @@ def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPla
     plan, fits = _taken(found, by)
     if not fits and (more := found.further()) is not None:
         found, (plan, fits) = more, _taken(more, by)
-    if fits and found.open.free and len(found.open.recompute) > 1:
+    if fits and len(found.open.recompute) > 1 and (found.open.free or found.open.default is None):
         plan = fewest_layers(plan)
     assume_layout(found.draft, plan, found.open, fits=fits)
     guessed = guesses(found.draft, plan, found.open)

@@ -413,15 +413,13 @@ class TestOpen:
         assert found.tpot == pytest.approx(1 / (1 - 0.2 / n))
 
     def test_first_token(self) -> None:
-        # one prompt takes p = 1 / n; b = 0.2 p of the time reads. The step that is found: a second of writing, if any
-        # request is there, for each of the steps that follow it, and prompts; half of it is left, and prompts that came
-        # during it are read with one's own
+        # a step reads n prompts in a second, however many they are: b = 0.2 / n of the time. The step that is found is
+        # one of those, or a second of writing if any request is there; half of it is left, and a second reads one's own
+        # with all that came
         found = self.run(0.2, resident=256.0)
         here, k = found.sequences, found.sequences + 1
-        prompt = 1 / (k / 22 + (1 + (k / 22) ** 2) ** 0.5)
-        b, running = 0.2 * prompt, here / (1 + here * here) ** 0.5
-        step = running / (1 + b) + prompt * b / (1 - b * b)
-        assert found.ttft == pytest.approx(step / 2 + prompt + b * step, rel=1e-4)
+        b, running = 0.2 / (k / 22 + (1 + (k / 22) ** 2) ** 0.5), here / (1 + here * here) ** 0.5
+        assert found.ttft == pytest.approx((running * (1 - b) + b) / 2 + 1, rel=1e-4)
 
     def test_first_token_beside_writing(self) -> None:
         # a step of a second whatever it holds: half of one, and a whole one
