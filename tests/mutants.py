@@ -69,6 +69,8 @@ ALLOWED = {
     "machine/links.py _NO_MATTER": "longer than any time",
     "work/products.py _LEAST_ROWS": "guards a division by zero",
     "formulas/numeric.py NEAR": "how exactly a crossing is found",
+    "formulas/numeric.py _STRAIGHT": "from which try on a crossing is found by halving",
+    "serving/loads.py _CONVERGED": "how exactly a time is one that was looked for",
     "serving/flight.py TRIES": "how exactly a crossing is found",
     "serving/flight.py FEWEST": "where the search for the number in flight starts",
     "serving/flight.py _POINTS": "how finely a table of rates is made",

@@ -73,7 +73,7 @@ def _code(name: str, form: str, columns: list[str] | None) -> None:
     from llmplan.report.formats import wrapped
 
     named = CODES if wanted == "CODES" else {wanted: CODES[wanted]}
-    codes = {one: CodeAnswer(title=c.title, sentence=c.sentence, doc=c.doc) for one, c in named.items()}
+    codes = {one: CodeAnswer(title=c.title, sentence=c.in_general, doc=c.doc) for one, c in named.items()}
     found = Explanation(codes=codes)
     text = "\n".join(f"{one}  {c.title}" for one, c in named.items()) + "\n"
     if wanted != "CODES":

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from llmplan.errors import InputError
+from llmplan.errors import InputError, did_you_mean
 from llmplan.interrupts import stop, stopped
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ COMMANDS = {
 ANSWERED, INTERNAL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 DEBUG, TIMINGS = "--debug", "--timings"
 MANY_OBJECTS = 100_000  # made before garbage is looked for: an answer leaves few circles, and looking takes long
+ALIKE = 0.7  # of an option that is suggested; those of two or three letters are alike at less
 MAX_MESSAGES = 200  # on stderr; nobody reads more
 
 # Typer brings its own copy of Click since 0.26 and the real one before; what both raise is told by its name.
@@ -276,8 +277,13 @@ def _usage(error: Any) -> int:
     if type(error).__name__ == "NoSuchOption":
         from llmplan.cli.other_words import suggestion
 
-        if ours := suggestion(error.option_name):
-            message = f"No such option: {error.option_name}. Did you mean {ours}?"
+        name = error.option_name
+        known = [] if context is None else [word for one in context.command.params for word in one.opts]
+        message = f"No such option: {name}{did_you_mean(name, known, ALIKE)}"
+        if ours := suggestion(name):
+            message = f"No such option: {name}. Did you mean {ours}?"
+        elif name == "--plan" and command.endswith(" diff"):
+            message = f"No such option: {name}; its plan files stand alone: {command} before.yaml after.yaml"
     return _complain(f"{message} (see `{command} --help`)")
 
 

@@ -140,7 +140,7 @@ def _amount(value: Any, unit: str) -> str:
 
 def code_text(name: str, code: Code) -> str:
     """A warning's code for people: title, the sentence with its blanks, the paragraph."""
-    return f"{name}: {code.title}\n\n  {code.sentence}\n\n{code.doc}\n"
+    return f"{name}: {code.title}\n\n  {code.in_general}\n\n{code.doc}\n"
 
 
 def sheet(found: Explanation) -> Sheet:

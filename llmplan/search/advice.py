@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from llmplan.records import dataclass
 from llmplan.search.ask import Ask
 from llmplan.search.goal import SURELY
 from llmplan.search.request import question
-from llmplan.search.serving import ServingSearch, search_serving
+from llmplan.search.serving import ServingSearch, first_of
 from llmplan.search.serving_request import serving_question
 from llmplan.search.training import Search, search
 from llmplan.serving.targets import TARGETS
@@ -23,8 +23,8 @@ from llmplan.setup.limits import Limits
 MOST_SERVING_DEVICES = 1024
 """Where the search for more devices of a served model ends: some hundred replicas."""
 MOST_CHANGES = 4
-Answered: TypeAlias = Callable[[], Sequence[Any]]
-"""Searches again, and gives the best that there are."""
+Answered: TypeAlias = Callable[[], Any]
+"""Searches again, and gives the best, None where nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def what_would_do(ask: Ask, asked: Search, catalog: Catalog) -> list[Remedy]:
     fixed = fixed.changed({"global_batch": asked.bases[0].workload.global_batch})
 
     def tried(changed: Ask) -> Answered:
-        return lambda: search(question(changed, catalog)[0]).best
+        return lambda: next(iter(search(question(changed, catalog)[0]).best), None)
 
     return _remedies(
         ((sentence, tried(changed)) for sentence, changed in _changes(fixed, asked)),
@@ -79,7 +79,7 @@ def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[R
     """The smallest changes after which some deployment does."""
 
     def tried(changed: Ask, least_rate: float | None) -> Answered:
-        return lambda: search_serving(serving_question(changed, catalog, least_rate)[0]).best
+        return lambda: first_of(serving_question(changed, catalog, least_rate)[0])
 
     def on(size: int) -> Answered:
         more = ask.changed({"devices": None}, max_devices=size, top=1, pareto=None, objective="devices")
@@ -123,8 +123,8 @@ def _answered(changes: Iterable[tuple[str, Answered]]) -> Iterator[Remedy]:
             best = search_again()
         except InputError:
             continue
-        if best:
-            yield Remedy(sentence, best[0])
+        if best is not None:
+            yield Remedy(sentence, best)
 
 
 def _doubled(devices: int, most: int = MOST_DEVICES) -> Iterator[int]:

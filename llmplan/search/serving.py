@@ -43,7 +43,8 @@ class ServingSearch:
 
     most: any number of devices up to it, where no sizes are given; least_rate: output tokens a second, of all
     devices [1/s]; most_cost: of a million output tokens [USD]; left_out: devices and stacks that were asked about and
-    cannot run this, a sentence each; try_split: also with prompts read on devices of their own.
+    cannot run this, a sentence each; try_split: also with prompts read on devices of their own; only_first: nothing is
+    asked of each device and stack.
     """
 
     bases: tuple[ServingPlan, ...]
@@ -59,6 +60,7 @@ class ServingSearch:
     surely: bool
     left_out: tuple[str, ...] = ()
     try_split: bool = False
+    only_first: bool = False
 
     @property
     def spaces(self) -> tuple[type[DeploymentSpace], ...]:
@@ -70,7 +72,7 @@ class ServingSearch:
     @property
     def several(self) -> bool:
         """Whether devices or stacks are to be chosen from."""
-        return len({subject(base) for base in self.bases}) > 1
+        return not self.only_first and len({subject(base) for base in self.bases}) > 1
 
     @property
     def opens_batch(self) -> bool:
@@ -83,6 +85,13 @@ class ServingSearch:
 def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
     return _searched(asked).found()
+
+
+def first_of(asked: ServingSearch) -> ServingEstimate | None:
+    """What `search_serving` puts first, without what comes behind; None where nothing does."""
+    run = _searched(replace(asked, only_first=True))
+    found = run.sure.winners() or run.best.winners()
+    return _estimate(found[0], {}) if found else None
 
 
 def best_of(asked: ServingSearch) -> ServingPlan | None:
@@ -200,6 +209,8 @@ class _ServingRun:
         asked, kept = self.asked, self.each.kept.get(subject(plan))
         full = min(len(self.best.found), len(self.sure.found)) >= asked.top
         moved = asked.objective == "latency" and not by_formula(plan.workload)
+        if asked.only_first and full and not moved:
+            return max(some.found[asked.top - 1].key for some in (self.best, self.sure))
         if asked.pareto is not None or not full or kept is None or kept.found[0].key[0] or moved:
             return (float("inf"),)
         return max(*(some.found[asked.top - 1].key for some in (self.best, self.sure)), kept.found[0].key[1:])

@@ -41,7 +41,7 @@ class Response:
     p95_ttft [s]; tpot: time per output token after the first [s]; request: whole request, or the whole static
     batch [s]; requests_per_second, output_tokens_per_second: of this replica; sequences: in flight and
     resident [1]; queued: wanted but not resident [1]; decode, prefill: one decode step, and prefill of one
-    request [s].
+    request [s]; for_room: of the time to first token under arrivals, what waits for a place and for room in a step [s].
     """
 
     ttft: Num
@@ -55,6 +55,7 @@ class Response:
     queued: Num
     decode: Num
     prefill: Num
+    for_room: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,7 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + shared - wait + percentile_95(wait), tpot=tpot,
         request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
-        sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill,
+        sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill, for_room=wait,
     )  # fmt: skip
 
 

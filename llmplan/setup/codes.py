@@ -19,6 +19,28 @@ class Code:
     sentence: str
     doc: str
 
+    @property
+    def in_general(self) -> str:
+        """The sentence of no plan, to be read: words in its blanks, without what hangs on a plan altogether."""
+        sentence = self.sentence.removesuffix(": {remedy}")
+        return self.title.lower() if sentence == "{message}" else sentence.format_map(_Blanks(_WORDS))
+
+
+class _Blanks(dict[str, str]):
+    def __missing__(self, blank: str) -> str:
+        return "N"
+
+
+_WORDS = dict.fromkeys(("peak", "needed", "size"), "N GiB") | dict.fromkeys(("usable", "have"), "M GiB") | {
+    "low": "L", "high": "H GiB",
+    "share": "N %", "whole": "the time", "load": "N %", "model": "the model", "family": "its own", "stack": "S",
+    "known": "another kind", "workload": "this one", "vendor": "this vendor", "cluster": "C", "link": "a link",
+    "name": "a time", "value": "N", "limit": "M", "seconds": "N s", "every": "N hours", "restart": "M hours",
+    "instance": "an instance", "provider": "its provider", "date": "one date", "newest": "a later one",
+    "kv_heads": "M", "domain": "M", "wanted": "M", "each": "L", "capacity": "M", "of": "M", "longest": "M",
+}  # fmt: skip
+"""What stands in the blanks of a sentence of no plan; a number where nothing is said."""
+
 
 CODES: dict[str, Code] = {
     "LP001": Code(

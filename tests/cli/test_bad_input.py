@@ -230,3 +230,14 @@ def test_an_internal_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert err == "error: internal: ZeroDivisionError: oh (--debug shows the traceback)\n"
     with pytest.raises(ZeroDivisionError):
         main(["estimate", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [("diff --plan x", "stand alone: llmplan diff before.yaml after.yaml"), ("fit --stak vllm", "mean --stack?")],
+)
+def test_an_option_that_is_not_there_suggests_what_is_alike(line: str, ours: str, llmplan: Llmplan) -> None:
+    run = llmplan(*line.split())
+    assert run.code == 2
+    assert ours in run.err
+    assert "--load" not in run.err

@@ -54,7 +54,7 @@ def warnings_page() -> str:
 
 def _paragraph(code: str) -> str:
     one = CODES[code]
-    return f"## {code}: {one.title}\n\n> {one.sentence}\n\n{one.doc}\n"
+    return f"## {code}: {one.title}\n\n> {one.in_general}\n\n{one.doc}\n"
 
 
 def options_table() -> str:

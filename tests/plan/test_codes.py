@@ -22,3 +22,12 @@ def test_a_code_is_complete_and_used(name: str, code: Code) -> None:
 
 def test_every_code_that_is_used_is_in_the_table() -> None:
     assert set(re.findall(r'"(LP\d{3})"', SOURCES)) <= set(CODES)
+
+
+@pytest.mark.parametrize("code", CODES.values())
+def test_a_sentence_of_no_plan_can_be_read(code: Code) -> None:
+    assert not re.search(r"[{}]", code.in_general)
+
+
+def test_in_general_nothing_is_advised() -> None:
+    assert CODES["LP031"].in_general == "matrix units take N % of the time"

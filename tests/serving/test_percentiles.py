@@ -213,10 +213,10 @@ def test_fit_keeps_targets_on_shares_and_finds_the_best(objective: str) -> None:
         assert question.market.hourly(found[0].plan, found[0].plan.devices) == least
 
 
-@pytest.mark.parametrize(("limit", "simulated"), [(0.41, True), (0.39, False)])
-def test_a_mean_of_two_and_a_half_times_a_limit_is_a_miss(limit: float, simulated: bool) -> None:
+@pytest.mark.parametrize(("limit", "simulated"), [(0.86, True), (0.84, False)])
+def test_a_mean_a_sixth_above_a_limit_is_a_miss(limit: float, simulated: bool) -> None:
     words = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "vllm", "load": "open", "request_rate": 1.0}
     work = asked(Wishes(max_devices=8, top=1, objective="devices"), {}, **words, max_ttft_p95=limit).bases[0].workload
-    mean: Any = SimpleNamespace(ttft=1.0, tpot=0.01, request=5.0)
+    mean: Any = SimpleNamespace(ttft=1.5, tpot=0.01, request=5.0, for_room=0.5)  # which few wait for
     assert all((value <= limit) == simulated for value in least_percentiles(mean, work).values())
     assert list(least_percentiles(mean, work)) == ["max_ttft_p95"]
