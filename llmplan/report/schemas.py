@@ -75,8 +75,8 @@ def _document(part: dict[str, Any], described: type[Any]) -> None:
     for field, text in field_texts(described).items():
         if field in properties:
             properties[field].setdefault("description", text)
+    part.setdefault("description", inspect.cleandoc(described.__doc__ or ""))  # pydantic 2.11 has none of a record
     if _is_answer(described):
-        part["description"] = inspect.cleandoc(described.__doc__ or "")
         part["additionalProperties"] = False
         for field in properties.values():
             _never_null(field)

@@ -53,6 +53,13 @@ DOCUMENTS: dict[str, tuple[type[Any], dict[Any, Any], str | None]] = {
                    "key 'memory.capacity' is missing"),
     "no part": (Device, {**Catalog(()).entry_document("devices", "t4").data, "memory": None},
                 "memory: input should be a valid dictionary or instance of DeviceMemory, got 'None'"),
+    "numbers as text": (Device, {**Catalog(()).entry_document("devices", "t4").data, "release": "2018"}, None),
+    "truth as text": (ModelSpec, {**Catalog(()).entry_document("models", "llama-3.1-8b").data, "gated_mlp": "yes",
+                                  "layers": 32.0}, None),
+    "a number too large": (ModelSpec, {**Catalog(()).entry_document("models", "llama-3.1-8b").data, "layers": 10**5},
+                           "layers: input should be less than or equal to 10000, got '100000'"),
+    "a word of none": (ModelSpec, {**Catalog(()).entry_document("models", "llama-3.1-8b").data, "norm": "none"},
+                       "norm: input should be 'rmsnorm', 'layernorm', 'layernorm-no-bias' or 'no-weight', got 'none'"),
     "a contradiction": (ModelSpec, {**Catalog(()).entry_document("models", "llama-3.1-8b").data, "kv_heads": 7},
                         "heads (32) must be a multiple of kv_heads (7)"),
 }  # fmt: skip
