@@ -14,7 +14,8 @@ from llmplan.answer.validate import Validation
 from llmplan.errors import InputError
 from llmplan.report.verdict import part_name
 from llmplan.search.answers import FitAnswer
-from llmplan.search.comparison import MEASURES, Compared, Comparison
+from llmplan.search.comparison import Compared, Comparison
+from llmplan.search.measures import MEASURES
 from llmplan.si import GIB
 from llmplan.software.band import Interval
 

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.search.advice import Remedy
     from llmplan.search.ask import Ask
+    from llmplan.search.found import SearchFound
     from llmplan.search.most import Least, Most
     from llmplan.search.serving import ServingSearch
-    from llmplan.search.training import Search, SearchFound
+    from llmplan.search.training import Search
     from llmplan.serving.estimate import ServingEstimate
 
 

@@ -10,7 +10,7 @@ from llmplan.answer.limits import LimitAnswer
 from llmplan.answer.shown import Shown
 from llmplan.answer.summary import ChiefFigures
 from llmplan.records import dataclass
-from llmplan.search.training import Counts
+from llmplan.search.found import Counts
 from llmplan.setup.options import PlanOptions
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount

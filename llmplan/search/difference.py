@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from llmplan.answer.answer import Answer
 from llmplan.records import dataclass
-from llmplan.search.comparison import MEASURES
+from llmplan.search.measures import MEASURES
 from llmplan.software.band import Interval
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field
 from itertools import product
 from typing import Any
 
@@ -14,13 +13,13 @@ from llmplan.formulas.cost import cost_per_million
 from llmplan.records import dataclass, replace
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
+from llmplan.search.found import HOST, MEMORY, Kept, SearchFound, several
 from llmplan.search.goal import SURELY
 from llmplan.search.ladders import Ladders
-from llmplan.search.rank import Best, Candidate, EachBest, Front, subject
+from llmplan.search.rank import Best, Candidate, subject
 from llmplan.search.shared import goes_with
 from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
-from llmplan.search.training import HOST, MEMORY, MISSES, Counts, SearchFound, in_order
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import machine_of
 from llmplan.serving.percentiles import by_formula, judged, least_percentiles
@@ -72,7 +71,7 @@ class ServingSearch:
     @property
     def several(self) -> bool:
         """Whether devices or stacks are to be chosen from."""
-        return not self.only_first and len({subject(base) for base in self.bases}) > 1
+        return not self.only_first and several(self.bases)
 
     @property
     def opens_batch(self) -> bool:
@@ -84,7 +83,12 @@ class ServingSearch:
 
 def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     """Estimates every legal deployment; ranks those that fit, keep up with the load and meet the targets."""
-    return _searched(asked).found()
+    known: dict[str, ServingEstimate] = {}
+
+    def estimates(some: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:
+        return tuple(_estimate(one, known) for one in some)
+
+    return _searched(asked).found(estimates, several=asked.several)
 
 
 def first_of(asked: ServingSearch) -> ServingEstimate | None:
@@ -96,13 +100,12 @@ def first_of(asked: ServingSearch) -> ServingEstimate | None:
 
 def best_of(asked: ServingSearch) -> ServingPlan | None:
     """The plan that `search_serving` puts first, else the one that misses by least; None where none is legal."""
-    run = _searched(asked)
-    found = run.sure.winners() or run.best.winners() or run.misses.winners()
-    return _plan(found[0]) if found else None
+    first = _searched(asked).first()
+    return None if first is None else _plan(first)
 
 
 def _searched(asked: ServingSearch) -> _ServingRun:
-    run = _ServingRun(asked, Best(asked.top), Best(asked.top))
+    run = _ServingRun(asked.top, Best(asked.top), Best(asked.top), asked=asked)
     for one, kind in product(asked.bases, asked.spaces):
         if not goes_with(one, asked.choices, split=kind is SplitSpace):
             continue
@@ -117,17 +120,11 @@ def _searched(asked: ServingSearch) -> _ServingRun:
     return run
 
 
-@dataclass(slots=True)
-class _ServingRun:
+@dataclass(slots=True, kw_only=True)
+class _ServingRun(Kept[ServingPlan]):
     """A search on its way."""
 
     asked: ServingSearch
-    best: Best[ServingPlan]
-    sure: Best[ServingPlan]
-    misses: Best[ServingPlan] = field(default_factory=lambda: Best(MISSES))
-    each: EachBest[ServingPlan] = field(default_factory=EachBest)
-    front: Front[ServingPlan] = field(default_factory=Front)
-    counts: Counts = field(default_factory=Counts)
 
     def offer(self, many: Deployments) -> Any:
         """Counts, ranks what does, and keeps the nearest misses while nothing does; returns the value of what does by
@@ -274,21 +271,6 @@ class _ServingRun:
         if self.asked.objective not in ("throughput", "cost"):  # which are no better with more of them
             return np.zeros(len(value), dtype=bool)
         return np.minimum(value * 2.0, value / 2.0) <= last[0]
-
-    def found(self) -> SearchFound[ServingEstimate]:
-        """What was found, each estimated alone."""
-        asked = self.asked
-        self.counts.removed = +self.counts.removed  # reasons that removed something
-        known: dict[str, ServingEstimate] = {}
-
-        def estimates(some: Sequence[Candidate[ServingPlan]]) -> tuple[ServingEstimate, ...]:
-            return tuple(_estimate(one, known) for one in some)
-
-        found, marginal = in_order(estimates(self.sure.winners()), estimates(self.best.winners()), asked.top)
-        missed = () if found else estimates(self.misses.winners())
-        ahead, behind = (estimates(some) for some in self.each.winners()) if asked.several else ((), ())
-        front = estimates(self.front.found)
-        return SearchFound(found, marginal, front, missed, self.counts, each=ahead, behind=behind)
 
 
 def edges(rows: Any, value: Any, batches: int) -> tuple[Any, Any, Any]:

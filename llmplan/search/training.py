@@ -2,94 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
 from llmplan.records import dataclass, replace
 from llmplan.search.choices import Choices
+from llmplan.search.found import HOST, MEMORY, Kept, SearchFound, several
 from llmplan.search.goal import Goal
 from llmplan.search.layouts import Layouts
 from llmplan.search.partial import between, with_fewest
-from llmplan.search.rank import Best, Candidate, EachBest, Front, Simplest, subject
+from llmplan.search.rank import Best, Candidate, Simplest
 from llmplan.search.scores import Scores, evaluate, evaluate_each
 from llmplan.search.space import Space
-from llmplan.software.band import Verdict
 from llmplan.training.checks import remarks
 from llmplan.training.choose import NEAR
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
 
-MISSES = 3  # shown where nothing is found
 OF_SPEED = ("throughput", "time", "cost", "latency")  # near in one of these is near in speed; of the others it is not
-MEMORY, HOST = "memory", "host-memory"
-"""Reasons that only the estimate gives, beside those of `search.space.REASONS` and the names of limits."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a search went through, in layouts or deployments: considered >= legal >= fitting >= kept."""
-
-    considered: int = 0
-    """All combinations of the values that were tried."""
-    legal: int = 0
-    """Those that the model, the devices, the batch and the schedule allow; each is estimated whole."""
-    fitting: int = 0
-    """Those whose predicted peak is within what is usable."""
-    kept: int = 0
-    """Those that keep every limit too."""
-    removed: Counter[str] = field(default_factory=Counter)
-    """How many each reason removed; one counts for the first that holds."""
-
-
-class Estimated(Protocol):
-    """What an estimate of a training and of a deployment have in common here."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether it fits."""
-
-
-EstimateT = TypeVar("EstimateT", bound=Estimated)
-
-
-@dataclass(frozen=True, slots=True)
-class SearchFound(Generic[EstimateT]):
-    """What a search found.
-
-    best: what was asked for: those whose whole memory band fits before marginal ones, and of each the best first;
-    marginal: what would be first if its memory were sure, where it is marginal and the first of `best` is not;
-    pareto: the front of two objectives in the order of the first;
-    misses: where nothing was found, those that miss by least, the best first;
-    simple: a layout of less model parallelism than the best that is as good to within `NEAR`, if there is one, and the
-    objective is one `OF_SPEED`;
-    each: the best of each device and stack that was asked about, best first; behind: of those that have none, what
-    misses by least.
-    """
-
-    best: tuple[EstimateT, ...]
-    marginal: EstimateT | None
-    pareto: tuple[EstimateT, ...]
-    misses: tuple[EstimateT, ...]
-    counts: Counts
-    simple: EstimateT | None = None
-    each: tuple[EstimateT, ...] = ()
-    behind: tuple[EstimateT, ...] = ()
-
-
-def in_order(
-    sure: Sequence[EstimateT], fitting: Sequence[EstimateT], top: int
-) -> tuple[tuple[EstimateT, ...], EstimateT | None]:
-    """The first `top` of what surely fits and then of what fits, and the first of all where that is marginal.
-
-    A faster layout that may not start is worth less than one that does.
-    """
-    unsure = [one for one in fitting if one.verdict != "fits"]
-    ahead = bool(sure) and bool(fitting) and fitting[0].verdict != "fits"
-    return (*sure, *unsure)[:top], fitting[0] if ahead else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +45,7 @@ class Search:
     @property
     def several(self) -> bool:
         """Whether devices or stacks are to be chosen from."""
-        return len({subject(base) for base in self.bases}) > 1
+        return several(self.bases)
 
     @property
     def first_size(self) -> bool:
@@ -129,15 +62,9 @@ def search(question: Search) -> SearchFound[TrainingEstimate]:
         run.size(devices)
         if question.first_size and run.sure.found:
             break
-    run.counts.removed = +run.counts.removed  # reasons that removed something
-    misses = () if run.best.found else estimates(run.misses.winners())
-    best, marginal = in_order(estimates(run.sure.winners()), estimates(run.best.winners()), question.top)
-    of_speed = question.goal.objective in OF_SPEED
-    simpler = run.simplest.than(run.sure.found[0]) if of_speed and run.sure.found else None
-    simple = None if simpler is None else estimates([simpler])[0]
-    front = estimates(run.front.found)
-    each, behind = (estimates(some) for some in run.each.winners()) if question.several else ((), ())
-    return SearchFound(best, marginal, front, misses, run.counts, simple, each, behind)
+    sure = run.sure.found
+    simple = run.simplest.than(sure[0]) if question.goal.objective in OF_SPEED and sure else None
+    return run.found(estimates, several=question.several, simple=simple)
 
 
 def estimates(found: Sequence[Candidate[TrainingPlan]]) -> tuple[TrainingEstimate, ...]:
@@ -151,24 +78,17 @@ def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
     return replace(plan, warnings=remarks(plan), machine=None)
 
 
-@dataclass(slots=True)
-class Running:
+@dataclass(slots=True, kw_only=True)
+class Running(Kept[TrainingPlan]):
     """A search on its way."""
 
     question: Search
-    best: Best[TrainingPlan]
-    sure: Best[TrainingPlan]
-    misses: Best[TrainingPlan]
-    simplest: Simplest[TrainingPlan]
-    each: EachBest[TrainingPlan]
-    front: Front[TrainingPlan]
-    counts: Counts
+    simplest: Simplest[TrainingPlan] = field(default_factory=lambda: Simplest(NEAR))
 
     @classmethod
     def of(cls, question: Search) -> Running:
         """A search at its start."""
-        top = question.top
-        return cls(question, Best(top), Best(top), Best(MISSES), Simplest(NEAR), EachBest(), Front(), Counts())
+        return cls(question.top, Best(question.top), Best(question.top), question=question)
 
     def size(self, devices: int) -> None:
         """All layouts on so many devices."""

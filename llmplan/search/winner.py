@@ -139,12 +139,8 @@ def winners(questions: Sequence[Search], spaces: Spaces) -> list[TrainingPlan | 
                 races.setdefault(alike, []).append(_Race(runs[place], plan, devices, rows))
         for together in races.values():
             _run(together)
-    return [failed.get(place) or _first(run) for place, run in enumerate(runs)]
-
-
-def _first(run: Running) -> TrainingPlan | None:
-    found = run.sure.winners() or run.best.winners() or run.misses.winners()
-    return plan_of(found[0]) if found else None
+    found = [run.first() for run in runs]
+    return [failed.get(place) or (None if one is None else plan_of(one)) for place, one in enumerate(found)]
 
 
 def _run(races: list[_Race]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from llmplan.catalog.catalog import open_catalog
 from llmplan.documents import Document
 from llmplan.search.alternatives import EveryAlternative
-from llmplan.search.comparison import MEASURES
+from llmplan.search.measures import MEASURES
 from tests.cli.answers import holds
 
 Llmplan = Callable[..., Any]
