@@ -96,7 +96,7 @@ class Comparison(Shown):
         return f"{names} by {self.by}" if self.by else names
 
 
-BATCH, SEARCHED = 1024, 512
+BATCH, SEARCHED = 1024, 2048
 """Alternatives that are worked out at once, and that are searched for at once."""
 HELD = 20_000
 """Alternatives up to which whole answers are held; of more, only what they are ranked by."""

@@ -85,7 +85,7 @@ def several(bases: Sequence[PlanT]) -> bool:
 
 
 @dataclass(slots=True)
-class Kept(Generic[PlanT]):
+class Collected(Generic[PlanT]):
     """What a search on its way has found: the first `top` of what fits and does, of what surely fits, what misses by
     least while there is nothing; the best of each device and stack; the front of two objectives."""
 

@@ -25,7 +25,7 @@ class Layouts(LayoutArrays):
     @property
     def shape(self) -> tuple[int, ...]:
         """The broadcast shape."""
-        return np.broadcast_shapes(*map(np.shape, fields_of(self).values()))
+        return np.broadcast(*fields_of(self).values()).shape
 
     def at(self, index: int) -> Layout:
         """The layout at a flat index of the broadcast shape, as a plan takes it."""

@@ -13,7 +13,7 @@ from llmplan.formulas.cost import cost_per_million
 from llmplan.records import dataclass, replace
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
-from llmplan.search.found import HOST, MEMORY, Kept, SearchFound, several
+from llmplan.search.found import HOST, MEMORY, Collected, SearchFound, several
 from llmplan.search.goal import SURELY
 from llmplan.search.ladders import Ladders
 from llmplan.search.rank import Best, Candidate, subject
@@ -121,7 +121,7 @@ def _searched(asked: ServingSearch) -> _ServingRun:
 
 
 @dataclass(slots=True, kw_only=True)
-class _ServingRun(Kept[ServingPlan]):
+class _ServingRun(Collected[ServingPlan]):
     """A search on its way."""
 
     asked: ServingSearch

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmplan.records import dataclass, replace
 from llmplan.search.choices import Choices
-from llmplan.search.found import HOST, MEMORY, Kept, SearchFound, several
+from llmplan.search.found import HOST, MEMORY, Collected, SearchFound, several
 from llmplan.search.goal import Goal
 from llmplan.search.layouts import Layouts
 from llmplan.search.partial import between, with_fewest
@@ -79,7 +79,7 @@ def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
 
 
 @dataclass(slots=True, kw_only=True)
-class Running(Kept[TrainingPlan]):
+class Running(Collected[TrainingPlan]):
     """A search on its way."""
 
     question: Search
