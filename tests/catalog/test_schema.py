@@ -45,6 +45,7 @@ def test_entries_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> Non
 DOCUMENTS: dict[str, tuple[type[Any], dict[Any, Any], str | None]] = {
     "a plan": (PlanOptions, {"model": "x", "tp": "2", "seq_len": "8k", "tokens": None}, None),
     "no plan": (PlanOptions, {}, None),
+    "a plan with limits": (PlanOptions, {"model": "x", "limits": {"max_days": 3}}, None),
     "a bad value": (PlanOptions, {"model": "x", "tp": 0}, "tp: input should be greater than or equal to 1, got '0'"),
     "an unknown key": (PlanOptions, {"tpp": 1}, "unknown key 'tpp'; did you mean tp or pp?"),
     "a key that is no text": (PlanOptions, {1: 1}, "1: keys should be strings, got '1'"),
