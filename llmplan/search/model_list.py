@@ -20,12 +20,15 @@ from llmplan.serving.defaults import STORED, wide_precision
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.draft import Draft
+from llmplan.setup.named import draft_of
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import Setup
 from llmplan.setup.request import Request
 from llmplan.setup.subject import subject_of
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate, estimate
+from llmplan.training.many import evaluator_of
+from llmplan.training.resolve import chosen, open_training
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount
 
@@ -144,8 +147,6 @@ def list_models(wanted: Request, catalog: Catalog, sort: str = "size", *, every:
 
 def _check_machine(wanted: Request, catalog: Catalog) -> None:
     """Raises the faults of hardware, cluster and stack before any model is blamed for them."""
-    from llmplan.setup.named import draft_of
-
     draft: Draft = draft_of(wanted, catalog)
     subject_of(draft, catalog, load_model(catalog.ids("models")[0], catalog))
 
@@ -171,9 +172,9 @@ def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterat
         return
     bases = QUANTIZED if said.workload == "lora" and said.quantized_base is None else (said.quantized_base,)
     for base in bases:
-        plan = resolve(wanted.changed(quantized_base=base), catalog, model)
-        assert not isinstance(plan, ServingPlan)
-        yield _trained(name, estimate(plan), catalog), plan.assumptions
+        opened = open_training(draft_of(wanted.changed(quantized_base=base), catalog), catalog, model)
+        trained = chosen(opened, evaluator_of([opened]))
+        yield _trained(name, estimate(trained), catalog), trained.assumptions
 
 
 def _narrower(model: Model, plan: ServingPlan) -> Iterator[str]:
