@@ -62,10 +62,11 @@ def step_found(rate: Num, decode: Num, fixed: Num, each: Num, together: Num, *, 
     of the steps that read any [1]; b, the share of the time that prompts take, is below 1.
     Ignored: a limit on the tokens of a step.
 
-    >>> step_found(10.0, 0.04, 0.0, 0.05, 1.5, mixed=True), step_found(10.0, 0.06, 0.0, 0.05, 1.5, mixed=False)
-    (0.11333333333333334, 0.07333333333333333)
-    >>> step_found(10.0, 0.04, 0.05, 0.0, 1.5, mixed=True)  # the same prompts, which cost no more for being two
-    0.11333333333333333
+    >>> ways = ((10.0, 0.04, 0.0, 0.05, 1.5), True), ((10.0, 0.06, 0.0, 0.05, 1.5), False)
+    >>> [round(step_found(*given, mixed=mixed), 6) for given, mixed in ways]
+    [0.113333, 0.073333]
+    >>> round(step_found(10.0, 0.04, 0.05, 0.0, 1.5, mixed=True), 6)  # what prompts add however many they are
+    0.07
     """
     busy = rate * (fixed / together + each)
     beside = decode if mixed else 0.0 * decode
