@@ -20,6 +20,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from llmplan.errors import InputError
+
 if TYPE_CHECKING:
     from llmplan.calibration.runs import Dropped
     from llmplan.calibration.study import Study
@@ -151,4 +153,7 @@ def tell_dropped(dropped: Iterable[Dropped]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except InputError as error:
+        raise SystemExit("\n".join(f"error: {fault}" for fault in error.faults)) from None
