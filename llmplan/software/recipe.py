@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llmplan.schema import Spec
-from llmplan.vocabulary import Dispatch, Recompute, ReduceAlgorithm
+from llmplan.vocabulary import Dispatch, Optimizer, Recompute, ReduceAlgorithm
 
 
 class TrainingRecipe(Spec):
@@ -21,7 +21,7 @@ class TrainingRecipe(Spec):
     sequence_parallel: bool = True
     """Where tp > 1."""
     flash_attention: bool = True
-    optimizer: str = "adam"
+    optimizer: Optimizer = "adam"
     precision: str = "bf16"
     micro_batch: int = 1
     generation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3

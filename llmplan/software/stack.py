@@ -42,7 +42,7 @@ class Version(Spec):
     """Other names in the record."""
     training: TrainingRecipe | None = None
     policy: ServingPolicy | None = None
-    fitted: dict[str, float] = {}
+    fitted: dict[str, Annotated[float, Field(ge=0)]] = {}
 
 
 class Rule(Spec):
@@ -121,7 +121,7 @@ class Stack(Spec):
     """The oldest first; a plan that names none means the newest."""
     rules: tuple[Rule, ...] = ()
     """How the engine changed from release to release, the oldest first."""
-    fitted: dict[str, float] = {}
+    fitted: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Coefficients, which `numbers.yaml` explains; complete where a fit wrote them, and once an entry is loaded."""
     bands: dict[str, Band] = {}
     """By quantity: `step_seconds`, `peak_bytes`, `ttft_seconds`, ..."""

@@ -79,6 +79,16 @@ def test_stacks_are_not_their_own_parents(tmp_path: Path) -> None:
         open_catalog([tmp_path]).stack("one")
 
 
+@pytest.mark.parametrize(
+    "line", ["fitted: {scale_out_efficiency: -0.3}", "training: {optimizer: adamw2}"], ids=["negative", "unknown"]
+)
+def test_numbers_below_zero_and_unknown_optimizers_are_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "ours.yaml").write_text(f"name: ours\nparent: generic\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"ours\.yaml:3"):
+        open_catalog([tmp_path]).stack("ours")
+
+
 def test_bands(stack: Stack) -> None:
     assert {"step_seconds", "peak_bytes", "reserved_bytes", "allocated_bytes"} <= set(stack.bands)
     for name, band in stack.bands.items():
