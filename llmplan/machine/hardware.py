@@ -17,6 +17,8 @@ Precision = Literal[
 ]
 Topology = Literal["switch", "mesh", "torus-2d", "torus-3d", "pairs", "none"]
 Positive = Annotated[float, Field(gt=0)]
+Rate = Field(ge=1e6)
+"""Of FLOPs or bytes a second: below a million a unit is wrong, and times may pass what a float holds."""
 
 
 class DeviceMemory(Spec):
@@ -27,7 +29,7 @@ class DeviceMemory(Spec):
     """What the driver reports; HBM is binary by nature, so an '80 GB' part holds 80 GiB."""
     reserved: Bytes = 0.0
     """Taken by driver, context and ECC before any framework starts; usable = capacity - reserved."""
-    bandwidth: Annotated[BytesPerSecond, Field(gt=0)]
+    bandwidth: Annotated[BytesPerSecond, Rate]
 
 
 def resized(memory: DeviceMemory, capacity: float) -> DeviceMemory:
@@ -79,7 +81,7 @@ class Device(Spec):
     release: Annotated[int, Field(ge=2010, le=2030)]
     aliases: tuple[str, ...] = ()
     memory: DeviceMemory
-    peak: dict[Precision, FlopPerSecond]
+    peak: dict[Precision, Annotated[FlopPerSecond, Rate]]
     """Dense FLOP/s by precision of the matrix units (fp32: of the vector units)."""
     sparse_peak: dict[Precision, FlopPerSecond] = {}
     """With structured sparsity; never used by the planner, kept to tell the two apart."""

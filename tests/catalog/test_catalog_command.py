@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from llmplan.catalog.catalog import open_catalog
 from llmplan.catalog.entries import KINDS
 from llmplan.cli.catalog import app
 from llmplan.errors import InputError
@@ -140,3 +142,15 @@ def test_entries_that_are_no_models_are_listed_and_left_to_check(tmp_path: Path,
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "odd.yaml").write_text(entry)
     assert "odd " in run("list", "models", "--catalog", str(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["peak.bf16", "memory.bandwidth"])
+def test_a_rate_below_a_million_a_second_has_a_wrong_unit(tmp_path: Path, key: str) -> None:
+    """Times of 1e300 seconds ended in a division by zero; found by the fuzzer."""
+    entry = yaml.safe_load((builtin() / "devices" / "h100-sxm-80gb.yaml").read_text(encoding="utf-8"))
+    part, name = key.split(".")
+    entry[part][name] = 1e-300
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices" / "slow.yaml").write_text(yaml.safe_dump(entry), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"{key}.*1000000"):
+        open_catalog([tmp_path]).device("slow")
