@@ -17,8 +17,8 @@ Precision = Literal[
 ]
 Topology = Literal["switch", "mesh", "torus-2d", "torus-3d", "pairs", "none"]
 Positive = Annotated[float, Field(gt=0)]
-Rate = Field(ge=1e6)
-"""Of FLOPs or bytes a second: below a million a unit is wrong, and times may pass what a float holds."""
+Rate = Field(ge=1e-9)
+"""Of FLOPs or bytes a second: with less, times pass what a float holds."""
 
 
 class DeviceMemory(Spec):

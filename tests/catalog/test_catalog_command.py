@@ -145,12 +145,12 @@ def test_entries_that_are_no_models_are_listed_and_left_to_check(tmp_path: Path,
 
 
 @pytest.mark.parametrize("key", ["peak.bf16", "memory.bandwidth"])
-def test_a_rate_below_a_million_a_second_has_a_wrong_unit(tmp_path: Path, key: str) -> None:
+def test_a_rate_of_next_to_nothing_is_refused(tmp_path: Path, key: str) -> None:
     """Times of 1e300 seconds ended in a division by zero; found by the fuzzer."""
     entry = yaml.safe_load((builtin() / "devices" / "h100-sxm-80gb.yaml").read_text(encoding="utf-8"))
     part, name = key.split(".")
     entry[part][name] = 1e-300
     (tmp_path / "devices").mkdir()
     (tmp_path / "devices" / "slow.yaml").write_text(yaml.safe_dump(entry), encoding="utf-8")
-    with pytest.raises(InputError, match=rf"{key}.*1000000"):
+    with pytest.raises(InputError, match=rf"{key}: input should be greater"):
         open_catalog([tmp_path]).device("slow")
