@@ -10,8 +10,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
-
+from llmplan.rules import ReadBy
 from llmplan.si import DAY, HOUR
 
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
@@ -86,7 +85,7 @@ def _example(dimension: str) -> str:
 
 
 def _quantity(dimension: str) -> Any:
-    return BeforeValidator(lambda value: parse_quantity(value, dimension), json_schema_input_type=str | float)
+    return ReadBy(lambda value: parse_quantity(value, dimension), str | float)
 
 
 Bytes = Annotated[float, _quantity("bytes")]

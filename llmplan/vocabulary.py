@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from llmplan.rules import Within
 
-Degree = Annotated[int, Field(ge=1, le=1_000_000)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
-RequestTokens = Annotated[float, Field(ge=1, le=1e9)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Degree = Annotated[int, Within(ge=1, le=1_000_000)]
+Count = Annotated[int, Within(ge=1, le=10**9)]
+RequestTokens = Annotated[float, Within(ge=1, le=1e9)]
+Amount = Annotated[float, Within(ge=0)]
+Fraction = Annotated[float, Within(gt=0, le=1)]
 
 Recompute = Literal["none", "selective", "full"]
 TrainingPrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "int8"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from llmplan.records import dataclass
+from llmplan.records import dataclass, fields_of
 from llmplan.serving.targets import TARGETS
 from llmplan.vocabulary import Amount
 
@@ -32,7 +32,7 @@ class LimitAnswer:
 
 def limits_kept(limits: Limits, figures: Figures) -> dict[str, LimitAnswer]:
     """Every limit that applies, by name, in the order in which they are described."""
-    wanted = {name: getattr(limits, name) for name in type(limits).model_fields}
+    wanted = fields_of(limits)
     return {
         name: LimitAnswer(limit=float(limit), value=figures[name], kept=_kept(name, float(limit), figures[name]))
         for name, limit in wanted.items()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import EntryT
 from llmplan.formulas.traced import leaf, remembers
@@ -25,10 +23,6 @@ def named(thing: T, path: str) -> T:
         return thing
     if isinstance(thing, (int, float)):
         found = leaf(thing, path)
-    elif isinstance(thing, BaseModel):
-        found = thing.model_copy(
-            update=_changed(((name, getattr(thing, name)) for name in type(thing).model_fields), path)
-        )
     elif names(thing) and not isinstance(thing, type):
         found = replace(found, **_changed(fields_of(thing).items(), path))
     elif isinstance(thing, Mapping):
@@ -56,7 +50,7 @@ def named_machine(plan: PlanT) -> PlanT:
         parts["efficiency"] = named(device.efficiency, "device.efficiency")
         fabric = named(cluster.fabric, "cluster.fabric")
         changed = {
-            "device": device.model_copy(update=parts), "cluster": cluster.model_copy(update={"fabric": fabric}),
+            "device": replace(device, **parts), "cluster": replace(cluster, fabric=fabric),
             "coefficients": named(coefficients, "coefficients"),
         }  # fmt: skip
         _MACHINES[key] = (device, cluster, coefficients), changed

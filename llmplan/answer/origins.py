@@ -16,7 +16,7 @@ from llmplan.catalog.entries import read_entry
 from llmplan.catalog.inheritance import BY_KIND, GENERIC
 from llmplan.files import builtin
 from llmplan.records import dataclass
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY
 from llmplan.software.versions import choose
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class Origins:
 
 def option(name: str) -> str:
     """`--seq-len`."""
-    assert name in PlanOptions.model_fields
+    assert name in VOCABULARY
     return f"--{name.replace('_', '-')}"
 
 

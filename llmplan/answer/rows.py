@@ -20,7 +20,7 @@ from llmplan.catalog.model_columns import COLUMNS, model_from_columns
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import read_text
 from llmplan.records import dataclass, replace
-from llmplan.setup.options import FLAGS, PlanOptions
+from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
 from llmplan.setup.request import Request, request
 from llmplan.setup.written import notes
 
@@ -36,7 +36,7 @@ POOL_COLUMNS = tuple(
     f"{pool}_{name}" for pool in ("prefill", "decode") for name in ("devices", "tp", "ep", "workers", "dp_attention")
 )
 """Columns of deployments whose prompts are read apart: a worker is a group of devices that shares one model."""
-_WORDS = frozenset(PlanOptions.model_fields)
+_WORDS = frozenset(VOCABULARY)
 _PLACE = re.compile(r"( lines? \d[\d, -]*| id=\S+|#L\d+(-L?\d+)?)$")
 """The place within a document at the end of a source: line numbers, a row's id."""
 _MISSPELT = 0.8
@@ -125,7 +125,7 @@ def read_rows(path: Path | str) -> list[Row]:
 
 def unread_columns(rows: Sequence[Row]) -> list[str]:
     """Columns that no plan and no comparison reads, each with the nearest words that would be read."""
-    known = {*PlanOptions.model_fields, *COLUMNS, *BESIDE, *POOL_COLUMNS}
+    known = {*VOCABULARY, *COLUMNS, *BESIDE, *POOL_COLUMNS}
     names = [name for name in rows[0].cells if name not in known and not name.startswith(MEASURED)] if rows else []
     return [f"{name!r}{did_you_mean(name, known, _MISSPELT)}" for name in names]
 
@@ -200,11 +200,11 @@ def row_request(row: Row, stack: str) -> Request:
         said = {name: _value(name, cell) for name, cell in given.items()}
     except InputError:
         return replace(request(given), ran=True)  # which says all faults
-    options = _NOTHING.model_copy(update=said)
+    options = replace(_NOTHING, **said)
     return Request(options, None, frozenset(options.said()), notes(given), ran=True)
 
 
-_NOTHING = PlanOptions.model_construct()
+_NOTHING = PlanOptions()
 
 
 @lru_cache(maxsize=8192)

@@ -159,5 +159,5 @@ def _there(parts: dict[str, float]) -> dict[str, float]:
 
 def _roomier(device: Device) -> Device:
     """The device with more memory."""
-    larger = device.memory.model_copy(update={"capacity": device.memory.capacity * MORE})
-    return device.model_copy(update={"memory": larger})
+    larger = replace(device.memory, capacity=device.memory.capacity * MORE)
+    return replace(device, memory=larger)

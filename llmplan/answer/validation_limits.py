@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
-
 from llmplan.answer.limits import LimitAnswer
 from llmplan.documents import Document
+from llmplan.rules import Within
 from llmplan.schema import Spec, check
 from llmplan.setup.limits import read_limits
 
 if TYPE_CHECKING:
     from llmplan.answer.validate import Validation
 
-Share = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Within(ge=0)]
 
 
 class ValidationLimits(Spec):
@@ -26,11 +25,11 @@ class ValidationLimits(Spec):
     """Its 90th percentile."""
     max_bias: Share | None = None
     """Of |median of predicted / measured - 1|."""
-    min_inside_band: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_inside_band: Annotated[float, Within(ge=0, le=1)] | None = None
     """Share of the measurements inside the 80 % band."""
-    max_wrong_verdicts: Annotated[int, Field(ge=0)] | None = None
+    max_wrong_verdicts: Annotated[int, Within(ge=0)] | None = None
     """Rows that ran and were said not to fit, or the other way round."""
-    max_skipped: Annotated[int, Field(ge=0)] | None = None
+    max_skipped: Annotated[int, Within(ge=0)] | None = None
     """Rows that could not be planned."""
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
-
-from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmplan.answer.resolve import AnyPlan, resolve
 from llmplan.catalog.catalog import Catalog
@@ -25,23 +23,19 @@ class Plan(PlanOptions):
     Words that are left out get a stated default when the plan is estimated. InputError names every word that is wrong.
     """
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _checked(cls, data: Any, handler: ModelWrapValidatorHandler[Plan]) -> Plan:
-        try:
-            return handler(data)
-        except ValidationError:
-            request(data)  # says what is wrong as it does of a mapping
-            raise
+    if not TYPE_CHECKING:  # a type checker knows the words that a plan has
+
+        def __init__(self, **words):
+            self.__dict__.update(request(words).options.__dict__)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Plan:
         """The one plan of a YAML or JSON file."""
-        return cls.model_validate(one_request(path).options.said())
+        return cls(**one_request(path).options.said())
 
-    def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        said = self.said()
-        return [(name, said[name]) for name in PlanOptions.model_fields if name in said]
+    def __repr__(self) -> str:
+        said = (f"{name}={value!r}" for name, value in self.said().items())
+        return f"{type(self).__name__}({', '.join(said)})"
 
     def but(self, **changes: Any) -> Plan:
         """The same plan with other words; None takes one away."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from llmplan.calibration.least_squares import fit
 from llmplan.machine.hardware import Device
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 UNITS = dict.fromkeys(("launch", "latency", "base", "step", "chunk", "protocol"), (1e-6, "us"))
@@ -75,17 +75,17 @@ class Case:
 
 def alone(device: Device) -> Device:
     """The device as kernels measured alone find it, at its full clock."""
-    return device.model_copy(update={"efficiency": device.efficiency.model_copy(update={"product_energy": None})})
+    return replace(device, efficiency=replace(device.efficiency, product_energy=None))
 
 
 def with_numbers(device: Device, numbers: Mapping[Key, float | bool]) -> Device:
     """The device with other numbers in its efficiency."""
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, Any] = {}
     for (section, kind, name), value in numbers.items():
         entries = tables.setdefault(section, dict(getattr(device.efficiency, section)))
         entry = entries.get(kind) or next(iter(entries.values()))  # what is not fitted stays as for another kind
-        entries[kind] = entry.model_copy(update={name: value})
-    return device.model_copy(update={"efficiency": device.efficiency.model_copy(update=tables)})
+        entries[kind] = replace(entry, **{name: value})
+    return replace(device, efficiency=replace(device.efficiency, **tables))
 
 
 def class_weights(classes: Mapping[str, Any], rows: int) -> Array:

@@ -26,7 +26,7 @@ from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.entries import ALIASES, ID, normal
 from llmplan.catalog.inheritance import generic_of, numbers
 from llmplan.errors import Fault, InputError
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, fields_of, given, replace, to_plain
 from llmplan.software.band import NO_BAND, Band
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import Measured
@@ -191,7 +191,7 @@ def _entry(
     head = [f"name: {_quoted(name)}", f"parent: {above.id}"]
     for word, whole, base in (("training", release.recipe, above.training), ("policy", release.policy, above.policy)):
         if whole is not None and whole != base:
-            told = whole.model_dump(exclude_unset=True, mode="json")
+            told = {key: to_plain(value) for key, value in fields_of(whole).items() if key in whole.given}
             head += [f"{word}:", *(f"  {key}: {_quoted(value)}" for key, value in told.items())]
     head += [
         "sources:", f"  - {{what: fitted and bands, where: {_quoted(str(file))}}}",
@@ -199,8 +199,10 @@ def _entry(
     ]  # fmt: skip
     made = {
         "fitted": {word: getattr(values, word) for word in NAMES},
-        "bands": {key: band.model_dump(exclude_defaults=True) for key, band in bands.items()},
-        "measured": {key: list(some) for key, some in Measured.of(run.plan.traits for run in runs) if some},
+        "bands": {key: given(band) for key, band in bands.items()},
+        "measured": {
+            key: list(some) for key, some in fields_of(Measured.of(run.plan.traits for run in runs)).items() if some
+        },
         "fitted_on": [f"{file.name}: {len(runs)} rows"],
     }
     return "\n".join(head) + "\n" + render(made)

@@ -20,7 +20,7 @@ from llmplan.calibration.runs import FILES, PEAK, RATE, STEP, Dropped, Run, load
 from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import GENERIC, GENERICS, generic_of, numbers
-from llmplan.records import dataclass
+from llmplan.records import dataclass, fields_of, given
 from llmplan.software.band import Band, UnsaidWidths, unsaid_width
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import UNKNOWN_STACK, Measured, StatedDistances
@@ -135,16 +135,18 @@ def write_entries(found: Study, catalog: Catalog) -> None:
         in_bands = (UNKNOWN_STACK,) if name in GENERICS else ()
         widening = {family: found.bands.widening(family, but=in_bands) for family in (*families, "memory")}
         made_for = found.generic.get(name) or found.bands.bands(name)
-        bands = {
-            band: value.model_dump(exclude_defaults=True) for band, value in made_for.items() if _has(band, families)
-        }
-        kept = {band: value.model_dump(exclude_defaults=True) for band, value in entry.bands.items() if value.note}
+        bands = {band: given(value) for band, value in made_for.items() if _has(band, families)}
+        kept = {band: given(value) for band, value in entry.bands.items() if value.note}
         mine = [run for run in found.runs if run.leaf[0] == name]
         made |= {
             "bands": kept | bands,
             "widening": {family: factors for family, factors in widening.items() if factors},
             "unsaid": said_by_all(mine, found.runs, widths),
-            "measured": {key: list(value) for key, value in Measured.of(run.plan.traits for run in mine) if value},
+            "measured": {
+                key: list(value)
+                for key, value in fields_of(Measured.of(run.plan.traits for run in mine)).items()
+                if value
+            },
             "fitted_on": sources(mine) if mine else ["nothing: the mean over all stacks"],
         }
         if name == GENERIC:

@@ -87,8 +87,8 @@ def _efficiency(device: str, catalog: Catalog) -> Mapping[str, Any]:
 
 def at_energy(run: Run, energy: float) -> Run:
     """The run on a device that whose FLOPs take so much [J]."""
-    efficiency = run.plan.device.efficiency.model_copy(update={"product_energy": energy})
-    device = run.plan.device.model_copy(update={"efficiency": efficiency})
+    efficiency = replace(run.plan.device.efficiency, product_energy=energy)
+    device = replace(run.plan.device, efficiency=efficiency)
     return replace(run, plan=replace(run.plan, device=device))
 
 

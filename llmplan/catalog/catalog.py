@@ -36,7 +36,7 @@ from llmplan.documents import Document
 from llmplan.errors import InputError, did_you_mean
 from llmplan.files import builtin
 from llmplan.machine.hardware import Cluster, Device, PriceList
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.schema import check
 
 ENVIRONMENT = "LLMPLAN_CATALOG"
@@ -178,7 +178,7 @@ class Catalog:
         def filled() -> Device:
             device = self._entry_at(path, Device)
             efficiency = filled_efficiency(device, self.device_as_stated)
-            return device.model_copy(update={"efficiency": efficiency})
+            return replace(device, efficiency=efficiency)
 
         return self.once(("device", path), filled)
 
@@ -197,7 +197,7 @@ class Catalog:
         path = self.find("stacks", name)
 
         def filled() -> Stack:
-            return check(stack_document(path, partial(self.find, "stacks")), Stack).model_copy(update={"id": path.stem})
+            return replace(check(stack_document(path, partial(self.find, "stacks")), Stack), id=path.stem)
 
         return self.once(path, filled)
 

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from pydantic import BaseModel
-
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.device_lint import LinkRate, LinkTable, device_problems
 from llmplan.catalog.entries import ALIASES, ID, KINDS, collect_aliases, entry_files, normal, read_entry, read_index
@@ -27,13 +25,13 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import builtin
 from llmplan.machine.efficiency import Efficiency
 from llmplan.machine.facilities import EnergyTable, ReliabilityTable
-from llmplan.machine.hardware import Cluster, Device, PriceList
+from llmplan.machine.hardware import Cluster, Device, Kind, PriceList
 from llmplan.records import dataclass
-from llmplan.schema import check
+from llmplan.schema import Spec, check
 from llmplan.software.drafts import DraftTable
 from llmplan.software.stack import Stack
 
-EntryT = TypeVar("EntryT", bound=BaseModel)
+EntryT = TypeVar("EntryT", bound=Spec)
 
 
 @dataclass
@@ -122,7 +120,7 @@ def _links(catalog: Catalog) -> dict[str, LinkRate]:
 def _check_kind_efficiencies() -> None:
     """`efficiency.yaml`, what stands in for devices that were not measured, has every kind and a source for each."""
     document = read_entry(builtin() / "efficiency.yaml")
-    kinds = get_args(Device.model_fields["kind"].annotation)
+    kinds = get_args(Kind)
     for kind in kinds:
         part = Document(document.data.get(kind), document.file, {(): document.line((kind,)) or 1})
         if not check(part, Efficiency).source:
@@ -146,7 +144,7 @@ def _check_tables(catalog: Catalog) -> None:
         faults.append(Fault(f"energy.yaml: grid {energy.grid!r} is not one of grids"))
     if reliability.default not in reliability.rates:
         faults.append(Fault(f"reliability.yaml: default {reliability.default!r} is not one of rates"))
-    for kind in get_args(Device.model_fields["kind"].annotation):
+    for kind in get_args(Kind):
         if kind not in energy.hosts and kind != "fpga":  # no FPGA can be planned
             faults.append(Fault(f"energy.yaml: hosts has no {kind}"))
     if faults:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import model_validator
-
 from llmplan.catalog.lint import Problem, date_problems, is_within, source_problems
 from llmplan.documents import Document, Path_
 from llmplan.machine.hardware import Device, DeviceMemory, HostLink, Power, ScaleUp
+from llmplan.records import names
 from llmplan.schema import Source, Spec
 from llmplan.units import BytesPerSecond
 
@@ -34,11 +33,9 @@ class LinkRate(Spec):
     device: BytesPerSecond | None = None
     link: BytesPerSecond | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> LinkRate:
+    def __post_init__(self) -> None:
         if (self.device is None) == (self.link is None):
             raise ValueError("give either `device` or `link`")
-        return self
 
 
 class LinkTable(Spec):
@@ -158,7 +155,7 @@ def _honesty_problems(device: Device) -> Iterator[Problem]:
         if not _is_field(name.split(".")):
             yield ("unverified", index), f"unverified names {name!r}, which is no field"
     efficiency = device.efficiency
-    measured = efficiency.model_fields_set - {"like", "source"}
+    measured = efficiency.given - {"like", "source"}
     if measured and not efficiency.source:
         yield ("efficiency",), "measured efficiencies need a source"
 
@@ -182,6 +179,6 @@ def _is_field(steps: list[str]) -> bool:
     """Whether `memory` or `memory.type` names something that a device has."""
     parts: dict[str, type[Spec]] = {"memory": DeviceMemory, "scale_up": ScaleUp, "host_link": HostLink, "power": Power}
     first, *rest = steps
-    if first not in Device.model_fields or not rest:
-        return first in Device.model_fields
-    return len(rest) == 1 and (first not in parts or rest[0] in parts[first].model_fields)
+    if first not in names(Device) or not rest:
+        return first in names(Device)
+    return len(rest) == 1 and (first not in parts or rest[0] in names(parts[first]))

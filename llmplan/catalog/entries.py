@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
-
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_documents
-from llmplan.schema import check
+from llmplan.records import replace
+from llmplan.schema import Spec, check
 
 # kind (a folder) -> what a person calls one of it
 KINDS = {
@@ -27,7 +26,7 @@ SHOWN = 80  # characters of a wrong name that an error repeats
 ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}\Z")
 """An id is a file name and nothing else: no separator, no leading dot, no NUL."""
 
-EntryT = TypeVar("EntryT", bound=BaseModel)
+EntryT = TypeVar("EntryT", bound=Spec)
 
 
 def normal(name: str) -> str:
@@ -41,7 +40,7 @@ def normal(name: str) -> str:
 
 def load(path: Path, spec: type[EntryT]) -> EntryT:
     """One file as one checked entry with its id; an InputError with every fault and its line."""
-    return check(read_entry(path), spec).model_copy(update={"id": path.stem})
+    return replace(check(read_entry(path), spec), id=path.stem)
 
 
 def read_entry(path: Path) -> Document:

@@ -13,13 +13,15 @@ from llmplan.errors import Fault, InputError
 from llmplan.files import builtin
 from llmplan.machine.efficiency import Efficiency
 from llmplan.machine.hardware import Device
+from llmplan.plain import kinds_of
+from llmplan.records import replace
 from llmplan.schema import check
 from llmplan.software.coefficients import NAMES, Number
 
 GENERIC = "generic"
 _IN_PLACE = {"finetune": "generic-fine-tuning", "lora": "generic-fine-tuning"}
 """Id of the stack that serves when none is named: the mean over all."""
-BY_KIND = {name for name, field in Efficiency.model_fields.items() if get_origin(field.annotation) is dict}
+BY_KIND = {name for name, kind in kinds_of(Efficiency).items() if get_origin(kind) is dict}
 """Tables of an efficiency whose rows are taken from a like device one by one."""
 
 _NAMES = frozenset(NAMES)
@@ -39,10 +41,10 @@ def filled_efficiency(device: Device, named: Callable[[str], Device], seen: tupl
         raise InputError(f"devices {' -> '.join((*chain, own.like))} are measured like each other")
     else:
         other = filled_efficiency(named(own.like), named, chain)
-    filled = {name: getattr(own, name) for name in own.model_fields_set}
+    filled = {name: getattr(own, name) for name in own.given}
     for name in BY_KIND & filled.keys():
         filled[name] = {**getattr(other, name), **filled[name]}
-    return other.model_copy(update=filled)
+    return replace(other, **filled)
 
 
 @lru_cache

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from llmplan.records import replace
 from llmplan.schema import Source, Spec
 
 Pieces = tuple[str, ...]
@@ -94,8 +95,8 @@ def spelled_alike(name: str, known: Mapping[str, str], rules: NameRules) -> str 
     known: ids and aliases -> id. Names with all pieces the same win over those without the words that tell nothing,
     and those over names that differ in the date of a release.
     """
-    undated = rules.model_copy(update={"release_date": None})
-    for how in (undated.model_copy(update={"drop": ()}), undated, rules):
+    undated = replace(rules, release_date=None)
+    for how in (replace(undated, drop=()), undated, rules):
         key = how.key(name)
         found = {entry for other, entry in known.items() if key and how.may_be(other, key) and how.key(other) == key}
         if len(found) == 1:
@@ -116,7 +117,7 @@ def clashes(known: Mapping[str, str], rules: NameRules) -> list[str]:
     """Names of different entries that cannot be told apart, for `catalog check`."""
     seen: dict[Pieces, str] = {}
     found = []
-    undated = rules.model_copy(update={"release_date": None})
+    undated = replace(rules, release_date=None)
     for name, entry in known.items():
         other = seen.setdefault(undated.key(name), entry)
         if other != entry:

@@ -14,11 +14,14 @@ from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.entries import KINDS, SHOWN, normal, printable
 from llmplan.cli.folders import CatalogFolders, CatalogTarget
 from llmplan.cli.help import HelpedCommand
+from llmplan.cli.values import PlainGroup
 from llmplan.errors import InputError, did_you_mean
 from llmplan.files import builtin
+from llmplan.records import to_plain
 
 app = typer.Typer(
     help="List, show and check devices, clusters, stacks, prices and models.",
+    cls=PlainGroup,
     no_args_is_help=True,
     add_completion=False,
 )
@@ -196,9 +199,9 @@ def _entry(catalog: Catalog, kind: str, name: str) -> dict[str, Any]:
     loaders: dict[str, Any] = {"devices": catalog.device, "clusters": catalog.cluster, "stacks": catalog.stack}
     data: Any
     if kind in loaders:
-        data = loaders[kind](name).model_dump(mode="json", exclude={"id"})
+        data = {key: part for key, part in to_plain(loaders[kind](name)).items() if key != "id"}
     elif kind == "prices":
-        data = next(prices for prices in catalog.prices() if prices.id == path.stem).model_dump(mode="json")
+        data = to_plain(next(prices for prices in catalog.prices() if prices.id == path.stem))
     else:
         data = catalog.entry_document(kind, name).data
     return {"kind": kind, "id": path.stem, "file": str(path), "entry": data}

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+
+from llmplan.cli.values import PlainCommand
 
 ALL = "--help-all"
 EXAMPLE = "llmplan "
@@ -26,7 +27,7 @@ USUAL = frozenset({
 """Words of a plan that most plans need; the others are shown by `--help-all`."""
 
 
-class HelpedCommand(TyperCommand):
+class HelpedCommand(PlainCommand):
     """A command with a short help and a long one."""
 
     words: frozenset[str] = frozenset()

@@ -20,8 +20,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from llmplan.cli.values import PlainGroup
 from llmplan.errors import InputError, did_you_mean
 from llmplan.interrupts import stop, stopped
 
@@ -80,7 +81,7 @@ MAX_MESSAGES = 200  # on stderr; nobody reads more
 _USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(PlainGroup):
     """Subcommands by name, imported when they are called; the list of them imports none."""
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -12,8 +12,9 @@ import typer
 from llmplan.cli.completion import names as names_of
 from llmplan.cli.completion import words
 from llmplan.cli.help import HelpedCommand
+from llmplan.plain import kinds_of
 from llmplan.setup.named import LOCAL
-from llmplan.setup.options import FLAGS, PlanOptions
+from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
 
 PlanFile = Annotated[
     str | None,
@@ -28,7 +29,7 @@ PlanFile = Annotated[
 class PlanCommand(HelpedCommand):
     """A command that converts only those of its many options that were given: Typer makes a converter for each."""
 
-    words = frozenset(PlanOptions.model_fields)
+    words = frozenset(VOCABULARY)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As for any command, without the options of the vocabulary that `args` do not name."""
@@ -40,7 +41,7 @@ class PlanCommand(HelpedCommand):
             self.params = [
                 option
                 for option in self.params
-                if option.name not in PlanOptions.model_fields or said & {*option.opts, *option.secondary_opts}
+                if option.name not in VOCABULARY or said & {*option.opts, *option.secondary_opts}
             ]
         return super().parse_args(ctx, args)
 
@@ -56,7 +57,7 @@ def plan_options(
     keyword-only parameters stay options of its own. Values are passed on as text: `PlanOptions` checks
     them, so that an option and a key of a plan file are refused in the same words, all at once.
     """
-    names = [name for name in PlanOptions.model_fields if name not in without]
+    names = [name for name in VOCABULARY if name not in without]
     hints = get_type_hints(command, include_extras=True)
     own = list(inspect.signature(command).parameters.values())[1:]
 
@@ -78,20 +79,20 @@ def plan_options(
 
 
 def _parameters(names: list[str], lists: Mapping[str, str]) -> Iterator[inspect.Parameter]:
+    kinds = kinds_of(PlanOptions)
     for name in names:
-        field = PlanOptions.model_fields[name]
-        extra: Any = field.json_schema_extra
-        option, panel = f"--{name.replace('_', '-')}", extra["x-panel"]
+        told = VOCABULARY[name]
+        option, panel, text = f"--{name.replace('_', '-')}", told["panel"], told["description"]
         if name in FLAGS:
             option = f"{option}/--no-{option[2:]}"
-            kind: Any = Annotated[bool | None, typer.Option(option, help=field.description, rich_help_panel=panel)]
+            kind: Any = Annotated[bool | None, typer.Option(option, help=text, rich_help_panel=panel)]
         else:
-            choices = _choices(field.annotation)
-            metavar = extra["x-metavar"] or ("WORD" if choices else "N")
-            text = f"{field.description} One of {', '.join(choices)}." if choices else field.description
+            choices = _choices(kinds[name])
+            metavar = told["metavar"] or ("WORD" if choices else "N")
+            text = f"{text} One of {', '.join(choices)}." if choices else text
             if name in lists:
                 metavar, text = f"{metavar}[,..]", lists[name]
-            options = (option, *(f"--{also.replace('_', '-')}" for also in extra.get("x-also", ())))
+            options = (option, *(f"--{also.replace('_', '-')}" for also in told["also"]))
             offered = words(choices) if choices else names_of(name)
             kind = Annotated[
                 str | None,

@@ -54,13 +54,12 @@ def _worker(
     replicas = layout.dp if layout.ep <= layout.tp else 1
     own = replace(layout, dp=layout.dp // replicas)
     settings = tuple(
-        one.model_copy(update={"key": engine.model, "also": ()}) if one.word == "checkpoint" else one
-        for one in target.settings
+        replace(one, key=engine.model, also=()) if one.word == "checkpoint" else one for one in target.settings
     )
-    in_graph = target.model_copy(update={
-        "settings": settings, "program": engine.program, "positional": "", "over_nodes": (), "own_frame": True,
-        "file_option": engine.file_option,
-    })  # fmt: skip
+    in_graph = replace(
+        target, settings=settings, program=engine.program, positional="", over_nodes=(), own_frame=True,
+        file_option=engine.file_option,
+    )  # fmt: skip
     started = launch(replace(plan, layout=own, prefill=None), in_graph, catalog)
     files = {
         name: body + text.file_text(engine.in_file[role].items(), name) if role in engine.in_file else body

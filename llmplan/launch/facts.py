@@ -12,7 +12,7 @@ from llmplan.launch.relations import RELATIONS
 from llmplan.launch.shape import of_shape
 from llmplan.launch.target import Frame, Target
 from llmplan.records import dataclass
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY
 
 ADAPTERS = ("lora_rank", "lora_targets", "dora", "quantized_base")
 IDLE = {"lora": (), "pretrain": (*ADAPTERS, "packing"), "serve": ()}
@@ -42,9 +42,7 @@ def words_of(
     for name in ("nodes", *target.relations, "nodes"):  # devices may follow from degrees, and degrees from devices
         facts |= {word: value for word, value in RELATIONS[name].words(facts).items() if word not in stated}
     words = {
-        name: value
-        for name, value in facts.items()
-        if name in PlanOptions.model_fields and value is not None and name not in stated
+        name: value for name, value in facts.items() if name in VOCABULARY and value is not None and name not in stated
     }
     kind = facts.get("workload")
     idle = () if kind is None else IDLE.get(kind, ADAPTERS)  # a framework has defaults of what is not there

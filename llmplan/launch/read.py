@@ -20,7 +20,7 @@ from llmplan.launch.shell import Script, read_script
 from llmplan.launch.target import Frame, Target, frames, keys_of
 from llmplan.launch.write import PLAN
 from llmplan.records import dataclass
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY
 
 COMMAND = "command line"
 SUFFIXES = (".json", ".yaml", ".yml", ".toml")
@@ -197,7 +197,7 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
     read = words_of(target, frame, found.items, known)
     if "devices" not in known and "devices" not in read.words and (one := model_devices(read.words)) is not None:
         read = words_of(target, frame, found.items, {**known, "devices": one})  # one replica, and the batch that it has
-    rest = {name: value for name, value in found.rest.items() if name in PlanOptions.model_fields}
+    rest = {name: value for name, value in found.rest.items() if name in VOCABULARY}
     words = {**rest, **read.words}
     words |= {name: value for name, value in rest.items() if same(target.settings, name, value, words[name])}
     if "devices" in given and "dp" not in read.places:  # more of them than one replica takes are replicas

@@ -6,14 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
 from llmplan.catalog.entries import entry_files, normal, read_entry
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import builtin
 from llmplan.launch.relations import DERIVED, RELATIONS
+from llmplan.records import replace
+from llmplan.rules import Within
 from llmplan.schema import Source, Spec, check
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY
 from llmplan.vocabulary import WorkloadKind
 
 Scalar = bool | int | float | str
@@ -102,7 +102,7 @@ class Target(Spec):
     name: str
     aliases: tuple[str, ...] = ()
     version: str
-    stacks: Annotated[tuple[str, ...], Field(min_length=1)]
+    stacks: Annotated[tuple[str, ...], Within(min_length=1)]
     """Stacks that run so; the first is meant where a command line is read."""
     workloads: tuple[WorkloadKind, ...]
     program: tuple[str, ...]
@@ -190,9 +190,9 @@ def _aliases(path: Path) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _load(path: Path) -> Target:
     document = read_entry(path)
-    found = check(document, Target).model_copy(update={"id": path.stem})
+    found = replace(check(document, Target), id=path.stem)
     words = {setting.word for setting in found.settings} | found.implied.keys() | {*found.elsewhere}
-    wrong = [word for word in words if word not in PlanOptions.model_fields and word not in DERIVED]
+    wrong = [word for word in words if word not in VOCABULARY and word not in DERIVED]
     wrong += [name for name in found.relations if name not in RELATIONS]
     if wrong:
         raise InputError([Fault(f"{word!r} is no word of a plan", str(path)) for word in wrong])

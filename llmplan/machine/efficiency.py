@@ -2,12 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
+from llmplan.rules import Within
 from llmplan.schema import Spec
 from llmplan.units import BytesPerSecond, FlopPerSecond, Joules, Seconds
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Within(gt=0, le=1)]
 
 
 class MatmulEfficiency(Spec):
@@ -15,13 +14,13 @@ class MatmulEfficiency(Spec):
 
     peak_fraction: Fraction
     """Share of the dense peak that a large product reaches."""
-    ramp_k: Annotated[float, Field(ge=0, le=4096)] = 0.0
+    ramp_k: Annotated[float, Within(ge=0, le=4096)] = 0.0
     """Inner length lost in filling and draining a tile's pipeline [1]."""
-    tail: Annotated[float, Field(ge=0, le=8)] = 0.0
+    tail: Annotated[float, Within(ge=0, le=8)] = 0.0
     """Waves of 128 x 128 tiles over all compute units below which a product gets no cheaper [1]."""
     memory_fraction: Fraction = 0.8
     """Share of the memory bandwidth that a product bound by memory reaches."""
-    launch: Annotated[Seconds, Field(ge=0)] = 0.0
+    launch: Annotated[Seconds, Within(ge=0)] = 0.0
     """Fixed time of a kernel, with that of the cast of its input where it has one."""
     cast_fraction: Fraction | None = None
     """Share of the memory bandwidth at which 16-bit inputs are cast; absent = no cast."""
@@ -32,17 +31,17 @@ class GroupedEfficiency(Spec):
 
     peak_fraction: Fraction | None = None
     """Absent = that of plain products of the same inputs."""
-    tail: Annotated[float, Field(ge=0, le=8)] = 0.0
+    tail: Annotated[float, Within(ge=0, le=8)] = 0.0
     memory_fraction: Fraction = 0.8
-    unit_rate: Annotated[FlopPerSecond, Field(gt=0)] | None = None
+    unit_rate: Annotated[FlopPerSecond, Within(gt=0)] | None = None
     """What a compute unit reaches where it unpacks weights on the way: then neither matrix units nor memory decide."""
-    unit_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    unit_bandwidth: Annotated[BytesPerSecond, Within(gt=0)] | None = None
     """Packed weights that a compute unit unpacks in a second."""
-    launch: Annotated[Seconds, Field(ge=0)] = 0.0
+    launch: Annotated[Seconds, Within(ge=0)] = 0.0
     """Fixed time of the whole layer: routing, sorting, two products, non-linearity, weighted sum."""
-    padding: Annotated[float, Field(ge=0, le=64)] = 3.0
+    padding: Annotated[float, Within(ge=0, le=64)] = 3.0
     """Rows of padding for each row where experts have few: 3; 15 where weights are unpacked on the way."""
-    routed_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    routed_bandwidth: Annotated[BytesPerSecond, Within(gt=0)] | None = None
     """At which rows are permuted, passed through the non-linearity and summed; absent = streaming kernels."""
     all_rows: bool = False
     """Whether rows of experts on other devices pass the non-linearity and the sum too, where their tokens are here."""
@@ -53,12 +52,12 @@ class AttentionEfficiency(Spec):
 
     peak_fraction: Fraction
     """Share of the dense 16-bit peak that long sequences reach."""
-    ramp: Annotated[float, Field(ge=0, le=4096)] = 0.0
+    ramp: Annotated[float, Within(ge=0, le=4096)] = 0.0
     """Keys' worth of time lost in starting and ending a block of queries."""
-    tail: Annotated[float, Field(ge=0, le=8)] = 0.0
+    tail: Annotated[float, Within(ge=0, le=8)] = 0.0
     """Waves of blocks of 128 queries lost at the end."""
     memory_fraction: Fraction = 0.8
-    launch: Annotated[Seconds, Field(ge=0)] = 0.0
+    launch: Annotated[Seconds, Within(ge=0)] = 0.0
 
 
 class DecodeEfficiency(Spec):
@@ -66,7 +65,7 @@ class DecodeEfficiency(Spec):
 
     memory_fraction: Fraction
     """Share of the memory bandwidth at which a large cache is read."""
-    latency: Annotated[Seconds, Field(ge=0)] = 0.0
+    latency: Annotated[Seconds, Within(ge=0)] = 0.0
     """Fixed time of the kernel and the one that joins its parts."""
 
 
@@ -75,13 +74,13 @@ class CollectiveEfficiency(Spec):
 
     link_fraction: Fraction
     """Share of the scale-up link's rate, one direction, that large messages reach."""
-    base: Annotated[Seconds, Field(ge=0)] = 0.0
+    base: Annotated[Seconds, Within(ge=0)] = 0.0
     """Fixed time."""
-    step: Annotated[Seconds, Field(ge=0)] = 0.0
+    step: Annotated[Seconds, Within(ge=0)] = 0.0
     """Time from one device to the next."""
-    chunk: Annotated[Seconds, Field(ge=0)] = 0.0
+    chunk: Annotated[Seconds, Within(ge=0)] = 0.0
     """Time to start one chunk of a pipelined message."""
-    protocol: Annotated[Seconds, Field(ge=0)] = 0.0
+    protocol: Annotated[Seconds, Within(ge=0)] = 0.0
     """Of an exchange: what the change from packets of low latency to bulk ones costs."""
 
 
@@ -108,13 +107,13 @@ class Efficiency(Spec):
     decode_attention: dict[str, DecodeEfficiency] = {}
     """By precision of the cache."""
     collectives: dict[Algorithm, CollectiveEfficiency] = {}
-    product_energy: Annotated[Joules, Field(gt=0)] | None = None
+    product_energy: Annotated[Joules, Within(gt=0)] | None = None
     """Of a FLOP in 16-bit products at full clock, which the power limit holds down in continuous work
     (`formulas.power`); absent = kernels keep the rates that were measured alone."""
     memory_fraction: Fraction | None = None
     """Of the datasheet bandwidth that streaming kernels reach."""
-    small_launch: Annotated[Seconds, Field(ge=0)] | None = None
+    small_launch: Annotated[Seconds, Within(ge=0)] | None = None
     """Fixed time of a kernel that streams little; as long as a product's in 16 bits where it is not known."""
-    repeated_read_bandwidth: Annotated[BytesPerSecond, Field(gt=0)] | None = None
+    repeated_read_bandwidth: Annotated[BytesPerSecond, Within(gt=0)] | None = None
     """At which decoding attention reads again, from the cache on the chip, what another thread block has read."""
     source: str | None = None

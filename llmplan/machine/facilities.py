@@ -5,8 +5,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
+from llmplan.rules import Within
 from llmplan.schema import Source, Spec
 from llmplan.units import Kilogram, KilogramPerJoule, Seconds, Watts
 
@@ -15,7 +14,7 @@ class Grid(Spec):
     """What electricity emits where it is made."""
 
     name: str
-    intensity: Annotated[KilogramPerJoule, Field(ge=0, le=5e-7)]
+    intensity: Annotated[KilogramPerJoule, Within(ge=0, le=5e-7)]
     """Location based, a yearly mean; the worst fuel emits 1 kg a kWh (2.8e-7 kg/J)."""
     year: int | None = None
 
@@ -23,24 +22,24 @@ class Grid(Spec):
 class Host(Spec):
     """A node beside its devices, where the cluster's entry says nothing; what is absent is not known."""
 
-    node_power: Annotated[Watts, Field(ge=0)] | None = None
-    node_embodied: Annotated[Kilogram, Field(ge=0)] | None = None
-    device_embodied: Annotated[Kilogram, Field(ge=0)] | None = None
+    node_power: Annotated[Watts, Within(ge=0)] | None = None
+    node_embodied: Annotated[Kilogram, Within(ge=0)] | None = None
+    device_embodied: Annotated[Kilogram, Within(ge=0)] | None = None
 
 
 class EnergyTable(Spec):
     """`hardware_catalog/energy.yaml`."""
 
-    pue: Annotated[float, Field(ge=1, le=3)]
+    pue: Annotated[float, Within(ge=1, le=3)]
     """Of a building whose PUE is not known."""
-    lifetime: Annotated[Seconds, Field(gt=0)]
+    lifetime: Annotated[Seconds, Within(gt=0)]
     """Over which embodied carbon is written off."""
     hosts: dict[str, Host]
     """By kind of device."""
     grid: str
     """Id of the grid that stands in where none is named."""
     grids: dict[str, Grid]
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Within(min_length=1)]
     date: str
 
 
@@ -48,9 +47,9 @@ class InterruptionRate(Spec):
     """Interruptions of one published run."""
 
     name: str
-    devices: Annotated[int, Field(ge=1)]
-    period: Annotated[Seconds, Field(gt=0)]
-    interruptions: Annotated[float, Field(gt=0)]
+    devices: Annotated[int, Within(ge=1)]
+    period: Annotated[Seconds, Within(gt=0)]
+    interruptions: Annotated[float, Within(gt=0)]
     source: str
     notes: str = ""
 
@@ -60,8 +59,8 @@ class ReliabilityTable(Spec):
 
     default: str
     """Id of the rate that stands in where none is named."""
-    restart: Annotated[Seconds, Field(gt=0)]
+    restart: Annotated[Seconds, Within(gt=0)]
     """From an interruption until training goes on."""
     rates: dict[str, InterruptionRate]
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Within(min_length=1)]
     date: str

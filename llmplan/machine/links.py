@@ -66,9 +66,7 @@ def links_of(device: Device, cluster: Cluster, scale_out_share: float = 1.0) -> 
         host = device.host_link.bandwidth if device.host_link else fabric.bandwidth
         domain, raw = cluster.devices_per_node, host / 2  # a transfer crosses the host's memory twice
     measured: dict[str, CollectiveEfficiency] = dict(algorithms.items())
-    ring = measured.get("ring") or CollectiveEfficiency.model_construct(
-        link_fraction=fabric.link_fraction, base=fabric.latency
-    )
+    ring = measured.get("ring") or CollectiveEfficiency(link_fraction=fabric.link_fraction, base=fabric.latency)
     return Links(
         domain=real(domain), raw=raw, scale_up=raw * ring.link_fraction,
         scale_out=fabric.bandwidth * fabric.link_fraction * scale_out_share, hop=fabric.latency,

@@ -12,8 +12,6 @@ from inspect import get_annotations
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import ValidationError
-
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_text
@@ -28,6 +26,7 @@ from llmplan.model.huggingface_sound import sound_of
 from llmplan.model.huggingface_towers import tower_parameters
 from llmplan.model.huggingface_unknown import nearest, refuse_unread
 from llmplan.model.spec import ModelSpec
+from llmplan.plain import RefusedError
 from llmplan.records import defaults
 from llmplan.records import names as names_of
 from llmplan.schema import validated
@@ -186,9 +185,9 @@ def _type_of(field: str) -> type:
 def _checked(fields: dict[str, Any], config: Config) -> ModelSpec:
     try:
         return validated(fields, ModelSpec)
-    except ValidationError as error:
+    except RefusedError as error:
         faults = []
-        for item in error.errors(include_url=False):
+        for item in error.errors:
             field = ".".join(str(step) for step in item["loc"])
             key = config.key_of(field)
             text = item["msg"].removeprefix("Value error, ")

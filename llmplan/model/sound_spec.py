@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from llmplan.rules import Within
+from llmplan.schema import Spec
 
-from llmplan.records import dataclass
-from llmplan.schema import SpecRecord
-
-Count = Annotated[int, Field(ge=1, le=10**6)]
-Layers = Annotated[int, Field(ge=0, le=10_000)]
-Seconds = Annotated[float, Field(gt=0, le=1e6)]
+Count = Annotated[int, Within(ge=1, le=10**6)]
+Layers = Annotated[int, Within(ge=0, le=10_000)]
+Seconds = Annotated[float, Within(gt=0, le=1e6)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SoundSpec(SpecRecord):
+class SoundSpec(Spec):
     """An encoder of sound, a stack of layers over positions; what is left out has the stated default."""
 
     layers: Layers = 0
@@ -28,11 +25,11 @@ class SoundSpec(SpecRecord):
     """Layers have two MLPs and a convolution between them (Gulati et al. 2020, arXiv 2005.08100)."""
     attention_window: Count | None = None
     """Positions that one is compared with; default: all of its window."""
-    parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
+    parameters: Annotated[int, Within(ge=0, le=10**12)] = 0
     """Of this encoder and its way into the language model, among the model's `tower_parameters`."""
 
-    frames_per_second: Annotated[float, Field(gt=0, le=1e5)] = 100.0
-    edge_frames: Annotated[int, Field(ge=0, le=100)] = 0
+    frames_per_second: Annotated[float, Within(gt=0, le=1e5)] = 100.0
+    edge_frames: Annotated[int, Within(ge=0, le=100)] = 0
     """That are missing where a frame must lie within the sound as a whole."""
     stride: Count = 1
     """Frames of a position."""

@@ -8,39 +8,35 @@ turns it into matrices; this module only says what may be written and refuses wh
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from llmplan.documents import Document
 from llmplan.model.layer import Group
 from llmplan.model.patterns import expand
 from llmplan.model.sound_spec import SoundSpec
 from llmplan.model.vision_spec import VisionSpec
-from llmplan.records import dataclass
-from llmplan.schema import Source, SpecRecord, check
+from llmplan.rules import Within
+from llmplan.schema import Source, Spec, check
 
 # Limits catch a slip (a width in bytes, a vocabulary in characters) and keep counts exact:
 # each is at least ten times what any published model has.
-Layers = Annotated[int, Field(ge=0, le=10_000)]
-Width = Annotated[int, Field(ge=1, le=10_000_000)]
-Heads = Annotated[int, Field(ge=1, le=100_000)]
-Rows = Annotated[int, Field(ge=0, le=100_000_000)]
-Tokens = Annotated[int, Field(ge=1, le=10**10)]
-Experts = Annotated[int, Field(ge=0, le=1_000_000)]
+Layers = Annotated[int, Within(ge=0, le=10_000)]
+Width = Annotated[int, Within(ge=1, le=10_000_000)]
+Heads = Annotated[int, Within(ge=1, le=100_000)]
+Rows = Annotated[int, Within(ge=0, le=100_000_000)]
+Tokens = Annotated[int, Within(ge=1, le=10**10)]
+Experts = Annotated[int, Within(ge=0, le=1_000_000)]
 StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "mxfp8", "int8", "int4", "nvfp4", "mxfp4", "nf4"]
 
 MAX_PARAMETERS = 1e15  # a thousand times the largest published model: above it a number was mistyped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published(SpecRecord):
+class Published(Spec):
     """A parameter count that somebody else printed, to check ours against."""
 
-    value: Annotated[float, Field(gt=0)]
+    value: Annotated[float, Within(gt=0)]
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec(SpecRecord):
+class ModelSpec(Spec):
     """A model in the words of the CSV columns; what is left out has the stated default."""
 
     id: str = ""
@@ -49,11 +45,11 @@ class ModelSpec(SpecRecord):
     aliases: tuple[str, ...] = ()
     architecture: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
 
-    layers: Annotated[int, Field(ge=1, le=10_000)]
+    layers: Annotated[int, Within(ge=1, le=10_000)]
     """All layers, an encoder's and a decoder's together."""
     encoder_layers: Layers = 0
     """How many of them are the encoder's, for encoder-decoder models."""
-    unique_layers: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    unique_layers: Annotated[int, Within(ge=1, le=10_000)] | None = None
     """Sets of weights that the layers share (ALBERT 1); default: each layer has its own."""
     mixers: str = "full"
     """What mixes tokens in each layer: `full`, `sliding`, `chunked`, `delta` (gated delta net), `kda` (Kimi's delta
@@ -103,7 +99,7 @@ class ModelSpec(SpecRecord):
     """Tokens of a chunk of `chunked` layers."""
     relative_projection: bool = False
     """A further matrix projects relative positions (Transformer-XL: XLNet, Gopher, Chinchilla)."""
-    relative_biases: Annotated[int, Field(ge=0, le=100)] = 0
+    relative_biases: Annotated[int, Within(ge=0, le=100)] = 0
     """Vectors of heads x head_dim beside it in each layer."""
     relative_position_rows: Rows = 0
     """Buckets of a learned bias for each head, one table a stack (T5)."""
@@ -122,14 +118,14 @@ class ModelSpec(SpecRecord):
     output_groups: Heads | None = None
     """Groups of the low-rank output projection of `compressed` layers."""
     output_lora_rank: Width | None = None
-    hyper_connections: Annotated[int, Field(ge=1, le=64)] = 1
+    hyper_connections: Annotated[int, Within(ge=1, le=64)] = 1
     """Residual streams (1 = the ordinary one)."""
 
     linear_key_heads: Heads | None = None
     linear_value_heads: Heads | None = None
     linear_key_head_dim: Width | None = None
     linear_value_head_dim: Width | None = None
-    conv_kernel: Annotated[int, Field(ge=1, le=64)] = 4
+    conv_kernel: Annotated[int, Within(ge=1, le=64)] = 4
     """Taps of the short convolution of `delta`, `kda`, `conv`, `mamba` and `mamba2` layers."""
     conv_bias: bool = False
     gate_rank: Width | None = None
@@ -166,7 +162,7 @@ class ModelSpec(SpecRecord):
     """First layers that have a dense MLP in a model with experts."""
 
     norm: Literal["rmsnorm", "layernorm", "layernorm-no-bias", "no-weight"] = "rmsnorm"
-    norms_per_layer: Annotated[int, Field(ge=0, le=16)] = 2
+    norms_per_layer: Annotated[int, Within(ge=0, le=16)] = 2
     final_norm: bool = True
     embedding_norm: bool = False
     parallel_layers: bool = False
@@ -185,16 +181,16 @@ class ModelSpec(SpecRecord):
     narrow_tables: bool | None = None
     """All tables and their norm have that width, and one matrix with a bias leads to hidden (ALBERT, ELECTRA);
     default: in encoders."""
-    extra_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
+    extra_parameters: Annotated[int, Within(ge=0, le=10**12)] = 0
     """Parameters outside the layers that none of the fields tells of."""
-    layer_extra_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
+    layer_extra_parameters: Annotated[int, Within(ge=0, le=10**12)] = 0
     """The same, of each layer."""
     per_layer_width: Width | None = None
     """Width of a further embedding that each layer takes in by itself (Gemma 3n, Gemma 4)."""
     per_layer_vocab: Width | None = None
     laurel_rank: Width | None = None
     """Rank of a learned residual beside attention (Gemma 3n)."""
-    tower_parameters: Annotated[int, Field(ge=0, le=10**12)] = 0
+    tower_parameters: Annotated[int, Within(ge=0, le=10**12)] = 0
     """Encoders of images and sound and the way from them into the model."""
     vision: VisionSpec | None = None
     """Shape of the encoder of images, and the rule by which an image becomes tokens."""
@@ -210,7 +206,7 @@ class ModelSpec(SpecRecord):
     block_scaled: bool = False
     """Released 8-bit weights have a scale for each block, not one a tensor or row."""
     expert_precision: StoragePrecision | None = None
-    released: dict[Group, Annotated[float, Field(gt=0, le=4)]] = field(default_factory=dict)
+    released: dict[Group, Annotated[float, Within(gt=0, le=4)]] = field(default_factory=dict)
     """Bytes of a parameter by module group with its share of scales, where the precisions above do not say them."""
     kv_precision: StoragePrecision | None = None
     exact_parameters: Published | None = None

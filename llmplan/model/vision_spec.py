@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
-from llmplan.records import dataclass
-from llmplan.schema import SpecRecord
+from llmplan.rules import Within
+from llmplan.schema import Spec
 
 Rule = Literal["whole", "native", "longest", "limited", "budget", "ratio", "canvas", "cover", "listed"]
 """How an image is cut: `whole`: resized to one square; `native`: its own size within limits on pixels; `longest`: its
@@ -15,10 +13,10 @@ longer side limited; `limited`: its patches limited; `budget`: scaled to nearly 
 `ratio`: the grid of the nearest shape; `canvas`: the one that it fills best; `cover`: its longer side a fixed length;
 `listed`: one of a list."""
 
-Pixels = Annotated[int, Field(ge=1, le=10**6)]
-Area = Annotated[int, Field(ge=1, le=10**12)]
-Count = Annotated[int, Field(ge=1, le=10**6)]
-Few = Annotated[int, Field(ge=0, le=1000)]
+Pixels = Annotated[int, Within(ge=1, le=10**6)]
+Area = Annotated[int, Within(ge=1, le=10**12)]
+Count = Annotated[int, Within(ge=1, le=10**6)]
+Few = Annotated[int, Within(ge=0, le=1000)]
 
 _NEEDS: dict[Rule, tuple[str, ...]] = {
     "whole": ("size",), "native": ("min_pixels", "max_pixels"), "longest": ("size",),
@@ -27,15 +25,14 @@ _NEEDS: dict[Rule, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisionSpec(SpecRecord):
+class VisionSpec(Spec):
     """An encoder of images, a stack of layers over patches; what is left out has the stated default."""
 
     rule: Rule
-    layers: Annotated[int, Field(ge=1, le=10_000)]
-    hidden: Annotated[int, Field(ge=1, le=10**6)]
-    heads: Annotated[int, Field(ge=1, le=10_000)]
-    ffn_hidden: Annotated[int, Field(ge=1, le=10**7)]
+    layers: Annotated[int, Within(ge=1, le=10_000)]
+    hidden: Annotated[int, Within(ge=1, le=10**6)]
+    heads: Annotated[int, Within(ge=1, le=10_000)]
+    ffn_hidden: Annotated[int, Within(ge=1, le=10**7)]
     gated_mlp: bool = False
     window: Count | None = None
     """Patches of a window that a patch is compared with; default: all of its image or tile."""

@@ -10,11 +10,11 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from llmplan.answer import answer, explanation, many, serving, summary, training, validate
 from llmplan.answer.data import SameAs
@@ -22,7 +22,10 @@ from llmplan.answer.economics import cost, energy, run, storage
 from llmplan.answer.economics import serving as serving_economics
 from llmplan.machine.hardware import Cluster, Device, PriceList
 from llmplan.model.spec import ModelSpec
-from llmplan.schema import SpecRecord
+from llmplan.plain import kinds_of
+from llmplan.pydantic_models import model_of
+from llmplan.records import names
+from llmplan.schema import Spec
 from llmplan.search import answers, comparison, difference, model_list, sweep
 from llmplan.setup.options import PlanOptions
 from llmplan.software.stack import Stack
@@ -58,14 +61,12 @@ _NAMES = {
 
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of one of `SCHEMAS`, with the documentation of every field."""
-    top = SCHEMAS[name]
+    top: Any = SCHEMAS[name]
     known = _classes(top)
-    schema = TypeAdapter(top).json_schema(mode="serialization" if _is_answer(top) else "validation")
+    written = _is_answer(top)
+    schema = TypeAdapter(top).json_schema(mode="serialization") if written else model_of(top).model_json_schema()
     for each, part in {top.__name__: schema, **schema.get("$defs", {})}.items():
         _document(part, known[each])
-    for field in schema["properties"].values():  # what the command line's help needs is no part of the contract
-        for key in [key for key in field if key.startswith("x-")]:
-            del field[key]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -84,7 +85,7 @@ def _document(part: dict[str, Any], described: type[Any]) -> None:
 
 def _is_answer(described: type[Any]) -> bool:
     """Whether it is written; what is read is checked."""
-    return not issubclass(described, (BaseModel, SpecRecord))
+    return not issubclass(described, Spec)
 
 
 def _never_null(field: dict[str, Any]) -> None:
@@ -108,8 +109,8 @@ def _classes(top: type[Any]) -> dict[str, type[Any]]:
 
 def _hints(described: type[Any]) -> list[Any]:
     """Types of the fields of a class; those of a dataclass are noted in it, for pydantic to read."""
-    if issubclass(described, BaseModel):
-        return [info.annotation for info in described.model_fields.values()]
+    if not _is_answer(described):
+        return list(kinds_of(described).values())
     hints = get_type_hints(described, localns=_NAMES, include_extras=True)
     for field in fields(described):
         field.type = hints[field.name]
@@ -118,7 +119,7 @@ def _hints(described: type[Any]) -> list[Any]:
 
 def _mentioned(hint: Any) -> Iterator[type[Any]]:
     """Classes with fields in a type."""
-    if isinstance(hint, type) and (is_dataclass(hint) or issubclass(hint, BaseModel)):
+    if isinstance(hint, type) and names(hint):
         yield hint
     if isinstance(hint, SameAs):
         yield hint.described

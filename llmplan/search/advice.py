@@ -10,7 +10,7 @@ from llmplan.answer.advice import MOST_DEVICES
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.machine.kernels import has_precision
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.search.ask import Ask
 from llmplan.search.goal import SURELY
 from llmplan.search.request import question
@@ -57,7 +57,7 @@ def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
     if len(pinned) > 1:
         yield "every dimension left open", ask.changed(dict.fromkeys(pinned))
     for name in limits:
-        rest = asked.goal.limits.model_copy(update={} if name == SURELY else {name: None})
+        rest = replace(asked.goal.limits, **({} if name == SURELY else {name: None}))
         surely = asked.goal.surely and name != SURELY
         yield f"without {name.replace('_', '-')}", ask.changed({"limits": None}, limits=rest, surely=surely)
     if not work.flash_attention:

@@ -97,7 +97,7 @@ def serving_answer(
 
     rate = {} if asked.least_rate is None else {"min_output_tokens_per_second": asked.least_rate}
     return FitAnswer(
-        objective=asked.objective, limits=rate | wanted.model_dump(exclude_none=True),
+        objective=asked.objective, limits=rate | wanted.said(),
         **_common(ask, found, assumed, changes, ranked, missed), devices=asked.devices,
         each=_each(
             found, lambda one: values(asked.objective, one), lambda a, b: as_good_serving(asked, a, b), missed

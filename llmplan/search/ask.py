@@ -9,7 +9,7 @@ from typing import Any
 from llmplan.records import dataclass, replace
 from llmplan.search.choices import DIMENSIONS, SERVING_DIMENSIONS, SUBJECTS
 from llmplan.setup.limits import Limits
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY
 from llmplan.setup.request import Request
 
 SEARCHED = {*DIMENSIONS, *SERVING_DIMENSIONS}
@@ -48,10 +48,8 @@ class Ask:
     def words(self) -> dict[str, Any]:
         """What was asked, as it was said, in the order of the vocabulary."""
         said = {**self.wanted.options.said(), **self.given}
-        plain = {
-            name: value.model_dump(exclude_none=True) if name == "limits" else value for name, value in said.items()
-        }
-        return {name: plain[name] for name in PlanOptions.model_fields if name in plain}
+        plain = {name: value.said() if name == "limits" else value for name, value in said.items()}
+        return {name: plain[name] for name in VOCABULARY if name in plain}
 
     def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
         """The same with other words; None opens a dimension."""

@@ -57,4 +57,4 @@ def _taken(found: tuple[Request, AnyPlan | InputError | None]) -> AnyPlan:
         raise plan
     if plan is None:
         raise InputError("no layout is legal")
-    return replace(plan, options=plan.options.model_copy(update={"limits": request.options.limits}))
+    return replace(plan, options=replace(plan.options, limits=request.options.limits))

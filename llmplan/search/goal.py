@@ -52,7 +52,7 @@ class Goal:
 
     def given(self) -> dict[str, Any]:
         """The limits that are set, by name."""
-        found = self.limits.model_dump(exclude_none=True)
+        found = self.limits.said()
         return {**found, **({SURELY: True} if self.surely else {})}
 
     @property

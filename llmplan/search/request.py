@@ -35,7 +35,7 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     precisions = open_.get("precision", OPEN).values or (None,)
     market, many = Market(catalog), has_many(ask)
     objective, named = objective_of(wishes)
-    limits = (ask.wanted.options.limits or Limits()).model_copy(update=wishes.limits.model_dump(exclude_none=True))
+    limits = replace(ask.wanted.options.limits or Limits(), **wishes.limits.said())
     goal = Goal(market, objective, limits, wishes.surely, wishes.pareto or ())
 
     def made(one: Ask) -> tuple[list[Draft], list[TrainingPlan]]:

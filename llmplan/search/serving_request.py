@@ -9,6 +9,7 @@ from typing import Any
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.records import replace
+from llmplan.schema import validated
 from llmplan.search.ask import Ask
 from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
 from llmplan.search.deployments import BATCHES
@@ -76,7 +77,7 @@ def serving_question(
 def _limits(ask: Ask) -> dict[str, Any]:
     """Limits of the plan, and those of the command line over them; faults for those that are not of serving."""
     said = ask.wanted.options.limits
-    limits = {**(said.model_dump(exclude_none=True) if said else {}), **ask.wishes.limits.model_dump(exclude_none=True)}
+    limits = {**(said.said() if said else {}), **ask.wishes.limits.said()}
     unknown = [name for name in limits if name not in KNOWN]
     if unknown:
         raise InputError([Fault(f"{name} is no limit of serving; there are {', '.join(KNOWN)}") for name in unknown])
@@ -102,4 +103,4 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
         plan = resolve_serving(draft_of(wanted, catalog), catalog)
         said = {name: value for name, value in plan.options.said().items() if name not in single}
         work = replace(plan.workload, **targets)
-        yield replace(plan, options=PlanOptions.model_validate(said), workload=work)
+        yield replace(plan, options=validated(said, PlanOptions), workload=work)

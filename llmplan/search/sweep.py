@@ -12,7 +12,7 @@ from llmplan.answer.many import answers
 from llmplan.answer.summary import PlanSummary
 from llmplan.errors import InputError, did_you_mean
 from llmplan.records import dataclass, replace
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY
 from llmplan.setup.request import Request, request
 from llmplan.setup.written import LENGTHS, read_amount, read_length
 from llmplan.version import __version__
@@ -67,8 +67,8 @@ def axis(text: str) -> Axis:
     name = name.strip().replace("-", "_")
     if not sign or not listed.strip():
         raise InputError(f"--vary: {text[:60]!r} is not a word and its values, such as devices=8..4096 or tp=1,2,4")
-    if name not in PlanOptions.model_fields:
-        raise InputError(f"--vary: unknown word {name[:60]!r}{did_you_mean(name, PlanOptions.model_fields)}")
+    if name not in VOCABULARY:
+        raise InputError(f"--vary: unknown word {name[:60]!r}{did_you_mean(name, VOCABULARY)}")
     values = tuple(dict.fromkeys(value for part in listed.split(",") for value in _values(name, part.strip())))
     for value in values:
         request({name: value})  # raises its fault, once and not for every combination

@@ -17,7 +17,7 @@ from llmplan.machine.efficiency import Efficiency
 from llmplan.machine.hardware import Cluster, Device, DeviceMemory, Power, ScaleUp
 from llmplan.model.layer import Layer
 from llmplan.model.model import Model
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.work.flow import Flow
 from llmplan.work.kernels import Kernels
 from llmplan.work.layer import forward
@@ -63,7 +63,7 @@ def host_of(cluster: Cluster) -> Device | None:
         scale_up=ScaleUp(link="none", domain=1, topology="none"), power=Power(), efficiency=Efficiency(),
         sources=cluster.sources, date=cluster.date,
     )  # fmt: skip
-    return host.model_copy(update={"efficiency": filled_efficiency(host, lambda _: host)})
+    return replace(host, efficiency=filled_efficiency(host, lambda _: host))
 
 
 def host_words(

@@ -34,7 +34,7 @@ KINETICS = (
     "fused_casts", "experts_beside", "early_start",
 )  # fmt: skip
 """Words of it that make kernels and links what they are, which are compared themselves."""
-_POLICY = [name for name in ServingPolicy.model_fields if name not in (*READ_BEFORE, *KINETICS)]
+_POLICY = [name for name in names(ServingPolicy) if name not in (*READ_BEFORE, *KINETICS)]
 _words = attrgetter("writes", *(name for name in names(ServingWorkload) if name not in LENGTHS))
 
 
@@ -115,8 +115,8 @@ def as_arrays(plans: Sequence[ServingPlan]) -> ServingPlan:
 def _on(first: ServingPlan, machines: Machines[ServingPlan]) -> Iterator[tuple[str, Any]]:
     """What of a plan its formulas read of the machines themselves, in arrays."""
     memory = machines.each(lambda one: one.device.memory)
-    yield "device", first.device.model_copy(update={"memory": memory})
-    yield "stack", first.stack.model_copy(update={"memory": machines.each(lambda one: one.stack.memory)})
+    yield "device", replace(first.device, memory=memory)
+    yield "stack", replace(first.stack, memory=machines.each(lambda one: one.stack.memory))
     yield "coefficients", machines.each(lambda one: one.coefficients)
     sizes = {name: machines.each(lambda one, name=name: getattr(one.engine.policy, name)) for name in _POLICY}  # type: ignore[misc]
-    yield "engine", replace(first.engine, policy=first.engine.policy.model_copy(update=sizes))
+    yield "engine", replace(first.engine, policy=replace(first.engine.policy, **sizes))

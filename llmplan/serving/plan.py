@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field
-
 from llmplan.formulas.numeric import real
 from llmplan.formulas.prefix import computed_tokens
 from llmplan.machine.hardware import Device
 from llmplan.model.encoder_input import EncoderInput
 from llmplan.model.model import Model
 from llmplan.records import dataclass, names, replace
+from llmplan.rules import Within
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import MONEY_WORDS
@@ -44,11 +43,11 @@ class ServingWorkload:
     `saturated`: as many as memory holds; `open`: `request_rate` requests a second arrive."""
     batch: Count | None = None
     """Sequences in flight over all devices."""
-    request_rate: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    request_rate: Annotated[float, Within(gt=0, le=1e9)] | None = None
     """Requests a second."""
     arrival: Arrival | None = None
     """How requests of an open load come: `poisson`, each by itself; `gamma`, in bursts or evenly by `arrival_cv`."""
-    arrival_cv: Annotated[float, Field(gt=0, le=100)] | None = None
+    arrival_cv: Annotated[float, Within(gt=0, le=100)] | None = None
     """Standard deviation over mean of the times between arrivals: 1 is Poisson's, above 1 they come in bursts."""
     input_tokens: RequestTokens = 1024.0
     """Tokens of a prompt (mean), those of its images and its sound among them."""
@@ -56,7 +55,7 @@ class ServingWorkload:
     """Images in a prompt."""
     image_size: str | None = None
     """Width x height of one [px]."""
-    audio_seconds: Annotated[float, Field(gt=0)] | None = None
+    audio_seconds: Annotated[float, Within(gt=0)] | None = None
     """Length of the sound in a prompt [s]."""
     output_tokens: RequestTokens = 256.0
     """Tokens of an answer (mean)."""
@@ -68,11 +67,11 @@ class ServingWorkload:
     length_spread: LengthSpread = "dataset"
     """How lengths differ from request to request: `constant`: not at all; `uniform`: between 0.8 and 1.0 of
     the longest; `dataset`: as those of real text. Requests of one length may stay in step in a closed loop."""
-    prefix_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
+    prefix_hit: Annotated[float, Within(ge=0, lt=1)] | None = None
     """Share of a prompt's tokens that are in the cache already; None: no prefix cache."""
-    prefix_host_hit: Annotated[float, Field(ge=0, lt=1)] | None = None
+    prefix_host_hit: Annotated[float, Within(ge=0, lt=1)] | None = None
     """Share of a prompt's tokens that are in host memory, among those of `prefix_hit`."""
-    kv_offloading_size: Annotated[float, Field(gt=0)] | None = None
+    kv_offloading_size: Annotated[float, Within(gt=0)] | None = None
     """Host memory of a replica for prefixes [bytes]."""
     turns: Count | None = None
     """Turns of a conversation, whose prompts hold the turns before; `input_tokens` is the mean of all of them."""
@@ -90,38 +89,38 @@ class ServingWorkload:
     """Requests that a replica works on at once; default: the engine's for the device."""
     max_num_batched_tokens: Count | None = None
     """Tokens that one step reads of prompts; default: the engine's for the device."""
-    batch_wait_iterations: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    batch_wait_iterations: Annotated[int, Within(ge=0, le=10_000)] | None = None
     """Steps that a prompt waits for others to be read with, while answers are written; default: none."""
     block_size: Count | None = None
     """Tokens of a block of the cache; default: the engine's."""
     enforce_eager: bool = False
     """No captured graphs."""
-    gpu_layers: Annotated[int, Field(ge=0)] | None = None
+    gpu_layers: Annotated[int, Within(ge=0)] | None = None
     """Layers on the device, the output layer the first of them; the others are in host memory. Default: all."""
     speculation: Speculation = "none"
     """What drafts. `mtp`: a layer for multi-token prediction, as the model was released with; `eagle`: such a layer
     that was trained later; `medusa`: further heads; `draft-model`: a small model beside it."""
     draft_tokens: Count | None = None
     """Tokens drafted for a sequence in one step; default: the stack's."""
-    acceptance: Annotated[float, Field(gt=0, lt=1)] | None = None
+    acceptance: Annotated[float, Within(gt=0, lt=1)] | None = None
     """Share of drafted tokens that are right where those before them were; default: the stack's."""
-    max_ttft: Annotated[float, Field(gt=0)] | None = None
+    max_ttft: Annotated[float, Within(gt=0)] | None = None
     """Limit on the mean time to first token [s]."""
-    max_ttft_p95: Annotated[float, Field(gt=0)] | None = None
+    max_ttft_p95: Annotated[float, Within(gt=0)] | None = None
     """Limit on the time to first token of 95 of 100 requests [s]."""
-    max_ttft_p99: Annotated[float, Field(gt=0)] | None = None
+    max_ttft_p99: Annotated[float, Within(gt=0)] | None = None
     """Limit on the time to first token of 99 of 100 requests [s]."""
-    max_tpot: Annotated[float, Field(gt=0)] | None = None
+    max_tpot: Annotated[float, Within(gt=0)] | None = None
     """Limit on the time per output token [s]."""
-    max_tpot_p95: Annotated[float, Field(gt=0)] | None = None
+    max_tpot_p95: Annotated[float, Within(gt=0)] | None = None
     """Limit on the time per output token of 95 of 100 requests [s]."""
-    max_tpot_p99: Annotated[float, Field(gt=0)] | None = None
+    max_tpot_p99: Annotated[float, Within(gt=0)] | None = None
     """Limit on the time per output token of 99 of 100 requests [s]."""
-    max_request: Annotated[float, Field(gt=0)] | None = None
+    max_request: Annotated[float, Within(gt=0)] | None = None
     """Limit on the mean time of a whole request [s]."""
-    max_request_p95: Annotated[float, Field(gt=0)] | None = None
+    max_request_p95: Annotated[float, Within(gt=0)] | None = None
     """Limit on the time of a whole request of 95 of 100 requests [s]."""
-    max_request_p99: Annotated[float, Field(gt=0)] | None = None
+    max_request_p99: Annotated[float, Within(gt=0)] | None = None
     """Limit on the time of a whole request of 99 of 100 requests [s]."""
 
     @property

@@ -114,7 +114,7 @@ def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPla
     said, stack = draft.options, subject.stack
     if subject.release.policy is None:
         raise InputError(Fault(f"stack {stack.id} does not serve"))
-    for name in () if said.model_fields_set.isdisjoint(NOT_FOR_SERVING) else NOT_FOR_SERVING:
+    for name in NOT_FOR_SERVING:
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft, subject.release.policy.usual_requests)
@@ -162,8 +162,8 @@ def started(policy: ServingPolicy, said: PlanOptions, device: Device, model: Mod
     changed: dict[str, Any] = {}
     size = size_of(policy, device)
     if size is not None:
-        own = policy.device_sizes[size].model_dump(exclude={"below", "also"})
-        changed = {name: value for name, value in own.items() if value is not None}
+        own = policy.device_sizes[size].said()
+        changed = {name: value for name, value in own.items() if name not in ("below", "also")}
     lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens)) + encoded
     if lengths_said <= policy.whole_prompts:
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
@@ -180,7 +180,7 @@ def _changed(policy: ServingPolicy, words: dict[str, Any]) -> ServingPolicy:
     if key not in _CHANGED:
         if len(_CHANGED) >= MOST_KEPT:
             _CHANGED.clear()
-        _CHANGED[key] = policy, policy.model_copy(update=words)
+        _CHANGED[key] = policy, replace(policy, **words)
     return _CHANGED[key][1]
 
 

@@ -6,9 +6,8 @@ The words are those of the command line, the plan file, the CSV columns and the 
 
 from typing import Annotated, Any, get_args
 
-from pydantic import Field
-
 from llmplan.records import dataclass
+from llmplan.rules import Within
 from llmplan.vocabulary import Count, Degree, Recompute
 
 SHARD_ALL = 3
@@ -33,7 +32,7 @@ class Layout:
     """Expert parallelism; divides dp x cp x tp and takes no devices of its own."""
     dp: Degree = 1
     """Data parallelism = devices / (tp x pp x cp)."""
-    zero: Annotated[int, Field(ge=0, le=3)] = 0
+    zero: Annotated[int, Within(ge=0, le=3)] = 0
     """0 replicated; 1 optimizer states, 2 and gradients, 3 and parameters sharded over dp (x cp)."""
     sequence_parallel: bool = False
     """Norms and residuals divided over the tensor-parallel group too."""

@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
-
+from llmplan.rules import ReadBy, Within
 from llmplan.schema import Spec
 from llmplan.units import Bytes, Joules, Kilogram, Seconds, Usd
 
-Least = Field(gt=0)
+Least = Within(gt=0)
 
 
 class Limits(Spec):
@@ -25,8 +24,8 @@ class Limits(Spec):
     """Time of a step."""
     max_memory: Annotated[Bytes, Least] | None = None
     """Peak of the fullest device."""
-    min_mfu: Annotated[float, Field(gt=0, le=1)] | None = None
-    min_goodput: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_mfu: Annotated[float, Within(gt=0, le=1)] | None = None
+    min_goodput: Annotated[float, Within(gt=0, le=1)] | None = None
     """Share of the wall time that becomes progress."""
     min_tokens_per_second: Annotated[float, Least] | None = None
     max_ttft: Annotated[Seconds, Least] | None = None
@@ -65,4 +64,4 @@ def read_limits(value: Any) -> Any:
     return {name.strip().replace("-", "_"): text.strip() for name, _, text in pairs}
 
 
-LimitsField = Annotated[Limits, BeforeValidator(read_limits, json_schema_input_type=str | Limits)]
+LimitsField = Annotated[Limits, ReadBy(read_limits, str | Limits)]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel
-
 from llmplan.errors import InputError
 from llmplan.records import dataclass, fields_of, names, replace
 
@@ -73,7 +71,7 @@ def stacked(things: Sequence[T], index: Any, gathered: dict[Hashable, Any] | Non
         elif isinstance(first, Mapping):
             found = made
         else:
-            found = first.model_copy(update=made) if isinstance(first, BaseModel) else replace(found, **made)
+            found = replace(found, **made)
     return cast(T, found)
 
 
@@ -89,8 +87,6 @@ def _gathered(numbers: Sequence[Any], index: Any, known: dict[Hashable, Any]) ->
 
 def _parts(thing: Any) -> list[tuple[Any, Any]] | None:
     """The parts of a record by name; None where it has none."""
-    if isinstance(thing, BaseModel):
-        return [(name, getattr(thing, name)) for name in type(thing).model_fields]
     if names(thing):
         return list(fields_of(thing).items())
     if isinstance(thing, Mapping):

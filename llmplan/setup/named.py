@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.entries import SHOWN, normal
 from llmplan.errors import InputError
+from llmplan.records import fields_of
 from llmplan.setup.draft import Draft
 from llmplan.si import GIB
 
@@ -59,7 +60,7 @@ def _words(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
     if normal(name) == LOCAL:
         return _here(draft, catalog)
     if (rented := catalog.instance(name)) is not None:
-        return _instance(draft, rented.name, rented.instance.model_dump(), catalog)
+        return _instance(draft, rented.name, fields_of(rented.instance), catalog)
     try:
         found = catalog.find("devices", name).stem
     except InputError:

@@ -5,10 +5,12 @@ file and the JSON Schema (`llmplan schema plan`) all come from it. No field has 
 than None, "not given": defaults are filled in, and listed as assumptions, by `resolve` of `training/` and `serving/`.
 """
 
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
-
+from llmplan.records import declared
+from llmplan.rules import ReadBy, Within
 from llmplan.schema import Spec
 from llmplan.setup.limits import LimitsField
 from llmplan.setup.written import amount, length, read_duration, read_image_size, read_precision, read_workload
@@ -41,8 +43,7 @@ SERVING = "Serving"
 def _option(text: str, panel: str, metavar: str = "", also: tuple[str, ...] = ()) -> Any:
     """A field that nobody has to give; `metavar` names its value in the help where the type does not; also: other names
     that engines have for it, which the command line takes too."""
-    extra: dict[str, Any] = {"x-panel": panel, "x-metavar": metavar}
-    return Field(default=None, description=text, json_schema_extra={**extra, "x-also": list(also)} if also else extra)
+    return field(default=None, metadata={"description": text, "panel": panel, "metavar": metavar, "also": also})
 
 
 def _names(value: Any) -> Any:
@@ -63,34 +64,32 @@ Degree = Annotated[AnyDegree, amount(AnyDegree)]
 Count = Annotated[AnyCount, amount(AnyCount)]
 SequenceTokens = Annotated[AnyCount, length(AnyCount)]
 RequestTokens = Annotated[AnyRequestTokens, length(AnyRequestTokens)]
-Workload = Annotated[WorkloadKind, BeforeValidator(read_workload)]
-Computed = Annotated[TrainingPrecision, BeforeValidator(read_precision)]
-Stored = Annotated[StoragePrecision, BeforeValidator(read_precision)]
-FrozenBase = Annotated[QuantizedBase, BeforeValidator(read_precision)]
-Layers = Annotated[int, Field(ge=0, le=100_000)]
-Wait = Annotated[int, Field(ge=0, le=10_000)]
-Zero = Annotated[int, Field(ge=0, le=3)]
-RunTokens = Annotated[float, Field(gt=0, le=1e18)]
+Workload = Annotated[WorkloadKind, ReadBy(read_workload)]
+Computed = Annotated[TrainingPrecision, ReadBy(read_precision)]
+Stored = Annotated[StoragePrecision, ReadBy(read_precision)]
+FrozenBase = Annotated[QuantizedBase, ReadBy(read_precision)]
+Layers = Annotated[int, Within(ge=0, le=100_000)]
+Wait = Annotated[int, Within(ge=0, le=10_000)]
+Zero = Annotated[int, Within(ge=0, le=3)]
+RunTokens = Annotated[float, Within(gt=0, le=1e18)]
 Tokens = Annotated[RunTokens, amount(RunTokens)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
-Guesses = Annotated[tuple[Guess, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
-Prices = Annotated[
-    tuple[float, float], BeforeValidator(read_api_price, json_schema_input_type=str | float | list[float])
-]
-Epochs = Annotated[float, Field(gt=0, le=1e6)]
-Rate = Annotated[float, Field(gt=0, le=1e9)]
-Variation = Annotated[float, Field(gt=0, le=100)]
-Hit = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Acceptance = Annotated[float, Field(gt=0, lt=1)]
-Target = Annotated[Seconds, Field(gt=0)]
-TokenTime = Annotated[Seconds, Field(gt=0), BeforeValidator(read_duration, json_schema_input_type=str | float)]
-Memory = Annotated[Bytes, Field(gt=0)]
-Price = Annotated[UsdPerHour, Field(gt=0)]
-Pue = Annotated[float, Field(ge=1, le=3)]
-Power = Annotated[Watts, Field(gt=0)]
-ImageSize = Annotated[str, BeforeValidator(read_image_size, json_schema_input_type=str)]
-Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Names = Annotated[tuple[str, ...], ReadBy(_names, str | list[str])]
+Guesses = Annotated[tuple[Guess, ...], ReadBy(_names, str | list[str])]
+Prices = Annotated[tuple[float, float], ReadBy(read_api_price, str | float | list[float])]
+Epochs = Annotated[float, Within(gt=0, le=1e6)]
+Rate = Annotated[float, Within(gt=0, le=1e9)]
+Variation = Annotated[float, Within(gt=0, le=100)]
+Hit = Annotated[float, Within(ge=0, lt=1)]
+Share = Annotated[float, Within(gt=0, le=1)]
+Acceptance = Annotated[float, Within(gt=0, lt=1)]
+Target = Annotated[Seconds, Within(gt=0)]
+TokenTime = Annotated[Seconds, Within(gt=0), ReadBy(read_duration, str | float)]
+Memory = Annotated[Bytes, Within(gt=0)]
+Price = Annotated[UsdPerHour, Within(gt=0)]
+Pue = Annotated[float, Within(ge=1, le=3)]
+Power = Annotated[Watts, Within(gt=0)]
+ImageSize = Annotated[str, ReadBy(read_image_size, str)]
+Text = Annotated[str, Within(min_length=1, max_length=4096)]
 
 
 class PlanOptions(Spec):
@@ -316,10 +315,6 @@ class PlanOptions(Spec):
     generation_tp: Degree | None = _option("Tensor parallelism of the colocated engine; default 1.", FINE_TUNING)
     packing: bool | None = _option("Pack samples into sequences of one length.", FINE_TUNING)
 
-    def said(self) -> dict[str, Any]:
-        """The options that were given."""
-        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
-
 
 FLAGS = frozenset({
     "download", "sequence_parallel", "offload_optimizer", "offload_parameters",
@@ -331,9 +326,7 @@ RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "devic
 """Words about the whole run, which change no step: they stay as they were said."""
 MONEY_WORDS = ("price", "grid", "pue", "device_power", "api_price")
 """Of those, what a deployment knows too, and its own."""
-SERVING_WORDS = tuple(
-    name
-    for name, field in PlanOptions.model_fields.items()
-    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra["x-panel"] == SERVING
-)
+VOCABULARY: dict[str, Mapping[str, Any]] = {name: given.metadata for name, given in declared(PlanOptions).items()}
+"""Every word, with what the command line says of it: `description`, `panel`, `metavar`, `also`."""
+SERVING_WORDS = tuple(name for name, told in VOCABULARY.items() if told["panel"] == SERVING)
 """Words that go with the workload `serve`."""

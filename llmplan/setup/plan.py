@@ -11,7 +11,7 @@ from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
 from llmplan.records import dataclass, replace
 from llmplan.setup.layout import Layout
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY, PlanOptions
 from llmplan.software.band import Interval
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.distance import Traits
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llmplan.setup.many import Machines
 
 T = TypeVar("T")
-_VOCABULARY = tuple(PlanOptions.model_fields)
+_VOCABULARY = tuple(VOCABULARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Setup:
             "cluster": self.cluster.id, "devices": self.devices, "devices_per_node": self.cluster.devices_per_node,
             "stack": self.stack.id, "stack_version": said.stack_version,
             **{name: getattr(said, name) for name in kept},
-            "limits": None if said.limits is None else said.limits.model_dump(exclude_none=True),
+            "limits": None if said.limits is None else said.limits.said(),
         }  # fmt: skip
 
     @staticmethod

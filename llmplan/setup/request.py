@@ -8,8 +8,8 @@ from typing import Any
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass, replace
-from llmplan.schema import check
-from llmplan.setup.options import FLAGS, PlanOptions
+from llmplan.schema import check, validated
+from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
 from llmplan.setup.written import notes
 
 LENGTHS = ("tokens", "steps", "epochs")
@@ -46,7 +46,7 @@ class Request:
     def changed(self, **changes: Any) -> Request:
         """The same request with other options; None takes one away."""
         said = self.options.said() | changes
-        options = PlanOptions.model_validate({name: value for name, value in said.items() if value is not None})
+        options = validated({name: value for name, value in said.items() if value is not None}, PlanOptions)
         return replace(self, options=options)
 
 
@@ -111,7 +111,7 @@ def _checked(document: Document) -> PlanOptions:
     """The document as options; a truth (`tp: yes`) is no number, though Python counts it as 1."""
     data = document.data if isinstance(document.data, dict) else {}
     truths = [name for name, value in data.items() if isinstance(value, bool) and name not in FLAGS]
-    known = [name for name in truths if name in PlanOptions.model_fields]
+    known = [name for name in truths if name in VOCABULARY]
     if not known:
         return check(document, PlanOptions)
     got = {name: f"{name}: expected a value, got {str(data[name]).lower()}" for name in known}
@@ -128,7 +128,7 @@ def _as_option(message: str) -> str:
     """`seq_len: should be ...` as `--seq-len: should be ...`."""
     name, colon, rest = message.partition(":")
     field = name.partition(".")[0]
-    return f"--{field.replace('_', '-')}:{rest}" if colon and field in PlanOptions.model_fields else message
+    return f"--{field.replace('_', '-')}:{rest}" if colon and field in VOCABULARY else message
 
 
 def _merged(options: PlanOptions, said: Mapping[str, Any]) -> PlanOptions:
@@ -136,7 +136,7 @@ def _merged(options: PlanOptions, said: Mapping[str, Any]) -> PlanOptions:
     if not said:
         return options
     replaced = dict.fromkeys(LENGTHS) if any(name in said for name in LENGTHS) else {}
-    return options.model_copy(update={**replaced, **said})
+    return replace(options, **{**replaced, **said})
 
 
 def parts_of(document: Document) -> list[Document]:

@@ -15,7 +15,7 @@ from llmplan.machine.hardware import Cluster, Device, resized
 from llmplan.model.lowering import lower
 from llmplan.model.model import Model
 from llmplan.model.spec import model_spec
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
 from llmplan.setup.draft import Draft
 from llmplan.setup.options import PlanOptions
 from llmplan.software.band import FAMILIES
@@ -94,7 +94,7 @@ def _widened(stack: Stack, catalog: Catalog) -> Stack:
     """The stack with the width that is stated for models that were read by likeness."""
     stated = catalog.table("distances", StatedDistances).approximate
     widening = {name: {**stack.widening.get(name, {}), APPROXIMATE: getattr(stated, name)} for name in FAMILIES}
-    return stack.model_copy(update={"widening": widening})
+    return replace(stack, widening=widening)
 
 
 def _model(draft: Draft, catalog: Catalog) -> Model | None:
@@ -152,7 +152,7 @@ def _device(draft: Draft, catalog: Catalog) -> Device | None:
         draft.fault(f"{device.id} cannot be planned on: {why}", "hardware")
         return None
     if (size := draft.options.device_memory) is not None:
-        device = device.model_copy(update={"memory": resized(device.memory, size)})
+        device = replace(device, memory=resized(device.memory, size))
     if device.efficiency.like:
         like = device.efficiency.like
         draft.assumptions.append(f"measured efficiencies of {like} stand in where {device.id} has none")
@@ -170,7 +170,7 @@ def _cluster(draft: Draft, catalog: Catalog, device: Device) -> Cluster | None:
     if draft.options.cluster is None:
         draft.assume("cluster", cluster.id, f"the usual cluster of {device.id}")
     count = draft.options.devices_per_node
-    return cluster if count is None else cluster.model_copy(update={"devices_per_node": count})
+    return cluster if count is None else replace(cluster, devices_per_node=count)
 
 
 def _stack(draft: Draft, catalog: Catalog) -> Stack | None:

@@ -52,7 +52,7 @@ def check_words(draft: Draft) -> None:
     """Words that go together or not, whatever the model."""
     said = draft.options
     kind = said.workload or "pretrain"
-    for name in SERVING_WORDS if kind != "serve" and not said.model_fields_set.isdisjoint(SERVING_WORDS) else ():
+    for name in SERVING_WORDS if kind != "serve" else ():
         if getattr(said, name) is not None:
             draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
     served = ("lora_rank", "lora_targets") if kind == "serve" and said.lora_adapters is not None else ()

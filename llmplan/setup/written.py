@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BeforeValidator
+from llmplan.rules import ReadBy
 
 LENGTHS = ("seq_len", "target_len", "input_tokens", "output_tokens")
 """Words that are the length of a sequence."""
@@ -101,14 +101,14 @@ def read_image_size(value: Any) -> Any:
 _LONGEST = 100_000  # pixels of a side: more was mistyped
 
 
-def amount(kind: Any) -> BeforeValidator:
+def amount(kind: Any) -> ReadBy:
     """Reads amounts before a number of that kind is checked."""
-    return BeforeValidator(read_amount, json_schema_input_type=kind | str)
+    return ReadBy(read_amount, kind | str)
 
 
-def length(kind: Any) -> BeforeValidator:
+def length(kind: Any) -> ReadBy:
     """Reads lengths before a number of that kind is checked."""
-    return BeforeValidator(read_length, json_schema_input_type=kind | str)
+    return ReadBy(read_length, kind | str)
 
 
 def notes(said: Mapping[str, Any]) -> tuple[str, ...]:

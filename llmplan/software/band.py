@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from llmplan.records import dataclass
+from llmplan.rules import Within
 from llmplan.schema import Spec
 from llmplan.vocabulary import Amount, Guess
 
@@ -18,8 +17,8 @@ Verdict = Literal["fits", "marginal", "does-not-fit"]
 class Band(Spec):
     """80 % of unseen runs lie within `low` .. `high` times the prediction, where nothing widens it."""
 
-    low: Annotated[float, Field(gt=0, le=1)]
-    high: Annotated[float, Field(ge=1)]
+    low: Annotated[float, Within(gt=0, le=1)]
+    high: Annotated[float, Within(ge=1)]
     rows: int = 0
     """Left-out rows of the stack among those that it was drawn from."""
     note: str = ""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field
-
 from llmplan.records import dataclass, names
+from llmplan.rules import Within
 from llmplan.schema import Spec
 
 
@@ -57,10 +56,10 @@ class Number(Spec):
 
     unit: str
     meaning: str
-    prior: Annotated[float, Field(gt=0)]
+    prior: Annotated[float, Within(gt=0)]
     """What it is where nothing was measured."""
-    spread: Annotated[float, Field(gt=0)]
+    spread: Annotated[float, Within(gt=0)]
     """Standard deviation of its natural logarithm from stack to stack: 0.3 is a factor of 1.35 either way."""
-    ceiling: Annotated[float, Field(gt=0)]
+    ceiling: Annotated[float, Within(gt=0)]
     """What nature or its meaning does not allow to pass."""
-    floor: Annotated[float, Field(ge=0)] = 0.0
+    floor: Annotated[float, Within(ge=0)] = 0.0

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, NamedTuple
 
-from pydantic import Field
-
+from llmplan.rules import Within
 from llmplan.schema import Spec
 from llmplan.vocabulary import Guess
 
@@ -47,9 +46,9 @@ class Traits(NamedTuple):
 class StatedDistance(Spec):
     """A distance that is stated, as no rows show it: factors on the logarithms of a band's ends by family."""
 
-    training: Annotated[float, Field(ge=1)]
-    serving: Annotated[float, Field(ge=1)]
-    memory: Annotated[float, Field(ge=1)]
+    training: Annotated[float, Within(ge=1)]
+    serving: Annotated[float, Within(ge=1)]
+    memory: Annotated[float, Within(ge=1)]
     reason: str
 
 
@@ -57,7 +56,7 @@ class StatedDistances(Spec):
     """`hardware_catalog/distances.yaml`."""
 
     approximate: StatedDistance
-    unsaid: dict[str, dict[Guess, Annotated[float, Field(ge=0, le=1)]]]
+    unsaid: dict[str, dict[Guess, Annotated[float, Within(ge=0, le=1)]]]
     """Half widths by family and word that was not said (`Stack.unsaid`)."""
     date: str
 

@@ -2,9 +2,8 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from llmplan.records import dataclass
+from llmplan.rules import Within
 from llmplan.schema import Spec
 from llmplan.units import Bytes
 from llmplan.vocabulary import Count, Dispatch, Fraction, ReduceAlgorithm, StoragePrecision
@@ -96,11 +95,11 @@ class ServingPolicy(Spec):
     """The same where tensor parallelism has four devices or more."""
     device_sizes: tuple[DeviceSize, ...] = ()
     """Other defaults of these four by the size of a device, the smallest first."""
-    whole_prompts: Annotated[int, Field(ge=0)] = 0
+    whole_prompts: Annotated[int, Within(ge=0)] = 0
     """Where the longest request has no more tokens than this, one step reads a prompt, whatever `max_batch_tokens`."""
-    hidden_vectors: Annotated[float, Field(ge=1, le=16)] = 4.0
+    hidden_vectors: Annotated[float, Within(ge=1, le=16)] = 4.0
     """Hidden vectors alive at the widest point of a layer."""
-    sampler_copies: Annotated[float, Field(ge=0, le=16)] = 1.0
+    sampler_copies: Annotated[float, Within(ge=0, le=16)] = 1.0
     """fp32 vectors over the vocabulary that choosing a token takes for each sequence, at the peak."""
     logits_whole: bool = False
     """Every device of a tensor-parallel group holds the logits of the whole vocabulary."""
@@ -108,7 +107,7 @@ class ServingPolicy(Spec):
     """Buffers of fused experts stay from the trial run on, beside other activations."""
     mxfp4_multiple: Count = 1
     """Width of an expert in mxfp4 on one device, filled up to a multiple of this [1]."""
-    group_layers: Annotated[float, Field(ge=1, le=2)] | None = None
+    group_layers: Annotated[float, Within(ge=1, le=2)] | None = None
     """Layers that keep different lengths are cut into groups of equal number, which is the most of a kind where that
     is less than so many times the fewest, else the fewest; None: each kind takes what it needs."""
     whole_context: bool = False
@@ -142,7 +141,7 @@ class ServingPolicy(Spec):
     """How often decoding attention reads a cached element that several query heads of a device share. `shared`: once
     for all of them; `shared_16_bit`: once, but a cache of 8 bits once for each; `each`: once for each, as
     kernels do that were made for one key and value head a query head."""
-    shared_groups: tuple[Annotated[float, Field(ge=1)], ...] = ()
+    shared_groups: tuple[Annotated[float, Within(ge=1)], ...] = ()
     """With `each`: numbers of query heads to a cached one for which there are kernels that read once, counted on one
     device after tensor parallelism."""
     server: bool = True
@@ -178,12 +177,12 @@ class ServingPolicy(Spec):
     apart (`engine_matmul`: those of vLLM)."""
     fused_experts: bool = True
     """Experts run in fused kernels, whose rate was measured, not in grouped products of a library."""
-    routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.8
+    routing_spread: Annotated[float, Within(ge=0, le=4)] = 0.8
     """How unevenly tokens go to experts: standard deviation over mean of their rows [1]; 0.8 is what measured layers
     were routed with (aiconfigurator, power law 1.01)."""
     draft_tokens: Count = 3
     """Tokens drafted for a sequence in a step where speculation is asked for and nothing said."""
-    acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    acceptance: Annotated[float, Within(gt=0, lt=1)] = 0.8
     """Share of drafted tokens that are right where those before them were."""
     low_precision_kv: StoragePrecision | None = None
     """Precision of the cache where weights and activations have 8 bits or fewer and nothing is said."""

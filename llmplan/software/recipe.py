@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
+from llmplan.rules import Within
 from llmplan.schema import Spec
 from llmplan.vocabulary import Dispatch, Optimizer, Recompute, ReduceAlgorithm
 
@@ -17,20 +16,20 @@ class TrainingRecipe(Spec):
     """The same beside a base that bitsandbytes quantized, where preparing it decides that."""
     sharded_recompute: bool = False
     """Every layer is computed again where gradients or parameters are sharded, whatever is said."""
-    zero: Annotated[int, Field(ge=0, le=3)] = 1
+    zero: Annotated[int, Within(ge=0, le=3)] = 1
     sequence_parallel: bool = True
     """Where tp > 1."""
     flash_attention: bool = True
     optimizer: Optimizer = "adam"
     precision: str = "bf16"
     micro_batch: int = 1
-    generation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    generation_fraction: Annotated[float, Within(gt=0, lt=1)] = 0.3
     """Share of a device that an engine beside the training takes: TRL's (GRPOConfig, `vllm_gpu_memory_utilization`)."""
     lora_rank: int = 16
     lora_targets: tuple[str, ...] = ("q", "kv")
     quantized_lora_targets: tuple[str, ...] = ()
     """The same beside a quantized base, where that is usual; empty = the same."""
-    adapter_input_bytes: Annotated[float, Field(ge=0)] = 0.0
+    adapter_input_bytes: Annotated[float, Within(ge=0)] = 0.0
     """Bytes of an element of its input that an adapter keeps for itself: 2 where adapters in fp32 run under autocast
     and cast it, 1 more for the mask of a dropout; 0 = adapters share one input."""
     quantized_input_bytes: dict[str, float] = {"int8": 3.0}
@@ -54,7 +53,7 @@ class TrainingRecipe(Spec):
     gather_bytes: dict[str, float] = {}
     """Bytes of a parameter of a layer as it is gathered, by the precision of its products: 1 where those in 8
     bits gather what was cast (`--fp8-param-gather`). Absent: 2."""
-    bucket_parameters: Annotated[float, Field(gt=0)] = 40e6
+    bucket_parameters: Annotated[float, Within(gt=0)] = 40e6
     """Parameters from which on their gradients are reduced, and the updated ones gathered, in a message of their own:
     `--ddp-bucket-size` of Megatron-LM, whose default is 40 million or more. Under ZeRO-3 each layer has its own."""
     reduces_after_backward: bool = False
@@ -65,10 +64,10 @@ class TrainingRecipe(Spec):
     """Bytes of a parameter as held; 4 where 32-bit parameters are cast on the fly (FSDP mixed precision)."""
     packing: bool = True
     """Samples are packed, cut or filled to one length; false: each batch of a fine-tuning is as long as its longest."""
-    varied: Annotated[float, Field(ge=0, le=4)] = 0.0
+    varied: Annotated[float, Within(ge=0, le=4)] = 0.0
     """More of what a micro-batch takes, lost in blocks where samples of many lengths are not packed: a longer sample
     finds none of its size free."""
-    returned: Annotated[float, Field(ge=0, le=1)] = 0.8
+    returned: Annotated[float, Within(ge=0, le=1)] = 0.8
     """Of that, the share that the allocator can give back where the device is full: blocks that nothing is left in. The
     rest are blocks in part use: 15 to 33 % of what is reserved in fine-tuning (GMLake, arXiv 2401.08156, abstract)."""
     dropout: bool = False
@@ -83,7 +82,7 @@ class TrainingRecipe(Spec):
     device had of it (PyTorch's `DTensor`, whose products save what they multiply)."""
     narrow_inputs: bool = False
     """Inputs of 8-bit matrix products are kept in 8 bits (Transformer Engine), not in 16."""
-    selective_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    selective_share: Annotated[float, Within(ge=0, le=1)] = 0.0
     """Share of a layer's activations and matrix products that `selective` computes again beside core
     attention: 0 as in Megatron-LM, about a half where it means every second layer or matrix product."""
     recompute_copies: float = 1.0
@@ -142,5 +141,5 @@ class TrainingRecipe(Spec):
     permute_fusion: bool = False
     """One kernel sorts tokens by expert and one puts them back (`--moe-permute-fusion`): both stream memory, which the
     measured layers of experts, with sorts and gathers of their own, do not."""
-    routing_spread: Annotated[float, Field(ge=0, le=4)] = 0.0
+    routing_spread: Annotated[float, Within(ge=0, le=4)] = 0.0
     """How unevenly tokens go to experts: standard deviation over mean of their rows [1]; 0 = balanced by the loss."""

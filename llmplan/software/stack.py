@@ -1,10 +1,10 @@
 """Catalogue type of a software stack: its defaults, its versions, its fitted coefficients, its bands."""
 
+from dataclasses import field
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, Field
-
-from llmplan.records import dataclass
+from llmplan.records import dataclass, replace
+from llmplan.rules import Within
 from llmplan.schema import Source, Spec
 from llmplan.software.band import Band, Interval, band_of, unsaid_width
 from llmplan.software.coefficients import Coefficients
@@ -15,7 +15,7 @@ from llmplan.software.versions import choose, version_key
 from llmplan.units import Bytes
 from llmplan.vocabulary import Guess, Recompute, WorkloadKind
 
-SpecT = TypeVar("SpecT", bound=BaseModel)
+SpecT = TypeVar("SpecT", bound=Spec)
 
 
 class MemoryModel(Spec):
@@ -23,7 +23,7 @@ class MemoryModel(Spec):
 
     context: Bytes
     """CUDA context, libraries, communicators: seen by nvidia-smi, not by the allocator."""
-    fragmentation: Annotated[float, Field(ge=0, le=1)] = 0.0
+    fragmentation: Annotated[float, Within(ge=0, le=1)] = 0.0
     """Share of allocated memory lost in the allocator's blocks (reserved / allocated - 1)."""
     workspace: Bytes = 0.0
     """Buffers of kernels and libraries."""
@@ -42,7 +42,7 @@ class Version(Spec):
     """Other names in the record."""
     training: TrainingRecipe | None = None
     policy: ServingPolicy | None = None
-    fitted: dict[str, Annotated[float, Field(ge=0)]] = {}
+    fitted: dict[str, Annotated[float, Within(ge=0)]] = {}
 
 
 class Rule(Spec):
@@ -107,7 +107,7 @@ class Stack(Spec):
     vendors: tuple[str, ...] = ()
     """Makers of the devices that it runs on, where its documentation names them; empty = not known."""
     training: TrainingRecipe | None = None
-    layouts: Annotated[StackLayouts, Field(default_factory=StackLayouts)]
+    layouts: StackLayouts = field(default_factory=StackLayouts)
     policy: ServingPolicy | None = None
     """How it serves."""
     memory: MemoryModel
@@ -121,22 +121,22 @@ class Stack(Spec):
     """The oldest first; a plan that names none means the newest."""
     rules: tuple[Rule, ...] = ()
     """How the engine changed from release to release, the oldest first."""
-    fitted: dict[str, Annotated[float, Field(ge=0)]] = {}
+    fitted: dict[str, Annotated[float, Within(ge=0)]] = {}
     """Coefficients, which `numbers.yaml` explains; complete where a fit wrote them, and once an entry is loaded."""
     bands: dict[str, Band] = {}
     """By quantity: `step_seconds`, `peak_bytes`, `ttft_seconds`, ..."""
     widening: dict[str, dict[str, float]] = {}
     """By family (`training`, `serving`, `memory`) and distance of a plan from what was measured
     (`software/distance.py`): factor on the logarithms of a band's ends."""
-    unsaid: dict[str, dict[Guess, Annotated[float, Field(ge=0, le=1)]]] = {}
+    unsaid: dict[str, dict[Guess, Annotated[float, Within(ge=0, le=1)]]] = {}
     """Half width that a word adds to a band where a run does not say it, on a logarithmic scale, by family (`training`,
     `memory`): of `distances.yaml`, the words that every run said of which that was measured."""
-    measured: Annotated[Measured, Field(default_factory=Measured)]
+    measured: Measured = field(default_factory=Measured)
     """What runs it was measured on."""
     fitted_on: tuple[str, ...] = ()
     """Publications of the rows that the numbers came from, with how many rows."""
     notes: tuple[str, ...] = ()
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Within(min_length=1)]
     date: str
 
     def at(self, asked: str | None) -> Release:
@@ -185,4 +185,6 @@ def merged(whole: SpecT | None, part: SpecT | None) -> SpecT | None:
     """The whole with what the part says otherwise."""
     if whole is None or part is None:
         return whole
-    return whole.model_copy(update={name: getattr(part, name) for name in part.model_fields_set})
+    found = replace(whole, **{name: getattr(part, name) for name in part.given})
+    found.__dict__["given"] = whole.given | part.given
+    return found

@@ -155,8 +155,8 @@ def on_machines(plans: Sequence[TrainingPlan], index: Any) -> TrainingPlan:
 def _on(first: TrainingPlan, machines: Machines[TrainingPlan]) -> Iterator[tuple[str, Any]]:
     """What of a plan its formulas read of the machines themselves, in arrays."""
     memory = machines.each(lambda one: one.device.memory)
-    yield "device", first.device.model_copy(update={"memory": memory})
+    yield "device", replace(first.device, memory=memory)
     count = machines.each(lambda one: one.cluster.devices_per_node)
-    yield "cluster", first.cluster.model_copy(update={"devices_per_node": count})
-    yield "stack", first.stack.model_copy(update={"memory": machines.each(lambda one: one.stack.memory)})
+    yield "cluster", replace(first.cluster, devices_per_node=count)
+    yield "stack", replace(first.stack, memory=machines.each(lambda one: one.stack.memory))
     yield "coefficients", machines.each(lambda one: one.coefficients)

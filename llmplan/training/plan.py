@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from llmplan.formulas.numeric import maximum, real
 from llmplan.records import dataclass, names
+from llmplan.rules import Within
 from llmplan.setup.options import RUN_WORDS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of
@@ -73,9 +72,9 @@ class TrainingWorkload:
     """Adapters scale each output to a length of its own, which is trained."""
     quantized_base: QuantizedBase | None = None
     """Precision of frozen base weights (QLoRA)."""
-    tokens: Annotated[float, Field(gt=0, le=1e18)] | None = None
+    tokens: Annotated[float, Within(gt=0, le=1e18)] | None = None
     """Tokens of the whole run."""
-    memory_reserve: Annotated[Bytes, Field(gt=0)] | None = None
+    memory_reserve: Annotated[Bytes, Within(gt=0)] | None = None
     """Memory of a device that is to stay free."""
 
 

@@ -112,7 +112,7 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
     said = draft.options
     if not is_lasting(said, catalog, model):
         return _base_plan(draft, catalog, model)
-    words = ((name, getattr(said, name)) for name in said.model_fields_set - _VARIED)
+    words = ((name, value) for name, value in said.said().items() if name not in _VARIED)
     key = id(model), said.seq_len is None, *words
     kept: dict[Any, tuple[TrainingPlan, list[str], Model | None]] = catalog.once("trainings", dict)
     if key not in kept:

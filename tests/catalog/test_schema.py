@@ -1,45 +1,35 @@
-"""The first documents of a process are checked by the schema of their own keys alone, with the same outcome."""
+"""What is plain is read without pydantic, with the same outcome."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from llmplan import schema
+from llmplan import plain, pydantic_models, schema
 from llmplan.catalog.catalog import Catalog
 from llmplan.documents import Document
 from llmplan.errors import InputError
 from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.spec import ModelSpec
-from llmplan.setup.options import PlanOptions
+from llmplan.setup.options import VOCABULARY, PlanOptions
 from llmplan.software.stack import Stack
 
 KINDS = {"devices": Device, "clusters": Cluster, "models": ModelSpec, "stacks": Stack}
 
 
-@pytest.fixture(params=[0, 10**9], ids=["whole", "of its keys"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(schema, "FEW", request.param)
-    few: int = request.param
-    return few
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_entries_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "FEW", 10**9)
-    catalog, by_keys = Catalog(()), 0
-    for name in catalog.ids(kind)[::6]:
+def test_entries_are_plain_and_the_same(kind: str) -> None:
+    catalog, names = Catalog(()), Catalog(()).ids(kind)[::6]
+    for name in names:
         data, spec = catalog.entry_document(kind, name).data, KINDS[kind]
-        found: Any = schema._by_what_is_said(data, spec)
-        if found is not None:
-            by_keys += 1
-            whole: Any = schema.validated(data, spec)
-            assert found == whole
-            if spec is not ModelSpec:
-                assert found.model_fields_set == whole.model_fields_set
-                assert found.model_dump() == whole.model_dump()
-    assert by_keys > 2
+        found, whole = plain.plainly(data, spec), pydantic_models.validated(data, spec)
+        assert found == whole
+        assert found.given == whole.given
+        assert repr(found) == repr(whole)
+    assert len(names) > 2
 
 
 DOCUMENTS: dict[str, tuple[type[Any], dict[Any, Any], str | None]] = {
@@ -67,20 +57,28 @@ DOCUMENTS: dict[str, tuple[type[Any], dict[Any, Any], str | None]] = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-@pytest.mark.usefixtures("way")
-def test_faults_are_the_same(name: str) -> None:
+def test_faults_are_named(name: str) -> None:
     spec, data, fault = DOCUMENTS[name]
     if fault is None:
-        assert schema.check(Document(data, ""), spec) == schema.validated(data, spec)
+        assert repr(schema.check(Document(data, ""), spec)) == repr(pydantic_models.validated(data, spec))
         return
     with pytest.raises(InputError) as error:
         schema.check(Document(data, ""), spec)
     assert fault in [one.message for one in error.value.faults]
 
 
-def test_later_documents_are_checked_by_the_whole_schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is made once, and then the faster way."""
-    monkeypatch.setattr(schema, "_documents", type(schema._documents)())
-    data = {"tp": 2}
-    found = [schema._by_what_is_said(data, PlanOptions) for _ in range(schema.FEW + 1)]
-    assert [one is None for one in found] == [False] * schema.FEW + [True]
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 2**70), st.floats(), st.sampled_from(["adam", "full", "bf16", "serve"]),
+    st.text(alphabet=" 0123456789.-+_eEkMx", max_size=6), st.lists(st.sampled_from(["q", "vp", 1, 0.5]), max_size=2),
+    st.dictionaries(st.sampled_from(["max_days", "min_mfu", "x"]), st.sampled_from([1, 0, "2", "3 s"]), max_size=2),
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(sorted(VOCABULARY)), VALUES)
+def test_what_is_plain_means_the_same_to_pydantic(word: str, value: Any) -> None:
+    try:
+        found = plain.plainly({word: value}, PlanOptions)
+    except ValueError:
+        return
+    assert repr(found) == repr(pydantic_models.validated({word: value}, PlanOptions))

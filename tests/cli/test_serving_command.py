@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmplan.schema import validated
 from llmplan.setup.options import PlanOptions
 from tests.cli.answers import golden, holds, result
 
@@ -44,7 +45,7 @@ def test_parts_sum_to_the_peak(llmplan: Llmplan) -> None:
 
 def test_the_inputs_given_back_are_the_same_plan(llmplan: Llmplan, here: Path) -> None:
     first = result(llmplan(*CLOSED, "--devices", "4", "--json"))
-    PlanOptions.model_validate(first["inputs"])
+    validated(first["inputs"], PlanOptions)
     (here / "again.yaml").write_text(json.dumps(first["inputs"]))
     assert result(llmplan("estimate", "--plan", "again.yaml", "--json"))["result"] == first["result"]
 

@@ -18,10 +18,11 @@ import llmplan
 from llmplan.answer.rows import BESIDE
 from llmplan.calibration import kernels
 from llmplan.launch.target import targets
+from llmplan.records import names
 from llmplan.report.schemas import field_texts, json_schema
 from llmplan.setup.codes import CODES
 from llmplan.setup.limits import Limits
-from llmplan.setup.options import FLAGS, PlanOptions
+from llmplan.setup.options import FLAGS, VOCABULARY
 from tests.plan.test_rooms import MODULES, PLACES, ROOMS, imported, room
 
 TAKES = {
@@ -62,15 +63,14 @@ def options_table() -> str:
     properties = json_schema("plan")["properties"]
     lines: list[str] = []
     panel = ""
-    for name, field in PlanOptions.model_fields.items():
-        extra: Any = field.json_schema_extra
-        if extra["x-panel"] != panel:
-            panel = extra["x-panel"]
+    for name, told in VOCABULARY.items():
+        if told["panel"] != panel:
+            panel = told["panel"]
             lines += ["", f"**{panel}**", "", "| option | key | takes | meaning |", "| --- | --- | --- | --- |"]
         option = f"--{name.replace('_', '-')}"
         option = f"{option}`, `--no-{option[2:]}" if name in FLAGS else option
         takes = _takes(properties[name], name)
-        lines.append(_row(f"`{option}`", f"`{name}`", takes, field.description or ""))
+        lines.append(_row(f"`{option}`", f"`{name}`", takes, told["description"]))
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -92,7 +92,7 @@ def limits_table() -> str:
     """Limits for `--check`."""
     texts = field_texts(Limits)
     lines = ["| key | holds for |", "| --- | --- |"]
-    return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "as named")) for name in Limits.model_fields]) + "\n"
+    return "\n".join(lines + [_row(f"`{name}`", texts.get(name, "as named")) for name in names(Limits)]) + "\n"
 
 
 def numbers_table() -> str:
@@ -110,7 +110,7 @@ def launchers_table() -> str:
     lines = ["| `--for` | framework | version | workloads | writes | cannot |", "| --- | --- | --- | --- | --- | --- |"]
     for one in targets():
         writes = f"`{one.file}` and a command" if one.file else "a command"
-        cannot = ", ".join(f"`{name}`" for name in one.cannot if name in PlanOptions.model_fields)
+        cannot = ", ".join(f"`{name}`" for name in one.cannot if name in VOCABULARY)
         lines.append(_row(f"`{one.id}`", one.name, one.version, ", ".join(one.workloads), writes, cannot))
     return "\n".join(lines) + "\n"
 
@@ -191,7 +191,7 @@ def words() -> set[str]:
     parts = {
         key for name in ("MemoryAnswer", "TimeAnswer") for key in schema[name]["properties"]["parts"]["properties"]
     }
-    return {*PlanOptions.model_fields, *Limits.model_fields, *BESIDE, *parts}
+    return {*VOCABULARY, *names(Limits), *BESIDE, *parts}
 
 
 def _row(*cells: str) -> str:

@@ -61,8 +61,8 @@ def with_peak(plan: TrainingPlan, factor: float) -> TrainingPlan:
     """Matrix units that do more, and draw no more for it."""
     peak = {name: factor * rate for name, rate in plan.device.peak.items()}
     energy = plan.device.efficiency.product_energy
-    efficiency = plan.device.efficiency.model_copy(update={"product_energy": energy and energy / factor})
-    return replace(plan, device=plan.device.model_copy(update={"peak": peak, "efficiency": efficiency}))
+    efficiency = replace(plan.device.efficiency, product_energy=energy and energy / factor)
+    return replace(plan, device=replace(plan.device, peak=peak, efficiency=efficiency))
 
 
 def felt(one: Elasticity) -> float:
@@ -116,7 +116,7 @@ def test_a_tenth_more_memory_may_save_recomputation() -> None:
     assert none.step.value < full.step.value
     memory = full.plan.device.memory
     short = none.peak.value + memory.reserved - 0.05 * none.peak.value  # holds the plan that recomputes, not the other
-    device = full.plan.device.model_copy(update={"memory": memory.model_copy(update={"capacity": short})})
+    device = replace(full.plan.device, memory=replace(memory, capacity=short))
     tight = estimate(replace(full.plan, device=device))
     assert tight.fits
     assert bottleneck(tight).elasticity[CAPACITY].speedup == pytest.approx(full.step.value / none.step.value)

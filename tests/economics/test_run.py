@@ -16,6 +16,7 @@ from llmplan.answer.training import TrainingResult
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.check import check_catalog
 from llmplan.errors import InputError
+from llmplan.records import replace
 from llmplan.report.economics import run_lines
 from llmplan.training.estimate import estimate
 from llmplan.training.plan import TrainingPlan
@@ -237,7 +238,7 @@ def test_a_token_on_disk_has_two_bytes_where_they_can_number_the_vocabulary(voca
 
 
 def test_a_checkpoint_holds_no_more_than_four_bytes_of_a_master_weight() -> None:
-    recipe = RECIPE.model_copy(update={"master_bytes": 6.0})  # with gradients in fp32
+    recipe = replace(RECIPE, master_bytes=6.0)  # with gradients in fp32
     found = estimate(training(machine(flops=1.0), recipe=recipe))
     assert storage_of(found, 1.0).checkpoint_bytes == found.plan.model.parameters * (2 + 4 + 8)
 

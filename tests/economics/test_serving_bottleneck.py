@@ -51,15 +51,15 @@ def test_shares_sum_to_the_steps(answer: ServingEstimate) -> None:
 
 def test_elasticities_are_near_estimates_of_changed_plans(answer: ServingEstimate) -> None:
     device = answer.plan.device
-    memory = device.memory.model_copy(update={"bandwidth": 1.1 * device.memory.bandwidth})
+    memory = replace(device.memory, bandwidth=1.1 * device.memory.bandwidth)
     on_chip = 1.1 * (device.efficiency.repeated_read_bandwidth or 0.0)
     routed = {
-        name: one.model_copy(update={"routed_bandwidth": one.routed_bandwidth and 1.1 * one.routed_bandwidth})
+        name: replace(one, routed_bandwidth=one.routed_bandwidth and 1.1 * one.routed_bandwidth)
         for name, one in device.efficiency.grouped_matmul.items()
     }
     changes = {"repeated_read_bandwidth": on_chip or None, "grouped_matmul": routed}
-    efficiency = device.efficiency.model_copy(update=changes)
-    faster = device.model_copy(update={"memory": memory, "efficiency": efficiency})
+    efficiency = replace(device.efficiency, **changes)
+    faster = replace(device, memory=memory, efficiency=efficiency)
     changed = estimate_serving(replace(answer.plan, device=faster))
     found = serving_bottleneck(answer).elasticity["memory_bandwidth"]
     assert found.requests == pytest.approx(

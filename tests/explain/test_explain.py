@@ -108,9 +108,7 @@ def read(origin: str, plan: Any) -> list[float]:
     if where.endswith(".py"):
         name, *keys = path.split(".")
         value = getattr(importlib.import_module(where[:-3].replace("/", ".")), name)
-        if hasattr(value, "model_fields"):
-            value = value.model_fields[keys.pop(0)].default
-        elif names(value):
+        if names(value):
             value = defaults(value)[keys.pop(0)]
         return numbers(at(value, keys))
     if where == f"model {plan.model.name}":

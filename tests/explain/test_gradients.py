@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ def changed(thing: Any, keys: list[str], factor: float) -> Any:
     if isinstance(thing, dict):
         return {**thing, keys[0]: changed(thing[keys[0]], keys[1:], factor)}
     part = {keys[0]: changed(getattr(thing, keys[0]), keys[1:], factor)}
-    return replace(thing, **part) if is_dataclass(thing) else thing.model_copy(update=part)
+    return replace(thing, **part)
 
 
 def step(plan: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from llmplan.files import builtin
-from llmplan.setup.options import FINE_TUNING, SERVING, TRAINING, PlanOptions
+from llmplan.report.schemas import json_schema
+from llmplan.setup.options import FINE_TUNING, SERVING, TRAINING, VOCABULARY
 
 RANGES = {
     "input_tokens": (1, 30_000), "output_tokens": (1, 5_000), "request_rate": (0.01, 300), "arrival_cv": (0.1, 5),
@@ -78,9 +79,11 @@ def stacks(part: str) -> list[str]:
 def fields() -> dict[str, dict[str, Any]]:
     """The schema of every word: with its panel, and the parts of its type together."""
     found = {}
-    for name, told in PlanOptions.model_json_schema()["properties"].items():
+    for name, told in json_schema("plan")["properties"].items():
         kinds = [*told["anyOf"], *told["anyOf"][0].get("anyOf", [])]
-        found[name] = {"panel": told["x-panel"]} | {key: part for kind in reversed(kinds) for key, part in kind.items()}
+        found[name] = {"panel": VOCABULARY[name]["panel"]} | {
+            key: part for kind in reversed(kinds) for key, part in kind.items()
+        }
         found[name]["types"] = {kind.get("type") for kind in kinds}
     return found
 

@@ -171,17 +171,17 @@ def better(plan: AnyPlan, what: str) -> AnyPlan:
     """The plan on hardware that has more of one thing."""
     device, fabric = plan.device, plan.cluster.fabric
     if what in ("bandwidth", "capacity"):
-        memory = device.memory.model_copy(update={what: getattr(device.memory, what) * SCALED})
-        return replace(plan, device=device.model_copy(update={"memory": memory}))
+        memory = replace(device.memory, **{what: getattr(device.memory, what) * SCALED})
+        return replace(plan, device=replace(device, memory=memory))
     if what == "peak":
         peak = {name: value * SCALED for name, value in device.peak.items()}
-        return replace(plan, device=device.model_copy(update={"peak": peak}))
+        return replace(plan, device=replace(device, peak=peak))
     if what == "scale_up" and device.scale_up is not None:
-        link = device.scale_up.model_copy(update={"bandwidth": device.scale_up.bandwidth * SCALED})
-        return replace(plan, device=device.model_copy(update={"scale_up": link}))
+        link = replace(device.scale_up, bandwidth=device.scale_up.bandwidth * SCALED)
+        return replace(plan, device=replace(device, scale_up=link))
     if what == "fabric" and fabric is not None:
-        wider = fabric.model_copy(update={"bandwidth": fabric.bandwidth * SCALED, "latency": fabric.latency / SCALED})
-        return replace(plan, cluster=plan.cluster.model_copy(update={"fabric": wider}))
+        wider = replace(fabric, bandwidth=fabric.bandwidth * SCALED, latency=fabric.latency / SCALED)
+        return replace(plan, cluster=replace(plan.cluster, fabric=wider))
     return plan
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from llmplan.answer.resolve import AnyPlan, plan_from
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
-from llmplan.setup.options import FLAGS, PlanOptions
+from llmplan.plain import kinds_of
+from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
 from llmplan.training.estimate import estimate
 
 MODEL = {
@@ -40,7 +41,7 @@ def refusal(catalog: Catalog, **said: Any) -> str:
 
 
 def test_flags_are_the_fields_that_are_true_or_false() -> None:
-    truths = {name for name, field in PlanOptions.model_fields.items() if bool in get_args(field.annotation)}
+    truths = {name for name, kind in kinds_of(PlanOptions).items() if bool in get_args(kind)}
     assert truths == FLAGS
 
 
@@ -198,7 +199,7 @@ SENSIBLE: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(DEGREES, st.sampled_from([1, 2, 3, 4, 8, 64])),
     "seq_len": st.sampled_from([1, 512, 8192, 10**9]), "zero": st.integers(0, 3),
 }  # fmt: skip
-OPTIONS = st.dictionaries(st.sampled_from(sorted(PlanOptions.model_fields)), JUNK, max_size=6)
+OPTIONS = st.dictionaries(st.sampled_from(sorted(VOCABULARY)), JUNK, max_size=6)
 
 
 def told(said: dict[str, Any], catalog: Catalog) -> None:

@@ -12,7 +12,7 @@ import llmplan
 PACKAGE = Path(llmplan.__file__).parent
 BEFORE = (
     "version", "interrupts", "records", "vocabulary", "errors", "si", "units", "formatting", "documents", "files",
-    "schema",
+    "rules", "plain", "pydantic_models", "schema",
 )  # fmt: skip
 """Modules that stand before all rooms."""
 ROOMS = (

@@ -103,12 +103,12 @@ def arrays(layouts: list[Layout]) -> Any:
 def faster(device: Device, what: str, factor: float) -> Device:
     """The device with its memory bandwidth, peaks, scale-up link or host link faster by a factor."""
     if what == "memory":
-        memory = device.memory.model_copy(update={"bandwidth": device.memory.bandwidth * factor})
-        return device.model_copy(update={"memory": memory})
+        memory = replace(device.memory, bandwidth=device.memory.bandwidth * factor)
+        return replace(device, memory=memory)
     if what == "peak":
-        return device.model_copy(update={"peak": {name: value * factor for name, value in device.peak.items()}})
+        return replace(device, peak={name: value * factor for name, value in device.peak.items()})
     field = {"scale_up": "scale_up", "host": "host_link"}[what]
     link = getattr(device, field)
     if link is None:
         return device
-    return device.model_copy(update={field: link.model_copy(update={"bandwidth": link.bandwidth * factor})})
+    return replace(device, **{field: replace(link, bandwidth=link.bandwidth * factor)})

@@ -108,8 +108,8 @@ def test_attention_in_32_bits_is_no_faster_than_products_in_them(precision: str)
 def test_a_better_network_is_no_slower(words: dict[str, Any], factor: float) -> None:
     plan = plan_of(words)
     fabric = plan.cluster.fabric
-    better = fabric.model_copy(update={"bandwidth": fabric.bandwidth * factor, "latency": fabric.latency / factor})
-    other = replace(plan, cluster=plan.cluster.model_copy(update={"fabric": better}))
+    better = replace(fabric, bandwidth=fabric.bandwidth * factor, latency=fabric.latency / factor)
+    other = replace(plan, cluster=replace(plan.cluster, fabric=better))
     assert training_time(other).step_seconds <= training_time(plan).step_seconds * ROUNDING
 
 

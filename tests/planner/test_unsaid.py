@@ -30,7 +30,7 @@ def planned(words: dict[str, Any], unsaid: dict[str, dict[str, float]] | None = 
     """The plan, under a stack whose measured runs all said these words."""
     plan = plan_from(words)
     assert isinstance(plan, TrainingPlan)
-    return replace(plan, stack=plan.stack.model_copy(update={"unsaid": unsaid or {}}))
+    return replace(plan, stack=replace(plan.stack, unsaid=unsaid or {}))
 
 
 def half_widths(found: TrainingEstimate) -> tuple[float, float]:

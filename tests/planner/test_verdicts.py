@@ -40,12 +40,12 @@ def plan() -> AnyPlan:
 
 def on_memory(plan: AnyPlan, capacity: float, low: float = 0.9, high: float = 1.1) -> AnyPlan:
     """The plan on a device with that much usable memory, in a band."""
-    memory = plan.device.memory.model_copy(update={"capacity": capacity, "reserved": 0.0})
+    memory = replace(plan.device.memory, capacity=capacity, reserved=0.0)
     bands = plan.stack.bands | {"peak_bytes": Band(low=low, high=high)}
     return replace(
         plan,
-        device=plan.device.model_copy(update={"memory": memory}),
-        stack=plan.stack.model_copy(update={"bands": bands, "widening": {}}),
+        device=replace(plan.device, memory=memory),
+        stack=replace(plan.stack, bands=bands, widening={}),
     )
 
 
@@ -80,7 +80,7 @@ def test_a_host_that_cannot_hold_what_is_offloaded_is_a_warning(plan: AnyPlan, r
     moved = plan.with_layout(replace(plan.layout, offload_optimizer=True))
     needed = estimate(moved).memory.host_bytes
     assert needed > 0
-    host = replace(moved, cluster=plan.cluster.model_copy(update={"host_memory": room * float(needed)}))
+    host = replace(moved, cluster=replace(plan.cluster, host_memory=room * float(needed)))
     assert ("LP012" in {warning.code for warning in estimate(host).warnings}) is warned
 
 
@@ -88,13 +88,13 @@ def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: AnyPlan) -> Non
     bands = {"step_seconds": Band(low=0.9, high=1.1)}
     measured = Measured(devices=(plan.device.id,), bits=("16",), layers=("dense",))
     widening = {"training": {"new_device": 2.0, "new_precision": 1.5}}
-    stack = plan.stack.model_copy(update={"bands": bands, "measured": measured, "widening": widening})
+    stack = replace(plan.stack, bands=bands, measured=measured, widening=widening)
     known = replace(plan, stack=stack)
-    away = replace(plan, stack=stack.model_copy(update={"measured": measured.model_copy(update={"devices": ("x",)})}))
+    away = replace(plan, stack=replace(stack, measured=replace(measured, devices=("x",))))
     assert (known.interval("step_seconds", 10.0).low, known.interval("step_seconds", 10.0).high) == (9.0, 11.0)
     assert away.interval("step_seconds", 10.0).high == pytest.approx(10.0 * 1.1**2)
-    narrow = measured.model_copy(update={"devices": ("x",), "bits": ("8",)})
-    farther = replace(plan, stack=stack.model_copy(update={"measured": narrow}))
+    narrow = replace(measured, devices=("x",), bits=("8",))
+    farther = replace(plan, stack=replace(stack, measured=narrow))
     assert farther.interval("step_seconds", 10.0).low == pytest.approx(10.0 * 0.9**3)
     assert known.interval("peak_bytes", 1.0).high == NO_BAND.high
 
@@ -112,10 +112,10 @@ def test_what_a_stack_was_not_measured_on_has_a_wider_band(plan: AnyPlan) -> Non
 )
 def test_distances(plan: AnyPlan, changes: dict[str, object], found: set[str]) -> None:
     seen = Measured(devices=(plan.device.id,), versions=("1.0",), bits=("16",), layers=("dense",))
-    stack = plan.stack.model_copy(update={"measured": seen})
+    stack = replace(plan.stack, measured=seen)
     traits = Traits(plan.device.id, "1.0", "16", frozenset({"dense"}))._replace(**changes)
     assert set(stack.distances(traits)) == found
-    assert stack.model_copy(update={"measured": Measured()}).distances(traits)[0] == "unknown_stack"
+    assert replace(stack, measured=Measured()).distances(traits)[0] == "unknown_stack"
 
 
 def test_throughput_has_the_ends_of_the_step_the_other_way_round(plan: AnyPlan) -> None:

@@ -124,16 +124,16 @@ def _with_more(plan: AnyPlan, what: str, factor: float) -> AnyPlan:
     device, cluster = plan.device, plan.cluster
     memory, up = device.memory, device.scale_up
     if what == "memory":
-        memory = memory.model_copy(update={"capacity": memory.capacity * factor})
+        memory = replace(memory, capacity=memory.capacity * factor)
     elif what == "bandwidth":
-        memory = memory.model_copy(update={"bandwidth": memory.bandwidth * factor})
+        memory = replace(memory, bandwidth=memory.bandwidth * factor)
     elif what == "scale_up":
-        up = up.model_copy(update={"bandwidth": up.bandwidth * factor})
+        up = replace(up, bandwidth=up.bandwidth * factor)
     elif what == "fabric":
-        fabric = cluster.fabric.model_copy(update={"bandwidth": cluster.fabric.bandwidth * factor})
-        cluster = cluster.model_copy(update={"fabric": fabric})
+        fabric = replace(cluster.fabric, bandwidth=cluster.fabric.bandwidth * factor)
+        cluster = replace(cluster, fabric=fabric)
     peak = {name: value * factor for name, value in device.peak.items()} if what == "peak" else device.peak
-    device = device.model_copy(update={"memory": memory, "scale_up": up, "peak": peak})
+    device = replace(device, memory=memory, scale_up=up, peak=peak)
     return replace(plan, device=device, cluster=cluster)
 
 
@@ -200,5 +200,5 @@ def test_what_cannot_be_searched_for_leaves_the_others() -> None:
 
 
 def _unmeasured(plan: AnyPlan) -> Device:
-    efficiency = plan.device.efficiency.model_copy(update={"attention": {}})
-    return plan.device.model_copy(update={"efficiency": efficiency})
+    efficiency = replace(plan.device.efficiency, attention={})
+    return replace(plan.device, efficiency=efficiency)

@@ -111,8 +111,8 @@ def test_does_not_fit_names_the_most_layers_that_do() -> None:
 def test_host_too_small() -> None:
     found = plan(**LLAMA_70B, gpu_layers=21)
     assert isinstance(found, ServingPlan)
-    small = replace(found, cluster=found.cluster.model_copy(update={"host_memory": 16e9}))
-    large = replace(found, cluster=found.cluster.model_copy(update={"host_memory": 64e9}))
+    small = replace(found, cluster=replace(found.cluster, host_memory=16e9))
+    large = replace(found, cluster=replace(found.cluster, host_memory=64e9))
     refused, kept = estimate_serving(small), estimate_serving(large)
     assert not refused.fits
     assert refused.verdict == "does-not-fit"
@@ -167,8 +167,8 @@ def test_a_rate_between_steps_on_the_host_and_steps_on_the_device(rate: float) -
     assert here.sequences == pytest.approx(31.0, rel=1e-6)
     assert here.tpot is not None
     assert 99 * here.tpot.value == pytest.approx(31.0 / rate, rel=0.02)
-    memory = found.device.memory.model_copy(update={"bandwidth": 1.5 * found.device.memory.bandwidth})
-    fast = estimate_serving(replace(found, device=found.device.model_copy(update={"memory": memory})))
+    memory = replace(found.device.memory, bandwidth=1.5 * found.device.memory.bandwidth)
+    fast = estimate_serving(replace(found, device=replace(found.device, memory=memory)))
     assert fast.request.value <= here.request.value
 
 

@@ -104,7 +104,7 @@ def test_places_beyond_those_that_prompts_leave_to_write_bring_nothing() -> None
     """Every step reads 8,192 tokens of prompts of 16,384: a request in two steps, so that an answer of 101 tokens sees
     50 others come, and no more than 50 write at a time, however many places there are."""
     words = {"load": "saturated", "batch": None, "input_tokens": 16_384, "output_tokens": 101}
-    at, policy = replica(plan(**words)), plan(**words).engine.policy.model_copy(update={"max_batch_tokens": 8192})
+    at, policy = replica(plan(**words)), replace(plan(**words).engine.policy, max_batch_tokens=8192)
     few, many = (capacity(at, plan(**words).workload, policy, places) for places in (60.0, 600.0))
     assert few <= many <= 1.003 * few
     both = iteration(at, 50.0, 16_384 + 50.5, 8192.0, 16_384.0).total
@@ -114,8 +114,8 @@ def test_places_beyond_those_that_prompts_leave_to_write_bring_nothing() -> None
 def with_memory(found: ServingEstimate, **times: float) -> ServingEstimate:
     """The same on a device with so many times of what its memory has."""
     memory = found.plan.device.memory
-    more = memory.model_copy(update={name: getattr(memory, name) * by for name, by in times.items()})
-    return estimate_serving(replace(found.plan, device=found.plan.device.model_copy(update={"memory": more})))
+    more = replace(memory, **{name: getattr(memory, name) * by for name, by in times.items()})
+    return estimate_serving(replace(found.plan, device=replace(found.plan.device, memory=more)))
 
 
 def test_what_only_reads_answers_later_under_more_load() -> None:

@@ -121,8 +121,8 @@ def test_a_batch_at_once_is_done_with_the_slower_pool(batch: int, output_tokens:
 def test_faster_writing_brings_no_first_token_of_a_batch_later() -> None:
     words = {"load": "static", "devices": 8, "prefill_devices": 2, "prefill_tp": 1, "tp": 1, "model": "qwen3-14b"}
     slow = planned(**words, batch=2000, hardware="h200")
-    memory = slow.device.memory.model_copy(update={"bandwidth": 1.5 * slow.device.memory.bandwidth})
-    fast = replace(slow, device=slow.device.model_copy(update={"memory": memory}))
+    memory = replace(slow.device.memory, bandwidth=1.5 * slow.device.memory.bandwidth)
+    fast = replace(slow, device=replace(slow.device, memory=memory))
     assert estimate_serving(fast).ttft.value <= estimate_serving(slow).ttft.value
 
 

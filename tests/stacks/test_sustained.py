@@ -57,17 +57,17 @@ def test_clocks_follow_the_power_limit() -> None:
     assert energy is not None
     drawn = energy * best * h100.peak["bf16"]
     for limit in (100.0, 300.0, 700.0):
-        device = h100.model_copy(update={"power": h100.power.model_copy(update={"tdp": limit})})
+        device = replace(h100, power=replace(h100.power, tdp=limit))
         assert sustained(device) ** 3 == pytest.approx(0.85 * limit / drawn)
     for limit in (1.01 * drawn / 0.85, None):
-        assert sustained(h100.model_copy(update={"power": h100.power.model_copy(update={"tdp": limit})})) == 1.0
+        assert sustained(replace(h100, power=replace(h100.power, tdp=limit))) == 1.0
 
 
 def test_a_flop_in_half_the_bits_takes_a_third() -> None:
     """By hand: 1.5 of 4.6 pJ at twice the peak draw 0.65 of what 16 bits do."""
     device = open_catalog().device("b200-sxm-180gb")
-    efficiency = device.efficiency.model_copy(update={"product_energy": 3.0 * PICOJOULE})
-    hot = device.model_copy(update={"efficiency": efficiency})
+    efficiency = replace(device.efficiency, product_energy=3.0 * PICOJOULE)
+    hot = replace(device, efficiency=efficiency)
     best = {kind: efficiency.matmul[kind].peak_fraction for kind in ("bf16", "fp8")}
     drawn = 1.5 / 4.6 * (best["fp8"] * device.peak["fp8"]) / (best["bf16"] * device.peak["bf16"])
     assert sustained(hot, "fp8") / sustained(hot) == pytest.approx(drawn ** (-1 / 3))

@@ -49,7 +49,7 @@ def machine(
     1e9; grouped: of kernels of experts, as `GroupedEfficiency` has it; efficiency: anything else of that class."""
     product, experts, attention, decoding = (1.0, 1e3, 1e6, 1e9) if launches else (0.0, 0.0, 0.0, 0.0)
     products = MatmulEfficiency(peak_fraction=1.0, memory_fraction=1.0, launch=product)
-    narrow = products.model_copy(update={"cast_fraction": 1.0})
+    narrow = replace(products, cast_fraction=1.0)
     bank = GroupedEfficiency(
         peak_fraction=1.0, memory_fraction=1.0, launch=experts, **{"padding": 0.0, **(grouped or {})}
     )

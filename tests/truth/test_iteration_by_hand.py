@@ -174,7 +174,7 @@ class TestParallel:
 
     def test_norms_in_the_kernels_of_sums(self) -> None:
         # four small kernels a layer, of which two are norms: with two sums a layer neither is launched by itself
-        fused = POLICY.model_copy(update={"fused_norms": True})
+        fused = replace(POLICY, fused_norms=True)
         assert step(DECODING, LAUNCHES, tp=2).elementwise_seconds == pytest.approx(4 * L)
         assert step(DECODING, LAUNCHES, policy=fused, tp=2).elementwise_seconds == pytest.approx(2 * L)
         assert step(DECODING, LAUNCHES, policy=fused).elementwise_seconds == pytest.approx(4 * L)  # nothing to add up
@@ -254,18 +254,18 @@ class TestHost:
         assert found.host_seconds == pytest.approx(13 * L)
 
     def test_steps_without_graphs_are_launched_operation_by_operation(self) -> None:
-        eager = POLICY.model_copy(update={"captured": False})
+        eager = replace(POLICY, captured=False)
         found = step(DECODING, machine(), policy=eager, numbers={**self.NUMBERS, "operation_host_seconds": 1e6})
         assert found.host_seconds == pytest.approx(L + 10 + 8 * 100 + 12 * L * 1e6)
 
     def test_a_compiled_program_launches_at_the_pace_of_c(self) -> None:
-        compiled = POLICY.model_copy(update={"compiled": True})
+        compiled = replace(POLICY, compiled=True)
         found = step(READING, machine(), policy=compiled, numbers={"operation_host_seconds": 1.0})
         assert found.host_seconds == pytest.approx(12 * L * 3.8e-6)
 
     def test_the_host_works_beside_the_device(self) -> None:
         """Overlapped: of 813 seconds of the device and its gaps and 810 of the host, the longer and a little more."""
-        behind = POLICY.model_copy(update={"overlapped_host": True})
+        behind = replace(POLICY, overlapped_host=True)
         device = L + step(DECODING, BYTES).total
         apart = step(DECODING, BYTES, numbers=self.NUMBERS)
         found = step(DECODING, BYTES, policy=behind, numbers=self.NUMBERS)
@@ -278,7 +278,7 @@ class TestHost:
         found = step(READING, machine(), numbers={"operation_host_seconds": 1.0})
         assert found.host_seconds == pytest.approx(12 * L)
         # in captured pieces attention and rotation alone are launched
-        pieces = POLICY.model_copy(update={"captured_prompts": True})
+        pieces = replace(POLICY, captured_prompts=True)
         found = step(READING, machine(), policy=pieces, numbers={"operation_host_seconds": 1.0})
         assert found.host_seconds == pytest.approx(2 * L)
         # a device that is slower hides them
@@ -309,7 +309,7 @@ def served(work: dict[str, Any], **words: Any) -> tuple[ServingPlan, ServingWork
     return plan, plan.workload
 
 
-WHOLE = POLICY.model_copy(update={"mixed_steps": False, "max_batch_tokens": 400})
+WHOLE = replace(POLICY, mixed_steps=False, max_batch_tokens=400)
 
 
 class TestStatic:
@@ -466,8 +466,8 @@ def test_a_node_beyond_the_domain() -> None:
 class TestLayersInHostMemory:
     """Three layers, one of them and the head on the device (`gpu_layers` 2)."""
 
-    POLICY = POLICY.model_copy(update={"host_rows": 32})
-    HOST = cluster().model_copy(update={"host_bandwidth": 1.0, "host_peak": 1e40})
+    POLICY = replace(POLICY, host_rows=32)
+    HOST = replace(cluster(), host_bandwidth=1.0, host_peak=1e40)
     CACHE = 2 * 2 * (3 + 3)  # bytes of a token in a layer
 
     def step(self, loaded: tuple[float, float, float, float], device: Device) -> Step:

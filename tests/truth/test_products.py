@@ -9,6 +9,7 @@ import pytest
 from llmplan.machine.efficiency import MatmulEfficiency
 from llmplan.machine.kernels import product_curve
 from llmplan.model.layer import Linear
+from llmplan.records import replace
 from llmplan.work.products import joined, local_shape, products_seconds, rank_rows
 from tests.truth.counting import EXPERTS, kernels, layer, layout, machine, micro_batch
 
@@ -162,7 +163,7 @@ def test_bytes_of_elements(weights: str, inputs: str, each: float, scale: float)
     ],
 )  # fmt: skip
 def test_bytes_of_narrow_elements(precision: str, blocks: bool, weight: float, element: float) -> None:
-    device = BYTES.model_copy(update={"peak": BYTES.peak | {precision: 1e40}})
+    device = replace(BYTES, peak=BYTES.peak | {precision: 1e40})
     inputs, results = 8 + 12 + 8 + 20, (12 + 12) + 8 + (20 + 20) + 8
     at = kernels(device, precision, precision, blocks=blocks)
     moved = products_seconds(layer(), micro_batch(TOKENS), layout(), at, "forward")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llmplan.machine.efficiency import CollectiveEfficiency
+from llmplan.records import replace
 from llmplan.training.activations import kept_activations
 from llmplan.training.flops import model_flops, recomputed_flops, training_flops
 from llmplan.training.step import StepTime, training_time
@@ -143,7 +144,7 @@ class TestRecomputation:
         assert unfused.recompute_seconds == pytest.approx(L * 2 * (2 * S * 4 * S * 3))
 
     def test_selective_share_of_products(self) -> None:
-        recipe = RECIPE.model_copy(update={"selective_share": 0.5})
+        recipe = replace(RECIPE, selective_share=0.5)
         found = step(FLOPS, recompute="selective", recipe=recipe)
         assert found.recompute_seconds == pytest.approx(L * S * MATRICES)
 
@@ -161,7 +162,7 @@ class TestHost:
         assert found == pytest.approx(3 * (12 + 3 * 3) * L)
 
     def test_blocking_launches_hide_behind_nothing(self) -> None:
-        recipe = RECIPE.model_copy(update={"blocking_launches": True})
+        recipe = replace(RECIPE, blocking_launches=True)
         busy = 3 * 2 * S * (L * MATRICES + TABLE) + (1 + 2.5 / 0.76) * L * ATTENTION
         found = step(FLOPS, numbers={"operation_host_seconds": 1.0}, recipe=recipe)
         assert found.host_seconds == pytest.approx(3 * 12 * L * (1 + 11.6e-6), rel=1e-9)  # two kernels, 5.8 us each
@@ -196,7 +197,7 @@ class TestExperts:
         assert bare.expert_parallel_seconds == pytest.approx(found.expert_parallel_seconds)
 
     def test_all_wait_for_the_busiest_rank(self) -> None:
-        recipe = RECIPE.model_copy(update={"routing_spread": 3.0})  # then one rank has every token on each expert
+        recipe = replace(RECIPE, routing_spread=3.0)  # then one rank has every token on each expert
         even, uneven = (step(FLOPS, spec=EXPERTS, dp=2, ep=2, recipe=one).matmul_seconds for one in (RECIPE, recipe))
         routed = 3 * 2 * S * L * 2 * (3 * 8 * 10)
         rest = 3 * 2 * S * (L * (8 * 12 + 8 * 12 + 12 * 8 + 8 * 4) + TABLE)
@@ -216,7 +217,7 @@ class TestContextParallelism:
         cover = (1 + 2.5 / 0.76) * L * ATTENTION / 2
         found = step(device, cp=2, numbers={"exposed_context_parallel": 0.1}).context_parallel_seconds
         assert found == pytest.approx(0.1 * around + (0.9 * around - cover))
-        blocking = RECIPE.model_copy(update={"blocking_launches": True})  # the host waits for exchanges too
+        blocking = replace(RECIPE, blocking_launches=True)  # the host waits for exchanges too
         found = step(device, cp=2, numbers={"exposed_context_parallel": 0.1}, recipe=blocking).context_parallel_seconds
         assert found == pytest.approx(around)
 
@@ -258,7 +259,7 @@ class TestPipeline:
 
     def test_virtual_stages_hide_what_they_send_but_for_filling_and_draining(self) -> None:
         # eight micro-batches, two chunks on two stages: 2 x 2 - 1 of 16 passes each way fill and drain; no work hides
-        far, recipe = cluster(network=1.0), RECIPE.model_copy(update={"overlapped_transfers": True})
+        far, recipe = cluster(network=1.0), replace(RECIPE, overlapped_transfers=True)
         words = {"at": far, "spec": {"layers": 4}, "pp": 2, "work": {"global_batch": 8}, "recipe": recipe}
         whole = 2 * 2 * S * H
         assert step(machine(domain=1), vp=2, **words).pipeline_transfer_seconds == pytest.approx(8 * 2 * whole)
@@ -276,7 +277,7 @@ class TestPipeline:
         assert whole == pytest.approx(2 * 2 * S * H)
         shared = step(machine(link=1.0), pp=2, tp=2, sequence_parallel=True).pipeline_transfer_seconds
         assert shared == pytest.approx(whole / 2)
-        recipe = RECIPE.model_copy(update={"divided_transfers": True})
+        recipe = replace(RECIPE, divided_transfers=True)
         assert step(machine(link=1.0), pp=2, tp=2, recipe=recipe).pipeline_transfer_seconds == pytest.approx(whole / 2)
 
 
@@ -301,7 +302,7 @@ class TestReplicas:
     def test_parameters_of_products_in_8_bits_gathered_in_8_bits(
         self, zero: int, of_layers: float, of_ends: float
     ) -> None:
-        recipe = RECIPE.model_copy(update={"gather_bytes": {"bf16": 1.0}})
+        recipe = replace(RECIPE, gather_bytes={"bf16": 1.0})
         found = step(self.LINK, dp=2, zero=zero, recipe=recipe).data_parallel_seconds
         layers = L * LAYER
         assert found == pytest.approx(1 / 2 * (of_layers * layers + of_ends * (self.PARAMETERS - layers)))
@@ -325,12 +326,12 @@ class TestReplicas:
     def test_a_ring_passes_every_rank(self) -> None:
         # 16 devices, 8 a domain: 14 steps and one hop for a reduce-scatter, as many for an all-gather, a layer each
         ring = {"collectives": {"ring": CollectiveEfficiency(link_fraction=1.0, base=0.0, step=1.0)}}
-        device, small = machine(efficiency=ring), RECIPE.model_copy(update={"bucket_parameters": 1.0})
+        device, small = machine(efficiency=ring), replace(RECIPE, bucket_parameters=1.0)
         assert step(device, dp=16, zero=1, recipe=small).data_parallel_seconds == pytest.approx(2 * L * 14)
         assert step(device, dp=16, recipe=small).data_parallel_seconds == pytest.approx(L * 2 * 7)
 
     def test_nothing_is_hidden_behind_a_backward_pass_that_is_over(self) -> None:
-        numbers, late = {"exposed_data_parallel": 0.1}, RECIPE.model_copy(update={"reduces_after_backward": True})
+        numbers, late = {"exposed_data_parallel": 0.1}, replace(RECIPE, reduces_after_backward=True)
         device = machine(flops=1.0, link=1.0)
         for zero, each in ((0, 8), (1, 6)):
             found = step(device, dp=2, zero=zero, numbers=numbers, recipe=late).data_parallel_seconds
@@ -344,14 +345,14 @@ class TestReplicas:
     def test_a_message_for_each_layer(self) -> None:
         # small buckets, so that each layer fills one; parameters that are gathered layer by layer ask for no bucket
         device = machine(efficiency={"collectives": {"ring": CollectiveEfficiency(link_fraction=1.0, base=1.0)}})
-        small = RECIPE.model_copy(update={"bucket_parameters": 1.0})
+        small = replace(RECIPE, bucket_parameters=1.0)
         assert step(device, dp=2, recipe=small).data_parallel_seconds == pytest.approx(L)
         assert step(device, dp=2, zero=1, recipe=small).data_parallel_seconds == pytest.approx(2 * L)
         assert step(device, dp=2, zero=3).data_parallel_seconds == pytest.approx(3 * L)
 
     def test_a_message_for_each_bucket_where_it_holds_more_than_a_layer(self) -> None:
         device = machine(efficiency={"collectives": {"ring": CollectiveEfficiency(link_fraction=1.0, base=1.0)}})
-        buckets = RECIPE.model_copy(update={"bucket_parameters": self.PARAMETERS / 1.5})
+        buckets = replace(RECIPE, bucket_parameters=self.PARAMETERS / 1.5)
         assert step(device, dp=2, recipe=buckets).data_parallel_seconds == pytest.approx(1.5)
         assert step(device, dp=2, zero=1, recipe=buckets).data_parallel_seconds == pytest.approx(2 * 1.5)
         assert step(device, dp=2).data_parallel_seconds == pytest.approx(1)
@@ -374,7 +375,7 @@ class TestReplicas:
             assert found == pytest.approx(1 / 2 * 2 * each * self.PARAMETERS)
 
     def test_a_smaller_sum_of_gradients(self) -> None:
-        recipe = RECIPE.model_copy(update={"reduce_bytes": 2.0})
+        recipe = replace(RECIPE, reduce_bytes=2.0)
         found = step(self.LINK, dp=2, recipe=recipe).data_parallel_seconds
         assert found == pytest.approx(1 / 2 * 2 * 2 * self.PARAMETERS)
 

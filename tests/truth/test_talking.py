@@ -8,6 +8,7 @@ import pytest
 
 from llmplan.machine.efficiency import CollectiveEfficiency
 from llmplan.machine.links import all_reduce, gather, send
+from llmplan.records import replace
 from llmplan.work.communication import (
     expert_parallel_seconds,
     reductions,
@@ -156,6 +157,6 @@ def test_a_message() -> None:
 
 def test_devices_without_links_talk_through_their_host() -> None:
     device = machine(host=4.0)
-    alone = device.model_copy(update={"scale_up": device.scale_up.model_copy(update={"topology": "none"})})
+    alone = replace(device, scale_up=replace(device.scale_up, topology="none"))
     # a transfer crosses the host's memory twice; the domain is the node
     assert gather(links(alone), 1000.0, 4.0, 1.0) == pytest.approx(3 / 4 * 1000 / 2)

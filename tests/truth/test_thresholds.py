@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from llmplan.answer.resolve import plan_from
+from llmplan.records import replace
 from llmplan.serving.copies import copies_needed
 from llmplan.serving.defaults import has_room, lengths
 from llmplan.serving.memory import memory_fraction
@@ -105,7 +106,7 @@ def test_a_rate_is_meant_to_one_per_cent() -> None:
 @pytest.mark.parametrize(("tp", "graphs"), [(3, 100), (4, 300)])
 def test_an_engine_captures_larger_graphs_from_four_devices_on(tp: int, graphs: int) -> None:
     back = KeptBack(fixed=0, each_token=0, each_sequence=1e9, each_device=0, large=1e15, least=0)
-    policy = POLICY.model_copy(update={"kept_back": back, "graph_sequences": 100, "graph_sequences_tensor": 300})
+    policy = replace(POLICY, kept_back=back, graph_sequences=100, graph_sequences_tensor=300)
     plan = serving(machine(), policy=policy, tp=tp)
     assert memory_fraction(plan, policy) == pytest.approx(1 - graphs * 1e9 / 1e12)
 
