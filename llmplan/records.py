@@ -100,7 +100,9 @@ else:
             cls = next(one for one in asking.__mro__ if one.__dict__.get(FIELDS) is self)
             bases = tuple(base for base in cls.__bases__ if hasattr(base, FIELDS))
             named = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__annotations__": self.hints}
-            twin = type(cls.__name__, bases, self.given | named)
+            shared = {name: value for name, value in self.given.items() if isinstance(value, (dict, list))}
+            made = {name: dataclasses.field(default_factory=value.copy) for name, value in shared.items()}
+            twin = type(cls.__name__, bases, self.given | made | named)
             twin = dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=self.kw_only)(twin)
             cls.__dataclass_params__, cls.__dataclass_fields__ = twin.__dataclass_params__, twin.__dataclass_fields__
             return cls.__dataclass_fields__
