@@ -64,7 +64,7 @@ class _Pace:
 
     decode: a step that only decodes; prefill: what reading one request's prompt adds; own: from the start of a
     request's prefill to its first token; together: requests that are read in one step [1]; shared: decoding steps in
-    `own` [1].
+    `own` [1]; writing: requests that write in the step of a prompt [1].
     """
 
     decode: Num
@@ -72,6 +72,7 @@ class _Pace:
     own: Num
     together: Num
     shared: Num
+    writing: Num
 
     def resident(self, steps: Num, sequences: Num) -> Num:
         """Time that a request has its place [s]: its own steps, and what reading the others adds to them."""
@@ -143,7 +144,8 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
         once = once + beside * (both - share * decode)
     shared = beside * share * maximum(1.0, chunks)
     own = once * maximum(1.0, chunks) + shared * decode
-    return _Pace(decode, once * chunks, own, maximum(1.0, 1.0 / chunks), shared)
+    writing = beside * share * sequences
+    return _Pace(decode, once * chunks, own, maximum(1.0, 1.0 / chunks), shared, writing)
 
 
 def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Response:
@@ -199,10 +201,11 @@ def closed_loop(
     first: Num = now.own + others / 2.0
     least: Num = 0.0  # the same for one that waits for a place, which it gets between two steps
     if work.length_spread != "constant" or policy.mixed_steps:
-        alone, busy = now.own - (now.together - 1.0) * now.prefill, others / cycle
         coming = maximum(here - now.together, 0.0) / cycle
-        found = step_found(coming, now.decode, 0.0, now.prefill, 1.0, mixed=policy.mixed_steps)
-        shared = minimum(shared_step_wait(found, busy) + alone, now.decode / 2.0 + now.own + others / 2.0)
+        alone, fixed, each = _prompt_costs(at, work, policy, now, now.writing)
+        found = step_found(coming, now.decode, fixed, each, now.together, mixed=policy.mixed_steps)
+        wait = shared_step_wait(found, coming * each)
+        shared = minimum(wait + alone, now.decode / 2.0 + now.own + others / 2.0)
         shared = where(here > 1, shared, now.own)
         steady = 0.0 * here if full else where(batch <= resident, 1.0, 0.0)
         first, least = where(steady > 0, shared, now.own), where(steady > 0, 0.0, shared)
@@ -280,20 +283,11 @@ def _first_step(
     What a step pays once for all prompts in it is told from what each of them adds by a second prompt beside the first;
     a request that is alone is read in steps that write nothing.
     """
-    context, mixed = work.input_tokens + work.output_tokens / 2.0, policy.mixed_steps
-    beside = maximum(here, 1.0) if mixed else 0.0 * here
-
-    def read(requests: float, decoding: Num) -> Num:
-        prompt = prefill_tokens(work, policy, requests)
-        steps = maximum(1.0, requests * work.computed_tokens / prompt)
-        return iteration(at, decoding, context, prompt, work.computed_tokens).total * steps
-
-    own = read(1.0, beside)
-    each = minimum(now.prefill, read(2.0, beside) - own)
+    mixed = policy.mixed_steps
+    own, fixed, each = _prompt_costs(at, work, policy, now, maximum(here, 1.0) if mixed else 0.0 * here)
     if mixed and not everywhere(here >= 1.0):
-        alone = read(1.0, 0.0 * here)
+        alone = _prompt_costs(at, work, policy, now, 0.0 * here)[0]
         own = alone + minimum(here, 1.0) * (own - alone)
-    fixed = (now.prefill - each) * now.together
     running = here / sqrt(1.0 + here * here)  # whether any request is there: 1 - exp(-here) within 0.08
     found = step_found(coming, running * now.decode, fixed, each, now.together, mixed=mixed)
     shared = shared_step_wait(found, coming * each)
@@ -303,6 +297,23 @@ def _first_step(
     share = minimum(work.computed_tokens / real(policy.max_batch_tokens), 1.0)
     limited = single_server_wait(rate, each + share * (own - each)) - single_server_wait(rate, each)
     return own, shared, limited
+
+
+def _prompt_costs(
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, now: _Pace, beside: Num
+) -> tuple[Num, Num, Num]:
+    """Steps that read one prompt while `beside` requests write [s]; of what prompts add to a step, what it pays once
+    for all in it, and what each of them adds [s]."""
+    context = work.input_tokens + work.output_tokens / 2.0
+
+    def read(requests: float) -> Num:
+        prompt = prefill_tokens(work, policy, requests)
+        steps = maximum(1.0, requests * work.computed_tokens / prompt)
+        return iteration(at, beside, context, prompt, work.computed_tokens).total * steps
+
+    own = read(1.0)
+    each = minimum(now.prefill, read(2.0) - own)
+    return own, (now.prefill - each) * now.together, each
 
 
 def outside_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -> Num:

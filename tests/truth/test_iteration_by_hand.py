@@ -345,16 +345,13 @@ class TestClosed:
         assert found.requests_per_second * found.request == pytest.approx(8)
 
     def test_reading_of_others_falls_between_tokens(self) -> None:
-        # 64 requests of 41 tokens, one or more prompts a second: b = 0.42 of the time reads others
+        # 64 requests of 41 tokens; every step takes a second, of one that reads too however many prompts are in it
         plan, work = served({"output_tokens": 41}, policy=WHOLE)
         found = closed_loop(replica(plan), work, WHOLE, 64.0, 64.0)
         together = 32 / 41 + (1 + (32 / 41) ** 2) ** 0.5
-        prompt = 1 / together
-        others = (64 - together) * prompt
-        b = others / (40 + 1 + others)
-        running = 1 / (1 + b) + prompt * b / (1 - b * b)
-        # what is left of the step that runs, its own prompt, and those that came during that step
-        assert found.ttft == pytest.approx(running / 2 + prompt + b * running)
+        others = (64 - together) / together
+        # half of the step that runs, and its own
+        assert found.ttft == pytest.approx(0.5 + 1)
         assert found.request == pytest.approx(0.5 + 40 + 1 + others)
         assert found.tpot == pytest.approx((found.request - found.ttft) / 40)
 
