@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from math import e, pi
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, maximum, minimum, sqrt
+from llmplan.formulas.numeric import ceil, log2, maximum, minimum, sqrt
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
+
+_NORMAL_PEAK = 1.0 / sqrt(2.0 * pi)  # of the normal distribution's density
+_LOGISTIC = 1.702  # at which the logistic distribution is within 0.01 of the normal one (Johnson and Kotz 1970)
+_LEAST_FREE = 1e-6  # share of the places at which nearly all are taken
 
 
 def utilisation(rate: Num, capacity: Num) -> Num:
@@ -46,6 +51,22 @@ def gathered(arrivals: Num) -> Num:
     """
     half = arrivals / 2.0
     return half + sqrt(1.0 + half * half)
+
+
+def between_reads(arrivals: Num) -> Num:
+    """Requests that come in the time of one step where steps that read do not write [1]: x of x e^x = arrivals.
+
+    Between two steps that write so many are read, in steps of k = x / (1 - e^-x) (`gathered`): x = arrivals / (1 +
+    arrivals / k). Close to the solution within 2 %: x = L (1 - ln(1 + L) / (2 + L)), L = ln(1 + arrivals) (Iacono and
+    Boyd 2017, their first approximation of Lambert's W).
+    arrivals: requests for each step that writes [1]. Ignored: that steps are not of one length.
+
+    >>> round(between_reads(1.0), 2), round(between_reads(8.0), 2)  # 0.57 and 1.61 to the last digit
+    (0.56, 1.59)
+    """
+    ln_2 = 0.6931471805599453
+    log = log2(1.0 + arrivals) * ln_2
+    return log * (1.0 - log2(1.0 + log) * ln_2 / (2.0 + log))
 
 
 def step_found(rate: Num, decode: Num, fixed: Num, each: Num, together: Num, *, mixed: bool) -> Num:
@@ -87,20 +108,41 @@ def shared_step_wait(found: Num, busy: Num) -> Num:
     return found * (1.0 / 2.0 + busy)
 
 
-def many_server_wait(seconds: Num, servers: Num, load: Num) -> Num:
-    """Mean wait for one of many places [s]: seconds u^(sqrt(2 (c + 1)) - 1) / (c (1 - u)) (Sakasegawa 1977, M/M/c).
+def decaying(excess: Num, again: Num, steps: Num) -> Num:
+    """Time by which so many steps are longer than usual after one that was [s]: excess b (1 - b^steps) / (1 - b).
 
-    seconds: that a place is held [s]; servers: c, places [1]; load: u, share of them in use [1], cut at 0.9:
-    beyond it the wait depends on a few percent of capacity, which no prediction has, so it is a least wait.
-    Nothing at all until nearly every place is taken when there are hundreds.
+    excess: of the step before them [s]; again: b, time of prompts that comes during a second [1], cut at 0.98; steps
+    [1].
 
-    >>> round(many_server_wait(10.0, 1.0, 0.5), 3)
-    10.0
-    >>> many_server_wait(10.0, 256.0, 0.5) < 1e-6
+    >>> round(decaying(0.1, 0.5, 2.0), 6), round(decaying(0.1, 0.5, 100.0), 6)
+    (0.075, 0.1)
+    """
+    b = minimum(again, 0.98)
+    return excess * b * (1.0 - b**steps) / (1.0 - b)
+
+
+def place_wait(rate: Num, most: Num, flight: Num, places: Num) -> Num:
+    """Mean wait for one of many places [s]: P / (2 (most - rate)), 1 / P = 1 + x Phi(x) / phi(x), x = (1 - u) sqrt(c').
+
+    P is how often all of c places are taken (Halfin and Whitt 1981, equation 2.3, M/M/c; Phi, phi: the normal
+    distribution and its density), and for answers of one length the wait is then half of 1 / (most - rate). Steps get
+    longer with the requests in them, so that the number of these varies more than Poisson's law has it, by 1 / (1 - A),
+    A = rate dT / dn for their time T(n): a negative binomial where T is a line (Cohen 1979), as if fewer and larger
+    requests came, c' = c (1 - A) of them. By the rates at c, c' = c (1 - rate / most) / (1 - u).
+    rate, most: arrivals, and the capacity, of which they are cut at 0.98 [1/s]; flight: u c, requests in flight [1];
+    places: c [1]. Phi is taken as 1 / (1 + exp(-1.702 x)), within 0.01.
+
+    >>> round(place_wait(0.5, 1.0, 0.5, 1.0), 2)  # one place: M/D/1 has 0.5
+    0.5
+    >>> place_wait(5.0, 10.0, 128.0, 256.0) < 1e-6
     True
     """
-    u = minimum(load, 0.9)
-    return seconds * u ** ((2.0 * (servers + 1.0)) ** 0.5 - 1.0) / (servers * (1.0 - u))
+    free = maximum(1.0 - flight / places, _LEAST_FREE)
+    spare = 1.0 - minimum(rate / most, 0.98)
+    off = sqrt(places * spare * free)  # (1 - u) sqrt(c')
+    density = _NORMAL_PEAK * e ** (-off * off / 2.0)
+    taken = density / (density + off / (1.0 + e ** (-_LOGISTIC * off)))
+    return taken / (2.0 * most * spare)
 
 
 def percentile_95(mean_wait: Num) -> Num:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from llmplan.formulas.kv_cache import waves
 from llmplan.formulas.numeric import beyond, everywhere, is_zero, maximum, minimum, real, sqrt, where
 from llmplan.formulas.queueing import (
+    between_reads,
+    decaying,
     gathered,
-    many_server_wait,
     percentile_95,
+    place_wait,
     shared_step_wait,
     single_server_wait,
     step_found,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 BUSIEST = 0.93
 """Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
 the median, of what the same machines wrote offline (hardware_catalog/measurements/serving.csv)."""
+_NO_TIME = 1e-12  # s
 _CONVERGED = 1e-6  # of a time at which it is one that was looked for
 
 
@@ -78,6 +81,14 @@ class _Pace:
         """Time that a request has its place [s]: its own steps, and what reading the others adds to them."""
         return steps * self.decode + self.own + maximum(sequences - self.together, 0.0) * self.prefill
 
+    def read_in(self, seconds: Num, steps: Num, sequences: Num) -> _Pace:
+        """The pace at which a request has its place for no more than so many seconds, where all places are taken:
+        prompts that wait for one are read together, more than come while others are read."""
+        others = maximum(sequences - self.together, 0.0)
+        left = maximum(seconds - steps * self.decode - self.own, 0.0)
+        each = where(others > 0.0, left / where(others > 0.0, others, 1.0), self.prefill)
+        return replace(self, prefill=minimum(self.prefill, each))
+
     def lasting(self, seconds: Num, steps: Num, sequences: Num) -> _Pace:
         """The pace at which a request has its place for so many seconds (Little's law), where steps that only decode
         jump with the sequences in them: a replica that is between the two has steps of both kinds."""
@@ -118,8 +129,9 @@ def read_together(work: ServingWorkload, sequences: Num) -> Num:
     return 1.0 if work.writes else maximum(sequences, 1.0)
 
 
-def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num) -> _Pace:
-    """Times in continuous batching: requests that end in one step are replaced in the next.
+def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num, *, replaced: bool = True) -> _Pace:
+    """Times in continuous batching: requests that end in one step are replaced in the next, or (replaced: false) come
+    whenever they come, in steps that read too where those do not write.
 
     A prefill that shares a step costs what it adds to it. Where prompts need more steps than an answer has tokens, as
     long prompts with short answers do, every step reads, and only so many write at a time as are read in the steps of
@@ -128,7 +140,8 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
     arriving = sequences  # requests of one length stay in step
     if work.length_spread != "constant" or policy.mixed_steps:
         waits = 1.0 + (work.batch_wait_iterations or 0)
-        arriving = gathered(waits * sequences * at.written / maximum(work.output_tokens, 1.0))
+        arriving = waits * sequences * at.written / maximum(work.output_tokens, 1.0)
+        arriving = gathered(arriving if replaced or policy.mixed_steps else between_reads(arriving))
     prompt = prefill_tokens(work, policy, arriving)
     chunks, share, beside = work.computed_tokens / prompt, 1.0 + 0.0 * sequences, 0.0 * sequences
     if policy.mixed_steps and work.writes:
@@ -244,40 +257,67 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     def rate_of(some: Replica, sequences: Num, places: Num) -> Num:
         return _rate(some, work, policy, sequences, places)
 
+    def full_rate_of(some: Replica, sequences: Num, places: Num) -> Num:
+        return _rate(some, work, policy, sequences, places, replaced=True)
+
     load = load_seconds(at, work, policy)
-    most = when_full(rate_of, at, resident)
+    most = when_full(full_rate_of, at, resident)
     if not is_zero(load):
         most = minimum(most, 1.0 / load)
     arriving, rate = rate, minimum(rate, BUSIEST * most)
     here = in_flight(rate_of, at, rate, resident)
     steps, together = decoding_steps(at, work), seen(here, resident)
-    now = pace(at, work, policy, together)
-    now = now.lasting(where(here > FEWEST, here / rate, now.resident(steps, together)), steps, together)
+    now = pace(at, work, policy, together, replaced=False)
+    seconds = where(here > FEWEST, here / rate, now.resident(steps, together))
+    if not policy.mixed_steps:
+        now = now.read_in(seconds, steps, together)
+    now = now.lasting(seconds, steps, together)
     more = maximum(work.output_tokens - 1.0, 0.0)
     coming = rate * (0.98 / maximum(rate * now.prefill, 0.98))
     busy = coming * now.prefill
-    tpot = now.decode / at.written / (1.0 - busy)
-    own, shared, full = _first_step(at, work, policy, here, now, coming, rate)
-    wait = full + many_server_wait(more * tpot + own, resident, here / resident)
+    first = _first_step(at, work, policy, here, now, coming, rate)
+    own, shared = first.own, shared_step_wait(first.found, coming * first.each)
+    wait = place_wait(rate, most, here, resident)
+    late = _late(work, policy, steps, now, coming, first)
+    tpot = now.decode / at.written / (1.0 - busy) + late / maximum(more, 1.0)
     # where nothing is written, all that waits is read in the next batch: no queue of single prefills
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
     shared = where(more > 0, shared, minimum(here, 1.0) * own / 2.0)
-    wait = where(more > 0, wait, many_server_wait(own, resident, here / resident))
+    wait = where(more > 0, first.room + wait, wait)
+    here = minimum(here + rate * late, resident)
     outside = outside_seconds(at, work, policy) + batch_wait(work, now, seen(here, resident))
     ttft = outside + single_server_wait(rate, load) + shared + own + wait
     done = minimum(arriving, most)
     return Response(
-        ttft=ttft, burst_ttft=ttft, p95_ttft=ttft + shared - wait + percentile_95(wait), tpot=tpot,
+        ttft=ttft, burst_ttft=ttft, p95_ttft=_within(ttft, shared, wait, now.decode), tpot=tpot,
         request=ttft + more * tpot, requests_per_second=done, output_tokens_per_second=done * work.output_tokens,
         sequences=here, queued=0.0 * here, decode=now.decode, prefill=now.prefill, for_room=wait,
     )  # fmt: skip
 
 
+def _within(ttft: Num, shared: Num, wait: Num, decode: Num) -> Num:
+    """What 95 of 100 first tokens stay within [s]: what is left of a step that only decodes is anything up to all of
+    it, and what is left of others, and other waits, have exponential tails."""
+    even = minimum(shared, decode / 2.0)
+    return ttft + even + percentile_95(shared - even + wait) - (shared - even) - wait
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """Of a request that arrives [s]: own: steps that read it; found: the step that it finds; each, fixed: what one more
+    prompt adds to a step, and what prompts add however many they are; room: the wait for room in a step."""
+
+    own: Num
+    found: Num
+    each: Num
+    fixed: Num
+    room: Num
+
+
 def _first_step(
     at: Replica, work: ServingWorkload, policy: ServingPolicy, here: Num, now: _Pace, coming: Num, rate: Num
-) -> tuple[Num, Num, Num]:
-    """Of a request that arrives: steps that read it, the wait for them and for others in them, and for room in a step
-    [s].
+) -> _First:
+    """Up to its first token.
 
     coming: requests a second of which prompts leave the steps some time; rate: of all [1/s].
     What a step pays once for all prompts in it is told from what each of them adds by a second prompt beside the first;
@@ -290,13 +330,33 @@ def _first_step(
         own = alone + minimum(here, 1.0) * (own - alone)
     running = here / sqrt(1.0 + here * here)  # whether any request is there: 1 - exp(-here) within 0.08
     found = step_found(coming, running * now.decode, fixed, each, now.together, mixed=mixed)
-    shared = shared_step_wait(found, coming * each)
     if not mixed:
-        return own, shared, 0.0 * here
+        return _First(own, found, each, fixed, 0.0 * here)
     # a prompt fills so much of a step, and what steps take besides is shared by as many as fill one
     share = minimum(work.computed_tokens / real(policy.max_batch_tokens), 1.0)
     limited = single_server_wait(rate, each + share * (own - each)) - single_server_wait(rate, each)
-    return own, shared, limited
+    return _First(own, found, each, fixed, limited)
+
+
+def _late(work: ServingWorkload, policy: ServingPolicy, steps: Num, now: _Pace, coming: Num, first: _First) -> Num:
+    """How much longer an answer takes than as many steps at any time, for the prompts that came while its own was read
+    [s].
+
+    Those are read in the steps that write its first tokens, and what comes during those in the next: b of the time of a
+    step comes back in the one after it. A step has room for so many prompts, which bounds what is late in it. Where
+    steps that read do not write, all of it passes before the second token.
+    """
+    busy, room = coming * now.prefill, real(policy.max_batch_tokens) / work.computed_tokens
+    filled = minimum(1.0 / room, 1.0)  # by one prompt: whatever came since its arrival is read after it
+    behind = first.own + coming * first.each * first.found + filled * (first.found / 2.0 + first.room)
+    if not policy.mixed_steps:
+        return busy / (1.0 - busy) * maximum(behind - now.decode, 0.0)
+    usual = now.decode / (1.0 - busy)
+    again = coming * (first.each + first.fixed / (now.together * now.together))
+    late = decaying(maximum(behind - usual, 0.0), again, steps)
+    longest = first.own * minimum(room, 1.0) + maximum(room - 1.0, 0.0) * first.each
+    most = steps * maximum(longest - usual, 0.0)
+    return late * most / maximum(late + most, _NO_TIME)
 
 
 def _prompt_costs(
@@ -337,10 +397,13 @@ def batch_wait(work: ServingWorkload, now: _Pace, sequences: Num) -> Num:
     return work.batch_wait_iterations * now.decode * minimum(1.0, maximum(sequences - 1.0, 0.0))
 
 
-def _rate(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num, resident: Num) -> Num:
+def _rate(
+    at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: Num, resident: Num, *, replaced: bool = False
+) -> Num:
     """Requests a second that so many in flight on average complete [1/s]."""
     together = seen(sequences, resident)
-    return sequences / pace(at, work, policy, together).resident(decoding_steps(at, work), together)
+    now = pace(at, work, policy, together, replaced=replaced)
+    return sequences / now.resident(decoding_steps(at, work), together)
 
 
 def seen(sequences: Num, resident: Num) -> Num:

@@ -159,12 +159,13 @@ def test_refused_with_one_fault(words: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize("rate", [0.06, 0.07, 0.1])
 def test_a_rate_between_steps_on_the_host_and_steps_on_the_device(rate: float) -> None:
     """31 others in flight and the one that came: from 32 rows on weights are copied, and a step is shorter. A rate
-    that is too high for the one and too low for the other keeps 31 in flight, for 31 / rate seconds (Little's law)."""
+    that is too high for the one and too low for the other keeps 31 in flight, for 31 / rate seconds (Little's law), and
+    what comes while a prompt is read adds a little."""
     found = plan(
         **LLAMA_70B | {"load": "open", "batch": None, "request_rate": rate, "output_tokens": 100}, gpu_layers=30
     )
     here = estimate_serving(found)
-    assert here.sequences == pytest.approx(31.0, rel=1e-6)
+    assert 31.0 <= here.sequences < 31.1
     assert here.tpot is not None
     assert 99 * here.tpot.value == pytest.approx(31.0 / rate, rel=0.02)
     memory = replace(found.device.memory, bandwidth=1.5 * found.device.memory.bandwidth)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from llmplan.formulas.queueing import step_found
+from llmplan.formulas.queueing import place_wait, step_found
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import iteration, replica
 from llmplan.serving.loads import BUSIEST, capacity
@@ -89,6 +89,21 @@ def test_a_step_that_a_request_finds_is_that_of_a_queue_simulated_step_by_step()
         together = float(some[some > 0].mean())
         found = step_found(rate, decode, fixed, each, together, mixed=mixed)
         assert found == pytest.approx((lengths**2).sum() / lengths.sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5])
+@pytest.mark.parametrize("load", [0.8, 0.9])
+def test_a_wait_for_a_place_is_that_of_a_chain_of_births_and_deaths(load: float, slope: float) -> None:
+    """Of 16 places, each held for 10 + slope n seconds with n in flight; half of it, as answers are of one length."""
+    places, held = 16, [10.0 + slope * n for n in range(17)]
+    most = places / held[-1]
+    rate, shares = load * most, [1.0]
+    for n in range(1, places + 1):
+        shares.append(shares[-1] * rate * held[n] / n)
+    behind = shares[-1] * load / (1.0 - load)
+    flight = (sum(n * share for n, share in enumerate(shares)) + places * behind) / (sum(shares) + behind)
+    wait = behind / (1.0 - load) / (sum(shares) + behind) / rate
+    assert place_wait(rate, most, flight, float(places)) == pytest.approx(wait / 2.0, rel=0.15)
 
 
 def test_more_bandwidth_brings_first_tokens_no_later_with_many_experts() -> None:

@@ -84,6 +84,45 @@ def test_first_tokens_are_those_of_the_formulas(words: dict[str, Any]) -> None:
     assert here.ttft.value == pytest.approx(float(sample.means()["ttft"][0]), rel=0.015)
 
 
+@pytest.mark.parametrize(
+    ("stack", "prompt", "written", "share", "within"),
+    [
+        ("vllm", 2000, 8, 0.5, 0.08),  # what comes while a prompt is read is read in the steps that write its answer
+        ("vllm", 8000, 50, 0.7, 0.12),  # the same, and a step has room for one prompt
+        ("sglang", 128, 128, 0.7, 0.08),  # prompts come while others are read, so that few are read together
+    ],
+)
+def test_times_are_those_of_the_formulas_under_load(
+    stack: str, prompt: int, written: int, share: float, within: float
+) -> None:
+    """Of requests whole and of their first tokens, near the capacity too."""
+    said: dict[str, Any] = {**OPEN, "stack": stack, "input_tokens": prompt, "output_tokens": written}
+    rate = share * answer(**said, request_rate=0.1).capacity
+    found, here, one = plan(**said, request_rate=rate), answer(**said, request_rate=rate), np.ones(1)
+    arriving = Arriving(rate * one, float(here.memory.resident) * one, here.sequences * one)
+    means = simulate(replica(found), found.workload, found.engine.policy, arriving, replica(found)).means()
+    assert here.request.value == pytest.approx(float(means["request"][0]), rel=within)
+    assert here.ttft.value == pytest.approx(float(means["ttft"][0]), rel=within)
+
+
+def test_short_prompts_take_all_places_of_an_engine_that_reads_before_it_writes() -> None:
+    """Far below its capacity, and more load is then answered sooner."""
+    said: dict[str, Any] = {**OPEN, "stack": "sglang", "model": "mixtral-8x7b", "hardware": "mi300x", "devices": 8,
+                            "tp": 8, "input_tokens": 43, "output_tokens": 139}  # fmt: skip
+    most = answer(**said, request_rate=0.1).capacity
+    times = []
+    for share in (0.45, 0.8):
+        found, here = plan(**said, request_rate=share * most), answer(**said, request_rate=share * most)
+        one, places = np.ones(1), float(here.memory.resident)
+        assert here.sequences == places
+        arriving = Arriving(share * most * one, places * one, here.sequences * one)
+        sample = simulate(replica(found), found.workload, found.engine.policy, arriving, replica(found))
+        assert here.tpot is not None
+        times.append(here.tpot.value)
+        assert times[-1] == pytest.approx(float(sample.means()["tpot"][0]), rel=0.06)
+    assert times[1] < 0.7 * times[0]
+
+
 @pytest.mark.parametrize(("stack", "rate"), [("vllm", 2.0), ("vllm", 14.0), ("sglang", 8.0), ("sglang", 14.0)])
 def test_two_pools_have_the_means_of_the_formulas(stack: str, rate: float) -> None:
     """One replica reads for two that write; below full load, a prompt waits for those that are read with it."""

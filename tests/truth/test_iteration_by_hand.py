@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -401,22 +402,41 @@ class TestOpen:
         plan, work = served({"load": "open", "request_rate": rate}, policy=WHOLE)
         return open_arrivals(replica(plan), work, WHOLE, rate, resident)
 
+    @staticmethod
+    def read_together(seen: float) -> float:
+        """Prompts of a step, of which others follow until none waits: x of x e^x = seen / 11 come in a step."""
+        log = math.log(1 + seen / 11)
+        x = log * (1 - math.log(1 + log) / (2 + log))
+        assert x * math.exp(x) == pytest.approx(seen / 11, rel=0.05)
+        return x / 2 + (1 + (x / 2) ** 2) ** 0.5
+
+    def found_by(self, rate: float, here: float) -> tuple[float, float]:
+        """The step that a request finds, and what it waits for after its first token, with so many in flight.
+
+        A step reads n prompts in a second, however many they are: b = rate / n of the time. The step that is found is
+        one of those, or a second of writing if any request is there. A prompt fills a quarter of a step: so much of
+        what came since a request arrived is read before it writes on, and what comes meanwhile.
+        """
+        b, running = rate / self.read_together(here + 1), here / (1 + here * here) ** 0.5
+        step = running * (1 - b) + b
+        return step, b / (1 - b) * step / 2 / 4
+
     def test_littles_law(self) -> None:
-        found = self.run(0.2)
+        found, here = self.run(0.2), 0.0
+        for _ in range(30):
+            here = found.sequences - 0.2 * self.found_by(0.2, here)[1]
         # a request sees k, itself and the N in flight: ten steps and the reading of all, n a second
-        k = found.sequences + 1
-        n = k / 22 + (1 + (k / 22) ** 2) ** 0.5
-        assert found.sequences == pytest.approx(0.2 * (10 + k / n), rel=1e-5)
-        assert found.tpot == pytest.approx(1 / (1 - 0.2 / n))
+        n = self.read_together(here + 1)
+        assert here == pytest.approx(0.2 * (10 + (here + 1) / n), rel=1e-5)
+        assert found.tpot == pytest.approx(1 / (1 - 0.2 / n) + self.found_by(0.2, here)[1] / 10)
 
     def test_first_token(self) -> None:
-        # a step reads n prompts in a second, however many they are: b = 0.2 / n of the time. The step that is found is
-        # one of those, or a second of writing if any request is there; half of it is left, and a second reads one's own
-        # with all that came
+        # half of the step that is found is left, and a second reads one's own with all that came
         found = self.run(0.2, resident=256.0)
-        here, k = found.sequences, found.sequences + 1
-        b, running = 0.2 / (k / 22 + (1 + (k / 22) ** 2) ** 0.5), here / (1 + here * here) ** 0.5
-        assert found.ttft == pytest.approx((running * (1 - b) + b) / 2 + 1, rel=1e-4)
+        here = found.sequences
+        assert found.ttft == pytest.approx(self.found_by(0.2, here)[0] / 2 + 1, rel=1e-2)
+        here -= 0.2 * self.found_by(0.2, here)[1]
+        assert found.ttft == pytest.approx(self.found_by(0.2, here)[0] / 2 + 1, rel=1e-4)
 
     def test_first_token_beside_writing(self) -> None:
         # a step of a second whatever it holds: half of one, and a whole one
@@ -427,10 +447,10 @@ class TestOpen:
 
     def test_no_more_than_there_are_places(self) -> None:
         # at 93 % of what eight places can, nearly all are taken, and a request sees eight
-        found = self.run(10.0)
-        n = 8 / 22 + (1 + (8 / 22) ** 2) ** 0.5
-        assert 7 < found.sequences < 8
-        assert found.tpot == pytest.approx(1 / (1 - 0.93 * 8 / (10 + 8 / TestClosed.READ) / n))
+        found, n, rate = self.run(10.0), self.read_together(8), 0.93 * 8 / (10 + 8 / TestClosed.READ)
+        assert 7 < found.sequences <= 8
+        late = self.found_by(rate, 7.9)[1]
+        assert found.tpot == pytest.approx(1 / (1 - rate / n) + late / 10, rel=0.01)
 
     def test_capacity(self) -> None:
         most = 8 / (10 + 8 / TestClosed.READ)
