@@ -1,11 +1,13 @@
 """Values of options that plainly are what their options take, passed on without pydantic.
 
-Typer, since 0.28, has pydantic convert every value, a text too; to import it takes a third of a cold start.
+Typer, since 0.29, has pydantic convert every value, a text too; to import it takes a third of a cold start.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -20,12 +22,16 @@ class PlainValues:
         kind, info = told.annotation, told.parameter_info
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
-        if kind is str and type(value) is str:
-            return value
-        from llmplan.plain import plainly
-
         with suppress(ValueError):
-            found = plainly(value, kind)
+            if kind is str and type(value) is str:
+                return value
+            if kind is Path and _is_plain_path(value):
+                return Path(value)
+            if kind == list[Path] and all(map(_is_plain_path, value)):
+                return [Path(path) for path in value]
+            from llmplan.plain import plainly
+
+            found = plainly([*value] if isinstance(value, tuple) else value, kind)  # arguments come as one
             within = (info.min is None or found >= info.min) and (info.max is None or found <= info.max)
             if within and info.parser is None and not info.clamp:
                 return found
@@ -34,6 +40,11 @@ class PlainValues:
 
 
 PLAIN = PlainValues()
+
+
+def _is_plain_path(value: Any) -> bool:
+    """Whether a file or folder can be read, or is not there: no option here asks for more."""
+    return type(value) is str and (os.access(value, os.R_OK) or not os.path.exists(value))
 
 
 class _Plainly:

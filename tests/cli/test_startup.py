@@ -57,7 +57,8 @@ def test_json_of_a_search_imports_neither_rich_nor_masked_arrays(here: Path) -> 
         ["estimate", "--plan", "plan.yaml", "--json"], ["estimate", *PLAN, "--format", "csv"],
         ["estimate", *PLAN, "--workload", "serve", "--input-tokens", "1k", "--batch", "8"],
         ["explain", *PLAN, "--term", "matmul_seconds"], ["fit", *PLAN, "--top", "3"], ["catalog", "list"],
-        ["catalog", "list", "models", "--json"], ["list", "--hardware", "rtx-4090"], ["estimate", "--help"], ["--help"],
+        ["catalog", "list", "models", "--json"], ["list", "--hardware", "rtx-4090"], ["diff", "plan.yaml", "plan.yaml"],
+        ["fit", *PLAN, "--catalog", "mine", "--write-plan", "best.yaml"], ["estimate", "--help"], ["--help"],
         ["--version"],
     ],
     ids=" ".join,
@@ -65,6 +66,7 @@ def test_json_of_a_search_imports_neither_rich_nor_masked_arrays(here: Path) -> 
 def test_pydantic_is_left_to_what_is_at_fault(here: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     """To import it takes a third of the time of a bare Typer program."""
     monkeypatch.delenv("LLMPLAN_CATALOG")
+    (here / "mine").mkdir()
     (here / "plan.yaml").write_text("model: llama-3.1-8b\nhardware: h100\ndevices: 8\nseq_len: 8k\ntokens: 15T\n")
     modules = {name.partition(".")[0] for name in imported(here, *words)}
     assert "typer" in modules
