@@ -67,7 +67,8 @@ class _Pace:
 
     decode: a step that only decodes; prefill: what reading one request's prompt adds; own: from the start of a
     request's prefill to its first token; together: requests that are read in one step [1]; shared: decoding steps in
-    `own` [1]; writing: requests that write in the step of a prompt [1].
+    `own` [1]; writing: requests that write in the step of a prompt [1]; longest: a step with a prompt, or with as much
+    of one as it takes [s].
     """
 
     decode: Num
@@ -76,6 +77,7 @@ class _Pace:
     together: Num
     shared: Num
     writing: Num
+    longest: Num
 
     def resident(self, steps: Num, sequences: Num) -> Num:
         """Time that a request has its place [s]: its own steps, and what reading the others adds to them."""
@@ -148,17 +150,17 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
         beside = minimum(1.0, maximum(sequences - 1.0, 0.0))  # whether any other writes
         share = 1.0 - beside * (1.0 - minimum(1.0, decoding_steps(at, work) / (sequences * chunks)))
     decode = decode_step(at, work, share * sequences).total
-    once = 0.0 * decode
+    once, longest = 0.0 * decode, float("inf") + 0.0 * decode
     if not everywhere(beside >= 1.0):
         once = (1.0 - beside) * prefill_step(at, work, prompt).total
     if policy.mixed_steps and work.writes:
         context = work.input_tokens + work.output_tokens / 2.0
         both = iteration(at, share * sequences, context, prompt, work.computed_tokens).total
-        once = once + beside * (both - share * decode)
+        once, longest = once + beside * (both - share * decode), maximum(both, decode)
     shared = beside * share * maximum(1.0, chunks)
     own = once * maximum(1.0, chunks) + shared * decode
     writing = beside * share * sequences
-    return _Pace(decode, once * chunks, own, maximum(1.0, 1.0 / chunks), shared, writing)
+    return _Pace(decode, once * chunks, own, maximum(1.0, 1.0 / chunks), shared, writing, longest)
 
 
 def static_batch(at: Replica, work: ServingWorkload, policy: ServingPolicy, batch: Num, resident: Num) -> Response:
@@ -223,13 +225,16 @@ def closed_loop(
         steady = 0.0 * here if full else where(batch <= resident, 1.0, 0.0)
         first, least = where(steady > 0, shared, now.own), where(steady > 0, 0.0, shared)
         residual = where(here > 1, steady * now.decode / 2.0, 0.0)  # a new one finds a step half done
+        if policy.mixed_steps and work.writes:  # which is of no matter to those that wait for their prompt to be read
+            residual = residual * now.writing / maximum(here, 1.0)
     cycle = maximum(cycle + residual, here * load_seconds(at, work, policy))  # prefixes from the host, one by one
     outside = outside_seconds(at, work, policy) + batch_wait(work, now, here)
     request = maximum(outside + cycle, batch / here * cycle)
     before = request - cycle  # outside the engine, and waiting for a place
     # what writes nothing answers when its batch is done
-    ttft = where(more > 0, maximum(before + first, least), request)
-    burst = where(more > 0, before + now.own + others / 2.0, request)
+    read_by = request - steps * now.longest  # at the least: what a step has no room for is not between tokens
+    ttft = where(more > 0, maximum(maximum(before + first, least), read_by), request)
+    burst = where(more > 0, maximum(before + now.own + others / 2.0, read_by), request)
     rate = here / cycle if full else batch / request
     return Response(
         ttft=ttft, burst_ttft=burst, p95_ttft=maximum(ttft, minimum(before + now.own + others, request)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from llmplan.formulas.numeric import real
 from llmplan.formulas.queueing import place_wait, step_found
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import iteration, replica
@@ -89,6 +91,23 @@ def test_a_step_that_a_request_finds_is_that_of_a_queue_simulated_step_by_step()
         together = float(some[some > 0].mean())
         found = step_found(rate, decode, fixed, each, together, mixed=mixed)
         assert found == pytest.approx((lengths**2).sum() / lengths.sum(), rel=0.02)
+
+
+def test_what_waits_for_its_prompt_to_be_read_does_not_wait_between_tokens() -> None:
+    """Eight H100 read 14,000 tokens for 12 that they write: with places for all that is in flight or for two thirds,
+    the steps that read are the limit, and a token takes no longer than one of them."""
+    words: dict[str, Any] = {"model": "mixtral-8x7b", "devices": 8, "tp": 1, "pp": 2, "dp": 4, "stack": "generic",
+                             "input_tokens": 13835, "output_tokens": 12, "kv_precision": "nvfp4"}  # fmt: skip
+    found = plan(**words, batch=675)
+    memory = found.device.memory
+    wider = replace(found.device, memory=replace(memory, capacity=1.25 * memory.capacity))
+    some, all_of = estimate_serving(found), estimate_serving(replace(found, device=wider))
+    assert some.queued > 0 == all_of.queued
+    assert all_of.requests_per_second.value == pytest.approx(some.requests_per_second.value, rel=2e-3)
+    assert all_of.ttft.value == pytest.approx(some.ttft.value, rel=2e-3)
+    assert some.tpot is not None
+    step = iteration(replica(found), 5.0, 13841.0, real(found.engine.policy.max_batch_tokens), 13835.0).total
+    assert some.tpot.value == pytest.approx(step, rel=0.02)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.5])
