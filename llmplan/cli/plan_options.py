@@ -27,23 +27,9 @@ PlanFile = Annotated[
 
 
 class PlanCommand(HelpedCommand):
-    """A command that converts only those of its many options that were given: Typer makes a converter for each."""
+    """A command with the options of the vocabulary."""
 
     words = frozenset(VOCABULARY)
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As for any command, without the options of the vocabulary that `args` do not name."""
-        own = args[: args.index("--")] if "--" in args else args  # behind it stands a command line of another program
-        said = {arg.partition("=")[0] for arg in own if arg.startswith("-") and arg != "-"}
-        known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
-        # help, completion, and what to say of a word that is none, take all of them
-        if said <= known and not ctx.resilient_parsing:
-            self.params = [
-                option
-                for option in self.params
-                if option.name not in VOCABULARY or said & {*option.opts, *option.secondary_opts}
-            ]
-        return super().parse_args(ctx, args)
 
 
 def plan_options(
