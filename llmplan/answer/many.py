@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from llmplan.answer.answer import Answer, answer_of, outline_of
 from llmplan.answer.resolve import resolve
@@ -15,13 +15,14 @@ from llmplan.records import dataclass
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.many import estimate_many as deployments
 from llmplan.serving.plan import ServingPlan
+from llmplan.setup.many import each
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.estimate import TrainingEstimate
+from llmplan.training.many import chosen_of_many, steps_with_options
 from llmplan.training.many import estimate_many as estimate_trainings
-from llmplan.training.many import evaluator_of, steps_with_options
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.resolve import OpenTraining, chosen, open_training
+from llmplan.training.resolve import OpenTraining, open_training
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from llmplan.catalog.catalog import Catalog
     from llmplan.model.model import Model
 
-MadeT = TypeVar("MadeT")
 MOST_OPEN = 16_384
 """Plans that are held while a batch is resolved, open ones of a request among them."""
 
@@ -99,12 +99,8 @@ def decided(wanted: Iterable[OpenTraining | AnyPlan | InputError]) -> Iterator[A
 
 
 def _chosen(found: list[OpenTraining | AnyPlan | InputError]) -> list[AnyPlan | InputError]:
-    by = evaluator_of([one for one in found if isinstance(one, OpenTraining)])
-
-    def taken(one: OpenTraining | AnyPlan) -> AnyPlan:
-        return chosen(one, by) if isinstance(one, OpenTraining) else one
-
-    return each(taken, found)
+    plans = iter(chosen_of_many([one for one in found if isinstance(one, OpenTraining)]))
+    return [next(plans) if isinstance(one, OpenTraining) else one for one in found]
 
 
 def estimates(plans: Sequence[AnyPlan | InputError]) -> list[Estimate | InputError]:
@@ -116,14 +112,3 @@ def estimates(plans: Sequence[AnyPlan | InputError]) -> list[Estimate | InputErr
         return next(trained) if isinstance(plan, TrainingPlan) else next(served) or estimate_serving(plan)
 
     return each(estimated, plans)
-
-
-def each(make: Callable[[Any], MadeT], things: Iterable[Any]) -> list[MadeT | InputError]:
-    """What is made of each thing, or why nothing is."""
-    found: list[MadeT | InputError] = []
-    for thing in things:
-        try:
-            found.append(thing if isinstance(thing, InputError) else make(thing))
-        except InputError as error:
-            found.append(error)
-    return found

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from llmplan.answer.many import each
 from llmplan.errors import InputError
 from llmplan.records import dataclass, replace
 from llmplan.search.ask import Ask, Wishes
 from llmplan.search.request import question
 from llmplan.search.training import Search
 from llmplan.search.winner import Spaces, winners
+from llmplan.setup.many import each
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan

@@ -27,8 +27,8 @@ from llmplan.setup.request import Request
 from llmplan.setup.subject import subject_of
 from llmplan.software.band import Interval, Verdict
 from llmplan.training.estimate import TrainingEstimate, estimate
-from llmplan.training.many import evaluator_of
-from llmplan.training.resolve import chosen, open_training
+from llmplan.training.many import chosen_of_many
+from llmplan.training.resolve import open_training
 from llmplan.version import __version__
 from llmplan.vocabulary import Amount
 
@@ -173,7 +173,9 @@ def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterat
     bases = QUANTIZED if said.workload == "lora" and said.quantized_base is None else (said.quantized_base,)
     for base in bases:
         opened = open_training(draft_of(wanted.changed(quantized_base=base), catalog), catalog, model)
-        trained = chosen(opened, evaluator_of([opened]))
+        (trained,) = chosen_of_many([opened])
+        if isinstance(trained, InputError):
+            raise trained
         yield _trained(name, estimate(trained), catalog), trained.assumptions
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Generic, TypeVar, cast
 
@@ -11,6 +11,7 @@ from llmplan.records import dataclass, fields_of, names, replace
 
 T = TypeVar("T")
 PlanT = TypeVar("PlanT")
+MadeT = TypeVar("MadeT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +142,15 @@ def column(values: Any, count: int) -> list[Any]:
     if not isinstance(values, np.ndarray) or values.ndim == 0:
         return [values.item() if isinstance(values, (np.ndarray, np.generic)) else values] * count
     found: list[Any] = np.broadcast_to(values, count).tolist()
+    return found
+
+
+def each(make: Callable[[Any], MadeT], things: Iterable[Any]) -> list[MadeT | InputError]:
+    """What is made of each thing, or why nothing is."""
+    found: list[MadeT | InputError] = []
+    for thing in things:
+        try:
+            found.append(thing if isinstance(thing, InputError) else make(thing))
+        except InputError as error:
+            found.append(error)
     return found

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import everywhere, floor, real, where
 from llmplan.records import dataclass, replace
 from llmplan.setup.layout import RECOMPUTE
 from llmplan.software.band import verdict
@@ -19,6 +20,9 @@ from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.recompute import chunk_layers
 from llmplan.training.step import training_time
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
 
 NEAR = 0.02
 """Of the time a token: a fraction of any stack's band. Whoever takes a simpler layout there gives nothing away."""
@@ -117,23 +121,20 @@ def fastest_that_fits(
     return found.nearest, False
 
 
-def fewest_layers(plan: TrainingPlan) -> TrainingPlan:
-    """The plan with the fewest layers computed again with which its whole band fits: it does with all of them.
+def fewest_layers(plan: TrainingPlan) -> Num:
+    """The fewest layers computed again with which the whole band of a plan fits that does with all of them [1].
 
-    By halving: every layer more takes no more memory. The plan itself where it needs all, or its stack has no such way.
+    By halving, for every layout of the plan: every layer more takes no more memory.
     """
-    low, high = 1, int(chunk_layers(plan))
-    if plan.layout.recompute != RECOMPUTE[-1] or not plan.stack.layouts.recompute_layers:
-        return plan
-    best = plan
-    while low < high:
-        middle = (low + high) // 2
-        some = plan.with_layout(replace(plan.layout, recompute_layers=middle))
-        if verdict(some.interval("peak_bytes", _peak(some)), some.usable_bytes) == "fits":
-            best, high = some, middle
-        else:
-            low = middle + 1
-    return best
+    low: Num = 1.0
+    high = chunk_layers(plan)
+    while not everywhere(low >= high):
+        middle = floor((low + high) / 2)
+        again: Any = {"recompute_layers": middle}
+        some = plan.with_layout(replace(plan.layout, **again))
+        enough = some.interval("peak_bytes", _peak(some)).high <= some.usable_bytes
+        low, high = where(enough, low, middle + 1.0), where(enough, middle, high)
+    return high
 
 
 @dataclass(slots=True)

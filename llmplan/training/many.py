@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.numeric import real
 from llmplan.records import names, replace
 from llmplan.setup.layout import LayoutArrays
-from llmplan.setup.many import Machines, alike, column, kind_of, unstacked
-from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator
+from llmplan.setup.many import Machines, alike, column, each, kind_of, unstacked
+from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fewest_layers
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
-from llmplan.training.resolve import OpenTraining
+from llmplan.training.resolve import OpenTraining, Taken, taken, told
 from llmplan.training.step import machine_of, training_time
 from llmplan.training.unsaid import OPTIONS, may_matter, steps_with
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from llmplan.errors import InputError
 
 FEW = 6
 """Plans of a kind below which arrays take longer than one after the other."""
@@ -47,6 +49,34 @@ def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
             figures = unstacked(figures_of(as_arrays(some)), len(part))
             found |= zip(part, map(estimate_of, some, figures), strict=True)
     return [found[place] if place in found else estimate(plan) for place, plan in enumerate(plans)]
+
+
+def chosen_of_many(found: Sequence[OpenTraining]) -> list[TrainingPlan | InputError]:
+    """The plan that is taken of what each request leaves open, as `chosen` gives it, or why there is none."""
+    first = _taken(found)
+    more = {place: one.further for place, one in enumerate(first) if isinstance(one, Taken)}
+    beyond = {place: one for place, one in more.items() if one is not None}
+    for place, one in zip(beyond, _taken(list(beyond.values())), strict=True):
+        first[place] = one
+    layers = _fewest_layers([one for one in first if isinstance(one, Taken) and one.eased])
+    return each(lambda one: told(one, layers.get(id(one))), first)
+
+
+def _taken(found: Sequence[OpenTraining]) -> list[Taken | InputError]:
+    by = evaluator_of(found)
+    return each(lambda one: taken(one, by), found)
+
+
+def _fewest_layers(found: Sequence[Taken]) -> dict[int, float]:
+    """`fewest_layers` of each, by its `id`."""
+    layers: dict[int, float] = {}
+    plans = [one.plan for one in found]
+    together = sharing(plans)
+    for places in together:
+        many = column(fewest_layers(as_arrays([plans[place] for place in places])), len(places))
+        layers |= zip((id(found[place]) for place in places), many, strict=True)
+    alone = set(range(len(plans))).difference(*together)
+    return layers | {id(found[place]): real(fewest_layers(plans[place])) for place in alone}
 
 
 def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:

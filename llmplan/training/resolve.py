@@ -8,11 +8,12 @@ from typing import Any
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import Fault, InputError
 from llmplan.formatting import binary
+from llmplan.formulas.numeric import real
 from llmplan.model.model import Model
 from llmplan.records import dataclass, names, replace
 from llmplan.setup.checks import Problem
 from llmplan.setup.draft import Draft
-from llmplan.setup.layout import Layout
+from llmplan.setup.layout import RECOMPUTE, Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
 from llmplan.setup.words import check_words, count_devices
@@ -22,6 +23,7 @@ from llmplan.training.defaults import workload_of
 from llmplan.training.methods import fitted
 from llmplan.training.open_layouts import OpenLayouts, assume_layout, guesses
 from llmplan.training.plan import TrainingPlan
+from llmplan.training.recompute import chunk_layers
 
 UNDIVIDED = Layout()
 """One device."""
@@ -77,27 +79,55 @@ def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) ->
     return OpenTraining(draft, open_, base, sound)
 
 
-def chosen(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> TrainingPlan:
+def chosen(found: OpenTraining) -> TrainingPlan:
     """The plan that is taken of those that are open; what was taken is told."""
-    plan, fits = _taken(found, by)
-    if not fits and (more := found.further()) is not None:
-        found, (plan, fits) = more, _taken(more, by)
-    if fits and len(found.open.recompute) > 1 and (found.open.free or found.open.default is None):
-        plan = fewest_layers(plan)
-    assume_layout(found.draft, plan, found.open, fits=fits)
-    guessed = guesses(found.draft, plan, found.open)
-    return replace(plan, guessed=guessed, assumptions=tuple(found.draft.assumptions), warnings=remarks(plan))
+    one = taken(found)
+    if (more := one.further) is not None:
+        one = taken(more)
+    return told(one, real(fewest_layers(one.plan)) if one.eased else None)
 
 
-def _taken(found: OpenTraining, by: LayoutEvaluator) -> tuple[TrainingPlan, bool]:
+@dataclass(frozen=True, slots=True)
+class Taken:
     """The plan that is taken of those that are open, and whether it fits."""
+
+    open: OpenTraining
+    plan: TrainingPlan
+    fits: bool
+
+    @property
+    def further(self) -> OpenTraining | None:
+        """What is open where none of the plans fits; None where nothing is."""
+        return None if self.fits else self.open.further()
+
+    @property
+    def eased(self) -> bool:
+        """Whether fewer layers may be computed again than the plan does, which fits with all of them."""
+        open_, plan = self.open.open, self.plan
+        several = len(open_.recompute) > 1 and (open_.free or open_.default is None)
+        return self.fits and several and plan.layout.recompute == RECOMPUTE[-1] and plan.stack.layouts.recompute_layers
+
+
+def taken(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> Taken:
+    """The plan that is taken of those that are open."""
     batch = found.compared
     if found.decided:
-        return found.sound[0], True
+        return Taken(found, found.sound[0], True)
     if batch is not None:
-        return fastest_that_fits(found.sound, batch, by)
+        return Taken(found, *fastest_that_fits(found.sound, batch, by))
     certain = found.open.default is None and not found.draft.request.ran
-    return first_that_fits(found.sound, by, surely=certain)
+    return Taken(found, *first_that_fits(found.sound, by, surely=certain))
+
+
+def told(found: Taken, layers: float | None = None) -> TrainingPlan:
+    """The plan that was taken, with what is assumed; layers: of each virtual stage that are computed again [1]; None =
+    as they are."""
+    plan, open_, draft = found.plan, found.open.open, found.open.draft
+    if layers is not None and layers < chunk_layers(plan):
+        plan = plan.with_layout(replace(plan.layout, recompute_layers=int(layers)))
+    assume_layout(draft, plan, open_, fits=found.fits)
+    guessed = guesses(draft, plan, open_)
+    return replace(plan, guessed=guessed, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
 
 
 _VARIED = frozenset(("devices", "seq_len", "global_batch", *names(Layout)))

@@ -11,12 +11,13 @@ import pytest
 import llmplan
 from llmplan import InputError
 from llmplan.answer.answer import estimated
-from llmplan.answer.many import estimates
+from llmplan.answer.many import decided, estimates, opened
 from llmplan.answer.resolve import plan_from
 from llmplan.catalog.catalog import open_catalog
 from llmplan.serving.many import as_arrays as as_array_plan
 from llmplan.serving.many import estimate_many as many_deployments
 from llmplan.serving.many import sharing
+from llmplan.setup.request import request
 from llmplan.training.many import FEW, as_arrays, estimate_many
 from llmplan.training.plan import TrainingPlan
 
@@ -278,3 +279,15 @@ def _or_fault(words: dict[str, Any]) -> object:
         return plan_from(words)
     except InputError as error:
         return str(error)
+
+
+def test_layers_computed_again_are_halved_for_many_as_for_one() -> None:
+    """What fits with all of a stage's layers computed again, and what does with some, on several devices."""
+    asked = [
+        {"model": "llama-2-13b", "hardware": device, "devices": 16, "tp": 4, "pp": 2,
+         "seq_len": 4096 * n, "global_batch": 32}
+        for device in ("h100", "a100-sxm-40gb") for n in (1, 2, 3, 4, 6)
+    ]  # fmt: skip
+    together = list(decided(opened(request(words), open_catalog()) for words in asked))
+    assert together == [plan_from(words) for words in asked]
+    assert len({plan.layout.recompute_layers for plan in together}) > 3  # type: ignore[union-attr]
