@@ -18,7 +18,6 @@ from llmplan.serving.plan import ServingPlan
 from llmplan.serving.resolve import resolve_serving
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
-from llmplan.training.checks import remarks
 from llmplan.training.estimate import estimate
 from llmplan.training.memory import training_memory
 from llmplan.training.open_layouts import default_batch
@@ -92,8 +91,7 @@ def most(ask: Ask, what: str, catalog: Catalog) -> Most:
     shown = at(max(value, 1) * step)
     beyond = (value + 1) * step if value < end else None
     peak = None if beyond is None else float(training_memory(at(beyond)).peak_bytes)
-    found = estimate(replace(shown, warnings=remarks(shown)))
-    return Most(word, value * step if value else None, found, beyond, peak)
+    return Most(word, value * step if value else None, estimate(shown), beyond, peak)
 
 
 def _fixed(ask: Ask, word: str, **least: int) -> Request:

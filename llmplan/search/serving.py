@@ -24,7 +24,6 @@ from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import machine_of
 from llmplan.serving.percentiles import by_formula, judged, least_percentiles
 from llmplan.serving.plan import ServingPlan, ServingWorkload
-from llmplan.serving.resolve import serving_remarks
 from llmplan.serving.targets import TARGETS, figures, targets, wants_percentiles
 
 LOAD, PLACES, BEHIND, FEWER = "load", "places", "behind", "fewer_replicas"
@@ -291,9 +290,8 @@ def _estimate(one: Candidate[ServingPlan], known: dict[str, ServingEstimate]) ->
 
 
 def _plan(one: Candidate[ServingPlan]) -> ServingPlan:
-    """The plan of a candidate, with the warnings that its layout earns."""
-    plan = one.plan.with_layout(one.layout)
-    return replace(plan, warnings=tuple(serving_remarks(plan)), machine=None)
+    """The plan of a candidate."""
+    return replace(one.plan, layout=one.layout, machine=None)
 
 
 Demand = tuple[str, Any, Any]

@@ -17,7 +17,6 @@ from llmplan.search.partial import between, with_fewest
 from llmplan.search.rank import Best, Candidate, Simplest
 from llmplan.search.scores import Scores, evaluate, evaluate_each
 from llmplan.search.space import Space
-from llmplan.training.checks import remarks
 from llmplan.training.choose import NEAR
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
@@ -73,9 +72,8 @@ def estimates(found: Sequence[Candidate[TrainingPlan]]) -> tuple[TrainingEstimat
 
 
 def plan_of(one: Candidate[TrainingPlan]) -> TrainingPlan:
-    """The plan of a candidate, with the warnings that its layout earns."""
-    plan = one.plan.with_layout(one.layout)
-    return replace(plan, warnings=remarks(plan), machine=None)
+    """The plan of a candidate."""
+    return replace(one.plan, layout=one.layout, machine=None)
 
 
 @dataclass(slots=True, kw_only=True)

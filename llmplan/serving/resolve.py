@@ -30,12 +30,10 @@ from llmplan.serving.lora import adapter_words
 from llmplan.serving.plan import DEGREES, NOTHING_TO_WRITE, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
 from llmplan.serving.targets import TARGETS
-from llmplan.setup.checks import common_remarks, layout_problems, stack_remarks
-from llmplan.setup.codes import warning
+from llmplan.setup.checks import layout_problems
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import PlanOptions
-from llmplan.setup.plan import PlanWarning
 from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.software.engine import Engine, ServingPolicy
@@ -153,7 +151,7 @@ def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPla
         for message, names in layout_problems(plan.model, prefill):
             draft.fault(f"prefill: {message}", *(f"prefill_{name}" for name in names if name in PREFILL_DEGREES))
     draft.check()
-    return replace(plan, assumptions=tuple(draft.assumptions), warnings=tuple(serving_remarks(plan)))
+    return replace(plan, assumptions=tuple(draft.assumptions))
 
 
 def started(policy: ServingPolicy, said: PlanOptions, device: Device, model: Model, encoded: int = 0) -> ServingPolicy:
@@ -428,15 +426,3 @@ def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     found = tried[first_with_room(held, plan.usable_bytes)]
     draft.assume("prefill_tp", found.tp, "the least at which weights leave room; the rest are replicas")
     return found
-
-
-def serving_remarks(plan: ServingPlan) -> Iterator[PlanWarning]:
-    """What is allowed and should be known before any number is."""
-    model, work = plan.model, plan.workload
-    yield from common_remarks(plan)
-    length = work.input_tokens + (work.output_tokens if model.architecture == "decoder" else 0.0)
-    if plan.sound is not None and model.sound is not None and model.sound.rule.inside:
-        length = work.output_tokens  # the encoder has positions of its own
-    if model.max_context is not None and length > model.max_context:
-        yield warning("LP003", seq_len=f"{length:g}", limit=model.max_context, model=model.name)
-    yield from stack_remarks(plan)

@@ -39,7 +39,7 @@ class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 
     coefficients: of the stack in the plan's version; options: what the user said; assumptions: what was filled in;
-    warnings: what is allowed and should be known; machine: kernels and links of the plan, at hand where only its layout
+    machine: kernels and links of the plan, at hand where only its layout
     and batch change; machines: of many plans in one, what each runs on.
     """
 
@@ -51,7 +51,6 @@ class Setup:
     coefficients: Coefficients
     options: PlanOptions = field(default_factory=PlanOptions)
     assumptions: tuple[str, ...] = ()
-    warnings: tuple[PlanWarning, ...] = ()
     machine: Any = None
     machines: Machines[Self] | None = None
 

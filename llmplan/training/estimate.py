@@ -11,6 +11,7 @@ from llmplan.machine.kernels import peak_flops
 from llmplan.records import dataclass
 from llmplan.setup.plan import PlanWarning
 from llmplan.software.band import Interval, Verdict, verdict
+from llmplan.training.checks import remarks
 from llmplan.training.flops import recomputed_flops, training_flops
 from llmplan.training.flow import step_tokens
 from llmplan.training.memory import Memory, training_memory
@@ -40,12 +41,19 @@ class TrainingEstimate:
     model_flops: float
     mfu: float
     hfu: float
-    warnings: tuple[PlanWarning, ...]
 
     @property
     def fits(self) -> bool:
         """Whether the predicted peak, not the end of its band, is within what is usable."""
         return self.peak.value <= self.usable_bytes
+
+    @property
+    def warnings(self) -> tuple[PlanWarning, ...]:
+        """What is allowed and should be known, of the plan and of the numbers."""
+        return (
+            *remarks(self.plan),
+            *memory_remarks(self.plan, self.peak, self.usable_bytes, real(self.memory.host_bytes)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +96,10 @@ def figures_of(plan: TrainingPlan) -> TrainingFigures:
 
 
 def estimate_of(plan: TrainingPlan, found: TrainingFigures) -> TrainingEstimate:
-    """The estimate that figures in plain numbers make: with its verdict and its warnings."""
+    """The estimate that figures in plain numbers make, with its verdict."""
     usable, peak = plan.usable_bytes, found.peak
-    remarks = memory_remarks(plan, peak, usable, real(found.memory.host_bytes))
     return TrainingEstimate(
         plan=plan, memory=found.memory, peak=peak, usable_bytes=usable, capacity_bytes=plan.device.memory.capacity,
         verdict=verdict(peak, usable), time=found.time, step=found.step, tokens_per_second=found.tokens_per_second,
-        model_flops=found.model_flops, mfu=found.mfu, hfu=found.hfu, warnings=(*plan.warnings, *remarks),
+        model_flops=found.model_flops, mfu=found.mfu, hfu=found.hfu,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from llmplan.setup.layout import RECOMPUTE, Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
 from llmplan.setup.words import check_words, count_devices
-from llmplan.training.checks import problems_of, remarks
+from llmplan.training.checks import problems_of
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, fewest_layers, first_that_fits
 from llmplan.training.defaults import workload_of
 from llmplan.training.methods import fitted
@@ -127,7 +127,7 @@ def told(found: Taken, layers: float | None = None) -> TrainingPlan:
         plan = plan.with_layout(replace(plan.layout, recompute_layers=int(layers)))
     assume_layout(draft, plan, open_, fits=found.fits)
     guessed = guesses(draft, plan, open_)
-    return replace(plan, guessed=guessed, assumptions=tuple(draft.assumptions), warnings=remarks(plan))
+    return replace(plan, guessed=guessed, assumptions=tuple(draft.assumptions))
 
 
 _VARIED = frozenset(("devices", "seq_len", "global_batch", *names(Layout)))

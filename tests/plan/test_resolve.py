@@ -13,7 +13,10 @@ from llmplan.answer.resolve import AnyPlan, plan_from
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
 from llmplan.plain import kinds_of
+from llmplan.serving.plan import ServingPlan
+from llmplan.serving.remarks import plan_remarks
 from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
+from llmplan.training.checks import remarks
 from llmplan.training.estimate import estimate
 
 MODEL = {
@@ -31,7 +34,7 @@ def catalog() -> Catalog:
 
 
 def codes(plan: AnyPlan) -> list[str]:
-    return [one.code for one in plan.warnings]
+    return [one.code for one in (plan_remarks if isinstance(plan, ServingPlan) else remarks)(plan)]
 
 
 def refusal(catalog: Catalog, **said: Any) -> str:

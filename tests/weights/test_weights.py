@@ -15,6 +15,7 @@ from llmplan.errors import InputError
 from llmplan.model.gguf import read_gguf, read_header, types
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.memory import serving_memory
+from llmplan.serving.remarks import plan_remarks
 from tests.weights.files import gguf, llama_metadata, llama_rows, q4_k_m, safetensors
 
 LLAMA_8B = (32, 4096, 14336)
@@ -115,7 +116,7 @@ def test_an_unknown_architecture_is_planned_by_its_tensors(tmp_path: Path) -> No
     assert plan.model.approximate
     assert plan.model.parameters == read_gguf(path)[1].parameters
     assert serving_memory(plan, plan.engine.policy).weights_bytes == pytest.approx(total, abs=1)
-    assert any(warning.code == "LP014" for warning in plan.warnings)
+    assert any(warning.code == "LP014" for warning in plan_remarks(plan))
 
 
 def test_an_unknown_architecture_with_other_shapes_is_refused_by_name(tmp_path: Path) -> None:
