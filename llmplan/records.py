@@ -122,15 +122,16 @@ else:
     def replace(record, /, **changes):
         """The record with other values, copied field by field: a third of the time that `__init__` takes."""
         new, parts = object.__new__(record.__class__), record.__parts__
+        if not parts.keys() >= changes.keys():
+            raise TypeError(f"{record.__class__.__name__} has no {' or '.join(changes.keys() - parts.keys())}")
         if record.__in_dict__:
             values = record.__dict__  # with what was worked out of them once
-            new.__dict__ = values.copy() if len(values) == len(parts) else {name: values[name] for name in parts}
+            if len(values) > len(parts):
+                values = {name: values[name] for name in parts}
+            new.__dict__ = values | changes
         else:
-            any(map(setattr, repeat(new), parts, map(getattr, repeat(record), parts)))  # setattr gives None
-        for name, value in changes.items():
-            if name not in parts:
-                raise TypeError(f"{record.__class__.__name__} has no {name}")
-            setattr(new, name, value)
+            values = map(getattr, repeat(record), parts)
+            any(map(setattr, repeat(new), parts, map(changes.get, parts, values)))  # setattr gives None
         return new
 
 

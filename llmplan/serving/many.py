@@ -89,8 +89,8 @@ def _goes_alone(plan: ServingPlan) -> bool:
 
 def _machine(plan: ServingPlan) -> tuple[Hashable, ...]:
     """Tells apart what plans run on."""
-    parts = plan.device, plan.cluster, plan.stack, plan.coefficients, plan.engine.policy
-    return *map(id, parts), plan.options.stack_version
+    own = id(plan.device), id(plan.cluster), id(plan.stack), id(plan.coefficients), id(plan.engine.policy)
+    return *own, plan.options.stack_version
 
 
 def _kind(plan: ServingPlan) -> Hashable:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from llmplan.formulas.numeric import everywhere, floor, real, where
 from llmplan.records import dataclass, replace
 from llmplan.setup.layout import RECOMPUTE
-from llmplan.software.band import verdict
+from llmplan.software.band import Interval, verdict
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.recompute import chunk_layers
@@ -53,15 +53,16 @@ def _divisors(number: int) -> list[int]:
 class LayoutEvaluator:
     """How open plans are worked out: one when it is asked for, as here, or all of many requests beforehand.
 
-    peak: bytes of the fullest device; seconds: of a step of so many sequences.
+    peak: bytes of the fullest device, with their band; seconds: of a step of so many sequences.
     """
 
-    peak: Callable[[TrainingPlan], float]
+    peak: Callable[[TrainingPlan], Interval]
     seconds: Callable[[TrainingPlan, int], float]
 
 
-def _peak(plan: TrainingPlan) -> float:
-    return real(training_memory(plan).peak_bytes)
+def peak_of(plan: TrainingPlan) -> Interval:
+    """Bytes of the fullest device with their band, of every layout of the plan."""
+    return plan.interval("peak_bytes", real(training_memory(plan).peak_bytes))
 
 
 def _seconds(plan: TrainingPlan, batch: int) -> float:
@@ -69,7 +70,7 @@ def _seconds(plan: TrainingPlan, batch: int) -> float:
     return real(training_time(replace(plan, workload=work)).step_seconds)
 
 
-ONE_BY_ONE = LayoutEvaluator(_peak, _seconds)
+ONE_BY_ONE = LayoutEvaluator(peak_of, _seconds)
 
 
 def first_that_fits(
@@ -132,7 +133,7 @@ def fewest_layers(plan: TrainingPlan) -> Num:
         middle = floor((low + high) / 2)
         again: Any = {"recompute_layers": middle}
         some = plan.with_layout(replace(plan.layout, **again))
-        enough = some.interval("peak_bytes", _peak(some)).high <= some.usable_bytes
+        enough = peak_of(some).high <= some.usable_bytes
         low, high = where(enough, low, middle + 1.0), where(enough, middle, high)
     return high
 
@@ -149,11 +150,11 @@ class _Verdicts:
 
     def offer(self, plan: TrainingPlan) -> str:
         """Takes the plan in, and says its verdict."""
-        peak = plan.interval("peak_bytes", self.by.peak(plan))
-        said = verdict(peak, plan.usable_bytes)
+        peak, usable = self.by.peak(plan), plan.usable_bytes
+        said = verdict(peak, usable)
         if said == "fits":
             self.sure.append(plan)
-        elif peak.value <= plan.usable_bytes:
+        elif peak.value <= usable:
             self.likely.append(plan)
         if peak.value < self.least:
             self.nearest, self.least = plan, peak.value

@@ -6,18 +6,17 @@ those of one plan, and what comes out is equal to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmplan.formulas.numeric import real
 from llmplan.records import names, replace
 from llmplan.setup.layout import LayoutArrays
 from llmplan.setup.many import Machines, alike, column, each, kind_of, unstacked
-from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fewest_layers
+from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fewest_layers, peak_of
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
-from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.resolve import OpenTraining, Taken, taken, told
 from llmplan.training.step import machine_of, training_time
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llmplan.errors import InputError
+    from llmplan.software.band import Interval
 
+FigureT = TypeVar("FigureT")
 FEW = 6
 """Plans of a kind below which arrays take longer than one after the other."""
 SEVERAL = 16
@@ -83,10 +84,10 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     """What works out the open plans of many requests, all of them at once where there are several of a request."""
     asked = [(one.sound, one.compared) for one in opened if not one.decided]
     timed = [(plans, batch) for plans, batch in asked if batch is not None]
-    peaks = _worked_out([(plans, None) for plans, _ in asked], lambda plans: training_memory(plans).peak_bytes)
-    seconds = _worked_out(timed, lambda plans: training_time(plans).step_seconds)
+    peaks = _worked_out([(plans, None) for plans, _ in asked], lambda many, count: unstacked(peak_of(many), count))
+    seconds = _worked_out(timed, lambda many, count: column(real(training_time(many).step_seconds), count))
 
-    def peak(plan: TrainingPlan) -> float:
+    def peak(plan: TrainingPlan) -> Interval:
         return peaks[id(plan)] if id(plan) in peaks else ONE_BY_ONE.peak(plan)
 
     def time(plan: TrainingPlan, batch: int) -> float:
@@ -96,20 +97,22 @@ def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
 
 
 def _worked_out(
-    wanted: Sequence[tuple[Sequence[TrainingPlan], float | None]], figure: Callable[[TrainingPlan], Any]
-) -> dict[int, float]:
+    wanted: Sequence[tuple[Sequence[TrainingPlan], float | None]],
+    figures: Callable[[TrainingPlan, int], Iterable[FigureT]],
+) -> dict[int, FigureT]:
     """A figure of every plan, by its `id`; where few are alike, of none.
 
-    wanted: what each request leaves open, all of one kind, and sequences a step [1]; None = those of each plan.
+    wanted: what each request leaves open, all of one kind, and sequences a step [1]; None = those of each plan;
+    figures: of so many plans in one.
     """
-    found: dict[int, float] = {}
+    found: dict[int, FigureT] = {}
     for places in sharing([plans[0] for plans, _ in wanted], 1):
         requests = [wanted[place] for place in places]
         every = [(plan, batch or plan.workload.global_batch) for plans, batch in requests for plan in plans]
         for start in range(0, len(every), ROWS) if len(every) >= SEVERAL else ():
             part = every[start : start + ROWS]
             many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
-            found |= zip((id(plan) for plan, _ in part), column(real(figure(many)), len(part)), strict=True)
+            found |= zip((id(plan) for plan, _ in part), figures(many, len(part)), strict=True)
     return found
 
 
@@ -147,11 +150,8 @@ def kind(plan: TrainingPlan) -> Hashable:
 
 def _machine(plan: TrainingPlan) -> tuple[Hashable, ...]:
     """Tells apart what plans run on."""
-    return (
-        *map(id, (plan.device, plan.cluster, plan.stack, plan.coefficients)),
-        plan.options.stack_version,
-        plan.widening_guesses,
-    )
+    own = id(plan.device), id(plan.cluster), id(plan.stack), id(plan.coefficients)
+    return *own, plan.options.stack_version, plan.widening_guesses
 
 
 def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = None) -> TrainingPlan:

@@ -93,8 +93,9 @@ class TrainingPlan(Setup):
     @property
     def widening_guesses(self) -> tuple[Guess, ...]:
         """Guessed words that every measured run of the stack says: the bands of time and memory are wider for them."""
-        widths = self.stack.unsaid.values() if self.guessed else ()
-        return tuple(word for word in self.guessed if any(word in own for own in widths)) if widths else ()
+        widths = self.stack.unsaid if self.guessed else {}
+        wide = set().union(*widths.values())
+        return tuple(word for word in self.guessed if word in wide)
 
     @property
     def usable_bytes(self) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from llmplan.catalog.catalog import Catalog
@@ -180,14 +182,19 @@ def _base_plan(draft: Draft, catalog: Catalog, model: Model | None) -> TrainingP
     )  # fmt: skip
 
 
+_BUT_RECOMPUTATION = attrgetter("layout.pp", "layout.tp", "layout.zero", "layout.micro_batch")
+"""What open layouts differ in that may contradict itself."""
+
+
 def _sound(plans: Iterable[TrainingPlan]) -> tuple[list[TrainingPlan], list[Problem]]:
     """The plans that do not contradict themselves; where there is none, the fewest problems that one has."""
     sound: list[TrainingPlan] = []
     fewest: list[Problem] = []
-    for plan in plans:
-        problems = problems_of(plan)
+    for _, rungs in groupby(plans, _BUT_RECOMPUTATION):
+        alike = list(rungs)
+        problems = problems_of(alike[0])
         if not problems:
-            sound.append(plan)
+            sound += alike
         elif not fewest or len(problems) < len(fewest):
             fewest = problems
     return sound, fewest

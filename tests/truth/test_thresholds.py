@@ -15,6 +15,7 @@ from llmplan.serving.defaults import has_room, lengths
 from llmplan.serving.memory import memory_fraction
 from llmplan.serving.simulation import Sample
 from llmplan.setup.options import PlanOptions
+from llmplan.software.band import Interval
 from llmplan.software.engine import KeptBack
 from llmplan.training.choose import LayoutEvaluator, fastest_that_fits
 from llmplan.training.open_layouts import OpenLayouts, accumulated, default_batch, default_experts, default_micro_batch
@@ -62,7 +63,7 @@ def test_recomputation_is_tried_in_eighths_of_a_stage() -> None:
 def test_a_simpler_layout_is_taken_where_it_is_two_per_cent_slower_at_most(slower: float, tp: int) -> None:
     plans = [training(machine(), tp=1, dp=2), training(machine(), tp=2)]
     seconds = {1: slower, 2: 1.0}
-    by = LayoutEvaluator(lambda _: 1.0, lambda one, _: seconds[int(one.layout.tp)])
+    by = LayoutEvaluator(lambda _: Interval(1.0, 1.0, 1.0), lambda one, _: seconds[int(one.layout.tp)])
     assert fastest_that_fits(plans, 2, by)[0].layout.tp == tp
 
 
@@ -70,7 +71,7 @@ def test_a_simpler_layout_is_taken_where_it_is_two_per_cent_slower_at_most(slowe
 def test_stages_are_added_where_they_save_two_per_cent(slower: float, stages: int) -> None:
     plans = [training(machine(), dp=2), training(machine(), pp=2)]
     seconds = {1: slower, 2: 1.0}
-    by = LayoutEvaluator(lambda _: 1.0, lambda one, _: seconds[int(one.layout.pp)])
+    by = LayoutEvaluator(lambda _: Interval(1.0, 1.0, 1.0), lambda one, _: seconds[int(one.layout.pp)])
     assert fastest_that_fits(plans, 2, by)[0].layout.pp == stages
 
 
