@@ -125,9 +125,9 @@ else:
         if not parts.keys() >= changes.keys():
             raise TypeError(f"{record.__class__.__name__} has no {' or '.join(changes.keys() - parts.keys())}")
         if record.__in_dict__:
-            values = record.__dict__  # with what was worked out of them once
-            if len(values) > len(parts):
-                values = {name: values[name] for name in parts}
+            values = record.__dict__
+            if not parts.keys() >= values.keys():  # with what was worked out of them once
+                values = {name: value for name, value in values.items() if name in parts}
             new.__dict__ = values | changes
         else:
             values = map(getattr, repeat(record), parts)
@@ -158,13 +158,12 @@ def defaults(kind: Any) -> dict[str, Any]:
 
 
 def filled(kind: Any, values: dict[str, Any]) -> Any:
-    """A record without slots of checked values, with the defaults of the others: as fast as copying a mapping.
+    """A record without slots of checked values; the class has the defaults of the others.
 
     `__init__` is not called: to make one of a hundred parameters takes as long as to fill a hundred records.
     """
-    new, (usual, factories) = object.__new__(kind), _usual(kind)
-    made = {name: factory() for name, factory in factories.items() if name not in values}
-    new.__dict__ = {**usual, **made, **values}
+    new, (_, factories) = object.__new__(kind), _usual(kind)
+    new.__dict__ = {name: factory() for name, factory in factories.items() if name not in values} | values
     if hasattr(kind, "__post_init__"):
         new.__post_init__()
     return new

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.plain import RefusedError, kinds_of, plainly
-from llmplan.records import dataclass, fields_of
+from llmplan.records import dataclass, names
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
@@ -30,7 +30,8 @@ class Spec:
 
     def said(self) -> dict[str, Any]:
         """The fields that have a value."""
-        return {name: value for name, value in fields_of(self).items() if value is not None}
+        fields = names(self)
+        return {name: value for name, value in self.__dict__.items() if value is not None and name in fields}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

@@ -38,7 +38,7 @@ from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
 from llmplan.setup.words import check_words, count_devices
 from llmplan.software.engine import Engine, ServingPolicy
 
-NOT_FOR_SERVING = (
+NOT_FOR_SERVING = frozenset((
     "precision", "seq_len", "target_len", "global_batch", "optimizer", "flash_attention", "zero", "vp", "micro_batch",
     "recompute", "recompute_layers", "sequence_parallel", "offload_optimizer", "offload_parameters",
     "offload_activations", "dp_replicate", "gradient_precision", "tp_comm_overlap",
@@ -47,7 +47,7 @@ NOT_FOR_SERVING = (
     "memory_reserve",
     "tokens",
     "steps", "epochs", "dataset_tokens",
-)  # fmt: skip
+))  # fmt: skip
 """Words of training."""
 POLICY_OPTIONS = {
     "max_sequences": "max_num_seqs",
@@ -112,8 +112,8 @@ def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPla
     said, stack = draft.options, subject.stack
     if subject.release.policy is None:
         raise InputError(Fault(f"stack {stack.id} does not serve"))
-    for name in NOT_FOR_SERVING:
-        if getattr(said, name) is not None:
+    for name in said.said():
+        if name in NOT_FOR_SERVING:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft, subject.release.policy.usual_requests)
     size, image = image_words(draft, subject.model)

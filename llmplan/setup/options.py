@@ -328,5 +328,5 @@ MONEY_WORDS = ("price", "grid", "pue", "device_power", "api_price")
 """Of those, what a deployment knows too, and its own."""
 VOCABULARY: dict[str, Mapping[str, Any]] = {name: given.metadata for name, given in declared(PlanOptions).items()}
 """Every word, with what the command line says of it: `description`, `panel`, `metavar`, `also`."""
-SERVING_WORDS = tuple(name for name, told in VOCABULARY.items() if told["panel"] == SERVING)
+SERVING_WORDS = frozenset(name for name, told in VOCABULARY.items() if told["panel"] == SERVING)
 """Words that go with the workload `serve`."""

@@ -52,8 +52,8 @@ def check_words(draft: Draft) -> None:
     """Words that go together or not, whatever the model."""
     said = draft.options
     kind = said.workload or "pretrain"
-    for name in SERVING_WORDS if kind != "serve" else ():
-        if getattr(said, name) is not None:
+    for name in said.said() if kind != "serve" else ():
+        if name in SERVING_WORDS:
             draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
     served = ("lora_rank", "lora_targets") if kind == "serve" and said.lora_adapters is not None else ()
     for name in ("lora_rank", "lora_targets", "dora", "quantized_base"):
