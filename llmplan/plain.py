@@ -38,8 +38,9 @@ def plainly(data: Any, kind: Any) -> Any:
 
 
 def kinds_of(record: type[Any]) -> dict[str, Any]:
-    """The types of the fields of a class of records."""
-    return get_annotations(record, eval_str=True)
+    """The types of the fields of a class of records, those of its bases included."""
+    own = [get_annotations(one, eval_str=True) for one in reversed(record.__mro__) if "__parts__" in one.__dict__]
+    return {name: kind for some in own for name, kind in some.items()}
 
 
 @cache

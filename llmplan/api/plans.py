@@ -28,6 +28,11 @@ class Plan(PlanOptions):
         def __init__(self, **words):
             self.__dict__.update(request(words).options.__dict__)
 
+        def __setattr__(self, name, value):
+            if name != "__dict__":  # as a whole, where a record is copied
+                raise AttributeError(f"a plan is not changed: plan.but({name}=...) is the same with another {name}")
+            object.__setattr__(self, name, value)
+
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Plan:
         """The one plan of a YAML or JSON file."""

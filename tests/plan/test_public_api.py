@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 import llmplan
 from llmplan import Answer, InputError, Interval, Plan, ServingResult, TrainingPlan, TrainingResult, plan_from
@@ -97,6 +98,16 @@ def test_a_plan_names_what_is_wrong() -> None:
     assert repr(Plan(**WORDS)) == "Plan(model='llama-3.1-8b', hardware='h100', devices=8)"
     with pytest.raises(InputError, match=r"tp(.|\n)*unknown key 'hardwaer'; did you mean hardware"):
         Plan(model="llama-3.1-8b", hardwaer="h100", tp=-1)  # type: ignore[call-arg]
+
+
+def test_a_plan_is_not_changed_and_stands_in_models_of_pydantic() -> None:
+    plan = Plan(**WORDS)
+    with pytest.raises(AttributeError, match=r"plan\.but\(tp="):
+        plan.tp = 4  # type: ignore[misc]
+    inside = TypeAdapter(list[Plan])
+    assert inside.validate_python([plan, {**WORDS, "devices": "8"}]) == [plan, plan]
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        inside.validate_python([{"tp": 0}])
 
 
 def test_a_search_of_a_file_and_its_lists(tmp_path: Path) -> None:
