@@ -34,6 +34,7 @@ BUSIEST = 0.93
 the median, of what the same machines wrote offline (hardware_catalog/measurements/serving.csv)."""
 _NO_TIME = 1e-12  # s
 _CONVERGED = 1e-6  # of a time at which it is one that was looked for
+_NO_LIMIT = 1e30  # s, of a step without an end: finite, so that none of them take no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def pace(at: Replica, work: ServingWorkload, policy: ServingPolicy, sequences: N
         beside = minimum(1.0, maximum(sequences - 1.0, 0.0))  # whether any other writes
         share = 1.0 - beside * (1.0 - minimum(1.0, decoding_steps(at, work) / (sequences * chunks)))
     decode = decode_step(at, work, share * sequences).total
-    once, longest = 0.0 * decode, float("inf") + 0.0 * decode
+    once, longest = 0.0 * decode, 0.0 * decode + _NO_LIMIT
     if not everywhere(beside >= 1.0):
         once = (1.0 - beside) * prefill_step(at, work, prompt).total
     if policy.mixed_steps and work.writes:
