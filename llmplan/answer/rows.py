@@ -154,18 +154,22 @@ def _measured_faults(row: Row, measured: Sequence[str], file: str) -> list[Fault
     return faults
 
 
-def row_options(row: Row, stack: str) -> dict[str, Any]:
+def row_options(row: Row, stack: str, catalog: Catalog) -> dict[str, Any]:
     """The words of the row that the options know, as values; `stack` instead of the row's own."""
     said: dict[str, Any] = {}
     for name, text in row.cells.items():
         if text and name in _WORDS:
             said[name] = {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
-    return said | _pools(row) | {"stack": stack}
+    return said | _pools(row, catalog) | {"stack": stack}
 
 
-def _pools(row: Row) -> dict[str, Any]:
+def _pools(row: Row, catalog: Catalog) -> dict[str, Any]:
     """Layouts of the two pools from their workers: a worker's devices are one tensor-parallel group, or, where its
-    attention is data parallel, replicas that share their experts."""
+    attention is data parallel, replicas that share their experts.
+
+    A worker of several devices that says degrees of 1 does not say its layout. Inside a node it is taken as a
+    tensor-parallel group, across nodes as replicas that share their experts.
+    """
     if not row.cells.get("decode_workers"):
         if row.cells.get("disaggregated") == "true":
             raise InputError(f"line {row.line}: disaggregated, and no decode_workers say how its pools are laid out")
@@ -177,6 +181,8 @@ def _pools(row: Row) -> dict[str, Any]:
             continue
         workers = max(workers, 1)
         group, wide = devices // workers, row.cells[f"{pool}_dp_attention"] == "true"
+        if group > 1 and row.cells[f"{pool}_tp"] == row.cells[f"{pool}_ep"] == "1":
+            wide = wide and group > _node(row, catalog)
         spread = wide or int(row.cells[f"{pool}_ep"] or 1) > 1
         found[f"{prefix}tp"], found[f"{prefix}dp"] = (1, devices) if wide else (group, workers)
         found[f"{prefix}ep"] = group if spread else 1
@@ -186,16 +192,24 @@ def _pools(row: Row) -> dict[str, Any]:
     return kept | dict.fromkeys(("prefill_devices", "prefill_tp", "prefill_ep", "decode_devices"))
 
 
+def _node(row: Row, catalog: Catalog) -> float:
+    """Devices of a node, as said or as they usually stand [1]; no more than one where that is not known."""
+    if said := row.cells.get("devices_per_node"):
+        return float(said)
+    cluster = row.cells.get("cluster") or catalog.device(row.cells["hardware"]).cluster
+    return catalog.cluster(cluster).devices_per_node if cluster else 1.0
+
+
 def row_plan(row: Row, catalog: Catalog, stack: str) -> AnyPlan:
     """The plan of a row under a stack of the catalogue; an InputError says why there is none."""
     from llmplan.answer.resolve import resolve
 
-    return resolve(row_request(row, stack), catalog, model_from_columns(row.cells, catalog))
+    return resolve(row_request(row, stack, catalog), catalog, model_from_columns(row.cells, catalog))
 
 
-def row_request(row: Row, stack: str) -> Request:
+def row_request(row: Row, stack: str, catalog: Catalog) -> Request:
     """What a row asks for under a stack of the catalogue; cells that are alike are read once."""
-    given = row_options(row, stack)
+    given = row_options(row, stack, catalog)
     try:
         said = {name: _value(name, cell) for name, cell in given.items()}
     except InputError:

@@ -136,7 +136,7 @@ def _opened(row: Row, catalog: Catalog, under: str) -> _Planned:
     """What a row asks for, or the reason why there is no plan."""
     try:
         stack, remarks = (catalog.stack(under).id, ()) if under else _stack(row, catalog)
-        asked = row_request(row, stack)
+        asked = row_request(row, stack, catalog)
         return _Planned(row, opened(asked, catalog, model_from_columns(row.cells, catalog)), remarks)
     except InputError as error:
         return _Planned(row, error)

@@ -77,11 +77,13 @@ class AttentionCurve:
 
 @dataclass(frozen=True, slots=True)
 class DecodeCurve:
-    """Arguments of `formulas.decode`: bandwidth, on_chip [bytes/s] (0 = not known), rate [FLOP/s], latency [s]."""
+    """Arguments of `formulas.decode`: bandwidth, on_chip [bytes/s] (0 = not known), rate, latent_rate: of latent
+    attention [FLOP/s], latency [s]."""
 
     bandwidth: float
     on_chip: float
     rate: float
+    latent_rate: float
     latency: float
 
 
@@ -222,13 +224,19 @@ def attention_curve(device: Device, *, cache: str = "bf16", share: float = 1.0, 
     )
 
 
-def decode_curve(device: Device, cache: str, *, share: float = 1.0, memory: float = 1.0) -> DecodeCurve:
-    """Curve of attention of one new token a sequence to a cache in `cache`."""
+def decode_curve(
+    device: Device, cache: str, *, share: float = 1.0, memory: float = 1.0, narrow: bool = False
+) -> DecodeCurve:
+    """Curve of attention of one new token a sequence to a cache in `cache`; narrow: whether latent attention multiplies
+    in the cache's 8 bits, where the device can. Ignored: casting queries to them, a pass over one token's."""
     found = _nearest(device.efficiency.decode_attention, cache)
+    narrow = narrow and cache in NARROW and has_precision(device, cache)
+    latent = peak_flops(device, cache) if narrow else wide_peak(device)
     return DecodeCurve(
         bandwidth=_reached(device.memory.bandwidth, found.memory_fraction, memory),
         on_chip=device.efficiency.repeated_read_bandwidth or 0.0,
         rate=_reached(wide_peak(device), LATENT_PEAK_FRACTION, share),
+        latent_rate=_reached(latent, LATENT_PEAK_FRACTION, share),
         latency=found.latency,
     )
 

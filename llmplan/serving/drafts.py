@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llmplan.catalog.load_model import find_model
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import real, where
 from llmplan.formulas.speculation import accepted_tokens
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.records import replace
@@ -44,7 +44,9 @@ def draft_words(
                 draft.fault(f"{name} goes with speculation, and none was named", name)
         return work, None
     if said.draft_tokens is None:
-        draft.assume("draft_tokens", policy.draft_tokens, "the stack's")
+        fewer = policy.draft_tokens_spread
+        where_spread = "" if fewer is None else f"; {fewer} where attention is data parallel"
+        draft.assume("draft_tokens", policy.draft_tokens, f"the stack's{where_spread}")
     if said.acceptance is None and kind == "mtp":
         draft.assume("acceptance", policy.acceptance, "the stack's; it hangs on the text, measure yours")
     elif said.acceptance is None:
@@ -64,6 +66,15 @@ def draft_words(
     return work, None if found is None else found.model
 
 
+def drafted_tokens(work: ServingWorkload, policy: ServingPolicy, layout: Any) -> Num:
+    """Tokens that are drafted for a sequence and checked in one step [1]: fewer where devices exchange tokens of their
+    own sequences, whose steps are full without."""
+    if work.draft_tokens is not None or policy.draft_tokens_spread is None:
+        return real(work.draft_tokens or policy.draft_tokens)
+    apart: Any = 1.0 * layout.ep > 1.0 * layout.tp
+    return where(apart, real(policy.draft_tokens_spread), real(policy.draft_tokens))
+
+
 def spread_of(work: ServingWorkload, said: PlanOptions, catalog: Catalog) -> float:
     """How far the acceptance may be off, where it was not said [1]."""
     if work.speculation == "none" or said.acceptance is not None:
@@ -71,7 +82,7 @@ def spread_of(work: ServingWorkload, said: PlanOptions, catalog: Catalog) -> flo
     return catalog.table("drafts", DraftTable).spread
 
 
-def widened(found: Interval, plan: ServingPlan, drafted: float) -> Interval:
+def widened(found: Interval, plan: ServingPlan, drafted: Num) -> Interval:
     """A time per token with what its acceptance may be off, both apart from each other: ends far on a logarithmic
     scale by the root of the sum of squares; drafted: tokens of a step [1]."""
     spread = plan.acceptance_spread

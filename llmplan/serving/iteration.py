@@ -16,7 +16,7 @@ from llmplan.machine.precision import NARROW, STORED_BYTES, WIDE_BYTES
 from llmplan.model.layer import Layer
 from llmplan.model.model import Model
 from llmplan.records import dataclass, fields_of, replace
-from llmplan.serving.drafts import drafting_plan
+from llmplan.serving.drafts import drafted_tokens, drafting_plan
 from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
 from llmplan.serving.host_layers import HostLayers, host_layer_seconds
 from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters
@@ -65,8 +65,8 @@ class Replica:
     links: Links
     dispatch_bytes: float
     numbers: Coefficients
-    drafted: float = 0.0
-    written: float = 1.0
+    drafted: Num = 0.0
+    written: Num = 1.0
     prefix: float = 0.0
     drafts: str = "none"
     drafter: Replica | None = None
@@ -141,6 +141,7 @@ def software(policy: ServingPolicy, cache: str) -> Software:
         fused_casts=policy.fused_casts,
         beside=policy.experts_beside,
         early=policy.early_start,
+        narrow_latent=policy.narrow_latent,
     )
 
 
@@ -162,10 +163,11 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     kernels, links = plan.on_machine(lambda one: machine_of(one, numbers or one.coefficients))
     numbers = numbers or plan.coefficients
     narrow = policy.narrow_dispatch and work.activation_precision in NARROW
-    drafted, written = 0.0, 1.0
+    drafted: Num = 0.0
+    written: Num = 1.0
     if work.speculation != "none":
-        drafted = real(work.draft_tokens or policy.draft_tokens)
-        written = real(accepted_tokens(drafted, work.acceptance or policy.acceptance))
+        drafted = drafted_tokens(work, policy, plan.layout)
+        written = accepted_tokens(drafted, work.acceptance or policy.acceptance)
     drafter = None
     if plan.draft is not None:  # it runs in the target's iterations: their cost is there already
         drafter = replica(drafting_plan(plan), replace(numbers, iteration_seconds=0.0, sequence_seconds=0.0))
@@ -236,7 +238,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
     if at.drafts == "medusa":
         block = plain_product(at.model.hidden / layout.tp, real(at.model.hidden), decoding, at.kernels.wide, "forward")
         work, head = work + Parts(matmul=block) * times, head + times * _head_seconds(at, decoding)
-    elif at.drafted and at.drafter is None:
+    elif at.drafts != "none" and at.drafter is None:
         drafting, among_tensor, among_experts = _draft(at, decoding, context)
         work, head = work + drafting * times, head + times * _head_seconds(at, decoding)
         tensor, expert = tensor + times * among_tensor, expert + times * among_experts

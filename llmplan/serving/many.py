@@ -27,11 +27,12 @@ LENGTHS = ("input_tokens", "output_tokens", "batch", "request_rate")
 READ_BEFORE = (
     "device_sizes", "whole_prompts", "usual_requests", "draft_tokens", "acceptance", "low_precision_kv",
     "low_precision_kv_on", "fused_norms_on", "fused_norms_for", "early_start_on", "captured_prompts_on",
+    "narrow_latent_on",
 )  # fmt: skip
 """Words of an engine's policy that have been read when a plan is made, or are about drafts."""
 KINETICS = (
     "routing_spread", "shared_groups", "all_reduce", "dispatch", "kernels", "fused_experts", "fused_norms",
-    "fused_casts", "experts_beside", "early_start",
+    "fused_casts", "experts_beside", "early_start", "narrow_latent",
 )  # fmt: skip
 """Words of it that make kernels and links what they are, which are compared themselves."""
 _POLICY = [name for name in names(ServingPolicy) if name not in (*READ_BEFORE, *KINETICS)]

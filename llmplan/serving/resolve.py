@@ -201,6 +201,8 @@ def _missing_on(policy: ServingPolicy, device: Device, model: Model) -> dict[str
         found["captured_prompts"] = False
     if policy.early_start and not there(device.architecture, policy.early_start_on):
         found["early_start"] = False
+    if policy.narrow_latent and not there(device.architecture, policy.narrow_latent_on):
+        found["narrow_latent"] = False
     return found
 
 

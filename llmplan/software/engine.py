@@ -161,6 +161,10 @@ class ServingPolicy(Spec):
     """Whether kernels start while those before them end (programmatic dependent launch)."""
     early_start_on: tuple[str, ...] = ()
     """Beginnings of the architectures of devices on which they do; none: on all."""
+    narrow_latent: bool = False
+    """Whether decoding latent attention multiplies in 8 bits where the cache has them."""
+    narrow_latent_on: tuple[str, ...] = ()
+    """Beginnings of the architectures of devices on which it does; none: on all."""
     fused_casts: tuple[Producer, ...] = ()
     """Operations that cast what they make where a product in 8 bits or fewer reads it, for which there is a kernel of
     its own otherwise; inputs with scales of blocks of 128 are always cast apart."""
@@ -182,6 +186,8 @@ class ServingPolicy(Spec):
     were routed with (aiconfigurator, power law 1.01)."""
     draft_tokens: Count = 3
     """Tokens drafted for a sequence in a step where speculation is asked for and nothing said."""
+    draft_tokens_spread: Count | None = None
+    """The same where attention is data parallel and devices hold experts for each other; None: as many."""
     acceptance: Annotated[float, Within(gt=0, lt=1)] = 0.8
     """Share of drafted tokens that are right where those before them were."""
     low_precision_kv: StoragePrecision | None = None

@@ -128,7 +128,8 @@ def decode_seconds(core: Core, flow: Flow, layout: Any, kernels: Kernels) -> Num
     streams = flow.decoding * maximum(core.cache_heads / parts, 1.0)
     return decode_attention_seconds(
         flow.decoding * read / parts, maximum(streams, 1e-9), flow.decoding * flow.each * each, few=FEW_STREAMS,
-        bandwidth=_cache_bandwidth(core, parts, tp, kernels), rate=curve.rate, latency=curve.latency,
+        bandwidth=_cache_bandwidth(core, parts, tp, kernels),
+        rate=curve.latent_rate if core.latent else curve.rate, latency=curve.latency,
     )  # fmt: skip
 
 

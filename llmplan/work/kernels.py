@@ -49,7 +49,8 @@ class Software:
     shares_cache: whether all query heads of a group share one reading of the cache; shared_groups: if not, sizes of
     groups that do [1]; windows: whether layers with a sliding window attend to no more than it; fused_norms: whether a
     norm behind an all-reduce is part of its kernel; fused_casts: what casts the inputs of products that it makes;
-    beside: whether shared experts run beside the routed ones; early: whether kernels start while those before them end.
+    beside: whether shared experts run beside the routed ones; early: whether kernels start while those before them
+    end; narrow_latent: whether decoding latent attention multiplies in 8 bits where the cache has them.
     """
 
     attention: str = "best"
@@ -65,6 +66,7 @@ class Software:
     fused_casts: tuple[str, ...] = ()
     beside: bool = False
     early: bool = False
+    narrow_latent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,13 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
         attention=attention_curve(
             device, cache=precisions.cache, share=attending * _narrowed(device, wide), kernel=software.attention
         ),
-        decode=decode_curve(device, precisions.cache, share=attending, memory=numbers.attention_efficiency),
+        decode=decode_curve(
+            device,
+            precisions.cache,
+            share=attending,
+            memory=numbers.attention_efficiency,
+            narrow=software.narrow_latent,
+        ),
         stream=stream_bandwidth(device),
         small=small,
         passes=numbers.elementwise_passes,

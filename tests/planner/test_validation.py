@@ -44,11 +44,27 @@ def faults(path: Path) -> list[str]:
     return [str(fault).removeprefix(f"{path}:") for fault in caught.value.faults]
 
 
-def test_cells_that_are_read_once_make_the_request_of_the_whole_row() -> None:
+def test_cells_that_are_read_once_make_the_request_of_the_whole_row(catalog: Catalog) -> None:
     for file in ("training.csv", "serving.csv", "serving_split.csv"):
         for row in read_rows(builtin("measurements") / file)[::7]:
-            found, whole = row_request(row, "generic"), request(row_options(row, "generic"))
+            found, whole = row_request(row, "generic", catalog), request(row_options(row, "generic", catalog))
             assert found == replace(whole, ran=True)
+
+
+@pytest.mark.parametrize(
+    ("devices", "degree", "tp", "ep"),
+    # GB200 has nodes of four: inside one a tensor-parallel group, across them replicas that share their experts
+    [("4", "1", 4, 1), ("8", "1", 1, 8), ("4", "4", 1, 4)],
+)
+def test_a_worker_that_says_no_degrees(catalog: Catalog, devices: str, degree: str, tp: int, ep: int) -> None:
+    cells = {
+        "id": "a", "model": "deepseek-r1", "hardware": "gb200", "workload": "serve", "disaggregated": "true",
+        "devices": "12", "prefill_devices": "4", "prefill_workers": "1", "prefill_tp": "4", "prefill_ep": "1",
+        "prefill_dp_attention": "false", "decode_devices": devices, "decode_workers": "1", "decode_tp": degree,
+        "decode_ep": degree, "decode_dp_attention": "true",
+    }  # fmt: skip
+    found = row_options(Row(cells, 2), "sglang", catalog)
+    assert (found["tp"], found["ep"], found["prefill_tp"]) == (tp, ep, 4)
 
 
 class TestFile:

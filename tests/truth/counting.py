@@ -96,10 +96,11 @@ def layer(**changes: Any) -> Layer:
 
 
 def kernels(
-    device: Device, weights: str = "bf16", inputs: str = "bf16", *, blocks: bool = False, **software: Any
-) -> Kernels:
+    device: Device, weights: str = "bf16", inputs: str = "bf16", *, cache: str = "bf16", blocks: bool = False,
+    **software: Any,
+) -> Kernels:  # fmt: skip
     """What kernels reach on a device with neutral coefficients; blocks: whether 8-bit weights have a scale a block."""
-    kinds = Precisions(weights, weights, inputs, "bf16", block_scaled=blocks)
+    kinds = Precisions(weights, weights, inputs, cache, block_scaled=blocks)
     return kernels_of(device, kinds, Software(**{"fused_experts": True, **software}), NEUTRAL)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmplan.machine.hardware import Device
+from llmplan.serving.drafts import drafted_tokens
 from llmplan.serving.iteration import Step, iteration, replica
 from llmplan.serving.loads import (
     BUSIEST,
@@ -21,7 +22,7 @@ from llmplan.serving.loads import (
 )
 from llmplan.serving.memory import serving_memory
 from llmplan.serving.plan import ServingPlan, ServingWorkload
-from tests.truth.counting import EXPERTS, POLICY, cluster, machine, serving
+from tests.truth.counting import EXPERTS, POLICY, cluster, layout, machine, serving
 
 H, V, L = 8, 50, 2
 MATRICES = 8 * 12 + 8 * 12 + 12 * 8 + 3 * 8 * 20
@@ -64,6 +65,15 @@ class TestDecoding:
         checked = 3 * 2 * 8 * (L * MATRICES + TABLE)
         assert found.matmul_seconds == pytest.approx(checked + 2 * 2 * 8 * (MATRICES + 2 * H * H + TABLE))
         assert replica(serving(FLOPS, work=work)).written == pytest.approx(1 + 0.5 + 0.25)
+
+
+@pytest.mark.parametrize(
+    ("ep", "tp", "said", "drafted"), [(4, 1, None, 1), (4, 4, None, 3), (1, 1, None, 3), (4, 1, 2, 2)]
+)
+def test_fewer_are_drafted_where_attention_is_data_parallel(ep: int, tp: int, said: int | None, drafted: int) -> None:
+    policy = POLICY.model_copy(update={"draft_tokens": 3, "draft_tokens_spread": 1})
+    work = serving(FLOPS, work={"speculation": "mtp", "draft_tokens": said}).workload
+    assert drafted_tokens(work, policy, layout(tp=tp, ep=ep, dp=4 // tp)) == drafted
 
 
 class TestDrafts:

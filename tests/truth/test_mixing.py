@@ -187,6 +187,18 @@ def test_latent_attention_works_on_what_is_cached() -> None:
     assert found == pytest.approx(2 * 8 * 100 * (4 / 2) * (2 * 9) / 0.67)
 
 
+def test_latent_attention_of_a_narrow_cache_multiplies_in_its_bits() -> None:
+    # the machine's fp8 is twice its 16 bits; attention that is not latent stays in 16
+    latent = Core("softmax", 4, 4, 3, 5, cache_elements=9.0, cache_heads=1)
+    at, wide = kernels(FLOPS, cache="fp8", narrow_latent=True), kernels(FLOPS, cache="fp8")
+    assert mixing_forward(latent, EIGHT, layout(), at) == pytest.approx(2 * 8 * 100 * 4 * (2 * 9) / 0.67 / 2)
+    assert mixing_forward(latent, EIGHT, layout(), kernels(FLOPS, narrow_latent=True)) == pytest.approx(
+        2 * 8 * 100 * 4 * (2 * 9) / 0.67
+    )
+    assert mixing_forward(core(), EIGHT, layout(), at) == mixing_forward(core(), EIGHT, layout(), wide)
+    assert mixing_forward(latent, EIGHT, layout(), wide) == 2 * mixing_forward(latent, EIGHT, layout(), at)
+
+
 def test_an_index_is_read_for_every_token() -> None:
     chosen = core(context=30, cache_elements=CACHED * WIDTH + 6.0, index_elements=6.0, cache_ratio=0.25, pair_flops=7.0)
     read = 8 * 2 * (30 * CACHED * WIDTH + 100 * 6 * 0.25)
