@@ -71,7 +71,7 @@ class TestDecoding:
     ("ep", "tp", "said", "drafted"), [(4, 1, None, 1), (4, 4, None, 3), (1, 1, None, 3), (4, 1, 2, 2)]
 )
 def test_fewer_are_drafted_where_attention_is_data_parallel(ep: int, tp: int, said: int | None, drafted: int) -> None:
-    policy = POLICY.model_copy(update={"draft_tokens": 3, "draft_tokens_spread": 1})
+    policy = replace(POLICY, draft_tokens=3, draft_tokens_spread=1)
     work = serving(FLOPS, work={"speculation": "mtp", "draft_tokens": said}).workload
     assert drafted_tokens(work, policy, layout(tp=tp, ep=ep, dp=4 // tp)) == drafted
 
