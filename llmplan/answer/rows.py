@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmplan.catalog.model_columns import COLUMNS, model_from_columns
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.files import read_text
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, filled, replace
 from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
 from llmplan.setup.request import Request, request
 from llmplan.setup.written import notes
@@ -80,7 +80,7 @@ class Row:
         """What was measured, without the prefix; only cells that are filled. ValueError for one that is no number."""
         found: dict[str, float | bool] = {}
         for name, text in self.cells.items():
-            if name.startswith(MEASURED) and text:
+            if text and name.startswith(MEASURED):
                 found[name.removeprefix(MEASURED)] = text == "true" if text in ("true", "false") else float(text)
         return found
 
@@ -214,11 +214,8 @@ def row_request(row: Row, stack: str, catalog: Catalog) -> Request:
         said = {name: _value(name, cell) for name, cell in given.items()}
     except InputError:
         return replace(request(given), ran=True)  # which says all faults
-    options = replace(_NOTHING, **said)
+    options = filled(PlanOptions, said)
     return Request(options, None, frozenset(options.said()), notes(given), ran=True)
-
-
-_NOTHING = PlanOptions()
 
 
 @lru_cache(maxsize=8192)

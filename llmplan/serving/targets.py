@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from llmplan.records import replace
@@ -24,10 +25,16 @@ TARGETS: dict[str, tuple[str, int | None]] = {
 """Words of a plan, and what each limits: the mean of a figure, or so many of 100 requests."""
 
 
+_limits = attrgetter(*TARGETS)
+
+
 def targets(work: ServingWorkload) -> dict[str, float]:
     """The targets that were given and apply, by name [s]: what writes nothing has no time per output token."""
-    given = {name: getattr(work, name) for name in TARGETS}
-    return {name: limit for name, limit in given.items() if limit is not None and (work.writes or "tpot" not in name)}
+    limits = _limits(work)
+    if limits.count(None) == len(limits):  # as of most
+        return {}
+    given = zip(TARGETS, limits, strict=True)
+    return {name: limit for name, limit in given if limit is not None and (work.writes or "tpot" not in name)}
 
 
 def wants_percentiles(work: ServingWorkload) -> bool:
