@@ -63,7 +63,8 @@ class TestChoosing:
     @pytest.mark.parametrize(
         ("word", "quantity", "left_out", "known"),
         [
-            ("stack", "tpot_seconds", 0.87, 0.85),
+            # with Llama 70B in nvfp4 on B200 two engines are predicted within 2 % of each other, and measured 8 % apart
+            ("stack", "tpot_seconds", 0.85, 0.82),
             # SGLang and TensorRT-LLM with DeepSeek-R1 on H200 are told the wrong way round without InferenceX
             ("stack", "output_tokens_per_second", 0.75, 0.9),
             ("hardware", "tpot_seconds", 0.95, 0.95), ("hardware", "output_tokens_per_second", 0.95, 0.95),

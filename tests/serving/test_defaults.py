@@ -9,6 +9,8 @@ from llmplan.errors import InputError
 from llmplan.machine.precision import STORED_BYTES
 from llmplan.serving.defaults import has_room
 from llmplan.serving.memory import cache_shape
+from llmplan.serving.plan import ServingPlan
+from llmplan.serving.remarks import plan_remarks
 from llmplan.setup.layout import Layout
 from tests.serving.plans import plan
 
@@ -50,7 +52,8 @@ def test_one_sequence_is_not_divided() -> None:
 
 
 def codes(found: AnyPlan) -> list[str]:
-    return [one.code for one in found.warnings]
+    assert isinstance(found, ServingPlan)
+    return [one.code for one in plan_remarks(found)]
 
 
 def test_software_for_other_devices_is_warned_of() -> None:

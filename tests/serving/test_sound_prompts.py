@@ -11,6 +11,7 @@ from llmplan import estimate
 from llmplan.answer.resolve import AnyPlan
 from llmplan.errors import InputError
 from llmplan.serving.plan import ServingPlan
+from llmplan.serving.remarks import plan_remarks
 
 WHISPER = {"model": "whisper-large-v3", "hardware": "h100-sxm-80gb", "load": "static", "batch": 1,
            "input_tokens": None}  # fmt: skip
@@ -27,9 +28,11 @@ def test_sound_is_the_source_of_whisper() -> None:
     heard = served(**WHISPER, audio_seconds="30 s", output_tokens=100)
     assert heard.workload.input_tokens == 1500
     assert "input_tokens 0: the encoder reads the sound alone" in heard.assumptions
-    assert not [warning for warning in heard.warnings if warning.code == "LP003"]  # 1500 positions, 448 tokens of text
+    assert not [
+        warning for warning in plan_remarks(heard) if warning.code == "LP003"
+    ]  # 1500 positions, 448 tokens of text
     long = served(**WHISPER, audio_seconds="30 s", output_tokens=500)
-    assert [warning.code for warning in long.warnings if warning.code == "LP003"]
+    assert [warning.code for warning in plan_remarks(long) if warning.code == "LP003"]
 
 
 def test_a_plan_with_sound_given_back_is_the_same_plan() -> None:
