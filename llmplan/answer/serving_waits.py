@@ -27,7 +27,7 @@ from llmplan.serving.loads import (
 )
 from llmplan.serving.many import as_arrays, sharing_but_rates
 from llmplan.serving.pools import pools_of, split, split_capacity
-from llmplan.serving.targets import without_simulation
+from llmplan.serving.targets import wants_percentiles, without_simulation
 from llmplan.setup.many import column, stacked, unstacked
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ class ServingWaits:
 
 def waits_of(answer: ServingEstimate) -> ServingWaits:
     """What one deployment waits for."""
-    quiet = answer.plan if answer.percentiles is None else without_simulation(answer.plan)
-    now = answer if quiet is answer.plan else estimate_serving(quiet)
+    plan = answer.plan  # with more memory it may keep up, and be simulated, where it does not now
+    quiet = without_simulation(plan) if wants_percentiles(plan.workload) else plan
+    now = answer if answer.percentiles is None else estimate_serving(quiet)
     parts = _parts(named_machine(answer.plan), float(answer.memory.resident), answer.together, Tape, float)
     roomier = estimate_serving(replace(quiet, device=_roomier(quiet.device)))
     waits = {name: _there(one) for name, one in parts.items()}

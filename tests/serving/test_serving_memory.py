@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from llmplan import plan_from
@@ -88,6 +90,16 @@ def test_more_load_than_fits_waits() -> None:
     assert found.queued == 5000 - found.resident
     assert [one.code for one in found.warnings] == ["LP020"]
     assert serving_bottleneck(found).resource == "memory_capacity"
+
+
+def test_more_memory_is_told_by_formula_where_requests_are_simulated_or_would_be() -> None:
+    """As it is it does not keep up, so nothing is simulated; with a tenth more memory it does."""
+    words: dict[str, Any] = {"model": "opt-6.7b", "hardware": "rtx-4090", "load": "open", "batch": None,
+                             "input_tokens": 2184, "output_tokens": 887, "weight_precision": "int4"}  # fmt: skip
+    words["request_rate"] = 1.005 * answer(**words, request_rate=0.1).capacity
+    found, quiet = answer(**words, arrival="gamma", arrival_cv=2.0), answer(**words)
+    assert not found.stable
+    assert serving_bottleneck(found).elasticity == serving_bottleneck(quiet).elasticity
 
 
 def test_what_does_not_fit_is_refused() -> None:
