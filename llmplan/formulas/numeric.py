@@ -178,7 +178,8 @@ def beyond(a: Num, cover: Num) -> Num:
 def crossing(
     rate: Callable[[Num], Num], wanted: Num, low: Num, high: Num, tries: int, ends: tuple[Num, Num] | None = None
 ) -> Num:
-    """Where a growing function reaches `wanted`, between `low` and `high`; `high` where it does not.
+    """Where a growing function reaches `wanted`, between `low` and `high`; `high` where it does not, `low` where it is
+    beyond it from there on.
 
     False position by Anderson and Björck (1973) on x wanted / rate(x) - x, which is a straight line where x / rate(x)
     is one: a time that grows evenly with what is in flight. Ends at `NEAR` or after so many tries, the later of which
@@ -193,7 +194,7 @@ def crossing(
     low, high = low + 0.0 * wanted, high + 0.0 * wanted
     fewest, most = (rate(low), rate(high)) if ends is None else ends
     under, over = wanted / fewest * low - low, wanted / most * high - high
-    found, done, side = high, over >= 0.0, 0.0 * high
+    found, done, side = where(under <= 0.0, low, high), (over >= 0.0) | (under <= 0.0), 0.0 * high
     for number in range(tries):
         if everywhere(done):
             break

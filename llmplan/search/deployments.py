@@ -228,6 +228,8 @@ class Deployments:
             some.__dict__["capacity"] = self.capacity[index]
         if "answer" in known:
             some.__dict__["answer"] = _each(self.answer, lambda value: (value + all_of)[index])
+        if "sample" in known:
+            some.__dict__["sample"] = _each(self.sample, lambda value: value[index])
         return some
 
     def make(self, index: int) -> tuple[ServingPlan, Layout]:

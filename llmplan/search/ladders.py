@@ -17,6 +17,11 @@ CLEARLY = 1.05
 COPIES = 3  # column of a row
 
 
+def kinds(rows: Any) -> Any:
+    """Which deployments differ in the number of their replicas alone: the number of a kind for each."""
+    return np.unique(np.delete(rows, COPIES, axis=1), axis=0, return_inverse=True)[1].ravel()
+
+
 @dataclass(slots=True)
 class Ladders:
     """kind: of each deployment, all but its number of replicas; copies: that number; misses: the most of its kind that
@@ -33,10 +38,9 @@ class Ladders:
     @classmethod
     def of(cls, rows: Any, hopeful: Any) -> Ladders:
         """Of deployments about which nothing is known."""
-        _, kind = np.unique(np.delete(rows, COPIES, axis=1), axis=0, return_inverse=True)
-        kinds = int(kind.max(initial=-1)) + 1
-        tried = np.zeros(len(rows), dtype=bool)
-        return cls(kind.ravel(), rows[:, COPIES], np.zeros(kinds), np.full(kinds, np.inf), hopeful, tried)
+        kind, tried = kinds(rows), np.zeros(len(rows), dtype=bool)
+        many = int(kind.max(initial=-1)) + 1
+        return cls(kind, rows[:, COPIES], np.zeros(many), np.full(many, np.inf), hopeful, tried)
 
     def next_of(self, wanted: Any) -> Any:
         """What to simulate to learn about those that are wanted: where formulas give no hope or fewer replicas missed,

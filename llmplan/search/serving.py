@@ -15,7 +15,7 @@ from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
 from llmplan.search.found import HOST, MEMORY, Collected, SearchFound, several
 from llmplan.search.goal import SURELY
-from llmplan.search.ladders import Ladders
+from llmplan.search.ladders import CLEARLY, COPIES, Ladders, kinds
 from llmplan.search.rank import Best, Candidate, subject
 from llmplan.search.shared import goes_with
 from llmplan.search.split import SplitSpace, asks_for_split
@@ -165,13 +165,32 @@ class _ServingRun(Collected[ServingPlan]):
     def _best_first(self, many: Deployments) -> None:
         """Judges the best by value first, until what is left can only come behind."""
         value = value_of(self.asked, self.asked.objective, many)
-        order = np.argsort(value, kind="stable")
-        for start in range(0, len(order), BLOCK):
-            block = order[start : start + BLOCK]
+        order, looked = np.argsort(value, kind="stable"), False
+        while len(order):
+            block, order = order[:BLOCK], order[BLOCK:]
             if value[block[0]] > self._last(many.plan)[0]:
-                self.counts.removed[BEHIND] += len(order) - start
+                self.counts.removed[BEHIND] += len(block) + len(order)
                 return
             self._judge(many.take(block))
+            if len(order) and not looked and not self.best.found and self._simulates(many.plan.workload):
+                order, looked = order[self._may(many.take(order))], True
+
+    def _may(self, many: Deployments) -> Any:
+        """Those of a kind of which as many replicas as there can be keep all limits, or may by formula."""
+        kind, copies = kinds(many.rows), many.rows[:, COPIES]
+        order = np.lexsort((copies, kind))
+        most = many.take(order[np.append(np.diff(kind[order]) > 0, True)])
+        some, missed = np.flatnonzero(_sieve(in_time, self.asked, most).does & ~hopeful(most)), np.zeros(len(most.rows))
+        for start in range(0, len(some), MOST_TOGETHER):
+            tried = some[start : start + MOST_TOGETHER]
+            part = most.take(tried)
+            clear = _sieve(one_by_one, self.asked, part).worst > CLEARLY
+            missed[tried[clear]] = 1.0
+            if clear.any():
+                self._sieve(one_by_one, part.take(clear), len(STAGES))
+        may = missed[kind] == 0.0
+        self.counts.removed[FEWER] += int(np.count_nonzero(~may) - np.count_nonzero(missed))
+        return may
 
     def _simulates(self, work: ServingWorkload) -> bool:
         """Whether requests have to be simulated one by one to judge or to rank."""
