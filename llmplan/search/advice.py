@@ -43,10 +43,9 @@ def what_would_do(ask: Ask, asked: Search, catalog: Catalog) -> list[Remedy]:
     def tried(changed: Ask) -> Answered:
         return lambda: next(iter(search(question(changed, catalog)[0]).best), None)
 
-    return _remedies(
-        ((sentence, tried(changed)) for sentence, changed in _changes(fixed, asked)),
-        ((f"{size} devices", tried(fixed.changed({"devices": str(size)}))) for size in _doubled(asked.devices[-1])),
-    )
+    larger = ((f"{size} devices", tried(fixed.changed({"devices": str(size)}))) for size in _doubled(asked.devices[-1]))
+    changes = ((sentence, tried(changed)) for sentence, changed in _changes(fixed, asked))
+    return [*_first_few(changes), *islice(_answered(larger), 1)]
 
 
 def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
@@ -85,10 +84,9 @@ def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[R
         more = ask.changed({"devices": None}, max_devices=size, top=1, pareto=None, objective="devices")
         return tried(more, asked.least_rate)
 
-    return _remedies(
-        ((sentence, tried(changed, rate)) for sentence, changed, rate in _serving_changes(ask, asked)),
-        ((f"up to {size} devices", on(size)) for size in _doubled(asked.devices[-1], MOST_SERVING_DEVICES)),
-    )
+    changes = ((sentence, tried(changed, rate)) for sentence, changed, rate in _serving_changes(ask, asked))
+    sizes = _doubled(asked.devices[-1], MOST_SERVING_DEVICES)
+    return [*_first_few(changes), *_smallest([(f"up to {size} devices", on(size)) for size in sizes])]
 
 
 def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask, float | None]]:
@@ -111,10 +109,22 @@ def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask,
         yield "without max-cost-per-million", quiet.changed({"limits": None}, limits=Limits()), rate
 
 
-def _remedies(changes: Iterable[tuple[str, Answered]], larger: Iterable[tuple[str, Answered]]) -> list[Remedy]:
-    """The first few changes after which there is an answer, and the first of the larger sizes."""
-    found = list(islice(_answered(changes), MOST_CHANGES))
-    return [*found, *islice(_answered(larger), 1)]
+def _first_few(changes: Iterable[tuple[str, Answered]]) -> list[Remedy]:
+    """The first few changes after which there is an answer."""
+    return list(islice(_answered(changes), MOST_CHANGES))
+
+
+def _smallest(changes: list[tuple[str, Answered]]) -> list[Remedy]:
+    """The first change after which there is an answer, where each allows what those before it do: halved."""
+    found: list[Remedy] = []
+    while changes:
+        middle = (len(changes) - 1) // 2 if found else len(changes) - 1
+        answered = list(_answered(changes[middle : middle + 1]))
+        found = answered or found
+        if not found:
+            break
+        changes = changes[:middle] if answered else changes[middle + 1 :]
+    return found
 
 
 def _answered(changes: Iterable[tuple[str, Answered]]) -> Iterator[Remedy]:
