@@ -23,6 +23,8 @@ from llmplan.setup.limits import Limits
 MOST_SERVING_DEVICES = 1024
 """Where the search for more devices of a served model ends: some hundred replicas."""
 MOST_CHANGES = 4
+MOST_ROUNDS = 12
+"""Rounds of simulations, of up to 128 deployments each, after which no more changes are found that need any [1]."""
 Answered: TypeAlias = Callable[[], Any]
 """Searches again, and gives the best, None where nothing does."""
 
@@ -77,8 +79,10 @@ def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
 def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[Remedy]:
     """The smallest changes after which some deployment does."""
 
+    rounds = iter(range(MOST_ROUNDS))
+
     def tried(changed: Ask, least_rate: float | None) -> Answered:
-        return lambda: first_of(serving_question(changed, catalog, least_rate)[0])
+        return lambda: first_of(serving_question(changed, catalog, least_rate)[0], rounds)
 
     def on(size: int) -> Answered:
         more = ask.changed({"devices": None}, max_devices=size, top=1, pareto=None, objective="devices")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import numpy as np
@@ -90,9 +90,10 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     return _searched(asked).found(estimates, several=asked.several)
 
 
-def first_of(asked: ServingSearch) -> ServingEstimate | None:
-    """What `search_serving` puts first, without what comes behind; None where nothing does."""
-    run = _searched(replace(asked, only_first=True))
+def first_of(asked: ServingSearch, rounds: Iterator[int]) -> ServingEstimate | None:
+    """What `search_serving` puts first, without what comes behind; None where nothing does; of what is found until the
+    rounds of simulations have run out."""
+    run = _searched(replace(asked, only_first=True), rounds)
     found = run.sure.winners() or run.best.winners()
     return _estimate(found[0], {}) if found else None
 
@@ -103,8 +104,8 @@ def best_of(asked: ServingSearch) -> ServingPlan | None:
     return None if first is None else _plan(first)
 
 
-def _searched(asked: ServingSearch) -> _ServingRun:
-    run = _ServingRun(asked.top, Best(asked.top), Best(asked.top), asked=asked)
+def _searched(asked: ServingSearch, rounds: Iterator[int] | None = None) -> _ServingRun:
+    run = _ServingRun(asked.top, Best(asked.top), Best(asked.top), asked=asked, rounds=rounds or count())
     for one, kind in product(asked.bases, asked.spaces):
         if not goes_with(one, asked.choices, split=kind is SplitSpace):
             continue
@@ -121,9 +122,10 @@ def _searched(asked: ServingSearch) -> _ServingRun:
 
 @dataclass(slots=True, kw_only=True)
 class _ServingRun(Collected[ServingPlan]):
-    """A search on its way."""
+    """A search on its way; rounds: of simulations that may still be run."""
 
     asked: ServingSearch
+    rounds: Iterator[int]
 
     def offer(self, many: Deployments) -> Any:
         """Counts, ranks what does, and keeps the nearest misses while nothing does; returns the value of what does by
@@ -182,6 +184,8 @@ class _ServingRun(Collected[ServingPlan]):
         most = many.take(order[np.append(np.diff(kind[order]) > 0, True)])
         some, missed = np.flatnonzero(_sieve(in_time, self.asked, most).does & ~hopeful(most)), np.zeros(len(most.rows))
         for start in range(0, len(some), MOST_TOGETHER):
+            if next(self.rounds, None) is None:
+                break
             tried = some[start : start + MOST_TOGETHER]
             part = most.take(tried)
             clear = _sieve(one_by_one, self.asked, part).worst > CLEARLY
@@ -205,7 +209,7 @@ class _ServingRun(Collected[ServingPlan]):
         request = many.answer.request + 0.0 * value
         order = np.lexsort((request, value))
         ladders, together = Ladders.of(many.rows, hopeful(many)), TOGETHER
-        while len(order):
+        while len(order) and next(self.rounds, None) is not None:
             if (value[order[0]], request[order[0]]) > self._last(many.plan):
                 self.counts.removed[BEHIND] += len(order)
                 return
