@@ -33,6 +33,7 @@ BUSIEST = 0.93
 """Share of the capacity up to which the planner tells waiting times [1]: what 27 MLPerf v4.1 servers were run at, in
 the median, of what the same machines wrote offline (hardware_catalog/measurements/serving.csv)."""
 _NO_TIME = 1e-12  # s
+_SLOWEST = 1e-300  # requests a second
 _CONVERGED = 1e-6  # of a time at which it is one that was looked for
 _NO_LIMIT = 1e30  # s, of a step without an end: finite, so that none of them take no time
 
@@ -274,7 +275,7 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     here = in_flight(rate_of, at, rate, resident)
     steps, together = decoding_steps(at, work), seen(here, resident)
     now = pace(at, work, policy, together, replaced=False)
-    seconds = where(here > FEWEST, here / rate, now.resident(steps, together))
+    seconds = where(here > FEWEST, here / maximum(rate, _SLOWEST), now.resident(steps, together))
     if not policy.mixed_steps:
         now = now.read_in(seconds, steps, together)
     now = now.lasting(seconds, steps, together)

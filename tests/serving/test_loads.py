@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import crossing, real
 from llmplan.formulas.queueing import place_wait, step_found
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import iteration, replica
@@ -176,6 +176,14 @@ def test_a_quiet_server_answers_like_an_idle_one() -> None:
     assert quiet.tpot is not None
     assert alone.tpot is not None
     assert quiet.tpot.value == pytest.approx(alone.tpot.value, rel=0.02)
+
+
+def test_a_rate_that_is_nearly_nothing_is_answered() -> None:
+    """It divided by a rate that was rounded to zero, and tried fifty times for fewer requests than are looked at."""
+    assert answer(**open_load(5e-324, devices=8, tp=1, dp=8)).request.value > 0.0
+    tried: list[float] = []
+    assert crossing(lambda x: (tried.append(x), x)[1], 0.5, 1.0, 100.0, 48) == 1.0  # type: ignore[func-returns-value]
+    assert len(tried) == 2
 
 
 def test_flight_is_rate_times_time() -> None:
