@@ -65,7 +65,7 @@ def count(value: float) -> str:
 
 
 CENTS = 100.0
-"""Amounts below this are told to the cent."""
+"""Amounts below this are written to the cent."""
 _DAY = 24.0  # hours
 
 

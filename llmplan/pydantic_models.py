@@ -1,4 +1,4 @@
-"""The records that are read from files as models of pydantic: it words what is wrong, and makes their JSON Schemas.
+"""The records that are read from files as models of pydantic: it options what is wrong, and makes their JSON Schemas.
 
 Imported where a document is not plain, or a schema is asked for: most runs of the program do without.
 """
@@ -36,8 +36,8 @@ def _usual(given: Any) -> Any:
     if not isinstance(given, Field):
         return given
     usual: dict[str, Any] = {"default": given.default, "default_factory": given.default_factory}
-    said = {name: value for name, value in usual.items() if value is not MISSING}
-    found: Any = pydantic.Field(description=given.metadata.get("description"), **said)
+    options = {name: value for name, value in usual.items() if value is not MISSING}
+    found: Any = pydantic.Field(description=given.metadata.get("description"), **options)
     return found
 
 

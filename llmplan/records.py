@@ -172,9 +172,9 @@ def filled(kind: Any, values: dict[str, Any]) -> Any:
 @cache
 def _usual(kind: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Defaults, and what makes them where they are made anew for each record."""
-    said = declared(kind)
-    fields = {name: given for name, given in said.items() if isinstance(given, Field)}
-    usual = said | {name: given.default for name, given in fields.items()}
+    known = declared(kind)
+    fields = {name: given for name, given in known.items() if isinstance(given, Field)}
+    usual = known | {name: given.default for name, given in fields.items()}
     factories: dict[str, Any] = {name: given.default_factory for name, given in fields.items()}
     return _there(usual), _there(factories)
 

@@ -28,7 +28,7 @@ class Spec:
         if own is not None:
             cls.__init__ = own  # type: ignore[method-assign]
 
-    def said(self) -> dict[str, Any]:
+    def stated(self) -> dict[str, Any]:
         """The fields that have a value."""
         fields = names(self)
         return {name: value for name, value in self.__dict__.items() if value is not None and name in fields}

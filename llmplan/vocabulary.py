@@ -1,4 +1,4 @@
-"""Words and counts that a plan, a stack's entry and a measured run share: the values that each may have."""
+"""Choices and counts that a plan, a stack's entry and a measured run share: the values that each may have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ StoragePrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4
 QuantizedBase = Literal["nf4", "int8", "int4", "fp8"]
 GradientPrecision = Literal["fp32", "bf16"]
 Guess = Literal["recompute", "zero", "vp", "flash_attention", "optimizer", "lora_targets"]
-"""Words of a training run that a stack's recipe stands in for, and that runs of one stack differ in."""
+"""Options of a training run that default to the stack's recipe, and that runs of one stack differ in."""
 Optimizer = Literal[
     "adam", "adamw", "adam-8bit", "adamw-8bit", "paged-adamw", "paged-adamw-8bit", "sgd", "momentum", "lamb",
     "adafactor", "lion", "muon",

@@ -80,7 +80,7 @@ ALLOWED = {
     "serving/many.py ROWS": "how many plans are evaluated together",
     "answer/economics/cost.py YEAR(0)": "digits of a year",
     "answer/economics/reliability.py _STANDSTILL": "where months become centuries",
-    "training/unsaid.py TELLING": "from which change on an assumption says it",
+    "training/unstated.py TELLING": "from which change on an assumption says it",
     "training/many.py FEW": "from how many plans on arrays are worth their time",
     "training/many.py SEVERAL": "from how many plans on arrays are worth their time",
     "training/many.py ROWS": "how many plans are evaluated together",

@@ -20,7 +20,7 @@ MOST_DEVICES = 16_384
 """Where the search for more devices ends: the size of the largest published training runs (Llama 3, 2024)."""
 MOST_ADVICE = 5
 OPEN: dict[str, Any] = {"tp": None, "pp": None, "dp": None, "vp": None, "recompute": None, "recompute_layers": None}
-"""Words to take back so that the layout is chosen anew."""
+"""Options to take back so that the layout is chosen anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from llmplan.setup.options import PlanOptions
 from llmplan.setup.plan import PlanWarning
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.unsaid import unsaid_options
+from llmplan.training.unstated import unstated_options
 from llmplan.version import __version__
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ class Answer(Shown):
 
     def headline(self) -> str:
         """What is run where, whether it fits, and how fast it is."""
-        said, result = self.inputs, self.result
+        inputs, result = self.inputs, self.result
         needed = result.memory.peak_bytes if isinstance(result, TrainingResult) else result.memory.needed_bytes
         room = f"{binary(needed.value, 3)} of {binary(result.memory.usable_bytes, 3)}"
-        where = f"{result.model.name} on {said['devices']} x {said['hardware']}, {said['workload']}"
+        where = f"{result.model.name} on {inputs['devices']} x {inputs['hardware']}, {inputs['workload']}"
         return f"{where}: {result.verdict} ({room}), {result.speed()}"
 
 
@@ -113,7 +113,7 @@ def answer_of(
     if isinstance(found, TrainingEstimate):
         run = run_of(found, catalog)
         held = bottleneck(found, run.storage.load if run else None, waits)
-        result, assumptions = training_result(found, run, held), unsaid_options(found, steps)
+        result, assumptions = training_result(found, run, held), unstated_options(found, steps)
         if run is not None:
             assumptions, warnings = assumptions + run.assumptions, run.warnings
     else:
@@ -125,7 +125,7 @@ def answer_of(
         result = serving_result(found, served, serving_bottleneck(found, waits))
         assumptions, warnings = served.assumptions, served.warnings
     return Answer(
-        inputs=plan.words(), assumptions=plan.assumptions + assumptions, result=result,
+        inputs=plan.as_options(), assumptions=plan.assumptions + assumptions, result=result,
         warnings=found.warnings + warnings,
     )  # fmt: skip
 
@@ -142,13 +142,13 @@ def outline_of(found: Estimate, catalog: Catalog) -> Answer:
         from llmplan.answer.serving_result import serving_result
 
         result = serving_result(found, serving_economics(found, catalog), unasked)
-    return Answer(inputs=found.plan.words(), assumptions=(), result=result, warnings=())
+    return Answer(inputs=found.plan.as_options(), assumptions=(), result=result, warnings=())
 
 
 def run_of(found: TrainingEstimate, catalog: Catalog) -> Economics | None:
     """The economics of the run; None if its length is not given."""
-    said = found.plan.options
-    if said.tokens is None and said.steps is None and said.epochs is None:
+    options = found.plan.options
+    if options.tokens is None and options.steps is None and options.epochs is None:
         return None
     from llmplan.answer.economics.summary import economics
 

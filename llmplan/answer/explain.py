@@ -1,7 +1,7 @@
 """Figures of an estimate walked down to the catalogue fields and options that they were read from.
 
 The plan is estimated once more with numbers that remember how they were made, so that an explanation is the calculation
-itself: no figure, branch or origin is told that the planner did not take.
+itself: no figure, branch or origin is shown that the planner did not take.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ def _named_model(plan: AnyPlan, catalog: Catalog) -> tuple[Any, str]:
     """The model put together from the named numbers of its entry, where it is the plan's; else as it is."""
     from llmplan.catalog.load_model import find_model
 
-    said = plan.options.model
-    if not isinstance(said, str):
+    given = plan.options.model
+    if not isinstance(given, str):
         return plan.model, ""
     try:
-        found = find_model(said, catalog)
+        found = find_model(given, catalog)
     except InputError:  # the path was written in a plan file of another folder
         return plan.model, ""
     model = found.lowered(named(found.spec, "spec"))

@@ -143,7 +143,7 @@ def explanation(found: Explained) -> Explanation:
     made += [node(number) for number in nodes[len(order) :]]
     functions = {call.name: call.function for call in listed}
     return Explanation(
-        inputs=found.plan.words(),
+        inputs=found.plan.as_options(),
         terms=tuple(_term(name, found, index) for name in found.values), nodes=tuple(made),
         calls=tuple(
             CallAnswer(function=call.name, words=call_words(call) or None, arguments=_numbers(call)) for call in listed

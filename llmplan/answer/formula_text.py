@@ -65,8 +65,8 @@ def formula_text(function: FunctionType) -> FormulaText:
     described = _described(prose, names, sys.modules[function.__module__])
     arguments = tuple(Argument(name, *described.get(name, ("", ""))) for name in names)
     sentences = _SENTENCE.split("\n\n".join([says, *more]))
-    told = (_before_arguments(sentence.strip(), names) for sentence in sentences)
-    references = tuple(sentence.rstrip(":") for sentence in told if _SOURCE.search(sentence))
+    cited = (_before_arguments(sentence.strip(), names) for sentence in sentences)
+    references = tuple(sentence.rstrip(":") for sentence in cited if _SOURCE.search(sentence))
     unit = units[-1] if units else ""
     return FormulaText(function.__name__, function.__module__, says, formula, unit, arguments, references)
 
@@ -111,14 +111,14 @@ def _own(prose: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
     text = "\n" + "\n".join(" ".join(part.split()) for part in prose.split("\n\n"))
     bare = [(_last_of(match[1], names), "", match[2]) for match in _BARE.finditer(text)]
     starts = [(each, match) for match in _LISTED.finditer(text) if (each := _last_of(match[1], names))]
-    told = []
+    meanings = []
     for number, (each, start) in enumerate(starts):  # a meaning goes up to its unit, and not into the next argument
         end = starts[number + 1][1].end() if number + 1 < len(starts) else len(text)
         last = end if number + 1 == len(starts) else end - 1 - len(", ".join(starts[number + 1][0]))
         if match := _MEANING.match(text, start.end(), last):
-            told.append((each, match[1], match[2]))
+            meanings.append((each, match[1], match[2]))
     found: dict[str, tuple[str, str]] = {}
-    for each, says, of in [*bare, *told]:
+    for each, says, of in [*bare, *meanings]:
         for one in each:
             symbol = len(each) > 1 and len(says) <= 1  # `pp, vp, micro_batches: m` names the last one's symbol
             found[one] = ("" if symbol and one != each[-1] else says.strip(" ,."), of)

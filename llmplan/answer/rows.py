@@ -1,6 +1,6 @@
 """A CSV of measured runs, one a row: reads it, and makes the plan of a row.
 
-The columns are the words of the options, with what was measured beside them; `docs/measurements.md`
+The columns are the names of the options, with what was measured beside them; `docs/measurements.md`
 lists them. An empty cell means the stack's default. Shape columns win over the model's id. A column that is
 neither is kept and read by nobody.
 """
@@ -40,7 +40,7 @@ _WORDS = frozenset(VOCABULARY)
 _PLACE = re.compile(r"( lines? \d[\d, -]*| id=\S+|#L\d+(-L?\d+)?)$")
 """The place within a document at the end of a source: line numbers, a row's id."""
 _MISSPELT = 0.8
-"""Likeness from which a column that nothing reads is probably a misspelt one and not a word of its own [1]."""
+"""Likeness from which a column that nothing reads is probably a misspelt one and not an option of its own [1]."""
 
 
 class Group(NamedTuple):
@@ -86,7 +86,8 @@ class Row:
 
 
 def read_rows(path: Path | str) -> list[Row]:
-    """Every row of a CSV; an InputError for a header that lacks words, for a torn row, for measured cells of no use."""
+    """Every row of a CSV; an InputError for a header that lacks columns, for a torn row, for measured cells of no
+    use."""
     text, name = read_text(path), str(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     faults: list[Fault] = []
@@ -124,7 +125,7 @@ def read_rows(path: Path | str) -> list[Row]:
 
 
 def unread_columns(rows: Sequence[Row]) -> list[str]:
-    """Columns that no plan and no comparison reads, each with the nearest words that would be read."""
+    """Columns that no plan and no comparison reads, each with the nearest names that would be read."""
     known = {*VOCABULARY, *COLUMNS, *BESIDE, *POOL_COLUMNS}
     names = [name for name in rows[0].cells if name not in known and not name.startswith(MEASURED)] if rows else []
     return [f"{name!r}{did_you_mean(name, known, _MISSPELT)}" for name in names]
@@ -155,12 +156,12 @@ def _measured_faults(row: Row, measured: Sequence[str], file: str) -> list[Fault
 
 
 def row_options(row: Row, stack: str, catalog: Catalog) -> dict[str, Any]:
-    """The words of the row that the options know, as values; `stack` instead of the row's own."""
-    said: dict[str, Any] = {}
+    """The cells of the row that are options, as values; `stack` instead of the row's own."""
+    values: dict[str, Any] = {}
     for name, text in row.cells.items():
         if text and name in _WORDS:
-            said[name] = {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
-    return said | _pools(row, catalog) | {"stack": stack}
+            values[name] = {"true": True, "false": False}.get(text.lower(), text) if name in FLAGS else text
+    return values | _pools(row, catalog) | {"stack": stack}
 
 
 def _pools(row: Row, catalog: Catalog) -> dict[str, Any]:
@@ -193,9 +194,9 @@ def _pools(row: Row, catalog: Catalog) -> dict[str, Any]:
 
 
 def _node(row: Row, catalog: Catalog) -> float:
-    """Devices of a node, as said or as they usually stand [1]; no more than one where that is not known."""
-    if said := row.cells.get("devices_per_node"):
-        return float(said)
+    """Devices of a node, as given or as they usually stand [1]; no more than one where that is not known."""
+    if given := row.cells.get("devices_per_node"):
+        return float(given)
     cluster = row.cells.get("cluster") or catalog.device(row.cells["hardware"]).cluster
     return catalog.cluster(cluster).devices_per_node if cluster else 1.0
 
@@ -211,14 +212,14 @@ def row_request(row: Row, stack: str, catalog: Catalog) -> Request:
     """What a row asks for under a stack of the catalogue; cells that are alike are read once."""
     given = row_options(row, stack, catalog)
     try:
-        said = {name: _value(name, cell) for name, cell in given.items()}
+        values = {name: _value(name, cell) for name, cell in given.items()}
     except InputError:
         return replace(request(given), ran=True)  # which says all faults
-    options = filled(PlanOptions, said)
-    return Request(options, None, frozenset(options.said()), notes(given), ran=True)
+    options = filled(PlanOptions, values)
+    return Request(options, None, frozenset(options.stated()), notes(given), ran=True)
 
 
 @lru_cache(maxsize=8192)
 def _value(name: str, cell: Any) -> Any:
-    """One word as the options have it; an InputError where it is none."""
+    """One value as the options have it; an InputError where it is none."""
     return getattr(request({name: cell}).options, name)

@@ -84,7 +84,7 @@ class PlanSummary(Shown, ChiefFigures, _Subject):
     out."""
 
     usd: Interval | None = None
-    """Of the whole run, where its length was said."""
+    """Of the whole run, where its length was given."""
     usd_per_million: Interval | None = None
     """Of a million output tokens, the reading of their prompts included."""
     stable: bool | None = None

@@ -153,7 +153,7 @@ def terms_of(plan: AnyPlan) -> dict[str, Term]:
 
 
 def terms_named(text: str, plan: AnyPlan) -> list[str]:
-    """The terms that a word means: `all`, a name, or a name without its unit. Raises InputError otherwise."""
+    """The terms that a name means: `all`, a name, or a name without its unit. Raises InputError otherwise."""
     terms = terms_of(plan)
     wanted = text.strip().lower().replace("-", "_")
     if wanted == ALL:

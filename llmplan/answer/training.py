@@ -94,7 +94,7 @@ class TrainingResult:
     """The same with recomputed FLOPs."""
     bottleneck: Bottleneck
     run: RunAnswer | None = None
-    """This and what follows: where the length of the run was said."""
+    """This and what follows: where the length of the run was given."""
     cost: RunCost | None = None
     energy: RunEnergy | None = None
     storage: RunStorage | None = None

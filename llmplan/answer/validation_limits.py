@@ -38,16 +38,20 @@ def validation_limits(text: str | None) -> ValidationLimits:
     from llmplan.errors import InputError
 
     try:
-        said = read_limits(text) if text else {}
+        limits = read_limits(text) if text else {}
     except ValueError as error:
         raise InputError(f"--limits: {error}") from None
-    return check(Document(said, "--limits"), ValidationLimits)
+    return check(Document(limits, "--limits"), ValidationLimits)
 
 
 def wrong_verdicts(found: Validation) -> list[str]:
     """Ids of rows whose memory verdict was wrong."""
     pairs = ((row.id, row.predicted.get("fits"), row.measured.get("fits")) for row in found.rows if not row.skipped)
-    return [name for name, said, happened in pairs if None not in (said, happened) and bool(said) != bool(happened)]
+    return [
+        name
+        for name, predicted, happened in pairs
+        if None not in (predicted, happened) and bool(predicted) != bool(happened)
+    ]
 
 
 def limits_of(found: Validation, wanted: ValidationLimits) -> dict[str, LimitAnswer]:

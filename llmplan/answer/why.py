@@ -44,7 +44,7 @@ class Why(Shown):
 
 
 def why(inputs: Mapping[str, Any], term: str, depth: int | None, catalog: Catalog | None) -> Why:
-    """A figure of the plan of these words, explained; `all` explains every figure."""
+    """A figure of the plan of these options, explained; `all` explains every figure."""
     opened = catalog or open_catalog()
     plan = plan_from(inputs, catalog=opened)
     return Why(explain(plan, opened, terms_named(term, plan)), depth)

@@ -45,7 +45,7 @@ def _(answer: Shown) -> Any:
 
 
 def estimate(plan: AsPlan, *, catalog: Catalog | None = None) -> Answer:
-    """Memory, time, bottleneck and cost of a plan, which may be a `Plan`, a mapping in its words, or a file.
+    """Memory, time, bottleneck and cost of a plan, which may be a `Plan`, a mapping of its options, or a file.
 
     `estimate({"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}).result.memory.peak_bytes.value`
     """
@@ -101,7 +101,7 @@ def fit(
     try_offload: bool = False, try_split: bool = False, maximize: str | None = None, minimize: str | None = None,
     min_output_tokens_per_second: float | None = None, catalog: Catalog | None = None,
 ) -> FitAnswer:  # fmt: skip
-    """The best layouts for a plan, whose words of the layout may be lists or ranges; the options of `llmplan fit`.
+    """The best layouts for a plan, whose options of the layout may be lists or ranges; the options of `llmplan fit`.
 
     limits: as a plan file has them, such as `{"max_days": 30}`; they win over those of the plan.
 
@@ -112,9 +112,9 @@ def fit(
     from llmplan.search.choices import is_open
     from llmplan.search.written import one_request
 
-    said = {} if isinstance(plan, (str, os.PathLike)) else words(plan)
-    opens = {name: value for name, value in said.items() if is_open(name, value)}
-    fixed = {name: value for name, value in said.items() if name not in opens}
+    given = {} if isinstance(plan, (str, os.PathLike)) else words(plan)
+    opens = {name: value for name, value in given.items() if is_open(name, value)}
+    fixed = {name: value for name, value in given.items() if name not in opens}
     wanted, listed = one_request(documents(plan) if isinstance(plan, (str, os.PathLike)) else None, fixed)
     wishes = Wishes(objective, _limits(limits), surely, max_devices, top, pareto, try_offload, try_split)
     return answered(
@@ -133,7 +133,7 @@ def _limits(given: Limits | Mapping[str, Any] | str | None) -> Limits:
 def compare(
     *plans: AsPlan, by: str | None = None, fit: bool = False, catalog: Catalog | None = None, **named: AsPlan
 ) -> Comparison:
-    """Plans side by side, each as `estimate` gives it: several, or one in which words have several values.
+    """Plans side by side, each as `estimate` gives it: several, or one in which options have several values.
 
     by: what to rank by, as `--by` of `llmplan compare`; fit: each at its own best layout. Plans that are given by
     keyword are called by it.
@@ -157,14 +157,14 @@ def compare(
 
 
 def _names(plans: Sequence[AsPlan]) -> list[str]:
-    """What plans are called: the words in which one differs from the others; nothing of a file, whose name it has."""
+    """What plans are called: the options in which one differs from the others; nothing of a file, whose name it has."""
     texts = [{} if isinstance(one, (str, os.PathLike)) else words(one) for one in plans]
-    written = [said for said in texts if said]
+    written = [options for options in texts if options]
     differing = [
-        name for name in dict.fromkeys(name for said in written for name in said)
+        name for name in dict.fromkeys(name for options in written for name in options)
         if any(one.get(name) != written[0].get(name) for one in written)
     ]  # fmt: skip
-    return [", ".join(f"{name} {said[name]}" for name in differing if name in said) for said in texts]
+    return [", ".join(f"{name} {options[name]}" for name in differing if name in options) for options in texts]
 
 
 def validate(path: str | os.PathLike[str], *, stack: str = "", catalog: Catalog | None = None) -> Validation:

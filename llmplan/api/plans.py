@@ -1,4 +1,4 @@
-"""Plans as Python has them: a `Plan`, a mapping in its words, or the path of a plan file."""
+"""Plans as Python has them: a `Plan`, a mapping of its options, or the path of a plan file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from llmplan.setup.request import Request, request, requests
 
 
 class Plan(PlanOptions):
-    """What one plan says, in the words of a plan file: `Plan(model="llama-3.1-8b", hardware="h100", devices=8)`.
+    """What one plan says, with the keys of a plan file: `Plan(model="llama-3.1-8b", hardware="h100", devices=8)`.
 
-    Words that are left out get a stated default when the plan is estimated. InputError names every word that is wrong.
+    Options that are left out get a stated default when the plan is estimated. InputError names every option that is
+    wrong.
     """
 
-    if not TYPE_CHECKING:  # a type checker knows the words that a plan has
+    if not TYPE_CHECKING:  # a type checker knows the options that a plan has
 
         def __init__(self, **words):
             self.__dict__.update(request(words).options.__dict__)
@@ -36,16 +37,16 @@ class Plan(PlanOptions):
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Plan:
         """The one plan of a YAML or JSON file."""
-        return cls(**one_request(path).options.said())
+        return cls(**one_request(path).options.stated())
 
     def __repr__(self) -> str:
-        said = (f"{name}={value!r}" for name, value in self.said().items())
-        return f"{type(self).__name__}({', '.join(said)})"
+        parts = (f"{name}={value!r}" for name, value in self.stated().items())
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def but(self, **changes: Any) -> Plan:
-        """The same plan with other words; None takes one away."""
-        said = {**self.said(), **changes}
-        return type(self)(**{name: value for name, value in said.items() if value is not None})
+        """The same plan with other options; None takes one away."""
+        given = {**self.stated(), **changes}
+        return type(self)(**{name: value for name, value in given.items() if value is not None})
 
 
 AsPlan: TypeAlias = Plan | PlanOptions | Setup | Mapping[str, Any] | str | os.PathLike[str]
@@ -80,7 +81,7 @@ def words(plan: AsPlan) -> dict[str, Any]:
     if isinstance(plan, Mapping):
         return dict(plan)
     wanted = asked(plan)
-    return wanted.options.said() if isinstance(wanted, Request) else wanted.words()
+    return wanted.options.stated() if isinstance(wanted, Request) else wanted.as_options()
 
 
 def documents(path: str | os.PathLike[str]) -> list[Document]:

@@ -8,7 +8,7 @@ python -m llmplan.calibration accuracy           publications left out of the en
 python -m llmplan.calibration bands              the bands from the predictions that are stored
 python -m llmplan.calibration pages              the pages from what is stored, and the published layouts
 python -m llmplan.calibration devices            what continuous work leaves of devices' rates, beside all stacks
-python -m llmplan.calibration silence            what words cost that a run does not say
+python -m llmplan.calibration silence            what options cost that a run does not give
 python -m llmplan.calibration few                what three rows of a publication are worth to the rest of it
 """
 

@@ -105,7 +105,7 @@ def _keys(*names: str) -> dict[str, Key]:
     made: dict[str, Key] = {"size": _size, "kind": _kind, "precision": _precision}
 
     def cell(name: str) -> Key:
-        return lambda row: row.cells.get(name) or "unsaid"
+        return lambda row: row.cells.get(name) or "unstated"
 
     return {name: made.get(name, cell(name)) for name in names}
 

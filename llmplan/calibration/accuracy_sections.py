@@ -63,13 +63,13 @@ def choices(unseen: Sequence[Result], fitted: Sequence[Result]) -> str:
 
 def verdicts(results: Sequence[Result]) -> str:
     """How often the verdict agrees with what happened."""
-    said = Counter(
+    counts = Counter(
         (one.row.measured.get("fits"), one.fits) for one in results if one.fits is not None and not one.skipped
     )
-    ran, failed = said[True, True] + said[True, False], said[False, True] + said[False, False]
+    ran, failed = counts[True, True] + counts[True, False], counts[False, True] + counts[False, False]
     return (
-        f"Of {ran} runs that ran, {said[True, True]} are said to fit; of {failed} that ran out of memory, "
-        f"{said[False, False]} are said not to. Many of the others do not say what they recompute or move to the "
+        f"Of {ran} runs that ran, {counts[True, True]} are said to fit; of {failed} that ran out of memory, "
+        f"{counts[False, False]} are said not to. Many of the others do not say what they recompute or move to the "
         "host.\n"
     )
 

@@ -6,9 +6,9 @@ The logarithm of measured over predicted lies within +- w for 80 % of the votes,
 
 Factors are drawn to 1 with the weight of `OWN` groups, widths to that of their family: training, serving, memory, which
 have factors of their own. Distances are those of `software/distance.py`. All are 0.8 quantiles (means of those
-around it) of what the others leave, in turn until none moves. Words that a run does not say, and its stack's other runs
-do, add a half width that is stated (`hardware_catalog/distances.yaml`), squares to squares: it is taken off the errors
-that the rest is drawn from.
+around it) of what the others leave, in turn until none moves. Options that a run does not give, and its stack's other
+runs do, add a half width that is stated (`hardware_catalog/distances.yaml`), squares to squares: it is taken off the
+errors that the rest is drawn from.
 
 A stack without an entry is planned as `generic`, whose recipe is another one too. Its bands are those of all runs
 planned so (`foreign_bands`).
@@ -26,7 +26,7 @@ from llmplan.calibration.left_out import Unseen
 from llmplan.calibration.runs import PEAK, votes
 from llmplan.calibration.scale import weighted_quantile
 from llmplan.records import dataclass
-from llmplan.software.band import Band, UnsaidWidths, family_of, unsaid_width
+from llmplan.software.band import Band, UnstatedWidths, family_of, unstated_width
 from llmplan.software.distance import DISTANCES, UNKNOWN_STACK
 from llmplan.vocabulary import Guess
 
@@ -48,8 +48,8 @@ class Point:
     family: str
     stack: str
     distances: tuple[str, ...]
-    unsaid: float = 0.0
-    """Half width that words add which the run does not say [1]."""
+    unstated: float = 0.0
+    """Half width that options add which the run does not give [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +105,24 @@ def told(band: str, distances: Sequence[str]) -> tuple[str, ...]:
     return () if family_of(band) == "memory" else tuple(distances)
 
 
-def unsaid(band: str, words: Sequence[Guess]) -> tuple[Guess, ...]:
-    """Words whose silence the error of a left-out prediction tells of: none of memory, whose runs say what the stack's
-    entry takes for said.
+def unstated(band: str, options: Sequence[Guess]) -> tuple[Guess, ...]:
+    """Options whose silence the error of a left-out prediction tells of: none of memory, whose runs say what the
+    stack's entry takes as given.
 
-    >>> unsaid("peak_bytes", ("vp",)), unsaid("step_seconds", ("vp",))
+    >>> unstated("peak_bytes", ("vp",)), unstated("step_seconds", ("vp",))
     ((), ('vp',))
     """
-    return () if family_of(band) == "memory" else tuple(words)
+    return () if family_of(band) == "memory" else tuple(options)
 
 
-def points(found: Sequence[Unseen], widths: UnsaidWidths) -> list[Point]:
-    """Errors of left-out predictions with their votes; widths: by family and word that was not said."""
+def points(found: Sequence[Unseen], widths: UnstatedWidths) -> list[Point]:
+    """Errors of left-out predictions with their votes; widths: by family and option that was not given."""
     weight = votes([one.run for one in found])
     return [
         Point(
             abs(math.log(one.predicted[name] / value)), weight[one.run.id, name],
             band := band_name(name, one.run.row.cells.get("memory_kind", "")), family_of(band), one.run.leaf[0],
-            told(band, one.distances), unsaid_width(band, unsaid(band, one.unsaid), widths),
+            told(band, one.distances), unstated_width(band, unstated(band, one.unstated), widths),
         )
         for one in found for name, value in one.run.measured.items() if one.predicted.get(name, 0.0) > 0
     ]  # fmt: skip
@@ -140,7 +140,7 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
         model, parts = BandModel(widths, stacks, distances, {}), defaultdict(list)
         for one in some:
             for key in keys(one):
-                error = math.sqrt(max(0.0, one.error**2 - one.unsaid**2))
+                error = math.sqrt(max(0.0, one.error**2 - one.unstated**2))
                 parts[key].append((error / model.width(one.band, one.stack, one.distances), one.vote))
         return parts
 
@@ -157,7 +157,7 @@ def fit_bands(some: Sequence[Point]) -> BandModel:
             for key, part in far.items():
                 if key[1] == name:
                     distances[key] = max(1.0, _drawn(distances.get(key, 1.0) * _quantile(part), part))
-    # Of memory no distance was told: an unknown stack errs like all stacks together, without factors of their own.
+    # Of memory no distance is known: an unknown stack errs like all stacks together, without factors of their own.
     bare = BandModel(widths, {}, {}, {})
     unknown = [(one.error / bare.width(one.band, "", ()), one.vote) for one in some if one.family == "memory"]
     if unknown:
@@ -210,6 +210,6 @@ def _drawn(factor: float, part: Sequence[tuple[float, float]]) -> float:
 
 def coverage(model: BandModel, some: Sequence[Point]) -> float:
     """Share of the votes inside their bands [1]."""
-    width = {one: math.hypot(model.width(one.band, one.stack, one.distances), one.unsaid) for one in some}
+    width = {one: math.hypot(model.width(one.band, one.stack, one.distances), one.unstated) for one in some}
     inside = sum(one.vote for one in some if one.error <= width[one])
     return inside / sum(one.vote for one in some)

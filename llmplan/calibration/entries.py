@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-MADE = ("versions", "fitted", "bands", "widening", "unsaid", "measured", "fitted_on")
+MADE = ("versions", "fitted", "bands", "widening", "unstated", "measured", "fitted_on")
 """Keys that are written; they stand last in a file."""
 
 

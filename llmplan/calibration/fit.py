@@ -177,15 +177,15 @@ class Problem:
         ratios, slopes = self.evaluator.slopes(wanted)
         found = {}
         for leaf in leaves:
-            said = [
+            pulls = [
                 (ratios[index][name], slopes[index][name], weight)
                 for index in self.indices[leaf] for name, weight in self.weights[index].items()
             ]  # fmt: skip
             for a, b, weight in self.pairs[leaf]:
                 if (lacking := self._lacking(a, b, ratios)) > 0:
-                    said.append((lacking, slopes[a][STEP] - slopes[b][STEP], RANKING * weight))
+                    pulls.append((lacking, slopes[a][STEP] - slopes[b][STEP], RANKING * weight))
             gradient, curvature = np.zeros(len(NAMES)), np.zeros((len(NAMES), len(NAMES)))
-            for value, slope, weight in said:
+            for value, slope, weight in pulls:
                 pull = stiffness(value, weight)
                 gradient += pull * value * slope
                 curvature += pull * np.outer(slope, slope)

@@ -21,7 +21,7 @@ from llmplan.software.coefficients import NAMES
 _MOST_TRIED = 4  # measured runs, of different models or devices, that others are looked for near
 _STEP = 0.01  # difference on the scale for a derivative
 _LONGER = (("micro_batch", 2), ("seq_len", 4), ("devices", 4), ("tp", 2), ("pp", 2), ("batch", 8), ("input_tokens", 8))
-"""Words of a run that another run might change, and how many times as large."""
+"""Options of a run that another run might change, and how many times as large."""
 
 
 def further_run(
@@ -31,10 +31,10 @@ def further_run(
     curvature = np.diag(1.0 / scale.spread**2) + fitted.terms[leaf].curvature
     unsure = np.linalg.inv(curvature) * (RUNS * OUTLIER**2)  # in squares of log ratios a vote
     best: tuple[str, float] | None = None
-    seen = {repr(sorted(run.plan.words().items())) for run in runs}
+    seen = {repr(sorted(run.plan.as_options().items())) for run in runs}
     for run in list({run.group: run for run in runs if run.moving}.values())[:_MOST_TRIED]:
         for what, plan in _changed(run, catalog, stack):
-            if repr(sorted(plan.words().items())) in seen:
+            if repr(sorted(plan.as_options().items())) in seen:
                 continue
             trial = replace(
                 run,
@@ -49,16 +49,16 @@ def further_run(
 
 
 def _changed(run: Run, catalog: Catalog, stack: str) -> Iterator[tuple[str, AnyPlan]]:
-    """Other runs near one that was measured: one word larger, so much of it as can be planned."""
-    words = run.plan.words() | {"stack": stack, "stack_version": None}
+    """Other runs near one that was measured: one option larger, so much of it as can be planned."""
+    options = run.plan.as_options() | {"stack": stack, "stack_version": None}
     for word, times in _LONGER:
-        if words.get(word) is None:
+        if options.get(word) is None:
             continue
-        changed = dict(words) | {word: words[word] * times}
+        changed = dict(options) | {word: options[word] * times}
         if word in ("tp", "pp") or word == "devices":
-            changed |= {"dp": None, "devices": words["devices"] * times}
-        if word == "devices" and words.get("global_batch"):
-            changed["global_batch"] = words["global_batch"] * times
+            changed |= {"dp": None, "devices": options["devices"] * times}
+        if word == "devices" and options.get("global_batch"):
+            changed["global_batch"] = options["global_batch"] * times
         try:
             plan = plan_from({key: value for key, value in changed.items() if value is not None}, catalog=catalog,
                              model=run.plan.model)  # fmt: skip

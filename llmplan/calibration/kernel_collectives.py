@@ -89,8 +89,8 @@ def _free(kinds: tuple[str, ...]) -> dict[Key, Range]:
         "ring": ("base", "step", "link_fraction", "chunk"), "exchange": ("base", "link_fraction", "chunk", "protocol"),
         "switch": ("base", "link_fraction", "chunk"),
     }  # fmt: skip
-    told = {kind: names.get(kind, ("base", "link_fraction")) for kind in kinds}
-    return {("collectives", kind, name): _RANGES[name] for kind in kinds for name in told[kind]}
+    free = {kind: names.get(kind, ("base", "link_fraction")) for kind in kinds}
+    return {("collectives", kind, name): _RANGES[name] for kind in kinds for name in free[kind]}
 
 
 def _copied(group: Array, passes: float) -> Array:

@@ -31,7 +31,7 @@ def layouts_table(catalog: Catalog) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    table.writerows([*key, *said] for key, (_, said) in sorted(best.items()))
+    table.writerows([*key, *layout] for key, (_, layout) in sorted(best.items()))
     return text.getvalue()
 
 

@@ -25,8 +25,8 @@ class Unseen:
     run: Run
     predicted: dict[str, float]
     distances: tuple[str, ...]
-    unsaid: tuple[Guess, ...] = ()
-    """Words that it does not say, and the rows of its stack that were seen all do."""
+    unstated: tuple[Guess, ...] = ()
+    """Options that it does not give, and the rows of its stack that were seen all do."""
 
 
 def fits_without(
@@ -55,7 +55,7 @@ def left_out(runs: Sequence[Run], fitted: Fitted, evaluator: Evaluator, scale: S
             coefficients = scale.coefficients(points.get(run.leaf, points[MEAN]))
             found = {**predict(run, coefficients), **still(run)}
             values = {name: float(value) for name, value in found.items()}
-            yield Unseen(run, values, distances(run, known), unsaid(run, known))
+            yield Unseen(run, values, distances(run, known), unstated(run, known))
 
 
 def foreign(runs: Iterable[Run], stacks: Mapping[str, tuple[str, str]], coefficients: Coefficients) -> Iterator[Unseen]:
@@ -71,10 +71,10 @@ def foreign(runs: Iterable[Run], stacks: Mapping[str, tuple[str, str]], coeffici
         )
 
 
-def unsaid(run: Run, known: Sequence[Run]) -> tuple[Guess, ...]:
-    """Words that a run leaves to the recipe and no known one does; none where nothing is known of the stack."""
-    usual = {word for other in known for word in _guessed(other)}
-    return tuple(word for word in _guessed(run) if word not in usual) if known else ()
+def unstated(run: Run, known: Sequence[Run]) -> tuple[Guess, ...]:
+    """Options that a run leaves to the recipe and no known one does; none where nothing is known of the stack."""
+    usual = {option for other in known for option in _guessed(other)}
+    return tuple(option for option in _guessed(run) if option not in usual) if known else ()
 
 
 def _guessed(run: Run) -> tuple[Guess, ...]:

@@ -1,7 +1,7 @@
 """Measured kernels and collectives (`hardware_catalog/microbenchmarks/`) as arrays, by device and precision.
 
 The files keep what their sources printed, one measurement a row: `hardware`, `dtype`, sizes in `m`, `n`, `k` or
-`bytes`, and a `value` whose unit is in `metric`. What a kernel was told beside its sizes stands in `notes`.
+`bytes`, and a `value` whose unit is in `metric`. What a kernel was given beside its sizes stands in `notes`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from llmplan.catalog.entries import normal
 
 FOLDER = Path("hardware_catalog/microbenchmarks")
 PRECISIONS = {"bfloat16": "bf16", "half": "fp16"}
-"""Words for a precision that the catalogue has another word for."""
+"""Names for a precision that the catalogue has another name for."""
 DEVICES = {"b200-180gb": "b200-sxm-180gb"}
 """Names of devices that the catalogue knows under another one."""
 MILLISECOND = 1e-3
@@ -89,10 +89,10 @@ def expert_layers(folder: Path = FOLDER) -> list[ExpertLayer]:
     """Layers of experts, without the exchange between devices."""
     found = []
     for row in _rows(folder / "aiconfigurator_moe.csv", "moe_layer"):
-        said = dict(re.findall(r"(\w+)=([^\s;]+)", row["notes"]))
+        notes = dict(re.findall(r"(\w+)=([^\s;]+)", row["notes"]))
         found.append(ExpertLayer(
-            row["hardware"], row["dtype"], float(row["m"]), float(row["k"]), float(row["n"]), float(said["experts"]),
-            float(said["topk"]), float(said["moe_tp"]), float(said["moe_ep"]), said["dist"], _seconds(row),
+            row["hardware"], row["dtype"], float(row["m"]), float(row["k"]), float(row["n"]), float(notes["experts"]),
+            float(notes["topk"]), float(notes["moe_tp"]), float(notes["moe_ep"]), notes["dist"], _seconds(row),
         ))  # fmt: skip
     return found
 

@@ -33,7 +33,7 @@ from llmplan.software.distance import Measured
 from llmplan.software.stack import Release, Stack
 
 MOST_VOTES = 8.0
-"""Votes of the rows of one model on one device: more rows than these are measured better, not told more."""
+"""Votes of the rows of one model on one device: more rows than these are measured better, and no more is learnt."""
 _EARNED = 6.0  # own rows with which their errors count as much as the parent's band
 _TOLD = 0.02  # relative change of a coefficient that is worth a line
 _FOLDS = 8  # parts that are left out in turn for the band
@@ -191,8 +191,8 @@ def _entry(
     head = [f"name: {_quoted(name)}", f"parent: {above.id}"]
     for word, whole, base in (("training", release.recipe, above.training), ("policy", release.policy, above.policy)):
         if whole is not None and whole != base:
-            told = {key: to_plain(value) for key, value in fields_of(whole).items() if key in whole.given}
-            head += [f"{word}:", *(f"  {key}: {_quoted(value)}" for key, value in told.items())]
+            fields = {key: to_plain(value) for key, value in fields_of(whole).items() if key in whole.given}
+            head += [f"{word}:", *(f"  {key}: {_quoted(value)}" for key, value in fields.items())]
     head += [
         "sources:", f"  - {{what: fitted and bands, where: {_quoted(str(file))}}}",
         f'date: "{datetime.date.today().isoformat()}"',

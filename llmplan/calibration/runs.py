@@ -136,14 +136,14 @@ def run_of(row: Row, catalog: Catalog, stack: str) -> Run | Dropped:
     version = plan.stack.at(row.cells.get("stack_version") or None).version if len(plan.stack.versions) > 1 else ""
     resident = places(plan) if isinstance(plan, ServingPlan) else 0.0
     cells = row.cells
-    words, layout = ([cells.get(name, "") for name in names.split()] for names in (JOB, LAYOUT))
-    job = (row.publication, *words[1:]) if STEP in measured else None
+    job_cells, layout = ([cells.get(name, "") for name in names.split()] for names in (JOB, LAYOUT))
+    job = (row.publication, *job_cells[1:]) if STEP in measured else None
     run = Run(row, plan, (plan.stack.id, version), measured, job, tuple(layout), resident)
-    said = {**predict(run, plan.coefficients), **still(run)}
+    predicted = {**predict(run, plan.coefficients), **still(run)}
     if isinstance(plan, ServingPlan) and plan.workload.request_rate is not None:
         most = float(estimate_serving(plan).capacity)
         run = replace(run, steep=plan.workload.request_rate > BUSIEST * most)
-    kept = {name: value for name, value in measured.items() if 0.0 < float(said[name]) < math.inf}
+    kept = {name: value for name, value in measured.items() if 0.0 < float(predicted[name]) < math.inf}
     return replace(run, measured=kept) if kept else Dropped(row, "nothing is predicted: it does not fit")
 
 
@@ -216,11 +216,11 @@ def pairs(runs: Sequence[Run]) -> list[tuple[int, int, float]]:
     found = []
     for members in jobs.values():
         ordered = sorted(members, key=lambda index: runs[index].measured[STEP])
-        told = [
+        ordered_pairs = [
             (a, b) for a, b in itertools.combinations(ordered, 2)
             if runs[a].layout != runs[b].layout
             and runs[b].measured[STEP] > (1.0 + _DECIDED) * runs[a].measured[STEP]
         ]  # fmt: skip
-        kept = told[:: -(-len(told) // _MOST_PAIRS)] if told else []
+        kept = ordered_pairs[:: -(-len(ordered_pairs) // _MOST_PAIRS)] if ordered_pairs else []
         found += [(a, b, 1.0 / len(kept)) for a, b in kept]
     return found

@@ -30,7 +30,7 @@ class Ranking:
 def ranking(results: Iterable[Result], choice: str = "") -> Ranking | None:
     """Of two measured layouts of one job, how often the faster one is predicted to be; None where no pair is.
 
-    choice: only pairs that differ in this word of the layout.
+    choice: only pairs that differ in this option of the layout.
     """
     jobs: dict[tuple[str, ...], dict[tuple[str, ...], list[tuple[float, float]]]] = defaultdict(dict)
     for result in results:
@@ -75,8 +75,9 @@ class Choosing:
 def choosing(results: Iterable[Result], word: str, quantity: str) -> Choosing | None:
     """Of two that were measured on one job, how often the better one is predicted to be; None where no pair is.
 
-    word: `stack` or `hardware`, in which a pair differs, with all else of `SERVED` and the other word alike; quantity:
-    by which they are compared, times or the output rate. Several runs of a job (layouts, versions) count as their mean.
+    word: `stack` or `hardware`, in which a pair differs, with all else of `SERVED` and the other option alike;
+    quantity: by which they are compared, times or the output rate. Several runs of a job (layouts, versions) count as
+    their mean.
     """
     same = (*SERVED, *(other for other in ("stack", "hardware") if other != word))
     jobs: dict[tuple[str, ...], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))

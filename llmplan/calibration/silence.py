@@ -1,4 +1,4 @@
-"""What a word costs that a run does not say: predictions of measured runs with the word, and without it."""
+"""What an option costs that a run does not give: predictions of measured runs with the option, and without it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_A_DEVIATION = 1.28
 
 
 class Silence(NamedTuple):
-    """A word, the groups of runs that say it, and the half widths that errors of its silence alone would ask for, of
+    """An option, the groups of runs that say it, and the half widths that errors of its silence alone would ask for, of
     step time and of peak memory, on a logarithmic scale [1]."""
 
     word: str
@@ -32,12 +32,12 @@ class Silence(NamedTuple):
 
 
 def silences(catalog: Catalog) -> Iterator[Silence]:
-    """Every word that may be guessed: what the stack's recipe in its place changes, groups weighing equally."""
+    """Every option that may be guessed: what the stack's recipe in its place changes, groups weighing equally."""
     rows = [row for row in read_rows(FILES[0]) if row.cells.get("stack")]
-    for word in get_args(Guess):
+    for option in get_args(Guess):
         groups: dict[object, list[tuple[float, float]]] = defaultdict(list)
         for row in rows:
-            if row.cells.get(word) and (found := _moved(row, word, catalog)):
+            if row.cells.get(option) and (found := _moved(row, option, catalog)):
                 groups[row.group].append(found)
         if groups:
             means = [
@@ -46,17 +46,17 @@ def silences(catalog: Catalog) -> Iterator[Silence]:
                 )
                 for place in (0, 1)
             ]
-            yield Silence(word, len(groups), *(OF_A_DEVIATION * one for one in means))
+            yield Silence(option, len(groups), *(OF_A_DEVIATION * one for one in means))
 
 
-def _moved(row: Row, word: str, catalog: Catalog) -> tuple[float, float] | None:
-    """Logarithms by which time and memory move when the row does not say the word; None for a row of no use."""
-    silent = replace(row, cells={name: cell for name, cell in row.cells.items() if name != word})
+def _moved(row: Row, option: str, catalog: Catalog) -> tuple[float, float] | None:
+    """Logarithms by which time and memory move when the row does not say the option; None for a row of no use."""
+    silent = replace(row, cells={name: cell for name, cell in row.cells.items() if name != option})
     try:
-        said, not_said = (_figures(one, catalog) for one in (row, silent))
+        given, left_out = (_figures(one, catalog) for one in (row, silent))
     except InputError:
         return None
-    return math.log(not_said[0] / said[0]), math.log(not_said[1] / said[1])
+    return math.log(left_out[0] / given[0]), math.log(left_out[1] / given[1])
 
 
 def _figures(row: Row, catalog: Catalog) -> tuple[float, float]:

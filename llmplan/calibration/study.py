@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, foreign_bands, points, told, unsaid
+from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, foreign_bands, points, told, unstated
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import FAMILY, IN_A_FAMILY, MEAN, OF_A_FAMILY, Fitted, Leaf, Points, Problem, Tree, fit
@@ -21,7 +21,7 @@ from llmplan.calibration.scale import Scale
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import GENERIC, GENERICS, generic_of, numbers
 from llmplan.records import dataclass, fields_of, given
-from llmplan.software.band import Band, UnsaidWidths, unsaid_width
+from llmplan.software.band import Band, UnstatedWidths, unstated_width
 from llmplan.software.coefficients import NAMES, Coefficients
 from llmplan.software.distance import UNKNOWN_STACK, Measured, StatedDistances
 from llmplan.training.plan import TrainingPlan
@@ -44,7 +44,7 @@ class Study:
     errors: list[Point]
     bands: BandModel
     generic: dict[str, dict[str, Band]]
-    """Bands of what stands in for a stack without an entry, by its id."""
+    """Bands of the generic stacks, used for a stack without an entry, by id."""
 
 
 def study(catalog: Catalog, *, refit: bool) -> Study:
@@ -70,7 +70,7 @@ def from_stored(catalog: Catalog) -> Study:
         for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
     }  # fmt: skip
     unseen = [
-        Unseen(run, (row := rows[run.id])["predicted"], tuple(row["distances"]), tuple(row.get("unsaid", ())))
+        Unseen(run, (row := rows[run.id])["predicted"], tuple(row["distances"]), tuple(row.get("unstated", ())))
         for run in runs if run.id in rows
     ]  # fmt: skip
     return _with_bands(catalog, runs, dropped, scale, fitted, unseen)
@@ -79,7 +79,7 @@ def from_stored(catalog: Catalog) -> Study:
 def _with_bands(
     catalog: Catalog, runs: list[Run], dropped: list[Dropped], scale: Scale, fitted: Fitted, unseen: list[Unseen]
 ) -> Study:
-    widths = unsaid_widths(catalog)
+    widths = unstated_widths(catalog)
     errors = points(unseen, widths)
     bands = fit_bands(errors)
     generic, named = {}, {run.id: run.leaf for run in runs}
@@ -91,9 +91,9 @@ def _with_bands(
     return Study(runs, dropped, scale, fitted, unseen, errors, bands, generic)
 
 
-def unsaid_widths(catalog: Catalog) -> UnsaidWidths:
-    """Half widths by family and word that a run does not say."""
-    return catalog.table("distances", StatedDistances).unsaid
+def unstated_widths(catalog: Catalog) -> UnstatedWidths:
+    """Half widths by family and option that a run does not give."""
+    return catalog.table("distances", StatedDistances).unstated
 
 
 def tree_of(catalog: Catalog, leaves: Sequence[Leaf]) -> Tree:
@@ -126,7 +126,7 @@ def above_of(family: str | None, catalog: Catalog, scale: Scale) -> Any:
 
 def write_entries(found: Study, catalog: Catalog) -> None:
     """Coefficients, bands and their sources into every stack's entry; those without rows have the mean."""
-    widths = unsaid_widths(catalog)
+    widths = unstated_widths(catalog)
     for name in catalog.ids("stacks"):
         path = catalog.find("stacks", name)
         entry = catalog.stack(name)
@@ -141,7 +141,7 @@ def write_entries(found: Study, catalog: Catalog) -> None:
         made |= {
             "bands": kept | bands,
             "widening": {family: factors for family, factors in widening.items() if factors},
-            "unsaid": said_by_all(mine, found.runs, widths),
+            "unstated": stated_by_all(mine, found.runs, widths),
             "measured": {
                 key: list(value)
                 for key, value in fields_of(Measured.of(run.plan.traits for run in mine)).items()
@@ -154,18 +154,18 @@ def write_entries(found: Study, catalog: Catalog) -> None:
         rewrite(path, made)
 
 
-def said_by_all(mine: Sequence[Run], every: Sequence[Run], widths: UnsaidWidths) -> dict[str, dict[Guess, float]]:
-    """Half widths of words that all runs of a stack say, by family: of memory those whose memory was measured, of all
-    stacks where the stack has none, for its band is theirs. None where no run is a training."""
+def stated_by_all(mine: Sequence[Run], every: Sequence[Run], widths: UnstatedWidths) -> dict[str, dict[Guess, float]]:
+    """Half widths of options that all runs of a stack give, by family: of memory those whose memory was measured, of
+    all stacks where the stack has none, for its band is theirs. None where no run is a training."""
     measured = {"training": [run for run in mine if STEP in run.measured]}
     measured["memory"] = [run for run in mine if PEAK in run.measured] or [run for run in every if PEAK in run.measured]
     found = {}
     for family, own in widths.items():
         plans = [run.plan for run in measured[family] if isinstance(run.plan, TrainingPlan)]
-        left = {word for plan in plans for word in plan.guessed}
-        said = {word: width for word, width in own.items() if word not in left}
-        if said and plans and any(isinstance(run.plan, TrainingPlan) for run in mine):
-            found[family] = said
+        left = {option for plan in plans for option in plan.guessed}
+        known = {option: width for option, width in own.items() if option not in left}
+        if known and plans and any(isinstance(run.plan, TrainingPlan) for run in mine):
+            found[family] = known
     return found
 
 
@@ -206,7 +206,7 @@ def write_left_out(found: Study, catalog: Catalog, folder: Path = LEFT_OUT) -> l
     files = {row_id: path.stem for path in FILES for row_id in _ids(path)}
     for one in found.unseen:
         kinds[files[one.run.id]].append(one)
-    widths = unsaid_widths(catalog)
+    widths = unstated_widths(catalog)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for kind, part in kinds.items():
@@ -223,7 +223,7 @@ def _ids(path: Path) -> list[str]:
     return [row.id for row in read_rows(path)]
 
 
-def _row(one: Unseen, model: BandModel, widths: UnsaidWidths) -> dict[str, Any]:
+def _row(one: Unseen, model: BandModel, widths: UnstatedWidths) -> dict[str, Any]:
     """One left-out prediction with its band."""
     run, predicted, interval = one.run, {}, {}
     for name in run.measured:
@@ -232,14 +232,14 @@ def _row(one: Unseen, model: BandModel, widths: UnsaidWidths) -> dict[str, Any]:
             continue
         band = band_name(name, run.row.cells.get("memory_kind", ""))
         width = model.width(band, run.leaf[0], told(band, one.distances))
-        width = math.hypot(width, unsaid_width(band, unsaid(band, one.unsaid), widths))
+        width = math.hypot(width, unstated_width(band, unstated(band, one.unstated), widths))
         low, high = value * math.exp(-width), value * math.exp(width)
         if name == STEP and isinstance(run.plan, TrainingPlan):
             tokens = run.plan.workload.global_batch * run.plan.workload.seq_len / run.plan.devices
             predicted[RATE], interval[RATE] = _short(tokens / value), [_short(tokens / high), _short(tokens / low)]
         predicted[name], interval[name] = _short(value), [_short(low), _short(high)]
     found = {"id": run.id, "predicted": predicted, "interval": interval, "distances": list(one.distances)}
-    return found | ({"unsaid": list(one.unsaid)} if one.unsaid else {})
+    return found | ({"unstated": list(one.unstated)} if one.unstated else {})
 
 
 def _short(value: float) -> float:

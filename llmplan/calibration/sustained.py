@@ -95,7 +95,7 @@ def at_energy(run: Run, energy: float) -> Run:
 def _step(
     runs: Sequence[Run], owner: Mapping[str, str], scale: Scale, tree: Tree, points: Points, logs: Mapping[str, float]
 ) -> tuple[Points, dict[str, float], dict[str, float]]:
-    """One step: points, logarithms of energies, and the votes that told of each."""
+    """One step: points, logarithms of energies, and the votes of each."""
 
     def moved(nudge: float) -> list[Run]:
         return [at_energy(run, math.exp(logs[owner[run.id]] + nudge)) if run.id in owner else run for run in runs]

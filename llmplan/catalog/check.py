@@ -118,7 +118,7 @@ def _links(catalog: Catalog) -> dict[str, LinkRate]:
 
 
 def _check_kind_efficiencies() -> None:
-    """`efficiency.yaml`, what stands in for devices that were not measured, has every kind and a source for each."""
+    """`efficiency.yaml`, what is used for devices that were not measured, has every kind and a source for each."""
     document = read_entry(builtin() / "efficiency.yaml")
     kinds = get_args(Kind)
     for kind in kinds:
@@ -128,7 +128,7 @@ def _check_kind_efficiencies() -> None:
 
 
 def _check_tables(catalog: Catalog) -> None:
-    """Files that are one table: what they stand in with is there, and their sources."""
+    """Files that are one table: the defaults that they name are there, and their sources."""
     energy, reliability = catalog.table("energy", EnergyTable), catalog.table("reliability", ReliabilityTable)
     tables: dict[str, EnergyTable | ReliabilityTable | DraftTable] = {
         "energy": energy,

@@ -76,7 +76,7 @@ def stack_document(path: Path, find: Callable[[str], Path], below: tuple[str, ..
 
 
 def generic_of(workload: str | None) -> str:
-    """Id of the stack that stands in for one without an entry, by the kind of work.
+    """Id of the stack that is used for one without an entry, by the kind of work.
 
     >>> generic_of("pretrain"), generic_of("lora")
     ('generic', 'generic-fine-tuning')

@@ -23,7 +23,7 @@ INTEGERS = (
 FLAGS = ("gated_mlp", "tied_embeddings")
 COLUMNS = ("model", "architecture", *INTEGERS, *FLAGS)
 """Columns of a measurement row that describe the model."""
-# What a row that names no catalogued model leaves unsaid: the usual companions of its MLP.
+# What a row that names no catalogued model leaves unstated: the usual companions of its MLP.
 GATED_LIKE = {"norm": "rmsnorm"}
 PLAIN_LIKE = {"norm": "layernorm", "qkv_bias": True, "attention_out_bias": True, "mlp_bias": True}
 ENCODER_LIKE = PLAIN_LIKE | {"final_norm": False, "embedding_norm": True, "head": False}

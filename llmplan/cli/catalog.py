@@ -120,7 +120,7 @@ def import_prices(
     ] = None,
     catalog: CatalogTarget = None,
 ) -> None:
-    """Read the prices of a provider out of a catalogue of SkyPilot; they stand in for the built-in ones of that name.
+    """Read the prices of a provider out of a catalogue of SkyPilot; they replace the built-in ones of that name.
 
     llmplan catalog import-prices docs/examples/vms.csv --provider verda
 
@@ -149,8 +149,8 @@ def import_prices(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, to_yaml(found.entry))
     if found.unknown:
-        told = ", ".join(f"{one} ({count} rows)" for one, count in sorted(found.unknown.items()))
-        typer.echo(f"warning: accelerators that the catalogue does not know: {told}", err=True)
+        unknown = ", ".join(f"{one} ({count} rows)" for one, count in sorted(found.unknown.items()))
+        typer.echo(f"warning: accelerators that the catalogue does not know: {unknown}", err=True)
     devices = len({one["device"] for one in found.entry["prices"]})
     typer.echo(f"wrote {target}: {len(found.entry['prices'])} prices of {devices} devices, of {date}")
 

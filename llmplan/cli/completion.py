@@ -12,7 +12,7 @@ KINDS = {"model": "models", "hardware": "devices", "stack": "stacks", "cluster":
 
 
 def known_shell() -> None:
-    """Raises InputError where the shell that the program runs in cannot be told, or is none that is completed."""
+    """Raises InputError where the shell that the program runs in cannot be found out, or is none that is completed."""
     import shellingham  # type: ignore[import-untyped]
 
     try:
@@ -33,7 +33,7 @@ def names(option: str) -> Callable[[str], list[str]] | None:
 
         try:
             return [name for name in open_catalog().names(KINDS[option]) if name.startswith(incomplete.lower())]
-        except InputError:  # a broken entry of the user is told by the command itself
+        except InputError:  # a broken entry of the user is reported by the command itself
             return []
 
     return offered

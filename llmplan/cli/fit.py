@@ -211,9 +211,9 @@ def _days(days: str | None, hours: float | None) -> str | float | None:
 
 def _limits(given: dict[str, Any]) -> Limits:
     """The limits of the command line, checked."""
-    said = {name: value for name, value in given.items() if value is not None}
+    limits = {name: value for name, value in given.items() if value is not None}
     try:
-        return check(Document(said, ""), Limits)
+        return check(Document(limits, ""), Limits)
     except InputError as error:
         raise InputError([Fault(f"--{fault.message.replace('_', '-', fault.message.split(':')[0].count('_'))}")
                           for fault in error.faults]) from None  # fmt: skip

@@ -91,9 +91,9 @@ def write_plan_file(path: Path, inputs: Mapping[str, Any]) -> None:
     from llmplan.documents import to_yaml
     from llmplan.files import write_text
 
-    said = dict(inputs)
-    model = said["model"]
+    written = dict(inputs)
+    model = written["model"]
     if isinstance(model, str) and os.path.exists(model):
-        said["model"] = str(Path(model).resolve())  # the plan file may be read from another folder
-    write_text(path, to_yaml(said))
+        written["model"] = str(Path(model).resolve())  # the plan file may be read from another folder
+    write_text(path, to_yaml(written))
     typer.echo(f"wrote {path}", err=True)

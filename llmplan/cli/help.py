@@ -24,7 +24,7 @@ USUAL = frozenset({
     "request_rate", "input_tokens", "output_tokens", "weight_precision", "kv_precision", "max_model_len", "max_ttft",
     "max_tpot", "tokens", "price", "limits",
 })  # fmt: skip
-"""Words of a plan that most plans need; the others are shown by `--help-all`."""
+"""Options of a plan that most plans need; the others are shown by `--help-all`."""
 
 
 class HelpedCommand(PlainCommand):
@@ -59,11 +59,11 @@ def examples_of(text: str) -> tuple[str, list[str]]:
 
 
 def _lines(command: HelpedCommand, ctx: Any, width: int) -> Iterator[str]:
-    said, shown = examples_of(command.help or "")
+    about, shown = examples_of(command.help or "")
     usage = " ".join(command.collect_usage_pieces(ctx))
     yield f"Usage: {ctx.command_path} {usage}"
     yield ""
-    yield from _wrapped(said, "", width)
+    yield from _wrapped(about, "", width)
     yield ""
     yield "Examples"
     for example in shown:

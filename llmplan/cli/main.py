@@ -55,7 +55,7 @@ COMMANDS = {
     "launch": Command(
         "launch", "Write what starts a plan: a command line, and the configuration file where the framework has one."
     ),
-    "sweep": Command("sweep", "Estimate one plan under every combination of some of its words."),
+    "sweep": Command("sweep", "Estimate one plan under every combination of some of its options."),
     "list": Command(
         "model_list",
         "List the models of the catalogue that run on a machine: widest precision that fits, speed, context.",
@@ -77,7 +77,7 @@ MANY_OBJECTS = 100_000  # made before garbage is looked for: an answer leaves fe
 ALIKE = 0.7  # of an option that is suggested; those of two or three letters are alike at less
 MAX_MESSAGES = 200  # on stderr; nobody reads more
 
-# Typer brings its own copy of Click since 0.26 and the real one before; what both raise is told by its name.
+# Typer brings its own copy of Click since 0.26 and the real one before; what both raise is known by its name.
 _USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
@@ -193,9 +193,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return _complain("standard output is closed: the answer cannot be written")
     code = INTERNAL
     try:
-        said = _called(arguments)
+        returned = _called(arguments)
         sys.stdout.flush()
-        code = said if isinstance(said, int) else ANSWERED
+        code = returned if isinstance(returned, int) else ANSWERED
     except InputError as error:
         code = _complain(*(str(fault) for fault in error.faults))
     except _USAGE_ERROR as error:
@@ -276,10 +276,10 @@ def _usage(error: Any) -> int:
     command = context.command_path if context is not None else "llmplan"
     message = error.format_message()
     if type(error).__name__ == "NoSuchOption":
-        from llmplan.cli.other_words import suggestion
+        from llmplan.cli.other_names import suggestion
 
         name = error.option_name
-        known = [] if context is None else [word for one in context.command.params for word in one.opts]
+        known = [] if context is None else [option for one in context.command.params for option in one.opts]
         message = f"No such option: {name}{did_you_mean(name, known, ALIKE)}"
         if ours := suggestion(name):
             message = f"No such option: {name}. Did you mean {ours}?"

@@ -48,11 +48,11 @@ def _list(
 
     form = "json" if as_json else output
     chosen = columns_of(columns, form)
-    said = dict(given)
-    said.setdefault("workload", "serve")
-    wanted = request(said)
+    options = dict(given)
+    options.setdefault("workload", "serve")
+    wanted = request(options)
     if wanted.options.workload == "serve":
-        given_load = {"batch", "load", "request_rate"} & wanted.options.said().keys()
+        given_load = {"batch", "load", "request_rate"} & wanted.options.stated().keys()
         wanted = wanted if given_load else wanted.changed(batch=1)
     with progress("planning models"):
         found = list_models(wanted, open_catalog(catalog or ()), sort, every=every)

@@ -67,18 +67,18 @@ def plan_options(
 def _parameters(names: list[str], lists: Mapping[str, str]) -> Iterator[inspect.Parameter]:
     kinds = kinds_of(PlanOptions)
     for name in names:
-        told = VOCABULARY[name]
-        option, panel, text = f"--{name.replace('_', '-')}", told["panel"], told["description"]
+        entry = VOCABULARY[name]
+        option, panel, text = f"--{name.replace('_', '-')}", entry["panel"], entry["description"]
         if name in FLAGS:
             option = f"{option}/--no-{option[2:]}"
             kind: Any = Annotated[bool | None, typer.Option(option, help=text, rich_help_panel=panel)]
         else:
             choices = _choices(kinds[name])
-            metavar = told["metavar"] or ("WORD" if choices else "N")
+            metavar = entry["metavar"] or ("WORD" if choices else "N")
             text = f"{text} One of {', '.join(choices)}." if choices else text
             if name in lists:
                 metavar, text = f"{metavar}[,..]", lists[name]
-            options = (option, *(f"--{also.replace('_', '-')}" for also in told["also"]))
+            options = (option, *(f"--{also.replace('_', '-')}" for also in entry["also"]))
             offered = words(choices) if choices else names_of(name)
             kind = Annotated[
                 str | None,

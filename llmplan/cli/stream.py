@@ -47,7 +47,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StreamAsk:
-    """What is asked of every line. file: its name in messages; given: words of the command line, which win."""
+    """What is asked of every line. file: its name in messages; given: options of the command line, which win."""
 
     file: str
     given: Mapping[str, Any]
@@ -79,7 +79,7 @@ def is_json_lines(head: bytes, file: str) -> bool:
 
 def stream(source: IO[bytes], head: bytes, ask: StreamAsk, workers: int) -> tuple[int, int]:
     """Answers every line on stdout; how many were refused, and how many answers are no. head: what was read before."""
-    RequestReader(ask.given)  # faults of the options are told once, and before anything is answered
+    RequestReader(ask.given)  # faults of the options are reported once, and before anything is answered
     refused = negative = 0
     with progress("plans", streams=True) as shown:
         for written in _written(batches(source, head), ask, workers):

@@ -1,4 +1,4 @@
-"""`llmplan sweep`: one plan under every combination of some of its words."""
+"""`llmplan sweep`: one plan under every combination of some of its options."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _sweep(
     columns: Columns = None,
     check: Check = False,
 ) -> None:
-    """Estimate one plan under every combination of some of its words.
+    """Estimate one plan under every combination of some of its options.
 
     llmplan sweep --model llama-3.1-70b --vary devices=64..512 --vary hardware=h100,h200
 

@@ -62,7 +62,7 @@ def validate(
         typer.echo(f"warning: {file}:1: columns that nothing reads: {', '.join(unread)}", err=True)
     opened = open_catalog(catalog or ())
     if stack:
-        opened.stack(stack)  # its faults are told once, not for every row
+        opened.stack(stack)  # its faults are reported once, not for every row
     with progress("rows", len(rows)) as shown:
         results = predict(counted(rows, shown), opened, stack)
     for result in results:

@@ -18,8 +18,8 @@ class PlainValues:
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """What Typer asks a converter for."""
-        told = param.type_descriptor
-        kind, info = told.annotation, told.parameter_info
+        descriptor = param.type_descriptor
+        kind, info = descriptor.annotation, descriptor.parameter_info
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
         with suppress(ValueError):

@@ -20,31 +20,31 @@ ENGINE = (
     "block_size", "enforce_eager", "speculation", "draft_tokens", "draft_model", "prefill_devices",
     "gpu_layers", "kv_offloading_size", "dcp", "batch_wait_iterations",
 )  # fmt: skip
-"""Words of a deployment that are of its engine; the others are of its requests. Precisions are asked for apart."""
+"""Options of a deployment that are of its engine; the others are of its requests. Precisions are asked for apart."""
 NAMED = {
     "component": "model",
     "model_id": "model",
     "stage_file": "zero and what is in host memory",
     "stages_cut": "layers over stages",
 }
-"""Facts that are no words of a plan, as a person knows them."""
+"""Facts that are no options of a plan, as a person knows them."""
 NONE = ("none", "false", "1", "0")
-"""Values with which a word asks for nothing."""
+"""Values with which an option asks for nothing."""
 
 
 def faults_of(
     plan: AnyPlan, target: Target, facts: Mapping[str, Any], items: list[pairs.Item], settings: tuple[Setting, ...]
 ) -> list[str]:
     """Faults for options that the framework lacks, and for those that would be read back differently."""
-    words = plan.words()
-    if words.get("workload", "pretrain") not in target.workloads:
-        return [f"is for {' and '.join(target.workloads)}, and the workload is {words.get('workload')}"]
+    options = plan.as_options()
+    if options.get("workload", "pretrain") not in target.workloads:
+        return [f"is for {' and '.join(target.workloads)}, and the workload is {options.get('workload')}"]
     wrong = dict.fromkeys(pairs.unsayable(settings, facts))
-    whole = all(name in words for name in wrong)  # else words are missing because what they follow from is
+    whole = all(name in options for name in wrong)  # else options are missing because what they follow from is
     back = words_of(target, None, items).words
     for name in _decided(plan):
-        value = words.get(name)
-        if _idle(name, words):
+        value = options.get(name)
+        if _idle(name, options):
             continue
         if value is None or name in target.elsewhere or f"{name}_asked" in facts or name in wrong:
             continue
@@ -68,15 +68,15 @@ def _same_modules(got: Any, facts: Mapping[str, Any]) -> bool:
     return isinstance(got, list) and sorted(map(str, got)) in meant
 
 
-def _idle(name: str, words: Mapping[str, Any]) -> bool:
+def _idle(name: str, options: Mapping[str, Any]) -> bool:
     """Whether an option has no effect in this plan."""
     if name == "sequence_parallel":
-        return bool(words.get("tp") == 1)
+        return bool(options.get("tp") == 1)
     if name == "zero":
-        return bool(words.get("devices") == 1)
+        return bool(options.get("devices") == 1)
     if name == "draft_tokens":
-        return bool(words.get("speculation", "none") == "none")
-    return name == "offload_optimizer" and bool(words.get("offload_parameters"))
+        return bool(options.get("speculation", "none") == "none")
+    return name == "offload_optimizer" and bool(options.get("offload_parameters"))
 
 
 def _decided(plan: AnyPlan) -> tuple[str, ...]:

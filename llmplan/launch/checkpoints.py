@@ -21,10 +21,10 @@ def checkpoints() -> dict[str, str]:
 
 def checkpoint(plan: AnyPlan, catalog: Catalog) -> tuple[str, bool]:
     """What a framework loads, and whether it surely exists: the Hub's id, the path or id that was given."""
-    said = plan.options.model
-    if isinstance(said, str):
-        entry = catalog.plain("models", said)
+    model = plan.options.model
+    if isinstance(model, str):
+        entry = catalog.plain("models", model)
         if entry is None:
-            return said, True
+            return model, True
         return (known, True) if (known := checkpoints().get(entry.stem)) else (entry.stem, False)
     return plan.model.name or "MODEL", False

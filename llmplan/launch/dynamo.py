@@ -43,8 +43,10 @@ def graph(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str, An
         "apiVersion": "nvidia.com/v1beta1", "kind": KIND, "metadata": {"name": NAME},
         "spec": {"components": components},
     }  # fmt: skip
-    said = {"dp", "devices"} | {name for name in plan.words() if name.startswith("prefill_")}
-    return found, replace(first, rest={name: value for name, value in _rest(plan, first).items() if name not in said})
+    written = {"dp", "devices"} | {name for name in plan.as_options() if name.startswith("prefill_")}
+    return found, replace(
+        first, rest={name: value for name, value in _rest(plan, first).items() if name not in written}
+    )
 
 
 def _worker(
@@ -70,9 +72,9 @@ def _worker(
 
 
 def _rest(plan: ServingPlan, started: Launch) -> dict[str, Any]:
-    """Words of the whole plan in place of those of one replica."""
-    words = plan.words()
-    return {name: words[name] for name in started.rest if name in words}
+    """Options of the whole plan in place of those of one replica."""
+    options = plan.as_options()
+    return {name: options[name] for name in started.rest if name in options}
 
 
 def _container(started: Launch, engine: GraphEngine, resource: str) -> dict[str, Any]:
@@ -122,8 +124,8 @@ def _pool(component: dict[str, Any]) -> Iterator[Pool]:
             yield Pool(mode[0] if mode else role, int(component.get("replicas") or 1), command)
 
 
-def pool_words(layout: dict[str, Any], replicas: int) -> dict[str, Any]:
-    """Words of the pool that reads prompts, as those of its engine say."""
+def pool_options(layout: dict[str, Any], replicas: int) -> dict[str, Any]:
+    """Options of the pool that reads prompts, as those of its engine say."""
     degrees = {name: int(layout.get(name) or 1) for name in PREFILL_DEGREES}
     degrees["dp"] *= replicas
     devices = degrees["dp"] * degrees["tp"] * int(layout.get("pp") or 1)

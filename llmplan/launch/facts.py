@@ -1,4 +1,4 @@
-"""From the keys and values of a framework to the words of a plan."""
+"""From the keys and values of a framework to the options of a plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmplan.setup.options import VOCABULARY
 
 ADAPTERS = ("lora_rank", "lora_targets", "dora", "quantized_base")
 IDLE = {"lora": (), "pretrain": (*ADAPTERS, "packing"), "serve": ()}
-"""Words that go with other workloads."""
+"""Options that go with other workloads."""
 
 
 @dataclass(slots=True)

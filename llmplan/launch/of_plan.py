@@ -19,7 +19,7 @@ from llmplan.training.plan import TrainingPlan
 
 def facts_of(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
     """Options of the plan and what follows from them, with notes."""
-    facts, notes = plan.words(), [*target.notes]
+    facts, notes = plan.as_options(), [*target.notes]
     facts |= {"model_layers": plan.model.layer_count, "model_id": plan.model.name}
     if any(setting.word in ("checkpoint", "model") for setting in target.settings):
         name, known = checkpoint(plan, catalog)
@@ -47,7 +47,7 @@ def _spec(plan: AnyPlan, catalog: Catalog) -> Any:
     from llmplan.documents import Document
     from llmplan.model.spec import model_spec
 
-    model = plan.words()["model"]
+    model = plan.as_options()["model"]
     return model_spec(Document(model, "model")) if isinstance(model, dict) else find_model(model, catalog).spec
 
 

@@ -64,7 +64,7 @@ def written(settings: Iterable[Setting], facts: Mapping[str, Any]) -> Iterator[t
 
 
 def same(settings: Iterable[Setting], word: str, one: Any, other: Any) -> bool:
-    """Whether two values of a word are one to the framework (adam and adamw, where it has one for both)."""
+    """Whether two values of an option are one to the framework (adam and adamw, where it has one for both)."""
     both = (plain(one), plain(other))
     theirs = [plain(setting.values.get(value, value)) for setting in settings if setting.word == word for value in both]
     return both[0] == both[1] or (len(theirs) > 1 and len({*theirs}) == 1)
@@ -129,7 +129,7 @@ def defaults(settings: Iterable[Setting]) -> dict[str, Any]:
 
 
 def _fact(setting: Setting, items: list[Item], found: Read) -> None:
-    """What the items of one setting say of its word."""
+    """What the items of one setting say of its option."""
     if setting.choices:
         _chosen(setting, items, found)
         return
@@ -160,9 +160,9 @@ def _chosen(setting: Setting, items: list[Item], found: Read) -> None:
     """The value that most keys say, of those that all of their keys do; what else stands there is not understood."""
     stands = {spelled(item.key): plain(item.value) for item in items}
     ways = [*setting.choices.items(), *((one.value, one.keys) for one in setting.alternatives)]
-    said = [(len(keys), ours, keys) for ours, keys in ways if keys and _all_stand(keys, stands)]
-    if said:
-        _, ours, keys = max(said, key=lambda way: way[0])
+    complete = [(len(keys), ours, keys) for ours, keys in ways if keys and _all_stand(keys, stands)]
+    if complete:
+        _, ours, keys = max(complete, key=lambda way: way[0])
         found.facts[setting.word], found.places[setting.word] = ours, items[-1]
         items = [item for item in items if spelled(item.key) not in {spelled(key) for key in keys}]
     found.unread += [item for item in items if plain(item.value) not in (*NO_ANSWER, "false")]

@@ -12,7 +12,7 @@ from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_text
 from llmplan.launch import text
-from llmplan.launch.dynamo import PREFILL, pool_words, pools_of
+from llmplan.launch.dynamo import PREFILL, pool_options, pools_of
 from llmplan.launch.facts import words_of
 from llmplan.launch.pairs import Item, same, spelled
 from llmplan.launch.quantities import model_devices, whole
@@ -103,7 +103,7 @@ def _read_data(target: Target, content: str, name: str, found: _Found) -> None:
         its = _Found()
         _read_started(target, pool.command, name, its)
         if pool.role == PREFILL:
-            found.prefill = pool_words(words_of(target, None, its.items).words, pool.replicas)
+            found.prefill = pool_options(words_of(target, None, its.items).words, pool.replicas)
         else:
             found.items, found.replicas = its.items, pool.replicas
     if found.items:
@@ -144,8 +144,8 @@ def _read_script(target: Target, script: Script, name: str, found: _Found) -> No
 
     def score(command: list[tuple[str, int]]) -> int:
         started = " ".join(word for word, _ in command)
-        said = (word.partition("=")[0] for word, _ in command if word.startswith("-") or "=" in word)
-        names = sum(spelled(name) in known for name in said)
+        keys = (word.partition("=")[0] for word, _ in command if word.startswith("-") or "=" in word)
+        names = sum(spelled(name) in known for name in keys)
         return names + 100 * (target.program[-1] in started) + (command[0][0] in frames())
 
     if script.commands:
@@ -198,15 +198,15 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
     if "devices" not in known and "devices" not in read.words and (one := model_devices(read.words)) is not None:
         read = words_of(target, frame, found.items, {**known, "devices": one})  # one replica, and the batch that it has
     rest = {name: value for name, value in found.rest.items() if name in VOCABULARY}
-    words = {**rest, **read.words}
-    words |= {name: value for name, value in rest.items() if same(target.settings, name, value, words[name])}
+    options = {**rest, **read.words}
+    options |= {name: value for name, value in rest.items() if same(target.settings, name, value, options[name])}
     if "devices" in given and "dp" not in read.places:  # more of them than one replica takes are replicas
-        words.pop("dp", None)
-    words.setdefault("stack", target.stacks[0])
+        options.pop("dp", None)
+    options.setdefault("stack", target.stacks[0])
     if len(target.workloads) == 1:
-        words.setdefault("workload", target.workloads[0])
+        options.setdefault("workload", target.workloads[0])
     if found.replicas is not None:
-        words |= _in_graph(words, found.replicas, found.prefill)
+        options |= _in_graph(options, found.replicas, found.prefill)
     lines: dict[tuple[str | int, ...], int] = {(): 1}
     for word, item in read.places.items():
         if item.line is not None:
@@ -214,7 +214,9 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
     file = next((item.file for item in found.items if item.file), COMMAND)
     unread = tuple(item for item in read.unread if item.value is not None)
     return Reading(
-        Document(words, file, lines), unread, tuple(name for name in target.by_recipe if name not in {*words, *known})
+        Document(options, file, lines),
+        unread,
+        tuple(name for name in target.by_recipe if name not in {*options, *known}),
     )
 
 

@@ -1,8 +1,8 @@
 """Names of frameworks that stand for several options of a plan, or the other way round.
 
-`facts` are the words of a plan and beside them what follows from several of them, under the names of `DERIVED`. Each
-relation goes both ways: from a plan's words to further facts, and from the facts that a file states to words. On the
-way back a word may be missing; then the relation gives nothing.
+`facts` are the options of a plan and beside them what follows from several of them, under the names of `DERIVED`. Each
+relation goes both ways: from a plan's options to further facts, and from the facts that a file states to options. On
+the way back an option may be missing; then the relation gives nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from llmplan.records import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Further facts that follow from a plan's words, and words that follow from facts."""
+    """Further facts that follow from a plan's options, and options that follow from facts."""
 
     further: Callable[[Facts], dict[str, Any]]
     words: Callable[[Facts], dict[str, Any]]
@@ -30,7 +30,7 @@ def _nothing(_: Facts) -> dict[str, Any]:
 
 
 def _renamed(word: str, fact: str) -> Relation:
-    """A fact that is a word under another name; `write` knows what it is."""
+    """A fact that is an option under another name; `write` knows what it is."""
     return Relation(_nothing, lambda facts: {word: facts[fact]} if fact in facts else {})
 
 
@@ -79,4 +79,4 @@ DERIVED = frozenset({
     "nemo_command", "recompute_way", "recompute_number",
     "stages_cut", "last_layers",
 })  # fmt: skip
-"""Names of facts that are no words of a plan."""
+"""Names of facts that are no options of a plan."""

@@ -37,7 +37,7 @@ def attention_groups(facts: Facts) -> dict[str, Any]:
 def of_attention_groups(facts: Facts) -> dict[str, Any]:
     """tp and dp, as tp of all devices and its groups say; before --attn-dp-size they were --dp-size and a switch.
 
-    Experts are divided over all devices of the groups: where no ep is said each is cut, which is planned as whole ones
+    Experts are divided over all devices of the groups: where no ep is given each is cut, which is planned as whole ones
     that are spread.
     """
     tp, groups, dp, cp = (whole(facts, name) for name in ("engine_tp", "attention_dp", "engine_dp", "attention_cp"))

@@ -44,7 +44,7 @@ def shape_facts(spec: ModelSpec, known: frozenset[str]) -> dict[str, Any]:
 
 
 def of_shape(facts: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """A model in the words of a model file; None where its layers, width, heads or vocabulary are not said."""
+    """A model with the keys of a model file; None where its layers, width, heads or vocabulary are not given."""
     layers, hidden, heads = (whole(facts, word, None) for word in ("layers", "hidden", "heads"))
     vocab = whole(facts, "vocab", None)
     if not (layers and hidden and heads and vocab):

@@ -31,7 +31,7 @@ class OtherWay(Spec):
 
 
 class Setting(Spec):
-    """One word of a plan, or one that follows from several (`relations`), as a framework writes it.
+    """One option of a plan, or one that follows from several (`relations`), as a framework writes it.
 
     `key` where one key says it, `choices` where several do, `also` alone where it is only read. Values are compared as
     text, in lower case.
@@ -110,7 +110,7 @@ class Target(Spec):
     form: Literal["flags", "overrides"] = "flags"
     """How its command line is written: `--name value`, or `name=value`."""
     positional: str = ""
-    """The word that stands right after the program."""
+    """What stands right after the program."""
     image: str = ""
     """An image of containers that has it."""
     frame: str = ""
@@ -125,20 +125,20 @@ class Target(Spec):
     """Arguments that name that file, which stands where `{file}` does."""
     settings: tuple[Setting, ...]
     shape: tuple[Setting, ...] = ()
-    """The shape of a model, where the framework takes that in place of a name: words of a model file, and those of
+    """The shape of a model, where the framework takes that in place of a name: keys of a model file, and those of
     `llmplan.launch.shape`."""
     relations: tuple[str, ...] = ()
-    """What several words say together (`llmplan.launch.relations`), in the order in which they are read."""
+    """What several options say together (`llmplan.launch.relations`), in the order in which they are read."""
     implied: dict[str, Scalar] = {}
-    """Words that the framework decides by itself."""
+    """Options that the framework decides by itself."""
     by_recipe: tuple[str, ...] = ()
-    """Words that its recipe decides where nothing says them, as no table here knows."""
+    """Options that its recipe decides where nothing says them, as no table here knows."""
     elsewhere: tuple[str, ...] = ()
-    """Words that a script of the user says, and not these files."""
+    """Options that a script of the user says, and not these files."""
     notes: tuple[str, ...] = ()
     """What should be known before it is started."""
     cannot: dict[str, str] = {}
-    """Word -> why some of its values cannot be said."""
+    """Option -> why some of its values cannot be said."""
     ignored: tuple[str, ...] = ()
     """Names that change nothing that is planned, and are passed over when read."""
     switches: tuple[str, ...] = ()

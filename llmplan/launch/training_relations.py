@@ -219,4 +219,4 @@ def of_looped(facts: Facts) -> dict[str, Any]:
     if str(facts.get("schedule", PLAIN)).lower() != LOOPED.lower():
         return {"vp": 1}
     each, layers, pp = (whole(facts, name, None) for name in ("stage_layers", "model_layers", "pp"))
-    return {"vp": max(1, layers // (each * pp))} if each and layers and pp else {"vp": 2}  # 2 a rank, if not said
+    return {"vp": max(1, layers // (each * pp))} if each and layers and pp else {"vp": 2}  # 2 a rank, if not given

@@ -1,4 +1,4 @@
-"""What frameworks call the ways to fine-tune: adapters and what they stand in, stages, recipes, subcommands."""
+"""What frameworks call the ways to fine-tune: adapters and where they go, stages, recipes, subcommands."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def of_adapters(facts: Facts) -> dict[str, Any]:
     if str(facts.get("all_linear", "")).lower() == "true":
         return {"lora_targets": [ALL]}
     for fact in ("target_modules", "own_modules", "target_names"):
-        if (said := facts.get(fact)) is not None:
-            names = said if isinstance(said, list) else [part.strip() for part in str(said).split(",")]
+        if (value := facts.get(fact)) is not None:
+            names = value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
             return {"lora_targets": [ALL] if names in (["all"], [ALL]) else names}
     if (attention := facts.get("attention_modules")) is not None:
         named = [str(name).replace("output_proj", "o_proj") for name in attention]

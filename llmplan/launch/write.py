@@ -66,15 +66,15 @@ class _Settled:
 
 
 def meant_for(target: Target, wanted: Request, others: Iterable[str] = ()) -> Request:
-    """A request as this framework runs it: its stack, and what it decides by itself, where nothing else was said.
+    """A request as this framework runs it: its stack, and what it decides by itself, where nothing else was given.
 
-    others: words that are said elsewhere (the lists and ranges of a search).
+    others: words that are given elsewhere (the lists and ranges of a search).
     """
-    said = {*wanted.options.said(), *others}
+    given = {*wanted.options.stated(), *others}
     changes: dict[str, Any] = {"stack": target.stacks[0]} | target.implied
     if len(target.workloads) == 1:
         changes["workload"] = target.workloads[0]
-    return wanted.changed(**{name: value for name, value in changes.items() if name not in said})
+    return wanted.changed(**{name: value for name, value in changes.items() if name not in given})
 
 
 def launch(plan: AnyPlan, target: Target, catalog: Catalog, launcher: str | None = None) -> Launch:
@@ -85,19 +85,19 @@ def launch(plan: AnyPlan, target: Target, catalog: Catalog, launcher: str | None
     frame, around = _frames(target, launcher)
     facts, notes = facts_of(plan, target, catalog)
     settings = (*target.settings, *target.shape)
-    said = _Settled(
+    settled = _Settled(
         _named(target, facts),
         [*pairs.written(settings, facts)],
         [*pairs.written(frame.settings, facts)] if frame else [],
     )
-    items = [*said.positional, *(pairs.Item(key, value) for key, value in said.target)]
+    items = [*settled.positional, *(pairs.Item(key, value) for key, value in settled.target)]
     faults = faults_of(plan, target, facts, items, settings)
     if faults:
         raise InputError([Fault(f"{target.name} {target.version}: {fault}") for fault in faults])
     if plan.stack.id not in target.stacks:
         notes.append(f"the plan is estimated for stack {plan.stack.id}; {target.name} is {target.stacks[0]}")
-    files, words = _parts(target, frame, facts, said)
-    rest = _rest(plan, target, frame or around, facts, said, catalog)
+    files, words = _parts(target, frame, facts, settled)
+    rest = _rest(plan, target, frame or around, facts, settled, catalog)
     before = ""
     if around is not None:
         words = _around(around, facts, words)
@@ -128,11 +128,11 @@ def _around(frame: Frame, facts: Mapping[str, Any], words: list[str]) -> list[st
 
 
 def _parts(
-    target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Settled
+    target: Target, frame: Frame | None, facts: Mapping[str, Any], settled: _Settled
 ) -> tuple[dict[str, str], list[str]]:
     """The files, and the words of the command."""
-    in_file = [(key, value) for key, value in said.target if target.file and not key.startswith("-")]
-    options = [(key, value) for key, value in said.target if (key, value) not in in_file]
+    in_file = [(key, value) for key, value in settled.target if target.file and not key.startswith("-")]
+    options = [(key, value) for key, value in settled.target if (key, value) not in in_file]
     files = {target.file: text.file_text(in_file, target.file)} if target.file else {}
     program = [one.format_map(facts) if one.startswith("{") else one for one in target.program]
     if target.positional:
@@ -147,7 +147,7 @@ def _parts(
         program += [one.replace("{nodes}", str(facts["nodes"])) for one in target.over_nodes]
     if frame is None:
         return files, ["python", *program] if _is_python(program) else program
-    start = [*frame.program, *text.arguments(said.frame, frame.form)]
+    start = [*frame.program, *text.arguments(settled.frame, frame.form)]
     return files, [*start, *(frame.over_nodes if facts["nodes"] > 1 else ()), *program]
 
 
@@ -156,11 +156,11 @@ def _is_python(program: list[str]) -> bool:
 
 
 def _rest(
-    plan: AnyPlan, target: Target, frame: Frame | None, facts: Mapping[str, Any], said: _Settled, catalog: Catalog
+    plan: AnyPlan, target: Target, frame: Frame | None, facts: Mapping[str, Any], settled: _Settled, catalog: Catalog
 ) -> dict[str, Any]:
     """Options of the plan that cannot be read back from what is written."""
     framed = [*pairs.written(frame.settings, facts)] if frame is not None else []
-    items = [*said.positional, *(pairs.Item(key, value) for key, value in (*said.target, *framed))]
+    items = [*settled.positional, *(pairs.Item(key, value) for key, value in (*settled.target, *framed))]
     back = words_of(target, frame, items).words
     if "devices" not in back:  # it runs on all that there are
         back = words_of(target, frame, items, {"devices": facts["devices"]}).words
@@ -168,10 +168,10 @@ def _rest(
     if len(target.workloads) == 1:
         back.setdefault("workload", target.workloads[0])
     if "adapters" in target.relations and "lora_targets" in back:
-        back["lora_targets"] = plan.words().get("lora_targets")  # other names of the same matrices
+        back["lora_targets"] = plan.as_options().get("lora_targets")  # other names of the same matrices
     if "checkpoint" in target.relations and checkpoint(plan, catalog)[1]:
-        back["model"] = plan.words()["model"]  # the checkpoint has another name, and means the same model
+        back["model"] = plan.as_options()["model"]  # the checkpoint has another name, and means the same model
     return {
-        name: value for name, value in plan.words().items()
+        name: value for name, value in plan.as_options().items()
         if back.get(name) is None or pairs.plain(back[name]) != pairs.plain(value)
     }  # fmt: skip

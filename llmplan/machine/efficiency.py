@@ -93,7 +93,7 @@ class Efficiency(Spec):
     inputs, and how weights are scaled or unpacked (`fp8_block`, `w4a16`)."""
 
     like: str | None = None
-    """Id of a device whose measured efficiencies stand in for missing ones."""
+    """Id of a device whose measured efficiencies are used for missing ones."""
     matmul: dict[str, MatmulEfficiency] = {}
     engine_matmul: dict[str, MatmulEfficiency] = {}
     """Products by the kernels of serving engines, where they differ from the best library's."""

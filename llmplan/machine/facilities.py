@@ -37,7 +37,7 @@ class EnergyTable(Spec):
     hosts: dict[str, Host]
     """By kind of device."""
     grid: str
-    """Id of the grid that stands in where none is named."""
+    """Id of the default grid."""
     grids: dict[str, Grid]
     sources: Annotated[tuple[Source, ...], Within(min_length=1)]
     date: str
@@ -58,7 +58,7 @@ class ReliabilityTable(Spec):
     """`hardware_catalog/reliability.yaml`."""
 
     default: str
-    """Id of the rate that stands in where none is named."""
+    """Id of the default rate."""
     restart: Annotated[Seconds, Within(gt=0)]
     """From an interruption until training goes on."""
     rates: dict[str, InterruptionRate]

@@ -88,12 +88,12 @@ def _family(config: Config) -> tuple[Family, Fields]:
 def _read(config: Config, entry: Family) -> Fields:
     """Every field that the table knows, then patterns of layers, then what only code can say."""
     fields: Fields = {"family": config.model_type}
-    unsaid = {field for field, value in defaults(ModelSpec).items() if value is None}
+    empty = {field for field, value in defaults(ModelSpec).items() if value is None}
     for field, keys in keys_of(entry).items():
         value = config.value(keys, _type_of(field), field)
         if value == 0 and field in NEEDED:
             config.fault(f"{config.key_of(field)} must be at least 1", config.key_of(field))
-        elif value is not None and (value != 0 or field not in unsaid):
+        elif value is not None and (value != 0 or field not in empty):
             fields[field] = value  # a 0 stands for "none" in widths and ranks that may be left out
     listed = config.data.get(entry.get("counted", ""))
     if "layers" not in fields and isinstance(listed, list) and listed:
@@ -125,9 +125,9 @@ def _flags(config: Config, entry: Family, fields: Fields) -> None:
 
 def _defaults(fields: Fields, entry: Family, config: Config) -> None:
     """What the family fixes, and what the config leaves out from its defaults; the rest is missing, and said so."""
-    said = entry.get("when", {}) and {name for key in entry["when"] for name in entry["when"][key]} & set(fields)
+    decided = entry.get("when", {}) and {name for key in entry["when"] for name in entry["when"][key]} & set(fields)
     fixed = {name: value for name, value in entry.get("set", {}).items() if not _is_sum(name, value)}
-    fields |= {name: value for name, value in fixed.items() if name not in (said or ())}
+    fields |= {name: value for name, value in fixed.items() if name not in (decided or ())}
     _nested_defaults(fields, entry, config)
     for field, value in entry.get("default", {}).items():
         if field not in fields:
@@ -150,9 +150,9 @@ def _is_sum(field: str, value: Any) -> bool:
 def _computed(config: Config, entry: Family, fields: Fields) -> Fields:
     """Fields that the family fixes as sums of others, or of keys of the config; they add to what a fix has found."""
     written = {name: text for name, text in entry.get("set", {}).items() if _is_sum(name, text)}
-    said = {key: value for key, value in config.data.items() if type(value) is int and 0 <= value <= MAX_INTEGER}
-    config.used |= said.keys() & {word for text in written.values() for word in re.split(r"[ +x]+", text)}
-    sums = {name: value_of(text, said | fields) for name, text in written.items()}
+    numbers = {key: value for key, value in config.data.items() if type(value) is int and 0 <= value <= MAX_INTEGER}
+    config.used |= numbers.keys() & {word for text in written.values() for word in re.split(r"[ +x]+", text)}
+    sums = {name: value_of(text, numbers | fields) for name, text in written.items()}
     if missing := [name for name, value in sums.items() if value is None]:
         config.fault(f"a key is missing for {missing[0]} = {written[missing[0]]}")
     return {name: (fields.get(name) or 0) + value for name, value in sums.items() if value is not None}

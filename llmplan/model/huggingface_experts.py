@@ -22,8 +22,8 @@ def mlps(config: Config, family: Family, fields: Fields) -> Fields:
         config.used.add(flag)
         if config.data.get(flag) is False:
             rule = "none"
-    said = config.key_of("experts")  # a family of experts has none only where its config says 0
-    if rule != "none" and not fields.get("experts") and not said and not family.get("dense_too"):
+    stated = config.key_of("experts")  # a family of experts has none only where its config says 0
+    if rule != "none" and not fields.get("experts") and not stated and not family.get("dense_too"):
         config.fault("num_local_experts or num_experts is missing: how many experts there are")
     if not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS or "mlps" in fields:
         return {}

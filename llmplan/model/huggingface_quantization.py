@@ -90,7 +90,7 @@ def _mlx(settings: Any) -> dict[str, Any] | None:
 
 
 def _read(settings: dict[str, Any], inner: dict[str, Any]) -> tuple[Scheme | None, list[Named]]:
-    """How matrices are stored where nothing else is said, and what is said of others."""
+    """How matrices are stored where nothing else is given, and what is said of others."""
     method = str(settings.get("quant_method") or "").lower()
     sparse = settings.get("sparsity_config")
     if sparse and (not isinstance(sparse, dict) or sparse.get("format", "dense") not in ("dense", None)):

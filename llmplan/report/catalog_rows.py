@@ -53,12 +53,12 @@ def _stack_row(catalog: Catalog, name: str) -> Row:
 
 def _model_row(catalog: Catalog, name: str) -> Row:
     data = catalog.entry_document("models", name).data
-    said = data if isinstance(data, dict) else {}  # `catalog check` says what is wrong with an entry
-    aliases = said.get("aliases")
+    entry = data if isinstance(data, dict) else {}  # `catalog check` says what is wrong with an entry
+    aliases = entry.get("aliases")
     keys = ("name", "architecture", "layers", "hidden", "experts")
     return {
         "aliases": [str(alias) for alias in aliases] if isinstance(aliases, list) else [],
-        **{key: said[key] for key in keys if isinstance(said.get(key), (str, int))},
+        **{key: entry[key] for key in keys if isinstance(entry.get(key), (str, int))},
     }
 
 

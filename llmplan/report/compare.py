@@ -85,14 +85,14 @@ def _takes_default(one: Compared) -> bool:
 
 def _annotations_of(cells: Mapping[str, str], one: Compared) -> Iterator[tuple[str, str]]:
     """Annotations: an error for an alternative that fails, a warning for marginal memory."""
-    said = ", ".join(f"{name} {cells[name]}" for name in _SHOWN if name in cells)
+    figures = ", ".join(f"{name} {cells[name]}" for name in _SHOWN if name in cells)
     missed = [line for line in missed_lines(one) if line.startswith("limit")]
     if not one.fits:
         yield "error", f"does not fit: {cells['memory']}"
     elif one.result.verdict == "marginal":
         yield "warning", f"memory is marginal: {cells['memory']}"
     elif one.is_yes or not missed:
-        yield "notice" if one.is_yes else "error", said
+        yield "notice" if one.is_yes else "error", figures
     yield from (("error", line) for line in missed)
 
 
@@ -138,13 +138,13 @@ def _cells(answer: Compared, *, whole_run: bool, billed: bool) -> dict[str, str]
 
 
 def _training_cells(answer: Answer, result: TrainingResult) -> dict[str, str]:
-    said, memory, found = answer.inputs, result.memory, result.bottleneck
-    more = [recomputed(said)] if said["recompute"] != "none" else []
+    inputs, memory, found = answer.inputs, result.memory, result.bottleneck
+    more = [recomputed(inputs)] if inputs["recompute"] != "none" else []
     share = found.share(found.resource) if found.resource in found.seconds else found.utilization[found.resource]
-    words = [*degrees(said), f"dp {said['dp']}", f"zero {said['zero']}", f"mb {said['micro_batch']}", *more]
+    layout = [*degrees(inputs), f"dp {inputs['dp']}", f"zero {inputs['zero']}", f"mb {inputs['micro_batch']}", *more]
     return {
-        "layout": " ".join(words),
-        "stack": said["stack"],
+        "layout": " ".join(layout),
+        "stack": inputs["stack"],
         "memory": f"{plain(memory.peak_bytes.value / GIB)} of {plain(memory.usable_bytes / GIB)} GiB",
         "fits": WORDS[result.verdict],
         "step": step_time(result.time.step_seconds.value),
@@ -155,10 +155,10 @@ def _training_cells(answer: Answer, result: TrainingResult) -> dict[str, str]:
 
 
 def _serving_cells(answer: Answer, result: ServingResult) -> dict[str, str]:
-    said, memory, verdict = answer.inputs, result.memory, WORDS[result.verdict]
+    inputs, memory, verdict = answer.inputs, result.memory, WORDS[result.verdict]
     head = {
-        "layout": " ".join([*degrees(said), f"{result.load.replicas} replica{'s' * (result.load.replicas > 1)}"]),
-        "stack": f"{said['stack']} {result.engine_version}".strip(),
+        "layout": " ".join([*degrees(inputs), f"{result.load.replicas} replica{'s' * (result.load.replicas > 1)}"]),
+        "stack": f"{inputs['stack']} {result.engine_version}".strip(),
         "memory": f"{plain(memory.needed_bytes.value / GIB)} of {plain(memory.usable_bytes / GIB)} GiB",
         "fits": verdict if result.load.stable else f"{verdict}, falls behind",
     }

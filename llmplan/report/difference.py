@@ -41,7 +41,7 @@ def change(one: FigureChange) -> str:
 
 
 def lines(found: Difference) -> Iterator[tuple[str, str, str, str]]:
-    """Rows of text: what, before, after, the change; words first, then the verdict, then figures."""
+    """Rows of text: what, before, after, the change; options first, then the verdict, then figures."""
     for name, word in found.words.items():
         yield name, _word(word.before), _word(word.after), ""
     for name, one in found.figures.items():
@@ -67,7 +67,7 @@ def _figure(name: str, value: Interval | None) -> str:
 
 
 def sheet(found: Difference, file: str = "", line: int | None = None) -> Sheet:
-    """Words, verdict and figures that changed; annotations name changes for the worse beyond the error bands."""
+    """Options, verdict and figures that changed; annotations name changes for the worse beyond the error bands."""
     beyond = [one["name"] for one in items(found) if one.get("beyond_error")]
     rows = [
         SheetRow(
@@ -89,8 +89,8 @@ def _annotations_of(found: Difference) -> Iterator[Annotation]:
         yield Annotation("error", "limit", missed)
     for name, one in found.figures.items():
         if one.beyond_error:
-            said = f"{_figure(name, one.before)} -> {_figure(name, one.after)} ({change(one)})"
-            yield Annotation("warning" if one.worse else "notice", _NAMES.get(name, name), said)
+            figures = f"{_figure(name, one.before)} -> {_figure(name, one.after)} ({change(one)})"
+            yield Annotation("warning" if one.worse else "notice", _NAMES.get(name, name), figures)
     if not any(one.beyond_error for one in found.figures.values()):
         yield Annotation("notice", "llmplan diff", "nothing changed by more than the error bands")
 

@@ -77,27 +77,27 @@ def write_found(console: Console, found: FitAnswer) -> None:
             console.print(Text(f"  - {sentence}"))
 
 
-def _prompt(said: dict[str, Any]) -> Iterator[str]:
+def _prompt(inputs: dict[str, Any]) -> Iterator[str]:
     """The contents of a prompt: tokens, images, sound."""
-    if said.get("input_tokens"):
-        yield f"{said['input_tokens']:g} tokens"
-    if said.get("images"):
-        yield f"{said['images']} images of {said['image_size']}"
-    if said.get("audio_seconds"):
-        yield f"{said['audio_seconds']:g} s of sound"
+    if inputs.get("input_tokens"):
+        yield f"{inputs['input_tokens']:g} tokens"
+    if inputs.get("images"):
+        yield f"{inputs['images']} images of {inputs['image_size']}"
+    if inputs.get("audio_seconds"):
+        yield f"{inputs['audio_seconds']:g} s of sound"
 
 
 def _subject(found: FitAnswer) -> Text:
     first = found.results[0]
-    said, model = first.inputs, first.result.model
+    inputs, model = first.inputs, first.result.model
     if serves(found):
-        load = f"{said['request_rate']:g} requests/s" if "request_rate" in said else f"{said['load']} load"
-        targets = [f", {target_text(name)} at most {duration(said[name])}" for name in TARGETS if name in said]
-        tokens = f"{' and '.join(_prompt(said))} in"
-        work = f"{load} of {tokens} and {said['output_tokens']:g} out{''.join(targets)}"
+        load = f"{inputs['request_rate']:g} requests/s" if "request_rate" in inputs else f"{inputs['load']} load"
+        targets = [f", {target_text(name)} at most {duration(inputs[name])}" for name in TARGETS if name in inputs]
+        tokens = f"{' and '.join(_prompt(inputs))} in"
+        work = f"{load} of {tokens} and {inputs['output_tokens']:g} out{''.join(targets)}"
     else:
-        work = f"{said['workload']}, {said['global_batch']} x {said['seq_len']} tokens a step"
-    cluster = "" if several(found, "hardware") else f" in {said['cluster']}"
+        work = f"{inputs['workload']}, {inputs['global_batch']} x {inputs['seq_len']} tokens a step"
+    cluster = "" if several(found, "hardware") else f" in {inputs['cluster']}"
     return Text.assemble(
         (model.name, "bold"), f" ({count(model.parameters)}) on {sizes(found)} x ",
         (_names(found, "hardware"), "bold"), f"{cluster}, {_names(found, 'stack')} stack; {work}; ",
@@ -105,11 +105,11 @@ def _subject(found: FitAnswer) -> Text:
     )  # fmt: skip
 
 
-def _names(found: FitAnswer, word: str) -> str:
+def _names(found: FitAnswer, option: str) -> str:
     """`h100 or h200`: the names that were compared, or the only one."""
-    if not several(found, word):
-        return str(found.results[0].inputs[word])
-    *names, last = names_of(word, found.inputs[word])
+    if not several(found, option):
+        return str(found.results[0].inputs[option])
+    *names, last = names_of(option, found.inputs[option])
     return f"{', '.join(names)} or {last}" if names else last
 
 

@@ -31,28 +31,28 @@ _UNITS = {
 }  # fmt: skip
 
 
-def several(found: FitAnswer, word: str) -> bool:
+def several(found: FitAnswer, option: str) -> bool:
     """Whether several devices, or stacks, were compared."""
-    return word in found.inputs and is_open(word, found.inputs[word])
+    return option in found.inputs and is_open(option, found.inputs[option])
 
 
 def columns_of(found: FitAnswer, one: Summary) -> dict[str, str]:
     """The cells of one result by column, short enough for a terminal of 80 columns."""
-    said = one.inputs
+    inputs = one.inputs
     sized = found.max_devices is not None or len(found.devices or ()) > 1
-    head = {word: str(said[word]) if several(found, word) else "" for word in ABOUT}
-    head["devs"] = str(said["devices"]) if sized else ""
+    head = {option: str(inputs[option]) if several(found, option) else "" for option in ABOUT}
+    head["devs"] = str(inputs["devices"]) if sized else ""
     memory = {"GiB": plain(one.peak_bytes.value / GIB) + ("?" if one.verdict == "marginal" else " ")}
     if serves(found):
         return head | _serving_columns(found, one) | memory
     return {
         **head,
-        "prec": said["precision"] if several_of(found, "precision") else "",
-        **{name: str(said[name]) for name in ("tp", "pp", "vp", "cp", "ep", "dp", "zero")},
-        "mb": str(said["micro_batch"]),
-        "redo": f"{said['recompute'][:4]} {said.get('recompute_layers', '')}".rstrip(),
-        "sp": "yes" if said["sequence_parallel"] else "",
-        "host": "yes" if said["offload_optimizer"] else "",
+        "prec": inputs["precision"] if several_of(found, "precision") else "",
+        **{name: str(inputs[name]) for name in ("tp", "pp", "vp", "cp", "ep", "dp", "zero")},
+        "mb": str(inputs["micro_batch"]),
+        "redo": f"{inputs['recompute'][:4]} {inputs.get('recompute_layers', '')}".rstrip(),
+        "sp": "yes" if inputs["sequence_parallel"] else "",
+        "host": "yes" if inputs["offload_optimizer"] else "",
         "step": time_text(one.step_seconds),
         "tokens/s": count(one.tokens_per_second.value) if one.tokens_per_second else "",
         "MFU": f"{one.mfu:.1%}",
@@ -61,19 +61,19 @@ def columns_of(found: FitAnswer, one: Summary) -> dict[str, str]:
 
 
 def _serving_columns(found: FitAnswer, one: Summary) -> dict[str, str]:
-    said, rate = one.inputs, one.output_tokens_per_second
+    inputs, rate = one.inputs, one.output_tokens_per_second
     return {
-        **{name: str(said.get(name, 1)) for name in ("tp", "pp", "cp", "ep", "dp", "dcp")},
-        "read by": read_by(said),
-        "batch": str(said.get("batch", "")),
-        "weights": said["weight_precision"] if several_of(found, "weight_precision") else "",
-        "cache": said["kv_precision"] if several_of(found, "kv_precision") else "",
+        **{name: str(inputs.get(name, 1)) for name in ("tp", "pp", "cp", "ep", "dp", "dcp")},
+        "read by": read_by(inputs),
+        "batch": str(inputs.get("batch", "")),
+        "weights": inputs["weight_precision"] if several_of(found, "weight_precision") else "",
+        "cache": inputs["kv_precision"] if several_of(found, "kv_precision") else "",
         "TTFT": time_text(one.ttft_seconds),
         "TPOT": time_text(one.tpot_seconds),
         **dict(_limited_shares(one)),
         "out/s": count(rate.value) if rate else "",
         "most req/s": plain(one.capacity_requests_per_second or 0.0),
-        "load": f"{one.utilization:.0%}" if "request_rate" in said else "",
+        "load": f"{one.utilization:.0%}" if "request_rate" in inputs else "",
     }
 
 
@@ -86,9 +86,9 @@ def _limited_shares(one: Summary) -> Iterator[tuple[str, str]]:
             yield f"{title} p{share}", "" if within is None else step_time(within)
 
 
-def several_of(found: FitAnswer, word: str) -> bool:
+def several_of(found: FitAnswer, option: str) -> bool:
     """Whether several values of an option were compared."""
-    return "," in str(found.inputs.get(word, ""))
+    return "," in str(found.inputs.get(option, ""))
 
 
 def value_text(values: Mapping[str, float]) -> str:

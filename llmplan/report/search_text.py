@@ -87,29 +87,29 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def read_by(said: Mapping[str, Any]) -> str:
-    """Degrees of the devices that only read prompts, of a plan's words; empty where there are none."""
-    if "prefill_devices" not in said:
+def read_by(inputs: Mapping[str, Any]) -> str:
+    """Degrees of the devices that only read prompts, of a plan's options; empty where there are none."""
+    if "prefill_devices" not in inputs:
         return ""
-    names = ("tp", "cp", "dp") if said["prefill_cp"] > 1 else ("tp", "dp")
-    return " ".join(f"{name} {said[f'prefill_{name}']}" for name in names)
+    names = ("tp", "cp", "dp") if inputs["prefill_cp"] > 1 else ("tp", "dp")
+    return " ".join(f"{name} {inputs[f'prefill_{name}']}" for name in names)
 
 
 def plan_text(one: Summary) -> str:
     """`16 devices, tp 4 dp 4, mb 2 zero 1, 2.1 s a step`, or with the times and the capacity of a deployment."""
-    said = one.inputs
-    layout = " ".join([*degrees(said), f"dp {said['dp']}"])
+    inputs = one.inputs
+    layout = " ".join([*degrees(inputs), f"dp {inputs['dp']}"])
     if one.step_seconds is None:
-        if "prefill_devices" in said:
-            layout += f", prompts on {read_by(said)}"
-        layout += f", batch {said['batch']}" if "batch" in said else ""
+        if "prefill_devices" in inputs:
+            layout += f", prompts on {read_by(inputs)}"
+        layout += f", batch {inputs['batch']}" if "batch" in inputs else ""
         tpot = f", TPOT {time_text(one.tpot_seconds)}" if one.tpot_seconds else ""
         most = f"at most {plain(one.capacity_requests_per_second or 0.0)} requests/s"
-        return f"{said['devices']} devices, {layout}, TTFT {time_text(one.ttft_seconds)}{tpot}, {most}"
-    more = [f"mb {said['micro_batch']}", f"zero {said['zero']}"]
-    more += [recomputed(said)] if said["recompute"] != "none" else []
-    more += [word for word, name in (("sp", "sequence_parallel"), ("offload", "offload_optimizer")) if said[name]]
-    return f"{said['devices']} devices, {layout}, {' '.join(more)}, {time_text(one.step_seconds)} a step"
+        return f"{inputs['devices']} devices, {layout}, TTFT {time_text(one.ttft_seconds)}{tpot}, {most}"
+    more = [f"mb {inputs['micro_batch']}", f"zero {inputs['zero']}"]
+    more += [recomputed(inputs)] if inputs["recompute"] != "none" else []
+    more += [word for word, name in (("sp", "sequence_parallel"), ("offload", "offload_optimizer")) if inputs[name]]
+    return f"{inputs['devices']} devices, {layout}, {' '.join(more)}, {time_text(one.step_seconds)} a step"
 
 
 def why(found: FitAnswer, one: Miss | SubjectAnswer) -> str:

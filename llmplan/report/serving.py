@@ -77,29 +77,29 @@ def serving_no(answer: Answer, result: ServingResult) -> Iterator[str]:
 
 
 def _header(answer: Answer, result: ServingResult) -> list[Text]:
-    said = answer.inputs
+    inputs = answer.inputs
     first = Text.assemble(
         (result.model.name, "bold"), f" ({model_size(result.model)}) on ",
-        (f"{said['devices']} x {said['hardware']}", "bold"),
-        f" in {said['cluster']}, {said['stack']} {result.engine_version}",
+        (f"{inputs['devices']} x {inputs['hardware']}", "bold"),
+        f" in {inputs['cluster']}, {inputs['stack']} {result.engine_version}",
         f", memory as of {result.rules_version}" if result.rules_version else "",
     )  # fmt: skip
-    precisions = f"weights {said['weight_precision']}, inputs {said['activation_precision']}"
-    amount = {"open": f"{said.get('request_rate', 0):g} requests/s", "saturated": "as many as fit"}
-    load = f"{said['load']} load of {amount.get(said['load'], str(said.get('batch')) + ' requests')}"
+    precisions = f"weights {inputs['weight_precision']}, inputs {inputs['activation_precision']}"
+    amount = {"open": f"{inputs.get('request_rate', 0):g} requests/s", "saturated": "as many as fit"}
+    load = f"{inputs['load']} load of {amount.get(inputs['load'], str(inputs.get('batch')) + ' requests')}"
     lengths = f"{_prompt(answer, result)} in"
     if result.latency.tpot_seconds is not None:
-        lengths += f", {plain(said['output_tokens'], EXACT)} out"
+        lengths += f", {plain(inputs['output_tokens'], EXACT)} out"
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
-    layout = " x ".join([*degrees(said, ("tp", "pp", "cp", "ep", "dcp")), copies])
-    if "prefill_devices" in said:
-        reads = {name: said[f"prefill_{name}"] for name in ("tp", "cp", "ep", "dp")}
+    layout = " x ".join([*degrees(inputs, ("tp", "pp", "cp", "ep", "dcp")), copies])
+    if "prefill_devices" in inputs:
+        reads = {name: inputs[f"prefill_{name}"] for name in ("tp", "cp", "ep", "dp")}
         pool = " x ".join(
             [*degrees(reads, ("tp", "cp", "ep")), f"{reads['dp']} replica{'s' if reads['dp'] > 1 else ''}"]
         )
-        layout = f"prompts on {_devices(said['prefill_devices'])}: {pool}; answers on the others: {layout}"
+        layout = f"prompts on {_devices(inputs['prefill_devices'])}: {pool}; answers on the others: {layout}"
     return [
-        first, Text(f"{layout}; {precisions}, cache {said['kv_precision']}"), Text(f"serve; {load}, {lengths}"),
+        first, Text(f"{layout}; {precisions}, cache {inputs['kv_precision']}"), Text(f"serve; {load}, {lengths}"),
     ]  # fmt: skip
 
 
@@ -165,8 +165,8 @@ def _groups(result: ServingResult) -> str:
 def _longest(answer: Answer, result: ServingResult) -> str:
     """The longest sequence that has room, or the engine's limit or the model's if that is less."""
     assert result.kv_cache is not None
-    room, said, most = result.kv_cache.longest_tokens, answer.inputs.get("max_model_len"), result.model.max_context
-    limits = [(float(limit), of) for limit, of in ((said, "max_model_len"), (most, "the model's limit")) if limit]
+    room, given, most = result.kv_cache.longest_tokens, answer.inputs.get("max_model_len"), result.model.max_context
+    limits = [(float(limit), of) for limit, of in ((given, "max_model_len"), (most, "the model's limit")) if limit]
     limit, of = min(limits, default=(room, ""), key=lambda one: one[0])
     return f"{count(limit)} tokens, {of}" if limit < room else f"{count(room)} tokens"
 

@@ -17,7 +17,8 @@ BAND = ("value", "low", "high")
 """Keys of an interval; others that it has (percentiles) are columns of their own."""
 _MOST_NAMED = 4
 _FIRST = ("inputs.", "vary.", "result.", "summary.")
-"""Of two keys with one name and as deep: a word of the plan before a figure, and a figure before what is made of it."""
+"""Of two keys with one name and as deep: an option of the plan before a figure, and a figure before what is made of
+it."""
 
 
 class Annotation(NamedTuple):
@@ -130,8 +131,8 @@ def path_of(name: str, keys: Sequence[str]) -> str:
     least = min((path.count(".") for path in found), default=0)
     nearest = [path for path in found if path.count(".") == least]
     for first in _FIRST if len(nearest) > 1 else ():
-        if said := [path for path in nearest if path.startswith(first)]:
-            nearest = said
+        if starting := [path for path in nearest if path.startswith(first)]:
+            nearest = starting
             break
     if not nearest:
         names = {path.rpartition(".")[2] for path in paths} - {*BAND}

@@ -33,8 +33,8 @@ def pair_of(text: str, axes: Sequence[Axis]) -> tuple[str, str]:
 
 
 def sweep_svg(rows: Sequence[SweepRow], axes: Sequence[Axis], pair: tuple[str, str]) -> str:
-    """SVG of a sweep: a line for each combination of the other words where a word stands along the bottom, else points
-    with the front of those that no other beats in both, less of each being better unless it is a rate."""
+    """SVG of a sweep: a line for each combination of the other options where an option stands along the bottom, else
+    points with the front of those that no other beats in both, less of each being better unless it is a rate."""
     try:
         import matplotlib
         from matplotlib.figure import Figure

@@ -57,27 +57,27 @@ def _print_training(console: Console, answer: Answer, result: TrainingResult) ->
 
 def _header(answer: Answer, result: TrainingResult) -> list[Text]:
     """Model and hardware; layout and workload."""
-    said = answer.inputs
+    inputs = answer.inputs
     first = Text.assemble(
         (result.model.name, "bold"), f" ({model_size(result.model)}) on ",
-        (f"{said['devices']} x {said['hardware']}", "bold"), f" in {said['cluster']}, {said['stack']} stack",
+        (f"{inputs['devices']} x {inputs['hardware']}", "bold"), f" in {inputs['cluster']}, {inputs['stack']} stack",
     )  # fmt: skip
     words = [
-        " x ".join([*degrees(said), f"dp {said['dp']}"]), f"zero {said['zero']}", recomputed(said),
-        *(["sequence parallel"] if said["sequence_parallel"] and said["tp"] > 1 else []),
-        *(["optimizer on the host"] if said["offload_optimizer"] else []),
-        *(["parameters on the host"] if said["offload_parameters"] else []),
-        *(["activations on the host"] if said.get("offload_activations") else []),
-        *([f"shards in {said['dp_replicate']} copies"] if said.get("dp_replicate") else []),
-        *(["optimizer in the backward pass"] if said["optimizer_in_backward"] else []),
+        " x ".join([*degrees(inputs), f"dp {inputs['dp']}"]), f"zero {inputs['zero']}", recomputed(inputs),
+        *(["sequence parallel"] if inputs["sequence_parallel"] and inputs["tp"] > 1 else []),
+        *(["optimizer on the host"] if inputs["offload_optimizer"] else []),
+        *(["parameters on the host"] if inputs["offload_parameters"] else []),
+        *(["activations on the host"] if inputs.get("offload_activations") else []),
+        *([f"shards in {inputs['dp_replicate']} copies"] if inputs.get("dp_replicate") else []),
+        *(["optimizer in the backward pass"] if inputs["optimizer_in_backward"] else []),
     ]  # fmt: skip
-    base = said.get("quantized_base") or said["precision"]
+    base = inputs.get("quantized_base") or inputs["precision"]
     trained = f" ({result.model.trainable_parameters:,} trained)"
-    kind = ", DoRA of rank" if said.get("dora") else ", rank"
-    adapters = f"{kind} {said['lora_rank']} on {base}{trained}" if said["workload"] == "lora" else ""
-    batch = f"{said['global_batch']} x {said['seq_len']} tokens a step, micro-batch {said['micro_batch']}"
-    method = f" ({said['method']})" if "method" in said else ""
-    third = f"{said['workload']}{method}{adapters} in {said['precision']}, {said['optimizer']}; {batch}"
+    kind = ", DoRA of rank" if inputs.get("dora") else ", rank"
+    adapters = f"{kind} {inputs['lora_rank']} on {base}{trained}" if inputs["workload"] == "lora" else ""
+    batch = f"{inputs['global_batch']} x {inputs['seq_len']} tokens a step, micro-batch {inputs['micro_batch']}"
+    method = f" ({inputs['method']})" if "method" in inputs else ""
+    third = f"{inputs['workload']}{method}{adapters} in {inputs['precision']}, {inputs['optimizer']}; {batch}"
     return [first, Text("; ".join(words)), Text(third)]
 
 

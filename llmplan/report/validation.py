@@ -54,11 +54,11 @@ def verdicts(found: Validation) -> Iterator[str]:
     """Predicted against actual memory verdicts, and the rows where they differ."""
     both = [(row, row.predicted.get("fits"), row.measured.get("fits")) for row in found.rows if row.skipped is None]
     for happened, words in ((True, "ran"), (False, "ran out of memory")):
-        some = [(row, said) for row, said, measured in both if measured is happened and said is not None]
+        some = [(row, predicted) for row, predicted, measured in both if measured is happened and predicted is not None]
         wrong = [
             f"{row.id}{' (marginal)' if row.verdict == 'marginal' else ''}"
-            for row, said in some
-            if said is not happened
+            for row, predicted in some
+            if predicted is not happened
         ]
         if some:
             right = "fit" if happened else "not fit"
@@ -111,9 +111,9 @@ def sheet(found: Validation, file: str, *, short: bool) -> Sheet:
     wrong = set(wrong_verdicts(found))
     for row in found.rows:
         if row.id in wrong:
-            said = "fit" if row.predicted["fits"] else "not fit"
+            verdict = "fit" if row.predicted["fits"] else "not fit"
             annotations.append(
-                Annotation("warning", row.id, f"line {row.line}: it was said to {said}, and did otherwise")
+                Annotation("warning", row.id, f"line {row.line}: it was said to {verdict}, and did otherwise")
             )
         if row.skipped is not None:
             annotations.append(Annotation("notice", row.id, f"line {row.line}: skipped: {row.skipped}"))

@@ -34,19 +34,19 @@ def largest_part(parts: Mapping[str, float]) -> str:
     return part_name(max(parts, key=lambda part: parts[part]))
 
 
-def recomputed(words: Mapping[str, Any]) -> str:
+def recomputed(inputs: Mapping[str, Any]) -> str:
     """`recompute full`, or in how many layers of each virtual stage.
 
     >>> recomputed({"recompute": "full"}), recomputed({"recompute": "full", "recompute_layers": 3})
     ('recompute full', 'recompute full in 3 layers')
     """
-    layers = words.get("recompute_layers")
-    return f"recompute {words['recompute']}" + (f" in {layers} layer{'s' * (layers > 1)}" if layers else "")
+    layers = inputs.get("recompute_layers")
+    return f"recompute {inputs['recompute']}" + (f" in {layers} layer{'s' * (layers > 1)}" if layers else "")
 
 
-def degrees(words: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep", "dcp")) -> list[str]:
-    """Degrees of parallelism that are more than one, of a plan's words."""
-    return [f"{name} {words[name]}" for name in names if words.get(name, 1) > 1]
+def degrees(inputs: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep", "dcp")) -> list[str]:
+    """Degrees of parallelism that are more than one, of a plan's options."""
+    return [f"{name} {inputs[name]}" for name in names if inputs.get(name, 1) > 1]
 
 
 def model_size(model: ModelAnswer) -> str:

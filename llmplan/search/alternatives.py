@@ -1,4 +1,4 @@
-"""What a comparison sets side by side: every plan with every combination of the words that have several values."""
+"""What a comparison sets side by side: every plan with every combination of the options that have several values."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class EveryAlternative:
             own = _Plans(path, parts, many, self._count)
             self._plans.append(own)
             for combination in range(self._combinations):
-                words = self._words(combination)
-                said = {**self._given, **words}
-                found = [request(said)] if documents is None else requests(documents, said)
+                own_options = self._words(combination)
+                options = {**self._given, **own_options}
+                found = [request(options)] if documents is None else requests(documents, options)
                 for number, one in enumerate(found, 1):
-                    name = self._name(own, number, words, one)
+                    name = self._name(own, number, own_options, one)
                     seen[name] = seen.get(name, 0) + 1
                     if seen[name] > 1:
                         self._again[self._count] = seen[name]
@@ -73,27 +73,27 @@ class EveryAlternative:
     def __getitem__(self, place: int, /) -> Alternative:
         own = self._plans[bisect_right(self._plans, place, key=lambda one: one.start) - 1]
         combination, number = divmod(place - own.start, len(own.parts))
-        words, part = self._words(combination), own.parts[number]
-        said = {**self._given, **words}
-        one = request(said) if part is None else requests([part], said)[0]
-        name, again = self._name(own, number + 1, words, one), self._again.get(place)
-        return Alternative(name if again is None else f"{name} ({again})", self._label(words), one)
+        own_options, part = self._words(combination), own.parts[number]
+        options = {**self._given, **own_options}
+        one = request(options) if part is None else requests([part], options)[0]
+        name, again = self._name(own, number + 1, own_options, one), self._again.get(place)
+        return Alternative(name if again is None else f"{name} ({again})", self._label(own_options), one)
 
     def _words(self, combination: int) -> dict[str, Any]:
-        """The words of a combination, the last list running fastest."""
+        """The options of a combination, the last list running fastest."""
         found: dict[str, Any] = {}
         for name, items in reversed(self._lists.items()):
             combination, item = divmod(combination, len(items))
             found[name] = items[item]
         return {name: found[name] for name in self._lists}
 
-    def _label(self, words: Mapping[str, Any]) -> dict[str, Any]:
-        """The words that set it apart."""
-        return {name: value for name, value in words.items() if len(self._lists[name]) > 1}
+    def _label(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that set it apart."""
+        return {name: value for name, value in options.items() if len(self._lists[name]) > 1}
 
-    def _name(self, own: _Plans, number: int, words: Mapping[str, Any], one: Request) -> str:
-        """What an alternative is called: its file where there are several, and the words that set it apart."""
-        label, parts = self._label(words), []
+    def _name(self, own: _Plans, number: int, options: Mapping[str, Any], one: Request) -> str:
+        """What an alternative is called: its file where there are several, and the options that set it apart."""
+        label, parts = self._label(options), []
         if own.path is not None and (self._by_plan or own.many or not label):
             stem = "standard input" if own.path == "-" else Path(own.path).stem
             parts.append(f"{stem} {number}" if own.many else stem)

@@ -97,7 +97,7 @@ def serving_answer(
 
     rate = {} if asked.least_rate is None else {"min_output_tokens_per_second": asked.least_rate}
     return FitAnswer(
-        objective=asked.objective, limits=rate | wanted.said(),
+        objective=asked.objective, limits=rate | wanted.stated(),
         **_common(ask, found, assumed, changes, ranked, missed), devices=asked.devices,
         each=_each(
             found, lambda one: values(asked.objective, one), lambda a, b: as_good_serving(asked, a, b), missed
@@ -110,7 +110,7 @@ def maximized(ask: Ask, what: str, found: Most, catalog: Catalog) -> FitAnswer:
     """The answer of `--maximize`."""
     after = None if found.beyond is None else NextAnswer(value=found.beyond, peak_bytes=found.beyond_peak)
     return FitAnswer(
-        inputs=ask.words(), results=() if found.value is None else (answer_of(found.estimate, catalog),),
+        inputs=ask.as_options(), results=() if found.value is None else (answer_of(found.estimate, catalog),),
         maximize=MaximizeAnswer(what=what, word=found.word, value=found.value, next=after),
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def maximized(ask: Ask, what: str, found: Most, catalog: Catalog) -> FitAnswer:
 def minimized(ask: Ask, found: Least, catalog: Catalog) -> FitAnswer:
     """The answer of `--minimize memory-fraction`."""
     return FitAnswer(
-        inputs=ask.words(), results=() if found.value is None else (answer_of(found.estimate, catalog),),
+        inputs=ask.as_options(), results=() if found.value is None else (answer_of(found.estimate, catalog),),
         minimize=MinimizeAnswer(what="memory-fraction", word="memory_fraction", value=found.value),
     )  # fmt: skip
 
@@ -130,7 +130,7 @@ def _common(
     """What answers about layouts and deployments have in common."""
     best = found.best
     parts: dict[str, Any] = {
-        "inputs": ask.words(), "max_devices": ask.wishes.max_devices, "assumptions": tuple(assumed),
+        "inputs": ask.as_options(), "max_devices": ask.wishes.max_devices, "assumptions": tuple(assumed),
         "search": found.counts, "results": tuple(ranked(rank, one) for rank, one in enumerate(best, 1)),
     }  # fmt: skip
     if not best:
@@ -187,7 +187,7 @@ def _miss(one: Estimate, limits: dict[str, LimitAnswer]) -> Miss:
 
 def summary(one: Estimate) -> dict[str, Any]:
     """Fields of a `Summary`."""
-    known = {"inputs": one.plan.words(), **chief_figures(one)}
+    known = {"inputs": one.plan.as_options(), **chief_figures(one)}
     if isinstance(one, TrainingEstimate):
         return known
     return known | {"capacity_requests_per_second": one.capacity, "utilization": one.load}

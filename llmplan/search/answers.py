@@ -143,7 +143,7 @@ class FitAnswer(Shown):
     schema: Literal["llmplan.fit/2"] = "llmplan.fit/2"
     llmplan_version: str = __version__
     inputs: dict[str, Any]
-    """What was asked, in the words of a plan; lists and ranges as they were given."""
+    """What was asked, as the options of a plan; lists and ranges as they were given."""
     objective: str | None = None
     limits: dict[str, float | bool] | None = None
     devices: tuple[int, ...] | None = None
@@ -180,9 +180,9 @@ class FitAnswer(Shown):
         if not self.results:
             return f"nothing fits {model} on {self.inputs['hardware']}; see .changes and .nearest_misses"
         best = self.results[0]
-        said = best.inputs
+        inputs = best.inputs
         layout = " ".join(
-            f"{name} {said[name]}" for name in ("tp", "pp", "cp", "ep", "dp", "dcp") if said.get(name, 1) > 1
+            f"{name} {inputs[name]}" for name in ("tp", "pp", "cp", "ep", "dp", "dcp") if inputs.get(name, 1) > 1
         )
-        where = f"{said['devices']} x {said['hardware']}"
+        where = f"{inputs['devices']} x {inputs['hardware']}"
         return f"{best.result.model.name} on {where}, best {layout or 'one device'}: {best.result.speed()}"

@@ -1,4 +1,4 @@
-"""What `fit` is asked: a request, what it leaves to choose from, and wishes beside the plan's own words."""
+"""What `fit` is asked: a request, what it leaves to choose from, and wishes beside the plan's own options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEARCHED = {*DIMENSIONS, *SERVING_DIMENSIONS}
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What `fit` is asked beside the plan's own words.
+    """What `fit` is asked beside the plan's own options.
 
     objective: None = devices where max_devices is given, else throughput; limits: win over those of the plan;
     surely: the whole memory band must fit; try_offload: with and without optimizer states in host memory;
@@ -45,17 +45,17 @@ class Ask:
     given: Mapping[str, Any] = field(default_factory=dict)
     wishes: Wishes = field(default_factory=Wishes)
 
-    def words(self) -> dict[str, Any]:
-        """What was asked, as it was said, in the order of the vocabulary."""
-        said = {**self.wanted.options.said(), **self.given}
-        plain = {name: value.said() if name == "limits" else value for name, value in said.items()}
+    def as_options(self) -> dict[str, Any]:
+        """What was asked, as it was given, in the order of the vocabulary."""
+        given = {**self.wanted.options.stated(), **self.given}
+        plain = {name: value.stated() if name == "limits" else value for name, value in given.items()}
         return {name: plain[name] for name in VOCABULARY if name in plain}
 
-    def changed(self, words: Mapping[str, Any], **wishes: Any) -> Ask:
-        """The same with other words; None opens a dimension."""
-        inside = {name: value for name, value in words.items() if name not in SEARCHED or value is None}
-        searched = SEARCHED.union(word for word in SUBJECTS if word in self.given)
+    def changed(self, options: Mapping[str, Any], **wishes: Any) -> Ask:
+        """The same with other options; None opens a dimension."""
+        inside = {name: value for name, value in options.items() if name not in SEARCHED or value is None}
+        searched = SEARCHED.union(option for option in SUBJECTS if option in self.given)
         given = {
-            name: value for name, value in {**self.given, **words}.items() if name in searched and value is not None
+            name: value for name, value in {**self.given, **options}.items() if name in searched and value is not None
         }
         return Ask(self.wanted.changed(**inside), given, replace(self.wishes, **wishes))

@@ -18,12 +18,12 @@ WORDS = {
     "activation_precision": STORED, "kv_precision": STORED,
 }  # fmt: skip
 SUBJECTS = ("hardware", "stack")
-"""Words of a plan of which several values are so many questions, answered together."""
+"""Options of a plan of which several values are so many questions, answered together."""
 DIMENSIONS = (
     "devices", "tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch", "sequence_parallel", "recompute",
     "recompute_layers", "offload_optimizer", "precision",
 )  # fmt: skip
-"""Words of a training plan that a search may leave open."""
+"""Options of a training plan that a search may leave open."""
 SERVING_DIMENSIONS = (
     "devices", "tp", "pp", "cp", "ep", "dp", "dcp", "batch", "weight_precision", "activation_precision",
     "kv_precision", "prefill_devices", "prefill_tp", "prefill_cp", "prefill_ep", "prefill_dp",
@@ -33,7 +33,7 @@ COMPARED = (
     "model", "hardware", "cluster", "stack", "devices", "precision", "seq_len", "global_batch", "micro_batch", "tp",
     "pp", "vp", "cp", "ep", "zero", "recompute", "optimizer", "batch", "weight_precision", "kv_precision",
 )  # fmt: skip
-"""Words that take several values in a comparison, each an alternative."""
+"""Options that take several values in a comparison, each an alternative."""
 MOST = {"zero": 3, "micro_batch": 10**9}
 MOST_DEGREE = 1_000_000
 _RANGE = re.compile(r"\s*(\d*)\s*\.\.\s*(\d*)\s*\Z")
@@ -63,7 +63,7 @@ class Choice:
 
 
 def is_open(name: str, value: Any) -> bool:
-    """Whether a word is a search's to choose: a dimension, or a subject of which there are several.
+    """Whether an option is a search's to choose: a dimension, or a subject of which there are several.
 
     >>> is_open("tp", 8), is_open("hardware", "h100"), is_open("hardware", "h100,h200")
     (True, False, True)
@@ -73,7 +73,7 @@ def is_open(name: str, value: Any) -> bool:
     return name in DIMENSIONS or name in SERVING_DIMENSIONS
 
 
-def names_of(word: str, value: Any) -> tuple[str, ...]:
+def names_of(option: str, value: Any) -> tuple[str, ...]:
     """The values of a list of subjects, each once, in the order given.
 
     >>> names_of("hardware", "h100, h200,h100")
@@ -82,7 +82,7 @@ def names_of(word: str, value: Any) -> tuple[str, ...]:
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise InputError(f"{_option(word)}: expected a name, or several with commas, got {text[:60]!r}")
+        raise InputError(f"{_option(option)}: expected a name, or several with commas, got {text[:60]!r}")
     return names
 
 

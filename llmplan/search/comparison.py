@@ -30,7 +30,7 @@ Words = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One thing to compare: what it is called, the words that set it apart, and the request."""
+    """One thing to compare: what it is called, the options that set it apart, and the request."""
 
     name: str
     words: Words

@@ -1,4 +1,4 @@
-"""Two plans, one after the other: which words and which figures changed, and by more than the error bands."""
+"""Two plans, one after the other: which options and which figures changed, and by more than the error bands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmplan.vocabulary import Amount
 
 @dataclass(frozen=True, kw_only=True)
 class WordChange:
-    """A word of the plan; left out where it was not there."""
+    """An option of the plan; left out where it was not there."""
 
     before: Any = None
     after: Any = None
@@ -42,7 +42,7 @@ class Difference:
     schema: Literal["llmplan.diff/1"] = "llmplan.diff/1"
     llmplan_version: str = __version__
     words: dict[str, WordChange]
-    """Words of the plan that changed, by name."""
+    """Options of the plan that changed, by name."""
     figures: dict[str, FigureChange]
     """Memory, time, throughput, cost and what else both have, by the names of `compare --by`."""
     verdict: WordChange

@@ -52,7 +52,7 @@ class Goal:
 
     def given(self) -> dict[str, Any]:
         """The limits that are set, by name."""
-        found = self.limits.said()
+        found = self.limits.stated()
         return {**found, **({SURELY: True} if self.surely else {})}
 
     @property
@@ -149,7 +149,7 @@ def objective_value(goal: Goal, objective: str, one: TrainingEstimate) -> dict[s
 
 
 def _cost(goal: Goal, one: TrainingEstimate, run: Interval | None) -> dict[str, float]:
-    """Of the run where its length was said, else of a million tokens."""
+    """Of the run where its length was given, else of a million tokens."""
     if run is not None:
         return {"run_usd": run.value}
     rate = goal.market.hourly(one.plan, one.plan.devices)

@@ -71,7 +71,7 @@ def open_layouts(
     offload: Sequence[bool],
     again: Sequence[float] = (np.inf,),
 ) -> Layouts:
-    """Every row of degrees with every combination of the other words.
+    """Every row of degrees with every combination of the other options.
 
     rows: float arrays of one length, one for each of `ROWS`; again: layers that are computed again.
     """

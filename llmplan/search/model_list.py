@@ -139,7 +139,7 @@ def list_models(wanted: Request, catalog: Catalog, sort: str = "size", *, every:
         too_large += [] if fits else tried[-1:]
     common = tuple(line for line, count in counted.items() if count == planned)
     return ModelList(
-        inputs=Setup.in_order(wanted.options.said()), sort=sort, assumptions=common,
+        inputs=Setup.in_order(wanted.options.stated()), sort=sort, assumptions=common,
         models=tuple(sorted(fitting, key=SORTS[sort])), too_large=tuple(sorted(too_large, key=SORTS["size"])),
         left_out=tuple(left_out),
     )  # fmt: skip
@@ -153,16 +153,16 @@ def _check_machine(wanted: Request, catalog: Catalog) -> None:
 
 def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterator[tuple[ListedModel, tuple[str, ...]]]:
     """The model at every precision that may be tried, the widest first, with what was assumed."""
-    said = wanted.options
-    if said.workload == "serve":
+    options = wanted.options
+    if options.workload == "serve":
         if model.architecture == "encoder":
             raise InputError("writes no tokens")
-        if model.sound is not None and model.sound.rule.inside and said.audio_seconds is None:
+        if model.sound is not None and model.sound.rule.inside and options.audio_seconds is None:
             raise InputError("reads sound alone: say how long it is (--audio-seconds)")
         first = resolve(wanted, catalog, model)
         assert isinstance(first, ServingPlan)
         yield _served(name, estimate_serving(first), catalog), first.assumptions
-        if said.weight_precision is None:
+        if options.weight_precision is None:
             for precision in _narrower(model, first):
                 plan = resolve(
                     wanted.changed(weight_precision=precision), catalog, replace(model, expert_precision=None)
@@ -170,7 +170,7 @@ def _tries(wanted: Request, catalog: Catalog, name: str, model: Model) -> Iterat
                 assert isinstance(plan, ServingPlan)
                 yield _served(name, estimate_serving(plan), catalog), plan.assumptions
         return
-    bases = QUANTIZED if said.workload == "lora" and said.quantized_base is None else (said.quantized_base,)
+    bases = QUANTIZED if options.workload == "lora" and options.quantized_base is None else (options.quantized_base,)
     for base in bases:
         opened = open_training(draft_of(wanted.changed(quantized_base=base), catalog), catalog, model)
         (trained,) = chosen_of_many([opened])

@@ -83,31 +83,31 @@ def most(ask: Ask, what: str, catalog: Catalog) -> Most:
         return _most_served(ask, what, catalog)
     if what not in IN_TRAINING:
         raise InputError(Fault(f"--maximize {what} goes with workload serve; a training has {', '.join(IN_TRAINING)}"))
-    word = IN_TRAINING[what]
-    request = _fixed(ask, word, **({word: 1} if word == "micro_batch" else {}))
+    option = IN_TRAINING[what]
+    request = _fixed(ask, option, **({option: 1} if option == "micro_batch" else {}))
     plan = resolve_training(draft_of(request, catalog), catalog)
-    at, step, end = _ladder(plan, word, batch_given=ask.wanted.options.global_batch is not None)
+    at, step, end = _ladder(plan, option, batch_given=ask.wanted.options.global_batch is not None)
     value = _largest(lambda number: _fits(at(number * step), sure=ask.wishes.surely), end)
     shown = at(max(value, 1) * step)
     beyond = (value + 1) * step if value < end else None
     peak = None if beyond is None else float(training_memory(at(beyond)).peak_bytes)
-    return Most(word, value * step if value else None, estimate(shown), beyond, peak)
+    return Most(option, value * step if value else None, estimate(shown), beyond, peak)
 
 
-def _fixed(ask: Ask, word: str, **least: int) -> Request:
-    """The request at the least of the word, its layout as given or left to be chosen by default."""
-    given = {name: one for name, one in choices(ask.given).items() if name != word}
+def _fixed(ask: Ask, option: str, **least: int) -> Request:
+    """The request at the least of the option, its layout as given or left to be chosen by default."""
+    given = {name: one for name, one in choices(ask.given).items() if name != option}
     many = [f"--{name.replace('_', '-')}" for name, one in given.items() if not one.pinned]
     if many or ask.wishes.max_devices is not None:
         raise InputError(Fault(f"--maximize wants one layout: {', '.join(many) or '--max-devices'} leaves it open"))
-    said = {name: one.values[0] for name, one in given.items() if one.values}
-    return ask.wanted.changed(**said, **least)
+    pinned = {name: one.values[0] for name, one in given.items() if one.values}
+    return ask.wanted.changed(**pinned, **least)
 
 
-def _ladder(plan: TrainingPlan, word: str, *, batch_given: bool) -> tuple[Callable[[int], TrainingPlan], int, int]:
+def _ladder(plan: TrainingPlan, option: str, *, batch_given: bool) -> tuple[Callable[[int], TrainingPlan], int, int]:
     """A plan for each value, the step between values, and the most steps."""
     layout, work = plan.layout, plan.workload
-    if word == "seq_len":
+    if option == "seq_len":
         step = 2 * layout.cp if layout.cp > 1 else 1
         base = work if batch_given else replace(work, global_batch=default_batch(layout))
         return lambda value: replace(plan, workload=replace(base, seq_len=value)), step, LARGEST // step
@@ -146,24 +146,26 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
         raise InputError(Fault("--maximize concurrency looks for the requests at once: leave out --batch and the rate"))
     if what not in IN_SERVING:
         raise InputError(Fault(f"--maximize {what} goes with training; a served model has {', '.join(IN_SERVING)}"))
-    word = IN_SERVING[what]
-    if word == "batch" and (ask.wanted.options.request_rate is not None or "batch" in ask.given):
+    option = IN_SERVING[what]
+    if option == "batch" and (ask.wanted.options.request_rate is not None or "batch" in ask.given):
         raise InputError(
             Fault("--maximize batch looks for the requests in flight: leave out --batch and --request-rate")
         )
-    said = ask.wanted.options
-    fixed = "batch" in ask.given or said.request_rate is not None or said.load in ("saturated", "open")
-    extra = {} if fixed and word != "batch" else {"batch": 1}
-    plan = resolve_serving(draft_of(_fixed(ask, word, **extra), catalog), catalog)
+    options = ask.wanted.options
+    fixed = "batch" in ask.given or options.request_rate is not None or options.load in ("saturated", "open")
+    extra = {} if fixed and option != "batch" else {"batch": 1}
+    plan = resolve_serving(draft_of(_fixed(ask, option, **extra), catalog), catalog)
 
-    encoded = plan.encoded_tokens if word == "input_tokens" else 0
+    encoded = plan.encoded_tokens if option == "input_tokens" else 0
 
     def at(value: int) -> ServingPlan:
-        changed: dict[str, Any] = {word: value + encoded}
+        changed: dict[str, Any] = {option: value + encoded}
         return replace(plan, workload=replace(plan.workload, **changed))
 
     value = _largest(lambda number: _answers(at(number)), LARGEST)
-    return Most(word, value or None, estimate_serving(at(max(value, 1))), value + 1 if value < LARGEST else None, None)
+    return Most(
+        option, value or None, estimate_serving(at(max(value, 1))), value + 1 if value < LARGEST else None, None
+    )
 
 
 def _answers(plan: ServingPlan) -> bool:

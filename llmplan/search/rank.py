@@ -38,23 +38,23 @@ class Candidate(Generic[PlanT]):
         """Sorts by the keys, equals by simplicity, and the rest by the layout itself: never by chance."""
         simple = complexity(self.layout, float(self.plan.cluster.devices_per_node))
         same = tuple(float(f"{value:.{DIGITS}g}") for value in self.key)
-        return (*same, *simple, self.layout.vp, _Said(self.plan))
+        return (*same, *simple, self.layout.vp, _ByText(self.plan))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Said:
-    """A plan's words as the last to sort by, which are put together where all that comes before is equal."""
+class _ByText:
+    """A plan's options as the last to sort by, which are put together where all that comes before is equal."""
 
     plan: Setup
 
     @property
     def text(self) -> str:
-        return repr(self.plan.words())
+        return repr(self.plan.as_options())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Said) and (self.plan is other.plan or self.text == other.text)
+        return isinstance(other, _ByText) and (self.plan is other.plan or self.text == other.text)
 
-    def __lt__(self, other: _Said) -> bool:
+    def __lt__(self, other: _ByText) -> bool:
         return self.text < other.text
 
     def __hash__(self) -> int:

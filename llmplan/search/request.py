@@ -11,13 +11,13 @@ from llmplan.search.ask import Ask, Wishes
 from llmplan.search.choices import DIMENSIONS, OPEN, SUBJECTS, Choice, Choices, choices
 from llmplan.search.goal import Goal
 from llmplan.search.space import LEAST_PIECE, MOST_MICRO_BATCH
-from llmplan.search.subjects import each_subject, has_many, made_for, told_together
+from llmplan.search.subjects import each_subject, has_many, made_for, merged_notes
 from llmplan.search.terms import Market
 from llmplan.search.training import Search
 from llmplan.setup.draft import Draft
 from llmplan.setup.limits import Limits
 from llmplan.setup.named import draft_of
-from llmplan.setup.words import check_words
+from llmplan.setup.option_checks import check_options
 from llmplan.training.open_layouts import ROUNDS, accumulated, whole
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published
@@ -35,12 +35,12 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     precisions = open_.get("precision", OPEN).values or (None,)
     market, many = Market(catalog), has_many(ask)
     objective, named = objective_of(wishes)
-    limits = replace(ask.wanted.options.limits or Limits(), **wishes.limits.said())
+    limits = replace(ask.wanted.options.limits or Limits(), **wishes.limits.stated())
     goal = Goal(market, objective, limits, wishes.surely, wishes.pareto or ())
 
     def made(one: Ask) -> tuple[list[Draft], list[TrainingPlan]]:
         rest = one.wanted.changed(**dict.fromkeys(DIMENSIONS))
-        drafts = [draft_of(rest.changed(precision=word), catalog) for word in precisions]
+        drafts = [draft_of(rest.changed(precision=precision), catalog) for precision in precisions]
         plans = [_base(draft, catalog) for draft in drafts]
         if many:
             made_for(plans[0])
@@ -53,25 +53,25 @@ def question(ask: Ask, catalog: Catalog) -> tuple[Search, tuple[str, ...]]:
     tried = {size for node in nodes for size in sizes(open_.get("devices"), wishes.max_devices, node)}
     devices = tuple(sorted(tried))
     bases: list[TrainingPlan] = []
-    told: list[tuple[Mapping[str, str], list[str]]] = []
-    for words, (drafts, plans) in subjects.found:
+    notes: list[tuple[Mapping[str, str], list[str]]] = []
+    for options, (drafts, plans) in subjects.found:
         sized = [_with_batch(plan, ask, devices[-1]) for plan in plans]
         lines = [line for line in drafts[0].assumptions if not line.startswith("devices ")]  # what is searched for
         near = nearest_published(plans[0].model, plans[0].device.id, devices[-1])
-        told.append((words, [*lines, *_filled_in(ask, open_, sized[0], devices), *([near] if near else [])]))
+        notes.append((options, [*lines, *_filled_in(ask, open_, sized[0], devices), *([near] if near else [])]))
         bases += sized
     asked = Search(tuple(bases), devices, open_, goal, wishes.top, wishes.pareto, subjects.left_out)
-    return asked, (*told_together(told), *named)
+    return asked, (*merged_notes(notes), *named)
 
 
 def opened(ask: Ask, dimensions: tuple[str, ...], foreign: str) -> dict[str, Choice]:
     """A choice for each dimension that was given; raises InputError for one that goes with something `foreign`."""
-    said = {name: value for name, value in ask.wanted.options.said().items() if name in dimensions}
+    own = {name: value for name, value in ask.wanted.options.stated().items() if name in dimensions}
     given = {name: value for name, value in ask.given.items() if name not in SUBJECTS}
     wrong = [name for name in given if name not in dimensions]
     if wrong:
         raise InputError([Fault(f"--{name.replace('_', '-')} goes with {foreign}") for name in wrong])
-    return choices({**said, **given})
+    return choices({**own, **given})
 
 
 def objective_of(wishes: Wishes) -> tuple[str, list[str]]:
@@ -83,7 +83,7 @@ def objective_of(wishes: Wishes) -> tuple[str, list[str]]:
 
 
 def _base(draft: Draft, catalog: Catalog) -> TrainingPlan:
-    check_words(draft)
+    check_options(draft)
     return base_plan(draft, catalog)
 
 

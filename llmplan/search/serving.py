@@ -306,7 +306,7 @@ def edges(rows: Any, value: Any, batches: int) -> tuple[Any, Any, Any]:
 
 def _estimate(one: Candidate[ServingPlan], known: dict[str, ServingEstimate]) -> ServingEstimate:
     """A candidate alone and to the last digit; known: those at hand."""
-    key = repr(one.plan.with_layout(one.layout).words())
+    key = repr(one.plan.with_layout(one.layout).as_options())
     if key not in known:
         known[key] = estimate_serving(_plan(one))
     return known[key]

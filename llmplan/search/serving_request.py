@@ -17,7 +17,7 @@ from llmplan.search.request import objective_of, opened, sizes
 from llmplan.search.serving import ServingSearch
 from llmplan.search.shared import each_shared
 from llmplan.search.split import WORDS, asks_for_split
-from llmplan.search.subjects import each_subject, has_many, made_for, told_together
+from llmplan.search.subjects import each_subject, has_many, made_for, merged_notes
 from llmplan.search.terms import Market
 from llmplan.serving.plan import NOTHING_TO_WRITE, ServingPlan
 from llmplan.serving.resolve import resolve_serving
@@ -63,9 +63,9 @@ def serving_question(
         market, wishes.top, wishes.pareto, least_rate, limits.get("max_cost_per_million"), wishes.surely,
         subjects.left_out, wishes.try_split,
     )  # fmt: skip
-    assumed = told_together(
-        (words, [line for line in plans[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))])
-        for words, plans in subjects.found
+    assumed = merged_notes(
+        (options, [line for line in plans[0].assumptions if not line.startswith(("batch ", "tp ", "dp "))])
+        for options, plans in subjects.found
     )
     if len({(base.layout.cp, base.workload.dcp) for base in asked.bases}) > 1:
         assumed.append("cp, dcp: devices may share prompts or caches, behind which no measured run stands")
@@ -76,8 +76,8 @@ def serving_question(
 
 def _limits(ask: Ask) -> dict[str, Any]:
     """Limits of the plan, and those of the command line over them; faults for those that are not of serving."""
-    said = ask.wanted.options.limits
-    limits = {**(said.said() if said else {}), **ask.wishes.limits.said()}
+    own = ask.wanted.options.limits
+    limits = {**(own.stated() if own else {}), **ask.wishes.limits.stated()}
     unknown = [name for name in limits if name not in KNOWN]
     if unknown:
         raise InputError([Fault(f"{name} is no limit of serving; there are {', '.join(KNOWN)}") for name in unknown])
@@ -101,6 +101,6 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
     for precisions in product(*(open_.get(name, OPEN).values or (None,) for name in PRECISIONS)):
         wanted = ask.wanted.changed(**single, **dict(zip(PRECISIONS, precisions, strict=True)))
         plan = resolve_serving(draft_of(wanted, catalog), catalog)
-        said = {name: value for name, value in plan.options.said().items() if name not in single}
+        given = {name: value for name, value in plan.options.stated().items() if name not in single}
         work = replace(plan.workload, **targets)
-        yield replace(plan, options=validated(said, PlanOptions), workload=work)
+        yield replace(plan, options=validated(given, PlanOptions), workload=work)

@@ -16,7 +16,7 @@ from llmplan.search.space import divisors
 from llmplan.serving.plan import PREFILL_DEGREES
 
 WORDS = ("prefill_devices", *(f"prefill_{name}" for name in PREFILL_DEGREES))
-"""Words of a plan about the devices that read prompts."""
+"""Options of a plan about the devices that read prompts."""
 EVERY = 8
 """Replicas of a pool up to which every number is tried; above, powers of two and one and a half times them [1]."""
 AT_ONCE = 512  # layouts of the pool that writes, each with all of the other
@@ -62,7 +62,7 @@ class SplitSpace(DeploymentSpace):
 
 
 def asks_for_split(choices: Choices) -> bool:
-    """Whether words about devices that only read prompts were given."""
+    """Whether options about devices that only read prompts were given."""
     return any(name in choices for name in WORDS)
 
 

@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Subjects(Generic[T]):
-    """What was made of each pair of a device and a stack, by the words that set it apart; left_out: why not of others,
-    a sentence each."""
+    """What was made of each pair of a device and a stack, by the options that set it apart; left_out: why not of
+    others, a sentence each."""
 
     found: tuple[tuple[Mapping[str, str], T], ...]
     left_out: tuple[str, ...]
@@ -30,7 +30,7 @@ class Subjects(Generic[T]):
 
 def has_many(ask: Ask) -> bool:
     """Whether several devices or stacks are asked about."""
-    return any(word in ask.given for word in SUBJECTS)
+    return any(option in ask.given for option in SUBJECTS)
 
 
 def each_subject(ask: Ask, catalog: Catalog, make: Callable[[Ask], T]) -> Subjects[T]:
@@ -39,16 +39,16 @@ def each_subject(ask: Ask, catalog: Catalog, make: Callable[[Ask], T]) -> Subjec
     An unknown name is a fault of the question, and so is whatever speaks against the only pair or against all of them;
     where several were asked about, what speaks against one of them leaves that one out.
     """
-    lists = {word: names_of(word, ask.given[word]) for word in SUBJECTS if word in ask.given}
+    lists = {option: names_of(option, ask.given[option]) for option in SUBJECTS if option in ask.given}
     check_names(lists, catalog)
     found: list[tuple[Mapping[str, str], T]] = []
     faults: list[tuple[str, InputError]] = []
     for names in product(*lists.values()):
-        words = dict(zip(lists, names, strict=True))
-        rest = {word: value for word, value in ask.given.items() if word not in lists}
-        one = replace(ask, wanted=ask.wanted.changed(**words), given=rest)
+        options = dict(zip(lists, names, strict=True))
+        rest = {option: value for option, value in ask.given.items() if option not in lists}
+        one = replace(ask, wanted=ask.wanted.changed(**options), given=rest)
         try:
-            found.append(({word: name for word, name in words.items() if len(lists[word]) > 1}, make(one)))
+            found.append(({option: name for option, name in options.items() if len(lists[option]) > 1}, make(one)))
         except InputError as error:
             faults.append((" with ".join(names), error))
     if not found:
@@ -65,26 +65,27 @@ def made_for(plan: Setup) -> None:
         raise InputError(f"{plan.stack.id} runs on devices of {' and '.join(vendors)}, not of {plan.device.vendor}")
 
 
-def told_together(found: Iterable[tuple[Mapping[str, str], Sequence[str]]]) -> list[str]:
+def merged_notes(found: Iterable[tuple[Mapping[str, str], Sequence[str]]]) -> list[str]:
     """Sentences about several subjects, each once, with the names of those that it is about where it is not all."""
     lines: dict[str, list[Mapping[str, str]]] = {}
     every: list[Mapping[str, str]] = []
-    for words, sentences in found:
-        every.append(words)
+    for options, sentences in found:
+        every.append(options)
         for sentence in sentences:
-            lines.setdefault(sentence, []).append(words)
+            lines.setdefault(sentence, []).append(options)
     return [sentence + _about(about, every) for sentence, about in lines.items()]
 
 
 def _about(about: list[Mapping[str, str]], every: list[Mapping[str, str]]) -> str:
-    """` (h100, h200)`: the fewest words that tell these subjects from the others; nothing where there are no others."""
+    """` (h100, h200)`: the fewest options that tell these subjects from the others; nothing where there are no
+    others."""
     if len(about) == len(every):
         return ""
-    for word in SUBJECTS:
-        names = list(dict.fromkeys(words[word] for words in about if word in words))
-        if names and [words for words in every if words.get(word) in names] == about:
+    for option in SUBJECTS:
+        names = list(dict.fromkeys(options[option] for options in about if option in options))
+        if names and [options for options in every if options.get(option) in names] == about:
             return f" ({', '.join(names)})"
-    return f" ({', '.join(' '.join(words.values()) for words in about)})"
+    return f" ({', '.join(' '.join(options.values()) for options in about)})"
 
 
 def check_names(lists: Mapping[str, Sequence[Any]], catalog: Catalog, *, download: bool = False) -> None:
@@ -98,8 +99,8 @@ def check_names(lists: Mapping[str, Sequence[Any]], catalog: Catalog, *, downloa
         "model": lambda name: find_model(name, catalog, download=download),
     }
     faults: list[Fault] = []
-    for word, find in finders.items():
-        for name in lists.get(word, ()):
+    for option, find in finders.items():
+        for name in lists.get(option, ()):
             try:
                 if isinstance(name, str):  # a model may stand there whole
                     find(name)

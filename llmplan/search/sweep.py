@@ -29,7 +29,7 @@ MOST_VALUES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A word of the plan, and the values that it takes in turn."""
+    """An option of the plan, and the values that it takes in turn."""
 
     name: str
     values: tuple[Any, ...]
@@ -37,12 +37,12 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRow:
-    """One combination: its words, and what its plan would be, or why there is none."""
+    """One combination: its options, and what its plan would be, or why there is none."""
 
     schema: Literal["llmplan.sweep/1"] = "llmplan.sweep/1"
     llmplan_version: str = __version__
     vary: dict[str, Any]
-    """The words that vary, with their values here."""
+    """The options that vary, with their values here."""
     summary: PlanSummary | None = None
     errors: tuple[str, ...] | None = None
     """Why it cannot be planned, such as a degree that does not divide the devices."""
@@ -66,9 +66,9 @@ def axis(text: str) -> Axis:
     name, sign, listed = text.partition("=")
     name = name.strip().replace("-", "_")
     if not sign or not listed.strip():
-        raise InputError(f"--vary: {text[:60]!r} is not a word and its values, such as devices=8..4096 or tp=1,2,4")
+        raise InputError(f"--vary: {text[:60]!r} is not an option and its values, such as devices=8..4096 or tp=1,2,4")
     if name not in VOCABULARY:
-        raise InputError(f"--vary: unknown word {name[:60]!r}{did_you_mean(name, VOCABULARY)}")
+        raise InputError(f"--vary: unknown option {name[:60]!r}{did_you_mean(name, VOCABULARY)}")
     values = tuple(dict.fromkeys(value for part in listed.split(",") for value in _values(name, part.strip())))
     for value in values:
         request({name: value})  # raises its fault, once and not for every combination
@@ -104,22 +104,22 @@ def combinations(axes: Sequence[Axis]) -> int:
 
 
 def sweep(wanted: Request, axes: Sequence[Axis], catalog: Catalog) -> Iterator[SweepRow]:
-    """A row for every combination, the last word running fastest."""
+    """A row for every combination, the last option running fastest."""
     names = [one.name for one in axes]
     waiting = (dict(zip(names, values, strict=True)) for values in product(*(one.values for one in axes)))
     base = replace(wanted, overridden=wanted.overridden | frozenset(names))
     while batch := list(islice(waiting, BATCH)):
-        found = answers([_changed(base, words) for words in batch], catalog, summary=True)
-        for words, one in zip(batch, found, strict=True):
+        found = answers([_changed(base, options) for options in batch], catalog, summary=True)
+        for options, one in zip(batch, found, strict=True):
             if isinstance(one, InputError):
-                yield SweepRow(vary=words, errors=tuple(str(fault) for fault in one.faults))
+                yield SweepRow(vary=options, errors=tuple(str(fault) for fault in one.faults))
             else:
                 assert isinstance(one, PlanSummary)
-                yield SweepRow(vary=words, summary=one)
+                yield SweepRow(vary=options, summary=one)
 
 
-def _changed(base: Request, words: dict[str, Any]) -> Request | InputError:
+def _changed(base: Request, options: dict[str, Any]) -> Request | InputError:
     try:
-        return base.changed(**words)
+        return base.changed(**options)
     except InputError as error:
         return error

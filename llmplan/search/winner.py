@@ -1,8 +1,8 @@
 """The fastest layout alone: what `search` puts first, without working out those that can only come behind.
 
-Degrees and the words that go with them (sharding, ...) take at least the time that they take without recomputation, and
-at least the memory that they take with all of it. Rows of degrees are estimated whole from the quickest on, until what
-is found is quicker than the next could be.
+Degrees and the options that go with them (sharding, ...) take at least the time that they take without recomputation,
+and at least the memory that they take with all of it. Rows of degrees are estimated whole from the quickest on, until
+what is found is quicker than the next could be.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ TOGETHER = 16
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Legal layouts of a model: rows of degrees in groups that share the words that go with them.
+    """Legal layouts of a model: rows of degrees in groups that share the options that go with them.
 
-    whole: every row, with the words of all groups; group, place: where each stands; peak: least memory of `whole`, with
-    as much recomputation as there is, by its other words and rows [bytes].
+    whole: every row, with the options of all groups; group, place: where each stands; peak: least memory of `whole`,
+    with as much recomputation as there is, by its other options and rows [bytes].
     """
 
     groups: list[Layouts]
@@ -183,7 +183,7 @@ def _recomputing(layouts: Layouts, end: Any) -> Layouts:
 
 
 def _every(groups: list[Layouts], name: str) -> Any:
-    """All values of a word that any of the groups has, along its axis."""
+    """All values of an option that any of the groups has, along its axis."""
     values = [getattr(one, name) for one in groups]
     return np.unique(np.concatenate([one.reshape(-1) for one in values])).reshape(-1, *values[0].shape[1:])
 

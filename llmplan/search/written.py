@@ -1,4 +1,4 @@
-"""A question to `fit` as it is written: a plan whose words of the layout may be lists and ranges."""
+"""A question to `fit` as it is written: a plan whose options of the layout may be lists and ranges."""
 
 from __future__ import annotations
 

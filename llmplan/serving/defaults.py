@@ -1,4 +1,4 @@
-"""What stands in for serving words that were not given: precisions, lengths, the smallest sensible tp."""
+"""What is assumed for serving options that were not given: precisions, lengths, the smallest sensible tp."""
 
 from __future__ import annotations
 

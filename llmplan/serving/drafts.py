@@ -1,4 +1,4 @@
-"""What drafts tokens for a model to check: its words, what it holds, and the time of one draft."""
+"""What drafts tokens for a model to check: its options, what it holds, and the time of one draft."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
 DRAFT_MODEL, MEDUSA = "draft-model", "medusa"
 
 
-def draft_words(
+def draft_options(
     draft: Draft, work: ServingWorkload, policy: ServingPolicy, catalog: Catalog
 ) -> tuple[ServingWorkload, Model | None]:
-    """The workload with what its drafts need, and the model that drafts, if one does; faults for missing words."""
-    said = draft.options
+    """The workload with what its drafts need, and the model that drafts, if one does; faults for missing options."""
+    options = draft.options
     kind = work.speculation
-    if kind != DRAFT_MODEL and said.draft_model is not None:
+    if kind != DRAFT_MODEL and options.draft_model is not None:
         draft.fault("draft_model goes with speculation draft-model", "draft_model", "speculation")
     if kind == "none":
         for name in ("draft_tokens", "acceptance"):
-            if getattr(said, name) is not None:
+            if getattr(options, name) is not None:
                 draft.fault(f"{name} goes with speculation, and none was named", name)
         return work, None
-    if said.draft_tokens is None:
+    if options.draft_tokens is None:
         fewer = policy.draft_tokens_spread
         where_spread = "" if fewer is None else f"; {fewer} where attention is data parallel"
         draft.assume("draft_tokens", policy.draft_tokens, f"the stack's{where_spread}")
-    if said.acceptance is None and kind == "mtp":
+    if options.acceptance is None and kind == "mtp":
         draft.assume("acceptance", policy.acceptance, "the stack's; it hangs on the text, measure yours")
-    elif said.acceptance is None:
+    elif options.acceptance is None:
         table = catalog.table("drafts", DraftTable).acceptance
         if kind not in table:
             draft.fault("acceptance is missing: that of a draft model hangs on both models, measure it", "speculation")
@@ -58,11 +58,11 @@ def draft_words(
         draft.assume("acceptance", table[kind], f"{kind}'s as published; it hangs on the text, measure yours")
     if kind != DRAFT_MODEL:
         return work, None
-    if said.draft_model is None:
+    if options.draft_model is None:
         draft.fault("draft_model is missing: which model drafts?", "speculation")
         return work, None
-    name = said.draft_model
-    found = draft.read("draft_model", lambda: find_model(name, catalog, download=bool(said.download)))
+    name = options.draft_model
+    found = draft.read("draft_model", lambda: find_model(name, catalog, download=bool(options.download)))
     return work, None if found is None else found.model
 
 
@@ -75,9 +75,9 @@ def drafted_tokens(work: ServingWorkload, policy: ServingPolicy, layout: Any) ->
     return where(apart, real(policy.draft_tokens_spread), real(policy.draft_tokens))
 
 
-def spread_of(work: ServingWorkload, said: PlanOptions, catalog: Catalog) -> float:
-    """How far the acceptance may be off, where it was not said [1]."""
-    if work.speculation == "none" or said.acceptance is not None:
+def spread_of(work: ServingWorkload, options: PlanOptions, catalog: Catalog) -> float:
+    """How far the acceptance may be off, where it was not given [1]."""
+    if work.speculation == "none" or options.acceptance is not None:
         return 0.0
     return catalog.table("drafts", DraftTable).spread
 

@@ -45,23 +45,23 @@ class Encoder:
     each: EncoderInput
 
 
-def image_words(draft: Draft, model: Model) -> tuple[str | None, EncoderInput | None]:
+def image_options(draft: Draft, model: Model) -> tuple[str | None, EncoderInput | None]:
     """The size of the images and what one of them is to the model; faults where there can be none."""
-    said = draft.options
-    if said.images is None:
-        if said.image_size is not None:
+    options = draft.options
+    if options.images is None:
+        if options.image_size is not None:
             draft.fault("image_size goes with images, and none are given", "image_size")
         return None, None
     if model.vision is None:
         draft.fault(f"images: {_why_none(model, 'cuts images')}", "images", "model")
         return None, None
-    if said.image_size is None:
+    if options.image_size is None:
         draft.assume("image_size", DEFAULT_SIZE, "none was given")
-    size = said.image_size or DEFAULT_SIZE
+    size = options.image_size or DEFAULT_SIZE
     return size, cut_image(model.vision.rule, *read_size(size))
 
 
-def sound_words(draft: Draft, model: Model) -> EncoderInput | None:
+def sound_options(draft: Draft, model: Model) -> EncoderInput | None:
     """What the sound of a prompt is to the model; faults where there can be none, or not so much."""
     seconds = draft.options.audio_seconds
     if seconds is None:

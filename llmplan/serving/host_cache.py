@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from llmplan.software.engine import ServingPolicy
 
 
-def host_cache_words(draft: Draft, policy: ServingPolicy, device: Device, hit: float | None) -> dict[str, Any]:
-    """Words of a workload about prefixes in host memory; faults where they do not go with the others.
+def host_cache_options(draft: Draft, policy: ServingPolicy, device: Device, hit: float | None) -> dict[str, Any]:
+    """Options of a workload about prefixes in host memory; faults where they do not go with the others.
 
     hit: share of prompts that hits anywhere [1].
     """
-    said = draft.options
-    size, there = said.kv_offloading_size, said.prefix_host_hit
+    options = draft.options
+    size, there = options.kv_offloading_size, options.prefix_host_hit
     if size is None:
         if there is not None:
             draft.fault("prefix_host_hit goes with kv_offloading_size, the room in host memory", "prefix_host_hit")
         return {}
     if policy.host_cache == "none":
-        stack = said.stack or "generic"
+        stack = options.stack or "generic"
         draft.fault(
             f"kv_offloading_size: stack {stack} keeps no prefixes in host memory; vllm, sglang and tensorrt-llm do",
             "kv_offloading_size", "stack",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llmplan.software.engine import ServingPolicy
 
 BESIDE = ("speculation", "lora_adapters", "images", "audio_seconds", "prefix_hit", "turns")
-"""Words that layers on the host are not planned with."""
+"""Options that layers on the host are not planned with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ def host_of(cluster: Cluster) -> Device | None:
     return replace(host, efficiency=filled_efficiency(host, lambda _: host))
 
 
-def host_words(
+def host_options(
     draft: Draft, model: Model, device: Device, cluster: Cluster, policy: ServingPolicy, devices: int
 ) -> tuple[int | None, Device | None]:
-    """Layers on the device, None where nothing was said, and what runs the others; faults where that cannot be."""
+    """Layers on the device, None where nothing was given, and what runs the others; faults where that cannot be."""
     asked = draft.options.gpu_layers
     if asked is None:
         return None, None
@@ -92,10 +92,10 @@ def host_words(
     return layers, host
 
 
-def why_not(said: PlanOptions, model: Model, device: Device, policy: ServingPolicy, devices: int) -> tuple[str, ...]:
-    """Why layers cannot be left to the host, and the words that say so; empty where they can."""
+def why_not(options: PlanOptions, model: Model, device: Device, policy: ServingPolicy, devices: int) -> tuple[str, ...]:
+    """Why layers cannot be left to the host, and the options that say so; empty where they can."""
     if policy.host_rows is None:
-        return f"stack {said.stack or GENERIC} leaves no layers to the host; llama.cpp does", "stack"
+        return f"stack {options.stack or GENERIC} leaves no layers to the host; llama.cpp does", "stack"
     if unified(device) or device.kind == "cpu":
         return f"{device.id} and its host have one memory, so layers on the host save none", "hardware"
     if device.host_link is None:
@@ -104,7 +104,7 @@ def why_not(said: PlanOptions, model: Model, device: Device, policy: ServingPoli
         return f"planned on one device, and devices is {devices}", "devices"
     if model.architecture != "decoder":
         return f"planned for decoders, and {model.name} is not one", "model"
-    beside = [name for name in BESIDE if getattr(said, name) not in (None, "none")]
+    beside = [name for name in BESIDE if getattr(options, name) not in (None, "none")]
     return (f"not planned with {beside[0]}", beside[0]) if beside else ()
 
 

@@ -327,7 +327,7 @@ def _first_step(
     """Up to its first token.
 
     coming: requests a second of which prompts leave the steps some time; rate: of all [1/s].
-    What a step pays once for all prompts in it is told from what each of them adds by a second prompt beside the first;
+    What a step pays once for all prompts in it follows from what each of them adds by a second prompt beside the first;
     a request that is alone is read in steps that write nothing.
     """
     mixed = policy.mixed_steps

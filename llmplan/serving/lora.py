@@ -1,4 +1,4 @@
-"""Adapters on a served model: words, memory on a device, and the two small products beside each matrix."""
+"""Adapters on a served model: options, memory on a device, and the two small products beside each matrix."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def served_adapters(model: Model, work: ServingWorkload) -> ServedAdapters | Non
     return ServedAdapters(real(work.lora_adapters), real(work.lora_rank), work.lora_targets or (ALL_LINEAR,))
 
 
-def adapter_words(draft: Draft, model: Model) -> dict[str, Any]:
-    """Words about adapters; faults where some are missing, or name no matrix of the model."""
-    said = draft.options
-    if said.lora_adapters is None:
+def adapter_options(draft: Draft, model: Model) -> dict[str, Any]:
+    """Options about adapters; faults where some are missing, or name no matrix of the model."""
+    options = draft.options
+    if options.lora_adapters is None:
         return {}
-    if said.lora_rank is None:
+    if options.lora_rank is None:
         draft.fault("lora_rank is missing: of the adapters", "lora_adapters")
-    for name in said.lora_targets or ():
+    for name in options.lora_targets or ():
         if not has_target(model, name):
             have = ", ".join(target_names(model))
             draft.fault(f"lora_targets: {model.name} has no matrix {name!r} (it has {have})", "lora_targets")
-    if said.lora_targets is None:
+    if options.lora_targets is None:
         draft.assume("lora_targets", ALL_LINEAR, "engines set room aside for adapters of every matrix")
-    targets = said.lora_targets or (ALL_LINEAR,)
-    return {"lora_adapters": said.lora_adapters, "lora_rank": said.lora_rank, "lora_targets": targets}
+    targets = options.lora_targets or (ALL_LINEAR,)
+    return {"lora_adapters": options.lora_adapters, "lora_rank": options.lora_rank, "lora_targets": targets}
 
 
 def adapter_bytes(found: ServedAdapters | None, model: Model, layout: Any) -> Num:

@@ -23,18 +23,18 @@ FEW = 6
 ROWS = 4096
 """Plans that are evaluated at a time."""
 LENGTHS = ("input_tokens", "output_tokens", "batch", "request_rate")
-"""Words of a workload that run along the arrays; the others choose between formulas."""
+"""Options of a workload that run along the arrays; the others choose between formulas."""
 READ_BEFORE = (
     "device_sizes", "whole_prompts", "usual_requests", "draft_tokens", "acceptance", "low_precision_kv",
     "low_precision_kv_on", "fused_norms_on", "fused_norms_for", "early_start_on", "captured_prompts_on",
     "narrow_latent_on",
 )  # fmt: skip
-"""Words of an engine's policy that have been read when a plan is made, or are about drafts."""
+"""Options of an engine's policy that have been read when a plan is made, or are about drafts."""
 KINETICS = (
     "routing_spread", "shared_groups", "all_reduce", "dispatch", "kernels", "fused_experts", "fused_norms",
     "fused_casts", "experts_beside", "early_start", "narrow_latent",
 )  # fmt: skip
-"""Words of it that make kernels and links what they are, which are compared themselves."""
+"""Options of it that make kernels and links what they are, which are compared themselves."""
 _POLICY = [name for name in names(ServingPolicy) if name not in (*READ_BEFORE, *KINETICS)]
 _words = attrgetter("writes", *(name for name in names(ServingWorkload) if name not in LENGTHS))
 

@@ -208,7 +208,7 @@ def overhead_bytes(plan: ServingPlan, policy: ServingPolicy) -> tuple[Num, Num]:
 
 
 def memory_fraction(plan: ServingPlan, policy: ServingPolicy) -> Num:
-    """Share of memory that the engine takes, in its own meaning: what was said, or its default [1]."""
+    """Share of memory that the engine takes, in its own meaning: what was given, or its default [1]."""
     if plan.workload.memory_fraction is not None:
         return plan.workload.memory_fraction
     layout, whole, rule = plan.layout, plan.device.memory.capacity, policy.kept_back

@@ -11,7 +11,7 @@ from llmplan.records import dataclass, names, replace
 from llmplan.rules import Within
 from llmplan.serving.defaults import weight_precision
 from llmplan.setup.layout import Layout
-from llmplan.setup.options import MONEY_WORDS
+from llmplan.setup.options import MONEY_OPTIONS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of
 from llmplan.software.engine import Engine
@@ -28,7 +28,7 @@ from llmplan.vocabulary import (
 )
 
 DEGREES = ("tp", "pp", "cp", "ep", "dp")
-"""Words of a layout that mean something in serving."""
+"""Options of a layout that mean something in serving."""
 NOTHING_TO_WRITE = "prompts on devices of their own go with answers of more than one token: the others write nothing"
 PREFILL_DEGREES = ("tp", "cp", "ep", "dp")
 """Those of a pool that reads prompts; with `prefill_` before them."""
@@ -197,21 +197,21 @@ class ServingPlan(Setup):
         """The same plan on so many devices in all, however they are used."""
         return replace(self.with_layout(Layout(dp=count)), prefill=None)
 
-    def words(self) -> dict[str, Any]:
+    def as_options(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
         layout, work = self.layout, self.workload
         return self.in_order({
-            **self.common_words(MONEY_WORDS), "workload": "serve",
+            **self.common_options(MONEY_OPTIONS), "workload": "serve",
             **{name: getattr(layout, name) for name in DEGREES},
-            **self._pool_words(),
+            **self._pool_options(),
             **{name: getattr(work, name) for name in names(work)},
             "draft_model": self.options.draft_model,
-            "acceptance": self.options.acceptance,  # one that nobody said has a wider band than one that is known
-            "input_tokens": (work.input_tokens - self.encoded_tokens) or None,  # of the text, as it was said
+            "acceptance": self.options.acceptance,  # one that nobody gave has a wider band than one that is known
+            "input_tokens": (work.input_tokens - self.encoded_tokens) or None,  # of the text, as it was given
         })  # fmt: skip
 
-    def _pool_words(self) -> dict[str, int]:
-        """Words of the devices that read prompts, where they have a layout of their own."""
+    def _pool_options(self) -> dict[str, int]:
+        """Options of the devices that read prompts, where they have a layout of their own."""
         if self.prefill is None:
             return {}
         return {"prefill_devices": self.prefill.devices} | {

@@ -32,28 +32,28 @@ def prefix_seconds(layer: Layer, prefix: Num, prompts: Num, layout: Any, kernels
 
 
 def hit_of(draft: Draft, model: Model, inputs: float, outputs: float) -> float | None:
-    """Share of prompts that hits, as said or as the turns of a conversation leave it; faults where there is none."""
-    said = draft.options
-    if said.prefix_hit is None and said.turns is None:
+    """Share of prompts that hits, as given or as the turns of a conversation leave it; faults where there is none."""
+    options = draft.options
+    if options.prefix_hit is None and options.turns is None:
         return None
     if model.architecture != "decoder":
         draft.fault(f"prefix_hit: {model.name} reads every prompt whole, it is no decoder", "prefix_hit", "turns")
         return None
-    if said.turns is None:
-        return said.prefix_hit
-    hit = real(conversation_hit(inputs, outputs, real(said.turns)))
+    if options.turns is None:
+        return options.prefix_hit
+    hit = real(conversation_hit(inputs, outputs, real(options.turns)))
     message = inputs * (1.0 - hit)
     if round(message, ROUNDED) < 1.0 or hit < 0.0:
-        least = (real(said.turns) - 1.0) / 2.0 * (outputs + 1.0) + 1.0
+        least = (real(options.turns) - 1.0) / 2.0 * (outputs + 1.0) + 1.0
         draft.fault(
-            f"turns {said.turns} with answers of {outputs:g} tokens have prompts of {least:g} tokens or more, on "
+            f"turns {options.turns} with answers of {outputs:g} tokens have prompts of {least:g} tokens or more, on "
             f"average, and input_tokens is {inputs:g}: prompts hold the turns before them",
             "turns", "input_tokens",
         )  # fmt: skip
         return None
-    if said.prefix_hit is None:
+    if options.prefix_hit is None:
         draft.assume("prefix_hit", f"{hit:.3g}", f"what the turns before have left, messages of {message:.4g} tokens")
-    return hit if said.prefix_hit is None else said.prefix_hit
+    return hit if options.prefix_hit is None else options.prefix_hit
 
 
 def prefix_room(work: ServingWorkload, kv_tokens: float, sequences: float) -> float:

@@ -1,4 +1,4 @@
-"""The serving part of a plan: load, lengths, precisions, layout and the stack's variant, with every default told."""
+"""The serving part of a plan: load, lengths, precisions, layout and the stack's variant, with every default noted."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from llmplan.serving.defaults import (
     lengths,
     weight_precision,
 )
-from llmplan.serving.drafts import draft_problems, draft_words, spread_of
-from llmplan.serving.encoders import image_words, sound_words
-from llmplan.serving.host_cache import host_cache_words
-from llmplan.serving.host_layers import host_words
-from llmplan.serving.lora import adapter_words
+from llmplan.serving.drafts import draft_options, draft_problems, spread_of
+from llmplan.serving.encoders import image_options, sound_options
+from llmplan.serving.host_cache import host_cache_options
+from llmplan.serving.host_layers import host_options
+from llmplan.serving.lora import adapter_options
 from llmplan.serving.plan import DEGREES, NOTHING_TO_WRITE, PREFILL_DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.prefix import hit_of
 from llmplan.serving.targets import TARGETS
 from llmplan.setup.checks import layout_problems
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
+from llmplan.setup.option_checks import check_options, count_devices
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
-from llmplan.setup.words import check_words, count_devices
 from llmplan.software.engine import Engine, ServingPolicy
 
 NOT_FOR_SERVING = frozenset((
@@ -48,7 +48,7 @@ NOT_FOR_SERVING = frozenset((
     "tokens",
     "steps", "epochs", "dataset_tokens",
 ))  # fmt: skip
-"""Words of training."""
+"""Options of training."""
 POLICY_OPTIONS = {
     "max_sequences": "max_num_seqs",
     "max_batch_tokens": "max_num_batched_tokens",
@@ -58,28 +58,28 @@ POLICY_OPTIONS = {
 
 
 VARIED = ("input_tokens", "output_tokens", "batch", "request_rate")
-"""Words that deployments of one kind differ in."""
+"""Options that deployments of one kind differ in."""
 _PLAIN = frozenset((
     *VARIED, "model", "hardware", "device_memory", "cluster", "devices_per_node", "devices", "stack", "stack_version",
     "workload", "load", "length_spread", "tp", "pp", "cp", "dp", "ep", "weight_precision", "activation_precision",
     "kv_precision", "memory_fraction", "max_num_seqs", "max_num_batched_tokens", "block_size", "enforce_eager", "price",
     "grid", "pue", "device_power", "api_price",
 ))  # fmt: skip
-"""Words beside which those come into nothing but the workload, while requests are within the model's context."""
+"""Options beside which those come into nothing but the workload, while requests are within the model's context."""
 
 
 def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) -> ServingPlan:
     """The plan of a serving request; raises InputError with every fault.
 
-    Of requests in plain words that differ in lengths and load alone, what is assumed is worked out once.
+    Of requests in plain options that differ in lengths and load alone, what is assumed is worked out once.
     """
-    said, before = draft.options, len(draft.assumptions)
-    words = said.said()
-    if not (words.keys() <= _PLAIN and is_lasting(said, catalog, model)):
+    options, before = draft.options, len(draft.assumptions)
+    given = options.stated()
+    if not (given.keys() <= _PLAIN and is_lasting(options, catalog, model)):
         return _resolved(draft, catalog, model)
-    key = id(model), *((name, None if name in VARIED else value) for name, value in words.items())
+    key = id(model), *((name, None if name in VARIED else value) for name, value in given.items())
     kept: dict[Any, tuple[ServingPlan, Model | None]] = catalog.once("deployments", dict)
-    inputs, outputs = lengths(said.input_tokens, said.output_tokens)
+    inputs, outputs = lengths(options.input_tokens, options.output_tokens)
     if key not in kept:
         plan = _resolved(draft, catalog, model)
         if _is_plain(plan, inputs + outputs, outputs):
@@ -92,10 +92,10 @@ def resolve_serving(draft: Draft, catalog: Catalog, model: Model | None = None) 
     if not _is_plain(plan, inputs + outputs, outputs):
         return _resolved(draft, catalog, model)
     work = replace(
-        plan.workload, input_tokens=inputs, output_tokens=outputs, batch=said.batch or plan.workload.batch,
-        request_rate=said.request_rate,
+        plan.workload, input_tokens=inputs, output_tokens=outputs, batch=options.batch or plan.workload.batch,
+        request_rate=options.request_rate,
     )  # fmt: skip
-    return replace(plan, options=said, workload=work, assumptions=(*draft.assumptions, *plan.assumptions))
+    return replace(plan, options=options, workload=work, assumptions=(*draft.assumptions, *plan.assumptions))
 
 
 def _is_plain(plan: ServingPlan, tokens: float, outputs: float) -> bool:
@@ -106,36 +106,36 @@ def _is_plain(plan: ServingPlan, tokens: float, outputs: float) -> bool:
 
 
 def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPlan:
-    check_words(draft)
+    check_options(draft)
     devices = count_devices(draft)
     subject = subject_of(draft, catalog, model)
-    said, stack = draft.options, subject.stack
+    options, stack = draft.options, subject.stack
     if subject.release.policy is None:
         raise InputError(Fault(f"stack {stack.id} does not serve"))
-    for name in said.said():
+    for name in options.stated():
         if name in NOT_FOR_SERVING:
             draft.fault(f"{name} goes with training, and the workload is serve", name, "workload")
     load, batch = _load(draft, subject.release.policy.usual_requests)
-    size, image = image_words(draft, subject.model)
-    sound = sound_words(draft, subject.model)
-    pictures = 0 if image is None else (said.images or 0) * image.tokens
+    size, image = image_options(draft, subject.model)
+    sound = sound_options(draft, subject.model)
+    pictures = 0 if image is None else (options.images or 0) * image.tokens
     encoded = pictures + (0 if sound is None else sound.tokens)
-    policy = started(subject.release.policy, said, subject.device, subject.model, encoded)
+    policy = started(subject.release.policy, options, subject.device, subject.model, encoded)
     engine = Engine(subject.release.version, subject.release.date, policy, subject.release.rules)
     windows = any(core.cache_window for layer in subject.model.layers for core in layer.cores)
     if engine.policy.window_cache == "ignored" and windows:
         draft.assumptions.append(f"sliding windows: not applied, as {stack.id} {engine.version} does unless told to")
-    words = _words(draft, subject.model, subject.device, engine.policy, load, batch, encoded)
-    layers, host = host_words(draft, subject.model, subject.device, subject.cluster, policy, devices)
+    fields = _words(draft, subject.model, subject.device, engine.policy, load, batch, encoded)
+    layers, host = host_options(draft, subject.model, subject.device, subject.cluster, policy, devices)
     work = ServingWorkload(
-        **words, images=said.images, image_size=size, audio_seconds=said.audio_seconds, gpu_layers=layers
+        **fields, images=options.images, image_size=size, audio_seconds=options.audio_seconds, gpu_layers=layers
     )
-    work, drafter = draft_words(draft, work, policy, catalog)
+    work, drafter = draft_options(draft, work, policy, catalog)
     draft.check()
     plan = ServingPlan(
         model=subject.model, device=subject.device, cluster=subject.cluster, layout=Layout(), stack=stack,
-        coefficients=subject.release.coefficients, workload=work, engine=engine, options=said, image=image,
-        sound=sound, draft=drafter, host=host, acceptance_spread=spread_of(work, said, catalog),
+        coefficients=subject.release.coefficients, workload=work, engine=engine, options=options, image=image,
+        sound=sound, draft=drafter, host=host, acceptance_spread=spread_of(work, options, catalog),
     )  # fmt: skip
     plan = plan.with_layout(_layout(draft, plan, devices))
     for message in draft_problems(plan):
@@ -143,10 +143,10 @@ def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPla
     for message, names in layout_problems(plan.model, plan.layout):
         draft.fault(message, *names)
     _check_dcp(draft, plan)
-    if said.prefill_devices is not None and work.output_tokens <= 1.0:
+    if options.prefill_devices is not None and work.output_tokens <= 1.0:
         draft.fault(NOTHING_TO_WRITE, "prefill_devices", "output_tokens")
-    elif said.prefill_devices is not None:
-        prefill = _prefill_layout(draft, plan, said.prefill_devices)
+    elif options.prefill_devices is not None:
+        prefill = _prefill_layout(draft, plan, options.prefill_devices)
         plan = replace(plan, prefill=prefill)
         for message, names in layout_problems(plan.model, prefill):
             draft.fault(f"prefill: {message}", *(f"prefill_{name}" for name in names if name in PREFILL_DEGREES))
@@ -154,31 +154,35 @@ def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPla
     return replace(plan, assumptions=tuple(draft.assumptions))
 
 
-def started(policy: ServingPolicy, said: PlanOptions, device: Device, model: Model, encoded: int = 0) -> ServingPolicy:
+def started(
+    policy: ServingPolicy, options: PlanOptions, device: Device, model: Model, encoded: int = 0
+) -> ServingPolicy:
     """The policy of an engine started for a model on a device with these options; encoded: tokens of images and
     sound."""
     changed: dict[str, Any] = {}
     size = size_of(policy, device)
     if size is not None:
-        own = policy.device_sizes[size].said()
+        own = policy.device_sizes[size].stated()
         changed = {name: value for name, value in own.items() if name not in ("below", "also")}
-    lengths_said = said.max_model_len or sum(lengths(said.input_tokens, said.output_tokens)) + encoded
+    lengths_said = options.max_model_len or sum(lengths(options.input_tokens, options.output_tokens)) + encoded
     if lengths_said <= policy.whole_prompts:
         changed["max_batch_tokens"] = max(math.ceil(lengths_said), changed.get("max_batch_tokens", 0))
-    changed |= {name: value for name, word in POLICY_OPTIONS.items() if (value := getattr(said, word)) is not None}
-    if said.enforce_eager:
+    changed |= {
+        name: value for name, option in POLICY_OPTIONS.items() if (value := getattr(options, option)) is not None
+    }
+    if options.enforce_eager:
         changed |= {"graph_bytes": 0.0, "captured": False, "captured_prompts": False}
     changed |= _missing_on(policy, device, model)
     return _changed(policy, changed) if changed else policy
 
 
-def _changed(policy: ServingPolicy, words: dict[str, Any]) -> ServingPolicy:
-    """The policy with other words; the same object where it was made before, so that plans share it."""
-    key = id(policy), tuple(sorted(words.items()))
+def _changed(policy: ServingPolicy, options: dict[str, Any]) -> ServingPolicy:
+    """The policy with other options; the same object where it was made before, so that plans share it."""
+    key = id(policy), tuple(sorted(options.items()))
     if key not in _CHANGED:
         if len(_CHANGED) >= MOST_KEPT:
             _CHANGED.clear()
-        _CHANGED[key] = policy, replace(policy, **words)
+        _CHANGED[key] = policy, replace(policy, **options)
     return _CHANGED[key][1]
 
 
@@ -215,55 +219,55 @@ def size_of(policy: ServingPolicy, device: Device) -> int | None:
 
 
 def _load(draft: Draft, usual: int) -> tuple[str, int | None]:
-    """The load and its batch; faults where the words contradict each other. usual: requests, where none are said."""
-    said = draft.options
-    load: str | None = said.load
+    """The load and its batch; faults where the options contradict each other. usual: requests, where none are given."""
+    options = draft.options
+    load: str | None = options.load
     if load is None:
-        load = "open" if said.request_rate is not None else "closed"
+        load = "open" if options.request_rate is not None else "closed"
         draft.assume("load", load, "a request rate was given" if load == "open" else "none was named")
-    if load == "open" and said.request_rate is None:
+    if load == "open" and options.request_rate is None:
         draft.fault("request_rate is missing: load open is requests that arrive at a rate", "load")
-    if load != "open" and said.request_rate is not None:
+    if load != "open" and options.request_rate is not None:
         draft.fault(f"request_rate goes with load open, and the load is {load}", "request_rate", "load")
-    if load in ("open", "saturated") and said.batch is not None:
+    if load in ("open", "saturated") and options.batch is not None:
         draft.fault(f"batch goes with load static or closed, and the load is {load}", "batch", "load")
-    if load in ("static", "closed") and said.batch is None:
+    if load in ("static", "closed") and options.batch is None:
         draft.assume("batch", usual, "none was given" if usual > 1 else "none was given; this engine is for one user")
         return load, usual
-    return load, said.batch
+    return load, options.batch
 
 
 def _words(
     draft: Draft, model: Model, device: Device, policy: ServingPolicy, load: str, batch: int | None, encoded: int
 ) -> dict[str, Any]:
-    """Words of the workload; encoded: tokens of a prompt's images and sound, which are part of its input [1]."""
-    said = draft.options
-    inputs, outputs = lengths(said.input_tokens, said.output_tokens)
+    """Options of the workload; encoded: tokens of a prompt's images and sound, which are part of its input [1]."""
+    options = draft.options
+    inputs, outputs = lengths(options.input_tokens, options.output_tokens)
     if model.architecture == "encoder":
-        if said.output_tokens is not None and said.output_tokens > 1:
+        if options.output_tokens is not None and options.output_tokens > 1:
             draft.fault(f"output_tokens: {model.name} is an encoder and writes none", "output_tokens", "model")
         outputs = 1.0
     if encoded and model.sound is not None and model.sound.rule.inside:
         inputs = 0.0
         draft.assume("input_tokens", "0", "the encoder reads the sound alone")
-    elif said.input_tokens is None:
+    elif options.input_tokens is None:
         draft.assume("input_tokens", f"{inputs:g}", "a chat's, as none was given")
-    if said.output_tokens is None and model.architecture != "encoder":
+    if options.output_tokens is None and model.architecture != "encoder":
         draft.assume("output_tokens", f"{outputs:g}", "a chat's, as none was given")
     inputs += encoded
-    if said.length_spread is None and load == "closed":
+    if options.length_spread is None and load == "closed":
         draft.assume("length_spread", "dataset", "lengths of requests differ, unless they are said to be constant")
-    weights = said.weight_precision or weight_precision(model, device)
-    if model.stored is not None and said.weight_precision not in (None, model.weight_precision):
+    weights = options.weight_precision or weight_precision(model, device)
+    if model.stored is not None and options.weight_precision not in (None, model.weight_precision):
         draft.fault(f"weight_precision: the file of {model.name} holds {model.stored.label}", "weight_precision")
-    activations = said.activation_precision or activation_precision(weights, device)
-    cache = said.kv_precision or kv_precision(model, activations, policy, device)
+    activations = options.activation_precision or activation_precision(weights, device)
+    cache = options.kv_precision or kv_precision(model, activations, policy, device)
     for name, value, why in (
         ("weight_precision", weights, "as the model was released, where the device can"),
         ("activation_precision", activations, "what goes with such weights on this device"),
         ("kv_precision", cache, "the model's, else what the stack takes with such inputs, else 16 bits"),
     ):
-        if getattr(said, name) is None:
+        if getattr(options, name) is None:
             draft.assume(name, value, why)
     if model.expert_precision and weights not in LOW_PRECISIONS:
         draft.assumptions.append(f"experts {model.expert_precision}: as the model was released")
@@ -274,56 +278,57 @@ def _words(
         )
     hit = hit_of(draft, model, inputs, outputs)
     return {
-        "load": load, "batch": batch, "request_rate": said.request_rate,
-        "input_tokens": inputs, "output_tokens": outputs, "length_spread": said.length_spread or "dataset",
-        "arrival": _arrival(draft, load), "arrival_cv": said.arrival_cv,
-        **adapter_words(draft, model),
-        "prefix_hit": hit, "turns": said.turns, **host_cache_words(draft, policy, device, hit),
+        "load": load, "batch": batch, "request_rate": options.request_rate,
+        "input_tokens": inputs, "output_tokens": outputs, "length_spread": options.length_spread or "dataset",
+        "arrival": _arrival(draft, load), "arrival_cv": options.arrival_cv,
+        **adapter_options(draft, model),
+        "prefix_hit": hit, "turns": options.turns, **host_cache_options(draft, policy, device, hit),
         "weight_precision": weights, "activation_precision": activations, "kv_precision": cache,
-        "dcp": None if said.dcp == 1 else said.dcp,
-        "memory_fraction": said.memory_fraction, "max_model_len": said.max_model_len,
-        "max_num_seqs": said.max_num_seqs, "max_num_batched_tokens": said.max_num_batched_tokens,
-        "speculation": said.speculation or "none", "draft_tokens": said.draft_tokens, "acceptance": said.acceptance,
-        "batch_wait_iterations": _wait(draft), "block_size": said.block_size, "enforce_eager": bool(said.enforce_eager),
-        **{name: getattr(said, name) for name in TARGETS},
+        "dcp": None if options.dcp == 1 else options.dcp,
+        "memory_fraction": options.memory_fraction, "max_model_len": options.max_model_len,
+        "max_num_seqs": options.max_num_seqs, "max_num_batched_tokens": options.max_num_batched_tokens,
+        "speculation": options.speculation or "none", "draft_tokens": options.draft_tokens,
+        "acceptance": options.acceptance, "enforce_eager": bool(options.enforce_eager),
+        "batch_wait_iterations": _wait(draft), "block_size": options.block_size,
+        **{name: getattr(options, name) for name in TARGETS},
     }  # fmt: skip
 
 
 def _wait(draft: Draft) -> int | None:
     """Steps that prompts wait for each other; a fault where times of requests do not know of it."""
-    said = draft.options
-    if not said.batch_wait_iterations:
-        return said.batch_wait_iterations
+    options = draft.options
+    if not options.batch_wait_iterations:
+        return options.batch_wait_iterations
     simulated = [name for name, (_, share) in TARGETS.items() if share is not None]
-    beside = [name for name in ("prefill_devices", "arrival", *simulated) if getattr(said, name) is not None]
+    beside = [name for name in ("prefill_devices", "arrival", *simulated) if getattr(options, name) is not None]
     if beside:
         draft.fault(f"batch_wait_iterations does not go with {beside[0]}", "batch_wait_iterations", beside[0])
-    return said.batch_wait_iterations
+    return options.batch_wait_iterations
 
 
 def _arrival(draft: Draft, load: str) -> str | None:
-    """How requests come, where percentiles are asked for; faults where the words do not go together."""
-    said = draft.options
-    shares = [name for name, (_, share) in TARGETS.items() if share is not None and getattr(said, name) is not None]
+    """How requests come, where percentiles are asked for; faults where the options do not go together."""
+    options = draft.options
+    shares = [name for name, (_, share) in TARGETS.items() if share is not None and getattr(options, name) is not None]
     for name in ("arrival", "arrival_cv", *shares):
-        if getattr(said, name) is not None and load != "open":
+        if getattr(options, name) is not None and load != "open":
             draft.fault(f"{name} goes with load open, and the load is {load}", name, "load")
-    if said.arrival == "gamma" and said.arrival_cv is None:
+    if options.arrival == "gamma" and options.arrival_cv is None:
         draft.fault("arrival_cv is missing: how unevenly do requests come?", "arrival")
-    if said.arrival_cv is not None and said.arrival != "gamma" and said.arrival_cv != 1.0:
+    if options.arrival_cv is not None and options.arrival != "gamma" and options.arrival_cv != 1.0:
         draft.fault("arrival_cv goes with arrival gamma: that of poisson is 1", "arrival_cv", "arrival")
-    if said.arrival is None and shares:
+    if options.arrival is None and shares:
         draft.assume("arrival", "poisson", "each request by itself, as none was named")
         return "poisson"
-    return said.arrival
+    return options.arrival
 
 
 def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     """The layout that was given, or the least tensor parallelism at which weights leave room for a cache."""
     from llmplan.serving.weights import weight_bytes
 
-    said = draft.options
-    given = {name: getattr(said, name) for name in DEGREES if getattr(said, name) is not None}
+    options = draft.options
+    given = {name: getattr(options, name) for name in DEGREES if getattr(options, name) is not None}
     shared = given.get("cp", 1)
     _check_cp(draft, plan, "cp", shared)
     if "tp" in given or "pp" in given or "dp" in given:
@@ -350,14 +355,14 @@ def _layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     return found
 
 
-def _check_cp(draft: Draft, plan: ServingPlan, word: str, degree: int) -> None:
+def _check_cp(draft: Draft, plan: ServingPlan, option: str, degree: int) -> None:
     """Faults where devices cannot share the tokens of a prompt."""
     if degree == 1:
         return
     for message, name in cp_problems(plan):
-        draft.fault(f"{word}: {message}", word, name)
+        draft.fault(f"{option}: {message}", option, name)
     if (draft.options.pp or 1) > 1:
-        draft.fault(f"{word} goes without pp", word, "pp")
+        draft.fault(f"{option} goes without pp", option, "pp")
 
 
 def _check_dcp(draft: Draft, plan: ServingPlan) -> None:
@@ -377,7 +382,7 @@ def _check_dcp(draft: Draft, plan: ServingPlan) -> None:
 
 
 def cp_problems(plan: ServingPlan) -> Iterator[tuple[str, str]]:
-    """Why devices cannot share the tokens of a prompt, and the word that each is about."""
+    """Why devices cannot share the tokens of a prompt, and the option that each is about."""
     if not plan.engine.policy.context_parallel:
         yield f"{plan.stack.name} does not share a prompt between devices; sglang does", "stack"
     if plan.model.architecture != "decoder" or any(x.cross for layer in plan.model.layers for x in layer.cores):
@@ -405,8 +410,8 @@ def _prefill_layout(draft: Draft, plan: ServingPlan, devices: int) -> Layout:
     """The layout of the devices that read prompts: as given, else the least tensor parallelism with room."""
     from llmplan.serving.weights import weight_bytes
 
-    said = draft.options
-    given = {name: getattr(said, f"prefill_{name}") for name in PREFILL_DEGREES}
+    options = draft.options
+    given = {name: getattr(options, f"prefill_{name}") for name in PREFILL_DEGREES}
     given = {name: value for name, value in given.items() if value is not None}
     shared = given.get("cp", 1)
     _check_cp(draft, plan, "prefill_cp", shared)

@@ -22,7 +22,7 @@ TARGETS: dict[str, tuple[str, int | None]] = {
     for figure in FIGURES
     for share in (None, 95, 99)
 }
-"""Words of a plan, and what each limits: the mean of a figure, or so many of 100 requests."""
+"""Options of a plan, and what each limits: the mean of a figure, or so many of 100 requests."""
 
 
 _limits = attrgetter(*TARGETS)
@@ -38,15 +38,15 @@ def targets(work: ServingWorkload) -> dict[str, float]:
 
 
 def wants_percentiles(work: ServingWorkload) -> bool:
-    """Whether requests are to be simulated one by one: how they come was said, or a share of them is limited."""
+    """Whether requests are to be simulated one by one: how they come was given, or a share of them is limited."""
     return work.load == "open" and (work.arrival is not None or any(TARGETS[name][1] for name in targets(work)))
 
 
 def without_simulation(plan: ServingPlan) -> ServingPlan:
     """The plan without what asks for a simulation: what a resource brings, and why a figure is what it is, is read off
     the formulas."""
-    said: dict[str, Any] = dict.fromkeys((*TARGETS, "arrival", "arrival_cv"))
-    return replace(plan, workload=replace(plan.workload, **said))
+    nothing: dict[str, Any] = dict.fromkeys((*TARGETS, "arrival", "arrival_cv"))
+    return replace(plan, workload=replace(plan.workload, **nothing))
 
 
 def figures(answer: Response, work: ServingWorkload, percentiles: Mapping[str, Num] | None = None) -> dict[str, Num]:

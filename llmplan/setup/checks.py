@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmplan.software.band import Interval
 
 Problem = tuple[str, tuple[str, ...]]
-"""A sentence, and the words of the plan that it is about."""
+"""A sentence, and the options of the plan that it is about."""
 
 
 def layout_problems(model: Model, layout: Layout) -> list[Problem]:

@@ -39,7 +39,7 @@ _WORDS = dict.fromkeys(("peak", "needed", "size"), "N GiB") | dict.fromkeys(("us
     "instance": "an instance", "provider": "its provider", "date": "one date", "newest": "a later one",
     "kv_heads": "M", "domain": "M", "wanted": "M", "each": "L", "capacity": "M", "of": "M", "longest": "M",
 }  # fmt: skip
-"""What stands in the blanks of a sentence of no plan; a number where nothing is said."""
+"""What stands in the blanks of a sentence of no plan; a number where nothing is given."""
 
 
 CODES: dict[str, Code] = {

@@ -28,7 +28,7 @@ class Draft:
         return self.request.options
 
     def fault(self, message: str, *names: str) -> None:
-        """Something is wrong with the words `names`."""
+        """Something is wrong with the options `names`."""
         self.faults.append(self.request.fault(message, *names))
 
     def assume(self, name: str, value: Any, why: str) -> None:
@@ -37,7 +37,7 @@ class Draft:
         self.assumptions.append(f"{name} {shown}: {why}")
 
     def read(self, name: str, load: Callable[[], T]) -> T | None:
-        """What `load` gives, or None with its faults noted at the word `name`."""
+        """What `load` gives, or None with its faults noted at the option `name`."""
         try:
             return load()
         except InputError as error:

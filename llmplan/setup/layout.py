@@ -1,6 +1,6 @@
 """How a model is spread over devices.
 
-The words are those of the command line, the plan file, the CSV columns and the JSON
+The options are those of the command line, the plan file, the CSV columns and the JSON
 (kebab-case on the command line).
 """
 

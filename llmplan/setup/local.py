@@ -23,8 +23,8 @@ _SERIES = ("card series", "card model", "product name", "market_name")
 class Here:
     """What was found.
 
-    name: of one device, as its driver prints it; count: of such devices [1]; memory: of one, where it is told [bytes];
-    by: the program that told.
+    name: of one device, as its driver prints it; count: of such devices [1]; memory: of one, where it says so [bytes];
+    by: the program that said so.
     """
 
     name: str

@@ -33,21 +33,21 @@ def draft_of(request: Request, catalog: Catalog) -> Draft:
     """A draft of the request whose hardware is an id of the catalogue, with what its name says besides."""
     draft = Draft(request)
     draft.assumptions += request.notes
-    said = request.options.hardware
-    if said is not None and not _is_plain(said, catalog):
+    hardware = request.options.hardware
+    if hardware is not None and not _is_plain(hardware, catalog):
         try:
-            words = _words(draft, said, catalog)
+            options = _words(draft, hardware, catalog)
         except InputError as error:
             raise InputError(request.blame(error, "hardware")) from None
-        if words:
-            draft.request = request.changed(**words)
+        if options:
+            draft.request = request.changed(**options)
     return draft
 
 
 def device_file(name: str, catalog: Catalog) -> Path:
     """The file of the device that a name means, in any of the ways above; an InputError where there is none."""
-    words = {} if _is_plain(name, catalog) else _words(None, name, catalog)
-    return catalog.find("devices", words.get("hardware", name))
+    options = {} if _is_plain(name, catalog) else _words(None, name, catalog)
+    return catalog.find("devices", options.get("hardware", name))
 
 
 def _is_plain(name: str, catalog: Catalog) -> bool:
@@ -80,22 +80,22 @@ def _here(draft: Draft | None, catalog: Catalog) -> dict[str, Any]:
         device = catalog.device(found.name)
     except InputError as error:
         raise InputError(f"--hardware local: found {found}; {error}") from None
-    words: dict[str, Any] = {"hardware": device.id}
+    options: dict[str, Any] = {"hardware": device.id}
     _tell(draft, f"hardware {device.id}: found here, {found}")
     if found.memory is not None and _differs(found.memory, device):
-        words["device_memory"] = found.memory
-    return _only_unsaid(draft, words | {"devices": found.count}, f"found here by {found.by}")
+        options["device_memory"] = found.memory
+    return _only_unstated(draft, options | {"devices": found.count}, f"found here by {found.by}")
 
 
 def _instance(draft: Draft | None, name: str, instance: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
     """Device, count and node of a cloud instance."""
     count = instance["devices"]
     _tell(draft, f"hardware {name}: {count} x {instance['device']} an instance")
-    words = {"hardware": instance["device"], "devices": count, "cluster": instance["cluster"]}
+    options = {"hardware": instance["device"], "devices": count, "cluster": instance["cluster"]}
     cluster = instance["cluster"] or catalog.device(instance["device"]).cluster
     if cluster is not None and catalog.cluster(cluster).devices_per_node > count:
-        words["devices_per_node"] = count
-    return _only_unsaid(draft, words, f"of one {name}")
+        options["devices_per_node"] = count
+    return _only_unstated(draft, options, f"of one {name}")
 
 
 def _sized(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
@@ -109,13 +109,13 @@ def _sized(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
         return {}
     size = float(match[1]) * GIB
     if not _differs(size, device):
-        words = {"hardware": device.id}
+        options = {"hardware": device.id}
     elif "unified" in device.memory.type:  # sold in several sizes
-        words = _only_unsaid(draft, {"hardware": device.id, "device_memory": size}, "the name says so")
+        options = _only_unstated(draft, {"hardware": device.id, "device_memory": size}, "the name says so")
     else:
         return {}
     _tell(draft, f"hardware {name}: {device.id} of the catalogue")
-    return words
+    return options
 
 
 def _counted(draft: Draft | None, name: str, catalog: Catalog) -> dict[str, Any]:
@@ -135,13 +135,13 @@ def _differs(size: float, device: Device) -> bool:
     return abs(size / device.memory.capacity - 1.0) > NEAR
 
 
-def _only_unsaid(draft: Draft | None, words: dict[str, Any], why: str) -> dict[str, Any]:
+def _only_unstated(draft: Draft | None, options: dict[str, Any], why: str) -> dict[str, Any]:
     """The options that the user has not given, each noted as an assumption."""
     if draft is None:
-        return words
-    said = draft.options
-    kept = {name: value for name, value in words.items()
-            if value is not None and (name == "hardware" or getattr(said, name) is None)}  # fmt: skip
+        return options
+    given = draft.options
+    kept = {name: value for name, value in options.items()
+            if value is not None and (name == "hardware" or getattr(given, name) is None)}  # fmt: skip
     for name, value in kept.items():
         if name != "hardware":
             draft.assume(name, f"{value / GIB:.4g} GiB" if name == "device_memory" else value, why)

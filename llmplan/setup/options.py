@@ -1,4 +1,4 @@
-"""The vocabulary: every word that a plan may hold, as an option (`--seq-len`) and as a key (`seq_len`).
+"""The vocabulary: all that a plan may hold, as an option (`--seq-len`) and as a key (`seq_len`).
 
 One field is one line: its type, its help, its panel. The command line's options, the keys of a plan
 file and the JSON Schema (`llmplan schema plan`) all come from it. No field has a default other
@@ -93,7 +93,7 @@ Text = Annotated[str, Within(min_length=1, max_length=4096)]
 
 
 class PlanOptions(Spec):
-    """One plan in the words of the user; None (an empty value) is the same as leaving a word out."""
+    """One plan as the user gives it; None (an empty value) is the same as leaving an option out."""
 
     model: Text | dict[str, Any] | None = _option(
         "Catalogue id, Hugging Face id (owner/name), or path of a config.json (or its folder) or model file; in a plan "
@@ -322,11 +322,11 @@ FLAGS = frozenset({
     "flash_attention", "packing", "reference", "enforce_eager", "dora",
 })  # fmt: skip
 """Fields that are true or false (a test holds this to the annotations)."""
-RUN_WORDS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
-"""Words about the whole run, which change no step: they stay as they were said."""
-MONEY_WORDS = ("price", "grid", "pue", "device_power", "api_price")
+RUN_OPTIONS = ("steps", "epochs", "dataset_tokens", "price", "grid", "pue", "device_power", "mtbf")
+"""Options about the whole run, which change no step: they stay as they were given."""
+MONEY_OPTIONS = ("price", "grid", "pue", "device_power", "api_price")
 """Of those, what a deployment knows too, and its own."""
 VOCABULARY: dict[str, Mapping[str, Any]] = {name: given.metadata for name, given in declared(PlanOptions).items()}
-"""Every word, with what the command line says of it: `description`, `panel`, `metavar`, `also`."""
-SERVING_WORDS = frozenset(name for name, told in VOCABULARY.items() if told["panel"] == SERVING)
-"""Words that go with the workload `serve`."""
+"""Every option, with what the command line says of it: `description`, `panel`, `metavar`, `also`."""
+SERVING_OPTIONS = frozenset(name for name, told in VOCABULARY.items() if told["panel"] == SERVING)
+"""Options that go with the workload `serve`."""

@@ -38,7 +38,7 @@ class PlanWarning:
 class Setup:
     """Model x cluster x layout x stack, resolved and checked.
 
-    coefficients: of the stack in the plan's version; options: what the user said; assumptions: what was filled in;
+    coefficients: of the stack in the plan's version; options: what the user gave; assumptions: what was filled in;
     machine: kernels and links of the plan, at hand where only its layout
     and batch change; machines: of many plans in one, what each runs on.
     """
@@ -72,7 +72,7 @@ class Setup:
         """A figure that hangs on device, cluster and software alone; of many plans in one, that of each."""
         return figure(self) if self.machines is None else self.machines.each(figure)
 
-    def words(self) -> dict[str, Any]:
+    def as_options(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
         raise NotImplementedError
 
@@ -99,20 +99,20 @@ class Setup:
         """The same plan on so many devices, however they are used."""
         return self.with_layout(Layout(dp=count))
 
-    def common_words(self, kept: Iterable[str]) -> dict[str, Any]:
-        """Model, hardware, stack and limits in the vocabulary, and the words of `kept` as they were said."""
-        said = self.options
+    def common_options(self, kept: Iterable[str]) -> dict[str, Any]:
+        """Model, hardware, stack and limits in the vocabulary, and the options of `kept` as they were given."""
+        options = self.options
         return {
-            "model": self.model.name if said.model is None else said.model, "hardware": self.device.id,
-            "device_memory": said.device_memory,
+            "model": self.model.name if options.model is None else options.model, "hardware": self.device.id,
+            "device_memory": options.device_memory,
             "cluster": self.cluster.id, "devices": self.devices, "devices_per_node": self.cluster.devices_per_node,
-            "stack": self.stack.id, "stack_version": said.stack_version,
-            **{name: getattr(said, name) for name in kept},
-            "limits": None if said.limits is None else said.limits.said(),
+            "stack": self.stack.id, "stack_version": options.stack_version,
+            **{name: getattr(options, name) for name in kept},
+            "limits": None if options.limits is None else options.limits.stated(),
         }  # fmt: skip
 
     @staticmethod
-    def in_order(words: Mapping[str, Any]) -> dict[str, Any]:
-        """Words that have a value, in the order of the vocabulary; JSON has lists where Python has tuples."""
-        found = [(name, value) for name in _VOCABULARY if (value := words.get(name)) is not None]
+    def in_order(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options that have a value, in the order of the vocabulary; JSON has lists where Python has tuples."""
+        found = [(name, value) for name in _VOCABULARY if (value := options.get(name)) is not None]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found}

@@ -13,14 +13,14 @@ from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
 from llmplan.setup.written import notes
 
 LENGTHS = ("tokens", "steps", "epochs")
-"""Words that say how long a run is; one of them does."""
+"""Options that say how long a run is; one of them does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What one plan was asked for with.
 
-    document: the plan file's part, if there was one; overridden: names that the command line gave; notes: how words
+    document: the plan file's part, if there was one; overridden: names that the command line gave; notes: how options
     that could be read in two ways were understood; ran: it is a run that was measured, so that it did fit.
     """
 
@@ -45,8 +45,8 @@ class Request:
 
     def changed(self, **changes: Any) -> Request:
         """The same request with other options; None takes one away."""
-        said = self.options.said() | changes
-        options = validated({name: value for name, value in said.items() if value is not None}, PlanOptions)
+        given = self.options.stated() | changes
+        options = validated({name: value for name, value in given.items() if value is not None}, PlanOptions)
         return replace(self, options=options)
 
 
@@ -65,8 +65,8 @@ def requests(documents: Iterable[Document], given: Mapping[str, Any]) -> list[Re
                 faults += error.faults
     if faults or over is None:
         raise InputError(faults)
-    said = over.said()
-    return [_request(part, options, said, given) for part, options in found]
+    overriding = over.stated()
+    return [_request(part, options, overriding, given) for part, options in found]
 
 
 def holds_many(documents: list[Document]) -> bool:
@@ -78,15 +78,15 @@ class RequestReader:
     """Reads plans one by one, each overridden by `given`; raises InputError with the faults of `given` at once."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self.given, self.said = given, request(given).options.said()
+        self.given, self.stated = given, request(given).options.stated()
 
     def read(self, document: Document) -> Request:
         """The request of a document that holds one plan; raises InputError with its faults."""
-        return _request(document, _checked(document), self.said, self.given)
+        return _request(document, _checked(document), self.stated, self.given)
 
 
-def _request(part: Document, options: PlanOptions, said: dict[str, Any], given: Mapping[str, Any]) -> Request:
-    return Request(_merged(options, said), part, frozenset(said), notes({**part.data, **given}))
+def _request(part: Document, options: PlanOptions, overriding: dict[str, Any], given: Mapping[str, Any]) -> Request:
+    return Request(_merged(options, overriding), part, frozenset(overriding), notes({**part.data, **given}))
 
 
 def request(given: Mapping[str, Any]) -> Request:
@@ -95,7 +95,7 @@ def request(given: Mapping[str, Any]) -> Request:
     options = _checked_options(given, faults)
     if options is None:
         raise InputError(faults)
-    return Request(options, None, frozenset(options.said()), notes(given))
+    return Request(options, None, frozenset(options.stated()), notes(given))
 
 
 def _checked_options(given: Mapping[str, Any], faults: list[Fault]) -> PlanOptions | None:
@@ -131,12 +131,12 @@ def _as_option(message: str) -> str:
     return f"--{field.replace('_', '-')}:{rest}" if colon and field in VOCABULARY else message
 
 
-def _merged(options: PlanOptions, said: Mapping[str, Any]) -> PlanOptions:
+def _merged(options: PlanOptions, overriding: Mapping[str, Any]) -> PlanOptions:
     """The options of a file under those of the command line, where one way to say a length replaces the others."""
-    if not said:
+    if not overriding:
         return options
-    replaced = dict.fromkeys(LENGTHS) if any(name in said for name in LENGTHS) else {}
-    return replace(options, **{**replaced, **said})
+    replaced = dict.fromkeys(LENGTHS) if any(name in overriding for name in LENGTHS) else {}
+    return replace(options, **{**replaced, **overriding})
 
 
 def parts_of(document: Document) -> list[Document]:

@@ -42,7 +42,7 @@ _WORDS = (
 )  # fmt: skip
 """What a subject hangs on."""
 MOST_KEPT = 1024
-"""Subjects that are kept; words such as a device's memory have no end of values."""
+"""Subjects that are kept; options such as a device's memory have no end of values."""
 
 
 def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
@@ -51,19 +51,19 @@ def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     Where the model is an entry of the catalogue, or at hand, all is read once, and plans that share it get the same
     objects.
     """
-    said = draft.options
-    if not is_lasting(said, catalog, model):
+    options = draft.options
+    if not is_lasting(options, catalog, model):
         return _read(draft, catalog, model)
-    words = (id(model), *(getattr(said, name) for name in _WORDS if name != "model" or model is None))
+    key = (id(model), *(getattr(options, name) for name in _WORDS if name != "model" or model is None))
     kept: dict[Any, tuple[Subject, list[str], dict[str, Any]]] = catalog.once("subjects", dict)
-    if words not in kept:
+    if key not in kept:
         if len(kept) >= MOST_KEPT:
             kept.clear()
         first = Draft(draft.request, list(draft.faults))
         subject = _read(first, catalog, model)  # holds the model, so that its `id` stays its own
         now = first.options.quantized_base
-        kept[words] = subject, first.assumptions, {} if now == said.quantized_base else {"quantized_base": now}
-    subject, assumptions, changes = kept[words]
+        kept[key] = subject, first.assumptions, {} if now == options.quantized_base else {"quantized_base": now}
+    subject, assumptions, changes = kept[key]
     draft.check()
     draft.assumptions += assumptions
     if changes:
@@ -71,17 +71,17 @@ def subject_of(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     return subject
 
 
-def is_lasting(said: PlanOptions, catalog: Catalog, model: Model | None) -> bool:
-    """Whether the words mean the same model as long as the catalogue is open: an entry of it, or one at hand."""
-    return model is not None or (isinstance(said.model, str) and catalog.plain("models", said.model) is not None)
+def is_lasting(options: PlanOptions, catalog: Catalog, model: Model | None) -> bool:
+    """Whether the options mean the same model as long as the catalogue is open: an entry of it, or one at hand."""
+    return model is not None or (isinstance(options.model, str) and catalog.plain("models", options.model) is not None)
 
 
 def _read(draft: Draft, catalog: Catalog, model: Model | None) -> Subject:
     model = model or _model(draft, catalog)
     device, stack = _device(draft, catalog), _stack(draft, catalog)
     cluster = None if device is None else _cluster(draft, catalog, device)
-    if device is None and (said := draft.options.cluster) is not None:
-        draft.read("cluster", lambda: catalog.cluster(said))  # its own faults are told all the same
+    if device is None and (cluster_name := draft.options.cluster) is not None:
+        draft.read("cluster", lambda: catalog.cluster(cluster_name))  # its own faults are reported all the same
     if model is None or device is None or cluster is None or stack is None:
         raise InputError(draft.faults)
     draft.check()
@@ -98,22 +98,22 @@ def _widened(stack: Stack, catalog: Catalog) -> Stack:
 
 
 def _model(draft: Draft, catalog: Catalog) -> Model | None:
-    said, document = draft.options.model, draft.request.document
-    if said is None:
+    given, document = draft.options.model, draft.request.document
+    if given is None:
         draft.fault("model is missing: a catalogue id, an id of the Hub, a config.json or a model file (--model)")
         return None
-    if isinstance(said, dict):
-        return draft.read("model", lambda: _inline_model(said, document))
-    beside = None if document is None else Path(document.file).parent / said
-    path = str(beside) if beside and "/" in said and not os.path.exists(said) and os.path.exists(beside) else said
+    if isinstance(given, dict):
+        return draft.read("model", lambda: _inline_model(given, document))
+    beside = None if document is None else Path(document.file).parent / given
+    path = str(beside) if beside and "/" in given and not os.path.exists(given) and os.path.exists(beside) else given
     found = draft.read("model", lambda: find_model(path, catalog, download=bool(draft.options.download)))
     if found is None:
         return None
     if found.open_word is not None and draft.options.weight_precision is None:
         serves = draft.options.workload == "serve"
-        word = "weight_precision" if serves else "quantized_base"
+        option = "weight_precision" if serves else "quantized_base"
         if serves or (draft.options.workload == "lora" and draft.options.quantized_base is None):
-            draft.fault(f"{found.open_word} in {said!r} is no one precision: say which ({word})", "model")
+            draft.fault(f"{found.open_word} in {given!r} is no one precision: say which ({option})", "model")
     if found.note:
         draft.assumptions.append(found.note)
     if found.precision is not None and draft.options.workload != "serve":
@@ -123,16 +123,16 @@ def _model(draft: Draft, catalog: Catalog) -> Model | None:
 
 def _quantized_base(draft: Draft, precision: str) -> None:
     """Training and weights that a model's name says to be quantized: adapters are trained on them as they are."""
-    said = draft.options
-    if said.workload != "lora":
+    options = draft.options
+    if options.workload != "lora":
         draft.assumptions.append(f"weights in the training's precision: {precision} is how the model is stored")
-    elif said.quantized_base is None and precision in get_args(QuantizedBase):
+    elif options.quantized_base is None and precision in get_args(QuantizedBase):
         draft.assume("quantized_base", precision, "the model's name says so")
         draft.request = draft.request.changed(quantized_base=precision)
 
 
 def _inline_model(data: dict[str, Any], document: Document | None) -> Model:
-    """A model written into the plan itself, in the words of a model file."""
+    """A model written into the plan itself, with the keys of a model file."""
     if document is None:
         return lower(model_spec(Document(data, "model")))
     lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == ("model",)}
@@ -140,11 +140,11 @@ def _inline_model(data: dict[str, Any], document: Document | None) -> Model:
 
 
 def _device(draft: Draft, catalog: Catalog) -> Device | None:
-    said = draft.options.hardware
-    if said is None:
+    name = draft.options.hardware
+    if name is None:
         draft.fault("hardware is missing: a device of `llmplan catalog list` (--hardware)")
         return None
-    device = draft.read("hardware", lambda: catalog.device(said))
+    device = draft.read("hardware", lambda: catalog.device(name))
     if device is None:
         return None
     if not device.plannable:
@@ -155,16 +155,16 @@ def _device(draft: Draft, catalog: Catalog) -> Device | None:
         device = replace(device, memory=resized(device.memory, size))
     if device.efficiency.like:
         like = device.efficiency.like
-        draft.assumptions.append(f"measured efficiencies of {like} stand in where {device.id} has none")
+        draft.assumptions.append(f"measured efficiencies of {like} are used where {device.id} has none")
     return device
 
 
 def _cluster(draft: Draft, catalog: Catalog, device: Device) -> Cluster | None:
-    said = draft.options.cluster or device.cluster
-    if said is None:
+    name = draft.options.cluster or device.cluster
+    if name is None:
         draft.fault(f"{device.id} has no usual cluster: name one (--cluster)", "cluster", "hardware")
         return None
-    cluster = draft.read("cluster" if draft.options.cluster else "hardware", lambda: catalog.cluster(said))
+    cluster = draft.read("cluster" if draft.options.cluster else "hardware", lambda: catalog.cluster(name))
     if cluster is None:
         return None
     if draft.options.cluster is None:
@@ -174,11 +174,11 @@ def _cluster(draft: Draft, catalog: Catalog, device: Device) -> Cluster | None:
 
 
 def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
-    said = draft.options.stack
-    stack = draft.read("stack", lambda: catalog.stack(said or generic_of(draft.options.workload)))
+    name = draft.options.stack
+    stack = draft.read("stack", lambda: catalog.stack(name or generic_of(draft.options.workload)))
     if stack is None:
         return None
-    if said is None:
+    if name is None:
         draft.assume("stack", stack.id, "none was named; naming one narrows the bands")
     serves = draft.options.workload == "serve"
     if (stack.policy if serves else stack.training) is None:

@@ -1,4 +1,4 @@
-"""Numbers and words as people write them: `15T`, `8k`, `1.5B`, `train`; what could be meant in two ways is told.
+"""Numbers and words as people write them: `15T`, `8k`, `1.5B`, `train`; what could be meant in two ways is noted.
 
 k, M, B (or G) and T are thousands, millions, billions and trillions. In the length of a sequence they are powers of
 1024: contexts and benchmarks have 8192 or 131072 tokens where people say 8k or 128k.
@@ -111,14 +111,16 @@ def length(kind: Any) -> ReadBy:
     return ReadBy(read_length, kind | str)
 
 
-def notes(said: Mapping[str, Any]) -> tuple[str, ...]:
+def notes(given: Mapping[str, Any]) -> tuple[str, ...]:
     """How ambiguous values were understood."""
     found = []
-    word = said.get("workload")
-    if isinstance(word, str) and word.strip().lower() in _TWO_WAYS:
-        found.append(f"workload pretrain: what {word.strip()} is read as; finetune and lora train less or otherwise")
+    workload = given.get("workload")
+    if isinstance(workload, str) and workload.strip().lower() in _TWO_WAYS:
+        found.append(
+            f"workload pretrain: what {workload.strip()} is read as; finetune and lora train less or otherwise"
+        )
     for name in LENGTHS:
-        text = said.get(name)
+        text = given.get(name)
         if isinstance(text, str) and _LENGTH.match(text):
             found.append(f"{name} {read_length(text)}: {text.strip()}, with 1024 tokens a k as lengths have")
     return tuple(found)

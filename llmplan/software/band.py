@@ -56,30 +56,30 @@ def family_of(quantity: str) -> str:
     return "training" if quantity == "step_seconds" else "serving"
 
 
-UnsaidWidths = Mapping[str, Mapping[Guess, float]]
-"""Half widths by family of quantities and word that was not said [1]."""
+UnstatedWidths = Mapping[str, Mapping[Guess, float]]
+"""Half widths by family of quantities and option that was not given [1]."""
 
 
-def unsaid_width(quantity: str, words: Iterable[Guess], widths: UnsaidWidths) -> float:
-    """Half width that words which were not said add to a band, on a logarithmic scale: each is an error of its own, so
-    squares add up [1].
+def unstated_width(quantity: str, options: Iterable[Guess], widths: UnstatedWidths) -> float:
+    """Half width that options which were not given add to a band, on a logarithmic scale: each is an error of its
+    own, so squares add up [1].
 
     >>> widths = {"training": {"zero": 0.03, "vp": 0.04}}
-    >>> unsaid_width("step_seconds", ("zero", "vp"), widths), unsaid_width("peak_bytes", ("zero",), widths)
+    >>> unstated_width("step_seconds", ("zero", "vp"), widths), unstated_width("peak_bytes", ("zero",), widths)
     (0.05, 0.0)
     """
     own = widths.get(family_of(quantity), {})
-    return math.hypot(*(own.get(word, 0.0) for word in words))
+    return math.hypot(*(own.get(option, 0.0) for option in options))
 
 
 def band_of(
     bands: Mapping[str, Band], quantity: str, widening: Mapping[str, Mapping[str, float]], distances: Iterable[str],
-    unsaid: float = 0.0,
+    unstated: float = 0.0,
 ) -> Interval:  # fmt: skip
     """The band of that quantity around 1, widened for each distance of the plan from what was measured.
 
-    widening: by family and distance, the factor on the band's ends on a logarithmic scale; unsaid: half width there of
-    what words would change that were not said, an error of its own, so that squares add up [1].
+    widening: by family and distance, the factor on the band's ends on a logarithmic scale; unstated: half width there
+    of what options would change that were not given, an error of its own, so that squares add up [1].
 
     >>> band = {"step_seconds": Band(low=math.exp(-0.3), high=math.exp(0.3))}
     >>> found = band_of(band, "step_seconds", {}, (), 0.4)
@@ -89,9 +89,9 @@ def band_of(
     band = bands.get(quantity, NO_BAND)
     factors = widening.get(family_of(quantity), {})
     factor = math.prod(factors.get(name, 1.0) for name in distances)
-    if not unsaid:
+    if not unstated:
         return Interval(1.0, band.low**factor, band.high**factor)
-    down, up = (math.hypot(factor * math.log(end), unsaid) for end in (band.low, band.high))
+    down, up = (math.hypot(factor * math.log(end), unstated) for end in (band.low, band.high))
     return Interval(1.0, math.exp(-down), math.exp(up))
 
 

@@ -10,7 +10,7 @@ from llmplan.schema import Spec
 from llmplan.vocabulary import Guess
 
 UNKNOWN_STACK = "unknown_stack"
-"""No run of it was measured: the mean over all stacks stands in."""
+"""No run of it was measured: the mean over all stacks is used."""
 UNKNOWN_VERSION = "unknown_version"
 """A version, a newer one too, of which no run was measured."""
 NEW_DEVICE = "new_device"
@@ -32,7 +32,7 @@ _BITS = {"fp32": "32", "tf32": "32", "fp8": "8", "mxfp8": "8", "int8": "8", "nvf
 
 class Traits(NamedTuple):
     """What a plan is, as far as bands go; version: as it was asked for; approximate: its model was
-    read by likeness; guessed: words that the recipe or a guess stands in for; open_load: requests come at a rate."""
+    read by likeness; guessed: options that the recipe or a guess fills in; open_load: requests come at a rate."""
 
     device: str
     version: str
@@ -56,8 +56,8 @@ class StatedDistances(Spec):
     """`hardware_catalog/distances.yaml`."""
 
     approximate: StatedDistance
-    unsaid: dict[str, dict[Guess, Annotated[float, Within(ge=0, le=1)]]]
-    """Half widths by family and word that was not said (`Stack.unsaid`)."""
+    unstated: dict[str, dict[Guess, Annotated[float, Within(ge=0, le=1)]]]
+    """Half widths by family and option that was not given (`Stack.unstated`)."""
     date: str
 
 

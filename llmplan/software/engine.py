@@ -185,13 +185,13 @@ class ServingPolicy(Spec):
     """How unevenly tokens go to experts: standard deviation over mean of their rows [1]; 0.8 is what measured layers
     were routed with (aiconfigurator, power law 1.01)."""
     draft_tokens: Count = 3
-    """Tokens drafted for a sequence in a step where speculation is asked for and nothing said."""
+    """Tokens drafted for a sequence in a step where speculation is asked for and nothing given."""
     draft_tokens_spread: Count | None = None
     """The same where attention is data parallel and devices hold experts for each other; None: as many."""
     acceptance: Annotated[float, Within(gt=0, lt=1)] = 0.8
     """Share of drafted tokens that are right where those before them were."""
     low_precision_kv: StoragePrecision | None = None
-    """Precision of the cache where weights and activations have 8 bits or fewer and nothing is said."""
+    """Precision of the cache where weights and activations have 8 bits or fewer and nothing is given."""
     low_precision_kv_on: tuple[str, ...] = ()
     """Beginnings of the architectures of devices on which it is; none: on all."""
 

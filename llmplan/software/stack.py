@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from llmplan.records import dataclass, replace
 from llmplan.rules import Within
 from llmplan.schema import Source, Spec
-from llmplan.software.band import Band, Interval, band_of, unsaid_width
+from llmplan.software.band import Band, Interval, band_of, unstated_width
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.distance import Measured, Traits
 from llmplan.software.engine import ServingPolicy
@@ -58,7 +58,7 @@ class Rule(Spec):
 
 
 class StackLayouts(Spec):
-    """Layouts that a stack can run, for searches; a word that is absent is not limited."""
+    """Layouts that a stack can run, for searches; an option that is absent is not limited."""
 
     one: tuple[Literal["tp", "pp", "vp", "cp", "ep"], ...] = ()
     """Degrees that stay 1."""
@@ -112,7 +112,7 @@ class Stack(Spec):
     """How it serves."""
     memory: MemoryModel
     parent: str | None = None
-    """The stack that stands in for every key and coefficient that the entry leaves out; without one, `generic` does
+    """The stack that gives every key and coefficient that the entry leaves out; without one, `generic` does
     for coefficients."""
     family: str | None = None
     """Stacks of one family run the same layers and schedules: a fit draws them to what they have in common, and that to
@@ -128,9 +128,9 @@ class Stack(Spec):
     widening: dict[str, dict[str, float]] = {}
     """By family (`training`, `serving`, `memory`) and distance of a plan from what was measured
     (`software/distance.py`): factor on the logarithms of a band's ends."""
-    unsaid: dict[str, dict[Guess, Annotated[float, Within(ge=0, le=1)]]] = {}
-    """Half width that a word adds to a band where a run does not say it, on a logarithmic scale, by family (`training`,
-    `memory`): of `distances.yaml`, the words that every run said of which that was measured."""
+    unstated: dict[str, dict[Guess, Annotated[float, Within(ge=0, le=1)]]] = {}
+    """Half width that an option adds to a band where a run does not say it, on a logarithmic scale, by family
+    (`training`, `memory`): of `distances.yaml`, the options that every run gives of which that was measured."""
     measured: Measured = field(default_factory=Measured)
     """What runs it was measured on."""
     fitted_on: tuple[str, ...] = ()
@@ -159,13 +159,13 @@ class Stack(Spec):
         return self.rules[: self.rules.index(last) + 1] if last is not None else ()
 
     def band(self, quantity: str, plan: Traits) -> Interval:
-        """The 80 % band of a quantity of a plan, around 1, wider for guessed words; many plans are alike."""
+        """The 80 % band of a quantity of a plan, around 1, wider for guessed options; many plans are alike."""
         key = id(self), quantity, plan
         if key not in _BANDS:
             if len(_BANDS) >= MOST_KEPT:
                 _BANDS.clear()
-            unsaid = unsaid_width(quantity, plan.guessed, self.unsaid)
-            _BANDS[key] = self, band_of(self.bands, quantity, self.widening, self.distances(plan), unsaid)
+            unstated = unstated_width(quantity, plan.guessed, self.unstated)
+            _BANDS[key] = self, band_of(self.bands, quantity, self.widening, self.distances(plan), unstated)
         return _BANDS[key][1]
 
     def distances(self, plan: Traits) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def problems_of(plan: TrainingPlan) -> list[Problem]:
 
 
 def _state_problems(plan: TrainingPlan) -> Iterator[Problem]:
-    """Places of states that need another word beside them."""
+    """Places of states that need another option beside them."""
     layout, work = plan.layout, plan.workload
     if work.offload_parameters and layout.zero < SHARD_ALL:
         yield (

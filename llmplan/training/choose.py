@@ -151,14 +151,14 @@ class _Verdicts:
     def offer(self, plan: TrainingPlan) -> str:
         """Takes the plan in, and says its verdict."""
         peak, usable = self.by.peak(plan), plan.usable_bytes
-        said = verdict(peak, usable)
-        if said == "fits":
+        found = verdict(peak, usable)
+        if found == "fits":
             self.sure.append(plan)
         elif peak.value <= usable:
             self.likely.append(plan)
         if peak.value < self.least:
             self.nearest, self.least = plan, peak.value
-        return said
+        return found
 
     def add(self, other: _Verdicts) -> None:
         """Takes in what another search met."""

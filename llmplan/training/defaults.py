@@ -28,65 +28,65 @@ PRECISIONS = ("bf16", "fp16", "fp32")
 
 def workload_of(draft: Draft, model: Model, device: Device, defaults: TrainingRecipe) -> TrainingWorkload:
     """The workload with its defaults; its global batch is filled in with the layout."""
-    said = draft.options
-    words: dict[str, Any] = {name: value for name, value in said.said().items() if name in _WORDS}
-    if said.workload is None:
-        words["workload"] = "pretrain"
+    options = draft.options
+    fields: dict[str, Any] = {name: value for name, value in options.stated().items() if name in _WORDS}
+    if options.workload is None:
+        fields["workload"] = "pretrain"
         draft.assume("workload", "pretrain", "none was named")
-    words["precision"] = _precision(draft, device, defaults)
+    fields["precision"] = _precision(draft, device, defaults)
     for name in ("optimizer", "flash_attention"):
-        if name not in words:
-            words[name] = getattr(defaults, name)
-            draft.assume(name, words[name], "the stack's default")
-    if said.seq_len is None:
+        if name not in fields:
+            fields[name] = getattr(defaults, name)
+            draft.assume(name, fields[name], "the stack's default")
+    if options.seq_len is None:
         limit = model.max_context
-        words["seq_len"] = min(limit or DEFAULT_SEQ_LEN, DEFAULT_SEQ_LEN)
+        fields["seq_len"] = min(limit or DEFAULT_SEQ_LEN, DEFAULT_SEQ_LEN)
         if limit is None:
             why = "a common length"
         elif limit <= DEFAULT_SEQ_LEN:
             why = "the model's context"
         else:
             why = f"a common length (the model takes up to {limit})"
-        draft.assume("seq_len", words["seq_len"], why)
-    words |= _learning(draft, words["workload"], defaults)
-    if said.packing is None and not defaults.packing and words["workload"] != "pretrain":
-        words["packing"] = False
+        draft.assume("seq_len", fields["seq_len"], why)
+    fields |= _learning(draft, fields["workload"], defaults)
+    if options.packing is None and not defaults.packing and fields["workload"] != "pretrain":
+        fields["packing"] = False
         draft.assume("packing", False, "the stack's default; samples are of many lengths, up to seq_len")
-    if model.architecture != "encoder-decoder" and said.target_len is not None:
+    if model.architecture != "encoder-decoder" and options.target_len is not None:
         draft.fault(f"target_len goes with encoder-decoder models, and {model.name} is not one", "target_len", "model")
-    elif model.architecture == "encoder-decoder" and said.target_len is None:
-        words["target_len"] = words["seq_len"]
-        draft.assume("target_len", words["target_len"], "as long as seq_len")
-    if words["workload"] == "lora":
-        words |= _adapters(draft, model, defaults)
-    return TrainingWorkload(**words)
+    elif model.architecture == "encoder-decoder" and options.target_len is None:
+        fields["target_len"] = fields["seq_len"]
+        draft.assume("target_len", fields["target_len"], "as long as seq_len")
+    if fields["workload"] == "lora":
+        fields |= _adapters(draft, model, defaults)
+    return TrainingWorkload(**fields)
 
 
 def _learning(draft: Draft, workload: str, defaults: TrainingRecipe) -> dict[str, Any]:
-    """What is learned from, and the models beside it; faults for words that go with other methods."""
-    said = draft.options
-    method = said.method or "sft"
+    """What is learned from, and the models beside it; faults for options that go with other methods."""
+    options = draft.options
+    method = options.method or "sft"
     about = METHODS[method]
     if method != "sft" and workload == "pretrain":
         draft.fault(f"method {method} goes with workload finetune or lora, and the workload is pretrain", "method")
-    if said.reference and method in ("sft", "reward"):
+    if options.reference and method in ("sft", "reward"):
         draft.fault(f"reference goes with method dpo, grpo or ppo, and the method is {method}", "reference", "method")
     for name in ("generation", "generation_fraction", "generation_tp"):
-        if getattr(said, name) is not None and not about.writes:
+        if getattr(options, name) is not None and not about.writes:
             draft.fault(f"{name} goes with method grpo or ppo, and the method is {method}", name, "method")
-    words: dict[str, Any] = {"reference": about.reference if said.reference is None else said.reference}
-    if said.reference is None and method in ("dpo", "grpo", "ppo"):
-        draft.assume("reference", words["reference"], f"as {method} has by default")
+    fields: dict[str, Any] = {"reference": about.reference if options.reference is None else options.reference}
+    if options.reference is None and method in ("dpo", "grpo", "ppo"):
+        draft.assume("reference", fields["reference"], f"as {method} has by default")
     if about.writes:
-        if said.generation is None:
-            words["generation"] = "colocated"
+        if options.generation is None:
+            fields["generation"] = "colocated"
             draft.assume("generation", "colocated", "an engine beside the training, as in TRL; its time is not counted")
-        elif said.generation == "apart" and (said.generation_fraction or said.generation_tp):
+        elif options.generation == "apart" and (options.generation_fraction or options.generation_tp):
             draft.fault("generation_fraction and generation_tp go with generation colocated", "generation")
-        if said.generation_fraction is None and said.generation != "apart":
-            words["generation_fraction"] = defaults.generation_fraction
+        if options.generation_fraction is None and options.generation != "apart":
+            fields["generation_fraction"] = defaults.generation_fraction
             draft.assume("generation_fraction", defaults.generation_fraction, "as in TRL")
-    return words
+    return fields
 
 
 def _precision(draft: Draft, device: Device, defaults: TrainingRecipe) -> str:

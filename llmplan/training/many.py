@@ -20,7 +20,7 @@ from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, f
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.resolve import OpenTraining, Taken, taken, told
 from llmplan.training.step import machine_of, training_time
-from llmplan.training.unsaid import OPTIONS, may_matter, steps_with
+from llmplan.training.unstated import OPTIONS, may_matter, steps_with
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ SEVERAL = 16
 ROWS = 8192
 """Plans that are evaluated at a time: their arrays stay in a core's cache."""
 LENGTHS = ("seq_len", "global_batch")
-"""Words of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
+"""Options of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
 _shared_words = attrgetter(*(name for name in names(TrainingWorkload) if name not in (*LENGTHS, "tokens")))
 
 
@@ -117,7 +117,7 @@ def _worked_out(
 
 
 def steps_with_options(found: Sequence[TrainingEstimate]) -> list[dict[str, Sequence[float]]]:
-    """Of every estimate `steps_with` each option that may matter to it, by its word [s]."""
+    """Of every estimate `steps_with` each option that may matter to it, by its name [s]."""
     steps: list[dict[str, Sequence[float]]] = [{} for _ in found]
     for option in OPTIONS:
         wanted = [place for place, one in enumerate(found) if may_matter(one, option)]

@@ -52,13 +52,13 @@ class OpenLayouts:
         """What these options leave open."""
         prepared = base.recipe.quantized_recompute if options.quantized_base in CAST else None
         layers = RECOMPUTE[-1] if options.recompute_layers else None
-        said = options.recompute or layers or prepared or base.recipe.recompute
+        usual = options.recompute or layers or prepared or base.recipe.recompute
         free = options.tp is None or options.pp is None
         every = base.stack.layouts.recompute or RECOMPUTE
-        if said == "auto":
+        if usual == "auto":
             return cls(devices, every if free else RECOMPUTE, free)
-        silent = not (options.recompute or layers) and said in every
-        return cls(devices, (said,), free, every[every.index(said) + 1 :] if silent else ())
+        silent = not (options.recompute or layers) and usual in every
+        return cls(devices, (usual,), free, every[every.index(usual) + 1 :] if silent else ())
 
     def further(self) -> OpenLayouts:
         """What is open where nothing of this fits."""
@@ -190,35 +190,35 @@ def whole(number: int, of: int) -> int:
 
 def assume_layout(draft: Draft, plan: TrainingPlan, open_: OpenLayouts, *, fits: bool) -> None:
     """Assumptions about the layout that was taken."""
-    said, layout = draft.options, plan.layout
+    options, layout = draft.options, plan.layout
     why = ""
     if open_.free:
         why = "the fastest that surely fits of the usual layouts" if fits else "nothing fits, and this misses by least"
         draft.assumptions.append(f"tp {layout.tp}, pp {layout.pp}: {why}")
         if published := nearest_published(plan.model, plan.device.id, plan.devices):
             draft.assumptions.append(published)
-    if said.recompute is None:
-        draft.assume("recompute", layout.recompute, _why_recompute(said, open_, why, fits=fits))
-        if layout.recompute_layers is not None and said.recompute_layers is None:
+    if options.recompute is None:
+        draft.assume("recompute", layout.recompute, _why_recompute(options, open_, why, fits=fits))
+        if layout.recompute_layers is not None and options.recompute_layers is None:
             draft.assume("recompute_layers", layout.recompute_layers, "of each virtual stage, the others keep theirs")
     if plan.recipe.sharded_recompute and layout.zero >= SHARDS and layout.recompute != RECOMPUTE[-1]:
         draft.assume("all layers computed again", "yes", "the stack always does where it shards")
-    if said.zero is None:
-        if said.offload_parameters:
+    if options.zero is None:
+        if options.offload_parameters:
             why = "offload_parameters needs it"
         elif not open_.free or layout.zero == plan.recipe.zero:
             why = "the stack's default"
         draft.assume("zero", layout.zero, why)
-    if said.sequence_parallel is None and layout.tp > 1:
+    if options.sequence_parallel is None and layout.tp > 1:
         draft.assume("sequence_parallel", layout.sequence_parallel, "the stack's default with tp > 1")
-    if said.ep is None and layout.ep > 1:
+    if options.ep is None and layout.ep > 1:
         draft.assume("ep", layout.ep, "experts are spread over the devices of the fast domain")
-    if said.micro_batch is None:
+    if options.micro_batch is None:
         filled = layout.micro_batch * plan.workload.seq_len
         whole = layout.micro_batch == plan.recipe.micro_batch
         why = "the stack's default" if whole else f"{filled} tokens at a time fill the matrix products"
         draft.assume("micro_batch", layout.micro_batch, why)
-    if said.global_batch is None:
+    if options.global_batch is None:
         batch = plan.workload.global_batch
         rounds = batch // (layout.dp * layout.micro_batch)
         each = f"{rounds} micro-batches" if rounds > 1 else "one micro-batch"
@@ -232,26 +232,26 @@ def guesses(draft: Draft, plan: TrainingPlan, open_: OpenLayouts) -> tuple[Guess
 
     Where the layout is open the plan says what to run, and nothing is guessed.
     """
-    said, layout = draft.options, plan.layout
-    given = said.guessed or ()
+    options, layout = draft.options, plan.layout
+    given = options.guessed or ()
     if open_.free or given:
         return given
     matters: dict[Guess, bool] = {
-        "recompute": said.recompute_layers is None, "zero": layout.dp > 1, "vp": layout.pp > 1,
+        "recompute": options.recompute_layers is None, "zero": layout.dp > 1, "vp": layout.pp > 1,
         "flash_attention": True, "optimizer": True, "lora_targets": plan.lora,
     }  # fmt: skip
-    found = tuple(word for word, does in matters.items() if does and getattr(said, word) is None)
+    found = tuple(option for option, does in matters.items() if does and getattr(options, option) is None)
     for family, band in (("training", "the step time"), ("memory", "peak memory")):
-        own = plan.stack.unsaid.get(family, {})
-        if widths := [f"{word} ({own[word]:.0%})" for word in found if word in own]:
+        own = plan.stack.unstated.get(family, {})
+        if widths := [f"{option} ({own[option]:.0%})" for option in found if option in own]:
             why = f"all measured runs of the stack state them, so the band of {band} is wider"
             draft.assumptions.append(f"not stated: {', '.join(widths)}; {why}")
     return found
 
 
-def _why_recompute(said: PlanOptions, open_: OpenLayouts, free: str, *, fits: bool) -> str:
+def _why_recompute(options: PlanOptions, open_: OpenLayouts, free: str, *, fits: bool) -> str:
     """Why that much is computed again; free: why the whole layout was taken."""
-    if said.recompute_layers is not None:
+    if options.recompute_layers is not None:
         return "recompute_layers are some of its layers"
     if open_.default is not None:
         more = "the least that does" if fits else "the most there is"

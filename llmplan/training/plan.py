@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from llmplan.formulas.numeric import maximum, real
 from llmplan.records import dataclass, names
 from llmplan.rules import Within
-from llmplan.setup.options import RUN_WORDS
+from llmplan.setup.options import RUN_OPTIONS
 from llmplan.setup.plan import Setup
 from llmplan.software.distance import Traits, bits_of
 from llmplan.software.recipe import TrainingRecipe
@@ -82,7 +82,7 @@ class TrainingWorkload:
 class TrainingPlan(Setup):
     """Everything that an estimate of a training needs.
 
-    recipe: the stack's, as of the plan's version; guessed: words of a run with a given layout that were not said, or
+    recipe: the stack's, as of the plan's version; guessed: options of a run with a given layout that were not given, or
     were said to be guesses.
     """
 
@@ -92,10 +92,11 @@ class TrainingPlan(Setup):
 
     @property
     def widening_guesses(self) -> tuple[Guess, ...]:
-        """Guessed words that every measured run of the stack says: the bands of time and memory are wider for them."""
-        widths = self.stack.unsaid if self.guessed else {}
+        """Guessed options that every measured run of the stack says: the bands of time and memory are wider for
+        them."""
+        widths = self.stack.unstated if self.guessed else {}
         wide = set().union(*widths.values())
-        return tuple(word for word in self.guessed if word in wide)
+        return tuple(option for option in self.guessed if option in wide)
 
     @property
     def usable_bytes(self) -> float:
@@ -120,11 +121,11 @@ class TrainingPlan(Setup):
         version, bits = self.options.stack_version or "", bits_of(self.workload.precision)
         return Traits(self.device.id, version, bits, layers, self.model.approximate, self.guessed)
 
-    def words(self) -> dict[str, Any]:
+    def as_options(self) -> dict[str, Any]:
         """The plan in the vocabulary, complete: given back as a plan file it is the same plan."""
         layout, workload = self.layout, self.workload
         found = {
-            **self.common_words(RUN_WORDS),
+            **self.common_options(RUN_OPTIONS),
             **{name: getattr(layout, name) for name in names(layout)},
             **{name: getattr(workload, name) for name in names(workload)},
         }

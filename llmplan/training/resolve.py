@@ -16,9 +16,9 @@ from llmplan.records import dataclass, names, replace
 from llmplan.setup.checks import Problem
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import RECOMPUTE, Layout
+from llmplan.setup.option_checks import check_options, count_devices
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
-from llmplan.setup.words import check_words, count_devices
 from llmplan.training.checks import problems_of
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, fewest_layers, first_that_fits
 from llmplan.training.defaults import workload_of
@@ -38,7 +38,7 @@ def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None)
 
 @dataclass(frozen=True, slots=True)
 class OpenTraining:
-    """A request whose words are checked, with the plans that it leaves open.
+    """A request whose options are checked, with the plans that it leaves open.
 
     sound: those that do not contradict themselves, in the order to try; at least one.
     """
@@ -69,7 +69,7 @@ class OpenTraining:
 
 def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) -> OpenTraining:
     """What a request leaves open; raises InputError with every fault."""
-    check_words(draft)
+    check_options(draft)
     devices = count_devices(draft)
     base = base_plan(draft, catalog, model)
     open_ = OpenLayouts.of(draft.options, devices, base)
@@ -82,7 +82,7 @@ def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) ->
 
 
 def chosen(found: OpenTraining) -> TrainingPlan:
-    """The plan that is taken of those that are open; what was taken is told."""
+    """The plan that is taken of those that are open; what was taken is noted."""
     one = taken(found)
     if (more := one.further) is not None:
         one = taken(more)
@@ -133,7 +133,7 @@ def told(found: Taken, layers: float | None = None) -> TrainingPlan:
 
 
 _VARIED = frozenset(("devices", "seq_len", "global_batch", *names(Layout)))
-"""Words that what `base_plan` assumes does not hang on."""
+"""Options that what `base_plan` assumes does not hang on."""
 
 
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:
@@ -141,11 +141,11 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
 
     What differs in layout and lengths alone is worked out once.
     """
-    said = draft.options
-    if not is_lasting(said, catalog, model):
+    options = draft.options
+    if not is_lasting(options, catalog, model):
         return _base_plan(draft, catalog, model)
-    words = ((name, value) for name, value in said.said().items() if name not in _VARIED)
-    key = id(model), said.seq_len is None, *words
+    words = ((name, value) for name, value in options.stated().items() if name not in _VARIED)
+    key = id(model), options.seq_len is None, *words
     kept: dict[Any, tuple[TrainingPlan, list[str], Model | None]] = catalog.once("trainings", dict)
     if key not in kept:
         if len(kept) >= MOST_KEPT:
@@ -160,8 +160,8 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
     draft.check()
     draft.assumptions += assumptions
     work = plan.workload
-    work = replace(work, seq_len=said.seq_len or work.seq_len, global_batch=said.global_batch or 1)
-    return replace(plan, workload=work, options=said)
+    work = replace(work, seq_len=options.seq_len or work.seq_len, global_batch=options.global_batch or 1)
+    return replace(plan, workload=work, options=options)
 
 
 def _base_plan(draft: Draft, catalog: Catalog, model: Model | None) -> TrainingPlan:

@@ -80,16 +80,16 @@ def state_bytes(plan: TrainingPlan) -> tuple[float, float, float]:
     if plan.workload.precision != "fp16":
         gradient = gradient if recipe.gradient_bytes_bf16 is None else recipe.gradient_bytes_bf16
         master = master if recipe.master_bytes_bf16 is None else recipe.master_bytes_bf16
-    said = plan.workload.gradient_precision
-    if said is not None and recipe.parameter_bytes <= ELEMENT_BYTES["bf16"]:
-        gradient = ELEMENT_BYTES[said]
+    given = plan.workload.gradient_precision
+    if given is not None and recipe.parameter_bytes <= ELEMENT_BYTES["bf16"]:
+        gradient = ELEMENT_BYTES[given]
     return recipe.parameter_bytes, gradient, master
 
 
 def reduced_bytes(plan: TrainingPlan) -> float:
-    """Bytes of a gradient element on its way between replicas: as said or the stack's, and never more than it has."""
-    said = plan.workload.gradient_precision
-    reduced = plan.recipe.reduce_bytes if said is None else ELEMENT_BYTES[said]
+    """Bytes of a gradient element on its way between replicas: as given or the stack's, and never more than it has."""
+    given = plan.workload.gradient_precision
+    reduced = plan.recipe.reduce_bytes if given is None else ELEMENT_BYTES[given]
     return min(state_bytes(plan)[1], reduced)
 
 

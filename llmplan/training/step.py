@@ -216,12 +216,12 @@ def _exposed_tensor(plan: TrainingPlan, numbers: Coefficients, sums: Num, cover:
 
     sums: alone; cover: work beside it; products: those of that work that are cut [s].
     """
-    said = plan.workload.tp_comm_overlap
+    given = plan.workload.tp_comm_overlap
     usual = exposed_seconds(sums, cover, numbers.exposed_tensor_parallel)
-    if said is None:
+    if given is None:
         return usual
     pieces = maximum(plan.layout.tp * 1.0, PIECES)
-    return minimum(usual, exposed_beside_pieces(sums, products, pieces, REACHED)) if said else sums
+    return minimum(usual, exposed_beside_pieces(sums, products, pieces, REACHED)) if given else sums
 
 
 def _layers(plan: TrainingPlan, kernels: Kernels, links: Links, numbers: Coefficients) -> _Stage:

@@ -66,7 +66,8 @@ def test_ranges() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("devices", "is not a word and its values"), ("device=1,2", "did you mean devices"), ("tp=", "not a word"),
+        ("devices", "is not an option and its values"), ("device=1,2", "did you mean devices"),
+        ("tp=", "not an option"),
         ("tp=8..1", "empty range"), ("tp=0..4", "whole numbers"), ("tp=1..x", "whole numbers"),
         ("devices=1..1000000+1", "more than"), ("tp=nine", "--tp"), ("recompute=some", "--recompute"),
     ],

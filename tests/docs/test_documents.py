@@ -172,7 +172,7 @@ def test_versions_agree() -> None:
 
 def test_words_of_the_code_are_there() -> None:
     """Each word of the glossary is a class of the room, or module, that the glossary names."""
-    part = _text("nomenclature.md").split("## Words of the code")[1].split("\n## ")[0]
+    part = _text("nomenclature.md").split("## Terms of the code")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .* \| (`\w+`(?:, `\w+`)*) \|$", part, re.M)
     assert len(rows) > 20
     for names, rooms in rows:

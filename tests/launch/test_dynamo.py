@@ -48,7 +48,7 @@ def test_a_graph_is_the_plan_that_made_it(engine: str, name: str) -> None:
     plan = planned({**BASE, **PLANS[name], "stack": engine})
     text = framed(plan, target(engine), open_catalog(), "dynamo").text
     again = back(engine, text)
-    assert {**again.words(), "model": 0} == {**plan.words(), "model": 0}
+    assert {**again.as_options(), "model": 0} == {**plan.as_options(), "model": 0}
     assert again.model.parameters == plan.model.parameters
     assert "null" not in text
 
@@ -100,7 +100,7 @@ spec:
 def test_the_older_version_of_the_resource_is_read() -> None:
     read = read_launch(target("vllm"), ["-"], {"hardware": "h100"}, PUBLISHED)
     (wanted,) = requests([read.document], {"hardware": "h100"})
-    words = resolve(wanted, open_catalog()).words()
+    words = resolve(wanted, open_catalog()).as_options()
     assert {name: words[name] for name in ("devices", "tp", "dp", "prefill_devices", "prefill_tp", "prefill_dp")} == {
         "devices": 10, "tp": 2, "dp": 3, "prefill_devices": 4, "prefill_tp": 4, "prefill_dp": 1,
     }  # fmt: skip

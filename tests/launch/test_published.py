@@ -27,7 +27,7 @@ def test_a_published_command_or_file(case: dict[str, Any]) -> None:
     found = read_launch(framework, ["-"], case["given"], case["text"])
     (wanted,) = requests([found.document], case["given"])
     plan = resolve(wanted, open_catalog())
-    said = {**plan.words(), "devices": plan.devices}
+    said = {**plan.as_options(), "devices": plan.devices}
     assert {name: plain(said.get(name)) for name in case["words"]} == {
         name: plain(value) for name, value in case["words"].items()
     }

@@ -18,12 +18,12 @@ from llmplan.launch.read import read_launch
 from llmplan.launch.target import Target, target, targets
 from llmplan.launch.write import launch, meant_for
 from llmplan.model.adapters import adapters_of
-from llmplan.setup.options import MONEY_WORDS, RUN_WORDS, SERVING_WORDS
+from llmplan.setup.options import MONEY_OPTIONS, RUN_OPTIONS, SERVING_OPTIONS
 from llmplan.setup.request import Request, request, requests
 from llmplan.training.plan import TrainingPlan
 
 NOT_OF_A_FRAMEWORK = {
-    *(set(SERVING_WORDS) - set(ENGINE)), *MONEY_WORDS, *RUN_WORDS,
+    *(set(SERVING_OPTIONS) - set(ENGINE)), *MONEY_OPTIONS, *RUN_OPTIONS,
     "model", "hardware", "device_memory", "cluster", "devices_per_node", "stack",
     "stack_version", "limits", "tokens", "activation_precision", "weight_precision", "kv_precision",
 }  # fmt: skip
@@ -116,7 +116,7 @@ def read_back(framework: Target, text: str, given: dict[str, Any]) -> tuple[AnyP
 
 def words(plan: AnyPlan) -> dict[str, Any]:
     """Words of a plan; a checkpoint and the entry that it has the shape of are one model."""
-    return plan.words() | {"model": plan.model.name} | ({"lora_targets": matrices(plan)} if is_lora(plan) else {})
+    return plan.as_options() | {"model": plan.model.name} | ({"lora_targets": matrices(plan)} if is_lora(plan) else {})
 
 
 def is_lora(plan: AnyPlan) -> bool:

@@ -77,15 +77,15 @@ def test_a_name_may_say_how_many_there_are() -> None:
 
 def test_the_words_of_an_instance_give_the_same_plan_again() -> None:
     first = plan(hardware="g5.12xlarge")
-    again = plan_from(first.words())
-    assert again.words() == first.words()
+    again = plan_from(first.as_options())
+    assert again.as_options() == first.as_options()
 
 
 def test_a_size_of_unified_memory_is_planned_with() -> None:
     found = plan(hardware="Apple M3 Max 64GB")
     assert found.device.memory.capacity == 64 * 2**30
     assert found.usable_bytes == 48 * 2**30
-    assert plan_from(found.words()).usable_bytes == found.usable_bytes
+    assert plan_from(found.as_options()).usable_bytes == found.usable_bytes
 
 
 @pytest.mark.parametrize("name", ["RTX 4090 48GB", "NVIDIA H300", "p5.47xlarge", "A100 60GB"])

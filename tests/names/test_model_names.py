@@ -59,7 +59,7 @@ def test_a_quantization_in_the_name_is_planned_and_told(name: str, precision: st
     plan = plan_from({"model": name, "hardware": "h200", "workload": "serve"})
     assert plan.model.weight_precision == precision
     assert plan.model.expert_precision is None
-    assert plan.words()["weight_precision"] == precision
+    assert plan.as_options()["weight_precision"] == precision
     assert any(precision in line and "the name says" in line for line in plan.assumptions)
 
 
@@ -67,12 +67,12 @@ def test_a_quantization_that_the_name_leaves_open_is_asked_for() -> None:
     words = {"model": "TheBloke/Llama-2-7B-Chat-GGUF", "hardware": "rtx-4090", "workload": "serve"}
     with pytest.raises(InputError, match=r"gguf.*say which"):
         plan_from(words)
-    assert plan_from({**words, "weight_precision": "int8"}).words()["weight_precision"] == "int8"
+    assert plan_from({**words, "weight_precision": "int8"}).as_options()["weight_precision"] == "int8"
 
 
 def test_adapters_are_trained_on_the_weights_that_the_name_says() -> None:
     plan = plan_from({"model": "unsloth/Llama-3.2-3B-bnb-4bit", "hardware": "rtx-4090", "workload": "lora"})
-    assert plan.words()["quantized_base"] == "int4"
+    assert plan.as_options()["quantized_base"] == "int4"
 
 
 @pytest.mark.parametrize("name", ["Qwen2-57B-A14B", "Llama-31-8B", "meta-llama/Llama-3.1-9B", "GPTQ", "it", "----"])

@@ -17,7 +17,7 @@ TRAINING = {"model": "llama-3.2-1b", "hardware": "h100", "devices": 8}
 
 
 def words(**said: Any) -> Any:
-    return plan_from({**TRAINING, **said}).words()
+    return plan_from({**TRAINING, **said}).as_options()
 
 
 def test_large_numbers() -> None:
@@ -29,7 +29,7 @@ def test_large_numbers() -> None:
 
 def test_a_k_of_a_length_is_1024_and_told() -> None:
     plan = plan_from({**TRAINING, "seq_len": "8k"})
-    assert plan.words()["seq_len"] == 8192
+    assert plan.as_options()["seq_len"] == 8192
     assert any("seq_len 8192" in line and "1024" in line for line in plan.assumptions)
     assert plan_from({**TRAINING, "seq_len": "8192"}).assumptions == tuple(
         line for line in plan.assumptions if not line.startswith("seq_len ")

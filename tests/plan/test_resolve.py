@@ -65,12 +65,12 @@ def test_every_default_is_told(catalog: Catalog) -> None:
     said = set(BASE) | {"devices"}
     silent = {"devices_per_node", "vp", "cp", "dp", "pp", "ep", "sequence_parallel", "offload_optimizer"}
     silent |= {"offload_parameters", "optimizer_in_backward"}
-    assert set(plan.words()) - said - silent <= told
+    assert set(plan.as_options()) - said - silent <= told
 
 
 def test_nothing_is_assumed_where_all_is_said(catalog: Catalog) -> None:
     first = plan_from(BASE | {"devices": 8, "tp": 2}, catalog=catalog)
-    again = plan_from(first.words(), catalog=catalog)
+    again = plan_from(first.as_options(), catalog=catalog)
     assert again.assumptions == ()
     assert (again.layout, again.workload) == (first.layout, first.workload)
 

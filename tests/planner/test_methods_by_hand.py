@@ -65,7 +65,7 @@ class TestReward:
         assert found.model.parameters == PARAMETERS - 128256 * 4096 + 4096
         assert memory.weights_bytes == pytest.approx(2 * found.model.parameters / 8, rel=EXACT)
         assert step_tokens(found) == 2 * 8 * 2048
-        assert plan_from(found.words()).model.parameters == found.model.parameters
+        assert plan_from(found.as_options()).model.parameters == found.model.parameters
 
 
 class TestPpo:
@@ -132,6 +132,6 @@ def test_faults(words: dict[str, Any], message: str) -> None:
 def test_sft_is_what_it_was() -> None:
     plain, said = plan(), plan(method="sft")
     assert plain.workload == said.workload
-    assert "method" not in plain.words()
+    assert "method" not in plain.as_options()
     assert training_time(plain).scoring_seconds == 0
     assert training_memory(plain).generation_bytes == 0

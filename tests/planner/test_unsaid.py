@@ -16,7 +16,7 @@ from llmplan.catalog.catalog import open_catalog
 from llmplan.errors import InputError
 from llmplan.training.estimate import TrainingEstimate, estimate
 from llmplan.training.plan import TrainingPlan
-from llmplan.training.unsaid import TELLING, unsaid_options
+from llmplan.training.unstated import TELLING, unstated_options
 
 RUN: dict[str, Any] = {
     "model": "llama-3.1-8b", "hardware": "a100-sxm-80gb", "devices": 16, "tp": 2, "pp": 1, "vp": 1, "seq_len": 4096,
@@ -26,11 +26,11 @@ RUN: dict[str, Any] = {
 FULL: dict[str, Any] = RUN | {"recompute": "full"}
 
 
-def planned(words: dict[str, Any], unsaid: dict[str, dict[str, float]] | None = None) -> TrainingPlan:
+def planned(words: dict[str, Any], unstated: dict[str, dict[str, float]] | None = None) -> TrainingPlan:
     """The plan, under a stack whose measured runs all said these words."""
     plan = plan_from(words)
     assert isinstance(plan, TrainingPlan)
-    return replace(plan, stack=replace(plan.stack, unsaid=unsaid or {}))
+    return replace(plan, stack=replace(plan.stack, unstated=unstated or {}))
 
 
 def half_widths(found: TrainingEstimate) -> tuple[float, float]:
@@ -66,7 +66,7 @@ def test_guesses_come_back_with_the_inputs() -> None:
     stack = next(
         one
         for name in open_catalog().ids("stacks")
-        if "recompute" in (one := open_catalog().stack(name)).unsaid.get("training", {})
+        if "recompute" in (one := open_catalog().stack(name)).unstated.get("training", {})
     )
     first = answer(plan_from(RUN | {"stack": stack.id}), open_catalog())
     assert first.inputs["guessed"]
@@ -88,7 +88,7 @@ def test_a_word_that_cannot_be_guessed_is_refused() -> None:
 def test_options_whose_other_choice_matters_are_told() -> None:
     wide = FULL | {"tp": 8}
     found = estimate(planned(wide))
-    told = {one.partition(":")[0]: one for one in unsaid_options(found)}
+    told = {one.partition(":")[0]: one for one in unstated_options(found)}
     assert "tp_comm_overlap" in told
     change = re.search(r"([+-]\d+)% if off", told["tp_comm_overlap"])
     assert change is not None
@@ -96,9 +96,9 @@ def test_options_whose_other_choice_matters_are_told() -> None:
     assert off > TELLING
     assert float(change[1]) / 100 == pytest.approx(off, abs=0.005)
     said = wide | {"tp_comm_overlap": True, "gradient_precision": "bf16"}
-    assert unsaid_options(estimate(planned(said))) == ()
+    assert unstated_options(estimate(planned(said))) == ()
     alone = FULL | {"tp": 1, "devices": 1, "sequence_parallel": None, "zero": 0}
-    assert unsaid_options(estimate(planned(alone))) == ()  # nothing is exchanged
+    assert unstated_options(estimate(planned(alone))) == ()  # nothing is exchanged
 
 
 def test_a_search_keeps_what_is_guessed() -> None:

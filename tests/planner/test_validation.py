@@ -193,9 +193,9 @@ class TestRow:
         assert "layers: input should be less than or equal to" in (found.skipped or "")
 
     def test_an_empty_cell_is_the_stacks_default(self, catalog: Catalog) -> None:
-        said, unsaid = (predict_row(row(zero=zero), catalog) for zero in ("1", ""))
+        said, unstated = (predict_row(row(zero=zero), catalog) for zero in ("1", ""))
         assert catalog.stack("nemo").training.zero == 1  # type: ignore[union-attr]
-        assert said.predicted == unsaid.predicted
+        assert said.predicted == unstated.predicted
 
     def test_memory_is_compared_as_it_was_measured(self, catalog: Catalog) -> None:
         kinds = ("allocated", "reserved", "", "nvidia-smi")

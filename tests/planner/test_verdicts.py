@@ -138,7 +138,7 @@ def test_mfu_is_model_flops_over_peak(plan: AnyPlan) -> None:
 
 def test_a_reserve_is_taken_off_what_is_usable(plan: AnyPlan) -> None:
     """The peak is what it was; 1 GiB less than what is over is none too much, 1 GiB more is."""
-    words = plan.words()
+    words = plan.as_options()
     free = estimate(plan)
     over = free.usable_bytes - free.peak.value
     assert over > GIB

@@ -107,7 +107,7 @@ def test_the_batch_under_a_limit_is_the_best_of_all_numbers(
     found = search_serving(asked(wishes, **words)).best[0]
     every = asked(wishes, {"batch": ",".join(map(str, range(1, 1025)))}, **words)
     best = next(one for one in search_serving(every).best if one.queued <= 0)
-    assert found.plan.words() == best.plan.words()
+    assert found.plan.as_options() == best.plan.as_options()
     assert found.plan.workload.batch not in (1 << bit for bit in range(15))
     assert serving_value(every, objective, found) == serving_value(every, objective, best)
 

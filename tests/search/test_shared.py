@@ -41,7 +41,7 @@ def test_arrays_are_what_estimate_says(
             for index in range(len(many.rows)):
                 plan, layout = many.make(index)
                 alone = estimate_serving(plan.with_layout(layout))
-                assert alone.plan.words()[next(iter(degree))] == int(next(iter(degree.values())))
+                assert alone.plan.as_options()[next(iter(degree))] == int(next(iter(degree.values())))
                 assert many.devices[index] == alone.plan.devices
                 assert bool(many.fits[index]) == alone.fits
                 assert many.capacity[index] == pytest.approx(alone.capacity, rel=1e-12)

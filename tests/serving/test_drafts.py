@@ -64,10 +64,10 @@ def test_an_acceptance_that_nobody_said_widens_the_band() -> None:
 
 def test_a_plan_with_drafts_is_the_same_when_it_is_given_back() -> None:
     first = answer(**BIG, speculation="draft-model", draft_model="llama-3.2-1b", acceptance=0.7)
-    words = {"batch": None, **first.plan.words()}
+    words = {"batch": None, **first.plan.as_options()}
     assert answer(**words).tpot == first.tpot
     open_ = answer(**BIG, speculation="eagle")  # whose acceptance nobody said: the wider band comes back too
-    assert answer(**open_.plan.words()).tpot == open_.tpot
+    assert answer(**open_.plan.as_options()).tpot == open_.tpot
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,12 @@ def test_a_rate_between_steps_on_the_host_and_steps_on_the_device(rate: float) -
 def test_round_trip_of_plan_and_launch() -> None:
     catalog, llama = open_catalog(), target("llama.cpp")
     found = plan(**LLAMA_70B, gpu_layers=41)
-    assert found.words()["gpu_layers"] == 41
-    assert plan(**found.words()).words() == found.words()
+    assert found.as_options()["gpu_layers"] == 41
+    assert plan(**found.as_options()).as_options() == found.as_options()
     text = launch(found, llama, catalog).script
     assert "--n-gpu-layers 41" in text
     for name in ("--n-gpu-layers 41", "-ngl 41", "--gpu-layers 41", "-ngl all", "-ngl auto"):
         read = read_launch(llama, ["-"], {"hardware": "rtx-4090"}, f"llama-server -m llama-3.1-70b {name}")
         (again,) = requests([read.document], {"hardware": "rtx-4090", "weight_precision": "int4"})
-        assert resolve(again, catalog).words().get("gpu_layers") == (41 if "41" in name else None)
+        assert resolve(again, catalog).as_options().get("gpu_layers") == (41 if "41" in name else None)
         assert not read.unread

@@ -67,7 +67,7 @@ def test_prompts_read_in_pieces_share_the_encoder() -> None:
 
 def test_a_plan_with_images_given_back_is_the_same_plan() -> None:
     first = served(input_tokens=200, images=2, image_size="1280x720", load="closed", batch=4, output_tokens=64)
-    words = {name: value for name, value in first.words().items() if value is not None}
+    words = {name: value for name, value in first.as_options().items() if value is not None}
     assert words["input_tokens"] == 200
     again = plan(**dict.fromkeys(("model",)) | words)
     assert isinstance(again, ServingPlan)

@@ -140,7 +140,7 @@ def test_devices_that_only_write_are_for_answers(words: dict[str, object]) -> No
 
 def test_a_plan_of_two_pools_comes_back_from_its_words() -> None:
     plan = planned(devices=12, prefill_devices=4, prefill_tp=4, tp=4, speculation="mtp")
-    again = plan_from(plan.words())
+    again = plan_from(plan.as_options())
     assert isinstance(again, ServingPlan)
     assert (again.prefill, again.layout, again.workload) == (plan.prefill, plan.layout, plan.workload)
 
@@ -181,7 +181,7 @@ class TestContextParallel:
 
     def test_sglang_is_started_with_them_and_read_back(self) -> None:
         plan = planned(**self.LONG, model="llama-3.3-70b", devices=8, tp=4, cp=2)
-        assert plan_from(plan.words()).words() == plan.words()
+        assert plan_from(plan.as_options()).as_options() == plan.as_options()
         script = launch(plan, target("sglang"), open_catalog()).script
         assert "--tp-size 8" in script
         assert "--attn-cp-size 2" in script
@@ -218,7 +218,7 @@ class TestSharedCache:
     )
     def test_engines_are_started_with_it(self, stack: str, line: str) -> None:
         plan = planned(**self.R1, stack=stack, dcp=4)
-        assert plan_from(plan.words()).words() == plan.words()
+        assert plan_from(plan.as_options()).as_options() == plan.as_options()
         assert line in launch(plan, target(stack), open_catalog()).script
 
     @pytest.mark.parametrize(

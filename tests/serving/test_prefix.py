@@ -139,5 +139,5 @@ class TestHostMemory:
     def test_engines_are_started_with_it(self, stack: str, line: str) -> None:
         """GiB of a replica, whole GB of a device, bytes of a device."""
         found = plan(**{**self.WORDS, "model": "llama-3.3-70b", "stack": stack})
-        assert plan_from(found.words()).words() == found.words()
+        assert plan_from(found.as_options()).as_options() == found.as_options()
         assert line in launch(found, target(stack), open_catalog()).script

@@ -26,7 +26,7 @@ def test_adapters_take_room_and_time() -> None:
 
 def test_a_plan_with_adapters_is_the_same_when_it_is_given_back() -> None:
     first = answer(**LORA, lora_targets="q_proj,v_proj")
-    assert answer(**first.plan.words()).tpot == first.tpot
+    assert answer(**first.plan.as_options()).tpot == first.tpot
     assert (
         "lora_targets all-linear: engines set room aside for adapters of every matrix"
         in answer(**LORA).plan.assumptions

@@ -37,7 +37,7 @@ def test_sound_is_the_source_of_whisper() -> None:
 
 def test_a_plan_with_sound_given_back_is_the_same_plan() -> None:
     first = served(**WHISPER, audio_seconds=12.0, output_tokens=64)
-    words = {name: value for name, value in first.words().items() if value is not None}
+    words = {name: value for name, value in first.as_options().items() if value is not None}
     assert "input_tokens" not in words
     assert served(**words | {"input_tokens": None}).workload == first.workload
 

@@ -141,7 +141,7 @@ def test_a_precision_beside_that_of_the_file_is_refused(tmp_path: Path) -> None:
     path, _ = llama_8b(tmp_path, q4_k_m(32))
     with pytest.raises(InputError, match="holds Q4_K"):
         serving(path, weight_precision="bf16")
-    assert plan_from(serving(path).words()).words() == serving(path).words()
+    assert plan_from(serving(path).as_options()).as_options() == serving(path).as_options()
 
 
 def test_a_file_without_its_data_is_planned_and_told(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_quantized_weights_bring_their_bytes(tmp_path: Path) -> None:
     assert found.weights is not None
     plan = serving(at, stack="vllm", hardware="h100")
     assert serving_memory(plan, plan.engine.policy).weights_bytes == pytest.approx(found.weights.bytes)
-    assert plan.words()["weight_precision"] == "int8"
+    assert plan.as_options()["weight_precision"] == "int8"
 
 
 def test_a_sharded_checkpoint_is_read_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -102,11 +102,11 @@ def _nodes(plan: Setup) -> float:
 
 def power_of(plan: Setup, table: EnergyTable) -> PowerDraw:
     """What the machines draw, and where each figure is from."""
-    said, device, cluster = plan.options, plan.device, plan.cluster
+    options, device, cluster = plan.options, plan.device, plan.cluster
     host = table.hosts.get(device.kind, Host())
     watts, source = device.power.tdp, f"nameplate of {device.id}" if device.power.tdp else "not known"
-    if said.device_power is not None:
-        watts, source = said.device_power, "given"
+    if options.device_power is not None:
+        watts, source = options.device_power, "given"
     elif device.power.load is not None:
         watts, source = device.power.load, f"measured under load ({device.id})"
     node, node_source = cluster.node_power, f"cluster {cluster.id}"
@@ -114,8 +114,8 @@ def power_of(plan: Setup, table: EnergyTable) -> PowerDraw:
         node = host.node_power
         node_source = f"what a server of {device.kind} devices draws" if node is not None else "not known"
     pue, pue_source = cluster.pue, f"cluster {cluster.id}"
-    if said.pue is not None:
-        pue, pue_source = said.pue, "given"
+    if options.pue is not None:
+        pue, pue_source = options.pue, "given"
     elif pue is None:
         pue, pue_source = table.pue, f"a usual figure, as cluster {cluster.id} has none"
     return PowerDraw(
@@ -130,21 +130,21 @@ def grid_of(plan: Setup, table: EnergyTable) -> Electricity:
     return Electricity(name=found.name, kilograms_per_joule=found.intensity, year=found.year)
 
 
-def _named_grid(said: str | None, table: EnergyTable) -> Grid:
-    if said is None:
+def _named_grid(grid_name: str | None, table: EnergyTable) -> Grid:
+    if grid_name is None:
         return table.grids[table.grid]
-    wanted = normal(said)
+    wanted = normal(grid_name)
     by_name = {normal(grid.name): grid for grid in table.grids.values()}
     found = table.grids.get(wanted) or by_name.get(wanted)
     if found is not None:
         return found
     try:
-        return Grid(name="as given", intensity=parse_quantity(said, "kg/J"))
+        return Grid(name="as given", intensity=parse_quantity(grid_name, "kg/J"))
     except ValueError:
         hint = did_you_mean(wanted, [*table.grids, *by_name])
         known = ", ".join(table.grids)
         raise InputError(
-            Fault(f"grid: unknown {said[:60]!r}{hint}; there are {known}, or an amount (57 gCO2e/kWh)")
+            Fault(f"grid: unknown {grid_name[:60]!r}{hint}; there are {known}, or an amount (57 gCO2e/kWh)")
         ) from None
 
 
@@ -158,12 +158,12 @@ def _embodied(plan: Setup, table: EnergyTable, seconds: float) -> float | None:
 
 def assumed_power(plan: Setup, power: PowerDraw, grid: Electricity, remark: str = "") -> Iterator[str]:
     """Power, building and grid that were filled in, a sentence each; remark: more about the device's power."""
-    said = plan.options
-    if said.device_power is None:
+    options = plan.options
+    if options.device_power is None:
         yield f"device_power {power.device_watts:g} W: {power.device_source}{remark}"
-    if said.pue is None:
+    if options.pue is None:
         yield f"pue {power.pue:g}: {power.pue_source}"
-    if said.grid is None:
+    if options.grid is None:
         yield f"grid {grid.kilograms_per_joule * 3.6e9:g} gCO2e/kWh: {grid.name}, none was named"
 
 

@@ -64,17 +64,17 @@ def reliability_of(plan: TrainingPlan, write_seconds: float | None, catalog: Cat
 
 def _rate(plan: TrainingPlan, table: ReliabilityTable) -> tuple[str, str, float]:
     """Name, source and mean time between interruptions of one device [s]."""
-    said = plan.options.mtbf
-    wanted = said.strip().lower() if said else table.default
+    given = plan.options.mtbf
+    wanted = given.strip().lower() if given else table.default
     if wanted in table.rates:
         rate = table.rates[wanted]
         return rate.name, rate.source, real(device_interval(rate.devices, rate.period, rate.interruptions))
     try:
         seconds = parse_quantity(wanted, "s")
         if seconds < 1:
-            raise ValueError(f"{said!r} is less than a second")
+            raise ValueError(f"{given!r} is less than a second")
         if seconds > LONGEST:
-            raise ValueError(f"{said!r} is longer than a million years")
+            raise ValueError(f"{given!r} is longer than a million years")
     except ValueError as error:
         known = ", ".join(table.rates)
         hint = did_you_mean(wanted, table.rates)

@@ -41,13 +41,13 @@ class RunAnswer:
 
 def run_tokens(plan: TrainingPlan) -> float | None:
     """Tokens of the run, from `tokens`, `steps` or `epochs` [1]; None if its length is not given."""
-    said, workload = plan.options, plan.workload
+    options, workload = plan.options, plan.workload
     if workload.tokens is not None:
         return workload.tokens
-    if said.steps is not None:
-        return real(said.steps) * step_tokens(plan)
-    if said.epochs is not None and said.dataset_tokens is not None:
-        return real(said.epochs) * real(said.dataset_tokens)
+    if options.steps is not None:
+        return real(options.steps) * step_tokens(plan)
+    if options.epochs is not None and options.dataset_tokens is not None:
+        return real(options.epochs) * real(options.dataset_tokens)
     return None
 
 

@@ -37,7 +37,7 @@ class Economics:
 
 
 def economics(found: TrainingEstimate, catalog: Catalog) -> Economics | None:
-    """The run of an estimate's plan; None where its length was not said. Raises InputError for unknown words."""
+    """The run of an estimate's plan; None where its length was not given. Raises InputError for unknown options."""
     plan, tokens = found.plan, run_tokens(found.plan)
     if tokens is None:
         return None

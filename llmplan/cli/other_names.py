@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DEVICES, HARDWARE = "--devices", "--hardware"
-OTHER_WORDS = {
+OTHER_NAMES = {
     "--gpus": DEVICES, "--num-gpus": DEVICES, "--n-gpus": DEVICES, "--ngpus": DEVICES, "--gpu-count": DEVICES,
     "--num-devices": DEVICES, "--world-size": DEVICES, "--num-chips": DEVICES, "--gpu": f"{HARDWARE} or {DEVICES}",
     "--device": f"{HARDWARE} or {DEVICES}", "--gpu-type": HARDWARE, "--accelerator": HARDWARE, "--instance": HARDWARE,
@@ -35,4 +35,4 @@ OTHER_WORDS = {
 
 def suggestion(option: str) -> str | None:
     """Ours for an option of another program; None where none is known."""
-    return OTHER_WORDS.get(option.lower().replace("_", "-"))
+    return OTHER_NAMES.get(option.lower().replace("_", "-"))

@@ -1,4 +1,4 @@
-"""Options of a run that were not said and that no layout tells: what the other choice would change."""
+"""Options of a run that were not given and that no layout tells: what the other choice would change."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from llmplan.training.plan import TrainingPlan
 from llmplan.training.step import training_time
 
 TELLING = 0.03
-"""Relative change of a step's time from which on an option is told: less is inside every band [1]."""
+"""Relative change of a step's time from which on an option is reported: less is inside every band [1]."""
 
 
 @dataclass(frozen=True, slots=True)
-class UnsaidOption:
-    """A word, its values with what each is called, what stands in for them, and the part of a step that they move."""
+class UnstatedOption:
+    """An option, its values with what each is called, what is assumed otherwise, and the part of a step that they
+    move."""
 
     word: str
     values: tuple[tuple[Any, str], ...]
@@ -26,39 +27,39 @@ class UnsaidOption:
 
 
 OPTIONS = (
-    UnsaidOption(
+    UnstatedOption(
         "tp_comm_overlap", ((True, "on"), (False, "off")), "as in the stack's measured runs", "tensor_parallel_seconds"
     ),
-    UnsaidOption(
+    UnstatedOption(
         "gradient_precision", (("bf16", "bf16"), ("fp32", "fp32")), "the stack's default", "data_parallel_seconds"
     ),
 )  # fmt: skip
 
 
-def may_matter(found: TrainingEstimate, option: UnsaidOption) -> bool:
-    """Whether an option was not said and moves a part of the step that is large enough."""
+def may_matter(found: TrainingEstimate, option: UnstatedOption) -> bool:
+    """Whether an option was not given and moves a part of the step that is large enough."""
     part = real(found.time.parts()[option.part])
     return getattr(found.plan.workload, option.word) is None and part >= TELLING * found.step.value / 2.0
 
 
-def steps_with(plan: TrainingPlan, option: UnsaidOption) -> list[Any]:
+def steps_with(plan: TrainingPlan, option: UnstatedOption) -> list[Any]:
     """Steps with each value of an option, of one plan or of many in arrays [s]."""
     works = [replace(plan.workload, **{option.word: value}) for value, _ in option.values]
     return [real(training_time(replace(plan, workload=work)).step_seconds) for work in works]
 
 
-def unsaid_options(found: TrainingEstimate, steps: Mapping[str, Sequence[float]] | None = None) -> tuple[str, ...]:
-    """A sentence for each option that was not said and that would change the step's time by `TELLING` or more.
+def unstated_options(found: TrainingEstimate, steps: Mapping[str, Sequence[float]] | None = None) -> tuple[str, ...]:
+    """A sentence for each option that was not given and that would change the step's time by `TELLING` or more.
 
-    steps: `steps_with` each option that `may_matter`, by its word, where these are at hand.
+    steps: `steps_with` each option that `may_matter`, by its name, where these are at hand.
     """
-    told: dict[UnsaidOption, list[str]] = {}
+    notes: dict[UnstatedOption, list[str]] = {}
     for option in (one for one in OPTIONS if may_matter(found, one)):
         others = steps_with(found.plan, option) if steps is None else steps[option.word]
         for (_, name), step in zip(option.values, others, strict=True):
             change = step / found.step.value - 1.0
             if abs(change) >= TELLING:
-                told.setdefault(option, []).append(f"{change:+.0%} if {name}")
+                notes.setdefault(option, []).append(f"{change:+.0%} if {name}")
     return tuple(
-        f"{option.word}: {option.usual}; the step takes {', '.join(changes)}" for option, changes in told.items()
+        f"{option.word}: {option.usual}; the step takes {', '.join(changes)}" for option, changes in notes.items()
     )
