@@ -1,4 +1,4 @@
-"""The records that are read from files as models of pydantic: it options what is wrong, and makes their JSON Schemas.
+"""The records that are read from files as models of pydantic: it says what is wrong, and makes their JSON Schemas.
 
 Imported where a document is not plain, or a schema is asked for: most runs of the program do without.
 """

@@ -127,9 +127,9 @@ def steps_with_options(found: Sequence[TrainingEstimate]) -> list[dict[str, Sequ
             whole = as_arrays([plans[place] for place in places])
             columns = [column(step, len(places)) for step in steps_with(whole, option)]
             for place, own in zip(places, zip(*columns, strict=True), strict=True):
-                steps[wanted[place]][option.word] = own
+                steps[wanted[place]][option.name] = own
         for place in set(range(len(plans))).difference(*together):
-            steps[wanted[place]][option.word] = steps_with(plans[place], option)
+            steps[wanted[place]][option.name] = steps_with(plans[place], option)
     return steps
 
 

@@ -20,7 +20,7 @@ class UnstatedOption:
     """An option, its values with what each is called, what is assumed otherwise, and the part of a step that they
     move."""
 
-    word: str
+    name: str
     values: tuple[tuple[Any, str], ...]
     usual: str
     part: str
@@ -39,12 +39,12 @@ OPTIONS = (
 def may_matter(found: TrainingEstimate, option: UnstatedOption) -> bool:
     """Whether an option was not given and moves a part of the step that is large enough."""
     part = real(found.time.parts()[option.part])
-    return getattr(found.plan.workload, option.word) is None and part >= TELLING * found.step.value / 2.0
+    return getattr(found.plan.workload, option.name) is None and part >= TELLING * found.step.value / 2.0
 
 
 def steps_with(plan: TrainingPlan, option: UnstatedOption) -> list[Any]:
     """Steps with each value of an option, of one plan or of many in arrays [s]."""
-    works = [replace(plan.workload, **{option.word: value}) for value, _ in option.values]
+    works = [replace(plan.workload, **{option.name: value}) for value, _ in option.values]
     return [real(training_time(replace(plan, workload=work)).step_seconds) for work in works]
 
 
@@ -55,11 +55,11 @@ def unstated_options(found: TrainingEstimate, steps: Mapping[str, Sequence[float
     """
     notes: dict[UnstatedOption, list[str]] = {}
     for option in (one for one in OPTIONS if may_matter(found, one)):
-        others = steps_with(found.plan, option) if steps is None else steps[option.word]
-        for (_, name), step in zip(option.values, others, strict=True):
+        others = steps_with(found.plan, option) if steps is None else steps[option.name]
+        for (_, called), step in zip(option.values, others, strict=True):
             change = step / found.step.value - 1.0
             if abs(change) >= TELLING:
-                notes.setdefault(option, []).append(f"{change:+.0%} if {name}")
+                notes.setdefault(option, []).append(f"{change:+.0%} if {called}")
     return tuple(
-        f"{option.word}: {option.usual}; the step takes {', '.join(changes)}" for option, changes in notes.items()
+        f"{option.name}: {option.usual}; the step takes {', '.join(changes)}" for option, changes in notes.items()
     )
