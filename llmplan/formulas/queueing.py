@@ -136,6 +136,8 @@ def place_wait(rate: Num, most: Num, flight: Num, places: Num) -> Num:
     0.5
     >>> place_wait(5.0, 10.0, 128.0, 256.0) < 1e-6
     True
+    >>> round(place_wait(8.0, 10.0, 24.0, 30.0), 4)  # x = 1.095: P = 0.188 with Phi = 0.863 of the table
+    0.0469
     """
     free = maximum(1.0 - flight / places, _LEAST_FREE)
     spare = 1.0 - minimum(rate / most, 0.98)

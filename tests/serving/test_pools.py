@@ -116,6 +116,7 @@ def test_a_batch_at_once_is_done_with_the_slower_pool(batch: int, output_tokens:
     assert found.request.value == pytest.approx(before + max(batch * one + alone, first + full))
     # prompts come out one after another, from the first to the last
     assert found.ttft.value == pytest.approx(before + (first + batch * one) / 2.0)
+    assert found.p95_ttft.value == pytest.approx(before + first + 0.95 * (batch * one - first))
 
 
 def test_faster_writing_brings_no_first_token_of_a_batch_later() -> None:
