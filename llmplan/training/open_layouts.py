@@ -74,6 +74,8 @@ class OpenLayouts:
             for zero in self._zeros(options, base, room // (tp * pp), pp):
                 usual = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
                 for micro_batch in self._micro_batches(options, base, usual):
+                    if options.pp is None and not ends_in_whole_rounds(usual, micro_batch, options.global_batch):
+                        continue
                     for again in self._again(base, usual):
                         layout = replace(usual, micro_batch=micro_batch, **again)
                         yield self._filled(options, base, layout)
@@ -177,10 +179,19 @@ def accumulated(options: PlanOptions, base: TrainingPlan) -> int:
     return max(1, STEP_TOKENS // work.seq_len)
 
 
+def ends_in_whole_rounds(layout: Layout, micro_batch: int, global_batch: int | None) -> bool:
+    """Whether an interleaved schedule, which hands out rounds of pp micro-batches, has no part of one (LP007)."""
+    if layout.vp == 1 or layout.pp == 1 or global_batch is None:
+        return True
+    return global_batch // (layout.dp * micro_batch) % layout.pp == 0
+
+
 def default_batch(layout: Layout, usual: int = 0) -> int:
-    """Sequences a step [1]: a usual number, but at least a micro-batch a data-parallel group, or a busy pipeline."""
+    """Sequences a step [1]: a usual number, but at least a micro-batch a data-parallel group, or a busy pipeline; of an
+    interleaved schedule whole rounds."""
     group = layout.dp * layout.micro_batch
-    return max(whole(usual, group), group * (ROUNDS * layout.pp if layout.pp > 1 else 1))
+    rounds = layout.pp if layout.vp > 1 else 1
+    return max(whole(usual, group * rounds), group * (ROUNDS * layout.pp if layout.pp > 1 else 1))
 
 
 def whole(number: int, of: int) -> int:

@@ -159,10 +159,6 @@ def of_search(found: Any) -> Iterator[str]:
         return
     if "prefill_devices" in found.inputs and found.inputs["pp"] > 1:  # which fit refuses
         return
-    if any(
-        one["code"] == "LP007" for one in found.to_dict()["warnings"]
-    ):  # interleaving in part of a round: fit has none
-        return
     searched = llmplan.fit(found.inputs, top=1)
     if not searched.results:
         yield "fit finds a plan that is a yes"

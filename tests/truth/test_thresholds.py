@@ -28,6 +28,8 @@ from tests.truth.counting import POLICY, layout, machine, model, serving, traini
 def test_micro_batches_of_a_pipeline_without_a_batch() -> None:
     # four for each of three stages, of two sequences, in each of five replicas
     assert default_batch(layout(dp=5, pp=3, micro_batch=2)) == 4 * 3 * 2 * 5
+    assert default_batch(layout(dp=2, pp=3, vp=2), 1024) == 1026  # 171 rounds of 3 micro-batches in each of two groups
+    assert default_batch(layout(dp=2, pp=3), 1024) == 1024
 
 
 def test_tokens_of_a_pre_training_step_without_a_batch() -> None:
