@@ -217,14 +217,16 @@ def closed_loop(
     residual: Num = 0.0
     first: Num = now.own + others / 2.0
     least: Num = 0.0  # the same for one that waits for a place, which it gets between two steps
-    if work.length_spread != "constant" or policy.mixed_steps:
+    if full and (work.length_spread != "constant" or policy.mixed_steps):
+        first = now.own  # behind the wait for a place, which it gets between two steps
+    elif work.length_spread != "constant" or policy.mixed_steps:
         coming = maximum(here - now.together, 0.0) / cycle
         alone, fixed, each = _prompt_costs(at, work, policy, now, now.writing)
         found = step_found(coming, now.decode, fixed, each, now.together, mixed=policy.mixed_steps)
         wait = shared_step_wait(found, coming * each)
         shared = minimum(wait + alone, now.decode / 2.0 + now.own + others / 2.0)
         shared = where(here > 1, shared, now.own)
-        steady = 0.0 * here if full else where(batch <= resident, 1.0, 0.0)
+        steady = where(batch <= resident, 1.0, 0.0)
         first, least = where(steady > 0, shared, now.own), where(steady > 0, 0.0, shared)
         residual = where(here > 1, steady * now.decode / 2.0, 0.0)  # a new one finds a step half done
         if policy.mixed_steps and work.writes:  # which is of no matter to those that wait for their prompt to be read
