@@ -293,7 +293,7 @@ def open_arrivals(at: Replica, work: ServingWorkload, policy: ServingPolicy, rat
     own = where(more > 0, own, maximum(here, 1.0) * now.prefill)
     shared = where(more > 0, shared, minimum(here, 1.0) * own / 2.0)
     wait = where(more > 0, first.room + wait, wait)
-    here = minimum(here + rate * late, resident)
+    here = minimum(here + rate * where(more > 0, late, 0.0), resident)
     outside = outside_seconds(at, work, policy) + batch_wait(work, now, seen(here, resident))
     ttft = outside + single_server_wait(rate, load) + shared + own + wait
     done = minimum(arriving, most)

@@ -22,6 +22,13 @@ def test_a_closed_loop_keeps_littles_law() -> None:
     assert found.requests_per_second.value * found.request.value == pytest.approx(64, rel=0.02)
 
 
+def test_answers_of_one_token_are_in_flight_no_longer_than_their_first() -> None:
+    """Nothing comes after it that prompts which came meanwhile could make later."""
+    found = answer(model="llama-2-7b", stack_version="0.2", load="open", batch=None, request_rate=16,
+                   input_tokens=2000, output_tokens=1)  # fmt: skip
+    assert found.sequences <= found.requests_per_second.value * found.request.value
+
+
 def test_output_is_requests_times_their_tokens() -> None:
     found = answer()
     assert found.output_tokens_per_second is not None
