@@ -8,13 +8,24 @@ That a record is frozen is held by the type checker alone, which makes records c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field
 from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["dataclass", "declared", "defaults", "fields_of", "filled", "given", "names", "replace", "to_plain"]
+__all__ = [
+    "dataclass",
+    "declared",
+    "defaults",
+    "fields_of",
+    "filled",
+    "given",
+    "mapped",
+    "names",
+    "replace",
+    "to_plain",
+]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass, replace
@@ -144,6 +155,11 @@ def names(record: Any) -> Iterable[str]:
 def fields_of(record: Any) -> dict[str, Any]:
     """The fields of a record by name."""
     return {name: getattr(record, name) for name in names(record)}
+
+
+def mapped(record: Any, change: Callable[[Any], Any]) -> Any:
+    """The record with every field changed."""
+    return type(record)(**{name: change(value) for name, value in fields_of(record).items()})
 
 
 def declared(kind: Any) -> dict[str, Any]:

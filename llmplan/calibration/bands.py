@@ -97,7 +97,7 @@ def band_name(quantity: str, memory_kind: str) -> str:
     return MEMORY_BANDS.get(memory_kind, "reserved_bytes") if quantity == PEAK else quantity
 
 
-def told(band: str, distances: Sequence[str]) -> tuple[str, ...]:
+def known_distances(band: str, distances: Sequence[str]) -> tuple[str, ...]:
     """The distances that the error of a left-out prediction tells of.
 
     None of memory: no coefficient moves it, so that a run is predicted alike whether its publication is seen or not.
@@ -122,7 +122,7 @@ def points(found: Sequence[Unseen], widths: UnstatedWidths) -> list[Point]:
         Point(
             abs(math.log(one.predicted[name] / value)), weight[one.run.id, name],
             band := band_name(name, one.run.row.cells.get("memory_kind", "")), family_of(band), one.run.leaf[0],
-            told(band, one.distances), unstated_width(band, unstated(band, one.unstated), widths),
+            known_distances(band, one.distances), unstated_width(band, unstated(band, one.unstated), widths),
         )
         for one in found for name, value in one.run.measured.items() if one.predicted.get(name, 0.0) > 0
     ]  # fmt: skip

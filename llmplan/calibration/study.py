@@ -11,7 +11,16 @@ from typing import Any
 
 import yaml
 
-from llmplan.calibration.bands import BandModel, Point, band_name, fit_bands, foreign_bands, points, told, unstated
+from llmplan.calibration.bands import (
+    BandModel,
+    Point,
+    band_name,
+    fit_bands,
+    foreign_bands,
+    known_distances,
+    points,
+    unstated,
+)
 from llmplan.calibration.entries import rewrite
 from llmplan.calibration.evaluate import Evaluator
 from llmplan.calibration.fit import FAMILY, IN_A_FAMILY, MEAN, OF_A_FAMILY, Fitted, Leaf, Points, Problem, Tree, fit
@@ -231,7 +240,7 @@ def _row(one: Unseen, model: BandModel, widths: UnstatedWidths) -> dict[str, Any
         if not value:
             continue
         band = band_name(name, run.row.cells.get("memory_kind", ""))
-        width = model.width(band, run.leaf[0], told(band, one.distances))
+        width = model.width(band, run.leaf[0], known_distances(band, one.distances))
         width = math.hypot(width, unstated_width(band, unstated(band, one.unstated), widths))
         low, high = value * math.exp(-width), value * math.exp(width)
         if name == STEP and isinstance(run.plan, TrainingPlan):

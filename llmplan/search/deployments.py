@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.records import dataclass, fields_of, replace
+from llmplan.records import dataclass, mapped, replace
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
@@ -222,14 +222,14 @@ class Deployments:
 
     def take(self, index: Any) -> Deployments:
         """Those at an index, or where a mask is true, with what was worked out already."""
-        some = Deployments(self.plan, self.rows[index], _each(self.memory, lambda value: value[index]))
+        some = Deployments(self.plan, self.rows[index], mapped(self.memory, lambda value: value[index]))
         known, all_of = self.__dict__, np.zeros(len(self.rows))
         if "capacity" in known:
             some.__dict__["capacity"] = self.capacity[index]
         if "answer" in known:
-            some.__dict__["answer"] = _each(self.answer, lambda value: (value + all_of)[index])
+            some.__dict__["answer"] = mapped(self.answer, lambda value: (value + all_of)[index])
         if "sample" in known:
-            some.__dict__["sample"] = _each(self.sample, lambda value: value[index])
+            some.__dict__["sample"] = mapped(self.sample, lambda value: value[index])
         return some
 
     def make(self, index: int) -> tuple[ServingPlan, Layout]:
@@ -282,7 +282,7 @@ def deploy(plan: ServingPlan, rows: Any) -> Deployments:
         reads = serving_memory(plan.with_layout(both(plan, rows).prefill), plan.engine.policy)
         memory = replace(memory, needed_bytes=np.maximum(memory.needed_bytes, reads.needed_bytes))
     shape = (len(rows),)
-    return Deployments(plan, rows, _each(memory, lambda value: np.broadcast_to(value, shape)))
+    return Deployments(plan, rows, mapped(memory, lambda value: np.broadcast_to(value, shape)))
 
 
 def _served(plan: ServingPlan, rows: Any) -> Replica | Pools:
@@ -312,8 +312,3 @@ def _layouts(rows: Any, shared: int) -> Layouts:
         sequence_parallel=one * 0.0,
         recompute=np.array(["none"]), recompute_layers=one, offload_optimizer=one * 0.0,
     )  # fmt: skip
-
-
-def _each(record: Any, change: Any) -> Any:
-    """A record with every figure changed."""
-    return type(record)(**{name: change(value) for name, value in fields_of(record).items()})

@@ -15,7 +15,13 @@ from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import ROWS, Layouts, open_layouts
-from llmplan.setup.checks import batch_problems, expert_problems, stage_problems, tensor_problems
+from llmplan.setup.checks import (
+    batch_problems,
+    ends_in_whole_rounds,
+    expert_problems,
+    stage_problems,
+    tensor_problems,
+)
 from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.training.plan import TrainingPlan
 
@@ -143,7 +149,8 @@ class Space:
         """How many vp and how many micro-batches are legal, and the pairs (vp, micro-batch) that go together."""
         stages = [vp for vp in virtual if self._fine(("vp", pp, vp), self._stages_fit, pp, vp)]
         even = [mb for mb in micro if self._fine(("mb", dp, mb), self._batch_fits, dp, mb)]
-        pairs = [(vp, mb) for vp in stages for mb in even if self._rounds_fit(pp, vp, dp, mb)]
+        batch = self.plan.workload.global_batch
+        pairs = [(vp, mb) for vp in stages for mb in even if ends_in_whole_rounds(batch // (dp * mb), pp, vp)]
         return len(stages), len(even), np.array(pairs, dtype=float).reshape(-1, 2)
 
     def _count(self, left: int, steps: list[tuple[str, int, int]]) -> None:
@@ -235,7 +242,3 @@ class Space:
     def _cp_fits(self, cp: int) -> bool:
         problems = batch_problems(Layout(cp=cp), *self._batch())
         return not any("cp" in names for _, names in problems)
-
-    def _rounds_fit(self, pp: int, vp: int, dp: int, micro_batch: int) -> bool:
-        """The interleaved schedule hands micro-batches out in rounds of pp (warning LP007)."""
-        return pp == 1 or vp == 1 or self.plan.workload.global_batch // (dp * micro_batch) % pp == 0

@@ -335,7 +335,7 @@ def _first_step(
     mixed = policy.mixed_steps
     own, fixed, each = _prompt_costs(at, work, policy, now, maximum(here, 1.0) if mixed else 0.0 * here)
     if mixed and not everywhere(here >= 1.0):
-        alone = _prompt_costs(at, work, policy, now, 0.0 * here)[0]
+        alone = _reading(at, work, policy, 1.0, 0.0 * here)
         own = alone + minimum(here, 1.0) * (own - alone)
     running = here / sqrt(1.0 + here * here)  # whether any request is there: 1 - exp(-here) within 0.08
     found = step_found(coming, running * now.decode, fixed, each, now.together, mixed=mixed)
@@ -373,16 +373,16 @@ def _prompt_costs(
 ) -> tuple[Num, Num, Num]:
     """Steps that read one prompt while `beside` requests write [s]; of what prompts add to a step, what it pays once
     for all in it, and what each of them adds [s]."""
-    context = work.input_tokens + work.output_tokens / 2.0
-
-    def read(requests: float) -> Num:
-        prompt = prefill_tokens(work, policy, requests)
-        steps = maximum(1.0, requests * work.computed_tokens / prompt)
-        return iteration(at, beside, context, prompt, work.computed_tokens).total * steps
-
-    own = read(1.0)
-    each = minimum(now.prefill, read(2.0) - own)
+    own = _reading(at, work, policy, 1.0, beside)
+    each = minimum(now.prefill, _reading(at, work, policy, 2.0, beside) - own)
     return own, (now.prefill - each) * now.together, each
+
+
+def _reading(at: Replica, work: ServingWorkload, policy: ServingPolicy, requests: float, beside: Num) -> Num:
+    """Steps that read so many prompts together while `beside` requests write [s]."""
+    context, prompt = work.input_tokens + work.output_tokens / 2.0, prefill_tokens(work, policy, requests)
+    steps = maximum(1.0, requests * work.computed_tokens / prompt)
+    return iteration(at, beside, context, prompt, work.computed_tokens).total * steps
 
 
 def outside_seconds(at: Replica, work: ServingWorkload, policy: ServingPolicy) -> Num:

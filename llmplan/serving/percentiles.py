@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.records import fields_of, replace
+from llmplan.records import mapped, replace
 from llmplan.serving.simulation import Arriving, Sample, simulate
 from llmplan.serving.targets import FIGURES, TARGETS, targets
 
@@ -74,12 +74,6 @@ def least_percentiles(answer: Response, work: ServingWorkload) -> dict[str, Any]
     }
 
 
-def _some(answer: Response, which: Any) -> Response:
-    """Some of the answers that arrays stand for."""
-    every = 0.0 * which
-    return replace(answer, **{name: (value + every)[which] for name, value in fields_of(answer).items()})
-
-
 def keep_targets(
     at: Replica | Pools, work: ServingWorkload, policy: ServingPolicy, places: float, most: float, numbers: Any,
     respond: Callable[[Any], Response],
@@ -91,7 +85,7 @@ def keep_targets(
         len(numbers), dtype=bool
     )
     if may.any():
-        numbers, answer = numbers[may], _some(answer, may)
+        numbers, answer = numbers[may], mapped(answer, lambda value: (value + 0.0 * may)[may])
         arriving = Arriving.at((work.request_rate or 0.0) / numbers, most, places, answer.sequences)
         sample = simulate(at, work, policy, arriving, column=at)
         kept: Any = [value <= wanted[name] for name, value in judged(sample, answer, work).items()]

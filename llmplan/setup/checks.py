@@ -80,6 +80,11 @@ def expert_problems(model: Model, layout: Layout) -> Iterator[Problem]:
         yield f"ep {layout.ep} does not divide {shape}", ("ep", "devices")
 
 
+def ends_in_whole_rounds(micro_batches: int, pp: int, vp: int) -> bool:
+    """Whether an interleaved schedule, which hands out rounds of pp micro-batches, has no part of one (LP007)."""
+    return pp == 1 or vp == 1 or micro_batches % pp == 0
+
+
 def batch_problems(layout: Layout, global_batch: int, seq_len: int) -> Iterator[Problem]:
     """That the global batch divides into micro-batches and the sequence into pieces."""
     at_once = layout.dp * layout.micro_batch

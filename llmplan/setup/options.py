@@ -328,5 +328,5 @@ MONEY_OPTIONS = ("price", "grid", "pue", "device_power", "api_price")
 """Of those, what a deployment knows too, and its own."""
 VOCABULARY: dict[str, Mapping[str, Any]] = {name: given.metadata for name, given in declared(PlanOptions).items()}
 """Every option, with what the command line says of it: `description`, `panel`, `metavar`, `also`."""
-SERVING_OPTIONS = frozenset(name for name, told in VOCABULARY.items() if told["panel"] == SERVING)
+SERVING_OPTIONS = frozenset(name for name, about in VOCABULARY.items() if about["panel"] == SERVING)
 """Options that go with the workload `serve`."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmplan.setup.checks import Problem, batch_problems, common_remarks, layout_problems, stack_remarks
+from llmplan.setup.checks import (
+    Problem,
+    batch_problems,
+    common_remarks,
+    ends_in_whole_rounds,
+    layout_problems,
+    stack_remarks,
+)
 from llmplan.setup.codes import warning
 from llmplan.setup.layout import SHARD_ALL
 from llmplan.setup.plan import PlanWarning
@@ -56,7 +63,7 @@ def _schedule_remarks(plan: TrainingPlan) -> Iterator[PlanWarning]:
     micro_batches = plan.workload.global_batch // (layout.dp * layout.micro_batch)
     if micro_batches < layout.pp:
         yield warning("LP008", micro_batches=micro_batches, pp=layout.pp)
-    elif layout.vp > 1 and micro_batches % layout.pp:
+    elif not ends_in_whole_rounds(micro_batches, layout.pp, layout.vp):
         yield warning("LP007", micro_batches=micro_batches, pp=layout.pp, vp=layout.vp)
 
 

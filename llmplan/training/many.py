@@ -18,7 +18,7 @@ from llmplan.setup.many import Machines, alike, column, each, kind_of, unstacked
 from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fewest_layers, peak_of
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
-from llmplan.training.resolve import OpenTraining, Taken, taken, told
+from llmplan.training.resolve import OpenTraining, Taken, completed, taken
 from llmplan.training.step import machine_of, training_time
 from llmplan.training.unstated import OPTIONS, may_matter, steps_with
 
@@ -60,7 +60,7 @@ def chosen_of_many(found: Sequence[OpenTraining]) -> list[TrainingPlan | InputEr
     for place, one in zip(beyond, _taken(list(beyond.values())), strict=True):
         first[place] = one
     layers = _fewest_layers([one for one in first if isinstance(one, Taken) and one.eased])
-    return each(lambda one: told(one, layers.get(id(one))), first)
+    return each(lambda one: completed(one, layers.get(id(one))), first)
 
 
 def _taken(found: Sequence[OpenTraining]) -> list[Taken | InputError]:

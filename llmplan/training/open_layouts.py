@@ -9,6 +9,7 @@ from typing import Any
 from llmplan.formulas.numeric import real
 from llmplan.model.model import Model
 from llmplan.records import dataclass, replace
+from llmplan.setup.checks import ends_in_whole_rounds
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
@@ -74,8 +75,10 @@ class OpenLayouts:
             for zero in self._zeros(options, base, room // (tp * pp), pp):
                 usual = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
                 for micro_batch in self._micro_batches(options, base, usual):
-                    if options.pp is None and not ends_in_whole_rounds(usual, micro_batch, options.global_batch):
-                        continue
+                    if options.pp is None and options.global_batch is not None:
+                        rounds = options.global_batch // (usual.dp * micro_batch)
+                        if not ends_in_whole_rounds(rounds, usual.pp, usual.vp):
+                            continue
                     for again in self._again(base, usual):
                         layout = replace(usual, micro_batch=micro_batch, **again)
                         yield self._filled(options, base, layout)
@@ -177,13 +180,6 @@ def accumulated(options: PlanOptions, base: TrainingPlan) -> int:
     if work.workload != "pretrain" or options.micro_batch is not None or work.optimizer_in_backward:
         return 0
     return max(1, STEP_TOKENS // work.seq_len)
-
-
-def ends_in_whole_rounds(layout: Layout, micro_batch: int, global_batch: int | None) -> bool:
-    """Whether an interleaved schedule, which hands out rounds of pp micro-batches, has no part of one (LP007)."""
-    if layout.vp == 1 or layout.pp == 1 or global_batch is None:
-        return True
-    return global_batch // (layout.dp * micro_batch) % layout.pp == 0
 
 
 def default_batch(layout: Layout, usual: int = 0) -> int:

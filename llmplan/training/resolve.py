@@ -86,7 +86,7 @@ def chosen(found: OpenTraining) -> TrainingPlan:
     one = taken(found)
     if (more := one.further) is not None:
         one = taken(more)
-    return told(one, real(fewest_layers(one.plan)) if one.eased else None)
+    return completed(one, real(fewest_layers(one.plan)) if one.eased else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def taken(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> Taken:
     return Taken(found, *first_that_fits(found.sound, by, surely=certain))
 
 
-def told(found: Taken, layers: float | None = None) -> TrainingPlan:
+def completed(found: Taken, layers: float | None = None) -> TrainingPlan:
     """The plan that was taken, with what is assumed; layers: of each virtual stage that are computed again [1]; None =
     as they are."""
     plan, open_, draft = found.plan, found.open.open, found.open.draft
