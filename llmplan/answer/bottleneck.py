@@ -69,7 +69,10 @@ def bottleneck(answer: TrainingEstimate, load: float | None = None, waits: Waits
         used[STORAGE] = load
         elasticity[STORAGE] = Elasticity(step, min(MORE, max(1.0, load)), answer.fits)  # the step itself reads nothing
     resource = max(seconds, key=lambda name: seconds[name])
-    resource = CAPACITY if not answer.fits else STORAGE if load is not None and load > 1 else resource
+    if answer.peak.value > answer.usable_bytes:
+        resource = CAPACITY
+    elif load is not None and load > 1:
+        resource = STORAGE
     share = used[resource] if resource in (CAPACITY, STORAGE) else seconds[resource] / step
     return Bottleneck(resource, seconds, used, elasticity, _advice(answer, resource, share))
 
@@ -77,7 +80,7 @@ def bottleneck(answer: TrainingEstimate, load: float | None = None, waits: Waits
 def _roomier(answer: TrainingEstimate, waits: Waits) -> Elasticity:
     """With 10 % more memory: whether the plan fits, and the step with the least recomputation that fits then."""
     step, room = answer.step.value, answer.usable_bytes + (MORE - 1.0) * answer.capacity_bytes
-    fits = answer.peak.value <= room
+    fits = answer.peak.value <= room and answer.plan.host_holds(answer.memory.host_bytes)
     if not fits or answer.plan.layout.recompute == "none":
         return Elasticity(step, 1.0, fits)
     now = after = step

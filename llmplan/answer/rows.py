@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -39,6 +38,8 @@ POOL_COLUMNS = tuple(
 _WORDS = frozenset(VOCABULARY)
 _PLACE = re.compile(r"( lines? \d[\d, -]*| id=\S+|#L\d+(-L?\d+)?)$")
 """The place within a document at the end of a source: line numbers, a row's id."""
+_LEAST = 1e-30
+"""What a measured number that is not 0 is at least, and its inverse at most: errors relative to it are numbers then."""
 _MISSPELT = 0.8
 """Likeness from which a column that nothing reads is probably a misspelt one and not an option of its own [1]."""
 
@@ -146,11 +147,12 @@ def _measured_faults(row: Row, measured: Sequence[str], file: str) -> list[Fault
         if (text := row.cells[name]) in ("", "true", "false"):
             continue
         try:
-            sound = math.isfinite(float(text)) and float(text) >= 0
+            sound = float(text) == 0 or _LEAST <= float(text) <= 1.0 / _LEAST
         except ValueError:
             sound = False
         if not sound:
-            what = "true or false" if name == f"{MEASURED}fits" else "a finite number, 0 or more"
+            sizes = f"0, or a number between {_LEAST:g} and {1.0 / _LEAST:g}"
+            what = "true or false" if name == f"{MEASURED}fits" else sizes
             faults.append(Fault(f"{name}: expected {what}, got {text[:60]!r}", file, row.line))
     return faults
 

@@ -96,7 +96,8 @@ def _print_memory(console: Console, result: TrainingResult) -> None:
     parts = {name: (value, f"{plain(value / GIB)} GiB") for name, value in _largest_first(memory.parts).items()}
     _print_parts(console, parts, max(peak.value, usable))
     if memory.host_bytes_per_node:
-        console.print(Text(f"  and {binary(memory.host_bytes_per_node, 3)} in the memory of each host"))
+        lacking = ", which has less" if over <= 0 and result.verdict == "does-not-fit" else ""
+        console.print(Text(f"  and {binary(memory.host_bytes_per_node, 3)} in the memory of each host{lacking}"))
 
 
 def _print_time(console: Console, result: TrainingResult) -> None:

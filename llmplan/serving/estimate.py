@@ -35,7 +35,7 @@ from llmplan.serving.remarks import plan_remarks
 from llmplan.serving.targets import SHARES, figures, missed, wants_percentiles
 from llmplan.setup.checks import marginal
 from llmplan.setup.codes import warning
-from llmplan.software.band import Interval, Verdict, verdict
+from llmplan.software.band import Interval, Verdict
 
 if TYPE_CHECKING:
     from llmplan.serving.loads import Response
@@ -97,7 +97,7 @@ class ServingEstimate:
     @property
     def fits(self) -> bool:
         """Whether weights and one request of these lengths fit, on the host too."""
-        return self.needed.value <= self.usable_bytes and host_has_room(self.plan, self.memory)
+        return self.needed.value <= self.usable_bytes and self.plan.host_holds(self.memory.host_bytes)
 
     @property
     def warnings(self) -> tuple[PlanWarning, ...]:
@@ -227,7 +227,7 @@ def estimate_of(plan: ServingPlan, found: ServingFigures) -> ServingEstimate:
     return ServingEstimate(
         plan=plan, version=plan.engine.version, memory=memory, needed=found.needed, usable_bytes=memory.budget_bytes,
         capacity_bytes=plan.device.memory.capacity,
-        verdict=verdict(found.needed, memory.budget_bytes) if host_has_room(plan, memory) else "does-not-fit",
+        verdict=plan.verdict(found.needed, memory.budget_bytes, memory.host_bytes),
         ttft=found.ttft, burst_ttft=found.burst_ttft, p95_ttft=found.p95_ttft, percentiles=found.percentiles,
         tpot=found.tpot if work.writes else None, request=found.request,
         output_tokens_per_second=found.output_tokens_per_second if work.writes else None,
@@ -269,9 +269,9 @@ def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
     """What the numbers say that should be known."""
     work = found.plan.workload
     yield from marginal(found.needed, found.usable_bytes)
-    have, away = found.plan.cluster.host_memory, real(found.memory.host_bytes)
-    if have is not None and away > have:
-        yield warning("LP012", needed=binary(away, 3), cluster=found.plan.cluster.id, have=binary(have, 3))
+    if not found.plan.host_holds(away := real(found.memory.host_bytes)):
+        have = binary(found.plan.cluster.host_memory or 0.0, 3)
+        yield warning("LP012", needed=binary(away, 3), cluster=found.plan.cluster.id, have=have)
     if not found.fits and (most := _most_layers(found)) is not None:
         yield warning("LP027", layers=most, of=found.plan.model.layer_count + 1)
     if found.fits and found.queued > 0:
@@ -313,12 +313,6 @@ def _most_layers(found: ServingEstimate) -> int | None:
     def fits(layers: int) -> bool:
         fewer = replace(plan, host=host, workload=replace(plan.workload, gpu_layers=layers))
         memory = serving_memory(fewer, policy)
-        return real(memory.needed_bytes) <= real(memory.budget_bytes) and host_has_room(fewer, memory)
+        return real(memory.needed_bytes) <= real(memory.budget_bytes) and fewer.host_holds(memory.host_bytes)
 
     return next((layers for layers in range(plan.model.layer_count, -1, -1) if fits(layers)), None)
-
-
-def host_has_room(plan: ServingPlan, memory: ServingMemory) -> bool:
-    """Whether layers on the host fit there, as far as its memory is known."""
-    have = plan.cluster.host_memory
-    return have is None or real(memory.host_bytes) <= have

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from llmplan.formulas.numeric import minimum
+from llmplan.formulas.numeric import minimum, real
 from llmplan.machine.hardware import Cluster, Device
 from llmplan.model.model import Model
 from llmplan.records import dataclass, replace
 from llmplan.setup.layout import Layout
 from llmplan.setup.options import VOCABULARY, PlanOptions
-from llmplan.software.band import Interval
+from llmplan.software.band import Interval, Verdict, verdict
 from llmplan.software.coefficients import Coefficients
 from llmplan.software.distance import Traits
 from llmplan.software.stack import Stack
@@ -90,6 +90,14 @@ class Setup:
     def usable_bytes(self) -> float:
         """Memory of a device that a framework can have [bytes]."""
         return self.device.memory.capacity - self.device.memory.reserved
+
+    def host_holds(self, host_bytes: Num) -> bool:
+        """Whether the memory of a node's host, as far as it is known, holds so much [bytes]."""
+        return self.cluster.host_memory is None or real(host_bytes) <= self.cluster.host_memory
+
+    def verdict(self, needed: Interval, usable: float, host_bytes: Num) -> Verdict:
+        """Whether a device holds what it needs of what it can use [bytes], and the host what is moved there [bytes]."""
+        return verdict(needed, usable) if self.host_holds(host_bytes) else "does-not-fit"
 
     def with_layout(self, layout: Any) -> Self:
         """The same plan with another layout (or arrays of layouts)."""

@@ -10,7 +10,7 @@ from llmplan.formulas.step import model_flops_utilization
 from llmplan.machine.kernels import peak_flops
 from llmplan.records import dataclass
 from llmplan.setup.plan import PlanWarning
-from llmplan.software.band import Interval, Verdict, verdict
+from llmplan.software.band import Interval, Verdict
 from llmplan.training.checks import remarks
 from llmplan.training.flops import recomputed_flops, training_flops
 from llmplan.training.flow import step_tokens
@@ -44,8 +44,8 @@ class TrainingEstimate:
 
     @property
     def fits(self) -> bool:
-        """Whether the predicted peak, not the end of its band, is within what is usable."""
-        return self.peak.value <= self.usable_bytes
+        """Whether the predicted peak, not its band's end, is within what is usable, and the host holds the rest."""
+        return self.peak.value <= self.usable_bytes and self.plan.host_holds(self.memory.host_bytes)
 
     @property
     def warnings(self) -> tuple[PlanWarning, ...]:
@@ -100,6 +100,6 @@ def estimate_of(plan: TrainingPlan, found: TrainingFigures) -> TrainingEstimate:
     usable, peak = plan.usable_bytes, found.peak
     return TrainingEstimate(
         plan=plan, memory=found.memory, peak=peak, usable_bytes=usable, capacity_bytes=plan.device.memory.capacity,
-        verdict=verdict(peak, usable), time=found.time, step=found.step, tokens_per_second=found.tokens_per_second,
-        model_flops=found.model_flops, mfu=found.mfu, hfu=found.hfu,
+        verdict=plan.verdict(peak, usable, found.memory.host_bytes), time=found.time, step=found.step,
+        tokens_per_second=found.tokens_per_second, model_flops=found.model_flops, mfu=found.mfu, hfu=found.hfu,
     )  # fmt: skip

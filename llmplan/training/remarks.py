@@ -21,6 +21,6 @@ def memory_remarks(plan: TrainingPlan, peak: Interval, usable: float, host_bytes
     peak, usable: of the device [bytes]; host_bytes: of a node [bytes].
     """
     yield from marginal(peak, usable)
-    have = plan.cluster.host_memory
-    if have is not None and host_bytes > have:
-        yield warning("LP012", needed=binary(host_bytes, 3), cluster=plan.cluster.id, have=binary(have, 3))
+    if not plan.host_holds(host_bytes):
+        have = binary(plan.cluster.host_memory or 0.0, 3)
+        yield warning("LP012", needed=binary(host_bytes, 3), cluster=plan.cluster.id, have=have)
