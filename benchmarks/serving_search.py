@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from llmplan.catalog.catalog import open_catalog
-from llmplan.search.deployments import CHUNK, DeploymentSpace, deploy
+from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks
 from llmplan.search.request import Ask, Wishes
 from llmplan.search.serving import ServingSearch, search_serving
 from llmplan.search.serving_request import serving_question
@@ -43,11 +43,11 @@ def arrays_and_alone(question: ServingSearch) -> tuple[float, float]:
     """Deployments a second in one chunk of arrays, and one by one."""
     base = question.bases[0]
     space = DeploymentSpace(base, question.devices, question.most, question.choices)
-    rows = np.concatenate(list(space.rows()))
+    rows = np.concatenate([many.rows for many in chunks(space)])
     rows = rows[np.linspace(0, len(rows) - 1, CHUNK).astype(int)]
-    deploy(base, rows).answer  # noqa: B018, a warm start
+    Deployments(base, rows).answer  # noqa: B018, a warm start
     start = time.perf_counter()
-    many = deploy(base, rows)
+    many = Deployments(base, rows)
     many.answer, many.capacity  # noqa: B018
     arrays = len(rows) / (time.perf_counter() - start)
     start = time.perf_counter()

@@ -17,6 +17,7 @@ from llmplan.setup.many import each
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
+    from llmplan.search.serving import ServingSearch
     from llmplan.serving.plan import ServingPlan
     from llmplan.setup.request import Request
 
@@ -34,20 +35,31 @@ class BestLayouts:
         Devices are given, so it is the cheapest too.
         """
         found = each(self._asked, requests)
-        won = iter(winners([one for one in found if isinstance(one, Search)], self.spaces))
-        plans = [next(won) if isinstance(one, Search) else one for one in found]
+        trained = iter(winners([one for one in found if isinstance(one, Search)], self.spaces))
+        served = iter(_served([one for one in found if not isinstance(one, (Search, InputError))]))
+        plans = [
+            one if isinstance(one, InputError) else next(trained if isinstance(one, Search) else served)
+            for one in found
+        ]
         return each(_taken, zip(requests, plans, strict=True))
 
-    def _asked(self, request: Request) -> Search | ServingPlan | None:
-        """The search for a training, the best plan of a deployment. It is wanted whether or not it keeps the limits
-        that the request has for `--check`."""
+    def _asked(self, request: Request) -> Search | ServingSearch:
+        """The search that answers a request. The best is wanted whether or not it keeps the limits that the request has
+        for `--check`."""
         ask = Ask(request.changed(limits=None), {}, Wishes(objective="throughput", top=1))
         if request.options.workload != "serve":
             return question(ask, self.catalog)[0]
-        from llmplan.search.serving import best_of
         from llmplan.search.serving_request import serving_question
 
-        return best_of(serving_question(ask, self.catalog)[0])
+        return serving_question(ask, self.catalog)[0]
+
+
+def _served(asked: Sequence[ServingSearch]) -> Sequence[ServingPlan | InputError | None]:
+    if not asked:
+        return ()
+    from llmplan.search.serving import best_of_many
+
+    return best_of_many(asked)
 
 
 def _taken(found: tuple[Request, AnyPlan | InputError | None]) -> AnyPlan:

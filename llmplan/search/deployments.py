@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import field
 from functools import cached_property, reduce
+from itertools import chain
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.records import dataclass, mapped, replace
+from llmplan.records import dataclass, fields_of, mapped, replace
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import Response, busy_replicas, capacity, respond
-from llmplan.serving.memory import ServingMemory, serving_memory
+from llmplan.serving.memory import serving_memory
 from llmplan.serving.percentiles import by_formula
 from llmplan.serving.pools import Pools, pools_of, split, split_capacity
 from llmplan.serving.resolve import cache_copies
@@ -53,6 +54,13 @@ class DeploymentSpace:
         """Deployments that were handed out [1]."""
         return self.considered - sum(self.removed.values())
 
+    @property
+    def key(self) -> Hashable:
+        """What its layouts hang on, while its model lives."""
+        plan, shared = self.plan, (self.plan.layout.cp, self.plan.workload.dcp)
+        models = id(plan.model), id(plan.draft)
+        return type(self), *models, *shared, self.sizes, self.most, self.batches, tuple(self.choices.items())
+
     def layouts(self) -> Iterator[Any]:
         """Every legal layout once, as arrays of rows tp, pp, ep, dp and three that are 0, `SplitSpace`'s other pool."""
         model, times = self.plan.model, len(self.batches)
@@ -82,20 +90,18 @@ class DeploymentSpace:
                 which, many = np.nonzero(sound)
                 yield np.stack(np.broadcast_arrays(tp, pp, experts[which], copies[many], 0, 0, 0), axis=-1)
 
-    def rows(self) -> Iterator[Any]:
-        """Every legal deployment once, as arrays of its layouts' rows with the batch; 0 where the load has none.
-
-        All batches of a layout follow each other, in one array.
-        """
-        batches = np.array(self.batches)
+    def parts(self) -> Iterator[Any]:
+        """The rows of all layouts with a column more, for requests in flight; so many at a time as with every number of
+        those are a chunk."""
+        step = max(1, CHUNK // len(self.batches))
         many: list[Any] = []
-        for table in self.layouts():
-            many.append(table)
-            if sum(len(one) for one in many) * len(batches) >= CHUNK:
-                yield from _with_batches(np.concatenate(many), batches)
-                many = []
-        if many:
-            yield from _with_batches(np.concatenate(many), batches)
+        for table in chain(self.layouts(), (None,)):
+            if table is not None:
+                many.append(table)
+            if many and (table is None or sum(map(len, many)) >= step):
+                whole = np.concatenate(many)
+                rows, many = np.column_stack([whole, np.zeros(len(whole), dtype=int)]), []
+                yield from (rows[start : start + step] for start in range(0, len(rows), step))
 
     def _copies(self, each: int) -> Any:
         """Replicas that fill the devices and that may be chosen, an array."""
@@ -128,24 +134,39 @@ class DeploymentSpace:
         return self.choices.get(name, OPEN)
 
 
-def _with_batches(table: Any, batches: Any) -> Iterator[Any]:
-    """Chunks of rows: each layout with every batch."""
-    step = max(1, CHUNK // len(batches))
-    for start in range(0, len(table), step):
-        part = table[start : start + step]
-        yield np.column_stack([np.repeat(part, len(batches), axis=0), np.tile(batches, len(part))])
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Of `ServingMemory` what deployments are judged by, arrays (deployment,)."""
+
+    needed_bytes: Any
+    budget_bytes: Any
+    resident: Any
+    host_bytes: Any
 
 
 @dataclass(frozen=True)
 class Deployments:
     """Figures of many deployments of one plan, each an array along the rows; as in `ServingEstimate`.
 
-    What takes long is worked out when it is asked for: take those that fit before their times.
+    rows: tp, pp, ep, dp, those of the devices that read prompts (0 where they are the same), and requests in flight (0
+    where the load has none). What takes long is worked out when it is asked for, by the formulas of `estimate_serving`:
+    take those that fit before their times.
     """
 
     plan: ServingPlan
     rows: Any
-    memory: ServingMemory
+
+    @cached_property
+    def memory(self) -> Held:
+        """Of the fullest device of each."""
+        policy = self.plan.engine.policy
+        one = serving_memory(self.plan.with_layout(_writing(self.plan, self.rows)), policy)
+        needed = one.needed_bytes
+        if self.split:
+            reads = serving_memory(self.plan.with_layout(both(self.plan, self.rows).prefill), policy)
+            needed = np.maximum(needed, reads.needed_bytes)
+        figures = needed, one.budget_bytes, one.resident, one.host_bytes
+        return Held(*(np.broadcast_to(figure, len(self.rows)) for figure in figures))
 
     @property
     def devices(self) -> Any:
@@ -222,8 +243,10 @@ class Deployments:
 
     def take(self, index: Any) -> Deployments:
         """Those at an index, or where a mask is true, with what was worked out already."""
-        some = Deployments(self.plan, self.rows[index], mapped(self.memory, lambda value: value[index]))
+        some = Deployments(self.plan, self.rows[index])
         known, all_of = self.__dict__, np.zeros(len(self.rows))
+        if "memory" in known:
+            some.__dict__["memory"] = mapped(self.memory, lambda value: value[index])
         if "capacity" in known:
             some.__dict__["capacity"] = self.capacity[index]
         if "answer" in known:
@@ -231,6 +254,17 @@ class Deployments:
         if "sample" in known:
             some.__dict__["sample"] = mapped(self.sample, lambda value: value[index])
         return some
+
+    def with_batch(self, batch: Any) -> Deployments:
+        """The same with others in flight, an array; memory does not hang on them."""
+        some = Deployments(self.plan, np.column_stack([self.rows[:, :-1], batch]))
+        some.__dict__["memory"] = self.memory
+        return some
+
+    def with_each(self, batches: tuple[int, ...]) -> Deployments:
+        """Each with every one of so many in flight, which follow each other."""
+        count = len(self.rows)
+        return self.take(np.repeat(np.arange(count), len(batches))).with_batch(np.tile(batches, count))
 
     def make(self, index: int) -> tuple[ServingPlan, Layout]:
         """ServingPlan and layout at an index."""
@@ -270,19 +304,16 @@ def with_batch(plan: ServingPlan, batch: int) -> ServingPlan:
 
 def chunks(space: DeploymentSpace) -> Iterator[Deployments]:
     """Every deployment of the space."""
-    for rows in space.rows():
-        if len(rows):
-            yield deploy(space.plan, rows)
+    return (Deployments(space.plan, rows).with_each(space.batches) for rows in space.parts())
 
 
-def deploy(plan: ServingPlan, rows: Any) -> Deployments:
-    """Figures of the rows by the formulas of `estimate_serving`, on arrays."""
-    memory = serving_memory(plan.with_layout(_writing(plan, rows)), plan.engine.policy)
-    if rows[:, 4].any():
-        reads = serving_memory(plan.with_layout(both(plan, rows).prefill), plan.engine.policy)
-        memory = replace(memory, needed_bytes=np.maximum(memory.needed_bytes, reads.needed_bytes))
-    shape = (len(rows),)
-    return Deployments(plan, rows, mapped(memory, lambda value: np.broadcast_to(value, shape)))
+def joined(plan: ServingPlan, some: Sequence[Deployments]) -> Deployments:
+    """Deployments one after another, as those of one plan, with what is known of the memory of all."""
+    whole = Deployments(plan, np.concatenate([one.rows for one in some]))
+    if all("memory" in one.__dict__ for one in some):
+        known = zip(*(fields_of(one.memory).values() for one in some), strict=True)
+        whole.__dict__["memory"] = Held(*map(np.concatenate, known))
+    return whole
 
 
 def _served(plan: ServingPlan, rows: Any) -> Replica | Pools:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import count, product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from llmplan.errors import InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.records import dataclass, replace
 from llmplan.search.choices import OPEN, Choices
-from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks, deploy
+from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, joined
 from llmplan.search.found import HOST, MEMORY, Collected, SearchFound, several
 from llmplan.search.goal import SURELY
 from llmplan.search.ladders import CLEARLY, COPIES, Ladders, kinds
 from llmplan.search.rank import Best, Candidate, subject
 from llmplan.search.shared import goes_with
+from llmplan.search.side_by_side import Steps, alone, side_by_side
 from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
@@ -25,6 +27,7 @@ from llmplan.serving.iteration import machine_of
 from llmplan.serving.percentiles import by_formula, judged, least_percentiles
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.serving.targets import TARGETS, figures, targets, wants_percentiles
+from llmplan.setup.many import grouped
 
 LOAD, PLACES, BEHIND, FEWER = "load", "places", "behind", "fewer_replicas"
 BLOCK = 1024
@@ -98,22 +101,48 @@ def first_of(asked: ServingSearch, rounds: Iterator[int]) -> ServingEstimate | N
     return _estimate(found[0], {}) if found else None
 
 
-def best_of(asked: ServingSearch) -> ServingPlan | None:
-    """The plan that `search_serving` puts first, else the one that misses by least; None where none is legal."""
-    first = _searched(asked).first()
-    return None if first is None else _plan(first)
+def best_of_many(asked: Sequence[ServingSearch]) -> list[ServingPlan | InputError | None]:
+    """Of each the plan that `search_serving` puts first, else what misses by least; None where nothing is legal."""
+    found: list[ServingPlan | InputError | None] = [None] * len(asked)
+    for places in grouped(asked, lambda one: id(one.bases[0].model)):
+        spaces: Spaces = {}
+        searches = [_search(asked[place], count(), spaces) for place in places]
+        for place, run in zip(places, side_by_side(searches), strict=True):
+            if isinstance(run, InputError):
+                found[place] = run
+            elif (first := run.first()) is not None:
+                found[place] = _plan(first)
+    return found
 
 
 def _searched(asked: ServingSearch, rounds: Iterator[int] | None = None) -> _ServingRun:
-    run = _ServingRun(asked.top, Best(asked.top), Best(asked.top), asked=asked, rounds=rounds or count())
+    return alone(_search(asked, rounds or count()))
+
+
+Spaces: TypeAlias = dict[Hashable, tuple[DeploymentSpace, list[Any]]]
+"""Spaces that were gone through with the rows of their layouts, by what those hang on."""
+
+
+def _search(asked: ServingSearch, rounds: Iterator[int], spaces: Spaces | None = None) -> Steps[_ServingRun]:
+    run = _ServingRun(asked.top, Best(asked.top), Best(asked.top), asked=asked, rounds=rounds)
     for one, kind in product(asked.bases, asked.spaces):
         if not goes_with(one, asked.choices, split=kind is SplitSpace):
             continue
-        base = replace(one, machine=machine_of(one, one.coefficients))
+        base, ends = replace(one, machine=machine_of(one, one.coefficients)), []
         space = kind(base, asked.devices, asked.most, asked.choices)
-        ends = [edges(many.rows, run.offer(many), len(space.batches)) for many in chunks(space)]
+        parts: Iterable[Any] = space.parts()
+        if spaces is not None:
+            if space.key not in spaces:
+                spaces[space.key] = space, list(parts)
+            space, parts = spaces[space.key]
+        for rows in parts:
+            layouts = Deployments(base, rows)
+            yield layouts, "memory"
+            many = layouts.with_each(space.batches)
+            ends.append(edges(many, (yield from run.offer(many)), len(space.batches)))
         if asked.opens_batch and ends:
-            run.refine(base, *(np.concatenate(some) for some in zip(*ends, strict=True)))
+            below, high, value = zip(*ends, strict=True)
+            yield from run.refine(joined(base, below), np.concatenate(high), np.concatenate(value))
         run.counts.considered += space.considered
         run.counts.legal += space.legal
         run.counts.removed.update(space.removed)
@@ -127,7 +156,7 @@ class _ServingRun(Collected[ServingPlan]):
     asked: ServingSearch
     rounds: Iterator[int]
 
-    def offer(self, many: Deployments) -> Any:
+    def offer(self, many: Deployments) -> Steps[Any]:
         """Counts, ranks what does, and keeps the nearest misses while nothing does; returns the value of what does by
         the objective where that is not ranked first, nan for the others."""
         value, index = np.full(len(many.rows), np.nan), np.arange(len(many.rows))
@@ -141,6 +170,7 @@ class _ServingRun(Collected[ServingPlan]):
         if self._goes_by_value(many.plan.workload):
             self._best_first(many)
         else:
+            yield many, "answer"
             value[index] = self._judge(many)
         return value
 
@@ -228,11 +258,12 @@ class _ServingRun(Collected[ServingPlan]):
         asked, kept = self.asked, self.each.kept.get(subject(plan))
         full = min(len(self.best.found), len(self.sure.found)) >= asked.top
         moved = asked.objective == "latency" and not by_formula(plan.workload)
-        if asked.only_first and full and not moved:
-            return max(some.found[asked.top - 1].key for some in (self.best, self.sure))
-        if asked.pareto is not None or not full or kept is None or kept.found[0].key[0] or moved:
+        if asked.pareto is not None or not full or moved:
             return (float("inf"),)
-        return max(*(some.found[asked.top - 1].key for some in (self.best, self.sure)), kept.found[0].key[1:])
+        last = max(some.found[asked.top - 1].key for some in (self.best, self.sure))
+        if not asked.several:
+            return last
+        return max(last, kept.found[0].key[1:]) if kept and not kept.found[0].key[0] else (float("inf"),)
 
     def _rank(self, many: Deployments, index: Any) -> Any:
         """Offers those at an index; returns the value of all of them by the objective."""
@@ -242,7 +273,8 @@ class _ServingRun(Collected[ServingPlan]):
         keys = [value[index], many.request[index]]
         self.best.offer(many.make, index, keys)
         certain = many.surely[index]
-        self.each.keep(many.plan, many.make, index, [~certain, *keys])
+        if asked.several:
+            self.each.keep(many.plan, many.make, index, [~certain, *keys])
         self.sure.offer(many.make, index[certain], [key[certain] for key in keys])
         if asked.pareto is not None:
             a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
@@ -252,38 +284,38 @@ class _ServingRun(Collected[ServingPlan]):
     def _miss(self, many: Deployments, sieved: _Sieved, passed: int) -> None:
         """Offers what a stage held back, by memory, stages passed, the worst ratio to a demand and the devices."""
         index = np.flatnonzero(~sieved.does)
-        memory = many.memory
-        over = np.asarray(memory.needed_bytes)[index] / np.asarray(memory.budget_bytes)[index]
+        if not len(index) or (self.best.found and not self.asked.several):
+            return
+        over = many.memory.needed_bytes[index] / np.maximum(many.memory.budget_bytes[index], 1.0)  # none may be left
         keys = [np.where(over > 1.0, over, 0.0), np.full(len(index), -passed), sieved.worst[index], many.devices[index]]
         if not self.best.found:
             self.misses.offer(many.make, index, keys)
         if self.asked.several:
             self.each.miss(many.plan, many.make, index, keys)
 
-    def refine(self, base: ServingPlan, rows: Any, high: Any, value: Any) -> None:
+    def refine(self, many: Deployments, high: Any, value: Any) -> Steps[None]:
         """Offers the most requests in flight that do, between a batch that does and its double that does not; value:
         of the former by the objective."""
-        hope = self._hope(base, value)
-        rows, high = rows[hope], high[hope]
-        at_once = max(1, min(AT_ONCE, CHUNK // max(len(rows), 1)))
-        rows, index, first, low, high = rows.copy(), np.arange(len(rows)), rows[:, -1], rows[:, -1].copy(), high.copy()
+        hope = self._hope(many.plan, value)
+        many, high = many.take(hope), high[hope]
+        at_once = max(1, min(AT_ONCE, CHUNK // max(len(high), 1)))
+        first, low = many.rows[:, -1], many.rows[:, -1].copy()
         while np.any(wide := high - low > 1):
             # several numbers between at a time, the lower end first, which is known to do
             steps = np.linspace(low[wide], high[wide], at_once + 2).astype(int)[:-1]
-            tried = np.repeat(rows[index[wide]][None], len(steps), axis=0)
-            tried[..., -1] = steps
-            every = tried.reshape(-1, tried.shape[-1])
-            parts = [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
-            enough = np.concatenate([_does(self.asked, deploy(base, part)) for part in parts]).reshape(steps.shape)
+            every = many.take(np.tile(np.flatnonzero(wide), len(steps))).with_batch(steps.ravel())
+            parts = []
+            for start in range(0, len(every.rows), CHUNK):
+                parts.append((yield from _does(self.asked, every.take(slice(start, start + CHUNK)))))
+            enough = np.concatenate(parts).reshape(steps.shape)
             last = np.where(enough.all(axis=0), len(steps), np.argmin(enough, axis=0))
             ends = np.concatenate([steps, high[wide][None]])
             low[wide], high[wide] = (np.take_along_axis(ends, last[None] + by, axis=0)[0] for by in (-1, 0))
-        rows[:, -1] = low
-        found = rows[low > first]
-        if len(found):
-            self.counts.considered += len(found)
-            self.counts.legal += len(found)
-            self.offer(deploy(base, found))
+        found = low > first
+        if found.any():
+            self.counts.considered += int(np.count_nonzero(found))
+            self.counts.legal += int(np.count_nonzero(found))
+            yield from self.offer(many.take(found).with_batch(low[found]))
 
     def _hope(self, base: ServingPlan, value: Any) -> Any:
         """Which may come in with up to twice the requests in flight: their rate at most doubles."""
@@ -295,13 +327,13 @@ class _ServingRun(Collected[ServingPlan]):
         return np.minimum(value * 2.0, value / 2.0) <= last[0]
 
 
-def edges(rows: Any, value: Any, batches: int) -> tuple[Any, Any, Any]:
-    """Rows that do while the next larger batch of the same layout does not, those batches [1], and what the former are
+def edges(many: Deployments, value: Any, batches: int) -> tuple[Deployments, Any, Any]:
+    """Those that do while the next larger batch of the same layout does not, those batches [1], and what the former are
     worth; value: nan for what does not."""
     does = ~np.isnan(value).reshape(-1, batches)
     layout, place = np.nonzero(does[:, :-1] & ~does[:, 1:])
     at = layout * batches + place
-    return rows[at], rows[at + 1, -1], value[at]
+    return many.take(at), many.rows[at + 1, -1], value[at]
 
 
 def _estimate(one: Candidate[ServingPlan], known: dict[str, ServingEstimate]) -> ServingEstimate:
@@ -399,11 +431,14 @@ def _sieve(stage: Callable[..., Iterator[Demand]], asked: ServingSearch, many: D
     return _Sieved(does, removed, worst)
 
 
-def _does(asked: ServingSearch, many: Deployments) -> Any:
+def _does(asked: ServingSearch, many: Deployments) -> Steps[Any]:
     """Which deployments do."""
     does = np.zeros(len(many.rows), dtype=bool)
     index = np.arange(len(many.rows))
+    timed = bool(targets(many.plan.workload)) or asked.least_rate is not None or asked.most_cost is not None
     for stage in STAGES:
+        if stage is in_time and timed:
+            yield many, "answer"
         passes = _sieve(stage, asked, many).does
         index, many = index[passes], many.take(passes)
         if not len(index):

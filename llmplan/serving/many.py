@@ -66,6 +66,20 @@ def sharing_but_rates(plans: Sequence[ServingPlan], few: int) -> list[list[int]]
     return alike(plans, few, shared, _machine, _kind)
 
 
+def kind_but_rates(plan: ServingPlan) -> Hashable:
+    """What plans have in common that may be stacked, without loads at a rate; None for what goes alone."""
+    shared = _shared(plan) if plan.workload.request_rate is None else None
+    return None if shared is None else (shared, _kind(plan))
+
+
+def on_machines(plans: Sequence[ServingPlan], index: Any) -> ServingPlan:
+    """One plan of several that differ in nothing but what they run on, which runs along `index`: numbers of plans."""
+    if len(plans) == 1:
+        return plans[0]
+    machines = Machines(tuple(plans), index)
+    return replace(plans[0], machines=machines, **dict(_on(plans[0], machines)))
+
+
 def _shared(plan: ServingPlan) -> Hashable:
     """What plans must have in common to be stacked; None for what goes alone."""
     work = plan.workload

@@ -9,11 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmplan.catalog.catalog import open_catalog
+from llmplan.errors import InputError
+from llmplan.machine.hardware import Device
+from llmplan.records import replace
 from llmplan.search.ask import Ask, Wishes
 from llmplan.search.deployments import DeploymentSpace, chunks
-from llmplan.search.serving import ServingSearch, search_serving, serving_value
+from llmplan.search.serving import ServingSearch, best_of_many, search_serving, serving_value
 from llmplan.search.serving_request import serving_question
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
+from llmplan.serving.plan import ServingPlan
 from llmplan.setup.request import request
 
 CLOSE = 1e-12
@@ -120,3 +124,31 @@ def test_more_devices_are_never_worse() -> None:
         costs.append(found[0].request.value if found else float("inf"))
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] < float("inf")
+
+
+@pytest.mark.parametrize("words", [
+    {"model": "qwen3-235b-a22b"}, {"load": "closed", "max_tpot": 0.02}, {"request_rate": 2.0},
+], ids=str)  # fmt: skip
+def test_searches_side_by_side_find_what_each_finds_alone(words: dict[str, Any]) -> None:
+    """Where it fits, fits nowhere and cannot be searched for, on devices and stacks of several kinds at once."""
+    wishes = Wishes(objective="throughput", top=1)
+    questions = [
+        asked(wishes, **{"model": "llama-3.1-8b", "hardware": hardware, "stack": stack, "devices": 8} | words)
+        for hardware, stack in (
+            ("h100", "vllm"),
+            ("l4", "vllm"),
+            ("mi300x", "vllm"),
+            ("h100", "sglang"),
+            ("b200", None),
+        )
+    ]
+    found = [search_serving(question) for question in questions]
+    first = [(one.best or one.misses)[0].plan for one in found]
+    cut = replace(questions[1], bases=(replace(questions[1].bases[0], device=_unmeasured(questions[1].bases[0])),))
+    (*ones, error) = best_of_many([*questions, cut])
+    assert [replace(one, machine=None) for one in ones if not isinstance(one, InputError) and one] == first
+    assert isinstance(error, InputError)
+
+
+def _unmeasured(plan: ServingPlan) -> Device:
+    return replace(plan.device, efficiency=replace(plan.device.efficiency, attention={}))
