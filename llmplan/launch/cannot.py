@@ -18,7 +18,7 @@ from llmplan.training.plan import TrainingPlan
 ENGINE = (
     "tp", "pp", "cp", "ep", "dp", "memory_fraction", "max_model_len", "max_num_seqs", "max_num_batched_tokens",
     "block_size", "enforce_eager", "speculation", "draft_tokens", "draft_model", "prefill_devices",
-    "gpu_layers", "kv_offloading_size", "dcp", "batch_wait_iterations",
+    "gpu_layers", "kv_offloading_size", "dcp", "batch_wait_iterations", "redundant_experts",
 )  # fmt: skip
 """Options of a deployment that are of its engine; the others are of its requests. Precisions are asked for apart."""
 NAMED = {
@@ -41,7 +41,7 @@ def faults_of(
         return [f"is for {' and '.join(target.workloads)}, and the workload is {options.get('workload')}"]
     wrong = dict.fromkeys(pairs.unsayable(settings, facts))
     whole = all(name in options for name in wrong)  # else options are missing because what they follow from is
-    back = words_of(target, None, items).words
+    back = words_of(target, None, items, {"model_experts": facts["model_experts"]}).words
     for name in _decided(plan):
         value = options.get(name)
         if _idle(name, options):

@@ -12,7 +12,7 @@ from llmplan.errors import InputError
 from llmplan.launch import text
 from llmplan.launch.target import GraphEngine, Target, frames
 from llmplan.launch.write import Launch, launch
-from llmplan.serving.plan import PREFILL_DEGREES, ServingPlan
+from llmplan.serving.plan import COPIES, PREFILL_DEGREES, ServingPlan
 from llmplan.setup.layout import Layout
 
 DYNAMO, KIND = "dynamo", "DynamoGraphDeployment"
@@ -128,5 +128,6 @@ def pool_options(layout: dict[str, Any], replicas: int) -> dict[str, Any]:
     """Options of the pool that reads prompts, as those of its engine say."""
     degrees = {name: int(layout.get(name) or 1) for name in PREFILL_DEGREES}
     degrees["dp"] *= replicas
+    degrees |= {name: int(layout[name]) for name in (COPIES,) if layout.get(name)}
     devices = degrees["dp"] * degrees["tp"] * int(layout.get("pp") or 1)
     return {"prefill_devices": devices} | {f"prefill_{name}": value for name, value in degrees.items()}

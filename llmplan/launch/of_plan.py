@@ -14,6 +14,7 @@ from llmplan.launch.target import Target
 from llmplan.launch.tuning_relations import ALL
 from llmplan.model.adapters import adapters_of
 from llmplan.serving.plan import ServingPlan
+from llmplan.setup.checks import expert_banks
 from llmplan.training.plan import TrainingPlan
 
 
@@ -21,6 +22,7 @@ def facts_of(plan: AnyPlan, target: Target, catalog: Catalog) -> tuple[dict[str,
     """Options of the plan and what follows from them, with notes."""
     facts, notes = plan.as_options(), [*target.notes]
     facts |= {"model_layers": plan.model.layer_count, "model_id": plan.model.name}
+    facts |= {"model_experts": max(expert_banks(plan.model), default=0)}
     if any(setting.word in ("checkpoint", "model") for setting in target.settings):
         name, known = checkpoint(plan, catalog)
         facts["checkpoint"] = name

@@ -103,7 +103,8 @@ def _read_data(target: Target, content: str, name: str, found: _Found) -> None:
         its = _Found()
         _read_started(target, pool.command, name, its)
         if pool.role == PREFILL:
-            found.prefill = pool_options(words_of(target, None, its.items).words, pool.replicas)
+            words = words_of(target, None, its.items, _counts(target, its, {})).words
+            found.prefill = pool_options(words, pool.replicas)
         else:
             found.items, found.replicas = its.items, pool.replicas
     if found.items:
@@ -193,7 +194,7 @@ def _reading(target: Target, found: _Found, given: Mapping[str, Any]) -> Reading
     """The words: what the target implies, over it the rest of a plan, over it what stands there."""
     known = {**found.rest, **given}
     frame = _frame(target)
-    known |= _layers(target, found, known)
+    known |= _counts(target, found, known)
     read = words_of(target, frame, found.items, known)
     if "devices" not in known and "devices" not in read.words and (one := model_devices(read.words)) is not None:
         read = words_of(target, frame, found.items, {**known, "devices": one})  # one replica, and the batch that it has
@@ -235,9 +236,9 @@ def _frame(target: Target) -> Frame:
     return Frame(program=(), settings=tuple(settings), ignored=ignored, sources=())
 
 
-def _layers(target: Target, found: _Found, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Layers of the model, where a name of the target counts in them and the model has a name."""
-    if not {"virtual_layers", "looped"} & {*target.relations}:
+def _counts(target: Target, found: _Found, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers and experts of the model, where a name of the target counts in them and the model has a name."""
+    if not {"virtual_layers", "looped", "copied_experts"} & {*target.relations}:
         return {}
     from llmplan.catalog.load_model import find_model
 
@@ -245,6 +246,7 @@ def _layers(target: Target, found: _Found, known: Mapping[str, Any]) -> dict[str
     if not isinstance(model, str):
         return {}
     try:
-        return {"model_layers": find_model(model).spec.layers}
+        spec = find_model(model).spec
+        return {"model_layers": spec.layers, "model_experts": spec.experts}
     except InputError:
         return {}

@@ -41,6 +41,7 @@ RELATIONS = {
     "micro_batch": Relation(training.accumulation, training.micro_batch),
     "device_batch": Relation(training.device_batch, training.of_device_batch),
     "experts_on": Relation(serving.experts_on, serving.experts_everywhere),
+    "copied_experts": Relation(serving.copied_experts, serving.of_copied_experts),
     "attention_groups": Relation(serving.attention_groups, serving.of_attention_groups),
     "attention_alone": Relation(serving.attention_alone, serving.of_attention_alone),
     "virtual_stages": Relation(training.virtual_stages, training.of_virtual_stages),
@@ -69,6 +70,7 @@ RELATIONS = {
 """By the name that a target's entry has for it."""
 DERIVED = frozenset({
     "nodes", "node_devices", "tasks", "processes", "accumulation", "device_batch", "expert_parallel", "engine_tp",
+    "balances_experts", "expert_slots", "model_experts",
     "host_cache_gib", "host_cache_rank", "host_cache_gb", "host_cache_on", "attention_cp", "prefill_shared",
     "cp_strategy", "moe_dp", "engine_dp", "attention_dp",
     "dp_attention", "virtual_layers", "virtual_stages", "replicated", "sharded",

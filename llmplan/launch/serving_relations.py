@@ -12,6 +12,18 @@ def experts_on(facts: Facts) -> dict[str, Any]:
     return {"expert_parallel": (whole(facts, "ep") or 1) > 1}
 
 
+def copied_experts(facts: Facts) -> dict[str, Any]:
+    """A switch without which there are no copies of experts (vLLM), and the places of both together (TensorRT-LLM)."""
+    copies, experts = whole(facts, "redundant_experts", None), whole(facts, "model_experts", None)
+    return {"balances_experts": True, "expert_slots": experts + copies} if copies and experts else {}
+
+
+def of_copied_experts(facts: Facts) -> dict[str, Any]:
+    """Copies of experts, as their places say."""
+    slots, experts = whole(facts, "expert_slots", None), whole(facts, "model_experts", None)
+    return {"redundant_experts": slots - experts} if slots and experts and slots > experts else {}
+
+
 def experts_everywhere(facts: Facts) -> dict[str, Any]:
     """ep, as the switch and the devices of a stage say."""
     if str(facts.get("expert_parallel", "")).lower() != "true":

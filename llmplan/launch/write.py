@@ -161,9 +161,10 @@ def _rest(
     """Options of the plan that cannot be read back from what is written."""
     framed = [*pairs.written(frame.settings, facts)] if frame is not None else []
     items = [*settled.positional, *(pairs.Item(key, value) for key, value in (*settled.target, *framed))]
-    back = words_of(target, frame, items).words
+    known = {"model_experts": facts["model_experts"]}
+    back = words_of(target, frame, items, known).words
     if "devices" not in back:  # it runs on all that there are
-        back = words_of(target, frame, items, {"devices": facts["devices"]}).words
+        back = words_of(target, frame, items, {**known, "devices": facts["devices"]}).words
     back.setdefault("stack", target.stacks[0])
     if len(target.workloads) == 1:
         back.setdefault("workload", target.workloads[0])

@@ -93,7 +93,7 @@ def _header(answer: Answer, result: ServingResult) -> list[Text]:
     copies = f"{result.load.replicas} replica{'s' if result.load.replicas > 1 else ''}"
     layout = " x ".join([*degrees(inputs, ("tp", "pp", "cp", "ep", "dcp")), copies])
     if "prefill_devices" in inputs:
-        reads = {name: inputs[f"prefill_{name}"] for name in ("tp", "cp", "ep", "dp")}
+        reads = {name: inputs.get(f"prefill_{name}", 0) for name in ("tp", "cp", "ep", "dp", "redundant_experts")}
         pool = " x ".join(
             [*degrees(reads, ("tp", "cp", "ep")), f"{reads['dp']} replica{'s' if reads['dp'] > 1 else ''}"]
         )

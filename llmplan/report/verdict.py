@@ -45,8 +45,10 @@ def recomputed(inputs: Mapping[str, Any]) -> str:
 
 
 def degrees(inputs: Mapping[str, Any], names: Sequence[str] = ("tp", "pp", "vp", "cp", "ep", "dcp")) -> list[str]:
-    """Degrees of parallelism that are more than one, of a plan's options."""
-    return [f"{name} {inputs[name]}" for name in names if inputs.get(name, 1) > 1]
+    """Degrees of parallelism that are more than one, of a plan's options; with ep the copies of experts."""
+    copies = inputs.get("redundant_experts", 0)
+    beside = {"ep": f" with {copies} redundant experts"} if copies else {}
+    return [f"{name} {inputs[name]}{beside.get(name, '')}" for name in names if inputs.get(name, 1) > 1]
 
 
 def model_size(model: ModelAnswer) -> str:

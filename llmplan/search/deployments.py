@@ -20,10 +20,11 @@ from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import Response, busy_replicas, capacity, respond
 from llmplan.serving.memory import serving_memory
 from llmplan.serving.percentiles import by_formula
+from llmplan.serving.plan import COPIES, PREFILL
 from llmplan.serving.pools import Pools, pools_of, split, split_capacity
 from llmplan.serving.resolve import cache_copies
 from llmplan.serving.simulation import Arriving, Sample, simulate
-from llmplan.setup.checks import expert_problems, stage_problems, tensor_problems
+from llmplan.setup.checks import expert_banks, expert_problems, stage_problems, tensor_problems
 from llmplan.setup.layout import Layout
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class DeploymentSpace:
         )
         shared = self.plan.layout.cp
         stages = [1 << bit for bit in range(most.bit_length()) if 1 << bit <= model.layer_count]
-        banks = {x.experts for layer in model.layers for x in layer.linears if x.routed}
-        experts = np.array(self._of("ep").among(divisors(reduce(gcd, banks)) if banks else (1,)), dtype=int)
+        experts = np.array(self._experts(), dtype=int)
         for tp in self._of("tp").among(n for n in inside if n <= most):
             refused = [self._refused(tp, int(ep)) for ep in experts]
             for pp in (n for n in self._of("pp").among(stages) if n == 1 or shared == 1):
@@ -112,14 +112,20 @@ class DeploymentSpace:
         between = (every >= wanted.low) & (every <= wanted.high)
         return every[between if wanted.values is None else np.isin(every, wanted.values)]
 
-    def _refused(self, tp: int, ep: int) -> str | None:
+    def _experts(self, pool: str = "") -> tuple[int, ...]:
+        """Degrees of expert parallelism of a pool to try."""
+        slots = [experts + copies_of(self.plan, pool) for experts in expert_banks(self.plan.model)]
+        return self._of(f"{pool}ep").among(divisors(reduce(gcd, slots)) if slots else (1,))
+
+    def _refused(self, tp: int, ep: int, pool: str = "") -> str | None:
         """Why no number of replicas is legal with these degrees."""
         model, drafts = self.plan.model, self.plan.draft
         if any(tensor_problems(model, tp, ep)) or (drafts is not None and any(tensor_problems(drafts, tp, 1))):
             return "heads"
         if cache_copies(model, tp) % (self.plan.workload.dcp or 1):
             return "copies"
-        layout = Layout(tp=tp, ep=ep, dp=ep)  # so many replicas that experts can be spread
+        copies = copies_of(self.plan, pool)
+        layout = Layout(tp=tp, ep=ep, dp=ep, redundant_experts=copies)  # so many replicas that experts can be spread
         return "experts" if any(expert_problems(model, layout)) else None
 
     @property
@@ -270,10 +276,12 @@ class Deployments:
         """ServingPlan and layout at an index."""
         tp, pp, ep, dp, read_tp, read_ep, read_dp, batch = (int(value) for value in self.rows[index])
         plan, shared = with_batch(self.plan, batch), self.plan.layout.cp
+        writes = Layout(tp=tp, pp=pp, ep=ep, dp=dp, redundant_experts=copies_of(plan))
         if not read_tp:
-            return plan, Layout(tp=tp, pp=pp, cp=shared, ep=ep, dp=dp)
-        reads = Layout(tp=read_tp, cp=shared, ep=read_ep, dp=read_dp)
-        return replace(plan, prefill=reads), Layout(tp=tp, pp=pp, ep=ep, dp=dp)
+            return plan, replace(writes, cp=shared)
+        copies = copies_of(plan, PREFILL)
+        reads = Layout(tp=read_tp, cp=shared, ep=read_ep, dp=read_dp, redundant_experts=copies)
+        return replace(plan, prefill=reads), writes
 
     @property
     def split(self) -> bool:
@@ -293,6 +301,11 @@ class Deployments:
         batch = self.rows[:, -1]
         work = self.plan.workload
         return replace(work, batch=batch.astype(float)) if batch.any() else work
+
+
+def copies_of(plan: ServingPlan, pool: str = "") -> int:
+    """Copies of experts that were asked for, in a pool whose options start so [1]."""
+    return getattr(plan.options, pool + COPIES) or 0
 
 
 def with_batch(plan: ServingPlan, batch: int) -> ServingPlan:
@@ -326,20 +339,20 @@ def both(plan: ServingPlan, rows: Any) -> ServingPlan:
     """The plan with the layouts of both pools."""
     one = np.ones_like(rows[..., :1])
     reads = np.concatenate([rows[..., 4:5], one, rows[..., 5:7]], axis=-1)
-    arrays: Any = _layouts(reads, plan.layout.cp)
+    arrays: Any = _layouts(reads, plan.layout.cp, copies_of(plan, PREFILL))
     return replace(plan.with_layout(_writing(plan, rows)), prefill=arrays)
 
 
 def _writing(plan: ServingPlan, rows: Any) -> Layouts:
     """Layouts of the devices that write: prompts are shared by those that read them."""
-    return _layouts(rows, 1 if rows[..., 4].any() else plan.layout.cp)
+    return _layouts(rows, 1 if rows[..., 4].any() else plan.layout.cp, copies_of(plan))
 
 
-def _layouts(rows: Any, shared: int) -> Layouts:
+def _layouts(rows: Any, shared: int, copies: int) -> Layouts:
     tp, pp, ep, dp = np.moveaxis(rows[..., :4].astype(float), -1, 0)
     one = np.ones(1)
     return Layouts(
         tp=tp, pp=pp, ep=ep, dp=dp, vp=one, cp=shared * 1.0, micro_batch=one, zero=one * 0.0,
-        sequence_parallel=one * 0.0,
+        sequence_parallel=one * 0.0, redundant_experts=one * copies,
         recompute=np.array(["none"]), recompute_layers=one, offload_optimizer=one * 0.0,
     )  # fmt: skip

@@ -83,6 +83,7 @@ def open_layouts(
     return Layouts(
         **rows, recompute=axis(recompute, 1), sequence_parallel=axis(divided, 2), zero=axis(zero, 3),
         offload_optimizer=axis(offload, 4), recompute_layers=axis([float(n) for n in again], 5 * (len(again) > 1)),
+        redundant_experts=np.zeros(1),
     )  # fmt: skip
 
 

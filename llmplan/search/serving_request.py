@@ -19,15 +19,18 @@ from llmplan.search.shared import each_shared
 from llmplan.search.split import WORDS, asks_for_split
 from llmplan.search.subjects import each_subject, has_many, made_for, merged_notes
 from llmplan.search.terms import Market
-from llmplan.serving.plan import NOTHING_TO_WRITE, ServingPlan
+from llmplan.serving.plan import COPIES, NOTHING_TO_WRITE, PREFILL, ServingPlan
 from llmplan.serving.resolve import resolve_serving
 from llmplan.serving.targets import TARGETS
+from llmplan.setup.checks import expert_banks
 from llmplan.setup.named import draft_of
 from llmplan.setup.options import PlanOptions
 
 PRECISIONS = ("weight_precision", "activation_precision", "kv_precision")
 KNOWN = (*TARGETS, "max_cost_per_million")
 """Limits that a search of deployments can keep."""
+POOL_COPIES = (COPIES, PREFILL + COPIES)
+"""Options of the layouts that are searched, and the same in all of them."""
 
 
 def serving_question(
@@ -94,7 +97,9 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
         "cp": None,
         "ep": None,
         "dcp": None,
+        **dict.fromkeys(POOL_COPIES),
     } | dict.fromkeys(WORDS)
+    copies = {name: given for name in POOL_COPIES if (given := getattr(ask.wanted.options, name))}
     batch = open_.get("batch", OPEN).values
     if batch:
         single["batch"] = batch[0]
@@ -103,4 +108,8 @@ def _bases(ask: Ask, open_: Choices, targets: dict[str, Any], catalog: Catalog) 
         plan = resolve_serving(draft_of(wanted, catalog), catalog)
         given = {name: value for name, value in plan.options.stated().items() if name not in single}
         work = replace(plan.workload, **targets)
-        yield replace(plan, options=validated(given, PlanOptions), workload=work)
+        if PREFILL + COPIES in copies and not (ask.wishes.try_split or asks_for_split(open_)):
+            raise InputError("--prefill-redundant-experts goes with --try-split, or with options of the prefill pool")
+        if copies and not expert_banks(plan.model):
+            raise InputError([Fault(f"{name}: {plan.model.name} has no experts") for name in copies])
+        yield replace(plan, options=validated(given | copies, PlanOptions), workload=work)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
-from math import gcd
 from typing import Any
 
 import numpy as np
@@ -48,13 +46,11 @@ class SplitSpace(DeploymentSpace):
         model, most = self.plan.model, (self.most or max(self.sizes)) - 1
         shared = self.plan.layout.cp if prefix else 1
         heads = max((core.heads for layer in model.layers for core in layer.cores), default=1)
-        banks = {x.experts for layer in model.layers for x in layer.linears if x.routed}
-        experts = self._of(f"{prefix}ep").among(divisors(reduce(gcd, banks)) if banks else (1,))
         rows = [
             (tp, ep, dp)
             for tp in self._of(f"{prefix}tp").among(n for n in divisors(heads) if n * shared <= most)
-            for ep in experts
-            if self._refused(tp, ep) is None
+            for ep in self._experts(prefix)
+            if self._refused(tp, ep, prefix) is None
             for dp in self._of(f"{prefix}dp").among(n for n in _numbers(most) if n * tp * shared <= most)
             if tp * dp * shared % ep == 0
         ]

@@ -71,7 +71,8 @@ def _read_bytes(plan: ServingPlan) -> Num:
     whole = plan.with_layout(replace(plan.layout, pp=1))
     parts = weight_parts(whole, plan.workload)
     routed = [linear for layer in plan.model.layers for linear in layer.linears if linear.routed]
-    share = min((linear.active / linear.experts for linear in routed), default=0.0)
+    copies = plan.layout.redundant_experts
+    share = min((linear.active / (linear.experts + copies) for linear in routed), default=0.0)
     return sum(real(getattr(parts, name)) for name in READ) + share * real(parts.routed_experts_bytes)
 
 

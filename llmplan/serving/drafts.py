@@ -12,7 +12,6 @@ from llmplan.formulas.speculation import accepted_tokens
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.records import replace
 from llmplan.setup.checks import tensor_problems
-from llmplan.setup.layout import Layout
 from llmplan.software.band import Interval
 from llmplan.software.drafts import DraftTable
 from llmplan.work.states import local_parameters
@@ -111,7 +110,8 @@ def drafting_plan(plan: ServingPlan) -> ServingPlan:
     assert plan.draft is not None
     alone = replace(plan.workload, speculation="none", images=None, lora_adapters=None)
     layout: Any = plan.layout
-    layout = replace(layout, ep=1 if isinstance(layout, Layout) else layout.ep * 0.0 + 1.0)  # arrays of layouts
+    none = layout.ep * 0  # of arrays of layouts too
+    layout = replace(layout, ep=none + 1, redundant_experts=none)
     return replace(plan, model=plan.draft, draft=None, workload=alone, layout=layout, image=None)
 
 

@@ -91,6 +91,7 @@ def _goes_alone(plan: ServingPlan) -> bool:
     work = plan.workload
     if (
         plan.layout.cp > 1
+        or plan.layout.redundant_experts
         or plan.prefill
         or plan.host
         or plan.image

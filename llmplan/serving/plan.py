@@ -30,8 +30,12 @@ from llmplan.vocabulary import (
 DEGREES = ("tp", "pp", "cp", "ep", "dp")
 """Options of a layout that mean something in serving."""
 NOTHING_TO_WRITE = "prompts on devices of their own go with answers of more than one token: the others write nothing"
+PREFILL = "prefill_"
+"""What options of the pool that reads prompts start with."""
 PREFILL_DEGREES = ("tp", "cp", "ep", "dp")
-"""Those of a pool that reads prompts; with `prefill_` before them."""
+"""Those of it."""
+COPIES = "redundant_experts"
+"""The option of either pool that is left out where there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +206,7 @@ class ServingPlan(Setup):
         layout, work = self.layout, self.workload
         return self.in_order({
             **self.common_options(MONEY_OPTIONS), "workload": "serve",
-            **{name: getattr(layout, name) for name in DEGREES},
+            **{name: getattr(layout, name) for name in DEGREES}, COPIES: layout.redundant_experts or None,
             **self._pool_options(),
             **{name: getattr(work, name) for name in names(work)},
             "draft_model": self.options.draft_model,
@@ -210,10 +214,10 @@ class ServingPlan(Setup):
             "input_tokens": (work.input_tokens - self.encoded_tokens) or None,  # of the text, as it was given
         })  # fmt: skip
 
-    def _pool_options(self) -> dict[str, int]:
+    def _pool_options(self) -> dict[str, int | None]:
         """Options of the devices that read prompts, where they have a layout of their own."""
         if self.prefill is None:
             return {}
-        return {"prefill_devices": self.prefill.devices} | {
-            f"prefill_{name}": getattr(self.prefill, name) for name in PREFILL_DEGREES
-        }
+        found = {name: getattr(self.prefill, name) for name in PREFILL_DEGREES}
+        found |= {"devices": self.prefill.devices, COPIES: self.prefill.redundant_experts or None}
+        return {f"{PREFILL}{name}": value for name, value in found.items()}

@@ -27,10 +27,18 @@ from llmplan.serving.encoders import image_options, sound_options
 from llmplan.serving.host_cache import host_cache_options
 from llmplan.serving.host_layers import host_options
 from llmplan.serving.lora import adapter_options
-from llmplan.serving.plan import DEGREES, NOTHING_TO_WRITE, PREFILL_DEGREES, ServingPlan, ServingWorkload
+from llmplan.serving.plan import (
+    COPIES,
+    DEGREES,
+    NOTHING_TO_WRITE,
+    PREFILL,
+    PREFILL_DEGREES,
+    ServingPlan,
+    ServingWorkload,
+)
 from llmplan.serving.prefix import hit_of
 from llmplan.serving.targets import TARGETS
-from llmplan.setup.checks import layout_problems
+from llmplan.setup.checks import fewest_redundant, layout_problems
 from llmplan.setup.draft import Draft
 from llmplan.setup.layout import Layout
 from llmplan.setup.option_checks import check_options, count_devices
@@ -137,21 +145,34 @@ def _resolved(draft: Draft, catalog: Catalog, model: Model | None) -> ServingPla
         coefficients=subject.release.coefficients, workload=work, engine=engine, options=options, image=image,
         sound=sound, draft=drafter, host=host, acceptance_spread=spread_of(work, options, catalog),
     )  # fmt: skip
-    plan = plan.with_layout(_layout(draft, plan, devices))
+    plan = plan.with_layout(_with_copies(draft, plan.model, _layout(draft, plan, devices)))
     for message in draft_problems(plan):
         draft.fault(message, "draft_model", "tp")
-    for message, names in layout_problems(plan.model, plan.layout):
+    for message, names in layout_problems(plan.model, plan.layout, served=True):
         draft.fault(message, *names)
     _check_dcp(draft, plan)
     if options.prefill_devices is not None and work.output_tokens <= 1.0:
         draft.fault(NOTHING_TO_WRITE, "prefill_devices", "output_tokens")
+    elif options.prefill_devices is None and getattr(options, PREFILL + COPIES):
+        draft.fault(f"{PREFILL}{COPIES} goes with prefill_devices", PREFILL + COPIES)
     elif options.prefill_devices is not None:
-        prefill = _prefill_layout(draft, plan, options.prefill_devices)
+        prefill = _with_copies(draft, plan.model, _prefill_layout(draft, plan, options.prefill_devices), PREFILL)
         plan = replace(plan, prefill=prefill)
-        for message, names in layout_problems(plan.model, prefill):
-            draft.fault(f"prefill: {message}", *(f"prefill_{name}" for name in names if name in PREFILL_DEGREES))
+        for message, names in layout_problems(plan.model, prefill, served=True):
+            own = (f"{PREFILL}{name}" for name in names if name in PREFILL_DEGREES)
+            draft.fault(f"prefill: {message.replace(COPIES, PREFILL + COPIES)}", *own)
     draft.check()
     return replace(plan, assumptions=tuple(draft.assumptions))
+
+
+def _with_copies(draft: Draft, model: Model, layout: Layout, pool: str = "") -> Layout:
+    """A layout with the copies of experts that were asked for, or without which a run that was measured cannot have
+    been; pool: what its options start with."""
+    given: int | None = getattr(draft.options, pool + COPIES)
+    if given is None and draft.request.ran and (fewest := fewest_redundant(model, layout.ep)):
+        draft.assume(pool + COPIES, fewest, f"it ran, and with no fewer ep {layout.ep} divides the experts")
+        given = fewest
+    return replace(layout, redundant_experts=given) if given else layout
 
 
 def started(

@@ -20,12 +20,15 @@ Problem = tuple[str, tuple[str, ...]]
 """A sentence, and the options of the plan that it is about."""
 
 
-def layout_problems(model: Model, layout: Layout) -> list[Problem]:
-    """Why this layout cannot run this model, every reason with its numbers; none where it can."""
+def layout_problems(model: Model, layout: Layout, *, served: bool = False) -> list[Problem]:
+    """Why this layout cannot run this model, every reason with its numbers; none where it can.
+
+    served: experts may be copied (`redundant_experts`).
+    """
     return [
         *tensor_problems(model, layout.tp, layout.ep),
         *stage_problems(model, layout),
-        *expert_problems(model, layout),
+        *expert_problems(model, layout, served=served),
     ]
 
 
@@ -64,20 +67,43 @@ def stage_problems(model: Model, layout: Layout) -> Iterator[Problem]:
         )
 
 
-def expert_problems(model: Model, layout: Layout) -> Iterator[Problem]:
-    """That ep divides the experts and the devices that share a stage."""
-    if layout.ep == 1:
+def expert_banks(model: Model) -> list[int]:
+    """Experts of the model's layers, each number once [1]."""
+    return sorted({linear.experts for layer in model.layers for linear in layer.linears if linear.routed})
+
+
+def fewest_redundant(model: Model, ep: int) -> int | None:
+    """The fewest copies of experts with which ep divides every layer's [1]; None where no number does."""
+    missing = {-experts % ep for experts in expert_banks(model)}
+    return missing.pop() if len(missing) == 1 else None
+
+
+def expert_problems(model: Model, layout: Layout, *, served: bool = False) -> Iterator[Problem]:
+    """That ep divides the experts, their copies among them, and the devices that share a stage."""
+    ep, copies, about = layout.ep, layout.redundant_experts, ("ep", "redundant_experts", "model")
+    if ep == 1 and not copies:
         return
-    banks = sorted({linear.experts for layer in model.layers for linear in layer.linears if linear.routed})
+    banks = expert_banks(model)
     if not banks:
-        yield f"ep {layout.ep}, but {model.name} has no experts", ("ep", "model")
+        yield f"{f'redundant_experts {copies}' if copies else f'ep {ep}'}, but {model.name} has no experts", about
+    elif ep == 1:
+        yield f"redundant_experts {copies} goes with ep above 1: a copy is for another device", about
+        return
     for experts in banks:
-        if experts % layout.ep:
-            yield f"ep {layout.ep} does not divide the {experts} experts of {model.name}", ("ep", "model")
+        if (experts + copies) % ep:
+            beside = f" and {copies} redundant_experts" if copies else ""
+            message = f"ep {ep} does not divide the {experts} experts{beside} of {model.name}"
+            fewest = fewest_redundant(model, ep) if served else None
+            if fewest is not None:
+                slots = experts + fewest
+                message += f"; redundant_experts {fewest} makes {slots} slots, {slots // ep} a device"
+            yield message, about
+        elif copies > experts * (ep - 1):
+            yield f"redundant_experts {copies}: ep {ep} devices hold each of {experts} experts once already", about
     group = layout.dp * layout.cp * layout.tp
-    if group % layout.ep:
+    if group % ep:
         shape = f"dp {layout.dp} x cp {layout.cp} x tp {layout.tp} = {group}"
-        yield f"ep {layout.ep} does not divide {shape}", ("ep", "devices")
+        yield f"ep {ep} does not divide {shape}", ("ep", "devices")
 
 
 def ends_in_whole_rounds(micro_batches: int, pp: int, vp: int) -> bool:

@@ -30,6 +30,8 @@ class Layout:
     """Context parallelism."""
     ep: Degree = 1
     """Expert parallelism; divides dp x cp x tp and takes no devices of its own."""
+    redundant_experts: Annotated[int, Within(ge=0, le=1_000_000)] = 0
+    """Copies of experts of a layer beside the experts themselves, in serving; ep divides both together (slots)."""
     dp: Degree = 1
     """Data parallelism = devices / (tp x pp x cp)."""
     zero: Annotated[int, Within(ge=0, le=3)] = 0
@@ -63,6 +65,7 @@ class LayoutArrays:
     vp: Any
     cp: Any
     ep: Any
+    redundant_experts: Any
     dp: Any
     zero: Any
     micro_batch: Any

@@ -69,6 +69,7 @@ Computed = Annotated[TrainingPrecision, ReadBy(read_precision)]
 Stored = Annotated[StoragePrecision, ReadBy(read_precision)]
 FrozenBase = Annotated[QuantizedBase, ReadBy(read_precision)]
 Layers = Annotated[int, Within(ge=0, le=100_000)]
+Copies = Annotated[int, Within(ge=0, le=1_000_000)]
 Wait = Annotated[int, Within(ge=0, le=10_000)]
 Zero = Annotated[int, Within(ge=0, le=3)]
 RunTokens = Annotated[float, Within(gt=0, le=1e18)]
@@ -226,6 +227,10 @@ class PlanOptions(Spec):
         "Steps that a prompt waits for others to be read with (TensorRT-LLM); default: none.", SERVING, "N",
         ("batch_wait_timeout_iters",),
     )  # fmt: skip
+    redundant_experts: Copies | None = _option(
+        "Copies of experts in each layer, in addition to the experts: ep divides both together; default: none.",
+        SERVING, "N", ("ep_num_redundant_experts", "num_redundant_experts"),
+    )  # fmt: skip
     block_size: Count | None = _option(
         "Tokens in a block of the cache; default: the engine's.", SERVING, "", ("page_size", "tokens_per_block")
     )
@@ -252,6 +257,9 @@ class PlanOptions(Spec):
         "Context parallelism of the prefill pool: devices that share a prompt's tokens; default 1.", SERVING
     )
     prefill_ep: Degree | None = _option("Expert parallelism of the prefill pool; default 1.", SERVING)
+    prefill_redundant_experts: Copies | None = _option(
+        "Copies of experts in each layer of the prefill pool; default: none.", SERVING, "N"
+    )
     prefill_dp: Degree | None = _option("Data parallelism of the prefill pool; default: what is left.", SERVING)
     max_ttft: Target | None = _option("Target: mean time to first token, at most (0.5 s).", SERVING, "TIME")
     max_ttft_p95: Target | None = _option("Target: time to first token, 95 of 100 requests, at most.", SERVING, "TIME")

@@ -138,7 +138,7 @@ class TrainingPlan(Setup):
         if not workload.dora:
             found["dora"] = None
         found["guessed"] = self.widening_guesses or None
-        for name, idle in (("offload_activations", False), ("dp_replicate", 1)):
+        for name, idle in (("offload_activations", False), ("dp_replicate", 1), ("redundant_experts", 0)):
             if found[name] == idle:
                 del found[name]
         if workload.packing and workload.workload == "pretrain":

@@ -127,10 +127,11 @@ def rank_rows(bank: Linear, tokens: Num, layout: Any, spread: float) -> tuple[Nu
     """Rows of the busiest rank, and its experts that have any [1].
 
     tokens: of the micro-batch or step on this device, which tensor-parallel ranks share or hold alike. The ep ranks of
-    a group take the tokens of ep / min(tp, ep) of them together.
+    a group take the tokens of ep / min(tp, ep) of them together. A copy of an expert takes its share of the rows: it
+    counts as an expert more, and is read as one.
     """
     shared = minimum(layout.tp, layout.ep) * 1.0
-    experts, active = real(bank.experts), real(bank.active)
+    experts, active = real(bank.experts) + layout.redundant_experts, real(bank.active)
     together = maximum(tokens * layout.ep / shared, _LEAST_ROWS)
     rows = tokens * active / shared * busiest_rank(layout.ep * 1.0, experts, active, together, spread)
     touched = touched_experts(experts, active, together, spread) / layout.ep

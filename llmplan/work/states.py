@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def local_parameters(linear: Linear, layout: Any) -> Num:
     """Parameters of one matrix (or bank) on one device, after tensor and expert parallelism [1]."""
     if linear.routed:
-        return linear.parameters / minimum(expert_parts(layout.tp, layout.ep), linear.experts * layout.tp)
+        held: Num = linear.parameters + layout.redundant_experts * (linear.parameters / linear.experts)
+        slots: Num = linear.experts + layout.redundant_experts
+        return held / minimum(expert_parts(layout.tp, layout.ep), slots * layout.tp)
     if linear.split == "none":
         return real(linear.parameters)
     bias = linear.outputs * linear.bias if linear.split == "row" else 0.0
@@ -49,8 +51,8 @@ def adapter_shape(adapter: Adapter, layout: Any) -> tuple[Num, Num]:
 def local_adapter_parameters(adapter: Adapter, rank: float, layout: Any) -> Num:
     """Parameters of an adapter on one device, after tensor and expert parallelism [1]."""
     inputs, outputs = adapter_shape(adapter, layout)
-    experts = real(adapter.linear.experts)
-    held = experts / minimum(layout.ep * 1.0, experts)
+    slots: Num = real(adapter.linear.experts) + layout.redundant_experts
+    held = slots / minimum(layout.ep * 1.0, slots)
     return held * lora_parameters(inputs, outputs, adapter.times * rank)
 
 
