@@ -38,8 +38,8 @@ def busiest_rank(ranks: Num, experts: Num, active: Num, tokens: Num, spread: Num
     min(1 + sqrt((s^2 + 1 / r) / L x 2 ln R), R min(1, L / k)), r = B k / E rows an expert, L = E / R experts a rank:
     rows vary by s between experts and by 1 / sqrt(r) by chance; of R sums over L experts the largest lies sqrt(2 ln R)
     deviations up (extreme values of normal sums), and a rank has at most every token on each of its experts.
-    ranks: R [1]; the rest as in `touched_experts`. All ranks wait for the busiest. Ignored: experts that are copied
-    or placed by their load.
+    ranks: R [1]; the rest as in `touched_experts`. All ranks wait for the busiest. A copy of an expert is one more.
+    Ignored: that the busiest are copied, and experts that are placed by their load.
 
     >>> round(busiest_rank(8.0, 256.0, 8.0, 16384.0, 0.8), 2), busiest_rank(1.0, 256.0, 8.0, 64.0, 0.8)
     (1.29, 1.0)

@@ -22,7 +22,11 @@ PLANS = {
     "two nodes a replica": {"devices": 16, "tp": 16},
     "two pools": {"devices": 24, "prefill_devices": 8, "prefill_tp": 4},
     "experts over replicas": {"model": "deepseek-v3", "hardware": "h200", "devices": 16, "tp": 1, "dp": 16, "ep": 16},
-}
+    "copies of experts in both pools": {
+        "model": "deepseek-v3", "hardware": "h200", "devices": 32, "tp": 1, "dp": 24, "ep": 24, "redundant_experts": 8,
+        "prefill_devices": 8, "prefill_dp": 8, "prefill_ep": 8, "prefill_redundant_experts": 16,
+    },
+}  # fmt: skip
 
 
 def planned(words: dict[str, Any]) -> AnyPlan:

@@ -61,6 +61,7 @@ def serving(draw: st.DrawFn) -> dict[str, Any]:
         "workload": "serve", "model": model, "hardware": draw(st.sampled_from(("h100", "h200", "mi300x"))),
         "tp": tp, "dp": dp, "pp": pp, "ep": draw(st.sampled_from((1, tp, tp * dp))) if experts else 1,
         "batch": 32, "input_tokens": 1000, "output_tokens": 200,
+        **({"redundant_experts": tp * dp} if experts and draw(st.booleans()) else {}),
     }  # fmt: skip
 
 
@@ -171,7 +172,7 @@ PLAIN: dict[str, Any] = {
     "sequence_parallel": False, "offload_optimizer": False, "offload_parameters": False, "recompute": "full",
     "flash_attention": True, "optimizer_in_backward": False, "weight_precision": "bf16", "kv_precision": "bf16",
     "devices": 8, "quantized_base": "nf4", "lora_targets": ["q_proj", "v_proj"], "offload_activations": False,
-    "dp_replicate": 1, "gradient_precision": None, "tp_comm_overlap": None,
+    "dp_replicate": 1, "gradient_precision": None, "tp_comm_overlap": None, "redundant_experts": None,
 }  # fmt: skip
 """What nearly every framework can do."""
 
