@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from codecs import BOM_UTF8
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -60,7 +61,7 @@ def decode(raw: bytes, name: str) -> str:
     if len(raw) > MAX_BYTES:
         raise InputError(Fault(f"is larger than {MAX_BYTES // 2**20} MiB, too large for a plan", name))
     try:
-        return raw.decode("utf-8-sig")
+        return raw.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise InputError(Fault("is not UTF-8 text; save it as UTF-8", name, line)) from None

@@ -127,6 +127,8 @@ def _one_of(kinds: tuple[Any, ...], exact: bool) -> Reader:
     """Of several kinds that which a value is; where it is one or nothing, values are converted to it."""
     some = [kind for kind in kinds if kind is not NoneType]
     readers = [_reader(kind, exact or len(some) > 1) for kind in some]
+    if len(some) == 1 and len(kinds) > 1:
+        return _or_nothing(readers[0])
 
     def read(value: Any) -> Any:
         if value is None and len(some) < len(kinds):
@@ -139,6 +141,10 @@ def _one_of(kinds: tuple[Any, ...], exact: bool) -> Reader:
         return readers[-1](value)
 
     return read
+
+
+def _or_nothing(one: Reader) -> Reader:
+    return lambda value: None if value is None else one(value)
 
 
 def _mapping(key: Reader, item: Reader) -> Reader:

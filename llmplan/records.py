@@ -133,13 +133,15 @@ else:
     def replace(record, /, **changes):
         """The record with other values, copied field by field: a third of the time that `__init__` takes."""
         new, parts = object.__new__(record.__class__), record.__parts__
+        in_dict = record.__in_dict__
+        if in_dict:
+            new.__dict__ = values = record.__dict__ | changes
+            if parts.keys() >= values.keys():
+                return new
         if not parts.keys() >= changes.keys():
             raise TypeError(f"{record.__class__.__name__} has no {' or '.join(changes.keys() - parts.keys())}")
-        if record.__in_dict__:
-            values = record.__dict__
-            if not parts.keys() >= values.keys():  # with what was worked out of them once
-                values = {name: value for name, value in values.items() if name in parts}
-            new.__dict__ = values | changes
+        if in_dict:  # without what was worked out of the fields once
+            new.__dict__ = {name: value for name, value in values.items() if name in parts}
         else:
             values = map(getattr, repeat(record), parts)
             any(map(setattr, repeat(new), parts, map(changes.get, parts, values)))  # setattr gives None

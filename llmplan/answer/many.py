@@ -51,7 +51,7 @@ def answers(
     wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog, *, summary: bool = False
 ) -> list[Answer | PlanSummary | InputError]:
     """An answer for every request, in order; an InputError for a request that has none."""
-    found = _estimated(wanted, catalog)
+    found = _estimated(wanted, catalog, said=not summary)
     if summary:
         return [*each(lambda one: summary_of(one, catalog), found)]
     trainings = [one for one in found if isinstance(one, TrainingEstimate)]
@@ -68,14 +68,16 @@ def answers(
 
 def outlines(wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog) -> list[Answer | InputError]:
     """The same with the figures alone, as `outline_of` has them."""
-    return each(lambda one: outline_of(one, catalog), _estimated(wanted, catalog))
+    return each(lambda one: outline_of(one, catalog), _estimated(wanted, catalog, said=False))
 
 
-def _estimated(wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog) -> list[Estimate | InputError]:
+def _estimated(
+    wanted: Sequence[Request | AnyPlan | InputError], catalog: Catalog, *, said: bool
+) -> list[Estimate | InputError]:
     def plan(one: Request | AnyPlan) -> OpenTraining | AnyPlan:
         return opened(one, catalog) if isinstance(one, Request) else one
 
-    return estimates(list(decided(made for one in wanted for made in each(plan, [one]))))
+    return estimates(list(decided((made for one in wanted for made in each(plan, [one])), said=said)))
 
 
 def opened(one: Request, catalog: Catalog, model: Model | None = None) -> OpenTraining | AnyPlan:
@@ -85,21 +87,26 @@ def opened(one: Request, catalog: Catalog, model: Model | None = None) -> OpenTr
     return open_training(draft_of(one, catalog), catalog, model)
 
 
-def decided(wanted: Iterable[OpenTraining | AnyPlan | InputError]) -> Iterator[AnyPlan | InputError]:
-    """Every plan; the layouts that several leave open are worked out together, so many at a time."""
+def decided(
+    wanted: Iterable[OpenTraining | AnyPlan | InputError], *, said: bool = True
+) -> Iterator[AnyPlan | InputError]:
+    """Every plan; the layouts that several leave open are worked out together, so many at a time.
+
+    said: with what is assumed of trainings.
+    """
     waiting: list[OpenTraining | AnyPlan | InputError] = []
     plans = 0
     for found in wanted:
         waiting.append(found)
-        plans += len(found.sound) if isinstance(found, OpenTraining) else 1
+        plans += found.plans if isinstance(found, OpenTraining) else 1
         if plans > MOST_OPEN:
-            yield from _chosen(waiting)
+            yield from _chosen(waiting, said)
             waiting, plans = [], 0
-    yield from _chosen(waiting)
+    yield from _chosen(waiting, said)
 
 
-def _chosen(found: list[OpenTraining | AnyPlan | InputError]) -> list[AnyPlan | InputError]:
-    plans = iter(chosen_of_many([one for one in found if isinstance(one, OpenTraining)]))
+def _chosen(found: list[OpenTraining | AnyPlan | InputError], said: bool) -> list[AnyPlan | InputError]:
+    plans = iter(chosen_of_many([one for one in found if isinstance(one, OpenTraining)], said=said))
     return [next(plans) if isinstance(one, OpenTraining) else one for one in found]
 
 

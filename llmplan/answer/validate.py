@@ -119,7 +119,7 @@ def validate(rows: Iterable[Row], catalog: Catalog, stack: str = "") -> list[Res
     stack: what all rows are planned with, instead of the stack that each names.
     """
     read = [_opened(row, catalog, stack) for row in rows]
-    plans = list(decided(one.asked for one in read))
+    plans = list(decided((one.asked for one in read), said=False))
     return list(map(_result, read, plans, estimates(plans)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
 from typing import Any, Generic, TypeVar, cast
 
@@ -115,17 +116,13 @@ def alike(
     """
     found: list[list[int]] = []
     for places in grouped(plans, shared):
-        kinds: dict[Hashable, Hashable] = {}
+        if len(places) < few:
+            continue
         parts: dict[Hashable, list[int]] = {}
-        for place in places if len(places) >= few else ():
-            if (name := machine(plans[place])) not in kinds:
-                try:
-                    kinds[name] = kind(plans[place])
-                except InputError:
-                    kinds[name] = None
-            parts.setdefault(kinds[name], []).append(place)
-        parts.pop(None, None)
-        found += [part for part in parts.values() if len(part) >= few]
+        for same in grouped([plans[place] for place in places], machine):
+            with suppress(InputError):
+                parts.setdefault(kind(plans[places[same[0]]]), []).extend(places[one] for one in same)
+        found += [sorted(part) for part in parts.values() if len(part) >= few]
     return found
 
 

@@ -13,13 +13,11 @@ def count_devices(draft: Draft) -> int:
     whole = options.devices
     if options.prefill_devices is not None or options.decode_devices is not None:
         whole = _decoding(draft)
-    named = {name: getattr(options, name) for name in ("tp", "pp", "cp", "dp")}
-    product = 1
-    for value in named.values():
-        product *= value or 1
+    product = (options.tp or 1) * (options.pp or 1) * (options.cp or 1) * (options.dp or 1)
     decided = None not in (options.tp, options.pp, options.dp)
     if whole is not None and (product == whole if decided else whole % product == 0):
         return whole
+    named = {name: getattr(options, name) for name in ("tp", "pp", "cp", "dp")}
     shown = " x ".join(f"{name} {value or 1}" for name, value in named.items() if value or name != "dp")
     if whole is None:
         draft.assume("devices", product, shown if product > 1 else "none were given")
@@ -48,15 +46,22 @@ def _decoding(draft: Draft) -> int | None:
     return rest
 
 
+_ADAPTERS = ("lora_rank", "lora_targets", "dora", "quantized_base")
+_RARE = frozenset((*_ADAPTERS, "recompute_layers", *LENGTHS))
+"""What most plans do without, of what goes with other options."""
+
+
 def check_options(draft: Draft) -> None:
     """Options that go together or not, whatever the model."""
     options = draft.options
     kind = options.workload or "pretrain"
-    for name in options.stated() if kind != "serve" else ():
+    for name in options.stated() if kind != "serve" and not SERVING_OPTIONS.isdisjoint(options.__dict__) else ():
         if name in SERVING_OPTIONS:
             draft.fault(f"{name} goes with workload serve, and the workload is {kind}", name, "workload")
+    if _RARE.isdisjoint(options.__dict__):
+        return
     served = ("lora_rank", "lora_targets") if kind == "serve" and options.lora_adapters is not None else ()
-    for name in ("lora_rank", "lora_targets", "dora", "quantized_base"):
+    for name in _ADAPTERS:
         if getattr(options, name) is not None and kind != "lora" and name not in served:
             draft.fault(f"{name} goes with workload lora, and the workload is {kind}", name, "workload")
     if options.recompute_layers is not None and options.recompute not in (None, "full"):

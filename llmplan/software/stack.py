@@ -1,6 +1,7 @@
 """Catalogue type of a software stack: its defaults, its versions, its fitted coefficients, its bands."""
 
 from dataclasses import field
+from functools import cached_property
 from typing import Annotated, Literal, TypeVar
 
 from llmplan.records import dataclass, replace
@@ -138,6 +139,11 @@ class Stack(Spec):
     notes: tuple[str, ...] = ()
     sources: Annotated[tuple[Source, ...], Within(min_length=1)]
     date: str
+
+    @cached_property
+    def widening_options(self) -> frozenset[Guess]:
+        """Options that widen some band where a run does not say them."""
+        return frozenset[Guess]().union(*self.unstated.values())
 
     def at(self, asked: str | None) -> Release:
         """The stack as of a version; None means the newest."""

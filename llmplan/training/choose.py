@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmplan.formulas.numeric import everywhere, floor, real, where
 from llmplan.records import dataclass, replace
@@ -23,6 +23,7 @@ from llmplan.training.step import training_time
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
+    from llmplan.vocabulary import Recompute
 
 NEAR = 0.02
 """Of the time a token: a fraction of any stack's band. Whoever takes a simpler layout there gives nothing away."""
@@ -49,6 +50,29 @@ def _divisors(number: int) -> list[int]:
     return sorted({*small, *(number // n for n in small)})
 
 
+Again: TypeAlias = "tuple[Recompute, int | None]"
+"""`recompute` and `recompute_layers` of a layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rungs:
+    """Plans that differ in nothing but what they compute again, the least first; plan: any of them."""
+
+    plan: TrainingPlan
+    again: Sequence[Again]
+
+    def at(self, rung: int) -> TrainingPlan:
+        """The plan that computes so much again."""
+        layout, (recompute, layers) = self.plan.layout, self.again[rung]
+        if layout.recompute == recompute and layout.recompute_layers == layers:
+            return self.plan
+        return self.plan.with_layout(replace(layout, recompute=recompute, recompute_layers=layers))
+
+
+Candidate: TypeAlias = "tuple[Rungs, int]"
+"""Plans that are open, and which of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayoutEvaluator:
     """How open plans are worked out: one when it is asked for, as here, or all of many requests beforehand.
@@ -56,8 +80,8 @@ class LayoutEvaluator:
     peak: bytes of the fullest device, with their band; seconds: of a step of so many sequences.
     """
 
-    peak: Callable[[TrainingPlan], Interval]
-    seconds: Callable[[TrainingPlan, int], float]
+    peak: Callable[[Candidate], Interval]
+    seconds: Callable[[Candidate, int], float]
 
 
 def peak_of(plan: TrainingPlan) -> Interval:
@@ -65,46 +89,50 @@ def peak_of(plan: TrainingPlan) -> Interval:
     return plan.interval("peak_bytes", real(training_memory(plan).peak_bytes))
 
 
-def _seconds(plan: TrainingPlan, batch: int) -> float:
+def _peak(one: Candidate) -> Interval:
+    rungs, rung = one
+    return peak_of(rungs.at(rung))
+
+
+def _seconds(one: Candidate, batch: int) -> float:
+    rungs, rung = one
+    plan = rungs.at(rung)
     work = replace(plan.workload, global_batch=batch)
     return real(training_time(replace(plan, workload=work)).step_seconds)
 
 
-ONE_BY_ONE = LayoutEvaluator(peak_of, _seconds)
+ONE_BY_ONE = LayoutEvaluator(_peak, _seconds)
 
 
 def first_that_fits(
-    plans: Iterable[TrainingPlan], by: LayoutEvaluator = ONE_BY_ONE, *, surely: bool = True
+    plans: Iterable[Rungs], by: LayoutEvaluator = ONE_BY_ONE, *, surely: bool = True
 ) -> tuple[TrainingPlan, bool]:
     """The first plan whose whole band fits, else whose prediction fits, else that misses by least; and whether it fits.
 
     surely: False where the first whose prediction fits is taken at once. Raises ValueError where there are no plans.
     """
     found = _Verdicts(by)
-    for plan in plans:
-        if found.offer(plan) == "fits" or (found.likely and not surely):
+    for one in _every(plans):
+        if found.offer(one) == "fits" or (found.likely and not surely):
             break
-    if found.nearest is None:
-        raise ValueError("no plan to choose from")
-    best = found.sure or found.likely
-    return (best[0], True) if best else (found.nearest, False)
+    return found.first()
 
 
 def fastest_that_fits(
-    plans: Iterable[TrainingPlan], batch: int, by: LayoutEvaluator = ONE_BY_ONE
+    plans: Iterable[Rungs], batch: int, by: LayoutEvaluator = ONE_BY_ONE
 ) -> tuple[TrainingPlan, bool]:
     """The fastest plan whose whole band fits, else whose prediction does, else the nearest miss; and whether it fits.
 
-    plans: by pp, tp, zero and micro-batch in the order of preference, then by recomputation, the least first;
+    plans: by pp, tp, zero and micro-batch in the order of preference;
     batch: sequences a step that all are timed with [1]. Stages save memory at the price of a bubble: once the best
     computes nothing twice and is sharded as the stack does, more of them end at the first number that is no better.
     Raises ValueError where there are no plans.
     """
     found = _Verdicts(by)
-    best: tuple[float, TrainingPlan] | None = None
-    for _, stage in groupby(plans, key=lambda plan: plan.layout.pp):
+    best: tuple[float, Candidate] | None = None
+    for _, stage in groupby(plans, key=lambda rungs: rungs.plan.layout.pp):
         level = _Verdicts(by)
-        for _, group in groupby(stage, key=lambda plan: plan.layout.tp):
+        for _, group in groupby(stage, key=lambda rungs: rungs.plan.layout.tp):
             _offer(level, group)
         found.add(level)
         if level.sure:
@@ -113,13 +141,12 @@ def fastest_that_fits(
                 best = fastest
             elif _eased(best[1]):
                 break
-    if best is not None:
-        return best[1], True
-    if found.likely:
-        return _fastest(found.likely, batch, by)[1], True
-    if found.nearest is None:
-        raise ValueError("no plan to choose from")
-    return found.nearest, False
+    if best is None and found.likely:
+        best = _fastest(found.likely, batch, by)
+    if best is None:
+        return found.first()
+    rungs, rung = best[1]
+    return rungs.at(rung), True
 
 
 def fewest_layers(plan: TrainingPlan) -> Num:
@@ -138,27 +165,40 @@ def fewest_layers(plan: TrainingPlan) -> Num:
     return high
 
 
+def _every(plans: Iterable[Rungs]) -> Iterator[Candidate]:
+    """Every plan, in order."""
+    return ((rungs, rung) for rungs in plans for rung in range(len(rungs.again)))
+
+
 @dataclass(slots=True)
 class _Verdicts:
     """Plans by verdict, as they were met; nearest: what misses by least of those that do not fit."""
 
     by: LayoutEvaluator
-    sure: list[TrainingPlan] = field(default_factory=list)
-    likely: list[TrainingPlan] = field(default_factory=list)
-    nearest: TrainingPlan | None = None
+    sure: list[Candidate] = field(default_factory=list)
+    likely: list[Candidate] = field(default_factory=list)
+    nearest: Candidate | None = None
     least: float = float("inf")
 
-    def offer(self, plan: TrainingPlan) -> str:
+    def offer(self, one: Candidate) -> str:
         """Takes the plan in, and says its verdict."""
-        peak, usable = self.by.peak(plan), plan.usable_bytes
+        peak, usable = self.by.peak(one), one[0].plan.usable_bytes
         found = verdict(peak, usable)
         if found == "fits":
-            self.sure.append(plan)
+            self.sure.append(one)
         elif peak.value <= usable:
-            self.likely.append(plan)
+            self.likely.append(one)
         if peak.value < self.least:
-            self.nearest, self.least = plan, peak.value
+            self.nearest, self.least = one, peak.value
         return found
+
+    def first(self) -> tuple[TrainingPlan, bool]:
+        """The first that surely fits, else that does, else what misses by least; and whether it fits."""
+        if self.nearest is None:
+            raise ValueError("no plan to choose from")
+        best = self.sure or self.likely
+        rungs, rung = best[0] if best else self.nearest
+        return rungs.at(rung), bool(best)
 
     def add(self, other: _Verdicts) -> None:
         """Takes in what another search met."""
@@ -168,31 +208,33 @@ class _Verdicts:
             self.nearest, self.least = other.nearest, other.least
 
 
-def _offer(found: _Verdicts, plans: Iterable[TrainingPlan]) -> None:
+def _offer(found: _Verdicts, plans: Iterable[Rungs]) -> None:
     """Offers plans of one tp and pp until nothing could be gained: the first choice of all that is left open."""
     first = True
-    for _, rungs in groupby(plans, key=lambda plan: (plan.layout.zero, plan.layout.micro_batch)):
-        for step, plan in enumerate(rungs):
-            if found.offer(plan) == "fits":
-                if first and step == 0:
+    for rungs in plans:
+        for one in _every([rungs]):
+            if found.offer(one) == "fits":
+                if first and one[1] == 0:
                     return
                 break
         first = False
 
 
-def _fastest(plans: Sequence[TrainingPlan], batch: int, by: LayoutEvaluator) -> tuple[float, TrainingPlan]:
+def _fastest(plans: Sequence[Candidate], batch: int, by: LayoutEvaluator) -> tuple[float, Candidate]:
     """Seconds a step of `batch` sequences, and the simplest plan that is as fast to within `NEAR`."""
-    timed = [(by.seconds(plan, batch), plan) for plan in plans]
+    timed = [(by.seconds(one, batch), one) for one in plans]
     limit = min(seconds for seconds, _ in timed) * (1 + NEAR)
     return min((one for one in timed if one[0] <= limit), key=lambda one: _complexity(one[1]))
 
 
-def _eased(plan: TrainingPlan) -> bool:
+def _eased(one: Candidate) -> bool:
     """Whether memory asks the plan for nothing that costs time."""
-    return plan.layout.recompute == RECOMPUTE[0] and plan.layout.zero == plan.recipe.zero
+    rungs, rung = one
+    return rungs.again[rung][0] == RECOMPUTE[0] and rungs.plan.layout.zero == rungs.plan.recipe.zero
 
 
-def _complexity(plan: TrainingPlan) -> tuple[int, ...]:
-    layout = plan.layout
-    away = int(layout.zero != plan.recipe.zero)
-    return layout.tp * layout.pp, away, RECOMPUTE.index(layout.recompute), layout.tp, layout.zero
+def _complexity(one: Candidate) -> tuple[int, ...]:
+    rungs, rung = one
+    layout = rungs.plan.layout
+    away = int(layout.zero != rungs.plan.recipe.zero)
+    return layout.tp * layout.pp, away, RECOMPUTE.index(rungs.again[rung][0]), layout.tp, layout.zero

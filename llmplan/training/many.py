@@ -7,15 +7,16 @@ those of one plan, and what comes out is equal to the last digit.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from itertools import chain, islice
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmplan.formulas.numeric import real
 from llmplan.records import names, replace
 from llmplan.setup.layout import LayoutArrays
-from llmplan.setup.many import Machines, alike, column, each, kind_of, unstacked
-from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fewest_layers, peak_of
+from llmplan.setup.many import Machines, alike, column, each, grouped, kind_of, unstacked
+from llmplan.training.choose import ONE_BY_ONE, Again, Candidate, LayoutEvaluator, fewest_layers, peak_of
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.resolve import OpenTraining, Taken, completed, taken
@@ -23,20 +24,25 @@ from llmplan.training.step import machine_of, training_time
 from llmplan.training.unstated import OPTIONS, may_matter, steps_with
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from llmplan.errors import InputError
     from llmplan.software.band import Interval
 
 FigureT = TypeVar("FigureT")
+FoundT = TypeVar("FoundT")
 FEW = 6
 """Plans of a kind below which arrays take longer than one after the other."""
 SEVERAL = 16
 """The same of open plans, of which not all would be worked out."""
 ROWS = 8192
 """Plans that are evaluated at a time: their arrays stay in a core's cache."""
+GROUPS = 2048
+"""The same of open plans, by what differs in recomputation alone."""
 LENGTHS = ("seq_len", "global_batch")
 """Options of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
+DEGREES = ("tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch")
+FLAGS = ("sequence_parallel", "offload_optimizer")
+"""Fields of a layout that are numbers, and that are true or false."""
+_things = attrgetter("device", "cluster", "stack", "coefficients")
 _shared_words = attrgetter(*(name for name in names(TrainingWorkload) if name not in (*LENGTHS, "tokens")))
 
 
@@ -52,68 +58,82 @@ def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     return [found[place] if place in found else estimate(plan) for place, plan in enumerate(plans)]
 
 
-def chosen_of_many(found: Sequence[OpenTraining]) -> list[TrainingPlan | InputError]:
-    """The plan that is taken of what each request leaves open, as `chosen` gives it, or why there is none."""
+def chosen_of_many(found: Sequence[OpenTraining], *, said: bool = True) -> list[TrainingPlan | InputError]:
+    """The plan that is taken of what each request leaves open, as `chosen` gives it, or why there is none.
+
+    said: with what is assumed.
+    """
     first = _taken(found)
     more = {place: one.further for place, one in enumerate(first) if isinstance(one, Taken)}
     beyond = {place: one for place, one in more.items() if one is not None}
     for place, one in zip(beyond, _taken(list(beyond.values())), strict=True):
         first[place] = one
     layers = _fewest_layers([one for one in first if isinstance(one, Taken) and one.eased])
-    return each(lambda one: completed(one, layers.get(id(one))), first)
+    return each(lambda one: completed(one, layers.get(id(one)), said=said), first)
 
 
 def _taken(found: Sequence[OpenTraining]) -> list[Taken | InputError]:
-    by = evaluator_of(found)
+    by = _evaluator_of(found)
     return each(lambda one: taken(one, by), found)
 
 
 def _fewest_layers(found: Sequence[Taken]) -> dict[int, float]:
     """`fewest_layers` of each, by its `id`."""
     layers: dict[int, float] = {}
-    plans = [one.plan for one in found]
-    together = sharing(plans)
-    for places in together:
-        many = column(fewest_layers(as_arrays([plans[place] for place in places])), len(places))
-        layers |= zip((id(found[place]) for place in places), many, strict=True)
-    alone = set(range(len(plans))).difference(*together)
-    return layers | {id(found[place]): real(fewest_layers(plans[place])) for place in alone}
+    for some in _alike(found, attrgetter("open.origin")):
+        plans = [one.plan for one in some]
+        if len(some) < FEW:
+            layers |= zip(map(id, some), [real(fewest_layers(plan)) for plan in plans], strict=True)
+        else:
+            many = as_arrays(plans, [one.open.origin for one in some])
+            layers |= zip(map(id, some), column(fewest_layers(many), len(some)), strict=True)
+    return layers
 
 
-def evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
+def _evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     """What works out the open plans of many requests, all of them at once where there are several of a request."""
-    asked = [(one.sound, one.compared) for one in opened if not one.decided]
-    timed = [(plans, batch) for plans, batch in asked if batch is not None]
-    peaks = _worked_out([(plans, None) for plans, _ in asked], lambda many, count: unstacked(peak_of(many), count))
-    seconds = _worked_out(timed, lambda many, count: column(real(training_time(many).step_seconds), count))
+    asked = [one for one in opened if not one.decided]
+    timed = [one for one in asked if one.compared is not None]
+    peaks = _worked_out(asked, lambda many, count: unstacked(peak_of(many), count))
+    seconds = _worked_out(timed, lambda many, count: column(real(training_time(many).step_seconds), count), timed=True)
 
-    def peak(plan: TrainingPlan) -> Interval:
-        return peaks[id(plan)] if id(plan) in peaks else ONE_BY_ONE.peak(plan)
+    def peak(one: Candidate) -> Interval:
+        rungs, rung = one
+        return peaks[id(rungs)][rung] if id(rungs) in peaks else ONE_BY_ONE.peak(one)
 
-    def time(plan: TrainingPlan, batch: int) -> float:
-        return seconds[id(plan)] if id(plan) in seconds else ONE_BY_ONE.seconds(plan, batch)
+    def time(one: Candidate, batch: int) -> float:
+        rungs, rung = one
+        return seconds[id(rungs)][rung] if id(rungs) in seconds else ONE_BY_ONE.seconds(one, batch)
 
     return LayoutEvaluator(peak, time)
 
 
 def _worked_out(
-    wanted: Sequence[tuple[Sequence[TrainingPlan], float | None]],
-    figures: Callable[[TrainingPlan, int], Iterable[FigureT]],
-) -> dict[int, FigureT]:
-    """A figure of every plan, by its `id`; where few are alike, of none.
+    opened: Sequence[OpenTraining], figures: Callable[[TrainingPlan, int], Iterable[FigureT]], *, timed: bool = False
+) -> dict[int, list[FigureT]]:
+    """A figure of every open plan, by the `id` of its rungs; where few are alike, of none.
 
-    wanted: what each request leaves open, all of one kind, and sequences a step [1]; None = those of each plan;
-    figures: of so many plans in one.
+    figures: of so many plans in one; timed: with the sequences a step that a request's plans are timed with.
     """
-    found: dict[int, FigureT] = {}
-    for places in sharing([plans[0] for plans, _ in wanted], 1):
-        requests = [wanted[place] for place in places]
-        every = [(plan, batch or plan.workload.global_batch) for plans, batch in requests for plan in plans]
-        for start in range(0, len(every), ROWS) if len(every) >= SEVERAL else ():
-            part = every[start : start + ROWS]
-            many = as_arrays([plan for plan, _ in part], [batch for _, batch in part])
-            found |= zip((id(plan) for plan, _ in part), figures(many, len(part)), strict=True)
+    found: dict[int, list[FigureT]] = {}
+    for some in _alike(opened, attrgetter("origin")):
+        every, origins = [rungs for one in some for rungs in one.sound], [one.origin for one in some for _ in one.sound]
+        batches = [batch for one in some for batch in [one.compared] * len(one.sound)] if timed else None
+        several = sum(len(rungs.again) for rungs in every[:SEVERAL]) >= SEVERAL
+        for start in range(0, len(every), GROUPS) if several else ():
+            part = slice(start, start + GROUPS)
+            again = [rungs.again for rungs in every[part]]
+            many = as_arrays([rungs.plan for rungs in every[part]], origins[part], batches and batches[part], again)
+            values = iter(figures(many, sum(map(len, again))))
+            found |= {id(rungs): list(islice(values, len(rungs.again))) for rungs in every[part]}
     return found
+
+
+def _alike(found: Sequence[FoundT], origin: Callable[[FoundT], TrainingPlan]) -> Iterator[list[FoundT]]:
+    """What may be stacked together; origin: of each, which decides that, and there are few of them."""
+    families = grouped(found, lambda one: id(origin(one)))
+    for places in sharing([origin(found[some[0]]) for some in families], 1):
+        yield [found[one] for place in places for one in families[place]]
 
 
 def steps_with_options(found: Sequence[TrainingEstimate]) -> list[dict[str, Sequence[float]]]:
@@ -150,28 +170,43 @@ def kind(plan: TrainingPlan) -> Hashable:
 
 def _machine(plan: TrainingPlan) -> tuple[Hashable, ...]:
     """Tells apart what plans run on."""
-    own = id(plan.device), id(plan.cluster), id(plan.stack), id(plan.coefficients)
-    return *own, plan.options.stack_version, plan.widening_guesses
+    return *map(id, _things(plan)), plan.options.stack_version, plan.widening_guesses
 
 
-def as_arrays(plans: Sequence[TrainingPlan], batches: Sequence[Any] | None = None) -> TrainingPlan:
-    """One plan whose layout and lengths are arrays, of plans that differ in nothing else; batches: not their own."""
+def as_arrays(
+    plans: Sequence[TrainingPlan],
+    origins: Sequence[TrainingPlan] | None = None,
+    batches: Sequence[Any] | None = None,
+    again: Sequence[Sequence[Again]] | None = None,
+) -> TrainingPlan:
+    """One plan whose layout and lengths are arrays, of plans that differ in nothing else.
+
+    origins: of each plan, that tells what it runs on; batches: not their own; again: what each is to compute again,
+    one way after another.
+    """
     import numpy as np
 
-    def numbers(names: tuple[str, ...], things: list[Any]) -> NDArray[np.float64]:
-        return np.array(list(map(attrgetter(*names), things)), dtype=float).T
+    index: Any = slice(None) if again is None else np.repeat(np.arange(len(plans)), list(map(len, again)))
 
-    layouts, names = [plan.layout for plan in plans], tuple(field.name for field in fields(LayoutArrays))
-    flags = np.array([(one.sequence_parallel, one.offload_optimizer) for one in layouts]).T
-    again = [np.inf if one.recompute_layers is None else one.recompute_layers for one in layouts]
-    columns = [*numbers(names[:-4], layouts), np.array(again), *flags, np.array([one.recompute for one in layouts])]
-    rows = LayoutArrays(**dict(zip(names, columns, strict=True)))
-    lengths = dict(zip(LENGTHS, numbers(LENGTHS, [plan.workload for plan in plans]), strict=True))
+    def every(things: list[Any], names: Iterable[str], kind: type = float) -> dict[str, Any]:
+        return {name: np.fromiter(map(attrgetter(name), things), kind, len(things))[index] for name in names}
+
+    layouts, works = [plan.layout for plan in plans], [plan.workload for plan in plans]
+    rungs = chain(*again) if again is not None else ((one.recompute, one.recompute_layers) for one in layouts)
+    recompute, layers = zip(*rungs, strict=True)
+    rows = LayoutArrays(
+        **every(layouts, DEGREES), **every(layouts, FLAGS, bool), recompute=np.array(recompute),
+        recompute_layers=np.array([inf if some is None else some for some in layers]),
+    )  # fmt: skip
+    lengths = every(works, LENGTHS)
     if batches is not None:
-        lengths["global_batch"] = np.array(batches, dtype=float)
-    first, machines = plans[0], Machines.of(plans, _machine)
+        lengths["global_batch"] = np.array(batches, dtype=float)[index]
+    first, machines = plans[0], Machines.of(plans, _machine) if origins is None else Machines.of(origins, id)
     whole = replace(first.with_layout(rows), workload=replace(first.workload, **lengths))
-    return whole if machines is None else replace(whole, machines=machines, **dict(_on(first, machines)))
+    if machines is None:
+        return whole
+    machines = replace(machines, index=machines.index[index])
+    return replace(whole, machines=machines, **dict(_on(first, machines)))
 
 
 def on_machines(plans: Sequence[TrainingPlan], index: Any) -> TrainingPlan:

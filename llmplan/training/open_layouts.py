@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from llmplan.formulas.numeric import real
 from llmplan.model.model import Model
@@ -14,12 +13,12 @@ from llmplan.setup.draft import Draft
 from llmplan.setup.layout import RECOMPUTE, SHARD_ALL, Layout
 from llmplan.setup.options import PlanOptions
 from llmplan.software.recipe import TrainingRecipe
-from llmplan.training.choose import degrees
+from llmplan.training.choose import Again, Rungs, degrees
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published
 from llmplan.training.recompute import SHARDS, chunk_layers
 from llmplan.training.states import CAST
-from llmplan.vocabulary import Guess
+from llmplan.vocabulary import Guess, Recompute
 
 FULL = 4096
 """Tokens a micro-batch up to which the default grows: products with as many rows reach within a few per cent of
@@ -40,10 +39,10 @@ class OpenLayouts:
     """The part of a layout that is still open."""
 
     devices: int
-    recompute: tuple[str, ...]
+    recompute: tuple[Recompute, ...]
     free: bool
     """Whether tp or pp was left open: then the way to shard and smaller micro-batches are too."""
-    beyond: tuple[str, ...] = ()
+    beyond: tuple[Recompute, ...] = ()
     """More recomputation than the stack's own, where nothing with that fits and none was asked for."""
     default: str | None = None
     """The stack's own, of what is beyond it."""
@@ -65,7 +64,7 @@ class OpenLayouts:
         """What is open where nothing of this fits."""
         return replace(self, recompute=self.beyond, beyond=(), default=self.recompute[0])
 
-    def plans(self, options: PlanOptions, base: TrainingPlan) -> Iterator[TrainingPlan]:
+    def plans(self, options: PlanOptions, base: TrainingPlan) -> Iterator[Rungs]:
         """Every open plan in the order to try; the caller drops those that contradict themselves."""
         room = self.devices // (options.cp or 1)
         layers, one = base.model.layer_count, base.stack.layouts.one
@@ -73,15 +72,15 @@ class OpenLayouts:
             if options.dp is not None and tp * pp * options.dp != room:
                 continue
             for zero in self._zeros(options, base, room // (tp * pp), pp):
-                usual = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero)
+                usual = layout_of(options, base, tp=tp, pp=pp, devices=self.devices, zero=zero, again=self.recompute[0])
                 for micro_batch in self._micro_batches(options, base, usual):
                     if options.pp is None and options.global_batch is not None:
                         rounds = options.global_batch // (usual.dp * micro_batch)
                         if not ends_in_whole_rounds(rounds, usual.pp, usual.vp):
                             continue
-                    for again in self._again(base, usual):
-                        layout = replace(usual, micro_batch=micro_batch, **again)
-                        yield self._filled(options, base, layout)
+                    if micro_batch != usual.micro_batch:
+                        usual = replace(usual, micro_batch=micro_batch)
+                    yield Rungs(self._filled(options, base, usual), list(self._again(base, usual)))
 
     def _filled(self, options: PlanOptions, base: TrainingPlan, layout: Layout) -> TrainingPlan:
         """The plan with a layout, and a batch where none was given."""
@@ -90,14 +89,14 @@ class OpenLayouts:
         batch = options.global_batch or default_batch(layout, accumulated(options, base))
         return replace(base, layout=layout, workload=replace(base.workload, global_batch=batch))
 
-    def _again(self, base: TrainingPlan, layout: Layout) -> Iterator[dict[str, Any]]:
+    def _again(self, base: TrainingPlan, layout: Layout) -> Iterator[Again]:
         """Recomputation to try, the least first: beyond the stack's own, and with the degrees given, by eighths."""
         for recompute in self.recompute:
             if recompute == RECOMPUTE[-1] and self.default and not self.free and base.stack.layouts.recompute_layers:
                 layers = int(real(chunk_layers(replace(base, layout=layout))))
                 for some in sorted({-(-layers * step // EIGHTHS) for step in range(1, EIGHTHS)} - {layers}):
-                    yield {"recompute": recompute, "recompute_layers": some}
-            yield {"recompute": recompute}
+                    yield recompute, some
+            yield recompute, layout.recompute_layers
 
     def _zeros(self, options: PlanOptions, base: TrainingPlan, shards: int, pp: int) -> tuple[int, ...]:
         """Ways to shard, the stack's first: those that shard more after it, as memory asks for them."""
@@ -131,7 +130,9 @@ class OpenLayouts:
         return options.global_batch or (whole(usual, each) if usual else ROUNDS * each)
 
 
-def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, devices: int, zero: int) -> Layout:
+def layout_of(
+    options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, devices: int, zero: int, again: Recompute
+) -> Layout:
     """The layout with these degrees; the rest as given, or the stack's."""
     defaults = base.recipe
     cp = options.cp or 1
@@ -142,7 +143,7 @@ def layout_of(options: PlanOptions, base: TrainingPlan, *, tp: int, pp: int, dev
         ep=options.ep or default_experts(base.model, dp * cp * tp, base.device.scale_up.domain),
         sequence_parallel=defaults.sequence_parallel and tp > 1 if divided is None else divided,
         micro_batch=options.micro_batch or default_micro_batch(options, base, dp, pp),
-        recompute_layers=options.recompute_layers,
+        recompute=again, recompute_layers=options.recompute_layers,
         offload_optimizer=bool(options.offload_optimizer),
     )  # fmt: skip
 
@@ -234,12 +235,12 @@ def assume_layout(draft: Draft, plan: TrainingPlan, open_: OpenLayouts, *, fits:
         draft.assume("global_batch", batch, f"{usual}{each} of {layout.micro_batch} for {groups}")
 
 
-def guesses(draft: Draft, plan: TrainingPlan, open_: OpenLayouts) -> tuple[Guess, ...]:
+def guesses(options: PlanOptions, plan: TrainingPlan, open_: OpenLayouts) -> tuple[Guess, ...]:
     """Options that were said to be guesses, or those that a plan with a given layout leaves to the stack's recipe.
 
     Where the layout is open the plan says what to run, and nothing is guessed.
     """
-    options, layout = draft.options, plan.layout
+    layout = plan.layout
     given = options.guessed or ()
     if open_.free or given:
         return given
@@ -247,13 +248,16 @@ def guesses(draft: Draft, plan: TrainingPlan, open_: OpenLayouts) -> tuple[Guess
         "recompute": options.recompute_layers is None, "zero": layout.dp > 1, "vp": layout.pp > 1,
         "flash_attention": True, "optimizer": True, "lora_targets": plan.lora,
     }  # fmt: skip
-    found = tuple(option for option, does in matters.items() if does and getattr(options, option) is None)
+    return tuple([option for option, does in matters.items() if does and getattr(options, option) is None])
+
+
+def assume_guesses(draft: Draft, plan: TrainingPlan) -> None:
+    """Assumptions about options that nobody gave, or said to be guesses."""
     for family, band in (("training", "the step time"), ("memory", "peak memory")):
         own = plan.stack.unstated.get(family, {})
-        if widths := [f"{option} ({own[option]:.0%})" for option in found if option in own]:
+        if widths := [f"{option} ({own[option]:.0%})" for option in plan.guessed if option in own]:
             why = f"all measured runs of the stack state them, so the band of {band} is wider"
             draft.assumptions.append(f"not stated: {', '.join(widths)}; {why}")
-    return found
 
 
 def _why_recompute(options: PlanOptions, open_: OpenLayouts, free: str, *, fits: bool) -> str:

@@ -94,9 +94,10 @@ class TrainingPlan(Setup):
     def widening_guesses(self) -> tuple[Guess, ...]:
         """Guessed options that every measured run of the stack says: the bands of time and memory are wider for
         them."""
-        widths = self.stack.unstated if self.guessed else {}
-        wide = set().union(*widths.values())
-        return tuple(option for option in self.guessed if option in wide)
+        if not self.guessed:
+            return ()
+        wide = self.stack.widening_options
+        return tuple([option for option in self.guessed if option in wide])
 
     @property
     def usable_bytes(self) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from llmplan.catalog.catalog import Catalog
@@ -20,10 +18,17 @@ from llmplan.setup.option_checks import check_options, count_devices
 from llmplan.setup.options import PlanOptions
 from llmplan.setup.subject import MOST_KEPT, is_lasting, subject_of
 from llmplan.training.checks import problems_of
-from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, fastest_that_fits, fewest_layers, first_that_fits
+from llmplan.training.choose import (
+    ONE_BY_ONE,
+    LayoutEvaluator,
+    Rungs,
+    fastest_that_fits,
+    fewest_layers,
+    first_that_fits,
+)
 from llmplan.training.defaults import workload_of
 from llmplan.training.methods import fitted
-from llmplan.training.open_layouts import OpenLayouts, assume_layout, guesses
+from llmplan.training.open_layouts import OpenLayouts, assume_guesses, assume_layout, guesses
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.recompute import chunk_layers
 
@@ -40,23 +45,30 @@ def resolve_training(draft: Draft, catalog: Catalog, model: Model | None = None)
 class OpenTraining:
     """A request whose options are checked, with the plans that it leaves open.
 
+    origin: `base` with other lengths, the same object for requests that differ in layout and lengths alone;
     sound: those that do not contradict themselves, in the order to try; at least one.
     """
 
     draft: Draft
     open: OpenLayouts
+    origin: TrainingPlan
     base: TrainingPlan
-    sound: list[TrainingPlan]
+    sound: list[Rungs]
+
+    @property
+    def plans(self) -> int:
+        """How many are open."""
+        return sum([len(rungs.again) for rungs in self.sound])
 
     @property
     def decided(self) -> bool:
         """Whether one plan is taken whether it fits or not."""
-        return len(self.sound) == 1 and not self.open.beyond
+        return len(self.sound) == len(self.sound[0].again) == 1 and not self.open.beyond
 
     @property
     def compared(self) -> int | None:
         """Sequences a step that open plans are timed with [1]; None where the first that fits is taken."""
-        return self.open.compared(self.draft.options, self.base) if self.open.free and len(self.sound) > 1 else None
+        return self.open.compared(self.draft.options, self.base) if self.open.free and self.plans > 1 else None
 
     def further(self) -> OpenTraining | None:
         """What is open where none of the plans fits; None where nothing is."""
@@ -64,21 +76,22 @@ class OpenTraining:
             return None
         open_ = self.open.further()
         sound, _ = _sound(open_.plans(self.draft.options, self.base))
-        return OpenTraining(self.draft, open_, self.base, sound) if sound else None
+        return OpenTraining(self.draft, open_, self.origin, self.base, sound) if sound else None
 
 
 def open_training(draft: Draft, catalog: Catalog, model: Model | None = None) -> OpenTraining:
     """What a request leaves open; raises InputError with every fault."""
     check_options(draft)
     devices = count_devices(draft)
-    base = base_plan(draft, catalog, model)
+    origin = _origin(draft, catalog, model)
+    base = _varied(origin, draft.options)
     open_ = OpenLayouts.of(draft.options, devices, base)
     sound, problems = _sound(open_.plans(draft.options, base))
     if not sound:
         for message, names in problems or _nothing_open(draft.options, devices, base.model):
             draft.fault(message, *names)
         draft.check()
-    return OpenTraining(draft, open_, base, sound)
+    return OpenTraining(draft, open_, origin, base, sound)
 
 
 def chosen(found: OpenTraining) -> TrainingPlan:
@@ -114,22 +127,30 @@ def taken(found: OpenTraining, by: LayoutEvaluator = ONE_BY_ONE) -> Taken:
     """The plan that is taken of those that are open."""
     batch = found.compared
     if found.decided:
-        return Taken(found, found.sound[0], True)
+        return Taken(found, found.sound[0].at(0), True)
     if batch is not None:
         return Taken(found, *fastest_that_fits(found.sound, batch, by))
     certain = found.open.default is None and not found.draft.request.ran
     return Taken(found, *first_that_fits(found.sound, by, surely=certain))
 
 
-def completed(found: Taken, layers: float | None = None) -> TrainingPlan:
-    """The plan that was taken, with what is assumed; layers: of each virtual stage that are computed again [1]; None =
-    as they are."""
+def completed(found: Taken, layers: float | None = None, *, said: bool = True) -> TrainingPlan:
+    """The plan that was taken.
+
+    layers: of each virtual stage that are computed again [1]; None = as they are; said: with what is assumed, which
+    figures alone do not need.
+    """
     plan, open_, draft = found.plan, found.open.open, found.open.draft
+    options, layout = draft.options, plan.layout
     if layers is not None and layers < chunk_layers(plan):
-        plan = plan.with_layout(replace(plan.layout, recompute_layers=int(layers)))
+        layout = replace(layout, recompute_layers=int(layers))
+    plan = replace(plan, layout=layout, guessed=guesses(options, plan, open_))
+    if not said:
+        return plan
     assume_layout(draft, plan, open_, fits=found.fits)
-    guessed = guesses(draft, plan, open_)
-    return replace(plan, guessed=guessed, assumptions=tuple(draft.assumptions))
+    if not options.guessed:
+        assume_guesses(draft, plan)
+    return replace(plan, assumptions=tuple(draft.assumptions))
 
 
 _VARIED = frozenset(("devices", "seq_len", "global_batch", *names(Layout)))
@@ -137,10 +158,19 @@ _VARIED = frozenset(("devices", "seq_len", "global_batch", *names(Layout)))
 
 
 def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> TrainingPlan:
-    """All of a plan but its layout, which is left at one device; raises the faults of the draft.
+    """All of a plan but its layout, which is left at one device; raises the faults of the draft."""
+    return _varied(_origin(draft, catalog, model), draft.options)
 
-    What differs in layout and lengths alone is worked out once.
-    """
+
+def _varied(origin: TrainingPlan, options: PlanOptions) -> TrainingPlan:
+    """The plan with the lengths of these options."""
+    work = origin.workload
+    work = replace(work, seq_len=options.seq_len or work.seq_len, global_batch=options.global_batch or 1)
+    return replace(origin, workload=work, options=options)
+
+
+def _origin(draft: Draft, catalog: Catalog, model: Model | None) -> TrainingPlan:
+    """`base_plan` with the lengths of the first of all that differ in layout and lengths alone: the same object."""
     options = draft.options
     if not is_lasting(options, catalog, model):
         return _base_plan(draft, catalog, model)
@@ -159,9 +189,7 @@ def base_plan(draft: Draft, catalog: Catalog, model: Model | None = None) -> Tra
     plan, assumptions, _ = kept[key]
     draft.check()
     draft.assumptions += assumptions
-    work = plan.workload
-    work = replace(work, seq_len=options.seq_len or work.seq_len, global_batch=options.global_batch or 1)
-    return replace(plan, workload=work, options=options)
+    return plan
 
 
 def _base_plan(draft: Draft, catalog: Catalog, model: Model | None) -> TrainingPlan:
@@ -182,19 +210,15 @@ def _base_plan(draft: Draft, catalog: Catalog, model: Model | None) -> TrainingP
     )  # fmt: skip
 
 
-_BUT_RECOMPUTATION = attrgetter("layout.pp", "layout.tp", "layout.zero", "layout.micro_batch")
-"""What open layouts differ in that may contradict itself."""
-
-
-def _sound(plans: Iterable[TrainingPlan]) -> tuple[list[TrainingPlan], list[Problem]]:
-    """The plans that do not contradict themselves; where there is none, the fewest problems that one has."""
-    sound: list[TrainingPlan] = []
+def _sound(plans: Iterable[Rungs]) -> tuple[list[Rungs], list[Problem]]:
+    """The plans that do not contradict themselves, which no recomputation does; where there is none, the fewest
+    problems that one has."""
+    sound: list[Rungs] = []
     fewest: list[Problem] = []
-    for _, rungs in groupby(plans, _BUT_RECOMPUTATION):
-        alike = list(rungs)
-        problems = problems_of(alike[0])
+    for rungs in plans:
+        problems = problems_of(rungs.plan)
         if not problems:
-            sound += alike
+            sound.append(rungs)
         elif not fewest or len(problems) < len(fewest):
             fewest = problems
     return sound, fewest

@@ -9,7 +9,7 @@ import pytest
 from llmplan import fit
 from llmplan.answer.resolve import plan_from
 from llmplan.records import replace
-from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, degrees, fastest_that_fits
+from llmplan.training.choose import ONE_BY_ONE, LayoutEvaluator, Rungs, degrees, fastest_that_fits
 from llmplan.training.estimate import estimate
 from llmplan.training.published import nearest_published
 
@@ -90,9 +90,9 @@ def test_the_nearest_published_layout_is_named() -> None:
 @pytest.mark.parametrize(("simpler", "tp"), [(1.0199, 1), (1.0205, 2)])
 def test_a_simpler_layout_is_taken_within_two_per_cent(simpler: float, tp: int) -> None:
     words = {"model": "llama-3.2-1b", "hardware": "h100", "devices": 2, "pp": 1, "global_batch": 8}
-    plans = [plan_from({**words, "tp": degree}) for degree in (1, 2)]
+    plans = [Rungs(plan_from({**words, "tp": degree}), [("none", None)]) for degree in (1, 2)]  # type: ignore[arg-type]
     seconds = {1: simpler, 2: 1.0}
-    by = LayoutEvaluator(ONE_BY_ONE.peak, lambda plan, batch: seconds[plan.layout.tp])
-    found, fits = fastest_that_fits(plans, 8, by)  # type: ignore[arg-type]
+    by = LayoutEvaluator(ONE_BY_ONE.peak, lambda one, batch: seconds[one[0].plan.layout.tp])
+    found, fits = fastest_that_fits(plans, 8, by)
     assert fits
     assert found.layout.tp == tp

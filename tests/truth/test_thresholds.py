@@ -17,7 +17,7 @@ from llmplan.serving.simulation import Sample
 from llmplan.setup.options import PlanOptions
 from llmplan.software.band import Interval
 from llmplan.software.engine import KeptBack
-from llmplan.training.choose import LayoutEvaluator, fastest_that_fits
+from llmplan.training.choose import Again, LayoutEvaluator, Rungs, fastest_that_fits
 from llmplan.training.open_layouts import OpenLayouts, accumulated, default_batch, default_experts, default_micro_batch
 from llmplan.training.plan import TrainingPlan
 from llmplan.training.published import nearest_published
@@ -58,22 +58,25 @@ def test_recomputation_is_tried_in_eighths_of_a_stage() -> None:
     options = PlanOptions(tp=1, pp=1, global_batch=1, micro_batch=1)
     base = training(machine(), spec={"layers": 16})
     tried = OpenLayouts(1, ("full",), free=False, default="none").plans(options, base)
-    assert [one.layout.recompute_layers for one in tried] == [2, 4, 6, 8, 10, 12, 14, None]
+    assert [layers for one in tried for _, layers in one.again] == [2, 4, 6, 8, 10, 12, 14, None]
+
+
+ONE: list[Again] = [("none", None)]
 
 
 @pytest.mark.parametrize(("slower", "tp"), [(1.0195, 1), (1.0205, 2)])
 def test_a_simpler_layout_is_taken_where_it_is_two_per_cent_slower_at_most(slower: float, tp: int) -> None:
-    plans = [training(machine(), tp=1, dp=2), training(machine(), tp=2)]
+    plans = [Rungs(training(machine(), tp=1, dp=2), ONE), Rungs(training(machine(), tp=2), ONE)]
     seconds = {1: slower, 2: 1.0}
-    by = LayoutEvaluator(lambda _: Interval(1.0, 1.0, 1.0), lambda one, _: seconds[int(one.layout.tp)])
+    by = LayoutEvaluator(lambda _: Interval(1.0, 1.0, 1.0), lambda one, _: seconds[int(one[0].plan.layout.tp)])
     assert fastest_that_fits(plans, 2, by)[0].layout.tp == tp
 
 
 @pytest.mark.parametrize(("slower", "stages"), [(1.020, 1), (1.021, 2)])  # 1 / 0.98 = 1.0204
 def test_stages_are_added_where_they_save_two_per_cent(slower: float, stages: int) -> None:
-    plans = [training(machine(), dp=2), training(machine(), pp=2)]
+    plans = [Rungs(training(machine(), dp=2), ONE), Rungs(training(machine(), pp=2), ONE)]
     seconds = {1: slower, 2: 1.0}
-    by = LayoutEvaluator(lambda _: Interval(1.0, 1.0, 1.0), lambda one, _: seconds[int(one.layout.pp)])
+    by = LayoutEvaluator(lambda _: Interval(1.0, 1.0, 1.0), lambda one, _: seconds[int(one[0].plan.layout.pp)])
     assert fastest_that_fits(plans, 2, by)[0].layout.pp == stages
 
 
