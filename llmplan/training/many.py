@@ -39,9 +39,9 @@ GROUPS = 2048
 """The same of open plans, by what differs in recomputation alone."""
 LENGTHS = ("seq_len", "global_batch")
 """Options of a workload that run along the arrays; the others choose between formulas, as `tokens` does not."""
-DEGREES = ("tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch")
 FLAGS = ("sequence_parallel", "offload_optimizer")
-"""Fields of a layout that are numbers, and that are true or false."""
+DEGREES = tuple(name for name in names(LayoutArrays) if name not in (*FLAGS, "recompute", "recompute_layers"))
+"""Fields of a layout that are true or false, and that are numbers."""
 _things = attrgetter("device", "cluster", "stack", "coefficients")
 _shared_words = attrgetter(*(name for name in names(TrainingWorkload) if name not in (*LENGTHS, "tokens")))
 
