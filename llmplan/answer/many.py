@@ -15,7 +15,7 @@ from llmplan.records import dataclass
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.many import estimate_many as deployments
 from llmplan.serving.plan import ServingPlan
-from llmplan.setup.many import each
+from llmplan.setup.many import each, one_by_one
 from llmplan.setup.named import draft_of
 from llmplan.setup.request import Request
 from llmplan.training.estimate import TrainingEstimate
@@ -77,7 +77,7 @@ def _estimated(
     def plan(one: Request | AnyPlan) -> OpenTraining | AnyPlan:
         return opened(one, catalog) if isinstance(one, Request) else one
 
-    return estimates(list(decided((made for one in wanted for made in each(plan, [one])), said=said)))
+    return estimates(list(decided(one_by_one(plan, wanted), said=said)))
 
 
 def opened(one: Request, catalog: Catalog, model: Model | None = None) -> OpenTraining | AnyPlan:

@@ -144,10 +144,13 @@ def column(values: Any, count: int) -> list[Any]:
 
 def each(make: Callable[[Any], MadeT], things: Iterable[Any]) -> list[MadeT | InputError]:
     """What is made of each thing, or why nothing is."""
-    found: list[MadeT | InputError] = []
+    return list(one_by_one(make, things))
+
+
+def one_by_one(make: Callable[[Any], MadeT], things: Iterable[Any]) -> Iterator[MadeT | InputError]:
+    """The same, when it is asked for."""
     for thing in things:
         try:
-            found.append(thing if isinstance(thing, InputError) else make(thing))
+            yield thing if isinstance(thing, InputError) else make(thing)
         except InputError as error:
-            found.append(error)
-    return found
+            yield error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
+from llmplan.plain import plainly
 from llmplan.records import dataclass, replace
 from llmplan.schema import check, validated
 from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
@@ -109,6 +111,9 @@ def _checked_options(given: Mapping[str, Any], faults: list[Fault]) -> PlanOptio
 
 def _checked(document: Document) -> PlanOptions:
     """The document as options; a truth (`tp: yes`) is no number, though Python counts it as 1."""
+    with suppress(ValueError):
+        plain: PlanOptions = plainly(document.data, PlanOptions)
+        return plain
     data = document.data if isinstance(document.data, dict) else {}
     truths = [name for name, value in data.items() if isinstance(value, bool) and name not in FLAGS]
     known = [name for name in truths if name in VOCABULARY]

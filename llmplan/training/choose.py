@@ -69,7 +69,7 @@ class Rungs:
         return self.plan.with_layout(replace(layout, recompute=recompute, recompute_layers=layers))
 
 
-Candidate: TypeAlias = "tuple[Rungs, int]"
+OpenPlan: TypeAlias = "tuple[Rungs, int]"
 """Plans that are open, and which of them."""
 
 
@@ -80,8 +80,8 @@ class LayoutEvaluator:
     peak: bytes of the fullest device, with their band; seconds: of a step of so many sequences.
     """
 
-    peak: Callable[[Candidate], Interval]
-    seconds: Callable[[Candidate, int], float]
+    peak: Callable[[OpenPlan], Interval]
+    seconds: Callable[[OpenPlan, int], float]
 
 
 def peak_of(plan: TrainingPlan) -> Interval:
@@ -89,12 +89,12 @@ def peak_of(plan: TrainingPlan) -> Interval:
     return plan.interval("peak_bytes", real(training_memory(plan).peak_bytes))
 
 
-def _peak(one: Candidate) -> Interval:
+def _peak(one: OpenPlan) -> Interval:
     rungs, rung = one
     return peak_of(rungs.at(rung))
 
 
-def _seconds(one: Candidate, batch: int) -> float:
+def _seconds(one: OpenPlan, batch: int) -> float:
     rungs, rung = one
     plan = rungs.at(rung)
     work = replace(plan.workload, global_batch=batch)
@@ -129,7 +129,7 @@ def fastest_that_fits(
     Raises ValueError where there are no plans.
     """
     found = _Verdicts(by)
-    best: tuple[float, Candidate] | None = None
+    best: tuple[float, OpenPlan] | None = None
     for _, stage in groupby(plans, key=lambda rungs: rungs.plan.layout.pp):
         level = _Verdicts(by)
         for _, group in groupby(stage, key=lambda rungs: rungs.plan.layout.tp):
@@ -165,24 +165,28 @@ def fewest_layers(plan: TrainingPlan) -> Num:
     return high
 
 
-def _every(plans: Iterable[Rungs]) -> Iterator[Candidate]:
+def _every(plans: Iterable[Rungs]) -> Iterator[OpenPlan]:
     """Every plan, in order."""
     return ((rungs, rung) for rungs in plans for rung in range(len(rungs.again)))
 
 
 @dataclass(slots=True)
 class _Verdicts:
-    """Plans by verdict, as they were met; nearest: what misses by least of those that do not fit."""
+    """Plans for one kind of device by verdict, as they were met; nearest: what misses by least of those that do not
+    fit; usable: memory of the device [bytes]."""
 
     by: LayoutEvaluator
-    sure: list[Candidate] = field(default_factory=list)
-    likely: list[Candidate] = field(default_factory=list)
-    nearest: Candidate | None = None
+    sure: list[OpenPlan] = field(default_factory=list)
+    likely: list[OpenPlan] = field(default_factory=list)
+    nearest: OpenPlan | None = None
     least: float = float("inf")
+    usable: float | None = None
 
-    def offer(self, one: Candidate) -> str:
+    def offer(self, one: OpenPlan) -> str:
         """Takes the plan in, and says its verdict."""
-        peak, usable = self.by.peak(one), one[0].plan.usable_bytes
+        if self.usable is None:
+            self.usable = one[0].plan.usable_bytes
+        peak, usable = self.by.peak(one), self.usable
         found = verdict(peak, usable)
         if found == "fits":
             self.sure.append(one)
@@ -220,20 +224,20 @@ def _offer(found: _Verdicts, plans: Iterable[Rungs]) -> None:
         first = False
 
 
-def _fastest(plans: Sequence[Candidate], batch: int, by: LayoutEvaluator) -> tuple[float, Candidate]:
+def _fastest(plans: Sequence[OpenPlan], batch: int, by: LayoutEvaluator) -> tuple[float, OpenPlan]:
     """Seconds a step of `batch` sequences, and the simplest plan that is as fast to within `NEAR`."""
     timed = [(by.seconds(one, batch), one) for one in plans]
     limit = min(seconds for seconds, _ in timed) * (1 + NEAR)
     return min((one for one in timed if one[0] <= limit), key=lambda one: _complexity(one[1]))
 
 
-def _eased(one: Candidate) -> bool:
+def _eased(one: OpenPlan) -> bool:
     """Whether memory asks the plan for nothing that costs time."""
     rungs, rung = one
     return rungs.again[rung][0] == RECOMPUTE[0] and rungs.plan.layout.zero == rungs.plan.recipe.zero
 
 
-def _complexity(one: Candidate) -> tuple[int, ...]:
+def _complexity(one: OpenPlan) -> tuple[int, ...]:
     rungs, rung = one
     layout = rungs.plan.layout
     away = int(layout.zero != rungs.plan.recipe.zero)

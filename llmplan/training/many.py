@@ -16,7 +16,7 @@ from llmplan.formulas.numeric import real
 from llmplan.records import names, replace
 from llmplan.setup.layout import LayoutArrays
 from llmplan.setup.many import Machines, alike, column, each, grouped, kind_of, unstacked
-from llmplan.training.choose import ONE_BY_ONE, Again, Candidate, LayoutEvaluator, fewest_layers, peak_of
+from llmplan.training.choose import ONE_BY_ONE, Again, LayoutEvaluator, OpenPlan, fewest_layers, peak_of
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
 from llmplan.training.resolve import OpenTraining, Taken, completed, taken
@@ -97,11 +97,11 @@ def _evaluator_of(opened: Sequence[OpenTraining]) -> LayoutEvaluator:
     peaks = _worked_out(asked, lambda many, count: unstacked(peak_of(many), count))
     seconds = _worked_out(timed, lambda many, count: column(real(training_time(many).step_seconds), count), timed=True)
 
-    def peak(one: Candidate) -> Interval:
+    def peak(one: OpenPlan) -> Interval:
         rungs, rung = one
         return peaks[id(rungs)][rung] if id(rungs) in peaks else ONE_BY_ONE.peak(one)
 
-    def time(one: Candidate, batch: int) -> float:
+    def time(one: OpenPlan, batch: int) -> float:
         rungs, rung = one
         return seconds[id(rungs)][rung] if id(rungs) in seconds else ONE_BY_ONE.seconds(one, batch)
 
