@@ -141,7 +141,7 @@ class DeploymentSpace:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class MemoryFigures:
     """Of `ServingMemory` what deployments are judged by, arrays (deployment,)."""
 
     needed_bytes: Any
@@ -163,7 +163,7 @@ class Deployments:
     rows: Any
 
     @cached_property
-    def memory(self) -> Held:
+    def memory(self) -> MemoryFigures:
         """Of the fullest device of each."""
         policy = self.plan.engine.policy
         one = serving_memory(self.plan.with_layout(_writing(self.plan, self.rows)), policy)
@@ -172,7 +172,7 @@ class Deployments:
             reads = serving_memory(self.plan.with_layout(both(self.plan, self.rows).prefill), policy)
             needed = np.maximum(needed, reads.needed_bytes)
         figures = needed, one.budget_bytes, one.resident, one.host_bytes
-        return Held(*(np.broadcast_to(figure, len(self.rows)) for figure in figures))
+        return MemoryFigures(*(np.broadcast_to(figure, len(self.rows)) for figure in figures))
 
     @property
     def devices(self) -> Any:
@@ -325,7 +325,7 @@ def joined(plan: ServingPlan, some: Sequence[Deployments]) -> Deployments:
     whole = Deployments(plan, np.concatenate([one.rows for one in some]))
     if all("memory" in one.__dict__ for one in some):
         known = zip(*(fields_of(one.memory).values() for one in some), strict=True)
-        whole.__dict__["memory"] = Held(*map(np.concatenate, known))
+        whole.__dict__["memory"] = MemoryFigures(*map(np.concatenate, known))
     return whole
 
 

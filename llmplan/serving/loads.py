@@ -226,8 +226,8 @@ def closed_loop(
         wait = shared_step_wait(found, coming * each)
         shared = minimum(wait + alone, now.decode / 2.0 + now.own + others / 2.0)
         shared = where(here > 1, shared, now.own)
-        steady = where(batch <= resident, 1.0, 0.0)
-        first, least = where(steady > 0, shared, now.own), where(steady > 0, 0.0, shared)
+        steady = 1.0 - minimum(maximum(batch - resident, 0.0), 1.0)  # share of those that need not wait for a place
+        first, least = steady * shared + (1.0 - steady) * now.own, where(steady > 0.0, 0.0, shared)
         residual = where(here > 1, steady * now.decode / 2.0, 0.0)  # a new one finds a step half done
         if policy.mixed_steps and work.writes:  # which is of no matter to those that wait for their prompt to be read
             residual = residual * now.writing / maximum(here, 1.0)
@@ -237,7 +237,8 @@ def closed_loop(
     before = request - cycle  # outside the engine, and waiting for a place
     # what writes nothing answers when its batch is done
     read_by = request - steps * now.longest  # at the least: what a step has no room for is not between tokens
-    ttft = where(more > 0, maximum(maximum(before + first, least), read_by), request)
+    ttft = maximum(maximum(before + first, least), read_by)
+    ttft = where(more > 0, minimum(ttft, request - steps * now.decode), request)  # the rest takes that at the least
     burst = where(more > 0, maximum(before + now.own + others / 2.0, read_by), request)
     rate = here / cycle if full else batch / request
     return Response(

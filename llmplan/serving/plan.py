@@ -47,7 +47,7 @@ class ServingWorkload:
     `saturated`: as many as memory holds; `open`: `request_rate` requests a second arrive."""
     batch: Count | None = None
     """Sequences in flight over all devices."""
-    request_rate: Annotated[float, Within(gt=0, le=1e9)] | None = None
+    request_rate: Annotated[float, Within(ge=1e-9, le=1e9)] | None = None
     """Requests a second."""
     arrival: Arrival | None = None
     """How requests of an open load come: `poisson`, each by itself; `gamma`, in bursts or evenly by `arrival_cv`."""

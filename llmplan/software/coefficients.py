@@ -42,6 +42,8 @@ class Coefficients:
 
 
 NAMES = tuple(names(Coefficients))
+RATES = tuple(name for name in NAMES if name.endswith("_efficiency"))
+"""Those that times are divided by."""
 HOST_TIMES = (
     "operation_host_seconds", "micro_batch_seconds", "step_seconds", "operation_gap_seconds",
     "iteration_seconds", "sequence_seconds", "request_seconds", "prompt_token_seconds",

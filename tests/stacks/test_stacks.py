@@ -80,9 +80,14 @@ def test_stacks_are_not_their_own_parents(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["fitted: {scale_out_efficiency: -0.3}", "training: {optimizer: adamw2}"], ids=["negative", "unknown"]
-)
-def test_numbers_below_zero_and_unknown_optimizers_are_refused(line: str, tmp_path: Path) -> None:
+    "line",
+    [
+        "fitted: {scale_out_efficiency: -0.3}", "fitted: {memory_efficiency: 0}", "fitted: {memory_efficency: 1}",
+        "versions: [{version: '1', date: '2026-01', fitted: {matmul_efficiency: 0}}]", "training: {optimizer: adamw2}",
+    ],
+    ids=["negative", "nothing", "misspelt", "of a version", "unknown"],
+)  # fmt: skip
+def test_rates_of_nothing_and_unknown_optimizers_are_refused(line: str, tmp_path: Path) -> None:
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks" / "ours.yaml").write_text(f"name: ours\nparent: generic\n{line}\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"ours\.yaml:3"):
