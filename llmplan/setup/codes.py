@@ -108,7 +108,8 @@ CODES: dict[str, Code] = {
         "Host memory",
         "what is offloaded takes {needed} of host memory a node, and cluster {cluster} has {have}",
         "Offloading moves optimizer states, or parameters with all their states, to the host, and "
-        "`gpu_layers` layers with their cache, `kv_offloading_size` prefixes. They have to fit there too, or the plan does not fit.",
+        "`gpu_layers` layers with their cache, `kv_offloading_size` prefixes. They have to fit there too, or the plan "
+        "does not fit.",
     ),
     "LP013": Code(
         "Stack not made for this device",
