@@ -24,6 +24,8 @@ from llmplan.training.step import machine_of, training_time
 from llmplan.training.unstated import OPTIONS, may_matter, steps_with
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from llmplan.errors import InputError
     from llmplan.software.band import Interval
 
@@ -186,21 +188,25 @@ def as_arrays(
     """
     import numpy as np
 
+    def short(values: NDArray[Any], index: Any = slice(None)) -> Any:
+        """An array, or one value for all, which spares the formulas most of their work."""
+        return values[0].item() if (values == values[0]).all() else values[index]
+
     index: Any = slice(None) if again is None else np.repeat(np.arange(len(plans)), list(map(len, again)))
 
     def every(things: list[Any], names: Iterable[str], kind: type = float) -> dict[str, Any]:
-        return {name: np.fromiter(map(attrgetter(name), things), kind, len(things))[index] for name in names}
+        return {name: short(np.fromiter(map(attrgetter(name), things), kind, len(things)), index) for name in names}
 
     layouts, works = [plan.layout for plan in plans], [plan.workload for plan in plans]
     rungs = chain(*again) if again is not None else ((one.recompute, one.recompute_layers) for one in layouts)
     recompute, layers = zip(*rungs, strict=True)
     rows = LayoutArrays(
-        **every(layouts, DEGREES), **every(layouts, FLAGS, bool), recompute=np.array(recompute),
-        recompute_layers=np.array([inf if some is None else some for some in layers]),
+        **every(layouts, DEGREES), **every(layouts, FLAGS, bool), recompute=short(np.array(recompute)),
+        recompute_layers=short(np.array([inf if some is None else some for some in layers])),
     )  # fmt: skip
     lengths = every(works, LENGTHS)
     if batches is not None:
-        lengths["global_batch"] = np.array(batches, dtype=float)[index]
+        lengths["global_batch"] = short(np.array(batches, dtype=float), index)
     first, machines = plans[0], Machines.of(plans, _machine) if origins is None else Machines.of(origins, id)
     whole = replace(first.with_layout(rows), workload=replace(first.workload, **lengths))
     if machines is None:
