@@ -16,6 +16,9 @@ from llmplan.si import DAY, HOUR
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
 _BITS = 8.0
+_SMALLEST = 1e-30
+"""The smallest quantity that is not nothing, in base units, and the inverse of the largest: products of several are
+numbers still."""
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*?)?\s*\Z")
 
 
@@ -43,7 +46,8 @@ UNITS: dict[str, dict[str, float]] = {
 def parse_quantity(value: Any, dimension: str) -> float:
     """`"3.35 TB/s"` to `3.35e12`; a bare number is already in the base unit.
 
-    Raises ValueError, with the units that are known, for a wrong unit, NaN or infinity.
+    Raises ValueError, with the units that are known, for a wrong unit, NaN, infinity, and what is smaller or larger than
+    anything.
 
     >>> parse_quantity("3.35 TB/s", "bytes/s")
     3350000000000.0
@@ -65,6 +69,8 @@ def parse_quantity(value: Any, dimension: str) -> float:
     result = number * (units[unit] if unit is not None else 1.0)
     if not math.isfinite(result):
         raise ValueError(f"{_shown(value)} is not finite")
+    if result and not _SMALLEST <= abs(result) <= 1.0 / _SMALLEST:
+        raise ValueError(f"{_shown(value)} is not between {_SMALLEST:g} and {1.0 / _SMALLEST:g} {dimension}")
     return result
 
 

@@ -55,7 +55,8 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--format xml", ("--format", "'xml'")),
     ("--plan nowhere.yaml", ("nowhere.yaml: no such file",)),
     ("--catalog nowhere", ("no such folder", "nowhere")),
-    ("--tokens 1e12 --mtbf 1e300h", ("mtbf: '1e300h' is longer than a million years",)),
+    ("--tokens 1e12 --mtbf 1e20h", ("mtbf: '1e20h' is longer than a million years",)),
+    ("--workload serve --api-price 1e300,1", ("is not between 1e-30 and 1e+30 USD",)),
     ("--model nowhere/config.json", ("nowhere/config.json: no such file",)),
 ]
 
