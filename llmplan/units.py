@@ -46,8 +46,8 @@ UNITS: dict[str, dict[str, float]] = {
 def parse_quantity(value: Any, dimension: str) -> float:
     """`"3.35 TB/s"` to `3.35e12`; a bare number is already in the base unit.
 
-    Raises ValueError, with the units that are known, for a wrong unit, NaN, infinity, and what is smaller or larger than
-    anything.
+    Raises ValueError, with the units that are known, for a wrong unit, NaN, infinity, and what nothing is as small or
+    large as.
 
     >>> parse_quantity("3.35 TB/s", "bytes/s")
     3350000000000.0
