@@ -174,7 +174,7 @@ def _origin(draft: Draft, catalog: Catalog, model: Model | None) -> TrainingPlan
     options = draft.options
     if not is_lasting(options, catalog, model):
         return _base_plan(draft, catalog, model)
-    words = ((name, value) for name, value in options.stated().items() if name not in _VARIED)
+    words = [word for word in options.stated().items() if word[0] not in _VARIED]
     key = id(model), options.seq_len is None, *words
     kept: dict[Any, tuple[TrainingPlan, list[str], Model | None]] = catalog.once("trainings", dict)
     if key not in kept:
