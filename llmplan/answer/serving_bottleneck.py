@@ -88,6 +88,10 @@ def _memory_bound(answer: ServingEstimate) -> bool:
 
 
 def _roomier(now: Load, after: Load) -> ServingElasticity:
+    """What 10 % more memory brings; nothing where its places would cost requests, as waves of a static batch can: an
+    engine need not give all that there are (`max_num_seqs`)."""
+    if after.requests < now.requests:
+        after = now
     tpot = after.tpot / now.tpot if now.tpot and after.tpot else None
     traded = tpot is not None and tpot > 1.0 and after.together > now.together
     return ServingElasticity(

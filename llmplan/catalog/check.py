@@ -140,10 +140,6 @@ def _check_tables(catalog: Catalog) -> None:
         for name, table in tables.items()
         for _, message in (*source_problems(table.sources), *date_problems(table.date))
     ]
-    if energy.grid not in energy.grids:
-        faults.append(Fault(f"energy.yaml: grid {energy.grid!r} is not one of grids"))
-    if reliability.default not in reliability.rates:
-        faults.append(Fault(f"reliability.yaml: default {reliability.default!r} is not one of rates"))
     for kind in get_args(Kind):
         if kind not in energy.hosts and kind != "fpga":  # no FPGA can be planned
             faults.append(Fault(f"energy.yaml: hosts has no {kind}"))

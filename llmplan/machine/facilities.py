@@ -42,6 +42,10 @@ class EnergyTable(Spec):
     sources: Annotated[tuple[Source, ...], Within(min_length=1)]
     date: str
 
+    def __post_init__(self) -> None:
+        if self.grid not in self.grids:
+            raise ValueError(f"grid {self.grid!r} is not one of grids")
+
 
 class InterruptionRate(Spec):
     """Interruptions of one published run."""
@@ -64,3 +68,7 @@ class ReliabilityTable(Spec):
     rates: dict[str, InterruptionRate]
     sources: Annotated[tuple[Source, ...], Within(min_length=1)]
     date: str
+
+    def __post_init__(self) -> None:
+        if self.default not in self.rates:
+            raise ValueError(f"default {self.default!r} is not one of rates")

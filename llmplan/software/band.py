@@ -24,6 +24,8 @@ class Band(Spec):
     note: str = ""
 
 
+_WIDEST = 1e6
+_NARROWEST = 1e-9  # of a band's half width, on a logarithmic scale
 NO_BAND = Band(low=0.5, high=2.0, note="the stack has no band for this quantity")
 
 
@@ -80,6 +82,7 @@ def band_of(
 
     widening: by family and distance, the factor on the band's ends on a logarithmic scale; unstated: half width there
     of what options would change that were not given, an error of its own, so that squares add up [1].
+    No end is further than `_WIDEST` from 1 by distances.
 
     >>> band = {"step_seconds": Band(low=math.exp(-0.3), high=math.exp(0.3))}
     >>> found = band_of(band, "step_seconds", {}, (), 0.4)
@@ -88,7 +91,8 @@ def band_of(
     """
     band = bands.get(quantity, NO_BAND)
     factors = widening.get(family_of(quantity), {})
-    factor = math.prod(factors.get(name, 1.0) for name in distances)
+    ends = max(math.log(band.high), -math.log(band.low), _NARROWEST)
+    factor = min(math.prod(factors.get(name, 1.0) for name in distances), math.log(_WIDEST) / ends)
     if not unstated:
         return Interval(1.0, band.low**factor, band.high**factor)
     down, up = (math.hypot(factor * math.log(end), unstated) for end in (band.low, band.high))

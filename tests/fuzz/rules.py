@@ -68,7 +68,7 @@ def of_result(result: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
                 yield f"parts of {total} sum to it"
     memory, fits = result["memory"], result["fits"]
     need = memory.get("needed_bytes", memory["peak_bytes"])
-    if fits != (need["value"] <= memory["usable_bytes"]) and "host_bytes" not in memory:
+    if fits != (need["value"] <= memory["usable_bytes"]) and not {"host_bytes", "host_bytes_per_node"} & {*memory}:
         yield "fits where what is needed is within what is usable"
     marginal = need["low"] <= memory["usable_bytes"] < need["high"]
     if (result["verdict"] == "marginal") != marginal:

@@ -49,3 +49,11 @@ def test_attention_in_32_bits_is_no_faster_than_they_are_where_there_is_no_tf32(
 def test_a_rate_of_less_than_one_in_thirty_years_is_refused(rate: float) -> None:
     with pytest.raises(InputError, match="request-rate"):
         llmplan.plan_from({"model": "ministral-8b", "hardware": "l40s", "workload": "serve", "request_rate": rate})
+
+
+def test_places_that_cost_requests_need_not_be_given() -> None:
+    """Of 128 requests at once, waves of 84 and 44 take longer than waves of 76 and 52."""
+    wave = {"model": "llama-3.1-8b", "hardware": "apple-m2-pro", "devices": 8, "pp": 2, "load": "static", "batch": 512}
+    wave |= {"output_tokens": 4387, "input_tokens": 30}
+    found = llmplan.estimate({"workload": "serve", **wave}).to_dict()["result"]["bottleneck"]["elasticity"]
+    assert found["memory_capacity"] == {"requests": 1.0, "capacity": 1.0, "ttft": 1.0, "tpot": 1.0}

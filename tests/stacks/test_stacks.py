@@ -11,6 +11,7 @@ import yaml
 from llmplan.catalog.catalog import Catalog, open_catalog
 from llmplan.catalog.inheritance import numbers
 from llmplan.errors import InputError
+from llmplan.software.band import Band, band_of
 from llmplan.software.coefficients import HOST_TIMES, NAMES
 from llmplan.software.distance import Measured
 from llmplan.software.stack import Stack
@@ -113,3 +114,9 @@ def test_where_the_numbers_came_from_is_said(stack: Stack) -> None:
 
 def test_measured_devices_are_in_the_catalogue(stack: Stack) -> None:
     assert all(catalog().device(name).id == name for name in stack.measured.devices)
+
+
+def test_no_band_is_wider_than_numbers_go() -> None:
+    bands, widening = {"step_seconds": Band(low=0.5, high=2.0)}, {"training": {"unknown_stack": 1e300}}
+    found = band_of(bands, "step_seconds", widening, ("unknown_stack",))
+    assert (found.low, found.high) == (pytest.approx(1e-6), pytest.approx(1e6))
