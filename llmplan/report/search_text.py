@@ -10,7 +10,7 @@ from llmplan.report.limits import written
 from llmplan.report.verdict import degrees, part_name, recomputed
 from llmplan.search.answers import Miss
 from llmplan.search.found import HOST, MEMORY
-from llmplan.search.serving import BEHIND, FEWER, LOAD, PLACES
+from llmplan.search.serving import BEHIND, FEWER, LOAD, PLACES, UNTRIED
 from llmplan.search.space import REASONS
 from llmplan.si import GIB
 from llmplan.software.band import Interval
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _ESTIMATED = {
     MEMORY: "they need more memory than a device has", HOST: "offloaded states exceed the host's memory",
     FEWER: "more of the same replicas miss a limit clearly",
+    UNTRIED: "so many requests are in flight that they were not simulated: the search ended early",
     BEHIND: "they come behind by the objective, and their requests were not timed",
     LOAD: "they do not keep up with the request rate", PLACES: "they have fewer places than requests in flight",
 }  # fmt: skip
@@ -52,6 +53,8 @@ def searched(found: FitAnswer) -> str:
     kept = f", {counts.kept} keep the limits" if counts.kept != counts.fitting else ""
     if passed := counts.removed.get(BEHIND):
         kept += f"; {passed} that can only come behind were not timed"
+    if untried := counts.removed.get(UNTRIED):
+        kept += f"; {untried} were not simulated, as the search ended early"
     what = "deployments" if serves(found) else "layouts"
     return f"{counts.considered} {what} considered, {counts.legal} legal and estimated, {counts.fitting} fit{kept}"
 

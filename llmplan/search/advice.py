@@ -12,6 +12,7 @@ from llmplan.errors import InputError
 from llmplan.machine.kernels import has_precision
 from llmplan.records import dataclass, replace
 from llmplan.search.ask import Ask
+from llmplan.search.budget import OF_ADVICE, Budget
 from llmplan.search.goal import SURELY
 from llmplan.search.request import question
 from llmplan.search.serving import ServingSearch, first_of
@@ -23,8 +24,8 @@ from llmplan.setup.limits import Limits
 MOST_SERVING_DEVICES = 1024
 """Where the search for more devices of a served model ends: some hundred replicas."""
 MOST_CHANGES = 4
-MOST_ROUNDS = 12
-"""Rounds of simulations, of up to 128 deployments each, after which no more changes are found that need any [1]."""
+OF_WHAT_IS_LEFT = 0.25
+"""Share of the simulations left that one change may have [1]."""
 Answered: TypeAlias = Callable[[], Any]
 """Searches again, and gives the best, None where nothing does."""
 
@@ -79,10 +80,10 @@ def _changes(ask: Ask, asked: Search) -> Iterator[tuple[str, Ask]]:
 def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[Remedy]:
     """The smallest changes after which some deployment does."""
 
-    rounds = iter(range(MOST_ROUNDS))
+    budget = Budget(OF_ADVICE)
 
     def tried(changed: Ask, least_rate: float | None) -> Answered:
-        return lambda: first_of(serving_question(changed, catalog, least_rate)[0], rounds)
+        return lambda: first_of(serving_question(changed, catalog, least_rate)[0], budget.part(OF_WHAT_IS_LEFT))
 
     def on(size: int) -> Answered:
         more = ask.changed({"devices": None}, max_devices=size, top=1, pareto=None, objective="devices")
@@ -90,7 +91,10 @@ def what_would_serve(ask: Ask, asked: ServingSearch, catalog: Catalog) -> list[R
 
     changes = ((sentence, tried(changed, rate)) for sentence, changed, rate in _serving_changes(ask, asked))
     sizes = _doubled(asked.devices[-1], MOST_SERVING_DEVICES)
-    return [*_first_few(changes), *_smallest([(f"up to {size} devices", on(size)) for size in sizes])]
+    few, smallest = _first_few(changes), _smallest([(f"up to {size} devices", on(size)) for size in sizes])
+    if budget.short:
+        smallest = [Remedy(f"{one.sentence} (fewer may do: not all were simulated)", one.best) for one in smallest]
+    return [*few, *smallest]
 
 
 def _serving_changes(ask: Ask, asked: ServingSearch) -> Iterator[tuple[str, Ask, float | None]]:

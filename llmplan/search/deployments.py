@@ -19,7 +19,7 @@ from llmplan.search.space import divisors
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import Response, busy_replicas, capacity, respond
 from llmplan.serving.memory import serving_memory
-from llmplan.serving.percentiles import by_formula
+from llmplan.serving.percentiles import IDLE, by_formula
 from llmplan.serving.plan import COPIES, PREFILL
 from llmplan.serving.pools import Pools, pools_of, split, split_capacity
 from llmplan.serving.resolve import cache_copies
@@ -58,7 +58,7 @@ class DeploymentSpace:
     @property
     def key(self) -> Hashable:
         """What its layouts hang on, while its model lives."""
-        plan, shared = self.plan, (self.plan.layout.cp, self.plan.workload.dcp)
+        plan, shared = self.plan, (self.plan.layout.cp, self.plan.workload.dcp, *every_copies_of(self.plan))
         models = id(plan.model), id(plan.draft)
         return type(self), *models, *shared, self.sizes, self.most, self.batches, tuple(self.choices.items())
 
@@ -194,20 +194,34 @@ class Deployments:
     @cached_property
     def answer(self) -> Response:
         """What one busy replica of each does under the load."""
+        return self._answer(1.0)
+
+    @cached_property
+    def idle(self) -> Response:
+        """What one does of so many that each request is alone."""
+        one, alike = self._of_kinds([0, 1, 2, 4, 5])
+        return mapped(one._answer(IDLE), lambda value: (value + np.zeros(len(one.rows)))[alike])  # type: ignore[no-any-return]
+
+    def _answer(self, times: float) -> Response:
+        """What one does of so many times as many."""
         policy = self.plan.engine.policy
         at = _served(self.plan, self.rows)
         if isinstance(at, Pools):
-            return split(at, self._work, policy, self._places)
-        return respond(at, self._work, policy, self._copies, self._places)
+            more = replace(at, copies=at.copies * times, prefill_copies=at.prefill_copies * times)
+            return split(more, self._work, policy, self._places)
+        return respond(at, self._work, policy, self._copies * times, self._places)
 
     @cached_property
     def sample(self) -> Sample:
         """Requests of each, one by one."""
-        copies, rate = self._copies, self.plan.workload.request_rate or 0.0
-        most, here = self.capacity / copies, self.answer.sequences
-        arriving = Arriving.at(rate / copies, most, self._places, here)
         at, column = (_served(self.plan, rows) for rows in (self.rows, self.rows[:, None, None, :]))
-        return simulate(at, self._work, self.plan.engine.policy, arriving, column)
+        return simulate(at, self._work, self.plan.engine.policy, self.arriving, column)
+
+    @property
+    def arriving(self) -> Arriving:
+        """What comes to one replica of each, where requests are simulated one by one."""
+        copies, rate = self._copies, self.plan.workload.request_rate or 0.0
+        return Arriving.at(rate / copies, self.capacity / copies, self._places, self.answer.sequences)
 
     @property
     def request(self) -> Any:
@@ -228,15 +242,15 @@ class Deployments:
         if self.split:
             pools: Any = _served(self.plan, self.rows)
             return split_capacity(pools, self._work, policy, self._places) * self._copies
-        one, alike = self._alike
+        one, alike = self._of_kinds([0, 1, 2])
         at: Any = _served(one.plan, one.rows)
         most: Any = capacity(at, one._work, policy, one._places)
         return most[alike] * self._copies
 
-    @property
-    def _alike(self) -> tuple[Deployments, Any]:
-        """One of each kind of replica, whatever their number, and which of them each is."""
-        _, first, alike = np.unique(self.rows[:, :3], axis=0, return_index=True, return_inverse=True)
+    def _of_kinds(self, columns: list[int]) -> tuple[Deployments, Any]:
+        """One of each kind of replicas, whatever their number, and which of them each is; columns: that tell kinds
+        apart."""
+        _, first, alike = np.unique(self.rows[:, columns], axis=0, return_index=True, return_inverse=True)
         return self.take(first), alike.ravel()
 
     @property
@@ -255,8 +269,8 @@ class Deployments:
             some.__dict__["memory"] = mapped(self.memory, lambda value: value[index])
         if "capacity" in known:
             some.__dict__["capacity"] = self.capacity[index]
-        if "answer" in known:
-            some.__dict__["answer"] = mapped(self.answer, lambda value: (value + all_of)[index])
+        for figure in {"answer", "idle"} & known.keys():
+            some.__dict__[figure] = mapped(known[figure], lambda value: (value + all_of)[index])
         if "sample" in known:
             some.__dict__["sample"] = mapped(self.sample, lambda value: value[index])
         return some
@@ -306,6 +320,11 @@ class Deployments:
 def copies_of(plan: ServingPlan, pool: str = "") -> int:
     """Copies of experts that were asked for, in a pool whose options start so [1]."""
     return getattr(plan.options, pool + COPIES) or 0
+
+
+def every_copies_of(plan: ServingPlan) -> tuple[int, int]:
+    """The same of both pools."""
+    return copies_of(plan), copies_of(plan, PREFILL)
 
 
 def with_batch(plan: ServingPlan, batch: int) -> ServingPlan:

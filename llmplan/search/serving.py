@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from itertools import count, product
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from llmplan.errors import InputError
 from llmplan.formulas.cost import cost_per_million
 from llmplan.records import dataclass, replace
+from llmplan.search.budget import OF_A_SEARCH, Budget
 from llmplan.search.choices import OPEN, Choices
 from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, joined
 from llmplan.search.found import HOST, MEMORY, Collected, SearchFound, several
@@ -24,12 +25,12 @@ from llmplan.search.split import SplitSpace, asks_for_split
 from llmplan.search.terms import Market
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import machine_of
-from llmplan.serving.percentiles import by_formula, judged, least_percentiles
+from llmplan.serving.percentiles import LEAST_SHARE, alone_figures, by_formula, judged, least_figures
 from llmplan.serving.plan import ServingPlan, ServingWorkload
 from llmplan.serving.targets import TARGETS, figures, targets, wants_percentiles
 from llmplan.setup.many import grouped
 
-LOAD, PLACES, BEHIND, FEWER = "load", "places", "behind", "fewer_replicas"
+LOAD, PLACES, BEHIND, FEWER, UNTRIED = "load", "places", "behind", "fewer_replicas", "not_simulated"
 BLOCK = 1024
 """Deployments that are judged at a time, the best first [1]."""
 TOGETHER, MOST_TOGETHER = 16, 128
@@ -93,10 +94,9 @@ def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
     return _searched(asked).found(estimates, several=asked.several)
 
 
-def first_of(asked: ServingSearch, rounds: Iterator[int]) -> ServingEstimate | None:
-    """What `search_serving` puts first, without what comes behind; None where nothing does; of what is found until the
-    rounds of simulations have run out."""
-    run = _searched(replace(asked, only_first=True), rounds)
+def first_of(asked: ServingSearch, budget: Budget) -> ServingEstimate | None:
+    """What `search_serving` puts first, without what comes behind, as far as the budget goes; None where none does."""
+    run = _searched(replace(asked, only_first=True), budget)
     found = run.sure.winners() or run.best.winners()
     return _estimate(found[0], {}) if found else None
 
@@ -106,7 +106,7 @@ def best_of_many(asked: Sequence[ServingSearch]) -> list[ServingPlan | InputErro
     found: list[ServingPlan | InputError | None] = [None] * len(asked)
     for places in grouped(asked, lambda one: id(one.bases[0].model)):
         spaces: Spaces = {}
-        searches = [_search(asked[place], count(), spaces) for place in places]
+        searches = [_search(asked[place], Budget(OF_A_SEARCH), spaces) for place in places]
         for place, run in zip(places, side_by_side(searches), strict=True):
             if isinstance(run, InputError):
                 found[place] = run
@@ -115,27 +115,30 @@ def best_of_many(asked: Sequence[ServingSearch]) -> list[ServingPlan | InputErro
     return found
 
 
-def _searched(asked: ServingSearch, rounds: Iterator[int] | None = None) -> _ServingRun:
-    return alone(_search(asked, rounds or count()))
+def _searched(asked: ServingSearch, budget: Budget | None = None) -> _ServingRun:
+    return alone(_search(asked, budget or Budget(OF_A_SEARCH), {}))
 
 
 Spaces: TypeAlias = dict[Hashable, tuple[DeploymentSpace, list[Any]]]
 """Spaces that were gone through with the rows of their layouts, by what those hang on."""
 
 
-def _search(asked: ServingSearch, rounds: Iterator[int], spaces: Spaces | None = None) -> Steps[_ServingRun]:
-    run = _ServingRun(asked.top, Best(asked.top), Best(asked.top), asked=asked, rounds=rounds)
-    for one, kind in product(asked.bases, asked.spaces):
-        if not goes_with(one, asked.choices, split=kind is SplitSpace):
-            continue
+def _search(asked: ServingSearch, budget: Budget, spaces: Spaces) -> Steps[_ServingRun]:
+    run = _ServingRun(asked.top, Best(asked.top), Best(asked.top), asked=asked, budget=budget)
+    every = [
+        pair
+        for pair in product(asked.bases, asked.spaces)
+        if goes_with(pair[0], asked.choices, split=pair[1] is SplitSpace)
+    ]
+    for number, (one, kind) in enumerate(every):
+        own = budget.part(1.0 / (len(every) - number))
         base, ends = replace(one, machine=machine_of(one, one.coefficients)), []
         space = kind(base, asked.devices, asked.most, asked.choices)
-        parts: Iterable[Any] = space.parts()
-        if spaces is not None:
-            if space.key not in spaces:
-                spaces[space.key] = space, list(parts)
-            space, parts = spaces[space.key]
-        for rows in parts:
+        if space.key not in spaces:
+            spaces[space.key] = space, list(space.parts())
+        space, parts = spaces[space.key]
+        for place, rows in enumerate(parts):
+            run.budget = own.part(1.0 / (len(parts) - place))
             layouts = Deployments(base, rows)
             yield layouts, "memory"
             many = layouts.with_each(space.batches)
@@ -151,10 +154,10 @@ def _search(asked: ServingSearch, rounds: Iterator[int], spaces: Spaces | None =
 
 @dataclass(slots=True, kw_only=True)
 class _ServingRun(Collected[ServingPlan]):
-    """A search on its way; rounds: of simulations that may still be run."""
+    """A search on its way; budget: of simulations."""
 
     asked: ServingSearch
-    rounds: Iterator[int]
+    budget: Budget
 
     def offer(self, many: Deployments) -> Steps[Any]:
         """Counts, ranks what does, and keeps the nearest misses while nothing does; returns the value of what does by
@@ -213,10 +216,8 @@ class _ServingRun(Collected[ServingPlan]):
         order = np.lexsort((copies, kind))
         most = many.take(order[np.append(np.diff(kind[order]) > 0, True)])
         some, missed = np.flatnonzero(_sieve(in_time, self.asked, most).does & ~hopeful(most)), np.zeros(len(most.rows))
-        for start in range(0, len(some), MOST_TOGETHER):
-            if next(self.rounds, None) is None:
-                break
-            tried = some[start : start + MOST_TOGETHER]
+        while len(some) and (together := self.budget.take(most.take(some[:MOST_TOGETHER]).arriving.count)):
+            tried, some = some[:together], some[together:]
             part = most.take(tried)
             clear = _sieve(one_by_one, self.asked, part).worst > CLEARLY
             missed[tried[clear]] = 1.0
@@ -230,20 +231,27 @@ class _ServingRun(Collected[ServingPlan]):
         """Whether requests have to be simulated one by one to judge or to rank."""
         if not wants_percentiles(work):
             return False
-        shares = any(TARGETS[name][1] is not None for name in targets(work))
-        return shares or (not by_formula(work) and (bool(targets(work)) or self.asked.objective == "latency"))
+        return not by_formula(work) or any(TARGETS[name][1] is not None for name in targets(work))
 
     def _one_by_one(self, many: Deployments) -> None:
-        """Simulates what formulas let through, the best first, until what is left can only come behind."""
+        """Simulates what formulas let through, the best first, but what can only come behind."""
         value = value_of(self.asked, self.asked.objective, many, by_formula=True)
         request = many.answer.request + 0.0 * value
         order = np.lexsort((request, value))
-        ladders, together = Ladders.of(many.rows, hopeful(many)), TOGETHER
-        while len(order) and next(self.rounds, None) is not None:
-            if (value[order[0]], request[order[0]]) > self._last(many.plan):
-                self.counts.removed[BEHIND] += len(order)
-                return
+        if not by_formula(many.plan.workload):  # at the least
+            request = LEAST_SHARE * many.idle.request + 0.0 * value
+            value = request if self.asked.objective == "latency" else value
+        ladders, together, eased = Ladders.of(many.rows, hopeful(many)), TOGETHER, False
+        while len(order := self._ahead(many.plan, order, value, request)):
+            if (
+                self.budget.half_spent and not self.best.found and not eased
+            ):  # before nothing is left, what may do at all
+                order, eased = order[np.argsort(strain(many)[order], kind="stable")], True
             tried = ladders.next_of(order[:together])
+            if not (some := self.budget.take(many.take(tried).arriving.count)):
+                self.counts.removed[UNTRIED] += len(order)
+                return
+            tried = tried[:some]
             part = many.take(tried)
             sieved = self._sieve(one_by_one, part, len(STAGES))
             self._rank(part, np.flatnonzero(sieved.does))
@@ -253,12 +261,20 @@ class _ServingRun(Collected[ServingPlan]):
             order = left[ladders.may(left)]
             self.counts.removed[FEWER] += len(left) - len(order)
 
+    def _ahead(self, plan: ServingPlan, order: Any, value: Any, request: Any) -> Any:
+        """Those of an order that may come in by their keys, or the least that those may be."""
+        last = self._last(plan)
+        if len(last) == 1:
+            return order
+        behind = (value[order] > last[0]) | ((value[order] == last[0]) & (request[order] > last[1]))
+        self.counts.removed[BEHIND] += int(np.count_nonzero(behind))
+        return order[~behind]
+
     def _last(self, plan: ServingPlan) -> tuple[float, ...]:
         """Keys of the last that is shown: what is beyond them comes in nowhere; infinite while there is room."""
         asked, kept = self.asked, self.each.kept.get(subject(plan))
         full = min(len(self.best.found), len(self.sure.found)) >= asked.top
-        moved = asked.objective == "latency" and not by_formula(plan.workload)
-        if asked.pareto is not None or not full or moved:
+        if asked.pareto is not None or not full:
             return (float("inf"),)
         last = max(some.found[asked.top - 1].key for some in (self.best, self.sure))
         if not asked.several:
@@ -376,13 +392,23 @@ def under_load(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
         yield LOAD, work.request_rate + 0.0 * many.capacity, np.nextafter(many.capacity, 0.0)
 
 
+def for_one(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
+    """Targets that a request may not even meet by itself, where formulas do not judge them."""
+    work = many.plan.workload
+    if targets(work) and not by_formula(work):
+        for name, value in alone_figures(many.idle, work).items():
+            yield name, value, getattr(work, name)
+
+
 def in_time(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
     """Targets of latency, output and cost."""
     work, zero = many.plan.workload, 0.0 * many.devices
-    if targets(work) and (work.load != "open" or by_formula(work)):  # times of requests take longest to work out
-        for name, value in figures(many.answer, work).items():
-            yield name, value + zero, getattr(work, name)
-        for name, value in least_percentiles(many.answer, work).items():
+    if targets(work):  # times of requests take longest to work out
+        formula = work.load != "open" or by_formula(work)
+        known = figures(many.answer, work) if formula else {}
+        if work.load == "open":
+            known |= least_figures(many.answer, work)
+        for name, value in known.items():
             yield name, value + zero, getattr(work, name)
     if asked.least_rate is not None:
         yield "min_output_tokens_per_second", zero + asked.least_rate, many.output_tokens_per_second
@@ -397,17 +423,23 @@ def one_by_one(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
         yield name, value + 0.0 * many.devices, getattr(work, name)
 
 
+def strain(many: Deployments) -> Any:
+    """The worst ratio of shares of requests to their limits, as far as formulas tell [1]."""
+    work, found = many.plan.workload, 0.0 * many.devices
+    for name, limit in targets(work).items():
+        figure, share = TARGETS[name]
+        if share:
+            value = many.answer.p95_ttft if figure == "ttft" else getattr(many.answer, figure)
+            found = np.maximum(found, value / limit)
+    return found
+
+
 def hopeful(many: Deployments) -> Any:
     """Which keep all limits on percentiles as far as formulas tell."""
-    work, zero = many.plan.workload, 0.0 * many.devices
-    found = [
-        (many.answer.p95_ttft if figure == "ttft" else getattr(many.answer, figure)) + zero <= targets(work)[name]
-        for name, (figure, share) in TARGETS.items() if share and name in targets(work)
-    ]  # fmt: skip
-    return np.all(found, axis=0) if found else zero == 0.0
+    return strain(many) <= 1.0
 
 
-BEFORE = (in_memory, under_load)
+BEFORE = (in_memory, under_load, for_one)
 STAGES = (*BEFORE, in_time)
 """What is asked of deployments, the cheapest to work out first: what one stage holds back, the next never sees."""
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from llmplan.errors import InputError
 from llmplan.records import dataclass, fields_of
-from llmplan.search.deployments import CHUNK, Deployments, joined
+from llmplan.search.deployments import CHUNK, Deployments, every_copies_of, joined
 from llmplan.serving.many import kind_but_rates, on_machines
 from llmplan.serving.plan import ServingPlan
 
@@ -64,7 +64,8 @@ class _Kinds:
         """The number of a plan's kind; None for what goes alone."""
         if id(plan) not in self.known:
             kind = kind_but_rates(plan)
-            number = None if kind is None else self.numbers.setdefault(kind, len(self.numbers))
+            key = kind, every_copies_of(plan)
+            number = None if kind is None else self.numbers.setdefault(key, len(self.numbers))
             self.known[id(plan)] = plan, number  # which keeps its `id`
         return self.known[id(plan)][1]
 

@@ -55,10 +55,9 @@ class ServingEstimate:
     requests simulated one by one, as `tpot_p99` [s], None where they were not; tpot: per
     output token after the first; request: a whole request, or static batch [s]. tpot is None without output.
     output_tokens_per_second, requests_per_second: of all devices [1/s].
-    capacity: requests a second of all devices with every place taken [1/s]; load: share of it in use, by
-    `request_rate` or by places [1]; stable: whether it keeps up with the load.
-    replicas, replica_devices: copies that the plan has, and devices of each [1]; replicas_needed: for the
-    request rate and the targets [1], None without a rate, 0 where no number reaches the targets.
+    capacity, most: requests a second of all devices, and of one replica, with every place taken [1/s]; load: share of
+    it in use, by `request_rate` or by places [1]; stable: whether it keeps up with the load.
+    replicas, replica_devices: copies that the plan has, and devices of each [1].
     sequences: in flight and resident; queued: waiting for a place; resident: places; all devices [1].
     encoder: time to encode the images and the sound of one request, 0 without any [s].
     missed: targets that are not met, as (name, value, limit).
@@ -81,11 +80,11 @@ class ServingEstimate:
     requests_per_second: Interval
     kv_tokens: Interval | None
     capacity: float
+    most: float
     load: float
     stable: bool
     replicas: int
     replica_devices: int
-    replicas_needed: int | None
     sequences: float
     queued: float
     resident: float
@@ -103,6 +102,13 @@ class ServingEstimate:
     def warnings(self) -> tuple[PlanWarning, ...]:
         """What is allowed and should be known, of the plan and of the numbers."""
         return (*plan_remarks(self.plan), *_remarks(self))
+
+    @property
+    def replicas_needed(self) -> int | None:
+        """For the request rate and the targets [1], None without a rate, 0 where no number reaches the targets; many
+        may have to be tried."""
+        enough = self.replicas if self.stable and not self.missed else None
+        return copies_needed(self.plan, max(real(self.memory.resident), 1.0), self.most, enough)
 
     @property
     def together(self) -> float:
@@ -223,7 +229,6 @@ def estimate_of(plan: ServingPlan, found: ServingFigures) -> ServingEstimate:
     stable = _keeps_up(plan, most)
     judged: Any = figures(answer, work, found.percentiles)
     limits = tuple(missed(work, judged, stable=stable))
-    enough = copies if stable and not limits else None
     return ServingEstimate(
         plan=plan, version=plan.engine.version, memory=memory, needed=found.needed, usable_bytes=memory.budget_bytes,
         capacity_bytes=plan.device.memory.capacity,
@@ -232,10 +237,10 @@ def estimate_of(plan: ServingPlan, found: ServingFigures) -> ServingEstimate:
         tpot=found.tpot if work.writes else None, request=found.request,
         output_tokens_per_second=found.output_tokens_per_second if work.writes else None,
         requests_per_second=found.requests_per_second, kv_tokens=found.kv_tokens if memory.kv_tokens > 0 else None,
-        capacity=most * copies,
+        capacity=most * copies, most=most,
         load=real(utilisation(each, most)) if each is not None else answer.sequences * busy / (places * copies),
         stable=stable, replicas=copies, replica_devices=plan.layout.devices // copies,
-        replicas_needed=copies_needed(plan, places, most, enough), sequences=answer.sequences * busy,
+        sequences=answer.sequences * busy,
         queued=answer.queued * busy, resident=memory.resident * copies, decode=found.decode, prefill=found.prefill,
         encoder=found.encoder, missed=limits,
     )  # fmt: skip

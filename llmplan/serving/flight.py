@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llmplan.formulas.numeric import crossing
-from llmplan.records import fields_of, replace
+from llmplan.records import mapped, replace
 from llmplan.setup.layout import LayoutArrays
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def _some(at: Replica, index: Any) -> Replica:
     """Some of the replicas that arrays of degrees stand for."""
     import numpy as np
 
-    layout = at.layout
-    taken = fields_of(layout).items()
-    some = replace(layout, **{name: value[index] if np.size(value) > 1 else value for name, value in taken})
-    return replace(at, layout=some, drafter=None if at.drafter is None else _some(at.drafter, index))
+    def some(value: Any) -> Any:
+        return value[index] if np.size(value) > 1 else value
+
+    layout = mapped(at.layout, some)
+    drafter = None if at.drafter is None else _some(at.drafter, index)
+    return replace(at, layout=layout, drafted=some(at.drafted), written=some(at.written), drafter=drafter)

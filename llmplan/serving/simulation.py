@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmplan.formulas.numeric import real
-from llmplan.records import dataclass, replace
+from llmplan.records import dataclass, mapped, replace
 from llmplan.serving.iteration import Replica, iteration
 from llmplan.serving.loads import BUSIEST, decoding_steps, outside_seconds, prefill_tokens
 from llmplan.serving.pools import Pools, read_alone, read_wait, transfer_seconds
@@ -34,6 +34,8 @@ _FEWEST_FILLING = 32.0
 _GRID = 2.0  # points of the table of step times for each doubling of what is in flight
 _PROMPTS = 13  # points for the tokens of prompts in a step
 _ROUNDING = 1e-6  # tokens
+_CROWD = 0.75  # share of the rows that still run below which the others are left out
+_ONE_BY_ONE = 6  # of what happens to a row in one step that is counted so
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,8 @@ def _spent(times: _Times, arriving: Arriving, work: ServingWorkload, steps: Any,
     right = wanted / due[:, wanted - 1].mean(axis=0)  # as many in all as the rate says, not a little more or less
     arrivals = due * (right / arriving.rate)[:, None, None]
     arrivals = np.where(np.arange(count) < arriving.count[:, None, None], arrivals, np.inf)
-    rows, room, end = arrivals.reshape(-1, count), np.repeat(places, LANES), np.repeat(wanted, LANES)
-    ends = _run(times, rows, room, end, steps, mixed=mixed)
+    rows, per_row = arrivals.reshape(-1, count), (places, wanted, np.broadcast_to(steps, len(each)))
+    ends = _run(times, rows, *(np.repeat(one, LANES) for one in per_row), mixed=mixed)
     measured = (each[:, None, None], np.arange(LANES)[:, None], filling[:, None, None] + np.arange(MEASURED))
     first, last = ((end.reshape(len(each), LANES, -1) - arrivals)[measured] for end in ends)
     return first.reshape(len(each), -1), last.reshape(len(each), -1)
@@ -161,13 +163,14 @@ def _gaps(variation: float, count: int) -> Any:
 class _Times:
     """Times of iterations, by deployment and sequences in flight [s].
 
-    decode: (deployment, sequences); mixed: (deployment, tokens of prompts, sequences), for `prompts` tokens; computed:
-    of one prompt [tokens]; most: that one step reads [tokens].
+    decode: (deployment, sequences); mixed: (deployment, tokens of prompts, sequences), for `prompts` tokens; between:
+    from each of those to the next [tokens]; computed: of one prompt [tokens]; most: that one step reads [tokens].
     """
 
     decode: Any
     mixed: Any
     prompts: Any
+    between: Any
     computed: float
     most: float
 
@@ -188,7 +191,16 @@ class _Times:
         one = filled(decode.reshape(-1, len(grid)) if decode.ndim > 1 else decode)
         sequences = grid if policy.mixed_steps else 0.0 * grid
         mixed = np.asarray(iteration(at, sequences, context, prompts[:, None], computed).total)
-        return _Times(one, filled(mixed, len(prompts)), prompts, computed, cap)
+        between = np.maximum(np.diff(prompts), _ROUNDING)
+        return _Times(one, filled(mixed, len(prompts)), prompts, between, computed, cap)
+
+    def reading(self, at: Any, sequences: Any, tokens: Any) -> Any:
+        """Of steps that read so many tokens; at: where the decoding of each deployment begins, all tables flat [s]."""
+        prompt, mixed, table = np.maximum(tokens, 1.0), self.mixed, self.decode.shape[-1]
+        upper = self.prompts[1:-1].searchsorted(prompt)
+        place = at * len(self.prompts) + upper * table + sequences
+        share = (prompt - self.prompts.take(upper)) / self.between.take(upper)
+        return (1.0 - share) * mixed.take(place) + share * mixed.take(place + table)
 
     def without_prompts(self) -> _Times:
         """The same where a prompt takes no time: it was read elsewhere."""
@@ -198,52 +210,163 @@ class _Times:
 def _run(times: _Times, arrivals: Any, places: Any, wanted: Any, steps: Any, *, mixed: bool) -> tuple[Any, Any]:
     """When each request has its first and its last token [s], as far as the first `wanted` of a row are written.
 
-    steps: that write an answer after its first token [1]. Requests of one length are read and end in the order in which
-    they come. While no prompt waits, steps are passed together up to the next arrival or the next end. Tables are flat
-    here and looked up by place: a step of many rows is a few dozen calls of numpy, which are what takes time.
+    steps: that write an answer after its first token, of each row [1]. Requests of one length are read and end in the
+    order in which they come. While no prompt waits, steps are passed together up to the next arrival or the next end.
     """
-    rows, count = arrivals.shape
-    own, table = np.arange(rows) * (count + 1), times.decode.shape[-1]
-    due = np.hstack([arrivals, np.full((rows, 1), np.inf)]).ravel()
-    first, last = np.zeros(due.shape), np.zeros(due.shape)
-    entered = np.full(due.shape, np.inf)  # steps that had passed when each began to write
-    deployment = np.repeat(np.arange(len(times.decode)), LANES)
-    decode, at_decode = times.decode.ravel(), deployment * table
-    mixed_steps, at_mixed = times.mixed.ravel(), at_decode * len(times.prompts)
-    inner, wide = times.prompts[1:-1], np.maximum(np.diff(times.prompts), _ROUNDING)
-    now, tokens, passed = np.zeros(rows), np.zeros(rows), np.zeros(rows)
-    arrived, read, done = (np.zeros(rows, dtype=int) for _ in range(3))
-    coming, ends = due.take(own), np.full(rows, np.inf)
-    while np.count_nonzero(live := done < wanted):
-        while np.count_nonzero(new := coming <= now):
-            arrived += new
-            coming = due.take(own + arrived)
-        sequences = read - done
-        waiting = np.minimum(np.minimum(arrived, done + places) * times.computed - tokens, times.most)
+    count, deployments = arrivals.shape[1], np.repeat(np.arange(len(times.decode)), LANES)
+    requests = _Requests.of(arrivals)
+    rows = _Rows.of(requests, deployments * times.decode.shape[-1], places, wanted, steps)
+    while some := np.count_nonzero(live := rows.done < rows.wanted):
+        if some < _CROWD * len(live):
+            rows, live = rows.some(live), live[live]
+        rows.arrive(requests)
+        rows.step(times, live, requests, mixed=mixed)
+        rows.finish(requests)
+    first, last = (one.reshape(-1, count + 1)[:, :count] for one in (requests.first, requests.last))
+    return first, last
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """Times of requests row after row, with one behind each row that never comes [s].
+
+    due, first, last: that they come, and have their first and last token; entered: steps that had passed when each
+    began to write [1].
+    """
+
+    due: Any
+    first: Any
+    last: Any
+    entered: Any
+
+    @staticmethod
+    def of(arrivals: Any) -> _Requests:
+        """That come so, (row, request) [s]."""
+        due = np.hstack([arrivals, np.full((len(arrivals), 1), np.inf)]).ravel()
+        return _Requests(due, np.zeros(due.shape), np.zeros(due.shape), np.full(due.shape, np.inf))
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Replicas on their way, an array of rows each. Tables are looked up by place: a step of many rows is a few dozen
+    calls of numpy, which are what takes time. Of what happens to a row in a step the first few are counted one by one,
+    as most are.
+
+    own, end, at: where their requests begin and end, and where tables of their decoding do; places, wanted: of each
+    row [1]; steps: of an answer [1]; now: time of each [s]; tokens: of prompts that were read, passed: steps, arrived,
+    read, done: requests that came, have their first and their last token [1]; coming: when the next one comes [s];
+    ends: steps until the next one is done [1].
+    """
+
+    own: Any
+    end: Any
+    at: Any
+    places: Any
+    wanted: Any
+    steps: Any
+    now: Any
+    tokens: Any
+    passed: Any
+    arrived: Any
+    read: Any
+    done: Any
+    coming: Any
+    ends: Any
+
+    @staticmethod
+    def of(requests: _Requests, at: Any, places: Any, wanted: Any, steps: Any) -> _Rows:
+        """Before anything came."""
+        rows, own = len(at), np.arange(len(at)) * (len(requests.due) // len(at))
+        now, tokens, passed = (np.zeros(rows) for _ in range(3))
+        arrived, read, done = (np.zeros(rows, dtype=int) for _ in range(3))
+        return _Rows(
+            own, own + len(requests.due) // rows - 1, at, places, wanted, steps, now, tokens, passed, arrived, read,
+            done, coming=requests.due.take(own), ends=np.full(rows, np.inf),
+        )  # fmt: skip
+
+    def some(self, index: Any) -> _Rows:
+        """Those at an index."""
+        return mapped(self, lambda values: values[index])  # type: ignore[no-any-return]
+
+    def arrive(self, requests: _Requests) -> None:
+        """What came by now."""
+        tries = 0
+        while np.count_nonzero(new := self.coming <= self.now):
+            if (tries := tries + 1) > _ONE_BY_ONE:
+                new = np.flatnonzero(new)
+                place = (self.own + self.arrived)[new]
+                self.arrived[new] += _reached(requests.due, place, self.end[new], self.now[new])
+            else:
+                self.arrived += new
+            self.coming = requests.due.take(self.own + self.arrived)
+
+    def step(self, times: _Times, live: Any, requests: _Requests, *, mixed: bool) -> None:
+        """A step that reads, or as many that do not as nothing comes between."""
+        sequences = self.read - self.done
+        waiting = np.minimum(self.arrived, self.done + self.places) * times.computed - self.tokens
+        waiting = np.minimum(waiting, times.most)
         reads, writes = live & (waiting > _ROUNDING), sequences > 0
-        once = decode.take(at_decode + sequences)
-        jump = np.where(writes, np.minimum(ends, np.maximum(np.ceil((coming - now) / once), 1.0)), 0.0)
-        taken = np.where(writes, jump * once, np.where(live, coming, now) - now)
-        if np.count_nonzero(reads):
-            prompt = np.maximum(waiting, 1.0)
-            upper = inner.searchsorted(prompt)
-            place = at_mixed + upper * table + sequences
-            share = (prompt - times.prompts.take(upper)) / wide.take(upper)
-            step = (1.0 - share) * mixed_steps.take(place) + share * mixed_steps.take(place + table)
-            taken = np.where(reads, step, taken)
+        once = times.decode.take(self.at + sequences)
+        jump = np.minimum(self.ends, np.maximum(np.ceil((self.coming - self.now) / once), 1.0))
+        jump = np.where(writes, jump, 0.0)
+        taken = np.where(writes, jump * once, np.where(live, self.coming, self.now) - self.now)
+        if reading := np.count_nonzero(reads):
+            taken = np.where(reads, times.reading(self.at, sequences, waiting), taken)
             jump = np.where(reads, writes if mixed else 0.0, jump)
-            tokens += np.where(reads, waiting, 0.0)
-            now, passed = now + np.where(live, taken, 0.0), passed + jump
-            whole = np.floor(tokens / times.computed + _ROUNDING)
-            while np.count_nonzero(new := read < whole):
-                place = (own + read)[new]
-                first[place], entered[place] = now[new], passed[new]
-                read += new
-        else:
-            now, passed = now + np.where(live, taken, 0.0), passed + jump
-        ends = entered.take(own + done) + steps - passed
-        while np.count_nonzero(new := ends <= 0.0):
-            last[(own + done)[new]] = now[new]
-            done += new
-            ends = entered.take(own + done) + steps - passed
-    return first.reshape(rows, -1)[:, :count], last.reshape(rows, -1)[:, :count]
+            self.tokens = self.tokens + np.where(reads, waiting, 0.0)
+        self.now, self.passed = self.now + np.where(live, taken, 0.0), self.passed + jump
+        if reading:
+            self.begin(requests, np.floor(self.tokens / times.computed + _ROUNDING))
+
+    def begin(self, requests: _Requests, whole: Any) -> None:
+        """Those whose prompts were read write."""
+        tries = 0
+        while np.count_nonzero(new := self.read < whole):
+            place, each = (self.own + self.read)[new], np.flatnonzero(new)
+            if (tries := tries + 1) > _ONE_BY_ONE:
+                more = (whole - self.read)[new].astype(int)
+                self.read[new] += more
+                place, each = _following(place, more), np.repeat(each, more)
+            else:
+                self.read += new
+            requests.first[place], requests.entered[place] = self.now[each], self.passed[each]
+
+    def finish(self, requests: _Requests) -> None:
+        """Those whose answers are written go."""
+        tries, entered = 0, requests.entered
+        self.ends = entered.take(self.own + self.done) + self.steps - self.passed
+        while np.count_nonzero(new := self.ends <= 0.0):
+            place = (self.own + self.done)[new]
+            if (tries := tries + 1) > _ONE_BY_ONE:
+                more = _reached(entered, place, self.end[new], (self.passed - self.steps)[new])
+                self.done[new] += more
+                requests.last[_following(place, more)] = np.repeat(self.now[new], more)
+            else:
+                self.done += new
+                requests.last[place] = self.now[new]
+            self.ends = entered.take(self.own + self.done) + self.steps - self.passed
+
+
+def _reached(values: Any, place: Any, end: Any, limit: Any) -> Any:
+    """How many of each row's growing values from a place on are at most a limit, which the first of them is [1]; those
+    at `end` are infinite."""
+    low, more = np.ones_like(place), np.arange(len(place))
+    high = 2 * low  # of so many it is not known, or known that they are not
+    while len(more):
+        more = more[values.take(np.minimum(place + high - 1, end)[more]) <= limit[more]]
+        low[more], high[more] = high[more], 2 * high[more]
+    while len(wide := np.flatnonzero(high - low > 1)):
+        middle = (low + high)[wide] // 2
+        are = values.take(np.minimum(place[wide] + middle - 1, end[wide])) <= limit[wide]
+        low[wide[are]], high[wide[~are]] = middle[are], middle[~are]
+    return low
+
+
+def _following(place: Any, count: Any) -> Any:
+    """Places from each on, so many.
+
+    >>> _following(np.array([3, 10]), np.array([2, 3])).tolist()
+    [3, 4, 10, 11, 12]
+    """
+    ends = np.cumsum(count)
+    return np.repeat(place - ends + count, count) + np.arange(ends[-1])

@@ -9,8 +9,11 @@ import pytest
 
 from llmplan.search import deployments
 from llmplan.search.ask import Wishes
+from llmplan.search.budget import Budget
+from llmplan.search.deployments import DeploymentSpace, chunks
 from llmplan.search.ladders import CLEARLY, Ladders
-from llmplan.search.serving import FEWER, search_serving
+from llmplan.search.serving import FEWER, UNTRIED, first_of, search_serving
+from llmplan.serving.percentiles import alone_figures, judged
 from tests.search.test_search_serving import asked
 
 
@@ -48,3 +51,42 @@ def test_a_limit_that_nothing_keeps_is_given_up_soon(monkeypatch: pytest.MonkeyP
     assert not found.best
     assert found.counts.removed[FEWER] > 0
     assert sum(counted) < found.counts.fitting / 2
+
+
+def test_a_search_that_may_simulate_little_says_that_it_ended_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under limits that formulas give hope of keeping, and the simulation does not."""
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "vllm", "request_rate": 15.0, "max_ttft_p95": 0.06}
+    question = asked(Wishes(objective="devices", max_devices=8, top=1), **words)
+    monkeypatch.setattr("llmplan.search.serving.OF_A_SEARCH", 1.0)
+    assert search_serving(question).counts.removed[UNTRIED] > 0
+    budget = Budget(1.0)
+    first_of(question, budget.part(0.5))
+    assert budget.short
+
+
+def test_a_budget_is_shared_and_counts_what_is_simulated_together() -> None:
+    budget = Budget(10_000.0)
+    part = budget.part(0.25)
+    assert part.take(np.full(128, 200)) == 128  # 200 steps one after the other, and 128 x 32 x 200 / 600 beside them
+    assert budget.left == pytest.approx(10_000.0 - 200.0 - 128 * 32 * 200 / 600.0)
+    assert not part.short
+    part.left = 2_500.0
+    assert part.take(np.full(50, 8_000)) == 20  # twice what the first takes alone
+    assert part.take(np.full(50, 8_000)) == 0
+    assert part.short
+    assert budget.short
+
+
+@pytest.mark.parametrize("variation", [0.3, 3.0])
+def test_no_request_takes_less_than_one_that_is_alone(variation: float) -> None:
+    """Which nothing is simulated for where that misses a limit already."""
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "sglang", "request_rate": 20.0}
+    limits = {"max_ttft": 1.0, "max_tpot": 1.0, "max_request": 9.0, "max_ttft_p95": 1.0, "max_tpot_p95": 1.0}
+    gamma = {"arrival": "gamma", "arrival_cv": variation}
+    question = asked(Wishes(objective="devices", max_devices=4), **words, **limits, **gamma)
+    (many,) = chunks(DeploymentSpace(question.bases[0], question.devices, question.most, question.choices))
+    many = many.take(many.capacity > 20.0)
+    work = question.bases[0].workload
+    for name, least in alone_figures(many.idle, work).items():
+        assert np.all(least <= judged(many.sample, many.answer, work)[name]), name
+        assert variation > 1.0 or np.all(least > 0.3 * judged(many.sample, many.answer, work)[name].min()), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,3 +153,18 @@ def test_searches_side_by_side_find_what_each_finds_alone(words: dict[str, Any])
 
 def _unmeasured(plan: ServingPlan) -> Device:
     return replace(plan.device, efficiency=replace(plan.device.efficiency, attention={}))
+
+
+def test_what_drafts_hang_on_the_layout_goes_through_arrays() -> None:
+    """An engine that drafts fewer tokens under data-parallel attention, at a rate and under a percentile."""
+    words = {"model": "deepseek-v3-671b", "hardware": "h200", "stack": "tensorrt-llm", "speculation": "mtp"}
+    question = asked(Wishes(objective="devices", max_devices=16), **words, request_rate=5.0, max_ttft_p95=2.0)
+    best = search_serving(question).best[0]
+    assert best == estimate_serving(best.plan)
+    assert best.answers
+    (base,) = question.bases
+    for many in chunks(DeploymentSpace(base, question.devices, question.most, question.choices)):
+        some = many.take(np.flatnonzero(many.capacity > 5.0)[::12])
+        ones = [estimate_serving(plan.with_layout(layout)) for plan, layout in map(some.make, range(len(some.rows)))]
+        assert len(set(map(float, some.answer.tpot))) > 3
+        assert some.answer.tpot == pytest.approx([one.tpot.value for one in ones if one.tpot is not None], rel=CLOSE)

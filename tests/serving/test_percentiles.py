@@ -15,7 +15,7 @@ from llmplan.search.serving import search_serving
 from llmplan.serving.estimate import ServingEstimate
 from llmplan.serving.iteration import replica
 from llmplan.serving.loads import outside_seconds, prefill_step
-from llmplan.serving.percentiles import least_percentiles
+from llmplan.serving.percentiles import least_figures
 from llmplan.serving.pools import pools_of, read_alone, transfer_seconds
 from llmplan.serving.simulation import MEASURED, Arriving, simulate
 from tests.search.test_search_serving import asked, everything
@@ -257,5 +257,5 @@ def test_a_mean_a_sixth_above_a_limit_is_a_miss(limit: float, simulated: bool) -
     words = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "vllm", "load": "open", "request_rate": 1.0}
     work = asked(Wishes(max_devices=8, top=1, objective="devices"), {}, **words, max_ttft_p95=limit).bases[0].workload
     mean: Any = SimpleNamespace(ttft=1.5, tpot=0.01, request=5.0, for_room=0.5)  # which few wait for
-    assert all((value <= limit) == simulated for value in least_percentiles(mean, work).values())
-    assert list(least_percentiles(mean, work)) == ["max_ttft_p95"]
+    assert all((value <= limit) == simulated for value in least_figures(mean, work).values())
+    assert list(least_figures(mean, work)) == ["max_ttft_p95"]
