@@ -301,7 +301,8 @@ class _Rows:
             self.coming = requests.due.take(self.own + self.arrived)
 
     def step(self, times: _Times, live: Any, requests: _Requests, *, mixed: bool) -> None:
-        """A step that reads, or as many that do not as nothing comes between."""
+        """A step that reads, as many alike as a prompt takes that is longer than one reads, or as many that do not read
+        as nothing comes between."""
         sequences = self.read - self.done
         waiting = np.minimum(self.arrived, self.done + self.places) * times.computed - self.tokens
         waiting = np.minimum(waiting, times.most)
@@ -311,12 +312,22 @@ class _Rows:
         jump = np.where(writes, jump, 0.0)
         taken = np.where(writes, jump * once, np.where(live, self.coming, self.now) - self.now)
         if reading := np.count_nonzero(reads):
-            taken = np.where(reads, times.reading(self.at, sequences, waiting), taken)
-            jump = np.where(reads, writes if mixed else 0.0, jump)
-            self.tokens = self.tokens + np.where(reads, waiting, 0.0)
+            again = self._alike(times, waiting, writes & mixed)
+            taken = np.where(reads, again * times.reading(self.at, sequences, waiting), taken)
+            jump = np.where(reads, again * (writes & mixed), jump)
+            self.tokens = self.tokens + np.where(reads, again * waiting, 0.0)
         self.now, self.passed = self.now + np.where(live, taken, 0.0), self.passed + jump
         if reading:
             self.begin(requests, np.floor(self.tokens / times.computed + _ROUNDING))
+
+    def _alike(self, times: _Times, waiting: Any, ending: Any) -> Any:
+        """Steps that read as much as a step can until a prompt is read, or one of the answers that they write ends
+        [1]."""
+        if times.most >= times.computed:
+            return 1.0
+        left = np.where(waiting < times.most, 0.0, (self.read + 1) * times.computed - self.tokens)
+        again = np.floor(left / times.most + _ROUNDING)
+        return np.maximum(np.where(ending, np.minimum(again, self.ends), again), 1.0)
 
     def begin(self, requests: _Requests, whole: Any) -> None:
         """Those whose prompts were read write."""

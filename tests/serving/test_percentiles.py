@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import llmplan
 from llmplan.errors import InputError
 from llmplan.search.request import Wishes
 from llmplan.search.serving import search_serving
@@ -17,7 +18,7 @@ from llmplan.serving.iteration import replica
 from llmplan.serving.loads import outside_seconds, prefill_step
 from llmplan.serving.percentiles import least_figures
 from llmplan.serving.pools import pools_of, read_alone, transfer_seconds
-from llmplan.serving.simulation import MEASURED, Arriving, simulate
+from llmplan.serving.simulation import MEASURED, Arriving, _Rows, simulate
 from tests.search.test_search_serving import asked, everything
 from tests.serving.plans import answer, plan
 
@@ -259,3 +260,16 @@ def test_a_mean_a_sixth_above_a_limit_is_a_miss(limit: float, simulated: bool) -
     mean: Any = SimpleNamespace(ttft=1.5, tpot=0.01, request=5.0, for_room=0.5)  # which few wait for
     assert all((value <= limit) == simulated for value in least_figures(mean, work).values())
     assert list(least_figures(mean, work)) == ["max_ttft_p95"]
+
+
+@pytest.mark.parametrize("tokens", [64, 100, 2048])
+def test_steps_that_read_alike_are_passed_together(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
+    """As if one came after the other: a prompt of 1,000 tokens in pieces, while others write."""
+    options = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 1, "stack": "vllm", "workload": "serve"}
+    options |= {"load": "open", "request_rate": 2.0, "input_tokens": 1000, "output_tokens": 20, "max_ttft_p95": 1}
+    options |= {"max_num_batched_tokens": tokens}
+    together = llmplan.estimate(options).to_dict()["result"]["latency"]
+    monkeypatch.setattr(_Rows, "_alike", lambda *_: 1.0)
+    apart = llmplan.estimate(options).to_dict()["result"]["latency"]
+    assert together["ttft_seconds"] == pytest.approx(apart["ttft_seconds"], rel=1e-9)
+    assert together["tpot_seconds"] == pytest.approx(apart["tpot_seconds"], rel=1e-9)
