@@ -14,7 +14,7 @@ OF_A_SEARCH, OF_ADVICE = 16_000.0, 8_000.0
 AT_ONCE = 3_000.0
 """Steps that are simulated at a time, or twice what the first takes alone [1]."""
 A_STEP = 600.0
-"""Requests beside others that take as long to simulate as a step does by itself [1]; a step takes 0.2 ms."""
+"""Steps of other replicas beside it that take as long to simulate as a step does by itself [1], 0.2 ms."""
 
 
 @dataclass(slots=True)
@@ -39,12 +39,12 @@ class Budget:
         """A share of what is left, whose steps count here too."""
         return Budget(self.left * share, whole=self)
 
-    def take(self, requests: Any) -> int:
-        """How many of deployments with so many requests are simulated together now; 0 where nothing is left."""
+    def take(self, each: Any) -> int:
+        """How many of deployments that take so many steps are simulated together now; 0 where nothing is left."""
         if self.left <= 0.0:
             self._want_more()
             return 0
-        steps = np.maximum.accumulate(requests) + LANES * np.cumsum(requests) / A_STEP
+        steps = np.maximum.accumulate(each) + LANES * np.cumsum(each) / A_STEP
         many = int(np.count_nonzero(steps <= max(AT_ONCE, 2.0 * steps[0])))
         self._spend(float(steps[many - 1]))
         return many

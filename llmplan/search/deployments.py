@@ -17,7 +17,7 @@ from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
 from llmplan.search.space import divisors
 from llmplan.serving.iteration import Replica, replica
-from llmplan.serving.loads import Response, busy_replicas, capacity, respond
+from llmplan.serving.loads import Response, busy_replicas, capacity, prefill_tokens, respond
 from llmplan.serving.memory import serving_memory
 from llmplan.serving.percentiles import IDLE, by_formula
 from llmplan.serving.plan import COPIES, PREFILL
@@ -222,6 +222,12 @@ class Deployments:
         """What comes to one replica of each, where requests are simulated one by one."""
         copies, rate = self._copies, self.plan.workload.request_rate or 0.0
         return Arriving.at(rate / copies, self.capacity / copies, self._places, self.answer.sequences)
+
+    @property
+    def simulated_steps(self) -> Any:
+        """About how many steps it takes to simulate each [1]: one for each request, or for each piece of its prompt."""
+        pieces = self._work.computed_tokens / prefill_tokens(self._work, self.plan.engine.policy, np.inf)
+        return self.arriving.count * np.maximum(pieces, 1.0)
 
     @property
     def request(self) -> Any:

@@ -216,7 +216,7 @@ class _ServingRun(Collected[ServingPlan]):
         order = np.lexsort((copies, kind))
         most = many.take(order[np.append(np.diff(kind[order]) > 0, True)])
         some, missed = np.flatnonzero(_sieve(in_time, self.asked, most).does & ~hopeful(most)), np.zeros(len(most.rows))
-        while len(some) and (together := self.budget.take(most.take(some[:MOST_TOGETHER]).arriving.count)):
+        while len(some) and (together := self.budget.take(most.take(some[:MOST_TOGETHER]).simulated_steps)):
             tried, some = some[:together], some[together:]
             part = most.take(tried)
             clear = _sieve(one_by_one, self.asked, part).worst > CLEARLY
@@ -248,7 +248,7 @@ class _ServingRun(Collected[ServingPlan]):
             ):  # before nothing is left, what may do at all
                 order, eased = order[np.argsort(strain(many)[order], kind="stable")], True
             tried = ladders.next_of(order[:together])
-            if not (some := self.budget.take(many.take(tried).arriving.count)):
+            if not (some := self.budget.take(many.take(tried).simulated_steps)):
                 self.counts.removed[UNTRIED] += len(order)
                 return
             tried = tried[:some]
