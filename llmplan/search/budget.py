@@ -9,7 +9,7 @@ import numpy as np
 from llmplan.records import dataclass
 from llmplan.serving.simulation import LANES
 
-OF_A_SEARCH, OF_ADVICE = 16_000.0, 8_000.0
+OF_A_SEARCH, OF_ADVICE = 50_000.0, 8_000.0
 """Steps that a search may simulate, and all that try changes [1]: some seconds."""
 AT_ONCE = 3_000.0
 """Steps that are simulated at a time, or twice what the first takes alone [1]."""
