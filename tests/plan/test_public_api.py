@@ -137,7 +137,7 @@ def test_runs_of_ones_own(tmp_path: Path) -> None:
     assert made.path == tmp_path / "stacks" / "my-cluster.yaml"
     catalog = llmplan.open_catalog([tmp_path])
     after = llmplan.validate(runs, stack="my-cluster", catalog=catalog).summary.all["step_seconds"]
-    assert after.median < before.median
+    assert after.p90 < before.p90  # the fit weighs all of them, and medians of eight rows are of 1 % before and after
     assert made.to_dict()["runs"] == before.rows
 
 
