@@ -130,10 +130,12 @@ def place_wait(rate: Num, most: Num, flight: Num, places: Num) -> Num:
     A = rate dT / dn for their time T(n): a negative binomial where T is a line (Cohen 1979), as if fewer and larger
     requests came, c' = c (1 - A) of them. By the rates at c, c' = c (1 - rate / most) / (1 - u).
     rate, most: arrivals, and the capacity, of which they are cut at 0.98 [1/s]; flight: u c, requests in flight [1];
-    places: c [1]. Phi is taken as 1 / (1 + exp(-1.702 x)), within 0.01.
+    places: c [1]. Phi is taken as 1 / (1 + exp(-1.702 x)), within 0.01. P is at most u, which it is of one place.
 
     >>> round(place_wait(0.5, 1.0, 0.5, 1.0), 2)  # one place: M/D/1 has 0.5
     0.5
+    >>> round(place_wait(0.01, 1.0, 0.01, 1.0), 4)  # M/D/1: 0.0051
+    0.0051
     >>> place_wait(5.0, 10.0, 128.0, 256.0) < 1e-6
     True
     >>> round(place_wait(8.0, 10.0, 24.0, 30.0), 4)  # x = 1.095: P = 0.188 with Phi = 0.863 of the table
@@ -143,7 +145,7 @@ def place_wait(rate: Num, most: Num, flight: Num, places: Num) -> Num:
     spare = 1.0 - minimum(rate / most, 0.98)
     off = sqrt(places * spare * free)  # (1 - u) sqrt(c')
     density = _NORMAL_PEAK * e ** (-off * off / 2.0)
-    taken = density / (density + off / (1.0 + e ** (-_LOGISTIC * off)))
+    taken = minimum(density / (density + off / (1.0 + e ** (-_LOGISTIC * off))), 1.0 - free)
     return taken / (2.0 * most * spare)
 
 

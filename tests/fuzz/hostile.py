@@ -34,8 +34,9 @@ def value(random: Random, old: Any) -> Any:
     if isinstance(old, bool):
         return random.choice([not old, "true", 1, "yes", None])
     if isinstance(old, (int, float)):
+        old = old if abs(old) < 1e200 else 1
         near = [0, -old, old + 1, old - 1, old * 7, old * 1000, old / 3, str(old), float(old), [old], old * 10**18]
-        return random.choice(near) if abs(old) < 1e200 else 1
+        return random.choice(near)
     if isinstance(old, str):
         place = random.randrange(len(old) + 1)
         cut = [

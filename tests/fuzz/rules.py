@@ -67,11 +67,12 @@ def of_result(result: dict[str, Any], said: dict[str, Any]) -> Iterator[str]:
             if result["fits"] and not near(sum(amounts), of(result[group][total])):
                 yield f"parts of {total} sum to it"
     memory, fits = result["memory"], result["fits"]
+    on_host = {"host_bytes", "host_bytes_per_node"} & {*memory}  # whose memory may be what is missing
     need = memory.get("needed_bytes", memory["peak_bytes"])
-    if fits != (need["value"] <= memory["usable_bytes"]) and not {"host_bytes", "host_bytes_per_node"} & {*memory}:
+    if fits != (need["value"] <= memory["usable_bytes"]) and not on_host:
         yield "fits where what is needed is within what is usable"
     marginal = need["low"] <= memory["usable_bytes"] < need["high"]
-    if (result["verdict"] == "marginal") != marginal:
+    if (result["verdict"] == "marginal") != marginal and not on_host:
         yield "marginal where the limit lies in the band"
     if memory["usable_bytes"] > memory["capacity_bytes"] * ROUND:
         yield "usable memory within the capacity"
@@ -111,7 +112,8 @@ def of_deployment(result: dict[str, Any], load: str) -> Iterator[str]:
         yield "no more requests than the capacity"
     if latency["ttft_seconds"]["value"] > latency["request_seconds"]["value"] * ROUND:
         yield "the first token is not after the last"
-    if latency["ttft_seconds"].get("p95", math.inf) < latency["ttft_seconds"]["value"] * (1 - SAME):
+    first = latency["ttft_seconds"]  # of which one in a hundred may wait so long that the mean is above the other 95
+    if max(first.get("p95", math.inf), first.get("p99", 0.0)) < first["value"] * (1 - SAME):
         yield "95 of 100 first tokens come no sooner than the mean"
 
 
