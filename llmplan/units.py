@@ -16,7 +16,7 @@ from llmplan.si import DAY, HOUR
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
 _BITS = 8.0
-_SMALLEST = 1e-30
+SMALLEST = 1e-30
 """The smallest quantity that is not nothing, in base units, and the inverse of the largest: products of several are
 numbers still."""
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*?)?\s*\Z")
@@ -69,8 +69,8 @@ def parse_quantity(value: Any, dimension: str) -> float:
     result = number * (units[unit] if unit is not None else 1.0)
     if not math.isfinite(result):
         raise ValueError(f"{_shown(value)} is not finite")
-    if result and not _SMALLEST <= abs(result) <= 1.0 / _SMALLEST:
-        raise ValueError(f"{_shown(value)} is not between {_SMALLEST:g} and {1.0 / _SMALLEST:g} {dimension}")
+    if result and not SMALLEST <= abs(result) <= 1.0 / SMALLEST:
+        raise ValueError(f"{_shown(value)} is not between {SMALLEST:g} and {1.0 / SMALLEST:g} {dimension}")
     return result
 
 

@@ -22,6 +22,7 @@ from llmplan.records import dataclass, filled, replace
 from llmplan.setup.options import FLAGS, VOCABULARY, PlanOptions
 from llmplan.setup.request import Request, request
 from llmplan.setup.written import notes
+from llmplan.units import SMALLEST
 
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
@@ -38,8 +39,6 @@ POOL_COLUMNS = tuple(
 _WORDS = frozenset(VOCABULARY)
 _PLACE = re.compile(r"( lines? \d[\d, -]*| id=\S+|#L\d+(-L?\d+)?)$")
 """The place within a document at the end of a source: line numbers, a row's id."""
-_LEAST = 1e-30
-"""What a measured number that is not 0 is at least, and its inverse at most: errors relative to it are numbers then."""
 _MISSPELT = 0.8
 """Likeness from which a column that nothing reads is probably a misspelt one and not an option of its own [1]."""
 
@@ -147,11 +146,12 @@ def _measured_faults(row: Row, measured: Sequence[str], file: str) -> list[Fault
         if (text := row.cells[name]) in ("", "true", "false"):
             continue
         try:
-            sound = float(text) == 0 or _LEAST <= float(text) <= 1.0 / _LEAST
+            # errors relative to it are numbers
+            sound = float(text) == 0 or SMALLEST <= float(text) <= 1.0 / SMALLEST
         except ValueError:
             sound = False
         if not sound:
-            sizes = f"0, or a number between {_LEAST:g} and {1.0 / _LEAST:g}"
+            sizes = f"0, or a number between {SMALLEST:g} and {1.0 / SMALLEST:g}"
             what = "true or false" if name == f"{MEASURED}fits" else sizes
             faults.append(Fault(f"{name}: expected {what}, got {text[:60]!r}", file, row.line))
     return faults
