@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, log2, longer, maximum, minimum, slower, sqrt, where
+from llmplan.formulas.numeric import ceil, log2, longer, maximum, minimum, power, slower, sqrt, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -177,7 +177,7 @@ def dispatch_seconds(
     6.428
     """
     domains = maximum(1.0, group / members)
-    remote = (domains - 1.0) * (1.0 - (1.0 - 1.0 / domains) ** copies)
+    remote = (domains - 1.0) * (1.0 - power(1.0 - 1.0 / domains, copies))
     inside = copies * (members - 1.0) / members * size / scale_up
     return longer(inside, remote * size / scale_out) + latency
 

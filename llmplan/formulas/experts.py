@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import log2, minimum, sqrt, where
+from llmplan.formulas.numeric import log2, minimum, power, sqrt, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -28,8 +28,8 @@ def touched_experts(experts: Num, active: Num, tokens: Num, spread: Num = 0.0) -
     (222.4, 185.4)
     """
     variance = spread * spread + _LEAST_VARIANCE
-    uneven = (1.0 + variance * tokens * active / experts) ** (-1.0 / variance)
-    return experts * (1.0 - where(spread > 0, uneven, (1.0 - active / experts) ** tokens))
+    uneven = power(1.0 + variance * tokens * active / experts, -1.0 / variance)
+    return experts * (1.0 - where(spread > 0, uneven, power(1.0 - active / experts, tokens)))
 
 
 def busiest_rank(ranks: Num, experts: Num, active: Num, tokens: Num, spread: Num) -> Num:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import minimum
+from llmplan.formulas.numeric import minimum, power
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -33,4 +33,4 @@ def sustained_clock(limit: Num, drawn: Num) -> Num:
     >>> [round(sustained_clock(limit, 1.04e-12 * 812e12), 3) for limit in (700.0, 500.0, 400.0)]
     [0.89, 0.795, 0.738]
     """
-    return minimum(1.0, ((1.0 - IDLE_SHARE) * limit / drawn) ** (1.0 / CLOCK_POWER))
+    return minimum(1.0, power((1.0 - IDLE_SHARE) * limit / drawn, 1.0 / CLOCK_POWER))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import e, pi
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import ceil, log2, maximum, minimum, sqrt
+from llmplan.formulas.numeric import ceil, log2, maximum, minimum, power, sqrt
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -118,7 +118,7 @@ def decaying(excess: Num, again: Num, steps: Num) -> Num:
     (0.075, 0.1)
     """
     b = minimum(again, 0.98)
-    return excess * b * (1.0 - b**steps) / (1.0 - b)
+    return excess * b * (1.0 - power(b, steps)) / (1.0 - b)
 
 
 def place_wait(rate: Num, most: Num, flight: Num, places: Num) -> Num:
@@ -144,8 +144,8 @@ def place_wait(rate: Num, most: Num, flight: Num, places: Num) -> Num:
     free = maximum(1.0 - flight / places, _LEAST_FREE)
     spare = 1.0 - minimum(rate / most, 0.98)
     off = sqrt(places * spare * free)  # (1 - u) sqrt(c')
-    density = _NORMAL_PEAK * e ** (-off * off / 2.0)
-    taken = minimum(density / (density + off / (1.0 + e ** (-_LOGISTIC * off))), 1.0 - free)
+    density = _NORMAL_PEAK * power(e, -off * off / 2.0)
+    taken = minimum(density / (density + off / (1.0 + power(e, -_LOGISTIC * off))), 1.0 - free)
     return taken / (2.0 * most * spare)
 
 

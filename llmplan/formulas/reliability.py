@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import maximum, minimum
+from llmplan.formulas.numeric import maximum, minimum, power, sqrt
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -47,7 +47,7 @@ def checkpoint_interval(write_seconds: Num, interval: Num) -> Num:
     >>> round(checkpoint_interval(40.0, 86400.0))
     2589
     """
-    return maximum((2.0 * write_seconds * interval) ** 0.5 - write_seconds, write_seconds)
+    return maximum(sqrt(2.0 * write_seconds * interval) - write_seconds, write_seconds)
 
 
 def goodput(work: Num, write_seconds: Num, restart_seconds: Num, interval: Num) -> Num:
@@ -63,4 +63,4 @@ def goodput(work: Num, write_seconds: Num, restart_seconds: Num, interval: Num) 
     """
     exponent = minimum((work + write_seconds) / interval, _MOST_EXPONENT)
     restart = minimum(restart_seconds / interval, _MOST_EXPONENT)
-    return work / interval * _E ** (-restart) / (_E**exponent - 1.0)
+    return work / interval * power(_E, -restart) / (power(_E, exponent) - 1.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmplan.formulas.numeric import power
+
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
@@ -28,4 +30,4 @@ def adapters_in_use(adapters: Num, sequences: Num) -> Num:
     >>> adapters_in_use(1.0, 8.0), round(adapters_in_use(16.0, 8.0), 2)
     (1.0, 6.45)
     """
-    return adapters * (1.0 - (1.0 - 1.0 / adapters) ** sequences)
+    return adapters * (1.0 - power(1.0 - 1.0 / adapters, sequences))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmplan.formulas.numeric import power
+
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
 
@@ -18,4 +20,4 @@ def accepted_tokens(drafted: Num, acceptance: Num) -> Num:
     >>> accepted_tokens(0.0, 0.8), round(accepted_tokens(1.0, 0.85), 2), round(accepted_tokens(3.0, 0.8), 3)
     (1.0, 1.85, 2.952)
     """
-    return (1.0 - acceptance ** (drafted + 1.0)) / (1.0 - acceptance)
+    return (1.0 - power(acceptance, drafted + 1.0)) / (1.0 - acceptance)

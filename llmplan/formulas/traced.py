@@ -78,6 +78,7 @@ class Whole(Traced):
 
 _PLAIN = (int, float)
 next_serial = count().__next__
+LN_2 = math.log(2.0)
 
 
 def _node(op: str, value: float, of: tuple[Any, ...], grads: tuple[float, ...], note: Any = None) -> Any:
@@ -114,7 +115,7 @@ def as_float(value: Any) -> Any:
 
 def _slopes_of_power(a: float, b: float) -> tuple[float, float]:
     by_a = b * a ** (b - 1.0) if a or b >= 1.0 else 0.0
-    return by_a, a**b * math.log(a) if a > 0.0 else 0.0
+    return by_a, a**b * math.log2(a) * LN_2 if a > 0.0 else 0.0
 
 
 def _slopes_of_soft_maximum(a: float, b: float) -> tuple[float, float]:
@@ -147,7 +148,7 @@ _FUNCTIONS: dict[str, Gradient] = {
     "ceil": lambda a: (0.0,),
     "floor": lambda a: (0.0,),
     "sqrt": lambda a: (0.5 / math.sqrt(a) if a else 0.0,),
-    "log2": lambda a: (1.0 / (a * math.log(2.0)),),
+    "log2": lambda a: (1.0 / (a * LN_2),),
 }
 AT_WORK: dict[str, Gradient] = {
     "longer": lambda a, b: (1.0, 1.0),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmplan.formulas import numeric
-from llmplan.formulas.traced import AT_WORK, OF_ARRAYS, Remembering, Tape, Traced, in_order, next_serial, plain
+from llmplan.formulas.traced import AT_WORK, LN_2, OF_ARRAYS, Remembering, Tape, Traced, in_order, next_serial, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,8 +98,9 @@ def _of_soft_maximum(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _of_power(a: Any, b: Any) -> tuple[Any, Any]:
-    by_a = np.where((np.asarray(a) != 0.0) | (np.asarray(b) >= 1.0), b * np.power(a, b - 1.0), 0.0)
-    return by_a, np.where(np.asarray(a) > 0.0, np.power(a, b) * np.log(a), 0.0)
+    by_a = np.where((np.asarray(a) != 0.0) | (np.asarray(b) >= 1.0), b * numeric.power(a, b - 1.0), 0.0)
+    positive = np.asarray(a) > 0.0
+    return by_a, np.where(positive, numeric.power(a, b) * numeric.log2(np.where(positive, a, 1.0)) * LN_2, 0.0)
 
 
 _OPERATIONS: dict[str, tuple[Callable[..., Any], Gradient | None]] = {
@@ -107,7 +108,7 @@ _OPERATIONS: dict[str, tuple[Callable[..., Any], Gradient | None]] = {
     "-": (operator.sub, lambda a, b: (1.0, -1.0)),
     "*": (operator.mul, lambda a, b: (b, a)),
     "/": (operator.truediv, lambda a, b: (1.0 / b, -a / b / b)),
-    "**": (operator.pow, _of_power),
+    "**": (numeric.power, _of_power),
     "negative": (operator.neg, lambda a: (-1.0,)),
     "maximum": (numeric.maximum, lambda a, b: _one_of(a >= b)),
     "minimum": (numeric.minimum, lambda a, b: _one_of(a <= b)),
@@ -116,7 +117,7 @@ _OPERATIONS: dict[str, tuple[Callable[..., Any], Gradient | None]] = {
     "beyond": (numeric.beyond, lambda a, b: (np.where(a > b, 1.0, 0.0), np.where(a > b, -1.0, 0.0))),
     "soft_maximum": (numeric.soft_maximum, _of_soft_maximum),
     "sqrt": (numeric.sqrt, lambda a: (np.where(a > 0.0, 0.5 / np.sqrt(a), 0.0),)),
-    "log2": (numeric.log2, lambda a: (1.0 / (a * math.log(2.0)),)),
+    "log2": (numeric.log2, lambda a: (1.0 / (a * LN_2),)),
     "where": (np.where, lambda condition, a, b: (0.0, *_one_of(condition))),
     "//": (operator.floordiv, None),
     "ceil": (numeric.ceil, None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import power, real
 from llmplan.formulas.queueing import replicas
 from llmplan.records import replace
 from llmplan.serving.iteration import replica
@@ -86,7 +86,8 @@ def _narrowed(enough: Callable[[Any], Any], least: int, at_once: int, high: int 
 
     low = least - 1
     if high is None:
-        tried = np.unique(np.geomspace(least, least * MOST_SPREAD, at_once).round())
+        spread: Any = power(MOST_SPREAD, np.linspace(0.0, 1.0, at_once))
+        tried = np.unique((least * spread).round())
         does = enough(tried)
         if not does.any():
             return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from llmplan.formulas.numeric import crossing
+from llmplan.formulas.numeric import crossing, power
 from llmplan.records import mapped, replace
 from llmplan.setup.layout import LayoutArrays
 
@@ -49,7 +49,8 @@ def _between(rate_of: RateOf, at: Replica, rate: Any, resident: Any) -> tuple[An
     if len(first) * _POINTS > _SAVED * len(alike):
         return FEWEST, resident, None
     places = np.broadcast_to(resident, alike.shape)[first]
-    grid = np.column_stack([np.full(len(first), FEWEST), np.geomspace(1.0, places, _POINTS, axis=1)])
+    between = power(np.reshape(places, (-1, 1)), np.linspace(0.0, 1.0, _POINTS))
+    grid = np.column_stack([np.full(len(first), FEWEST), between])
     index, most = np.repeat(first, grid.shape[1]), np.repeat(places, grid.shape[1])
     table = np.broadcast_to(rate_of(_some(at, index), grid.ravel(), most), index.shape).reshape(grid.shape)
     above = (table[alike] < (rate + 0.0 * places[alike])[:, None]).sum(axis=1)

@@ -7,11 +7,12 @@ are seeded and the same for all, so that answers repeat to the last digit and de
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmplan.formulas.numeric import real
+from llmplan.formulas.numeric import power, real
 from llmplan.records import dataclass, mapped, replace
 from llmplan.serving.iteration import Replica, iteration
 from llmplan.serving.loads import BUSIEST, decoding_steps, outside_seconds, prefill_tokens
@@ -178,10 +179,10 @@ class _Times:
     def of(at: Replica, work: ServingWorkload, policy: ServingPolicy, deployments: int, most: int) -> _Times:
         """Times of so many deployments with up to so many sequences, from a grid."""
         context, computed = work.input_tokens + work.output_tokens / 2.0, work.computed_tokens
-        ends = np.unique(np.ceil(2.0 ** (np.arange(np.ceil(_GRID * np.log2(most)) + 1) / _GRID)))
+        ends: Any = np.unique(np.ceil(power(2.0, np.arange(math.ceil(_GRID * math.log2(most)) + 1) / _GRID)))
         grid, every = np.concatenate([[0.0], ends]), np.arange(ends[-1] + 1.0)
         cap = real(prefill_tokens(work, policy, np.inf))
-        prompts = np.geomspace(1.0, cap, _PROMPTS) if cap > 1.0 else np.ones(3)
+        prompts: Any = power(cap, np.linspace(0.0, 1.0, _PROMPTS)) if cap > 1.0 else np.ones(3)
 
         def filled(table: Any, *shape: int) -> Any:
             wide = np.broadcast_to(table, (deployments, *shape, len(grid))).reshape(-1, len(grid))
