@@ -14,6 +14,7 @@ from llmplan.answer.rows import Group, Row, read_rows, row_plan
 from llmplan.answer.validate import MEMORY_BANDS
 from llmplan.catalog.catalog import Catalog
 from llmplan.errors import InputError
+from llmplan.formulas.numeric import real
 from llmplan.records import dataclass, replace
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.iteration import replica
@@ -38,6 +39,8 @@ MEASURED = (STEP, PEAK, "ttft_seconds", "tpot_seconds", "request_seconds", OUTPU
 """Quantities that are compared; tokens a second of a training count as its step time."""
 STILL = (PEAK, "kv_tokens")
 """Of those, what no coefficient moves."""
+WAITED = ("ttft_seconds", "request_seconds", OUTPUT)
+"""Those that a wait for a place is part of."""
 _CONTRADICTION = 0.1  # step time and tokens a second of one row may differ so much by rounding
 _DECIDED = 0.05  # two layouts are told apart where one is so much faster
 _MOST_PAIRS = 60  # of one job
@@ -63,6 +66,9 @@ class Run:
     """Sequences that have room in a replica [1]."""
     steep: bool = False
     """Whether its requests come so fast that times hang on the last percents of a capacity, and are not fitted."""
+    brimful: bool = False
+    """Whether its requests take every place of several replicas and leave less than one a replica to wait: how long
+    they do hangs on who sends them where, which no row says, and is not fitted."""
 
     @property
     def id(self) -> str:
@@ -82,7 +88,10 @@ class Run:
     @property
     def moving(self) -> tuple[str, ...]:
         """Measured quantities that coefficients are fitted on."""
-        return () if self.steep else tuple(name for name in self.measured if name not in STILL)
+        if self.steep:
+            return ()
+        left = (*STILL, *WAITED) if self.brimful else STILL
+        return tuple(name for name in self.measured if name not in left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +152,16 @@ def run_of(row: Row, catalog: Catalog, stack: str) -> Run | Dropped:
     if isinstance(plan, ServingPlan) and plan.workload.request_rate is not None:
         most = float(estimate_serving(plan).capacity)
         run = replace(run, steep=plan.workload.request_rate > BUSIEST * most)
+    if isinstance(plan, ServingPlan):
+        run = replace(run, brimful=_brimful(plan, resident))
     kept = {name: value for name, value in measured.items() if 0.0 < float(predicted[name]) < math.inf}
     return replace(run, measured=kept) if kept else Dropped(row, "nothing is predicted: it does not fit")
+
+
+def _brimful(plan: ServingPlan, resident: float) -> bool:
+    """As `Run.brimful` has it; resident: places of a replica [1]."""
+    work, copies = plan.workload, float(plan.layout.dp)
+    return work.load == "closed" and copies > 1.0 and 0.0 <= real(work.batch or 0) / copies - resident < 1.0
 
 
 def _measured(row: Row, plan: AnyPlan) -> dict[str, float]:

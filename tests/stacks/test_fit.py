@@ -179,6 +179,19 @@ def test_dropped_rows_say_why(tmp_path: Path) -> None:
     assert all(isinstance(one, Dropped) for one in dropped)
 
 
+def test_waits_that_hang_on_who_sends_are_not_fitted(tmp_path: Path) -> None:
+    """Three replicas of two places: six and eight requests take all, and less than one a replica waits; with nine all
+    have one to spare."""
+    head = "id,model,hardware,devices,tp,workload,stack,load,max_num_seqs,input_tokens,output_tokens,batch"
+    job = "llama-3.1-8b,h100,3,1,serve,vllm,closed,2,500,100"
+    rows = [f"of-{batch},{job},{batch},0.01,1.0" for batch in (5, 6, 8, 9)]
+    columns = ",measured_tpot_seconds,measured_request_seconds"
+    (tmp_path / "runs.csv").write_text("\n".join([head + columns, *rows]) + "\n", encoding="utf-8")
+    runs, _ = load_runs([tmp_path / "runs.csv"], open_catalog())
+    both = ("tpot_seconds", "request_seconds")
+    assert {run.id: run.moving for run in runs} == {"of-5": both, "of-6": both[:1], "of-8": both[:1], "of-9": both}
+
+
 def errors(count: int, width: float, *, stack: str = "a", distances: tuple[str, ...] = ()) -> Iterator[Point]:
     """Left-out errors of which four fifths are below a width."""
     for index in range(count):
