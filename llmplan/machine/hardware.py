@@ -145,6 +145,8 @@ class Cluster(Spec):
     """Of the host's memory."""
     host_peak: Annotated[FlopPerSecond, Within(gt=0)] | None = None
     """Of the host's processors, with inputs of 16 or 32 bits."""
+    host_time_ratio: Annotated[float, Within(gt=0, le=100)] = 1.0
+    """Time that the host takes for its part of a step over that of the servers on which stacks were fitted, of x86."""
     fabric: Fabric
     storage: Storage | None = None
     node_power: Watts | None = None

@@ -130,8 +130,9 @@ def latent_attention(spec: ModelSpec, kind: str, causal: bool) -> Part:
     qk_dim, latent = nope + rope, rank + rope
     window = spec.sliding_window if kind == "sliding" else None
     linears = _low_rank_queries(spec, heads * qk_dim)
+    # beside the queries' first matrix, with which it runs as one (`fused_qkv_a_proj`)
+    linears.insert(1, Linear("kv_a", "attention_in", hidden, latent, bias=spec.qkv_bias, saves_input=False))
     linears += [
-        Linear("kv_a", "attention_in", hidden, latent, bias=spec.qkv_bias, saves_input=False),
         Linear("kv_b", "attention_in", rank, heads * (nope + v_dim), "column", heads),
         Linear("out", "attention_out", heads * v_dim, hidden, "row", heads, spec.attention_out_bias),
     ]

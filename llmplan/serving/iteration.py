@@ -21,7 +21,7 @@ from llmplan.serving.encoders import Encoder, encoders_of, encoders_seconds
 from llmplan.serving.host_layers import HostLayers, host_layer_seconds
 from llmplan.serving.lora import ServedAdapters, adapter_seconds, served_adapters
 from llmplan.serving.prefix import prefix_seconds
-from llmplan.software.coefficients import Coefficients
+from llmplan.software.coefficients import Coefficients, on_host
 from llmplan.work.communication import (
     expert_parallel_seconds,
     gathered_keys_seconds,
@@ -139,6 +139,7 @@ def software(policy: ServingPolicy, cache: str) -> Software:
         windows=policy.window_cache != "ignored",
         fused_norms=policy.fused_norms,
         fused_casts=policy.fused_casts,
+        experts_apart=policy.experts_apart,
         beside=policy.experts_beside,
         early=policy.early_start,
         narrow_latent=policy.narrow_latent,
@@ -161,7 +162,8 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
     """The replica of a plan; numbers: the plan's unless given."""
     work, policy = plan.workload, plan.engine.policy
     kernels, links = plan.on_machine(lambda one: machine_of(one, numbers or one.coefficients))
-    numbers = numbers or plan.coefficients
+    own = numbers or plan.coefficients
+    numbers = on_host(own, plan.cluster.host_time_ratio)
     narrow = policy.narrow_dispatch and work.activation_precision in NARROW
     drafted: Num = 0.0
     written: Num = 1.0
@@ -170,7 +172,7 @@ def replica(plan: ServingPlan, numbers: Coefficients | None = None) -> Replica:
         written = accepted_tokens(drafted, work.acceptance or policy.acceptance)
     drafter = None
     if plan.draft is not None:  # it runs in the target's iterations: their cost is there already
-        drafter = replica(drafting_plan(plan), replace(numbers, iteration_seconds=0.0, sequence_seconds=0.0))
+        drafter = replica(drafting_plan(plan), replace(own, iteration_seconds=0.0, sequence_seconds=0.0))
     layout, cp = plan.layout, real(plan.layout.cp)
     if cp > 1.0:
         layout = replace(layout, cp=1)
@@ -229,7 +231,7 @@ def iteration(at: Replica, decoding: Num, context: Num, prompt: Num, length: Num
         expert = expert + some * expert_parallel_seconds(layer, flow, layout, at.links, at.dispatch_bytes)
         # graphs of decoding are launched as one; prompts, and all without graphs, operation by operation
         each = ATTENTION_OPERATIONS * len(layer.cores) if at.captured_prompts else operations(layer)
-        apart = apart + some * operations_apart(layer)
+        apart = apart + some * (operations(layer) if at.kernels.routing_apart else operations_apart(layer))
         launches = launches + where((flow.tokens if at.captured else flow.rows) > 0, count * each, 0.0)
     on_host = at.host is not None and at.host.head
     head = 0.0 if on_host else _head_seconds(at, decoding * (1.0 + at.drafted) + prompt / maximum(length, 1.0))

@@ -32,7 +32,7 @@ READ_BEFORE = (
 """Options of an engine's policy that have been read when a plan is made, or are about drafts."""
 KINETICS = (
     "routing_spread", "shared_groups", "all_reduce", "dispatch", "kernels", "fused_experts", "fused_norms",
-    "fused_casts", "experts_beside", "early_start", "narrow_latent",
+    "fused_casts", "experts_apart", "experts_beside", "early_start", "narrow_latent",
 )  # fmt: skip
 """Options of it that make kernels and links what they are, which are compared themselves."""
 _POLICY = [name for name in names(ServingPolicy) if name not in (*READ_BEFORE, *KINETICS)]
@@ -132,6 +132,8 @@ def _on(first: ServingPlan, machines: Machines[ServingPlan]) -> Iterator[tuple[s
     """What of a plan its formulas read of the machines themselves, in arrays."""
     memory = machines.each(lambda one: one.device.memory)
     yield "device", replace(first.device, memory=memory)
+    ratio = machines.each(lambda one: one.cluster.host_time_ratio)
+    yield "cluster", replace(first.cluster, host_time_ratio=ratio)
     yield "stack", replace(first.stack, memory=machines.each(lambda one: one.stack.memory))
     yield "coefficients", machines.each(lambda one: one.coefficients)
     sizes = {name: machines.each(lambda one, name=name: getattr(one.engine.policy, name)) for name in _POLICY}  # type: ignore[misc]

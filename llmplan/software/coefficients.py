@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from llmplan.records import dataclass, names
+from llmplan.records import dataclass, names, replace
 from llmplan.rules import Within
 from llmplan.schema import Spec
+
+if TYPE_CHECKING:
+    from llmplan.formulas.numeric import Num
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,16 @@ HOST_TIMES = (
     "iteration_seconds", "sequence_seconds", "request_seconds", "prompt_token_seconds",
 )  # fmt: skip
 """Times that the host takes: a faster one shortens them."""
+_OF_THE_PROCESSOR = tuple(name for name in HOST_TIMES if name != "operation_gap_seconds")
 NEUTRAL = Coefficients(**{name: 0.0 if name in HOST_TIMES or name == "straggler_loss" else 1.0 for name in NAMES})
 """Kernels and links as measured alone, nothing hidden, no time of the host: what fitted numbers are relative to."""
+
+
+def on_host(numbers: Coefficients, ratio: Num) -> Coefficients:
+    """The numbers on a host that takes so many times as long for its work [1]; gaps on the device stay."""
+    if isinstance(ratio, float) and ratio == 1.0:
+        return numbers
+    return replace(numbers, **{name: getattr(numbers, name) * ratio for name in _OF_THE_PROCESSOR})
 
 
 class Number(Spec):

@@ -170,6 +170,9 @@ class ServingPolicy(Spec):
     its own otherwise; inputs with scales of blocks of 128 are always cast apart."""
     experts_beside: bool = False
     """Whether shared experts run beside the routed ones, on a stream of their own or as one more of them."""
+    experts_apart: tuple[str, ...] = ()
+    """Kinds of products (`fp8_block`) for which a layer of experts is one kernel after another (counts, sorts, copies,
+    casts, products, sums), each with a gap before it, and not the few that were measured together."""
     all_reduce: tuple[ReduceAlgorithm, ...] = ("ring", "switch", "one_shot", "two_shot")
     """Algorithms of an all-reduce that the engine has, of which the fastest runs."""
     dispatch: Dispatch = "domain"

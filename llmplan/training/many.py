@@ -228,6 +228,7 @@ def _on(first: TrainingPlan, machines: Machines[TrainingPlan]) -> Iterator[tuple
     memory = machines.each(lambda one: one.device.memory)
     yield "device", replace(first.device, memory=memory)
     count = machines.each(lambda one: one.cluster.devices_per_node)
-    yield "cluster", replace(first.cluster, devices_per_node=count)
+    ratio = machines.each(lambda one: one.cluster.host_time_ratio)
+    yield "cluster", replace(first.cluster, devices_per_node=count, host_time_ratio=ratio)
     yield "stack", replace(first.stack, memory=machines.each(lambda one: one.stack.memory))
     yield "coefficients", machines.each(lambda one: one.coefficients)

@@ -21,7 +21,7 @@ from llmplan.machine.links import Links, all_reduce, links_of, with_algorithms
 from llmplan.machine.precision import WIDE_BYTES
 from llmplan.model.layer import Layer
 from llmplan.records import dataclass, fields_of, names
-from llmplan.software.coefficients import Coefficients
+from llmplan.software.coefficients import Coefficients, on_host
 from llmplan.training.activations import kept_activations
 from llmplan.training.adapters import adapter_operations, adapters_forward, magnitude_seconds, unpacking_seconds
 from llmplan.training.communication import FORWARD_SHARE, data_parallel, exposed_transfer, pipeline_transfer
@@ -166,7 +166,7 @@ def machine_of(plan: TrainingPlan, numbers: Coefficients) -> tuple[Kernels, Link
 def training_time(plan: TrainingPlan, numbers: Coefficients | None = None) -> StepTime:
     """Step time by part, for every layout of the plan; numbers: the plan's unless given."""
     kernels, links = plan.on_machine(lambda one: machine_of(one, numbers or one.coefficients))
-    numbers = numbers or plan.coefficients
+    numbers = on_host(numbers or plan.coefficients, plan.cluster.host_time_ratio)
     layout = plan.layout
     micro_batches = plan.workload.global_batch / (layout.dp * layout.micro_batch)
     trained = trained_models(plan)

@@ -50,6 +50,7 @@ class Software:
     shares_cache: whether all query heads of a group share one reading of the cache; shared_groups: if not, sizes of
     groups that do [1]; windows: whether layers with a sliding window attend to no more than it; fused_norms: whether a
     norm behind an all-reduce is part of its kernel; fused_casts: what casts the inputs of products that it makes;
+    experts_apart: kinds of products for which a layer of experts is one kernel after another;
     beside: whether shared experts run beside the routed ones; early: whether kernels start while those before them
     end; narrow_latent: whether decoding latent attention multiplies in 8 bits where the cache has them.
     """
@@ -65,6 +66,7 @@ class Software:
     windows: bool = True
     fused_norms: bool = False
     fused_casts: tuple[str, ...] = ()
+    experts_apart: tuple[str, ...] = ()
     beside: bool = False
     early: bool = False
     narrow_latent: bool = False
@@ -76,7 +78,8 @@ class Kernels:
 
     products, fused: in the plan's kind, with and without a cast before it; wide: in 16 bits (or 32); experts;
     attention; decode; stream: of elementwise kernels [bytes/s]; small: fixed time of one [s]; passes: their traffic
-    over that of fully fused ones [1]; cache_bytes: of one cached element [bytes].
+    over that of fully fused ones [1]; cache_bytes: of one cached element [bytes]; routing_apart: whether operations of
+    routing have gaps before them that were not measured.
     """
 
     products: ProductCurve
@@ -90,6 +93,7 @@ class Kernels:
     passes: float
     cache_bytes: float
     software: Software
+    routing_apart: bool = False
 
 
 def _narrowed(device: Device, wide: str) -> float:
@@ -153,6 +157,7 @@ def kernels_of(device: Device, precisions: Precisions, software: Software, numbe
         passes=numbers.elementwise_passes,
         cache_bytes=STORED_BYTES[precisions.cache],
         software=software,
+        routing_apart=grouped in software.experts_apart,
     )
     return _starting_early(found) if software.early else found
 

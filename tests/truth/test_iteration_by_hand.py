@@ -259,6 +259,14 @@ class TestHost:
         assert found.host_seconds == pytest.approx(L + 10 + 8 * 100)
         assert step(DECODING, machine(), numbers=self.NUMBERS, pp=2).host_seconds == pytest.approx(L + 10 + 8 * 100)
 
+    def test_a_slower_host(self) -> None:
+        # the gaps on the device stay, and what is launched one by one takes twice as long too
+        slow = replace(cluster(), host_time_ratio=2.0)
+        found = step(DECODING, machine(), numbers={**self.NUMBERS, "operation_host_seconds": 1e6}, at=slow)
+        assert found.host_seconds == pytest.approx(L + 2 * (10 + 8 * 100))
+        found = step(READING, machine(), numbers={"operation_host_seconds": 1.0}, at=slow)
+        assert found.host_seconds == pytest.approx(2 * 12 * L)
+
     def test_routing_is_measured_with_its_gaps(self) -> None:
         # queries, keys with values, what comes out, a router, three banks; attention and rotation, norms, additions
         found = step(DECODING, machine(), spec=EXPERTS, numbers={"operation_gap_seconds": 1.0})

@@ -173,6 +173,11 @@ class TestHost:
         numbers = {"micro_batch_seconds": 10.0, "step_seconds": 1.0}
         assert step(machine(), numbers=numbers, work={"global_batch": 4}).host_seconds == pytest.approx(41)
 
+    def test_a_slower_host(self) -> None:
+        numbers = {"operation_host_seconds": 5.0, "micro_batch_seconds": 10.0, "step_seconds": 1.0}
+        found = step(machine(), numbers=numbers, at=replace(cluster(), host_time_ratio=2.0))
+        assert found.host_seconds == pytest.approx(2 * (3 * 12 * L * 5.0 + 10 + 1))
+
     def test_kernels_that_are_launched(self) -> None:
         found = step(LAUNCHES)
         assert found.matmul_seconds == pytest.approx(3 * (4 * L + 1))  # four products a layer and the head
