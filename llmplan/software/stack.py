@@ -131,8 +131,8 @@ class Stack(Spec):
     """The stack that gives every key and coefficient that the entry leaves out; without one, `generic` does
     for coefficients."""
     family: str | None = None
-    """Stacks of one family run the same layers and schedules, or do the same work (`engine`: all that serve): a fit draws
-    them to what they have in common, and that to the mean over all stacks."""
+    """Stacks of one family run the same layers and schedules, or do the same work (`engine`: all that serve): a fit
+    draws them to what they have in common, and that to the mean over all stacks."""
     versions: tuple[Version, ...] = ()
     """The oldest first; a plan that names none means the newest."""
     rules: tuple[Rule, ...] = ()
