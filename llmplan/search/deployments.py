@@ -15,6 +15,7 @@ import numpy as np
 from llmplan.records import dataclass, fields_of, mapped, replace
 from llmplan.search.choices import OPEN, Choice, Choices
 from llmplan.search.layouts import Layouts
+from llmplan.search.rank import Candidate
 from llmplan.search.space import divisors
 from llmplan.serving.iteration import Replica, replica
 from llmplan.serving.loads import Response, busy_replicas, capacity, prefill_tokens, respond
@@ -302,6 +303,11 @@ class Deployments:
         copies = copies_of(plan, PREFILL)
         reads = Layout(tp=read_tp, cp=shared, ep=read_ep, dp=read_dp, redundant_experts=copies)
         return replace(plan, prefill=reads), writes
+
+    def candidate(self, index: int, key: tuple[float, ...]) -> Candidate[ServingPlan]:
+        """What is at an index in the race for what it is ranked by, with what was simulated of it."""
+        sample = mapped(self.sample, lambda value: value[[index]]) if "sample" in self.__dict__ else None
+        return Candidate(*self.make(index), key, sample)
 
     @property
     def split(self) -> bool:

@@ -12,12 +12,13 @@ from llmplan.records import dataclass
 from llmplan.search.layouts import complexity
 
 if TYPE_CHECKING:
+    from llmplan.serving.simulation import Sample
     from llmplan.setup.layout import Layout
     from llmplan.setup.plan import Setup
 
 PlanT = TypeVar("PlanT", bound="Setup")
-Make: TypeAlias = "Callable[[int], tuple[PlanT, Layout]]"
-"""Plan and layout at an index."""
+Make: TypeAlias = "Callable[[int, tuple[float, ...]], Candidate[PlanT]]"
+"""The candidate at an index, with what it is ranked by."""
 
 DIGITS = 9
 """Digits that two values must share to be equal: what rounding in another order of sums may change lies behind."""
@@ -27,11 +28,13 @@ SPARE = 16
 
 @dataclass(frozen=True, slots=True)
 class Candidate(Generic[PlanT]):
-    """A layout that is in the race; key: what it is ranked by, less is better."""
+    """A layout that is in the race; key: what it is ranked by, less is better; sample: times of its requests, where
+    they were simulated."""
 
     plan: PlanT
     layout: Layout
     key: tuple[float, ...]
+    sample: Sample | None = None
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -68,7 +71,7 @@ class Best(Generic[PlanT]):
     count: int
     found: list[Candidate[PlanT]] = field(default_factory=list)
 
-    def offer(self, make: Callable[[int], tuple[PlanT, Layout]], index: Any, keys: list[Any]) -> None:
+    def offer(self, make: Make[PlanT], index: Any, keys: list[Any]) -> None:
         """Takes in the layouts at `index`; keys: arrays as long as it, in the order that they count."""
         if not len(index):
             return
@@ -78,7 +81,7 @@ class Best(Generic[PlanT]):
         near = keys[0] <= worst + abs(worst) * 10.0**-DIGITS  # what is behind so many comes in nowhere
         index, keys = index[near], [key[near] for key in keys]
         for place in first(keys, self.count + SPARE):
-            self.found.append(Candidate(*make(int(index[place])), tuple(float(values[place]) for values in keys)))
+            self.found.append(make(int(index[place]), tuple(float(values[place]) for values in keys)))
         self.found.sort(key=lambda one: one.order)
         del self.found[self.count + SPARE :]
 
@@ -126,9 +129,7 @@ class Simplest(Generic[PlanT]):
     near: float
     found: dict[int, Candidate[PlanT]] = field(default_factory=dict)
 
-    def offer(
-        self, make: Callable[[int], tuple[PlanT, Layout]], index: Any, key: Any, parallel: Any, best: float
-    ) -> None:
+    def offer(self, make: Make[PlanT], index: Any, key: Any, parallel: Any, best: float) -> None:
         """Takes in the layouts at `index`; key: what they are ranked by; parallel: devices that share one model."""
         within = key <= self._limit(best)
         index, key, parallel = index[within], key[within], parallel[within]
@@ -137,7 +138,7 @@ class Simplest(Generic[PlanT]):
             place = places[np.argmin(key[places])]
             held = self.found.get(degree)
             if held is None or float(key[place]) < held.key[0]:
-                self.found[degree] = Candidate(*make(int(index[place])), (float(key[place]),))
+                self.found[degree] = make(int(index[place]), (float(key[place]),))
 
     def than(self, winner: Candidate[PlanT]) -> Candidate[PlanT] | None:
         """The one of the least model parallelism that is near the winner, where it has less than that."""
@@ -179,9 +180,9 @@ class Front(Generic[PlanT]):
 
     found: list[Candidate[PlanT]] = field(default_factory=list)
 
-    def offer(self, make: Callable[[int], tuple[PlanT, Layout]], index: Any, a: Any, b: Any) -> None:
+    def offer(self, make: Make[PlanT], index: Any, a: Any, b: Any) -> None:
         """Takes in the layouts at `index` with their values in both objectives."""
-        fresh = [Candidate(*make(int(index[i])), (float(a[i]), float(b[i]))) for i in front(a, b)]
+        fresh = [make(int(index[i]), (float(a[i]), float(b[i]))) for i in front(a, b)]
         together = sorted([*self.found, *fresh], key=lambda one: one.order)
         self.found = []
         for one in together:

@@ -9,7 +9,7 @@ import numpy as np
 
 from llmplan.records import dataclass
 from llmplan.search.layouts import Layouts, joined
-from llmplan.setup.layout import Layout
+from llmplan.search.rank import Candidate
 from llmplan.training.many import on_machines
 from llmplan.training.memory import training_memory
 from llmplan.training.plan import TrainingPlan
@@ -30,9 +30,9 @@ class Scores:
     step: Any
     fits: Any
 
-    def make(self, index: int) -> tuple[TrainingPlan, Layout]:
-        """TrainingPlan and layout at a flat index."""
-        return self.plan, self.layouts.at(index)
+    def candidate(self, index: int, key: tuple[float, ...]) -> Candidate[TrainingPlan]:
+        """What is at a flat index in the race for what it is ranked by."""
+        return Candidate(self.plan, self.layouts.at(index), key)
 
 
 def evaluate(plan: TrainingPlan, layouts: Layouts) -> Scores:

@@ -287,14 +287,14 @@ class _ServingRun(Collected[ServingPlan]):
         self.counts.kept += len(index)
         value = value_of(asked, asked.objective, many)
         keys = [value[index], many.request[index]]
-        self.best.offer(many.make, index, keys)
+        self.best.offer(many.candidate, index, keys)
         certain = many.surely[index]
         if asked.several:
-            self.each.keep(many.plan, many.make, index, [~certain, *keys])
-        self.sure.offer(many.make, index[certain], [key[certain] for key in keys])
+            self.each.keep(many.plan, many.candidate, index, [~certain, *keys])
+        self.sure.offer(many.candidate, index[certain], [key[certain] for key in keys])
         if asked.pareto is not None:
             a, b = (value_of(asked, name, many)[index] for name in asked.pareto)
-            self.front.offer(many.make, index, a, b)
+            self.front.offer(many.candidate, index, a, b)
         return value
 
     def _miss(self, many: Deployments, sieved: _Sieved, passed: int) -> None:
@@ -305,9 +305,9 @@ class _ServingRun(Collected[ServingPlan]):
         over = many.memory.needed_bytes[index] / np.maximum(many.memory.budget_bytes[index], 1.0)  # none may be left
         keys = [np.where(over > 1.0, over, 0.0), np.full(len(index), -passed), sieved.worst[index], many.devices[index]]
         if not self.best.found:
-            self.misses.offer(many.make, index, keys)
+            self.misses.offer(many.candidate, index, keys)
         if self.asked.several:
-            self.each.miss(many.plan, many.make, index, keys)
+            self.each.miss(many.plan, many.candidate, index, keys)
 
     def refine(self, many: Deployments, high: Any, value: Any) -> Steps[None]:
         """Offers the most requests in flight that do, between a batch that does and its double that does not; value:
@@ -356,7 +356,7 @@ def _estimate(one: Candidate[ServingPlan], known: dict[str, ServingEstimate]) ->
     """A candidate alone and to the last digit; known: those at hand."""
     key = repr(one.plan.with_layout(one.layout).as_options())
     if key not in known:
-        known[key] = estimate_serving(_plan(one))
+        known[key] = estimate_serving(_plan(one), one.sample)
     return known[key]
 
 

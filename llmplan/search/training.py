@@ -127,24 +127,24 @@ class Running(Collected[TrainingPlan]):
         self.counts.kept += len(index)
         if len(index):
             keys = goal.keys(scores, devices, index)
-            self.best.offer(scores.make, index, keys)
+            self.best.offer(scores.candidate, index, keys)
             sure = scores.peak[index] * _high(scores.plan) <= _usable(scores.plan)
             if question.several:
-                self.each.keep(scores.plan, scores.make, index, [~sure, *keys])
+                self.each.keep(scores.plan, scores.candidate, index, [~sure, *keys])
             if np.any(sure):
                 self._certain(scores, index[sure], [key[sure] for key in keys])
             if question.pareto is not None:
                 a, b = (goal.value(name, scores, devices, index) for name in question.pareto)
-                self.front.offer(scores.make, index, a, b)
+                self.front.offer(scores.candidate, index, a, b)
         else:
             self._miss(scores, devices)
 
     def _certain(self, scores: Scores, index: Any, keys: list[Any]) -> None:
         """Offers what surely fits."""
-        self.sure.offer(scores.make, index, keys)
+        self.sure.offer(scores.candidate, index, keys)
         layouts = scores.layouts
         parallel = np.broadcast_to(layouts.tp * layouts.pp * layouts.cp, layouts.shape).reshape(-1)[index]
-        self.simplest.offer(scores.make, index, keys[0], parallel, self.sure.found[0].key[0])
+        self.simplest.offer(scores.candidate, index, keys[0], parallel, self.sure.found[0].key[0])
 
     def _verdicts(self, scores: Scores, devices: int) -> Iterator[tuple[str, Any]]:
         have = scores.plan.cluster.host_memory
@@ -162,9 +162,9 @@ class Running(Collected[TrainingPlan]):
         late = np.maximum(scores.step / min(longest.values()), 1.0) if longest else np.ones_like(scores.step)
         index, keys = np.arange(len(over)), [over, late, scores.step]
         if not self.best.found:
-            self.misses.offer(scores.make, index, keys)
+            self.misses.offer(scores.candidate, index, keys)
         if self.question.several:
-            self.each.miss(scores.plan, scores.make, index, keys)
+            self.each.miss(scores.plan, scores.candidate, index, keys)
 
 
 def take_in(asked: Sequence[tuple[Running, Scores, int]]) -> None:

@@ -39,6 +39,7 @@ from llmplan.software.band import Interval, Verdict
 
 if TYPE_CHECKING:
     from llmplan.serving.loads import Response
+    from llmplan.serving.simulation import Sample
     from llmplan.setup.plan import PlanWarning
 
 _NOTHING = 1e-12  # s
@@ -164,15 +165,19 @@ class ServingFigures:
     percentiles: Mapping[str, float] | None
 
 
-def estimate_serving(plan: ServingPlan) -> ServingEstimate:
-    """Estimates one deployment; raises InputError for a plan of training, and where its parts do not go together."""
+def estimate_serving(plan: ServingPlan, sample: Sample | None = None) -> ServingEstimate:
+    """Estimates one deployment; raises InputError for a plan of training, and where its parts do not go together.
+
+    sample: times of its requests, where they were simulated already.
+    """
     if not isinstance(plan, ServingPlan):
         raise InputError(Fault("the workload is not serve: `estimate` estimates a training"))
-    return estimate_of(plan, figures_of(plan))
+    return estimate_of(plan, figures_of(plan, sample))
 
 
-def figures_of(plan: ServingPlan) -> ServingFigures:
-    """Memory, times and rates of one deployment, or of every one that the plan stands for."""
+def figures_of(plan: ServingPlan, sample: Sample | None = None) -> ServingFigures:
+    """Memory, times and rates of one deployment, or of every one that the plan stands for; sample: as in
+    `estimate_serving`."""
     work, policy = plan.workload, plan.engine.policy
     memory = serving_memory(plan, policy)
     at, copies = replica(plan), real(plan.layout.dp)
@@ -191,9 +196,11 @@ def figures_of(plan: ServingPlan) -> ServingFigures:
         needed = real(maximum(needed, reads_need))
     shares = None
     if work.request_rate is not None and wants_percentiles(work) and _keeps_up(plan, most):
-        from llmplan.serving.percentiles import one_by_one
+        from llmplan.serving.percentiles import as_sampled, one_by_one
 
-        answer, shares = one_by_one(pools or at, work, policy, answer, work.request_rate / copies, most, places)
+        if sample is None:
+            sample = one_by_one(pools or at, work, policy, answer, work.request_rate / copies, most, places)
+        answer, shares = as_sampled(answer, sample, work)
     least = bounds(plan, at)
     rate = plan.interval("output_tokens_per_second", real(answer.output_tokens_per_second) * busy)
     if plan.acceptance_spread:

@@ -29,20 +29,16 @@ which are whole steps there; of 344 under bursts, of times to first token, 1.1."
 
 
 def one_by_one(
-    at: Replica | Pools,
-    work: ServingWorkload,
-    policy: ServingPolicy,
-    answer: Response,
-    rate: float,
-    most: float,
+    at: Replica | Pools, work: ServingWorkload, policy: ServingPolicy, answer: Response, rate: float, most: float,
     places: float,
-) -> tuple[Response, dict[str, float]]:
-    """The answer of one deployment with its percentiles; where requests do not come as Poisson's, with its means.
-
-    rate: at one replica [1/s]; most: that it can [1/s]; places: of one [1].
-    """
+) -> Sample:  # fmt: skip
+    """Requests of one deployment; rate: at one replica [1/s]; most: that it can [1/s]; places: of one [1]."""
     arriving = Arriving.at(np.array([rate]), most, places, np.array([answer.sequences]))
-    sample = simulate(at, work, policy, arriving, column=at)
+    return simulate(at, work, policy, arriving, column=at)
+
+
+def as_sampled(answer: Response, sample: Sample, work: ServingWorkload) -> tuple[Response, dict[str, float]]:
+    """The answer of one deployment with its percentiles; where requests do not come as Poisson's, with its means."""
     shares = {name: value[0].item() for name, value in sample.percentiles().items()}
     if by_formula(work):
         return answer, shares

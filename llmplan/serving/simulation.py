@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmplan.formulas.numeric import power, real
-from llmplan.records import dataclass, mapped, replace
+from llmplan.records import dataclass, fields_of, mapped, replace
 from llmplan.serving.iteration import Replica, iteration
 from llmplan.serving.loads import BUSIEST, decoding_steps, outside_seconds, prefill_tokens
 from llmplan.serving.pools import Pools, read_alone, read_wait, transfer_seconds
@@ -139,15 +139,37 @@ def _two_pools(pools: Pools, work: ServingWorkload, policy: ServingPolicy, writi
 def _spent(times: _Times, arriving: Arriving, work: ServingWorkload, steps: Any, *, mixed: bool) -> tuple[Any, Any]:
     """Times of the measured requests from their arrival to the first and to the last token, (deployment, request) [s].
 
-    What a deployment's requests take does not hang on those that are simulated beside it.
+    What a deployment's requests take does not hang on those that are simulated beside it: of those that are alike, as
+    one pool of many pairs is, one is simulated.
     """
+    steps = np.broadcast_to(steps, len(arriving.rate))
+    first, alike = _kinds(times.decode, times.mixed, *fields_of(arriving).values(), steps)
+    times = replace(times, decode=times.decode[first], mixed=times.mixed[first])
+    found = _simulated(times, mapped(arriving, lambda value: value[first]), work, steps[first], mixed=mixed)
+    return found[0][alike], found[1][alike]
+
+
+def _kinds(*columns: Any) -> tuple[Any, Any]:
+    """The first row of each kind, and which kind each row is of: rows that share all columns are of one.
+
+    >>> [one.tolist() for one in _kinds(np.array([3.0, 1.0, 3.0]), np.array([[1.0], [2.0], [1.0]]))]
+    [[0, 1], [0, 1, 0]]
+    """
+    known: dict[bytes, int] = {}
+    rows = np.column_stack([one.reshape(len(one), -1) for one in columns])
+    alike = [known.setdefault(row.tobytes(), len(known)) for row in rows]
+    return np.unique(alike, return_index=True)[1], np.array(alike)
+
+
+def _simulated(times: _Times, arriving: Arriving, work: ServingWorkload, steps: Any, *, mixed: bool) -> tuple[Any, Any]:
+    """What `_spent` gives, of every deployment."""
     filling, count, each = arriving.filling, int(arriving.count.max()), np.arange(len(arriving.rate))
     wanted, places = filling + MEASURED, np.floor(arriving.places)
     due = np.cumsum(_gaps(work.arrival_cv or 1.0, count), axis=1)
     right = wanted / due[:, wanted - 1].mean(axis=0)  # as many in all as the rate says, not a little more or less
     arrivals = due * (right / arriving.rate)[:, None, None]
     arrivals = np.where(np.arange(count) < arriving.count[:, None, None], arrivals, np.inf)
-    rows, per_row = arrivals.reshape(-1, count), (places, wanted, np.broadcast_to(steps, len(each)))
+    rows, per_row = arrivals.reshape(-1, count), (places, wanted, steps)
     ends = _run(times, rows, *(np.repeat(one, LANES) for one in per_row), mixed=mixed)
     measured = (each[:, None, None], np.arange(LANES)[:, None], filling[:, None, None] + np.arange(MEASURED))
     first, last = ((end.reshape(len(each), LANES, -1) - arrivals)[measured] for end in ends)
