@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from llmplan.catalog.catalog import open_catalog
-from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, chunks
+from llmplan.search.deployments import Deployments, chunks
 from llmplan.search.request import Ask, Wishes
-from llmplan.search.serving import ServingSearch, search_serving
+from llmplan.search.serving import search_serving
+from llmplan.search.serving_goal import ServingSearch
 from llmplan.search.serving_request import serving_question
+from llmplan.search.serving_space import CHUNK, DeploymentSpace
 from llmplan.serving.estimate import estimate_serving
 from llmplan.setup.request import request
 

@@ -9,8 +9,9 @@ from llmplan.formatting import binary, plain, step_time
 from llmplan.report.limits import written
 from llmplan.report.verdict import degrees, part_name, recomputed
 from llmplan.search.answers import Miss
+from llmplan.search.demands import LOAD, PLACES
 from llmplan.search.found import HOST, MEMORY
-from llmplan.search.serving import BEHIND, FEWER, LOAD, PLACES, UNTRIED
+from llmplan.search.serving import BEHIND, FEWER, UNTRIED
 from llmplan.search.space import REASONS
 from llmplan.si import GIB
 from llmplan.software.band import Interval

@@ -15,7 +15,8 @@ from llmplan.search.ask import Ask
 from llmplan.search.budget import OF_ADVICE, Budget
 from llmplan.search.goal import SURELY
 from llmplan.search.request import question
-from llmplan.search.serving import ServingSearch, first_of
+from llmplan.search.serving import first_of
+from llmplan.search.serving_goal import ServingSearch
 from llmplan.search.serving_request import serving_question
 from llmplan.search.training import Search, search
 from llmplan.serving.targets import TARGETS

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from llmplan.search.ask import Ask
     from llmplan.search.found import SearchFound
     from llmplan.search.most import Least, Most
-    from llmplan.search.serving import ServingSearch
+    from llmplan.search.serving_goal import ServingSearch
     from llmplan.search.training import Search
     from llmplan.serving.estimate import ServingEstimate
 
@@ -79,7 +79,7 @@ def serving_answer(
 ) -> FitAnswer:  # fmt: skip
     """The answer of a search of deployments."""
     from llmplan.answer.economics.serving import serving_economics
-    from llmplan.search.serving import as_good_serving, serving_value
+    from llmplan.search.serving_goal import as_good_serving, serving_value
 
     work = asked.bases[0].workload
     given = {name: getattr(work, name) for name in TARGETS}

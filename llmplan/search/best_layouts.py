@@ -17,7 +17,7 @@ from llmplan.setup.many import each
 if TYPE_CHECKING:
     from llmplan.answer.resolve import AnyPlan
     from llmplan.catalog.catalog import Catalog
-    from llmplan.search.serving import ServingSearch
+    from llmplan.search.serving_goal import ServingSearch
     from llmplan.serving.plan import ServingPlan
     from llmplan.setup.request import Request
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import product
 from typing import Any, TypeAlias
@@ -10,78 +9,45 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from llmplan.errors import InputError
-from llmplan.formulas.cost import cost_per_million
 from llmplan.records import dataclass, replace
 from llmplan.search.budget import OF_A_SEARCH, Budget
-from llmplan.search.choices import OPEN, Choices
-from llmplan.search.deployments import CHUNK, Deployments, DeploymentSpace, joined
-from llmplan.search.found import HOST, MEMORY, Collected, SearchFound, several
-from llmplan.search.goal import SURELY
+from llmplan.search.demands import (
+    BEFORE,
+    STAGES,
+    Demand,
+    Sieved,
+    hopeful,
+    in_memory,
+    in_time,
+    one_by_one,
+    passing,
+    sieve,
+    strain,
+)
+from llmplan.search.deployments import Deployments, joined
+from llmplan.search.found import MEMORY, Collected, SearchFound
 from llmplan.search.ladders import CLEARLY, COPIES, Ladders, kinds
 from llmplan.search.rank import Best, Candidate, subject
+from llmplan.search.serving_goal import ServingSearch, value_of
+from llmplan.search.serving_space import CHUNK, DeploymentSpace
 from llmplan.search.shared import goes_with
 from llmplan.search.side_by_side import Steps, alone, side_by_side
-from llmplan.search.split import SplitSpace, asks_for_split
-from llmplan.search.terms import Market
+from llmplan.search.split import SplitSpace
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.iteration import machine_of
-from llmplan.serving.percentiles import LEAST_SHARE, alone_figures, by_formula, judged, least_figures
+from llmplan.serving.percentiles import LEAST_SHARE, by_formula
 from llmplan.serving.plan import ServingPlan, ServingWorkload
-from llmplan.serving.targets import TARGETS, figures, targets, wants_percentiles
+from llmplan.serving.targets import TARGETS, targets, wants_percentiles
 from llmplan.setup.many import grouped
 
-LOAD, PLACES, BEHIND, FEWER, UNTRIED = "load", "places", "behind", "fewer_replicas", "not_simulated"
+BEHIND, FEWER, UNTRIED = "behind", "fewer_replicas", "not_simulated"
+"""Why what may do was not timed or simulated, beside the reasons of `search.demands`."""
 BLOCK = 1024
 """Deployments that are judged at a time, the best first [1]."""
 TOGETHER, MOST_TOGETHER = 16, 128
 """Deployments whose requests are simulated at a time, and at most while none of them keeps the limits [1]."""
 AT_ONCE = 64
 """Numbers of requests in flight that are tried at a time between one that does and one that does not, at most [1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServingSearch:
-    """A question: bases hold everything but the layout, one for each pair of precisions.
-
-    most: any number of devices up to it, where no sizes are given; least_rate: output tokens a second, of all
-    devices [1/s]; most_cost: of a million output tokens [USD]; left_out: devices and stacks that were asked about and
-    cannot run this, a sentence each; try_split: also with prompts read on devices of their own; only_first: nothing is
-    asked of each device and stack.
-    """
-
-    bases: tuple[ServingPlan, ...]
-    devices: tuple[int, ...]
-    most: int | None
-    choices: Choices
-    objective: str
-    market: Market
-    top: int
-    pareto: tuple[str, str] | None
-    least_rate: float | None
-    most_cost: float | None
-    surely: bool
-    left_out: tuple[str, ...] = ()
-    try_split: bool = False
-    only_first: bool = False
-
-    @property
-    def spaces(self) -> tuple[type[DeploymentSpace], ...]:
-        """One pool, two, or both."""
-        if asks_for_split(self.choices):
-            return (SplitSpace,)
-        return (DeploymentSpace, SplitSpace) if self.try_split else (DeploymentSpace,)
-
-    @property
-    def several(self) -> bool:
-        """Whether devices or stacks are to be chosen from."""
-        return not self.only_first and several(self.bases)
-
-    @property
-    def opens_batch(self) -> bool:
-        """Whether the requests in flight are left to choose."""
-        work = self.bases[0].workload
-        closed = work.load in ("closed", "static")
-        return closed and self.choices.get("batch", OPEN).values is None
 
 
 def search_serving(asked: ServingSearch) -> SearchFound[ServingEstimate]:
@@ -177,9 +143,9 @@ class _ServingRun(Collected[ServingPlan]):
             value[index] = self._judge(many)
         return value
 
-    def _sieve(self, stage: Callable[..., Iterator[Demand]], many: Deployments, passed: int) -> _Sieved:
+    def _sieve(self, stage: Callable[..., Iterator[Demand]], many: Deployments, passed: int) -> Sieved:
         """What a stage lets through, with what it does not counted and kept as a miss."""
-        sieved = _sieve(stage, self.asked, many)
+        sieved = sieve(stage, self.asked, many)
         self.counts.removed.update(sieved.removed)
         self._miss(many, sieved, passed)
         return sieved
@@ -215,11 +181,11 @@ class _ServingRun(Collected[ServingPlan]):
         kind, copies = kinds(many.rows), many.rows[:, COPIES]
         order = np.lexsort((copies, kind))
         most = many.take(order[np.append(np.diff(kind[order]) > 0, True)])
-        some, missed = np.flatnonzero(_sieve(in_time, self.asked, most).does & ~hopeful(most)), np.zeros(len(most.rows))
+        some, missed = np.flatnonzero(sieve(in_time, self.asked, most).does & ~hopeful(most)), np.zeros(len(most.rows))
         while len(some) and (together := self.budget.take(most.take(some[:MOST_TOGETHER]).simulated_steps)):
             tried, some = some[:together], some[together:]
             part = most.take(tried)
-            clear = _sieve(one_by_one, self.asked, part).worst > CLEARLY
+            clear = sieve(one_by_one, self.asked, part).worst > CLEARLY
             missed[tried[clear]] = 1.0
             if clear.any():
                 self._sieve(one_by_one, part.take(clear), len(STAGES))
@@ -243,9 +209,8 @@ class _ServingRun(Collected[ServingPlan]):
             value = request if self.asked.objective == "latency" else value
         ladders, together, eased = Ladders.of(many.rows, hopeful(many)), TOGETHER, False
         while len(order := self._ahead(many.plan, order, value, request)):
-            if (
-                self.budget.half_spent and not self.best.found and not eased
-            ):  # before nothing is left, what may do at all
+            if self.budget.half_spent and not self.best.found and not eased:
+                # before nothing is left, what may do at all
                 order, eased = order[np.argsort(strain(many)[order], kind="stable")], True
             tried = ladders.next_of(order[:together])
             if not (some := self.budget.take(many.take(tried).simulated_steps)):
@@ -297,7 +262,7 @@ class _ServingRun(Collected[ServingPlan]):
             self.front.offer(many.candidate, index, a, b)
         return value
 
-    def _miss(self, many: Deployments, sieved: _Sieved, passed: int) -> None:
+    def _miss(self, many: Deployments, sieved: Sieved, passed: int) -> None:
         """Offers what a stage held back, by memory, stages passed, the worst ratio to a demand and the devices."""
         index = np.flatnonzero(~sieved.does)
         if not len(index) or (self.best.found and not self.asked.several):
@@ -322,7 +287,7 @@ class _ServingRun(Collected[ServingPlan]):
             every = many.take(np.tile(np.flatnonzero(wide), len(steps))).with_batch(steps.ravel())
             parts = []
             for start in range(0, len(every.rows), CHUNK):
-                parts.append((yield from _does(self.asked, every.take(slice(start, start + CHUNK)))))
+                parts.append((yield from passing(self.asked, every.take(slice(start, start + CHUNK)))))
             enough = np.concatenate(parts).reshape(steps.shape)
             last = np.where(enough.all(axis=0), len(steps), np.argmin(enough, axis=0))
             ends = np.concatenate([steps, high[wide][None]])
@@ -363,174 +328,3 @@ def _estimate(one: Candidate[ServingPlan], known: dict[str, ServingEstimate]) ->
 def _plan(one: Candidate[ServingPlan]) -> ServingPlan:
     """The plan of a candidate."""
     return replace(one.plan, layout=one.layout, machine=None)
-
-
-Demand = tuple[str, Any, Any]
-"""Something that deployments must keep to: its name, their values, and the most allowed."""
-
-
-def in_memory(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
-    """What memory alone decides."""
-    memory, high = many.memory, many.plan.interval("serving_bytes", 1.0).high
-    yield MEMORY, memory.needed_bytes, memory.budget_bytes
-    host = many.plan.cluster.host_memory
-    if host is not None:
-        yield HOST, memory.host_bytes, host
-    if asked.surely:
-        yield SURELY, memory.needed_bytes * high, memory.budget_bytes
-    if asked.opens_batch:
-        flight = (
-            0.0 * many.devices if many.split else many.rows[:, -1] / many.busy
-        )  # what waits to be read has no place
-        yield PLACES, flight, np.maximum(memory.resident, 1.0)
-
-
-def under_load(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
-    """Whether a request rate is kept up with."""
-    work = many.plan.workload
-    if work.request_rate is not None:
-        yield LOAD, work.request_rate + 0.0 * many.capacity, np.nextafter(many.capacity, 0.0)
-
-
-def for_one(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
-    """Targets that a request may not even meet by itself, where formulas do not judge them."""
-    work = many.plan.workload
-    if targets(work) and not by_formula(work):
-        for name, value in alone_figures(many.idle, work).items():
-            yield name, value, getattr(work, name)
-
-
-def in_time(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
-    """Targets of latency, output and cost."""
-    work, zero = many.plan.workload, 0.0 * many.devices
-    if targets(work):  # times of requests take longest to work out
-        formula = work.load != "open" or by_formula(work)
-        known = figures(many.answer, work) if formula else {}
-        if work.load == "open":
-            known |= least_figures(many.answer, work)
-        for name, value in known.items():
-            yield name, value + zero, getattr(work, name)
-    if asked.least_rate is not None:
-        yield "min_output_tokens_per_second", zero + asked.least_rate, many.output_tokens_per_second
-    if asked.most_cost is not None:
-        yield "max_cost_per_million", value_of(asked, "cost", many), asked.most_cost
-
-
-def one_by_one(asked: ServingSearch, many: Deployments) -> Iterator[Demand]:
-    """Targets of requests that were simulated one by one."""
-    work = many.plan.workload
-    for name, value in judged(many.sample, many.answer, work).items():
-        yield name, value + 0.0 * many.devices, getattr(work, name)
-
-
-def strain(many: Deployments) -> Any:
-    """The worst ratio of shares of requests to their limits, as far as formulas tell [1]."""
-    work, found = many.plan.workload, 0.0 * many.devices
-    for name, limit in targets(work).items():
-        figure, share = TARGETS[name]
-        if share:
-            value = many.answer.p95_ttft if figure == "ttft" else getattr(many.answer, figure)
-            found = np.maximum(found, value / limit)
-    return found
-
-
-def hopeful(many: Deployments) -> Any:
-    """Which keep all limits on percentiles as far as formulas tell."""
-    return strain(many) <= 1.0
-
-
-BEFORE = (in_memory, under_load, for_one)
-STAGES = (*BEFORE, in_time)
-"""What is asked of deployments, the cheapest to work out first: what one stage holds back, the next never sees."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sieved:
-    """What one stage lets through: which do, how many each reason held back, the worst ratio to a demand [1]."""
-
-    does: Any
-    removed: Counter[str]
-    worst: Any
-
-
-def _sieve(stage: Callable[..., Iterator[Demand]], asked: ServingSearch, many: Deployments) -> _Sieved:
-    does, worst = np.ones(len(many.rows), dtype=bool), np.ones(len(many.rows))
-    removed: Counter[str] = Counter()
-    for reason, value, most in stage(asked, many):
-        left = does & (value <= most)
-        removed[reason] += int(np.count_nonzero(does) - np.count_nonzero(left))
-        does, worst = left, np.maximum(worst, value / np.maximum(most, 1e-9))
-    return _Sieved(does, removed, worst)
-
-
-def _does(asked: ServingSearch, many: Deployments) -> Steps[Any]:
-    """Which deployments do."""
-    does = np.zeros(len(many.rows), dtype=bool)
-    index = np.arange(len(many.rows))
-    timed = bool(targets(many.plan.workload)) or asked.least_rate is not None or asked.most_cost is not None
-    for stage in STAGES:
-        if stage is in_time and timed:
-            yield many, "answer"
-        passes = _sieve(stage, asked, many).does
-        index, many = index[passes], many.take(passes)
-        if not len(index):
-            break
-    does[index] = True
-    return does
-
-
-def value_of(asked: ServingSearch, objective: str, many: Deployments, *, by_formula: bool = False) -> Any:
-    """An objective as numbers of which less is better; by_formula: of times too, without simulating any."""
-    if objective == "devices":
-        return many.devices
-    if objective == "memory-headroom":
-        return many.memory.needed_bytes
-    if objective == "throughput":
-        return -many.output_tokens_per_second
-    if objective == "cost":
-        sizes_, place = np.unique(many.devices, return_inverse=True)
-        known = [asked.market.hourly(many.plan, int(size)) for size in sizes_]
-        rate = np.array([np.inf if usd is None else usd for usd in known])[place]
-        return rate if by_the_hour(many.plan) else cost_per_million(rate, many.output_tokens_per_second)
-    return many.answer.request + 0.0 * many.devices if by_formula else many.request
-
-
-def by_the_hour(plan: ServingPlan) -> bool:
-    """Whether cost means dollars an hour: the load is given, and more capacity than it needs is worth nothing."""
-    return plan.workload.load == "open"
-
-
-def serving_value(asked: ServingSearch, objective: str, one: ServingEstimate) -> dict[str, float]:
-    """An objective of one estimate, under a key with its unit."""
-    if objective == "devices":
-        return {"devices": float(one.plan.devices)}
-    if objective == "memory-headroom":
-        return {"headroom_bytes": one.usable_bytes - one.needed.value}
-    work = one.plan.workload
-    delivered = one.requests_per_second.value * work.output_tokens
-    rate = one.capacity * work.output_tokens if work.load == "open" else delivered
-    if objective == "throughput":
-        return {"output_tokens_per_second": rate}
-    if objective == "cost":
-        usd = asked.market.hourly(one.plan, one.plan.devices)
-        assert usd is not None  # `_check_prices` refuses it
-        return (
-            {"usd_per_hour": usd}
-            if by_the_hour(one.plan)
-            else {"usd_per_million_output_tokens": float(cost_per_million(usd, rate))}
-        )
-    return {"request_seconds": one.request.value}
-
-
-def as_good_serving(asked: ServingSearch, winner: ServingEstimate, one: ServingEstimate) -> bool:
-    """Whether the error bands of the two overlap in what the objective is about."""
-    if asked.objective in ("devices", "cost"):
-        mine, best = (asked.market.hourly(x.plan, x.plan.devices) or float(x.plan.devices) for x in (one, winner))
-        if by_the_hour(one.plan) or asked.objective == "devices":
-            return mine == best if asked.objective == "cost" else one.plan.devices == winner.plan.devices
-        return mine / one.requests_per_second.high <= best / winner.requests_per_second.low
-    if asked.objective == "memory-headroom":
-        return one.needed.low <= winner.needed.high
-    if asked.objective == "throughput":
-        return one.requests_per_second.high >= winner.requests_per_second.low
-    return one.request.low <= winner.request.high

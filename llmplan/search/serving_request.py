@@ -12,9 +12,9 @@ from llmplan.records import replace
 from llmplan.schema import validated
 from llmplan.search.ask import Ask
 from llmplan.search.choices import OPEN, SERVING_DIMENSIONS, Choices
-from llmplan.search.deployments import BATCHES
 from llmplan.search.request import objective_of, opened, sizes
-from llmplan.search.serving import ServingSearch
+from llmplan.search.serving_goal import ServingSearch
+from llmplan.search.serving_space import BATCHES
 from llmplan.search.shared import each_shared
 from llmplan.search.split import WORDS, asks_for_split
 from llmplan.search.subjects import each_subject, has_many, made_for, merged_notes

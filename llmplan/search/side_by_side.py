@@ -15,7 +15,8 @@ import numpy as np
 
 from llmplan.errors import InputError
 from llmplan.records import dataclass, fields_of
-from llmplan.search.deployments import CHUNK, Deployments, every_copies_of, joined
+from llmplan.search.deployments import Deployments, joined
+from llmplan.search.serving_space import CHUNK, every_copies_of
 from llmplan.serving.many import kind_but_rates, on_machines
 from llmplan.serving.plan import ServingPlan
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from llmplan.records import dataclass
 from llmplan.search.choices import Choices
-from llmplan.search.deployments import DeploymentSpace
+from llmplan.search.serving_space import DeploymentSpace
 from llmplan.search.space import divisors
 from llmplan.serving.plan import PREFILL_DEGREES
 

@@ -14,7 +14,7 @@ from llmplan.catalog.catalog import open_catalog
 from llmplan.errors import InputError
 from llmplan.report.economics import serving_lines
 from llmplan.search.ask import Ask, Wishes
-from llmplan.search.serving import serving_value
+from llmplan.search.serving_goal import serving_value
 from llmplan.search.serving_request import serving_question
 from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.plan import ServingPlan

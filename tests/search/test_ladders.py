@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llmplan.records import replace
 from llmplan.search import deployments
 from llmplan.search.ask import Wishes
 from llmplan.search.budget import Budget
-from llmplan.search.deployments import DeploymentSpace, chunks
+from llmplan.search.deployments import chunks
 from llmplan.search.ladders import CLEARLY, Ladders
 from llmplan.search.serving import FEWER, UNTRIED, first_of, search_serving
+from llmplan.search.serving_space import DeploymentSpace
+from llmplan.search.split import SplitSpace
+from llmplan.serving import percentiles, simulation
+from llmplan.serving.estimate import estimate_serving
 from llmplan.serving.percentiles import alone_figures, judged
 from tests.search.test_search_serving import asked
 
@@ -51,6 +56,49 @@ def test_a_limit_that_nothing_keeps_is_given_up_soon(monkeypatch: pytest.MonkeyP
     assert not found.best
     assert found.counts.removed[FEWER] > 0
     assert sum(counted) < found.counts.fitting / 2
+
+
+@pytest.mark.parametrize("words", [{}, {"arrival": "gamma", "arrival_cv": 2.0}])
+@pytest.mark.parametrize("split", [False, True])
+def test_answers_are_made_of_what_the_search_has_simulated(
+    monkeypatch: pytest.MonkeyPatch, words: dict[str, Any], split: bool
+) -> None:
+    """Their figures are those of `estimate_serving` alone, to the last digit."""
+    words = {
+        "model": "llama-3.1-8b",
+        "hardware": "h100",
+        "stack": "vllm",
+        "request_rate": 14.0,
+        "max_ttft_p95": 0.4,
+        "max_tpot_p99": 0.02,
+        **words,
+    }
+    wishes = Wishes(max_devices=3, top=3, objective="devices", try_split=split)
+    with monkeypatch.context() as patch:
+        patch.delattr(percentiles, "simulate")
+        found = search_serving(asked(wishes, {"prefill_tp": "1"} if split else {}, **words)).best
+    assert found
+    for one in found:
+        assert (one.plan.prefill is not None) == split
+        assert one == estimate_serving(replace(one.plan))
+
+
+def test_a_pool_of_many_pairs_is_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated, counted = simulation._simulated, []
+
+    def count(times: Any, arriving: Any, *args: Any, **more: Any) -> Any:
+        counted.append(len(arriving.rate))
+        return simulated(times, arriving, *args, **more)
+
+    monkeypatch.setattr(simulation, "_simulated", count)
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "stack": "vllm", "request_rate": 4.0, "max_ttft_p95": 0.4}
+    question = asked(Wishes(max_devices=4, try_split=True), {"prefill_tp": "1", "tp": "1"}, **words)
+    (many,) = chunks(SplitSpace(question.bases[0], question.devices, question.most, question.choices))
+    pairs = [(int(row[3]), int(row[6])) for row in many.rows]  # replicas that write and that read, of one device each
+    assert many.sample.ttft.shape == (len(pairs), simulation.LANES * simulation.MEASURED)
+    reads, writes = ({pair[place] for pair in pairs} for place in (1, 0))
+    assert sorted(pairs) == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1)]
+    assert counted == [len(reads), len(writes)]
 
 
 def test_a_search_that_may_simulate_little_says_that_it_ended_early(monkeypatch: pytest.MonkeyPatch) -> None:

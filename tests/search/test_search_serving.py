@@ -14,9 +14,11 @@ from llmplan.errors import InputError
 from llmplan.machine.hardware import Device
 from llmplan.records import replace
 from llmplan.search.ask import Ask, Wishes
-from llmplan.search.deployments import DeploymentSpace, chunks
-from llmplan.search.serving import ServingSearch, best_of_many, search_serving, serving_value
+from llmplan.search.deployments import chunks
+from llmplan.search.serving import best_of_many, search_serving
+from llmplan.search.serving_goal import ServingSearch, serving_value
 from llmplan.search.serving_request import serving_question
+from llmplan.search.serving_space import DeploymentSpace
 from llmplan.serving.estimate import ServingEstimate, estimate_serving
 from llmplan.serving.plan import ServingPlan
 from llmplan.setup.request import request

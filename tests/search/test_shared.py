@@ -9,8 +9,10 @@ import pytest
 from llmplan.api.calls import estimate, fit
 from llmplan.errors import InputError
 from llmplan.search.ask import Wishes
-from llmplan.search.deployments import DeploymentSpace, chunks
-from llmplan.search.serving import search_serving, serving_value
+from llmplan.search.deployments import chunks
+from llmplan.search.serving import search_serving
+from llmplan.search.serving_goal import serving_value
+from llmplan.search.serving_space import DeploymentSpace
 from llmplan.search.shared import goes_with
 from llmplan.search.split import SplitSpace
 from llmplan.serving.estimate import estimate_serving

@@ -9,7 +9,8 @@ import pytest
 from llmplan.catalog.catalog import open_catalog
 from llmplan.search.deployments import chunks
 from llmplan.search.request import Ask, Wishes
-from llmplan.search.serving import ServingSearch, search_serving, serving_value
+from llmplan.search.serving import search_serving
+from llmplan.search.serving_goal import ServingSearch, serving_value
 from llmplan.search.serving_request import serving_question
 from llmplan.search.split import SplitSpace
 from llmplan.serving.estimate import estimate_serving

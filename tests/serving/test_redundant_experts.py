@@ -11,8 +11,9 @@ from llmplan import InputError, ServingPlan, plan_from
 from llmplan.answer.rows import Row, row_plan
 from llmplan.catalog.catalog import open_catalog
 from llmplan.search.ask import Ask, Wishes
-from llmplan.search.deployments import DeploymentSpace, chunks
+from llmplan.search.deployments import chunks
 from llmplan.search.serving_request import serving_question
+from llmplan.search.serving_space import DeploymentSpace
 from llmplan.search.split import SplitSpace
 from llmplan.serving.bounds import bounds
 from llmplan.serving.estimate import estimate_serving
