@@ -168,11 +168,11 @@ def test_the_answer_is_its_schema(explained: tuple[Any, Explanation]) -> None:
 
 
 def test_measured_elsewhere_names_that_entry() -> None:
-    """The 40 GB A100 is measured like the one of 80 GB."""
+    """The 40 GB A100 attends like the one of 80 GB."""
     plan = plan_from(PLANS["pipeline"])
-    found = explanation(explain(plan, CATALOG, ["matmul_seconds"]))
+    found = explanation(explain(plan, CATALOG, ["attention_seconds"]))
     origins = {node.origin for node in found.nodes or ()}
-    assert "hardware_catalog/devices/a100-sxm-80gb.yaml: efficiency.matmul.bf16.peak_fraction" in origins
+    assert "hardware_catalog/devices/a100-sxm-80gb.yaml: efficiency.attention.bf16.ramp" in origins
     assert "hardware_catalog/devices/a100-sxm-40gb.yaml: peak.bf16" in origins
     assert "hardware_catalog/models/llama-3.1-70b.yaml: head_dim" in origins
 
