@@ -163,7 +163,7 @@ class LoadAnswer:
     sequences: Amount
     """In flight and resident."""
     queued: Amount
-    """Waiting for a place."""
+    """Waiting for a place; of two pools, waiting to be read: what is being read, and on the way, is in neither."""
     capacity_requests_per_second: Amount
     """With every place taken."""
     utilization: Amount

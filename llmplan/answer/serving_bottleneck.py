@@ -63,7 +63,7 @@ def serving_bottleneck(answer: ServingEstimate, waits: ServingWaits | None = Non
     found[CAPACITY] = _roomier(waits.now, waits.roomier)
     readers = _readers(answer)
     own = waits.prefill if readers else _request(answer, waits.decode, waits.prefill)
-    resource = CAPACITY if answer.queued > 0 and _memory_bound(answer) else max(own, key=lambda name: own[name])
+    resource = CAPACITY if answer.short_of_places and _memory_bound(answer) else max(own, key=lambda name: own[name])
     advice = _advice(answer, resource, own, readers)
     return ServingBottleneck(resource, waits.decode, waits.prefill, found, advice)
 

@@ -171,4 +171,4 @@ def _most_served(ask: Ask, what: str, catalog: Catalog) -> Most:
 def _answers(plan: ServingPlan) -> bool:
     """Whether everything in flight has a place, and the targets and the request rate are met."""
     one = estimate_serving(plan)
-    return one.answers and one.queued <= 0 and one.resident >= 1
+    return one.answers and not one.short_of_places and one.resident >= 1

@@ -59,7 +59,8 @@ class ServingEstimate:
     capacity, most: requests a second of all devices, and of one replica, with every place taken [1/s]; load: share of
     it in use, by `request_rate` or by places [1]; stable: whether it keeps up with the load.
     replicas, replica_devices: copies that the plan has, and devices of each [1].
-    sequences: in flight and resident; queued: waiting for a place; resident: places; all devices [1].
+    sequences: in flight and resident; queued: waiting for a place, or of two pools to be read; resident: places; all
+    devices [1].
     encoder: time to encode the images and the sound of one request, 0 without any [s].
     missed: targets that are not met, as (name, value, limit).
     """
@@ -116,6 +117,11 @@ class ServingEstimate:
         """Sequences in flight in each replica that has any [1]."""
         work = self.plan.workload
         return self.sequences / real(busy_replicas(work, real(self.replicas)))
+
+    @property
+    def short_of_places(self) -> bool:
+        """Whether requests wait for a place: those of two pools wait to be read."""
+        return self.queued > 0 and self.plan.prefill is None
 
     @property
     def prefix_room(self) -> float | None:
@@ -286,7 +292,7 @@ def _remarks(found: ServingEstimate) -> Iterator[PlanWarning]:
         yield warning("LP012", needed=binary(away, 3), cluster=found.plan.cluster.id, have=have)
     if not found.fits and (most := _most_layers(found)) is not None:
         yield warning("LP027", layers=most, of=found.plan.model.layer_count + 1)
-    if found.fits and found.queued > 0:
+    if found.fits and found.short_of_places:
         yield warning("LP020", resident=round(found.resident), queued=round(found.queued))
     if found.fits and not found.stable:
         yield warning("LP021", rate=f"{work.request_rate:g}", capacity=f"{found.capacity:.3g}")

@@ -57,8 +57,9 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     """What one busy decoding replica does under the workload's load; places: sequences that fit in one [1].
 
     A request is read by a replica of the first pool, its cache goes over the fabric, and it is written in the second,
-    where no prefill comes between its tokens. In a closed loop the requests are where the time is spent (Little's
-    law); the slower pool sets the rate, and before it they wait.
+    where no prefill comes between its tokens. Those that wait to be read are rate x wait (Little's law). In a closed
+    loop the requests are where the time is spent, by the same law; the slower pool sets the rate, and before it they
+    wait.
     """
     pools = replace(pools, copies=busy_replicas(work, pools.copies))  # the others have no request
     most = split_capacity(pools, work, policy, places)
@@ -87,7 +88,8 @@ def split(pools: Pools, work: ServingWorkload, policy: ServingPolicy, places: Nu
     wait = maximum(flight / rate - here / rate - own - moved - outside, 0.0)
     found = _answer(pools, work, here, rate, outside, wait, own + moved, maximum(here, 1.0))
     rate = flight / found.request  # to the last digit, where `crossing` stops earlier
-    return replace(found, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens)
+    tokens = rate * work.output_tokens
+    return replace(found, requests_per_second=rate, output_tokens_per_second=tokens, queued=rate * wait)
 
 
 def _static(
@@ -107,11 +109,12 @@ def _static(
     here = crossing(lambda n: n / _writing(pools, work, n), batch / maximum(read, full), FEWEST, most, TRIES)
     decode = decode_step(at, work, maximum(here, 1.0)).total
     ttft = before + (alone + read) / 2.0
+    queued = minimum(batch / request * (read - alone) / 2.0, batch - here)  # in the mean, of those that do not write
     return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=before + alone + _SHARE_95 * (read - alone), tpot=decode / at.written,
         request=request, requests_per_second=batch / request,
         output_tokens_per_second=batch * work.output_tokens / request,
-        sequences=here, queued=0.0 * here, decode=decode, prefill=alone,
+        sequences=here, queued=queued, decode=decode, prefill=alone,
     )  # fmt: skip
 
 
@@ -125,7 +128,7 @@ def _answer(
     return Response(
         ttft=ttft, burst_ttft=ttft, p95_ttft=outside + first + percentile_95(wait), tpot=decode / at.written,
         request=request, requests_per_second=rate, output_tokens_per_second=rate * work.output_tokens,
-        sequences=here, queued=0.0 * here, decode=decode, prefill=first,
+        sequences=here, queued=rate * wait, decode=decode, prefill=first,
     )  # fmt: skip
 
 

@@ -98,6 +98,33 @@ def test_requests_are_where_the_time_is_spent() -> None:
     assert found.requests_per_second.value * found.request.value == pytest.approx(64, rel=0.02)
 
 
+@pytest.mark.parametrize("batch", [4, 4000])
+def test_requests_write_wait_or_are_read(batch: int) -> None:
+    """Little's law part by part: 4,000 requests are more than one pool reads in time, and most of them wait for it."""
+    plan = planned(devices=20, prefill_devices=4, prefill_tp=4, tp=4, batch=batch, output_tokens=50)
+    pools, found = pools_of(plan, replica(plan)), estimate_serving(plan)
+    assert pools is not None
+    read = read_alone(pools, plan.workload, plan.engine.policy) + outside_seconds(
+        pools.prefill, plan.workload, plan.engine.policy
+    )
+    moving = transfer_seconds(pools, plan.workload, plan.engine.policy)
+    between = found.requests_per_second.value * (read + moving)
+    assert found.sequences + found.queued + between == pytest.approx(batch, rel=0.01)
+    assert (found.queued > batch / 2) == (batch == 4000)
+    assert not found.short_of_places
+
+
+def test_prompts_that_come_at_a_rate_wait_for_one_another() -> None:
+    """A step takes one: of a server with a fixed time that is busy half of it (M/D/1), 0.5^2 / 2 / 0.5 wait."""
+    words: dict[str, object] = {"devices": 8, "prefill_devices": 4, "prefill_tp": 4, "tp": 4, "load": "open",
+                                "batch": None, "max_num_batched_tokens": 2000}  # fmt: skip
+    plan = planned(**words, request_rate=1.0)
+    pools = pools_of(plan, replica(plan))
+    assert pools is not None
+    each = read_seconds(pools, plan.workload, plan.engine.policy)
+    assert answer(**words, request_rate=0.5 / each).queued == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(("batch", "output_tokens"), [(100, 20), (100, 2000)])
 def test_a_batch_at_once_is_done_with_the_slower_pool(batch: int, output_tokens: int) -> None:
     """One reads all prompts, one writes all answers: the longer of the two, and of the other one request."""
@@ -117,6 +144,10 @@ def test_a_batch_at_once_is_done_with_the_slower_pool(batch: int, output_tokens:
     # prompts come out one after another, from the first to the last
     assert found.ttft.value == pytest.approx(before + (first + batch * one) / 2.0)
     assert found.p95_ttft.value == pytest.approx(before + first + 0.95 * (batch * one - first))
+    # each waits for those that are read before it, for half of them in the mean
+    wait = (batch * one - first) / 2.0
+    assert found.queued == pytest.approx(min(batch * wait / found.request.value, batch - found.sequences))
+    assert (found.queued > 0.0) == (output_tokens == 20)
 
 
 def test_faster_writing_brings_no_first_token_of_a_batch_later() -> None:
