@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from llmplan.formulas.numeric import everywhere
 from llmplan.records import dataclass
 
 Split = Literal["column", "row", "none"]
@@ -140,7 +141,8 @@ class Core:
     @property
     def latent(self) -> bool:
         """Whether all heads share one cached vector that is wider than a head: multi-head latent attention."""
-        return self.kind == "softmax" and self.cache_heads == 1 and self.kv_heads == self.heads > 1
+        alone = (self.cache_heads == 1) & (self.kv_heads == self.heads) & (self.heads > 1)
+        return self.kind == "softmax" and everywhere(alone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,8 @@ def figures_of(plan: ServingPlan, sample: Sample | None = None) -> ServingFigure
     pools = pools_of(plan, at)
     if pools is None:
         answer = respond(at, work, policy, copies, places)
-        most = real(capacity(at, work, policy, places))
+        full = work.load == "saturated"
+        most = real(answer.requests_per_second if full else capacity(at, work, policy, places))
         reads = at
     else:
         answer, most = split(pools, work, policy, places), real(split_capacity(pools, work, policy, places))

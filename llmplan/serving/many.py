@@ -16,6 +16,7 @@ from llmplan.serving.plan import DEGREES, ServingPlan, ServingWorkload
 from llmplan.serving.targets import targets, wants_percentiles
 from llmplan.setup.layout import Layout
 from llmplan.setup.many import Machines, alike, kind_of, stacked, unstacked
+from llmplan.setup.models import model_of, structure
 from llmplan.software.engine import ServingPolicy
 
 FEW = 6
@@ -42,7 +43,7 @@ _words = attrgetter("writes", *(name for name in names(ServingWorkload) if name 
 def estimate_many(plans: Sequence[ServingPlan]) -> list[ServingEstimate | None]:
     """The estimate of every plan, in their order, as `estimate_serving` gives it; None for what goes alone."""
     found: list[ServingEstimate | None] = [None] * len(plans)
-    for places in sharing(plans):
+    for places in alike(plans, FEW, _shared, _machine, _kind, _shared_but_sizes):
         for start in range(0, len(places), ROWS):
             part = places[start : start + ROWS]
             some = [plans[place] for place in part]
@@ -80,10 +81,16 @@ def on_machines(plans: Sequence[ServingPlan], index: Any) -> ServingPlan:
     return replace(plans[0], machines=machines, **dict(_on(plans[0], machines)))
 
 
-def _shared(plan: ServingPlan) -> Hashable:
+def _shared(plan: ServingPlan) -> tuple[Hashable, ...] | None:
     """What plans must have in common to be stacked; None for what goes alone."""
     work = plan.workload
     return None if _goes_alone(plan) else (id(plan.model), _words(work), work.batch is None, work.request_rate is None)
+
+
+def _shared_but_sizes(plan: ServingPlan) -> Hashable:
+    """The same of plans whose models may differ in numbers."""
+    shared = _shared(plan)
+    return shared if shared is None or plan.workload.lora_adapters else (structure(plan.model), *shared[1:])
 
 
 def _goes_alone(plan: ServingPlan) -> bool:
@@ -123,7 +130,7 @@ def as_arrays(plans: Sequence[ServingPlan]) -> ServingPlan:
     layouts, works = [plan.layout for plan in plans], [plan.workload for plan in plans]
     layout: Any = {name: stacked([getattr(one, name) for one in layouts], every) for name in DEGREES}
     lengths = {name: stacked([getattr(one, name) for one in works], every) for name in LENGTHS}
-    whole = replace(first, layout=Layout(**layout), workload=replace(first.workload, **lengths))
+    whole = replace(first, model=model_of(plans), layout=Layout(**layout), workload=replace(first.workload, **lengths))
     machines = Machines.of(plans, _machine)
     return whole if machines is None else replace(whole, machines=machines, **dict(_on(first, machines)))
 

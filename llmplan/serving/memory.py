@@ -19,7 +19,7 @@ from llmplan.formulas.kv_cache import (
     resident_sequences,
     sequence_bytes,
 )
-from llmplan.formulas.numeric import maximum, minimum, real, where
+from llmplan.formulas.numeric import everywhere, maximum, minimum, real, where
 from llmplan.formulas.pipeline import stage_layers
 from llmplan.formulas.states import split_parts
 from llmplan.machine.precision import STORED_BYTES
@@ -307,7 +307,7 @@ def cache_shape(
 def _keeps(core: Core, policy: ServingPolicy) -> tuple[bool, int | None]:
     """What tells kinds of layers apart in the cache: a state or tokens, and of how long a window."""
     window = core.cache_window if policy.window_cache == "window" else None
-    return core.cache_elements == 0, window
+    return everywhere(core.cache_elements == 0), window
 
 
 def _filled(model: Model, policy: ServingPolicy) -> dict[tuple[bool, int | None], float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, cast
 
 from llmplan.errors import InputError
@@ -13,6 +14,8 @@ from llmplan.records import dataclass, fields_of, names, replace
 T = TypeVar("T")
 PlanT = TypeVar("PlanT")
 MadeT = TypeVar("MadeT")
+SMALL = 256
+"""Plans up to which an operation on arrays takes as long as on few numbers: of more, others beside them spare few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,17 @@ class Machines(Generic[PlanT]):
 
 def kind_of(thing: Any) -> Hashable:
     """What records must share to be stacked: everything but their numbers."""
-    if isinstance(thing, (int, float)) and not isinstance(thing, bool):
+    if _is_number(thing):
         return float
-    parts = _parts(thing)
-    return thing if parts is None else (type(thing), *((name, kind_of(part)) for name, part in parts))
+    if fields := names(thing):
+        return type(thing), *[kind_of(getattr(thing, name)) for name in fields]
+    if isinstance(thing, Mapping):
+        return type(thing), *[(name, kind_of(part)) for name, part in sorted(thing.items())]
+    return (type(thing), *map(kind_of, thing)) if isinstance(thing, tuple) else thing
+
+
+def _is_number(thing: Any) -> bool:
+    return isinstance(thing, (int, float)) and thing is not True and thing is not False
 
 
 def stacked(things: Sequence[T], index: Any, gathered: dict[Hashable, Any] | None = None) -> T:
@@ -54,27 +64,33 @@ def stacked(things: Sequence[T], index: Any, gathered: dict[Hashable, Any] | Non
 
     gathered: arrays that were made of numbers that remember, where there are such.
     """
+    first: Any = things[0]
+    if gathered is None and all(thing is first for thing in things):
+        return cast(T, first)
+
+    def part(parts: Iterable[Any]) -> Any:
+        return stacked(list(parts), index, gathered)
+
+    found = first
+    if _is_number(first):
+        found = _array(things, index, gathered)
+    elif fields := names(first):
+        found = replace(first, **{name: part(map(attrgetter(name), things)) for name in fields})
+    elif isinstance(first, Mapping):
+        found = {name: part(map(itemgetter(name), cast(Any, things))) for name in first}
+    elif isinstance(first, tuple):
+        found = tuple(map(part, zip(*cast(Any, things), strict=True)))
+    return cast(T, found)
+
+
+def _array(numbers: Sequence[Any], index: Any, gathered: dict[Hashable, Any] | None) -> Any:
+    """Numbers as an array along `index`, or as one where all are equal."""
     import numpy as np
 
-    first, found = things[0], cast(Any, things[0])
-    parts = _parts(first) if gathered is not None or any(thing is not first for thing in things) else None
-    if isinstance(first, (int, float)) and not isinstance(first, bool):
-        if gathered is not None and any(hasattr(thing, "made") for thing in things):
-            found = _gathered(things, index, gathered)
-        else:
-            found = first if all(thing == first for thing in things) else np.array(things, dtype=float)[index]
-    elif parts is not None:
-        every = [_parts(thing) or [] for thing in things]
-        made: Any = {
-            name: stacked([one[place][1] for one in every], index, gathered) for place, (name, _) in enumerate(parts)
-        }
-        if isinstance(first, tuple):
-            found = tuple(made.values())
-        elif isinstance(first, Mapping):
-            found = made
-        else:
-            found = replace(found, **made)
-    return cast(T, found)
+    if gathered is not None and any(hasattr(number, "made") for number in numbers):
+        return _gathered(numbers, index, gathered)
+    first = numbers[0]
+    return first if numbers.count(first) == len(numbers) else np.array(numbers, dtype=float)[index]
 
 
 def _gathered(numbers: Sequence[Any], index: Any, known: dict[Hashable, Any]) -> Any:
@@ -85,15 +101,6 @@ def _gathered(numbers: Sequence[Any], index: Any, known: dict[Hashable, Any]) ->
     if key not in known:
         known[key] = Gathered(tuple(numbers), index)
     return known[key]
-
-
-def _parts(thing: Any) -> list[tuple[Any, Any]] | None:
-    """The parts of a record by name; None where it has none."""
-    if names(thing):
-        return list(fields_of(thing).items())
-    if isinstance(thing, Mapping):
-        return sorted(thing.items())
-    return list(enumerate(thing)) if isinstance(thing, tuple) else None
 
 
 def grouped(plans: Sequence[PlanT], key: Callable[[PlanT], Hashable]) -> list[list[int]]:
@@ -107,15 +114,16 @@ def grouped(plans: Sequence[PlanT], key: Callable[[PlanT], Hashable]) -> list[li
 
 def alike(
     plans: Sequence[PlanT], few: int, shared: Callable[[PlanT], Hashable], machine: Callable[[PlanT], Hashable],
-    kind: Callable[[PlanT], Hashable],
+    kind: Callable[[PlanT], Hashable], wider: Callable[[PlanT], Hashable] | None = None,
 ) -> list[list[int]]:  # fmt: skip
     """Places of plans that may be stacked, so many or more; what is in none of them is worked out alone.
 
     shared: what they must have in common, None for what goes alone; machine: what tells apart what they run on;
-    kind: what machines must have in common. A plan without kernels goes alone, and says so by itself.
+    kind: what machines must have in common; wider: what is enough to have in common where few have all of that. A plan
+    without kernels goes alone, and says so by itself.
     """
     found: list[list[int]] = []
-    for places in grouped(plans, shared):
+    for places in _widened(plans, grouped(plans, shared), wider):
         if len(places) < few:
             continue
         parts: dict[Hashable, list[int]] = {}
@@ -124,6 +132,19 @@ def alike(
                 parts.setdefault(kind(plans[places[same[0]]]), []).extend(places[one] for one in same)
         found += [sorted(part) for part in parts.values() if len(part) >= few]
     return found
+
+
+def _widened(
+    plans: Sequence[PlanT], groups: list[list[int]], wider: Callable[[PlanT], Hashable] | None
+) -> list[list[int]]:
+    """Groups of places, the small ones joined by what is enough to have in common."""
+    if wider is None:
+        return groups
+    found: dict[Hashable, list[int]] = {}
+    for places in groups:
+        name = wider(plans[places[0]]) if len(places) <= SMALL else places[0]
+        found.setdefault(name, []).extend(places)
+    return list(found.values())
 
 
 def unstacked(whole: T, count: int) -> Iterator[T]:
@@ -138,7 +159,8 @@ def column(values: Any, count: int) -> list[Any]:
 
     if not isinstance(values, np.ndarray) or values.ndim == 0:
         return [values.item() if isinstance(values, (np.ndarray, np.generic)) else values] * count
-    found: list[Any] = np.broadcast_to(values, count).tolist()
+    whole = values if values.shape == (count,) else np.broadcast_to(values, count)  # which takes longer than the list
+    found: list[Any] = whole.tolist()
     return found
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from llmplan.catalog.catalog import Catalog
 from llmplan.catalog.inheritance import generic_of
@@ -22,6 +23,8 @@ from llmplan.software.band import FAMILIES
 from llmplan.software.distance import APPROXIMATE, StatedDistances
 from llmplan.software.stack import Release, Stack
 from llmplan.vocabulary import QuantizedBase
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,9 @@ def _cluster(draft: Draft, catalog: Catalog, device: Device) -> Cluster | None:
     if draft.options.cluster is None:
         draft.assume("cluster", cluster.id, f"the usual cluster of {device.id}")
     count = draft.options.devices_per_node
-    return cluster if count is None else replace(cluster, devices_per_node=count)
+    if count is None or count == cluster.devices_per_node:
+        return cluster
+    return _one_of(catalog, "nodes", (cluster.id, count), lambda: replace(cluster, devices_per_node=count))
 
 
 def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
@@ -189,16 +194,27 @@ def _stack(draft: Draft, catalog: Catalog) -> Stack | None:
 
 
 def _release(draft: Draft, stack: Stack, catalog: Catalog) -> Release:
-    """The stack as of the version that was asked for, the same object for all plans."""
+    """The stack as of the version that was asked for, the same object for all plans that it is taken for."""
     asked = draft.options.stack_version
-    kept: dict[tuple[str, str | None], Release] = catalog.once("releases", dict)
-    if (stack.id, asked) not in kept:
-        if len(kept) >= MOST_KEPT:
-            kept.clear()
-        kept[stack.id, asked] = stack.at(asked)
-    found = kept[stack.id, asked]
+
+    def released() -> Release:
+        new = stack.at(asked)
+        return _one_of(catalog, "releases", (stack.id, new.version, new.rules), lambda: new)
+
+    found = _one_of(catalog, "versions", (stack.id, asked), released)
     if why := found.differs_from(asked):
         numbers = f"{stack.id} {found.version}".strip()
         taken = f"the numbers of {numbers} ({found.date}) are taken, {why}"
         draft.assume("stack_version", found.version or asked, taken)
     return found
+
+
+def _one_of(catalog: Catalog, kind: str, key: Hashable, make: Callable[[], T]) -> T:
+    """What plans with a key in common share: the same object, so that they may be worked out together."""
+    kept: dict[Hashable, T] = catalog.once(kind, dict)
+    if key not in kept:
+        made = make()
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
+        kept[key] = made
+    return kept[key]

@@ -16,6 +16,7 @@ from llmplan.formulas.numeric import real
 from llmplan.records import names, replace
 from llmplan.setup.layout import LayoutArrays
 from llmplan.setup.many import Machines, alike, column, each, grouped, kind_of, unstacked
+from llmplan.setup.models import model_of, structure
 from llmplan.training.choose import ONE_BY_ONE, Again, LayoutEvaluator, OpenPlan, fewest_layers, peak_of
 from llmplan.training.estimate import TrainingEstimate, estimate, estimate_of, figures_of
 from llmplan.training.plan import TrainingPlan, TrainingWorkload
@@ -51,7 +52,7 @@ _shared_words = attrgetter(*(name for name in names(TrainingWorkload) if name no
 def estimate_many(plans: Sequence[TrainingPlan]) -> list[TrainingEstimate]:
     """The estimate of every plan, in their order: what `estimate` gives of each."""
     found: dict[int, TrainingEstimate] = {}
-    for places in sharing(plans):
+    for places in alike(plans, FEW, _shared, _machine, kind, _shared_but_sizes):
         for start in range(0, len(places), ROWS):
             part = places[start : start + ROWS]
             some = [plans[place] for place in part]
@@ -160,9 +161,15 @@ def sharing(plans: Sequence[TrainingPlan], few: int = FEW) -> list[list[int]]:
     return alike(plans, few, _shared, _machine, kind)
 
 
-def _shared(plan: TrainingPlan) -> Hashable:
+def _shared(plan: TrainingPlan) -> tuple[Hashable, ...]:
     """What plans must have in common to be stacked."""
     return id(plan.model), id(plan.recipe), _shared_words(plan.workload)
+
+
+def _shared_but_sizes(plan: TrainingPlan) -> Hashable:
+    """The same of plans whose models may differ in numbers."""
+    model, *others = _shared(plan)
+    return model if plan.lora else structure(plan.model), *others
 
 
 def kind(plan: TrainingPlan) -> Hashable:
@@ -208,7 +215,7 @@ def as_arrays(
     if batches is not None:
         lengths["global_batch"] = short(np.array(batches, dtype=float), index)
     first, machines = plans[0], Machines.of(plans, _machine) if origins is None else Machines.of(origins, id)
-    whole = replace(first.with_layout(rows), workload=replace(first.workload, **lengths))
+    whole = replace(first.with_layout(rows), model=model_of(plans, index), workload=replace(first.workload, **lengths))
     if machines is None:
         return whole
     machines = replace(machines, index=machines.index[index])

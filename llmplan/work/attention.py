@@ -154,7 +154,7 @@ def _cache_bandwidth(core: Core, parts: Num, tp: Num, kernels: Kernels) -> Num:
     curve, software = kernels.decode, kernels.software
     if software.shares_cache or core.latent or core.kind == "recurrent":
         return curve.bandwidth
-    readers = core.heads / tp * parts / max(core.cache_heads, 1)
+    readers = core.heads / tp * parts / maximum(core.cache_heads, 1)
     apart = repeated_reads_bandwidth(readers, curve.bandwidth, curve.on_chip)
     for group in software.shared_groups:
         apart = where(readers == group, curve.bandwidth, apart)

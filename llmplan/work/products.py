@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.formulas.experts import busiest_rank, padded_rows, touched_experts
 from llmplan.formulas.matmul import cast_bytes, gradient_traffic, matmul_seconds, product_traffic
-from llmplan.formulas.numeric import is_zero, maximum, minimum, real, where
+from llmplan.formulas.numeric import everywhere, is_zero, maximum, minimum, real, where
 from llmplan.formulas.states import expert_parts, split_parts
 from llmplan.machine.kernels import GroupedCurve, ProductCurve
 from llmplan.model.layer import Layer, Linear
@@ -36,7 +36,7 @@ def joined(layer: Layer) -> Iterator[tuple[Linear, ...]]:
         if (
             last is not None
             and not linear.saves_input
-            and linear.inputs == last.inputs
+            and everywhere(linear.inputs == last.inputs)
             and linear.routed == last.routed
             and linear.wide == last.wide
             and "row" not in (linear.split, last.split)

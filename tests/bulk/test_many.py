@@ -106,6 +106,31 @@ def test_plans_do_go_through_as_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == []
 
 
+@pytest.mark.parametrize("words", [
+    {}, {"recompute": "selective", "zero": 3, "micro_batch": 2, "flash_attention": False}, {"stack": "megatron-core"},
+    {"workload": "serve"}, {"workload": "serve", "stack": "vllm", "batch": 32}, {"workload": "serve", "stack": "sglang",
+    "load": "static", "batch": 8}, {"workload": "serve", "stack": "tensorrt-llm", "load": "saturated"},
+], ids=str)  # fmt: skip
+def test_models_that_differ_in_sizes_alone_go_through_together(
+    words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dense ones, some experts of several, and layers that keep all or a window of their tokens."""
+    models = ("llama-2-7b", "llama-2-13b", "llama-3.1-8b", "mixtral-8x7b-v0.1", "mixtral-8x22b-v0.1", "gemma-2-9b",
+              "gemma-2-27b", "t5-11b", "nemotron-h-56b")  # fmt: skip
+    length = "input_tokens" if "workload" in words else "seq_len"
+    plans = resolved({"hardware": "h200", "devices": 8, "tp": tp, length: tokens, "model": model, **words}
+                     for model in models for tp in (2, 4) for tokens in (512, 777, 2048))  # fmt: skip
+    together: list[set[str]] = []
+
+    def seen(whole: Any) -> Any:
+        return lambda part: together.append({plan.model.name for plan in part}) or whole(part)
+
+    monkeypatch.setattr("llmplan.training.many.as_arrays", seen(as_arrays))
+    monkeypatch.setattr("llmplan.serving.many.as_arrays", seen(as_array_plan))
+    assert estimates(plans) == [estimated(plan) for plan in plans]
+    assert [len(names) for names in together if len(names) > 1] in ([2, 2], [3, 2], [2, 2, 2], [3, 2, 2])
+
+
 def test_both_kinds_keep_their_order() -> None:
     serving = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "workload": "serve"}
     training = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8}
@@ -114,6 +139,15 @@ def test_both_kinds_keep_their_order() -> None:
     assert estimates([*plans[:2], refused, *plans[2:]]) == [
         *map(estimated, plans[:2]), refused, *map(estimated, plans[2:])
     ]  # fmt: skip
+
+
+def test_plans_that_are_taken_for_the_same_machine_share_it() -> None:
+    """Whatever words it was asked for in, as long as its numbers are the same."""
+    words = {"model": "llama-3.1-8b", "hardware": "h100", "devices": 8, "stack": "megatron-core"}
+    usual, said = plan_from(words), plan_from({**words, "devices_per_node": 8})
+    other, again = (plan_from({**words, "devices_per_node": 4, "tp": tp, "stack_version": f"{tp}.x"}) for tp in (1, 2))
+    assert said.cluster is usual.cluster is not other.cluster is again.cluster
+    assert other.coefficients is again.coefficients is usual.coefficients
 
 
 def test_subjects_are_read_once_and_their_assumptions_are_told_every_time() -> None:
