@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import field
 from functools import lru_cache
 from typing import Any
@@ -105,7 +105,35 @@ def parse_json(text: str, file: str, first_line: int = 1) -> Document:
         raise InputError(Fault("holds a number with too many digits", file, first_line)) from None
     if len(text) > _LEAST_OF_VALUE * MAX_NODES and _is_too_large(data):
         raise InputError(Fault(TOO_MANY, file, first_line))
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(data):
+        raise InputError(Fault(TOO_DEEP, file, first_line))
     return Document(data, file, {(): first_line})
+
+
+def lenient_json(text: str | bytes, file: str, line: int | None = None) -> Any:
+    """JSON as Python's own module reads it, with Infinity and keys that stand twice.
+
+    A ValueError where it is none; an InputError where it is nested deeper than anything that is read here.
+    """
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise InputError(Fault(TOO_DEEP, file, line)) from None
+    if is_too_deep(data):
+        raise InputError(Fault(TOO_DEEP, file, line))
+    return data
+
+
+def is_too_deep(data: Any) -> bool:
+    """Whether collections stand deeper in each other than any plan's: nothing recurses that deep."""
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        level = [item for value in level for item in _items(value)]
+    return any(isinstance(value, (dict, list)) for value in level)
+
+
+def _items(value: Any) -> Collection[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _is_too_large(data: Any) -> bool:
@@ -113,7 +141,7 @@ def _is_too_large(data: Any) -> bool:
     count, waiting = 0, [data]
     while waiting:
         value = waiting.pop()
-        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        children = _items(value)
         count += 1 + len(children)
         if count > 2 * MAX_NODES:  # each child is counted with its parent and by itself
             return True
@@ -142,6 +170,8 @@ def parse_yaml(text: str, file: str) -> list[Document]:
         raise InputError(Fault(f"is not valid YAML: {reason}", file)) from None
     except RecursionError:
         raise InputError(Fault(TOO_DEEP, file)) from None
+    except UnicodeEncodeError:  # an escape in a text within a text
+        raise InputError(Fault("holds half a character (a lone surrogate)", file)) from None
 
 
 def _may_exhaust_the_stack(text: str) -> bool:

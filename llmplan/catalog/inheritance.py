@@ -35,12 +35,9 @@ def filled_efficiency(device: Device, named: Callable[[str], Device], seen: tupl
     named: the device of a name, as its entry says it; seen: what leads to this one.
     """
     own, chain = device.efficiency, (*seen, device.id)
-    if own.like is None:
-        other = _kind_efficiency(device.kind)
-    elif own.like in chain:
-        raise InputError(f"devices {' -> '.join((*chain, own.like))} are measured like each other")
-    else:
-        other = filled_efficiency(named(own.like), named, chain)
+    if device.id in seen:
+        raise InputError(f"devices {' -> '.join(chain)} are measured like each other")
+    other = _kind_efficiency(device.kind) if own.like is None else filled_efficiency(named(own.like), named, chain)
     filled = {name: getattr(own, name) for name in own.given}
     for name in BY_KIND & filled.keys():
         filled[name] = {**getattr(other, name), **filled[name]}
@@ -62,16 +59,18 @@ def stack_document(path: Path, find: Callable[[str], Path], below: tuple[str, ..
     if not isinstance(document.data, dict) or not isinstance(fitted := document.data.get("fitted") or {}, dict):
         return document
     chain, parent = (*below, path.stem), document.data.get("parent")
+    if path.stem in below:
+        raise InputError(Fault(f"stacks {' -> '.join(chain)} are parents of each other", str(path)))
     if isinstance(parent, str):
-        if parent in chain:
-            raise InputError(Fault(f"stacks {' -> '.join((*chain, parent))} are parents of each other", str(path)))
         above = stack_document(find(parent), find, chain).data
+        if not isinstance(above, dict) or not isinstance(above.get("fitted") or {}, dict):
+            raise InputError(Fault("is a parent, and no mapping with fitted numbers", str(find(parent))))
     elif fitted.keys() >= _NAMES:  # complete: no further file is opened
         return document
     else:
         above = {"fitted": _parent_numbers(path, find)}
     kept = {name: value for name, value in above.items() if name not in _OWN}
-    filled = {**kept, **document.data, "fitted": {**above["fitted"], **fitted}}
+    filled = {**kept, **document.data, "fitted": {**(above.get("fitted") or {}), **fitted}}
     return Document(filled, document.file, document.lines)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from llmplan.answer.resolve import AnyPlan
 from llmplan.catalog.catalog import Catalog
-from llmplan.errors import InputError
+from llmplan.documents import Document, Path_
+from llmplan.errors import Fault, InputError
 from llmplan.launch import text
+from llmplan.launch.quantities import whole
 from llmplan.launch.target import GraphEngine, Target, frames
 from llmplan.launch.write import Launch, launch
 from llmplan.serving.plan import COPIES, PREFILL_DEGREES, ServingPlan
@@ -103,31 +105,56 @@ class Pool:
     command: list[str]
 
 
-def pools_of(data: Any) -> list[Pool]:
+def pools_of(document: Document) -> list[Pool]:
     """The workers of a graph, of either version of the resource; none where it is no graph."""
-    if not isinstance(data, dict) or data.get("kind") != KIND:
+    data = _mapping(document.data)
+    if data.get("kind") != KIND:
         return []
-    spec = data.get("spec")
-    spec = spec if isinstance(spec, dict) else {}
-    listed = [*(spec.get("components") or ()), *(spec.get("services") or {}).values()]
-    return [pool for one in listed if isinstance(one, dict) for pool in _pool(one)]
+    spec = _mapping(data.get("spec"))
+    listed: list[tuple[Path_, Any]] = [
+        *((("spec", "components", index), one) for index, one in enumerate(_list(spec.get("components")))),
+        *((("spec", "services", name), one) for name, one in _mapping(spec.get("services")).items()),
+    ]
+    return [pool for path, one in listed for pool in _pool(_mapping(one), document, path)]
 
 
-def _pool(component: dict[str, Any]) -> Iterator[Pool]:
+def _pool(component: dict[str, Any], document: Document, path: Path_) -> Iterator[Pool]:
     role = str(component.get("subComponentType") or component.get("type") or component.get("componentType"))
-    pod = component.get("podTemplate") or component.get("extraPodSpec") or {}
-    containers = pod["spec"].get("containers", ()) if "spec" in pod else [pod.get("mainContainer") or {}]
+    pod = _mapping(component.get("podTemplate") or component.get("extraPodSpec"))
+    containers = _list(_mapping(pod["spec"]).get("containers")) if "spec" in pod else [pod.get("mainContainer")]
     for container in containers:
-        command = [*map(str, container.get("command") or ()), *map(str, container.get("args") or ())]
+        command = words_of_container(_mapping(container))
         if command and role != "frontend":
             mode = command[command.index("--disaggregation-mode") + 1 :] if "--disaggregation-mode" in command else []
-            yield Pool(mode[0] if mode else role, int(component.get("replicas") or 1), command)
+            replicas = whole(component, "replicas")
+            if replicas is None:
+                line = document.line((*path, "replicas"))
+                raise InputError(Fault("replicas must be a whole number above 0", document.file, line))
+            yield Pool(mode[0] if mode else role, replicas, command)
 
 
-def pool_options(layout: dict[str, Any], replicas: int) -> dict[str, Any]:
+def words_of_container(container: dict[str, Any]) -> list[str]:
+    """The command of a container of Kubernetes with its arguments; empty where it has none."""
+    return [str(word) for key in ("command", "args") for word in _list(container.get(key))]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def pool_options(layout: dict[str, Any], replicas: int, file: str) -> dict[str, Any]:
     """Options of the pool that reads prompts, as those of its engine say."""
-    degrees = {name: int(layout.get(name) or 1) for name in PREFILL_DEGREES}
+    names = [*PREFILL_DEGREES, "pp", *(name for name in (COPIES,) if layout.get(name))]
+    degrees: dict[str, int] = {}
+    for name in names:
+        degree = whole(layout, name)
+        if degree is None:
+            raise InputError(Fault(f"{name} of the pool that reads prompts must be a whole number above 0", file))
+        degrees[name] = degree
     degrees["dp"] *= replicas
-    degrees |= {name: int(layout[name]) for name in (COPIES,) if layout.get(name)}
-    devices = degrees["dp"] * degrees["tp"] * int(layout.get("pp") or 1)
+    devices = degrees["dp"] * degrees["tp"] * degrees.pop("pp")
     return {"prefill_devices": devices} | {f"prefill_{name}": value for name, value in degrees.items()}

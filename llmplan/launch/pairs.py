@@ -98,23 +98,17 @@ def read(settings: Iterable[Setting], items: Iterable[Item], ignored: Iterable[s
     """The facts that items express; of two items with one key the later one wins."""
     found = Read()
     by_key = {spelled(key): setting for setting in settings for key in keys_of(setting)}
-    passed = {spelled(name) for name in ignored}
+    passed = tuple(f"{spelled(name)}." for name in ignored)
     of_setting: dict[int, tuple[Setting, list[Item]]] = {}
     for item in items:
         setting = by_key.get(spelled(item.key))
         if setting is not None:
             of_setting.setdefault(id(setting), (setting, []))[1].append(item)
-        elif not any(name in passed for name in _with_parents(spelled(item.key))):
+        elif not f"{spelled(item.key)}.".startswith(passed):  # the key itself or a parent
             found.unread.append(item)
     for setting, its in of_setting.values():
         _fact(setting, its, found)
     return found
-
-
-def _with_parents(key: str) -> list[str]:
-    """`a.b.c` with its parents `a` and `a.b`."""
-    steps = key.split(".")
-    return [".".join(steps[:end]) for end in range(1, len(steps) + 1)]
 
 
 def defaults(settings: Iterable[Setting]) -> dict[str, Any]:

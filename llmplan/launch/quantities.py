@@ -17,6 +17,11 @@ def whole(facts: Facts, name: str, missing: int | None = 1) -> int | None:
     value = facts.get(name)
     if value is None:
         return missing
+    return whole_of(value)
+
+
+def whole_of(value: object) -> int | None:
+    """A whole number above 0, as a number or a text; None for anything else."""
     try:
         number = int(str(value))
     except ValueError:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from llmplan.documents import Document
+from llmplan.documents import Document, lenient_json
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_text
 from llmplan.launch import text
-from llmplan.launch.dynamo import PREFILL, pool_options, pools_of
+from llmplan.launch.dynamo import PREFILL, pool_options, pools_of, words_of_container
 from llmplan.launch.facts import words_of
 from llmplan.launch.pairs import Item, same, spelled
 from llmplan.launch.quantities import model_devices, whole
@@ -78,7 +77,7 @@ def _read_text(target: Target, content: str, name: str, found: _Found) -> None:
     if name.endswith(SUFFIXES) or _is_data(content):
         _read_data(target, content, name, found)
         return
-    script = read_script(content)
+    script = read_script(content, name)
     for file, (body, above) in script.files.items():
         if file.endswith(SUFFIXES):
             items = text.document_items(text.read_document(body, f"{name} ({file})"))
@@ -99,12 +98,12 @@ def _is_data(content: str) -> bool:
 def _read_data(target: Target, content: str, name: str, found: _Found) -> None:
     """A file of keys and values, or a Kubernetes resource, which contains the command."""
     document = text.read_document(content, name)
-    for pool in pools_of(document.data):
+    for pool in pools_of(document):
         its = _Found()
         _read_started(target, pool.command, name, its)
         if pool.role == PREFILL:
             words = words_of(target, None, its.items, _counts(target, its, {})).words
-            found.prefill = pool_options(words, pool.replicas)
+            found.prefill = pool_options(words, pool.replicas, name)
         else:
             found.items, found.replicas = its.items, pool.replicas
     if found.items:
@@ -119,9 +118,9 @@ def _read_data(target: Target, content: str, name: str, found: _Found) -> None:
 def _read_started(target: Target, command: list[str], name: str, found: _Found) -> None:
     """What a container is started with: a command, or a shell with a script."""
     if command[0] not in ("sh", "bash", "/bin/sh", "/bin/bash"):
-        _read_command(target, [(str(word), 1) for word in command], name, found)
+        _read_command(target, [(word, 1) for word in command], name, found)
         return
-    script = read_script(command[-1])
+    script = read_script(command[-1], name)
     _read_script(target, script, name, found)
     for file, (body, _) in script.files.items():
         found.items += text.document_items(text.read_document(body, file))
@@ -132,7 +131,7 @@ def _container(data: Any) -> list[str]:
     if isinstance(data, dict):
         containers = data.get("containers")
         if isinstance(containers, list) and containers and isinstance(containers[0], dict):
-            return [*containers[0].get("command", ()), *containers[0].get("args", ())]
+            return words_of_container(containers[0])
         return next((words for value in data.values() if (words := _container(value))), [])
     if isinstance(data, list):
         return next((words for value in data if (words := _container(value))), [])
@@ -182,7 +181,7 @@ def _take_rest(content: str, name: str, found: _Found) -> None:
     for number, line in enumerate(content.splitlines(), 1):
         if line.startswith(PLAN):
             try:
-                rest = json.loads(line.removeprefix(PLAN))
+                rest = lenient_json(line.removeprefix(PLAN), name, number)
             except ValueError:
                 raise InputError(Fault("what stands behind `# plan:` is not JSON", name, number)) from None
             if not isinstance(rest, dict):

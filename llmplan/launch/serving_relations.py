@@ -113,7 +113,7 @@ def of_host_cache_rank(facts: Facts) -> dict[str, Any]:
 def _bytes(facts: Facts, name: str, unit: float) -> dict[str, Any]:
     try:
         return {"kv_offloading_size": float(facts[name]) * unit}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return {}
 
 

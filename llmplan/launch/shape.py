@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmplan.digits import whole_number
 from llmplan.errors import Fault, InputError
 from llmplan.launch.quantities import whole
 from llmplan.model.spec import ModelSpec
@@ -78,8 +79,9 @@ def _experts(facts: Mapping[str, Any], layers: int) -> dict[str, Any]:
         found |= {"shared_experts": 1, "shared_expert_ffn_hidden": shared}
     kinds = "".join(char for char in str(facts.get("layer_kinds", "")) if char in "0123456789[]*+")
     head = kinds.partition("+")[0]
-    if head.startswith("[0]*") and head[4:].isdigit() and int(head[4:]) < layers:
-        found["dense_layers"] = int(head[4:])
+    dense = whole_number(head[4:], layers - 1) if head.startswith("[0]*") else None
+    if dense is not None:
+        found["dense_layers"] = dense
     return found
 
 

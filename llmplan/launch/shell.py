@@ -6,10 +6,13 @@ import re
 import shlex
 from dataclasses import field
 
+from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass
 
+MOST = 2**20
+"""Characters of a script, and of all that its variables put in."""
 _ASSIGNED = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)(\+?)=(.*)\Z", re.DOTALL)
-_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?:\[[@*]\])?(?::[-=]([^}]*))?\}|\$([A-Za-z_]\w*)")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?:\[[@*]\])?(?::[-=]([^}]{0,999}))?\}|\$([A-Za-z_]\w*)")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 _TARGET = re.compile(r">\s*([^\s<>]+)")
 
@@ -22,13 +25,34 @@ class Script:
     files: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
-def read_script(text: str) -> Script:
-    """The commands of a script, its variables put in where they were set to plain words.
+@dataclass(slots=True)
+class _Variables:
+    """Words by the variable that was set to them; left: characters that they may still put in."""
+
+    file: str
+    known: dict[str, list[str]] = field(default_factory=dict)
+    left: int = MOST
+
+    def put(self, name: str, line: int) -> list[str]:
+        """The words of a known variable; an InputError where scripts grow without end."""
+        words = self.known[name]
+        self.left -= sum(map(len, words))
+        if self.left < 0:
+            raise InputError(
+                Fault(f"variable {name[:60]!r} grows beyond the {MOST} characters of a script", self.file, line)
+            )
+        return words
+
+
+def read_script(text: str, name: str = "") -> Script:
+    """The commands of a script, its variables put in where they were set to plain words; name: of its file.
 
     >>> read_script("TP=8\\nvllm serve m \\\\\\n  -tp $TP  # all").commands
     [[('vllm', 2), ('serve', 2), ('m', 2), ('-tp', 3), ('8', 3)]]
     """
-    script, known = Script(), dict[str, list[str]]()
+    if len(text) > MOST:
+        raise InputError(Fault(f"has more than the {MOST} characters of a script", name))
+    script, variables = Script(), _Variables(name)
     lines = text.splitlines()
     index = 0
     while index < len(lines):
@@ -38,16 +62,18 @@ def read_script(text: str) -> Script:
             continue
         if (mark := _HEREDOC.search(line)) is not None:
             end = next((at for at in range(index, len(lines)) if lines[at].strip() == mark[2]), len(lines))
-            if (name := _TARGET.search(line)) is not None:
-                script.files[name[1].strip("'\"")] = ("\n".join(lines[index:end]) + "\n", index)
+            if (file := _TARGET.search(line)) is not None:
+                script.files[file[1].strip("'\"")] = ("\n".join(lines[index:end]) + "\n", index)
             index = end + 1
             continue
         words = _words(line, start)
-        while index < len(lines) and (_goes_on(lines[index - 1]) or _open_array(words)):
+        closed = _closes_array(words)
+        while index < len(lines) and (_goes_on(lines[index - 1]) or (_opens_array(words) and not closed)):
             if not lines[index].strip().startswith("#"):
-                words += _words(lines[index], index)
+                more = _words(lines[index], index)
+                words, closed = words + more, closed or _closes_array(more)
             index += 1
-        _take(words, script, known)
+        _take(words, script, variables)
     return script
 
 
@@ -55,10 +81,13 @@ def _goes_on(line: str) -> bool:
     return line.rstrip().endswith("\\")
 
 
-def _open_array(words: list[tuple[str, int]]) -> bool:
-    """Whether `NAME=(` has not been closed yet."""
-    opened = bool(words) and re.match(r"(?:export\s+)?[A-Za-z_]\w*\+?=\(", words[0][0]) is not None
-    return opened and not any(word.endswith(")") and not word.endswith("$)") for word, _ in words)
+def _opens_array(words: list[tuple[str, int]]) -> bool:
+    """Whether a statement begins with `NAME=(`."""
+    return bool(words) and re.match(r"(?:export\s+)?[A-Za-z_]\w*\+?=\(", words[0][0]) is not None
+
+
+def _closes_array(words: list[tuple[str, int]]) -> bool:
+    return any(word.endswith(")") and not word.endswith("$)") for word, _ in words)
 
 
 def _words(line: str, index: int) -> list[tuple[str, int]]:
@@ -72,26 +101,26 @@ def _words(line: str, index: int) -> list[tuple[str, int]]:
     return [(word, index + 1) for word in words]
 
 
-def _take(words: list[tuple[str, int]], script: Script, known: dict[str, list[str]]) -> None:
+def _take(words: list[tuple[str, int]], script: Script, variables: _Variables) -> None:
     """Takes one statement: stores an assignment, or keeps a command."""
     while words and words[0][0] in ("export", "exec", "sudo", "nohup", "time", "env"):
         words = words[1:]
     before: list[tuple[str, int]] = []
     while words and (found := _ASSIGNED.match(words[0][0])) is not None:
-        name, more, value = found[1], found[2], found[3]
-        if value.startswith("("):
-            inside = [(value[1:], words[0][1]), *words[1:]]
-            items = [word.removesuffix(")") for word, _ in inside]
-            filled = [one for item in items if item for one in _filled(item, known)]
-            known[name] = [*known.get(name, []), *filled] if more else filled
+        name, more, value, line = found[1], found[2], found[3], words[0][1]
+        array = value.startswith("(")
+        if array:
+            items = [(word.removesuffix(")"), at) for word, at in [(value[1:], line), *words[1:]]]
+        else:
+            items = _words(value, line - 1) if " " in value else [(value, line)]
+        filled = [one for item, at in items if item or not array for one in _filled(item, at, variables)]
+        variables.known[name] = [*(variables.known.get(name, ()) if more else ()), *filled]
+        if array:
             return
-        rest = shlex.split(value) if " " in value else [value]
-        filled = [one for item in rest for one in _filled(item, known)]
-        known[name] = [*known.get(name, []), *filled] if more else filled
-        before.append((f"{name}={' '.join(filled)}", words[0][1]))
+        before.append((f"{name}={' '.join(filled)}", line))
         words = words[1:]
-    if words:
-        filled_words = [(one, line) for word, line in words for one in _filled(word, known)]
+    filled_words = [(one, line) for word, line in words for one in _filled(word, line, variables)]
+    if filled_words:
         script.commands.append([*before, *_without_shell(filled_words)])
 
 
@@ -103,16 +132,16 @@ def _without_shell(words: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return words
 
 
-def _filled(word: str, known: dict[str, list[str]]) -> list[str]:
+def _filled(word: str, line: int, variables: _Variables) -> list[str]:
     """A word with its variables put in; one that is a variable alone may become several, an unknown one stays."""
     alone = _VARIABLE.fullmatch(word)
-    if alone is not None and (alone[1] or alone[3]) in known:
-        return [one for item in known[alone[1] or alone[3]] for one in item.split()]
+    if alone is not None and (alone[1] or alone[3]) in variables.known:
+        return [one for item in variables.put(alone[1] or alone[3], line) for one in item.split()]
 
     def put(match: re.Match[str]) -> str:
         name = match[1] or match[3]
-        if name in known:
-            return " ".join(known[name])
+        if name in variables.known:
+            return " ".join(variables.put(name, line))
         return match[2] if match[2] is not None else match[0]
 
     return [_VARIABLE.sub(put, word)]

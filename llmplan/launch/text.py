@@ -7,13 +7,24 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
-from llmplan.documents import Document, parse_json, parse_yaml, to_yaml
+from llmplan.documents import (
+    MAX_NODES,
+    TOO_DEEP,
+    TOO_MANY,
+    Document,
+    is_too_deep,
+    lenient_json,
+    parse_json,
+    parse_yaml,
+    to_yaml,
+)
 from llmplan.errors import Fault, InputError
 from llmplan.launch.pairs import Item, spelled
 
-_NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?([eE][+-]?\d+)?\Z")
+_NUMBER = re.compile(r"-?\d+(?:_\d+)*(\.\d+)?([eE][+-]?\d+)?\Z")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kKmM])\Z")
 _THOUSANDS = {"k": 10**3, "m": 10**6, "K": 2**10, "M": 2**20}
 """As the argument parsers of vLLM and SGLang read them (`human_readable_int`)."""
@@ -95,7 +106,7 @@ def read_words(
         index += 1
         override = _OVERRIDE.match(word)
         if override is not None:
-            yield from _flat(override[1], _typed(override[2]), line, file)
+            yield from _flat(override[1], _typed(override[2], line, file), line, file)
             continue
         if not _is_option(word) or word == "-u" or (word == "-m" and modules):
             yield Item("", word, line, file)
@@ -108,7 +119,7 @@ def read_words(
         while len(values) < most and index < len(words) and not _is_option(words[index][0]):
             values.append(words[index][0])
             index += 1
-        typed = [_typed(one) for one in values]
+        typed = [_typed(one, line, file) for one in values]
         yield from _flat(key, True if not typed else typed[0] if len(typed) == 1 else typed, line, file)
 
 
@@ -116,18 +127,17 @@ def _is_option(word: str) -> bool:
     return word.startswith("-") and len(word) > 1 and not _NUMBER.match(word)
 
 
-def _typed(text: str) -> Any:
+def _typed(text: str, line: int, file: str) -> Any:
     """A word of a command line as a number, flag, list or text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if _NUMBER.match(text):
-        number = float(text)
+    if _NUMBER.match(text) and isfinite(number := float(text)):
         return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number
-    if (size := _SIZE.match(text)) is not None:
-        return int(float(size[1]) * _THOUSANDS[size[2]])
-    if text[:1] in "[{":
+    if (size := _SIZE.match(text)) is not None and isfinite(number := float(size[1]) * _THOUSANDS[size[2]]):
+        return int(number)
+    if text.startswith(("[", "{")):
         try:
-            return json.loads(text)
+            return lenient_json(text, file, line)
         except ValueError:
             return [part.strip(" '\"") for part in text.strip("[]").split(",")] if text[0] == "[" else text
     return text
@@ -146,11 +156,7 @@ def read_document(text: str, file: str) -> Document:
     """A file of JSON, YAML or TOML as data; an InputError with its line where it is broken."""
     stripped = text.lstrip()
     if file.endswith(".toml") or (not stripped.startswith(("{", "[[")) and re.search(r"^\[[\w.]+\]\s*$", text, re.M)):
-        try:
-            return Document(tomllib.loads(text), file, _toml_lines(text))
-        except tomllib.TOMLDecodeError as error:
-            found = re.search(r"at line (\d+)", str(error))
-            raise InputError(Fault(f"is not valid TOML: {error}", file, int(found[1]) if found else None)) from None
+        return _toml_document(text, file)
     if stripped.startswith("{") and not file.endswith((".yaml", ".yml")):
         return parse_json(text, file)
     documents = parse_yaml(text, file)
@@ -159,14 +165,31 @@ def read_document(text: str, file: str) -> Document:
     return documents[0]
 
 
+def _toml_document(text: str, file: str) -> Document:
+    if text.count(",") + text.count("=") > MAX_NODES:
+        raise InputError(Fault(TOO_MANY, file))
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        raise InputError(Fault(f"is not valid TOML: {error}", file, int(found[1]) if found else None)) from None
+    except RecursionError:
+        raise InputError(Fault(TOO_DEEP, file)) from None
+    except ValueError:
+        raise InputError(Fault("holds a number with too many digits", file)) from None
+    if is_too_deep(data):
+        raise InputError(Fault(TOO_DEEP, file))
+    return Document(data, file, _toml_lines(text))
+
+
 def _toml_lines(text: str) -> dict[tuple[str | int, ...], int]:
     lines: dict[tuple[str | int, ...], int] = {(): 1}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        if (head := re.match(r"\s*\[([\w.]+)\]", line)) is not None:
+        if (head := re.match(r"\s*\[([\w.]{1,999})\]", line)) is not None:
             table = tuple(head[1].split("."))
             lines[table] = number
-        elif (key := re.match(r"\s*([\w.-]+)\s*=", line)) is not None:
+        elif (key := re.match(r"\s*([\w.-]{1,999})\s*=", line)) is not None:
             lines[(*table, *key[1].split("."))] = number
     return lines
 

@@ -70,9 +70,9 @@ def of_device_batch(facts: Facts) -> dict[str, Any]:
     one = model_devices(facts)
     try:
         micro = float(facts["device_batch"]) * (one or 0)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return {}
-    if micro < 1 or micro != int(micro):
+    if micro < 1 or not micro.is_integer():
         return {}
     found = {"micro_batch": int(micro)}
     return found | global_batch({**facts, **found})
@@ -152,15 +152,14 @@ def shards(facts: Facts) -> dict[str, Any]:
 
 def of_shards(facts: Facts) -> dict[str, Any]:
     """zero and dp, as the degrees say."""
-    replicated, sharded = str(facts.get("replicated", 1)), str(facts.get("sharded", -1))
-    if sharded == "1":
-        return {"zero": 0} | ({"dp": int(replicated)} if replicated.isdigit() and int(replicated) > 1 else {})
+    copies, shards = whole(facts, "replicated") or 1, whole(facts, "sharded", None)
+    if shards == 1:
+        return {"zero": 0} | ({"dp": copies} if copies > 1 else {})
     found: dict[str, Any] = {"zero": 2 if str(facts.get("resharded")).lower() == "never" else 3}
-    copies = int(replicated) if replicated.isdigit() else 1
     if copies > 1:
         found["dp_replicate"] = copies
-    if sharded.isdigit() and facts.get("devices") is None:
-        found["dp"] = int(sharded) * copies
+    if shards and facts.get("devices") is None:
+        found["dp"] = shards * copies
     return found
 
 

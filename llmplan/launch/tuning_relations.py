@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmplan.digits import whole_number
 from llmplan.launch.quantities import Facts, whole
 
 ALL = "all-linear"
@@ -35,7 +36,8 @@ def of_adapters(facts: Facts) -> dict[str, Any]:
             names = value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
             return {"lora_targets": [ALL] if names in (["all"], [ALL]) else names}
     if (attention := facts.get("attention_modules")) is not None:
-        named = [str(name).replace("output_proj", "o_proj") for name in attention]
+        listed = attention if isinstance(attention, list) else [attention]
+        named = [str(name).replace("output_proj", "o_proj") for name in listed]
         return {"lora_targets": [*named, *(MLP if str(facts.get("mlp_modules")).lower() == "true" else ())]}
     return {}
 
@@ -49,12 +51,15 @@ def stage_file(facts: Facts) -> dict[str, Any]:
     return {"stage_file": f"zero{zero}{host or ('_states' if facts.get('offload_optimizer') else '')}"}
 
 
+STAGES = 3
+
+
 def of_stage_file(facts: Facts) -> dict[str, Any]:
     """zero and what is in host memory, as the name says."""
     stage, _, host = str(facts.get("stage_file", "zero0")).partition("_")
-    if not stage.removeprefix("zero").isdigit():
+    zero = whole_number(stage.removeprefix("zero"), STAGES)
+    if zero is None:
         return {}
-    zero = int(stage.removeprefix("zero"))
     return {"zero": zero, "offload_parameters": bool(host) and zero == 3, "offload_optimizer": bool(host) and zero < 3}
 
 

@@ -9,13 +9,16 @@ from llmplan.rules import Within
 from llmplan.schema import Source, Spec
 from llmplan.units import Kilogram, KilogramPerJoule, Seconds, Watts
 
+MOST_INTENSITY = 5e-7
+"""Of a grid [kg/J]: the worst fuel emits 1 kg a kWh (2.8e-7 kg/J)."""
+
 
 class Grid(Spec):
     """What electricity emits where it is made."""
 
     name: str
-    intensity: Annotated[KilogramPerJoule, Within(ge=0, le=5e-7)]
-    """Location based, a yearly mean; the worst fuel emits 1 kg a kWh (2.8e-7 kg/J)."""
+    intensity: Annotated[KilogramPerJoule, Within(ge=0, le=MOST_INTENSITY)]
+    """Location based, a yearly mean."""
     year: int | None = None
 
 

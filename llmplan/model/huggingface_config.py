@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
-from llmplan.documents import Document
+from llmplan.documents import Document, lenient_json
 from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass
 
@@ -26,6 +26,7 @@ TIE = "tie_word_embeddings"
 OUTER = ("quantization_config", "architectures", "compression_config")
 PER_LAYER = ("heads", "kv_heads", "head_dim", "ffn_hidden")  # fields that a layer may have of its own
 MAX_INTEGER = 10**15
+MAX_LAYERS = 10_000  # as ModelSpec has it; beyond, the spec itself reports the fault
 SHOWN = 60  # characters of a bad value in a message
 _KEY = re.compile(r'"((?:[^"\\\n]|\\.){1,200})"\s*:')
 
@@ -33,11 +34,9 @@ _KEY = re.compile(r'"((?:[^"\\\n]|\\.){1,200})"\s*:')
 def parse_config(text: str, file: str) -> Document:
     """JSON as Python's json module writes it (Infinity is allowed), with the first line of each key."""
     try:
-        data = json.loads(text)
+        data = lenient_json(text, file)
     except json.JSONDecodeError as error:
         raise InputError(Fault(f"is not valid JSON: {error.msg} (column {error.colno})", file, error.lineno)) from None
-    except RecursionError:
-        raise InputError(Fault("is nested too deeply", file)) from None
     except ValueError:
         raise InputError(Fault("holds a number with too many digits", file)) from None
     if not isinstance(data, dict):
@@ -117,10 +116,10 @@ class Config:
 
     @property
     def layers(self) -> int:
-        """Layers as the config says them, 1 where it does not; only to weigh lists of names."""
+        """Layers as the config says them, 1 where it does not, or says more than any; only to weigh lists of names."""
         names = ("num_hidden_layers", "n_layer", "num_layers", "num_transformer_layers")
         value = next((self.data.get(key) for key in names if key in self.data), 1)
-        return value if isinstance(value, int) else 1
+        return value if isinstance(value, int) and value <= MAX_LAYERS else 1
 
     def line(self, key: str) -> int:
         """The line where `key` stands, or the first."""

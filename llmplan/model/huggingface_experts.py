@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.model.huggingface_config import Config
-from llmplan.model.huggingface_layers import MAX_LAYERS, translate
+from llmplan.digits import whole_number
+from llmplan.model.huggingface_config import MAX_LAYERS, Config
+from llmplan.model.huggingface_layers import translate
 from llmplan.model.patterns import compact
 
 Fields = dict[str, Any]
@@ -53,7 +54,7 @@ def _experts_first(config: Config, layers: int) -> list[bool]:
     listed = config.data.get("moe_layers_enum")
     config.used.add("moe_layers_enum")
     if isinstance(listed, str):
-        chosen = {int(word) for word in listed.split(",") if word.strip().isdigit()}
+        chosen = {whole_number(word.strip(), layers) for word in listed.split(",")}
         return [index in chosen for index in range(layers)]
     first = config.value(("first_k_dense_replace", "num_dense_layers"), int) or 0
     if isinstance(config.data.get("moe_layer_freq"), list):  # 1 = experts, layer by layer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.model.huggingface_config import Config
+from llmplan.model.huggingface_config import MAX_LAYERS, Config
 from llmplan.model.patterns import compact
 
 Fields = dict[str, Any]
@@ -51,7 +51,9 @@ def bamba(config: Config, fields: Fields) -> Fields:
         return fields
     layers = fields.get("layers") or 0
     return fields | {
-        "mixers": compact(["full" if index in chosen else "mamba2" for index in range(min(layers, 10_000))] or ["full"])
+        "mixers": compact(
+            ["full" if index in chosen else "mamba2" for index in range(min(layers, MAX_LAYERS))] or ["full"]
+        )
     }
 
 
@@ -96,5 +98,5 @@ def recurrent_gemma(config: Config, fields: Fields) -> Fields:
         config.fault("block_types must be a list of recurrent and attention", "block_types")
         return fields
     layers, width = fields.get("layers") or 0, fields.get("ffn_hidden")
-    kinds = [known[words[index % len(words)]] for index in range(min(layers, 10_000))]
+    kinds = [known[words[index % len(words)]] for index in range(min(layers, MAX_LAYERS))]
     return fields | {"mixers": compact(kinds), "ffn_hidden": width // 2 if width else None}

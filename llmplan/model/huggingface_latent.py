@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmplan.model.huggingface_config import Config
+from llmplan.model.huggingface_config import MAX_LAYERS, Config
 from llmplan.model.patterns import compact, expand
 
 Fields = dict[str, Any]
@@ -47,7 +47,7 @@ def latent_index(config: Config, fields: Fields) -> Fields:
         words = list(letters)
     if words is None:
         skip = 2 if first is None else first
-        words = ["shared" if max(index - skip + 1, 0) % every else "full" for index in range(min(layers, 10_000))]
+        words = ["shared" if max(index - skip + 1, 0) % every else "full" for index in range(min(layers, MAX_LAYERS))]
     if unknown := sorted(set(words) - set(INDEX_MODES)):
         config.fault(f"indexer_types: {unknown[0]!r} is neither full nor shared", "indexer_types")
         return fields

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmplan.digits import whole_number
 from llmplan.errors import did_you_mean
-from llmplan.model.huggingface_config import PER_LAYER, Config
+from llmplan.model.huggingface_config import MAX_LAYERS, PER_LAYER, Config
 from llmplan.model.patterns import compact
 
-MAX_LAYERS = 10_000  # as ModelSpec has it; beyond, the spec itself reports the fault
 MAX_RATIO = 65536  # tokens in one compressed entry
 Fields = dict[str, Any]
 Family = dict[str, Any]
@@ -62,7 +62,8 @@ def per_layer_config(config: Config, fields: Fields, keys: dict[str, list[str]])
         return
     fields_of = {key: name for name in PER_LAYER for key in keys.get(name, ())}
     for index, changes in given.items() if isinstance(given, dict) else (("", None),):
-        if not str(index).isdigit() or int(index) >= layers or not isinstance(changes, dict):
+        number = whole_number(index, layers - 1)
+        if number is None or not isinstance(changes, dict):
             config.fault("per_layer_config must give attributes for the number of a layer", "per_layer_config")
             return
         for key, value in changes.items():
@@ -70,7 +71,7 @@ def per_layer_config(config: Config, fields: Fields, keys: dict[str, list[str]])
                 config.fault(f"per_layer_config: {key} of layer {index} is not known to be read", "per_layer_config")
                 return
             name = fields_of[key]
-            config.per_layer.setdefault(name, [fields.get(name) or 0] * layers)[int(index)] = value
+            config.per_layer.setdefault(name, [fields.get(name) or 0] * layers)[number] = value
 
 
 def translate(config: Config, key: str, words: list[str], known: dict[str, str]) -> list[str]:
@@ -159,7 +160,7 @@ def _compressed(config: Config, fields: Fields, layers: int) -> list[str]:
         config.fault("compress_ratios or layer_types is missing: how each layer compresses its context")
         return ["full"] * layers
     for word in sorted(set(words)):
-        if not (word.isdigit() and int(word) <= MAX_RATIO):
+        if whole_number(word, MAX_RATIO) is None:
             config.fault(f"compress_ratios: {word!r} is no number of tokens", "compress_ratios")
             return ["full"] * layers
     return [f"compressed:{word}" for word in words]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from llmplan.documents import parse_json
+from llmplan.documents import lenient_json, parse_json
 from llmplan.errors import Fault, InputError
 from llmplan.files import read_text
 from llmplan.model.weights import Tensor, Weights
@@ -59,8 +58,8 @@ def read_file(path: Path) -> list[Tensor]:
             raise InputError(Fault("claims a header that it does not hold: it is cut off or no safetensors", str(path)))
         text = file.read(length)
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
+        header = lenient_json(text, str(path))
+    except ValueError:
         raise InputError(Fault("has a header that is not valid JSON", str(path))) from None
     if not isinstance(header, dict):
         raise InputError(Fault("has a header that is no JSON object", str(path)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmplan.catalog.catalog import Catalog
+from llmplan.digits import whole_number
 from llmplan.errors import InputError
 from llmplan.search.answering import maximized, minimized, serving_answer, training_answer
 from llmplan.search.ask import Ask
@@ -13,6 +14,10 @@ from llmplan.search.training import search
 
 if TYPE_CHECKING:
     from llmplan.search.answers import FitAnswer
+
+
+MOST_SAID = 10**15
+"""Of devices; a search has its own limit, which it tells."""
 
 
 def answered(
@@ -39,10 +44,11 @@ def answered(
 
 def _fewest_devices(ask: Ask) -> Ask:
     """The question for the smallest cluster, up to the devices that were given."""
-    most_devices = ask.wishes.max_devices or ask.wanted.options.devices or ask.given.get("devices")
-    if not str(most_devices or "").isdigit():
+    said = ask.wishes.max_devices or ask.wanted.options.devices or ask.given.get("devices")
+    most_devices = whole_number(str(said), MOST_SAID)
+    if most_devices is None:
         raise InputError("--minimize devices wants the most there may be: --devices N or --max-devices N")
-    return ask.changed({"devices": None}, objective="devices", max_devices=int(str(most_devices)))
+    return ask.changed({"devices": None}, objective="devices", max_devices=most_devices)
 
 
 def _layouts(ask: Ask, catalog: Catalog) -> FitAnswer:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
+from llmplan.digits import whole_number
 from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.records import dataclass
 from llmplan.setup.options import FLAGS
@@ -143,13 +144,13 @@ def _numbers(name: str, text: str) -> Choice:
 
 def _number(name: str, part: str, text: str) -> int:
     least, most = 0 if name == "zero" else 1, MOST.get(name, MOST_DEGREE)
-    part = part.strip()
-    if not (part.isascii() and part.isdigit()) or len(part) > len(str(most)) or not least <= int(part) <= most:
+    number = whole_number(part.strip(), most)
+    if number is None or number < least:
         raise InputError(
             f"{_option(name)}: expected a number from {least} to {most}, a list (4,8) or a range (1..16), "
             f"got {text[:60]!r}"
         )
-    return int(part)
+    return number
 
 
 def _option(name: str) -> str:

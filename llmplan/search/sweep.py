@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmplan.answer.many import answers
 from llmplan.answer.summary import PlanSummary
+from llmplan.digits import whole_number
 from llmplan.errors import InputError, did_you_mean
 from llmplan.records import dataclass, replace
 from llmplan.setup.options import VOCABULARY
@@ -25,6 +26,8 @@ BATCH = 4096
 _RANGE = re.compile(r"([^.]+)\.\.([^.+]+)(?:\+(.+))?\Z")
 MOST_VALUES = 100_000
 """Of one range; whoever asks for more has mistyped it."""
+MOST_VALUE = 10**15
+"""The largest number of a range; an option has its own limit, which it tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,8 @@ def _values(name: str, part: str) -> Iterator[Any]:
 
 
 def _whole(value: Any, part: str) -> int:
-    number = int(value) if isinstance(value, int) or value.strip().isdecimal() else 0
-    if number < 1:
+    number = value if isinstance(value, int) else whole_number(str(value).strip(), MOST_VALUE)
+    if number is None or number < 1:
         raise InputError(f"--vary: expected whole numbers such as 8..4096 or 1..8+1, got {part[:60]!r}")
     return number
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from llmplan.digits import whole_number
 from llmplan.rules import ReadBy
 
 LENGTHS = ("seq_len", "target_len", "input_tokens", "output_tokens")
@@ -89,13 +90,12 @@ def read_image_size(value: Any) -> Any:
     >>> read_image_size("1024"), read_image_size("1280 x 720")
     ('1024x1024', '1280x720')
     """
-    sides = str(value).lower().replace("*", "x").split("x")
-    sides = [side.strip() for side in sides]
-    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and 1 <= int(side) <= _LONGEST for side in sides):
+    sides = [whole_number(side.strip(), _LONGEST) for side in str(value).lower().replace("*", "x").split("x")]
+    if len(sides) > 2 or not all(sides):
         raise ValueError(
             f"{str(value)[:40]!r} is no size of an image: pixels of a side (1024), or WIDTHxHEIGHT (1280x720)"
         )
-    return f"{int(sides[0])}x{int(sides[-1])}"
+    return f"{sides[0]}x{sides[-1]}"
 
 
 _LONGEST = 100_000  # pixels of a side: more was mistyped

@@ -144,8 +144,9 @@ def test_broken_json_names_its_line(llmplan: Llmplan, here: Path) -> None:
         ('{"devices": ' + "9" * 5000 + "}", "plan.json:1: holds a number with too many digits"),
         ("[" + "1," * 500_000 + "1]", "plan.json:1: expands to more values than any plan has"),
         ("[" + "null," * 300 + "null]", "and 101 more"),
+        ('{"model": ' + "[" * 61 + "]" * 61 + "}", "plan.json:1: is nested too deeply"),
     ],
-    ids=["digits", "values", "faults"],
+    ids=["digits", "values", "faults", "depth"],
 )
 def test_json_without_bounds(llmplan: Llmplan, here: Path, content: str, expected: str) -> None:
     (here / "plan.json").write_text(content)

@@ -68,7 +68,9 @@ def test_ranges() -> None:
     [
         ("devices", "is not an option and its values"), ("device=1,2", "did you mean devices"),
         ("tp=", "not an option"),
-        ("tp=8..1", "empty range"), ("tp=0..4", "whole numbers"), ("tp=1..x", "whole numbers"),
+        ("tp=8..1", "empty range"), ("tp=0..4", "whole numbers"),
+        ("tp=5e-1..4", "whole numbers"), ("tp=1..1e300", "whole numbers"), ("tp=1.." + "9" * 5000, "whole numbers"),
+        ("tp=1..x", "whole numbers"),
         ("devices=1..1000000+1", "more than"), ("tp=nine", "--tp"), ("recompute=some", "--recompute"),
     ],
 )  # fmt: skip

@@ -71,6 +71,7 @@ def test_tokens_steps_and_epochs_say_the_same() -> None:
         ({"tokens": None, "epochs": 1.0}, "dataset_tokens is missing"),
         ({"grid": "frane"}, "did you mean fra"),
         ({"grid": "57 kg"}, "grid: unknown"),
+        ({"grid": "-5 gCO2e/kWh"}, "grid: '-5 gCO2e/kWh' is not between 0 and 1800 gCO2e/kWh"),
         ({"mtbf": "lama-3"}, "did you mean llama-3"),
         ({"mtbf": "0 h"}, "less than a second"),
         ({"pue": 0.9}, "pue"),

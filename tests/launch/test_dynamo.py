@@ -110,6 +110,35 @@ def test_the_older_version_of_the_resource_is_read() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "components: 5", "services: [1]", "components: [{podTemplate: x}]", "components: [{podTemplate: {spec: x}}]",
+        "components: [{podTemplate: {spec: {containers: }}}]",
+        "components: [{podTemplate: {spec: {containers: [[a]]}}}]",
+        "components: [{podTemplate: {spec: {containers: [{command: 5}]}}}]",
+    ],
+)  # fmt: skip
+def test_what_is_no_graph_starts_nothing(broken: str) -> None:
+    read = read_launch(target("vllm"), ["-"], {}, f"kind: DynamoGraphDeployment\nspec:\n  {broken}\n")
+    assert "model" not in read.document.data
+
+
+@pytest.mark.parametrize(
+    ("replicas", "tp", "said"),
+    [("x", "4", "standard input:4: replicas must be a whole number"), ("1", "x", "input: tp of the pool that reads")],
+)
+def test_numbers_of_a_graph_are_named(replicas: str, tp: str, said: str) -> None:
+    command = f"[vllm, serve, m, --disaggregation-mode, prefill, --tensor-parallel-size, '{tp}']"
+    text = f"""kind: DynamoGraphDeployment
+spec:
+  components:
+  - {{type: worker, replicas: {replicas}, podTemplate: {{spec: {{containers: [{{command: {command}}}]}}}}}}
+"""
+    with pytest.raises(InputError, match=said):
+        read_launch(target("vllm"), ["-"], {}, text)
+
+
 def test_what_is_no_worker_of_a_graph_is_refused() -> None:
     plan = planned({**BASE, "devices": 8, "stack": "vllm"})
     with pytest.raises(InputError, match=r"dynamo starts vllm, sglang, tensorrt-llm, and this is llama\.cpp"):

@@ -80,6 +80,52 @@ def test_faults_are_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], word
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("[" * 2000 + "]" * 2000, "error: command line:1: is nested too deeply"),
+        ('{"a":' * 61 + "1" + "}" * 61, "error: command line:1: is nested too deeply"),
+        ("9" * 400, "tp: input should be less than or equal to 1000000"),
+        ("9" * 400 + "k", "tp: input should be a finite number"),
+    ],
+    ids=["lists", "mappings", "digits", "thousands"],
+)
+def test_words_that_no_option_has(capsys: pytest.CaptureFixture[str], word: str, said: str) -> None:
+    command = ["vllm", "serve", "meta-llama/Llama-3.1-8B", "--tensor-parallel-size", word]
+    code, out, err = run(capsys, "estimate", "--from", "vllm", "--hardware", "h100", "--", *command)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+@pytest.mark.parametrize("word", ["", "1_"])
+def test_words_that_are_nearly_numbers(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    command = ["vllm", "serve", "meta-llama/Llama-3.1-8B", "--tensor-parallel-size", word]
+    code, out, _ = run(capsys, "estimate", "--from", "vllm", "--hardware", "h100", "--json", "--", *command)
+    assert (code, json.loads(out)["inputs"]["tp"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("a.toml", "a = " + "[" * 2000, "a.toml: is nested too deeply"),
+        ("a.toml", ".".join("a" * 100) + " = 1", "a.toml: is nested too deeply"),
+        ("a.toml", "a = " + "9" * 5000, "a.toml: holds a number with too many digits"),
+        ("a.toml", "a = [" + "1, " * 200_000 + "]", "a.toml: expands to more values"),
+        ("a.sh", "# plan: " + "[" * 2000, "a.sh:1: is nested too deeply"),
+        ("a.sh", "A=$A0123456789\n" + "A=$A$A\n" * 60, "a.sh:"),
+        ("a.sh", "vllm serve m" + " " * 2**20, "a.sh: has more than the 1048576 characters of a script"),
+    ],
+    ids=["lists", "keys", "digits", "values", "plan", "variables", "size"],
+)
+def test_files_without_bounds(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, text: str, said: str
+) -> None:
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    code, out, err = run(capsys, "estimate", "--from", "vllm", "--hardware", "h100", str(tmp_path / file))
+    assert (code, out) == (2, "")
+    assert said in err
+
+
 def test_a_word_that_is_too_long_for_a_file_is_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "estimate", "--from", "vllm", "--hardware", "h100", "--", "[" * 5000)
     assert (code, out) == (2, "")

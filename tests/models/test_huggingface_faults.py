@@ -60,6 +60,15 @@ def test_all_faults_at_once_with_their_lines() -> None:
         ({"num_attention_heads": True}, "num_attention_heads must be a whole number"),
         ({"num_key_value_heads": 3}, "must be a multiple of kv_heads"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        (
+            {
+                "num_hidden_layers": 62 * 10**18,
+                "quantization_config": {"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]},
+            },
+            "num_hidden_layers must lie between",
+        ),
+        ({"per_layer_config": {"²": {"num_attention_heads": 4}}}, "attributes for the number of a layer"),
+        ({"per_layer_config": {"9" * 5000: {"num_attention_heads": 4}}}, "attributes for the number of a layer"),
         ({"hidden_size": 10**12}, "hidden_size"),
         ({"hidden_size": 1e400}, "hidden_size must"),
         ({"hidden_size": 65}, "not a multiple of 8 heads"),
@@ -170,6 +179,7 @@ def test_sliding_window_of_qwen_is_off_unless_used() -> None:
         ("", "is not valid JSON"),
         ("[1, 2]", "expected a JSON object"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"a": ' + "[" * 60 + "]" * 60 + "}", "nested too deeply"),
         ('{"hidden_size": ' + "9" * 5000 + "}", "too many digits"),
         ("{}", "key num_hidden_layers or n_layer is missing"),
     ],

@@ -257,6 +257,8 @@ def test_the_fewest_devices(llmplan: Command) -> None:
         (("--devices", "8", "--minimize", "memory-fraction"), "goes with workload serve"),
         (("--devices", "8", "--minimize", "devices", "--maximize", "batch"), "give one of --maximize and --minimize"),
         (("--minimize", "devices"), "wants the most there may be"),
+        (("--minimize", "devices", "--devices", "²"), "wants the most there may be"),
+        (("--minimize", "devices", "--devices", "9" * 5000), "wants the most there may be"),
         (("--devices", "8", "--write-plan", "no/such/folder.yaml"), "cannot be written"),
         (("--devices", "8", "--hardware", "hunderd"), "unknown hardware"),
         (("--devices", "8", "--min-output-tokens-per-second", "5"), "goes with workload serve"),

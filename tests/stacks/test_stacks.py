@@ -78,6 +78,18 @@ def test_stacks_are_not_their_own_parents(tmp_path: Path) -> None:
         (tmp_path / "stacks" / f"{one}.yaml").write_text(f"name: {one}\nparent: {other}\n", encoding="utf-8")
     with pytest.raises(InputError, match="parents of each other"):
         open_catalog([tmp_path]).stack("one")
+    (tmp_path / "stacks" / "same.yaml").write_text("name: same\naliases: [ours]\nparent: ours\n", encoding="utf-8")
+    with pytest.raises(InputError, match="same -> same are parents of each other"):
+        open_catalog([tmp_path]).stack("same")
+
+
+@pytest.mark.parametrize("parent", ["x", "[1]", "fitted: 5", ""])
+def test_a_parent_that_is_no_stack_is_refused(parent: str, tmp_path: Path) -> None:
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "ours.yaml").write_text("name: ours\nparent: above\n", encoding="utf-8")
+    (tmp_path / "stacks" / "above.yaml").write_text(parent, encoding="utf-8")
+    with pytest.raises(InputError, match=r"above\.yaml"):
+        open_catalog([tmp_path]).stack("ours")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from llmplan.errors import Fault, InputError, did_you_mean
 from llmplan.formulas.carbon import embodied_carbon, operational_carbon
 from llmplan.formulas.energy import facility_energy, it_energy
 from llmplan.formulas.numeric import real
-from llmplan.machine.facilities import EnergyTable, Grid, Host
+from llmplan.machine.facilities import MOST_INTENSITY, EnergyTable, Grid, Host
 from llmplan.records import dataclass
 from llmplan.software.band import Interval
 from llmplan.units import parse_quantity
@@ -139,13 +139,17 @@ def _named_grid(grid_name: str | None, table: EnergyTable) -> Grid:
     if found is not None:
         return found
     try:
-        return Grid(name="as given", intensity=parse_quantity(grid_name, "kg/J"))
+        intensity = parse_quantity(grid_name, "kg/J")
     except ValueError:
         hint = did_you_mean(wanted, [*table.grids, *by_name])
         known = ", ".join(table.grids)
         raise InputError(
             Fault(f"grid: unknown {grid_name[:60]!r}{hint}; there are {known}, or an amount (57 gCO2e/kWh)")
         ) from None
+    if not 0 <= intensity <= MOST_INTENSITY:
+        most = MOST_INTENSITY / parse_quantity("1 gCO2e/kWh", "kg/J")
+        raise InputError(Fault(f"grid: {grid_name[:60]!r} is not between 0 and {most:g} gCO2e/kWh"))
+    return Grid(name="as given", intensity=intensity)
 
 
 def _embodied(plan: Setup, table: EnergyTable, seconds: float) -> float | None:
