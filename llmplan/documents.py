@@ -103,7 +103,7 @@ def parse_json(text: str, file: str, first_line: int = 1) -> Document:
         raise InputError(Fault(TOO_DEEP, file, first_line)) from None
     except ValueError:
         raise InputError(Fault("holds a number with too many digits", file, first_line)) from None
-    if len(text) > _LEAST_OF_VALUE * MAX_NODES and _is_too_large(data):
+    if len(text) > _LEAST_OF_VALUE * MAX_NODES and is_too_large(data):
         raise InputError(Fault(TOO_MANY, file, first_line))
     if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(data):
         raise InputError(Fault(TOO_DEEP, file, first_line))
@@ -136,7 +136,7 @@ def _items(value: Any) -> Collection[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _is_too_large(data: Any) -> bool:
+def is_too_large(data: Any) -> bool:
     """Whether there are more values than any plan has."""
     count, waiting = 0, [data]
     while waiting:
@@ -187,7 +187,7 @@ def _refuse_many(events: Iterable[Any], file: str) -> None:
     """An InputError where there are more values than any plan has, before they are made."""
     count = 0
     for event in events:
-        count += isinstance(event, yaml.ScalarEvent)
+        count += isinstance(event, (yaml.NodeEvent, yaml.DocumentStartEvent))
         if count > 2 * MAX_NODES:  # a key and a value each
             raise InputError(Fault(TOO_MANY, file, event.start_mark.line + 1))
 
@@ -212,6 +212,8 @@ def parse_documents(text: str, file: str) -> Iterator[Document]:
         yield from parse_yaml(text, file)
         return
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if len(lines) > MAX_NODES:
+        raise InputError(Fault(TOO_MANY, file, MAX_NODES))
     if len(lines) > 1 and all(line.strip().startswith("{") and line.strip().endswith("}") for _, line in lines):
         for number, line in lines:
             yield parse_json(line, file, number)

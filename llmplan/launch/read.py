@@ -15,7 +15,7 @@ from llmplan.launch.dynamo import PREFILL, pool_options, pools_of, words_of_cont
 from llmplan.launch.facts import words_of
 from llmplan.launch.pairs import Item, same, spelled
 from llmplan.launch.quantities import model_devices, whole
-from llmplan.launch.shell import Script, read_script
+from llmplan.launch.shell import MOST, Script, read_script
 from llmplan.launch.target import Frame, Target, frames, keys_of
 from llmplan.launch.write import PLAN
 from llmplan.records import dataclass
@@ -73,6 +73,8 @@ def _texts(words: Sequence[str], stdin: str | None) -> Iterator[tuple[str, str]]
 
 
 def _read_text(target: Target, content: str, name: str, found: _Found) -> None:
+    if len(content) > MOST:
+        raise InputError(Fault(f"has more than the {MOST} characters of a file that starts a run", name))
     _take_rest(content, name, found)
     if name.endswith(SUFFIXES) or _is_data(content):
         _read_data(target, content, name, found)

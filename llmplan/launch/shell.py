@@ -9,8 +9,8 @@ from dataclasses import field
 from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass
 
-MOST = 2**20
-"""Characters of a script, and of all that its variables put in."""
+MOST = 2**17
+"""Characters of a file that starts a run, and of all that variables put into one."""
 _ASSIGNED = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)(\+?)=(.*)\Z", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?:\[[@*]\])?(?::[-=]([^}]{0,999}))?\}|\$([A-Za-z_]\w*)")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
@@ -50,8 +50,6 @@ def read_script(text: str, name: str = "") -> Script:
     >>> read_script("TP=8\\nvllm serve m \\\\\\n  -tp $TP  # all").commands
     [[('vllm', 2), ('serve', 2), ('m', 2), ('-tp', 3), ('8', 3)]]
     """
-    if len(text) > MOST:
-        raise InputError(Fault(f"has more than the {MOST} characters of a script", name))
     script, variables = Script(), _Variables(name)
     lines = text.splitlines()
     index = 0
@@ -71,7 +69,8 @@ def read_script(text: str, name: str = "") -> Script:
         while index < len(lines) and (_goes_on(lines[index - 1]) or (_opens_array(words) and not closed)):
             if not lines[index].strip().startswith("#"):
                 more = _words(lines[index], index)
-                words, closed = words + more, closed or _closes_array(more)
+                words += more
+                closed = closed or _closes_array(more)
             index += 1
         _take(words, script, variables)
     return script
@@ -114,7 +113,9 @@ def _take(words: list[tuple[str, int]], script: Script, variables: _Variables) -
         else:
             items = _words(value, line - 1) if " " in value else [(value, line)]
         filled = [one for item, at in items if item or not array for one in _filled(item, at, variables)]
-        variables.known[name] = [*(variables.known.get(name, ()) if more else ()), *filled]
+        if not more:
+            variables.known[name] = []
+        variables.known.setdefault(name, []).extend(filled)
         if array:
             return
         before.append((f"{name}={' '.join(filled)}", line))

@@ -11,9 +11,7 @@ from math import isfinite
 from typing import Any
 
 from llmplan.documents import (
-    MAX_NODES,
     TOO_DEEP,
-    TOO_MANY,
     Document,
     is_too_deep,
     lenient_json,
@@ -166,8 +164,6 @@ def read_document(text: str, file: str) -> Document:
 
 
 def _toml_document(text: str, file: str) -> Document:
-    if text.count(",") + text.count("=") > MAX_NODES:
-        raise InputError(Fault(TOO_MANY, file))
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

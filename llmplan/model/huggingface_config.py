@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
-from llmplan.documents import Document, lenient_json
+from llmplan.documents import Document, is_too_large, lenient_json
 from llmplan.errors import Fault, InputError
 from llmplan.records import dataclass
 
@@ -41,6 +41,8 @@ def parse_config(text: str, file: str) -> Document:
         raise InputError(Fault("holds a number with too many digits", file)) from None
     if not isinstance(data, dict):
         raise InputError(Fault("is not a model configuration: expected a JSON object", file, 1))
+    if is_too_large(data):
+        raise InputError(Fault("holds more values than any model's configuration", file, 1))
     lines: dict[tuple[str | int, ...], int] = {(): 1}
     inner = min((at for name in WRAPPERS if (at := text.find(f'"{name}"')) >= 0), default=len(text))
     line, at = 1, 0

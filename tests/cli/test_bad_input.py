@@ -94,6 +94,8 @@ FILES: list[tuple[str, bytes, list[str]]] = [
     ("in the model", b"hardware: test-gpu\nmodel:\n  layers: 0\n  x: 1\n", [":3: layers: ", ":4: unknown key 'x'"]),
     ("several", b"modle: a\ntp: 0\nhardware: 5\n", [":1: unknown key 'modle'", ":2: tp:", ":3: hardware:"]),
     ("many small values", b"- {a: 1, b: 2}\n" * 250_000, ["expands to more values than any plan has"]),
+    ("many empty values", b"- {}\n" * 450_000, ["expands to more values than any plan has"]),
+    ("many lines", b"{}\n" * 200_001, ["plan.yaml:200000: expands to more values than any plan has"]),
     ("bomb", b"a: &a [1,1,1,1,1,1,1,1,1]\n" + b"".join(
         b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((98 + i, 98 + i) + (97 + i,) * 9) for i in range(12)
     ), ["expands to more values than any plan has"]),

@@ -181,6 +181,7 @@ def test_sliding_window_of_qwen_is_off_unless_used() -> None:
         ("[" * 100_000, "nested too deeply"),
         ('{"a": ' + "[" * 60 + "]" * 60 + "}", "nested too deeply"),
         ('{"hidden_size": ' + "9" * 5000 + "}", "too many digits"),
+        ('{"a": [' + "1," * 500_000 + "1]}", "more values than any"),
         ("{}", "key num_hidden_layers or n_layer is missing"),
     ],
 )
