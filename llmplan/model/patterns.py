@@ -14,7 +14,7 @@ _TERM = re.compile(
     r"(?:(?P<count>\d{1,6})\s*x\s+)?(?:(?P<rest>rest)\s+)?(?P<kind>[a-z0-9_]+(?::\d{1,9}(?:/\d{1,9}){0,2})?)\Z"
 )
 _GROUP = re.compile(r"(\d{1,6})\s*x\s*\(([^()]*)\)")
-MAX_LENGTH = 100_000  # characters after groups are written out
+MAX_LENGTH = 100_000  # characters, before and after groups are written out
 LONGEST_GROUP = 10  # kinds in a group that `compact` looks for
 
 
@@ -46,6 +46,8 @@ def expand(pattern: str, layers: int) -> tuple[str, ...]:
 
 def _ungroup(pattern: str) -> str:
     """Groups written out."""
+    if len(pattern) > MAX_LENGTH:
+        raise ValueError(f"pattern {pattern[:80]!r} is too long")
     match = _GROUP.search(pattern)
     while match is not None:
         if int(match[1]) * len(match[2]) > MAX_LENGTH:

@@ -22,6 +22,7 @@ def test_compact_and_expand_are_inverse(kinds: list[str]) -> None:
         ("0 x full", 4, "no layers"),
         ("999999 x (999999 x (full))", 4, "is not|too long|more than"),
         ("FULL", 4, "is not"),
+        ("1 x (full), " * 10_000 + "full", 4, "too long"),
     ],
 )
 def test_bad_pattern_is_refused(pattern: str, layers: int, said: str) -> None:

@@ -11,8 +11,8 @@ import llmplan
 
 PACKAGE = Path(llmplan.__file__).parent
 BEFORE = (
-    "version", "interrupts", "records", "vocabulary", "errors", "si", "units", "formatting", "documents", "files",
-    "rules", "plain", "pydantic_models", "schema",
+    "version", "interrupts", "records", "vocabulary", "errors", "si", "digits", "units", "formatting", "documents",
+    "files", "rules", "plain", "pydantic_models", "schema",
 )  # fmt: skip
 """Modules that stand before all rooms."""
 ROOMS = (
