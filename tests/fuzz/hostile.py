@@ -27,10 +27,15 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
 DEEPEST = (3, 30, 70, 200)
 
 
+def wrong(random: Random) -> Any:
+    """One of the values, of its own: what is put into a tree may be changed there."""
+    return copy.deepcopy(random.choice(VALUES))
+
+
 def value(random: Random, old: Any) -> Any:
     """Another value in the place of one: near it, or of another kind."""
     if old is None or random.random() < 0.35:
-        return random.choice(VALUES)
+        return wrong(random)
     if isinstance(old, bool):
         return random.choice([not old, "true", 1, "yes", None])
     if isinstance(old, (int, float)):
@@ -47,7 +52,7 @@ def value(random: Random, old: Any) -> Any:
         ]
         return random.choice(cut)
     if isinstance(old, list):
-        return random.choice([[], old[:1], old * 100, [*old, random.choice(VALUES)], dict(enumerate(old)), None])
+        return random.choice([[], old[:1], old * 100, [*old, wrong(random)], dict(enumerate(old)), None])
     return random.choice([{}, list(old), None, "x", dict(list(old.items())[: len(old) // 2])])
 
 
@@ -79,7 +84,7 @@ def tree(random: Random, data: Any, times: int) -> Any:
         elif what < 0.82:
             del parent[key]
         elif what < 0.9 and isinstance(parent, dict):
-            parent[random.choice([f"{key}x", "", "__class__", "id", "name", "like", "aliases"])] = random.choice(VALUES)
+            parent[random.choice([f"{key}x", "", "__class__", "id", "name", "like", "aliases"])] = wrong(random)
         elif what < 0.95:
             parent[key] = copy.deepcopy(at(data, random.choice(paths)))
         else:
