@@ -14,6 +14,7 @@ from llmplan.answer.resolve import AnyPlan
 from llmplan.serving.estimate import ServingEstimate
 from llmplan.serving.loads import BUSIEST
 from llmplan.serving.plan import ServingPlan
+from llmplan.setup.checks import ends_in_whole_rounds
 from llmplan.training.estimate import TrainingEstimate
 from llmplan.training.states import PAGED
 
@@ -155,11 +156,19 @@ def same(one: Any, other: Any, rel: float = 1e-9) -> bool:
     return bool(one == other)
 
 
+def _has_whole_rounds(said: dict[str, Any]) -> bool:
+    """Whether no step of virtual stages ends in part of a round of micro-batches."""
+    micro_batches = said["global_batch"] // (said["dp"] * said["micro_batch"])
+    return ends_in_whole_rounds(micro_batches, said["pp"], said["vp"])
+
+
 def of_search(found: Any) -> Iterator[str]:
     """The layout of an answer is found by a search that has no other, with the same figures."""
     if "limits" in found.inputs or not found.is_yes:  # not all limits can be searched by; looking for remedies is long
         return
     if "prefill_devices" in found.inputs and found.inputs["pp"] > 1:  # which fit refuses
+        return
+    if found.inputs.get("vp", 1) > 1 and not _has_whole_rounds(found.inputs):  # which fit never offers
         return
     searched = llmplan.fit(found.inputs, top=1)
     if not searched.results:
