@@ -34,11 +34,14 @@ class ServingElasticity:
     """A second."""
     capacity: Amount
     """The most requests a second."""
-    ttft: Amount
+    ttft: Amount | None = None
     tpot: Amount | None = None
     traded_tpot: Amount | None = None
     """In the place of `tpot` where more requests find room at once and wait longer for their tokens, the first of them
     too: a trade."""
+    traded_ttft: Amount | None = None
+    """In the place of `ttft` where those that waited for a place are read beside others, and more are served: a
+    trade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,12 @@ def _roomier(now: Load, after: Load) -> ServingElasticity:
     engine need not give all that there are (`max_num_seqs`)."""
     if after.requests < now.requests:
         after = now
-    tpot = after.tpot / now.tpot if now.tpot and after.tpot else None
+    ttft, tpot = after.ttft / now.ttft, after.tpot / now.tpot if now.tpot and after.tpot else None
     traded = tpot is not None and tpot > 1.0 and after.together > now.together
+    later = ttft > 1.0 and after.requests > now.requests and not traded
     return ServingElasticity(
-        requests=after.requests / now.requests, capacity=after.capacity / now.capacity, ttft=after.ttft / now.ttft,
-        tpot=None if traded else tpot, traded_tpot=tpot if traded else None,
+        requests=after.requests / now.requests, capacity=after.capacity / now.capacity, ttft=None if later else ttft,
+        tpot=None if traded else tpot, traded_tpot=tpot if traded else None, traded_ttft=ttft if later else None,
     )  # fmt: skip
 
 

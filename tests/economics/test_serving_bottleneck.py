@@ -92,6 +92,18 @@ def test_slower_tokens_for_more_requests_at_once_are_a_trade() -> None:
     assert found.requests > 1
 
 
+def test_later_first_tokens_for_more_requests_are_a_trade() -> None:
+    """15 places for 16 requests a replica: who waits for one is read alone."""
+    words = {"model": "qwen3-32b", "hardware": "rtx-2060", "devices": 128, "tp": 8, "pp": 8, "workload": "serve",
+             "input_tokens": 21500, "output_tokens": 290, "batch": 32, "memory_fraction": 0.72}  # fmt: skip
+    found = serving_bottleneck(estimate_serving(plan_from(words))).elasticity[CAPACITY]
+    assert found.ttft is None
+    assert found.traded_ttft is not None
+    assert found.tpot is not None
+    assert found.traded_ttft > 1 > found.tpot
+    assert found.requests > 1
+
+
 def test_advice_has_a_code_with_a_paragraph(answer: ServingEstimate) -> None:
     advice = serving_bottleneck(answer).advice
     assert CODES[advice.code].title.startswith("Held back by")
