@@ -88,6 +88,12 @@ def _is_path(text: str) -> bool:
 def _from_path(path: Path) -> Found:
     if "\0" in str(path):
         raise InputError("a path cannot hold a NUL character")
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # what reads it says so
+    except OSError as error:  # a name that is too long, a folder that is closed
+        raise InputError(Fault(f"cannot be read: {error.strerror}", str(path))) from None
     if os.path.isdir(path) or path.suffix.lower() == GGUF:
         return _from_weights(path)
     if path.suffix.lower() == ".json":

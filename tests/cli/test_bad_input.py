@@ -58,6 +58,8 @@ OPTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("--tokens 1e12 --mtbf 1e20h", ("mtbf: '1e20h' is longer than a million years",)),
     ("--workload serve --api-price 1e300,1", ("is not between 1e-30 and 1e+30 USD",)),
     ("--model nowhere/config.json", ("nowhere/config.json: no such file",)),
+    (f"--model {'x.gguf' * 60}", ("x.gguf: cannot be read: File name too long",)),
+    (f"--model {'x' * 300}.json", ("x.json: cannot be read: File name too long",)),
 ]
 
 
