@@ -40,8 +40,13 @@ def open_bytes(path: Path | str) -> IO[bytes]:
     except FileNotFoundError:
         raise InputError(Fault("no such file", str(path))) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(Fault(f"cannot be read: {reason}", str(path))) from None
+        raise unreadable(error, path) from None
+
+
+def unreadable(error: OSError | ValueError, path: Path | str) -> InputError:
+    """What the system, or a path that none can be, says of a file or folder."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(Fault(f"cannot be read: {reason}", str(path)))
 
 
 def read_bytes(file: IO[bytes], name: str) -> bytes:
@@ -53,7 +58,7 @@ def read_bytes(file: IO[bytes], name: str) -> bytes:
             left -= len(piece)
         return b"".join(pieces)
     except OSError as error:
-        raise InputError(Fault(f"cannot be read: {error.strerror}", name)) from None
+        raise unreadable(error, name) from None
 
 
 def decode(raw: bytes, name: str) -> str:

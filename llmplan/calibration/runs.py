@@ -149,13 +149,16 @@ def run_of(row: Row, catalog: Catalog, stack: str) -> Run | Dropped:
     job = (row.publication, *job_cells[1:]) if STEP in measured else None
     run = Run(row, plan, (plan.stack.id, version), measured, job, tuple(layout), resident)
     predicted = {**predict(run, plan.coefficients), **still(run)}
-    if isinstance(plan, ServingPlan) and plan.workload.request_rate is not None:
-        most = float(estimate_serving(plan).capacity)
-        run = replace(run, steep=plan.workload.request_rate > BUSIEST * most)
     if isinstance(plan, ServingPlan):
-        run = replace(run, brimful=_brimful(plan, resident))
+        run = replace(run, steep=_steep(plan), brimful=_brimful(plan, resident))
     kept = {name: value for name, value in measured.items() if 0.0 < float(predicted[name]) < math.inf}
     return replace(run, measured=kept) if kept else Dropped(row, "nothing is predicted: it does not fit")
+
+
+def _steep(plan: ServingPlan) -> bool:
+    """As `Run.steep` has it."""
+    rate = plan.workload.request_rate
+    return rate is not None and rate > BUSIEST * float(estimate_serving(plan).capacity)
 
 
 def _brimful(plan: ServingPlan, resident: float) -> bool:

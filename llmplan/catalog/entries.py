@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from llmplan.documents import Document
 from llmplan.errors import Fault, InputError
-from llmplan.files import read_documents
+from llmplan.files import read_documents, unreadable
 from llmplan.records import replace
 from llmplan.schema import Spec, check
 
@@ -58,7 +58,7 @@ def entry_files(directory: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise InputError(Fault(f"cannot be read: {error.strerror}", str(directory))) from None
+        raise unreadable(error, directory) from None
     return [directory / name for name in names if name.endswith(".yaml") and name != f"{ALIASES}.yaml"]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmplan.catalog.found import CONFIG, GGUF, REPOSITORY, SUFFIXES, Found
 from llmplan.errors import Fault, InputError
-from llmplan.files import read_documents, read_text
+from llmplan.files import read_documents, read_text, unreadable
 from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec, model_spec
 from llmplan.records import replace
@@ -93,7 +93,7 @@ def _from_path(path: Path) -> Found:
     except (FileNotFoundError, NotADirectoryError):
         pass  # what reads it says so
     except OSError as error:  # a name that is too long, a folder that is closed
-        raise InputError(Fault(f"cannot be read: {error.strerror}", str(path))) from None
+        raise unreadable(error, path) from None
     if os.path.isdir(path) or path.suffix.lower() == GGUF:
         return _from_weights(path)
     if path.suffix.lower() == ".json":

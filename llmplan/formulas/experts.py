@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmplan.formulas.numeric import log2, minimum, power, sqrt, where
+from llmplan.formulas.numeric import everywhere, is_zero, log2, minimum, power, sqrt, where
 
 if TYPE_CHECKING:
     from llmplan.formulas.numeric import Num
@@ -27,8 +27,12 @@ def touched_experts(experts: Num, active: Num, tokens: Num, spread: Num = 0.0) -
     >>> round(float(touched_experts(256.0, 8.0, 64.0)), 1), round(float(touched_experts(256.0, 8.0, 64.0, 0.8)), 1)
     (222.4, 185.4)
     """
+    if is_zero(spread):
+        return experts * (1.0 - power(1.0 - active / experts, tokens))
     variance = spread * spread + _LEAST_VARIANCE
     uneven = power(1.0 + variance * tokens * active / experts, -1.0 / variance)
+    if everywhere(spread > 0):
+        return experts * (1.0 - uneven)
     return experts * (1.0 - where(spread > 0, uneven, power(1.0 - active / experts, tokens)))
 
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from llmplan.documents import Document, parse_yaml
 from llmplan.errors import Fault, InputError
-from llmplan.files import builtin, read_text
+from llmplan.files import builtin, read_text, unreadable
 from llmplan.model.weights import Tensor, Weights
 from llmplan.records import dataclass
 
@@ -84,7 +84,7 @@ def read_header(path: Path) -> Header:
     except FileNotFoundError:
         raise InputError(Fault("no such file", str(path))) from None
     except OSError as error:
-        raise InputError(Fault(f"cannot be read: {error.strerror}", str(path))) from None
+        raise unreadable(error, path) from None
 
 
 @dataclass

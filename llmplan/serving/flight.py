@@ -63,8 +63,19 @@ def _kinds(at: Replica, resident: Any) -> tuple[Any, Any]:
     import numpy as np
 
     layout = at.layout
-    keys = np.stack(np.broadcast_arrays(layout.tp, layout.pp, layout.ep, resident), axis=-1)
-    _, first, alike = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return kinds(np.stack(np.broadcast_arrays(layout.tp, layout.pp, layout.ep, resident), axis=-1))
+
+
+def kinds(rows: Any) -> tuple[Any, Any]:
+    """The first row of each kind, and which kind each row is of: equal rows are of one.
+
+    >>> import numpy
+    >>> [one.tolist() for one in kinds(numpy.array([[3.0, 1.0], [1.0, 2.0], [3.0, 1.0]]))]
+    [[1, 0], [1, 0, 1]]
+    """
+    import numpy as np
+
+    _, first, alike = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, alike.ravel()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from llmplan.formulas.numeric import power, real
 from llmplan.records import dataclass, fields_of, mapped, replace
+from llmplan.serving.flight import kinds
 from llmplan.serving.iteration import Replica, iteration
 from llmplan.serving.loads import BUSIEST, decoding_steps, outside_seconds, prefill_tokens
 from llmplan.serving.pools import Pools, read_alone, read_wait, transfer_seconds
@@ -143,22 +144,11 @@ def _spent(times: _Times, arriving: Arriving, work: ServingWorkload, steps: Any,
     one pool of many pairs is, one is simulated.
     """
     steps = np.broadcast_to(steps, len(arriving.rate))
-    first, alike = _kinds(times.decode, times.mixed, *fields_of(arriving).values(), steps)
+    columns = times.decode, times.mixed, *fields_of(arriving).values(), steps
+    first, alike = kinds(np.column_stack([one.reshape(len(one), -1) for one in columns]))
     times = replace(times, decode=times.decode[first], mixed=times.mixed[first])
     found = _simulated(times, mapped(arriving, lambda value: value[first]), work, steps[first], mixed=mixed)
     return found[0][alike], found[1][alike]
-
-
-def _kinds(*columns: Any) -> tuple[Any, Any]:
-    """The first row of each kind, and which kind each row is of: rows that share all columns are of one.
-
-    >>> [one.tolist() for one in _kinds(np.array([3.0, 1.0, 3.0]), np.array([[1.0], [2.0], [1.0]]))]
-    [[0, 1], [0, 1, 0]]
-    """
-    known: dict[bytes, int] = {}
-    rows = np.column_stack([one.reshape(len(one), -1) for one in columns])
-    alike = [known.setdefault(row.tobytes(), len(known)) for row in rows]
-    return np.unique(alike, return_index=True)[1], np.array(alike)
 
 
 def _simulated(times: _Times, arriving: Arriving, work: ServingWorkload, steps: Any, *, mixed: bool) -> tuple[Any, Any]:

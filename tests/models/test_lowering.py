@@ -12,6 +12,7 @@ from llmplan.model.model import Model
 from llmplan.model.spec import ModelSpec
 from llmplan.model.vision_spec import VisionSpec
 from llmplan.schema import validated
+from llmplan.work.products import joined
 
 
 def linears(layer: Layer) -> dict[str, Linear]:
@@ -75,6 +76,7 @@ def test_experts_are_banks_of_which_some_are_active() -> None:
     assert linears(sparse)["shared_up"].outputs == 2048
     assert sparse.activation_elements == 2 * 2048 * (8 + 1)
     assert linears(sparse)["kv_a"].split == "none"
+    assert [one.name for one in next(iter(joined(sparse)))] == ["q_a", "kv_a"]
 
 
 def test_qwen2_moe_shared_expert_has_a_width_and_a_gate_of_its_own() -> None:

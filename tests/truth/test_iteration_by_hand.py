@@ -272,6 +272,14 @@ class TestHost:
         found = step(DECODING, machine(), spec=EXPERTS, numbers={"operation_gap_seconds": 1.0})
         assert found.host_seconds == pytest.approx(13 * L)
 
+    def test_experts_that_are_one_kernel_after_another_have_all_gaps(self) -> None:
+        # the thirteen and twelve of routing, where the engine says so of this kind of product
+        numbers = {"operation_gap_seconds": 1.0}
+        for kinds, operations in ((("bf16",), 25), (("fp8_block",), 13)):
+            engine = replace(POLICY, experts_apart=kinds)
+            found = step(DECODING, machine(), spec=EXPERTS, policy=engine, numbers=numbers)
+            assert found.host_seconds == pytest.approx(operations * L)
+
     def test_steps_without_graphs_are_launched_operation_by_operation(self) -> None:
         eager = replace(POLICY, captured=False)
         found = step(DECODING, machine(), policy=eager, numbers={**self.NUMBERS, "operation_host_seconds": 1e6})
